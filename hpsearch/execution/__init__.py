@@ -1,0 +1,125 @@
+"""How trials are run: the contract between the search and whatever starts workers.
+
+Knows training's results, not Optuna; imports no torch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any, Protocol
+
+from hpsearch.training.epoch import EpochResult
+
+
+@dataclass(frozen=True)
+class Job:
+    """One trial to be trained.
+
+    Args:
+        trial: The trial's number in its study.
+        config: The complete TrialConfig as plain values.
+        seed: The trial's seed.
+        data: Folder of the packed data set.
+        study_seed: Decides training drawers and validation tasks.
+        checkpoint: File the worker writes after each epoch and resumes from when it exists.
+    """
+
+    trial: int
+    config: dict[str, Any]
+    seed: int
+    data: Path
+    study_seed: int
+    checkpoint: Path
+
+
+class Decision(Enum):
+    """What a worker does after an epoch."""
+
+    GO = "go"
+    PAUSE = "pause"
+    STOP = "stop"
+
+
+@dataclass(frozen=True)
+class Started:
+    """A worker has begun a trial; `curve` holds the epochs its checkpoint already knew."""
+
+    trial: int
+    pid: int
+    device: str
+    curve: tuple[EpochResult, ...] = ()
+
+
+@dataclass(frozen=True)
+class EpochEnded:
+    """An epoch has ended and its checkpoint is written; the worker waits for `decide`."""
+
+    trial: int
+    result: EpochResult
+
+
+class Ending(Enum):
+    """Why a worker ended a trial."""
+
+    FINISHED = "finished"  # its last epoch, or patience ran out
+    DIAGNOSED = "diagnosed"  # the last epoch carried a diagnosis
+    STOPPED = "stopped"  # told STOP
+    PAUSED = "paused"  # told PAUSE; the checkpoint continues it
+    INTERRUPTED = "interrupted"  # asked to stop at once; the checkpoint continues it
+    FAILED = "failed"  # an exception; `cause` says which
+    OUT_OF_MEMORY = "out of memory"
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A worker has ended a trial and is free again."""
+
+    trial: int
+    ending: Ending
+    cause: str | None = None
+
+
+@dataclass(frozen=True)
+class Lost:
+    """The worker died under a trial; the trial may be submitted again."""
+
+    trial: int
+    cause: str
+
+
+Event = Started | EpochEnded | Ended | Lost
+
+
+class Executor(Protocol):
+    """Starts trials and reports what happens to them. Not thread-safe."""
+
+    @property
+    def slots(self) -> int:
+        """Trials that can run at once."""
+        ...
+
+    def submit(self, job: Job) -> None:
+        """Start a trial on a free slot.
+
+        Raises:
+            RuntimeError: No slot is free.
+        """
+        ...
+
+    def decide(self, trial: int, decision: Decision) -> None:
+        """Answer the trial's last `EpochEnded`; ignored when the trial is gone."""
+        ...
+
+    def events(self, timeout_s: float) -> list[Event]:
+        """Return what has happened, in order; wait at most `timeout_s` for something."""
+        ...
+
+    def interrupt(self) -> None:
+        """Ask every running trial to checkpoint and end within its batch (INTERRUPTED)."""
+        ...
+
+    def close(self) -> None:
+        """End all workers at once and free everything; may be called twice."""
+        ...

@@ -1,0 +1,1 @@
+"""Koch's siamese network: its geometry (no torch) and the network itself. Knows no data."""

@@ -1,0 +1,1 @@
+"""The search: study configuration, space, samplers, pruners, storage, driver. Knows no torch."""

@@ -1,0 +1,98 @@
+"""The study file: what is searched, on which data, how, and for how long."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from hpsearch.configfile import Section, dump_yaml, load_section
+from hpsearch.training.config import TrialConfig
+
+SamplerName = Literal["random", "tpe", "gp", "skopt-gp", "skopt-rf", "skopt-et"]
+PrunerName = Literal["none", "median", "asha", "hyperband"]
+
+
+class SamplerConfig(Section):
+    """Which sampler proposes configurations."""
+
+    name: SamplerName = "tpe"
+    """random, Optuna's tpe or gp, or scikit-optimize's gp, rf or et."""
+    startup_trials: int = Field(10, ge=1, le=10_000)
+    """Finished trials before the model decides; until then random. It does not limit the search."""
+
+
+class PrunerConfig(Section):
+    """Which pruner ends trials early, on one-shot validation error."""
+
+    name: PrunerName = "asha"
+    """asha is asynchronous successive halving; none trains every trial to its end."""
+    min_resource: int = Field(1, ge=1)
+    """Epochs of the first rung (asha, hyperband), or before the median may prune."""
+    reduction_factor: int = Field(3, ge=2, le=10)
+    """One trial in so many goes on from a rung to the next, which lies so many times higher."""
+    startup_trials: int = Field(3, ge=1)
+    """Peers that must have reached an epoch before any trial is pruned there."""
+
+
+class Budget(Section):
+    """When the study is over; the first limit reached ends it. Running trials are finished."""
+
+    trials: int | None = Field(None, ge=1, le=1_000_000)
+    """Finished trials (complete, pruned, finally failed) over all runs of the study."""
+    hours: Annotated[float, Field(gt=0, le=100_000)] | None = None
+    """Hours of the driver at work, summed over all runs."""
+
+
+class Limits(Section):
+    """What a configuration may cost; proposals beyond are drawn again."""
+
+    multiply_adds: Annotated[float, Field(gt=0)] | None = None
+    """Multiply-adds of encoding one image, forward."""
+    parameters: Annotated[float, Field(gt=0)] | None = None
+    """Weights and biases."""
+    memory_gb: Annotated[float, Field(gt=0)] | None = None
+    """Estimated memory of one training step, 1e9 bytes, for one worker."""
+
+
+class StudyConfig(Section):
+    """A study file."""
+
+    name: Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$")]
+    """Name shown in the dashboard."""
+    description: str = ""
+    """What the study is for."""
+    dataset: Literal["auto", "omniglot", "glyphs", "folder"] = "auto"
+    """auto takes Omniglot where it is found or can be had, else glyphs."""
+    space: str
+    """Search space: a shipped name or a file beside the study file."""
+    trial: TrialConfig
+    """The configuration that the searched parameters are set in."""
+    sampler: SamplerConfig = SamplerConfig()
+    pruner: PrunerConfig = PrunerConfig()
+    budget: Budget = Budget(trials=20)
+    limits: Limits = Limits()
+    enqueue: tuple[Literal["paper", "reference"] | dict[str, Any], ...] = ()
+    """Configurations tried first: `paper` (Figure 3's architecture with 0.01, 0.9, 1e-4),
+    `reference` (the study's own `trial` section) or parameters by path."""
+    seed: int = Field(0, ge=0, le=2**32 - 1)
+    """Decides everything random in the study."""
+    workers: Literal["auto"] | Annotated[int, Field(ge=1, le=1024)] = "auto"
+    """Trials at once; auto is one per core on the CPU, one per device on CUDA."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """auto takes CUDA where there is one."""
+
+    @classmethod
+    def from_values(cls, values: Any, source: str | Path) -> StudyConfig:
+        """Validate a plain dictionary.
+
+        Raises:
+            InputError: One line with file, key, value and what is allowed.
+        """
+        return load_section(cls, values, source)
+
+    def to_yaml(self) -> str:
+        """Return the complete study file."""
+        values = self.model_dump(mode="json")
+        return dump_yaml({**values, "trial": self.trial.plain()})

@@ -1,0 +1,54 @@
+"""What a search has learnt so far: plain records that samplers and pruners decide upon."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+State = Literal["running", "paused", "complete", "pruned", "failed"]
+Value = int | float | str | bool
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """One trial as the search sees it.
+
+    Args:
+        number: The trial's number in its study, from 0.
+        state: Where it stands; pruned also covers what cannot be trained (`trainable` False).
+        params: Decoded parameters by path, as trained.
+        values: Validation error by epoch, from 1.
+        value: The objective, its lowest validation error; None before an epoch has ended.
+        trainable: False when training diverged, saturated or died.
+        cause: Why it ended, where there is more to say.
+    """
+
+    number: int
+    state: State
+    params: Mapping[str, Value]
+    values: Mapping[int, float] = field(default_factory=dict)
+    value: float | None = None
+    trainable: bool = True
+    cause: str | None = None
+
+    @property
+    def finished(self) -> bool:
+        """Whether it will not run again."""
+        return self.state in ("complete", "pruned", "failed")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what JSON can hold."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> TrialRecord:
+        """Read what `to_json` wrote (JSON turns the epochs into text)."""
+        epochs = {int(epoch): value for epoch, value in values["values"].items()}
+        return cls(**{**values, "values": epochs})
+
+
+def best_trial(history: Sequence[TrialRecord]) -> TrialRecord | None:
+    """Return the complete trial with the lowest validation error; the first among equals."""
+    complete = [t for t in history if t.state == "complete" and t.value is not None]
+    return min(complete, key=lambda t: (t.value, t.number), default=None)

@@ -1,0 +1,243 @@
+"""The configuration of one trial, complete enough to train it without Optuna. Imports no torch."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from hpsearch.configfile import Section, dump_yaml, load_section
+from hpsearch.errors import InputError
+from hpsearch.network.geometry import Convolution, NetworkShape
+
+LearningRate = Annotated[float, Field(gt=0, le=1e6)]
+Momentum = Annotated[float, Field(ge=0, le=1)]
+L2 = Annotated[float, Field(ge=0, le=1e6)]
+
+
+class Layer(Section):
+    """What every layer of the paper has of its own (section 3.2: eta_j, mu_j, lambda_j)."""
+
+    learning_rate: LearningRate = 0.01
+    """eta_j, the learning rate of the first epoch."""
+    momentum: Momentum = 0.9
+    """mu_j, the final momentum."""
+    l2: L2 = 1e-4
+    """lambda_j, the weight of the layer's squared weights in the loss."""
+
+
+class ConvolutionLayer(Layer):
+    """A convolution, stride 1, no padding, ReLU (section 3.1)."""
+
+    filter_size: int = Field(ge=1, le=105)
+    """Height and width of the filter, pixels."""
+    filter_count: int = Field(ge=1, le=4096)
+    """Number of filters."""
+    pool: bool = True
+    """Max-pooling 2 x 2 with stride 2 after it, odd sizes rounded down."""
+
+
+class FullyConnectedLayer(Layer):
+    """The fully connected layer of sigmoid units whose output is compared (section 3.1)."""
+
+    width: int = Field(ge=1, le=65536)
+    """Number of sigmoid units."""
+
+
+class OutputLayer(Layer):
+    """The weighted L1 distance: p = sigmoid(sum_j alpha_j |h1_j - h2_j|) (section 3.1)."""
+
+    bias: bool = False
+    """Add a bias to the logit; the paper prints none."""
+
+
+class Layers(BaseModel):
+    """The layers in order: any number of convolutions, then `fc`, then `output`."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False)
+    __pydantic_extra__: dict[str, ConvolutionLayer]
+
+    fc: FullyConnectedLayer
+    output: OutputLayer = OutputLayer()
+
+    @property
+    def convolutions(self) -> dict[str, ConvolutionLayer]:
+        """The convolutions by name, from the image upwards."""
+        return dict(self.__pydantic_extra__ or {})
+
+    @property
+    def all(self) -> dict[str, Layer]:
+        """Every layer by name, from the image upwards."""
+        return {**self.convolutions, "fc": self.fc, "output": self.output}
+
+    @model_validator(mode="after")
+    def _names(self) -> Self:
+        for position, name in enumerate(self.convolutions, start=1):
+            if name != f"conv{position}":
+                raise ValueError(
+                    f"layer {name!r}: convolutions are named conv1, conv2, ... in order"
+                )
+        return self
+
+
+class Distortion(Section):
+    """Random affine distortion of each training image (section 3.2, T)."""
+
+    probability: float = Field(0.5, ge=0, le=1)
+    """Chance of each component of T; 0 switches the distortion off."""
+    angle_deg: float = Field(10.0, ge=0, le=180)
+    """theta, drawn from [-angle_deg, angle_deg]."""
+    shear: float = Field(0.3, ge=0, le=2)
+    """rho_x and rho_y, drawn from [-shear, shear]."""
+    scale: float = Field(0.2, ge=0, lt=1)
+    """s_x and s_y, drawn from [1 - scale, 1 + scale]."""
+    shift_px: float = Field(2.0, ge=0, le=50)
+    """t_x and t_y, drawn from [-shift_px, shift_px], in pixels of a 105 x 105 image."""
+
+
+class TrialConfig(Section):
+    """Everything that decides how one trial trains, apart from its data and its seed.
+
+    A search parameter's name is a path into this object: ``conv1.filter_size`` is
+    ``layers.conv1.filter_size``, ``distortion.shear`` is ``distortion.shear``.
+    """
+
+    input_size: int = Field(105, ge=8, le=105)
+    """Height and width of the images, pixels; area-averaged from 105."""
+    layers: Layers
+    """The layers, in order."""
+    pairs: Literal["independent", "batch"] = "independent"
+    """independent: the paper's pairs, both images of each encoded.
+    batch: each image is encoded once, every pair of the batch counts."""
+    batch_pairs: int = Field(128, ge=2, le=65536)
+    """Pairs of one step with `pairs: independent` (section 3.2: 128)."""
+    batch_characters: int = Field(16, ge=2, le=4096)
+    """Characters of one step with `pairs: batch`."""
+    batch_drawings: int = Field(4, ge=2, le=20)
+    """Drawings of each character of one step with `pairs: batch`."""
+    within_alphabet: float = Field(0.5, ge=0, le=1)
+    """Share of the different pairs (independent) or of the steps (batch) that stay within one
+    alphabet."""
+    init: Literal["koch", "he"] = "koch"
+    """Initial weights: the paper's normal distributions, or He et al. (2015)."""
+    drawers: int = Field(12, ge=2, le=20)
+    """Drawers trained on (section 4.1: 12 of 20)."""
+    distortion: Distortion = Distortion()
+    """The affine distortion of training images."""
+    images_per_epoch: int = Field(300_000, ge=2)
+    """Images encoded in one epoch; the paper's 150,000 pairs are 300,000 images."""
+    max_epochs: int = Field(200, ge=1, le=100_000)
+    """Epochs at most (section 3.2: 200)."""
+    patience: int = Field(20, ge=1)
+    """Stop when the validation error has not fallen for this many epochs (section 3.2: 20)."""
+    learning_rate_decay: float = Field(0.99, gt=0, le=1)
+    """eta_j(T) = learning_rate_decay eta_j(T-1), T in epochs (section 3.2: 0.99)."""
+    momentum_start: Momentum = 0.5
+    """Momentum of every layer in the first epoch (section 3.2: 0.5)."""
+    momentum_ramp: float = Field(0.5, ge=0, le=1)
+    """Share of max_epochs over which the momentum moves linearly to mu_j."""
+    l2_gradient: Literal["inside", "as_printed"] = "inside"
+    """inside: the gradient of lambda w^2 joins the gradient, so it is scaled by eta and kept by
+    the momentum. as_printed: 2 lambda |w| is subtracted outside the learning rate."""
+    decay_biases: bool = False
+    """Whether L2 also acts on biases."""
+    precision: Literal["float32", "bf16"] = "float32"
+    """Arithmetic on CUDA; the CPU always computes in float32."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        shape = self.shape()
+        if not shape.fits():
+            sizes = " > ".join(str(s) for pair in shape.map_sizes() for s in pair)
+            raise ValueError(
+                f"layers do not fit an input of {self.input_size} px: {self.input_size} > {sizes}; "
+                "use smaller filters or a larger input_size"
+            )
+        return self
+
+    def shape(self) -> NetworkShape:
+        """Return the network's shape."""
+        convolutions = tuple(
+            Convolution(layer.filter_size, layer.filter_count, layer.pool)
+            for layer in self.layers.convolutions.values()
+        )
+        return NetworkShape(self.input_size, convolutions, self.layers.fc.width)
+
+    @property
+    def images_per_step(self) -> int:
+        """Images encoded in one step."""
+        if self.pairs == "independent":
+            return 2 * self.batch_pairs
+        return self.batch_characters * self.batch_drawings
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Steps of one epoch: images_per_epoch over images_per_step, rounded up."""
+        return math.ceil(self.images_per_epoch / self.images_per_step)
+
+    def memory_bytes(self) -> int:
+        """Estimate the memory of one training step, bytes."""
+        return self.shape().memory_bytes(self.images_per_step)
+
+    def with_parameters(self, parameters: dict[str, Any]) -> TrialConfig:
+        """Return a copy with some values replaced.
+
+        Args:
+            parameters: Path to value, e.g. ``{"conv1.filter_size": 10}``.
+
+        Raises:
+            InputError: A path leads nowhere or a value is out of its range.
+        """
+        values = self.model_dump(mode="json")
+        for path, value in parameters.items():
+            place, keys = values, self.resolve(path)
+            for key in keys[:-1]:
+                place = place[key]
+            place[keys[-1]] = value
+        return load_section(TrialConfig, values, "configuration")
+
+    def resolve(self, path: str) -> list[str]:
+        """Return the keys from the root to a parameter's value.
+
+        Raises:
+            InputError: The path leads nowhere.
+        """
+        keys = path.split(".")
+        if keys[0] in self.layers.all:
+            keys = ["layers", *keys]
+        place: Any = self.model_dump(mode="json")
+        for key in keys:
+            if not isinstance(place, dict) or key not in place:
+                raise InputError(
+                    f"parameter {path!r} names nothing in a trial's configuration; use LAYER.KEY "
+                    "(conv1.filter_size, fc.width) or a setting's path (distortion.shear)"
+                )
+            place = place[key]
+        return keys
+
+    def value(self, path: str) -> Any:
+        """Return the value at a parameter's path (see `resolve`)."""
+        place: Any = self.model_dump(mode="json")
+        for key in self.resolve(path):
+            place = place[key]
+        return place
+
+    @classmethod
+    def from_values(cls, values: Any, source: str = "configuration") -> TrialConfig:
+        """Validate a plain dictionary.
+
+        Raises:
+            InputError: One line with source, key, value and what is allowed.
+        """
+        return load_section(cls, values, source)
+
+    def to_yaml(self) -> str:
+        """Return the configuration as YAML, layers in order."""
+        return dump_yaml(self.plain())
+
+    def plain(self) -> dict[str, Any]:
+        """Return a plain dictionary with the layers in their order."""
+        values = self.model_dump(mode="json")
+        values["layers"] = {n: layer.model_dump(mode="json") for n, layer in self.layers.all.items()}
+        return values

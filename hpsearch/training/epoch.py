@@ -1,0 +1,43 @@
+"""What training says after each epoch. Imports no torch, so that the search can read it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class EpochResult:
+    """One epoch of one trial.
+
+    Args:
+        epoch: From 1.
+        loss: Mean training loss of the epoch, nats per pair; non-finite when it diverged.
+        validation_error: One-shot error on the validation tasks, 0 to 1.
+        seconds: Training time since the trial's start, all attempts added, evaluation included.
+        images: Images encoded for training since the trial's start.
+        multiply_adds: Nominal multiply-adds trained since the trial's start (3 x forward).
+        diagnosis: None while training is healthy, else why it cannot go on:
+            "diverged", "saturated" or "dead", with the figure behind it.
+    """
+
+    epoch: int
+    loss: float
+    validation_error: float
+    seconds: float
+    images: int
+    multiply_adds: int
+    diagnosis: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a dictionary that JSON can hold (a non-finite loss becomes null)."""
+        values = asdict(self)
+        if self.loss - self.loss != 0:
+            values["loss"] = None
+        return values
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> EpochResult:
+        """Read what `to_json` wrote."""
+        loss = values["loss"]
+        return cls(**{**values, "loss": float("nan") if loss is None else loss})
