@@ -1,0 +1,282 @@
+"""The driver: asks, submits, decides, records. One process, one thread, the only writer.
+
+Read `Driver.run` first. It knows executors only by their interface, and no torch.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from hpsearch.errors import EnvironmentFailure
+from hpsearch.execution import Decision, Ended, Ending, EpochEnded, Event, Executor, Lost, Started
+from hpsearch.search.asking import Asker
+from hpsearch.search.coordinates import Coordinates
+from hpsearch.search.enqueue import enqueued_parameters
+from hpsearch.search.history import TrialRecord
+from hpsearch.search.ledger import Ledger
+from hpsearch.search.progress import Progress, RunningTrial
+from hpsearch.search.pruners import make_pruner
+from hpsearch.search.record import StudyRecord
+from hpsearch.search.study_folder import StudyPlan
+
+MAX_ATTEMPTS = 3
+"""Attempts without a new epoch after which a trial has failed."""
+MAX_FAILURES = 5
+"""Failures in a row after which the environment is to blame, not the configurations."""
+INTERRUPT_S = 10.0
+"""How long workers may take to checkpoint after Ctrl-C."""
+TICK_S = 0.1
+
+
+class Observer(Protocol):
+    """Shows a search to a person."""
+
+    def update(self, progress: Progress) -> None:
+        """Show where the search stands; called about ten times a second."""
+        ...
+
+    def message(self, text: str) -> None:
+        """Tell one thing that happened, in one line."""
+        ...
+
+
+@dataclass(frozen=True)
+class DataPlace:
+    """Where workers find the data."""
+
+    packed: str
+    fingerprint: str
+
+
+class Driver:
+    """Runs one study until its budget is spent or somebody interrupts it."""
+
+    def __init__(
+        self,
+        plan: StudyPlan,
+        data: DataPlace,
+        executor: Executor,
+        observer: Observer,
+        interrupted: Callable[[], int],
+    ) -> None:
+        """Prepare; nothing is started before `run`.
+
+        Args:
+            plan: The study, its space and its folder; saved, and locked by the caller.
+            data: The packed data set.
+            executor: Runs the trials; closed by the caller.
+            observer: Shows progress.
+            interrupted: Says how many interrupts have come: 0 go on, 1 checkpoint and end,
+                2 end at once.
+        """
+        self._plan, self._executor, self._observer = plan, executor, observer
+        self._interrupted = interrupted
+        config = plan.config
+        self._coordinates = Coordinates(plan.space, config.trial, config.limits)
+        self._enqueued = enqueued_parameters(config, self._coordinates)
+        self._pruner = make_pruner(config.pruner, config.trial.max_epochs)
+        self._record = StudyRecord(plan.folder, config.name)
+        self._ledger = Ledger(plan, data, self._record)
+        self._asker = Asker(
+            plan.space, config.trial, config.limits, config.sampler, config.seed
+        )
+        self._history: list[TrialRecord] = []
+        self._waiting: list[int] = []
+        self._running: dict[int, RunningTrial] = {}
+        self._failures = 0
+        self._hours_before = float(self._record.attribute("driver_seconds", 0.0))
+        self._began = self._saved = time.monotonic()
+
+    def run(self) -> str:
+        """Search until the study ends; return why it ended, in words.
+
+        Raises:
+            EnvironmentFailure: Something failed that the same command can resume from.
+        """
+        try:
+            self._recover()
+            while True:
+                reason = self._over()
+                if reason and not self._running:
+                    return reason
+                if self._interrupted():
+                    self._interrupt()
+                    return "interrupted"
+                if not reason:
+                    self._fill_slots()
+                for event in self._executor.events(TICK_S):
+                    self._handle(event)
+                self._record.flush()
+                self._save_time()
+                self._observer.update(self.progress())
+        finally:
+            self._asker.close()
+            self._save_time(force=True)
+            self._record.close()
+
+    def progress(self) -> Progress:
+        """Return where the search stands."""
+        return Progress.of(
+            self._history, self._running, self._plan.config, self._seconds(), self._executor.slots
+        )
+
+    def _recover(self) -> None:
+        """Read the history; adopt results the database missed; queue what was running."""
+        self._history = self._ledger.load()
+        for trial in self._history:
+            if trial.state == "running":
+                self._waiting.append(trial.number)
+        if self._waiting:
+            names = ", ".join(str(n) for n in self._waiting)
+            self._observer.message(f"continuing trial {names} from its checkpoint")
+
+    def _over(self) -> str | None:
+        """Say why no new trial may start, or None; what is running still ends.
+
+        Raises:
+            EnvironmentFailure: Too many trials failed in a row.
+        """
+        if self._waiting:
+            return None
+        budget = self._plan.config.budget
+        finished = sum(t.finished for t in self._history)
+        if self._failures >= MAX_FAILURES:
+            failed = [t for t in self._history if t.state == "failed"]
+            raise EnvironmentFailure(
+                f"{self._failures} trials failed in a row, the last: {failed[-1].cause}; "
+                "see the logs in the study's folder, then run the same command again"
+            )
+        if budget.trials is not None and finished >= budget.trials:
+            return f"the budget of {budget.trials} trials is spent"
+        if budget.hours is not None and self._seconds() >= budget.hours * 3600:
+            return f"the budget of {budget.hours:g} hours is spent"
+        return None
+
+    def _fill_slots(self) -> None:
+        """Start waiting trials first, then new ones while the budget has room for them."""
+        while self._waiting and len(self._running) < self._executor.slots:
+            self._submit(self._waiting.pop(0))
+        if len(self._running) >= self._executor.slots or not self._room():
+            return
+        number = len(self._history)
+        if number < len(self._enqueued):
+            self._enter(self._enqueued[number], "enqueued")
+            return
+        if self._asker.pending is None:
+            self._asker.ask(self._history, number)
+        params = self._asker.answer(TICK_S if not self._running else 0.01)
+        if params is not None:
+            self._enter(params, self._plan.config.sampler.name)
+
+    def _room(self) -> bool:
+        budget = self._plan.config.budget
+        if budget.hours is not None and self._seconds() >= budget.hours * 3600:
+            return False
+        return budget.trials is None or len(self._history) < budget.trials
+
+    def _enter(self, params: dict[str, Any], origin: str) -> None:
+        trial = TrialRecord(number=len(self._history), state="running", params=params)
+        self._ledger.enter(trial, self._coordinates, origin)
+        self._history.append(trial)
+        self._submit(trial.number)
+
+    def _submit(self, number: int) -> None:
+        trial = self._history[number]
+        job = self._ledger.job(trial)
+        attempt = self._ledger.count_attempt(trial)
+        if attempt > MAX_ATTEMPTS:
+            cause = f"died {MAX_ATTEMPTS} times without ending an epoch"
+            self._end(replace(trial, state="failed", cause=self._ledger.last_death(trial) or cause))
+            return
+        self._running[number] = RunningTrial(number, time.monotonic())
+        self._executor.submit(job)
+
+    def _handle(self, event: Event) -> None:
+        if event.trial not in self._running:
+            return
+        if isinstance(event, Started):
+            running = self._running[event.trial]
+            self._running[event.trial] = replace(running, device=event.device)
+            for result in event.curve:
+                self._note(event.trial, result)
+        elif isinstance(event, EpochEnded):
+            self._note(event.trial, event.result)
+            self._executor.decide(event.trial, self._decide(event))
+        elif isinstance(event, Ended):
+            self._ended(event)
+        elif isinstance(event, Lost):
+            del self._running[event.trial]
+            self._ledger.note_death(self._history[event.trial], event.cause)
+            self._observer.message(f"trial {event.trial}: {event.cause}; trying it again")
+            self._waiting.insert(0, event.trial)
+
+    def _note(self, number: int, result: Any) -> None:
+        """Take an epoch into the history, the database and the running trial's line."""
+        trial = self._history[number]
+        values = {**trial.values, result.epoch: result.validation_error}
+        self._history[number] = replace(trial, values=values, value=min(values.values()))
+        self._running[number] = replace(self._running[number], last=result)
+        self._ledger.note_epoch(number, result)
+        self._record.report(number, result.epoch, result.validation_error)
+
+    def _decide(self, event: EpochEnded) -> Decision:
+        if event.result.diagnosis:
+            return Decision.GO  # training ends itself, with the diagnosis as its cause
+        trial = self._history[event.trial]
+        stop = self._pruner.decide(self._history, trial, event.result.epoch)
+        return Decision.STOP if stop else Decision.GO
+
+    def _ended(self, event: Ended) -> None:
+        running = self._running.pop(event.trial)
+        trial = self._history[event.trial]
+        last = running.last
+        if event.ending is Ending.INTERRUPTED or event.ending is Ending.PAUSED:
+            self._ledger.forgive_attempt(trial)
+            self._waiting.append(event.trial)
+        elif event.ending is Ending.FINISHED and trial.value is not None:
+            self._end(replace(trial, state="complete", cause=event.cause))
+        elif event.ending is Ending.STOPPED:
+            cause = f"pruned by {self._plan.config.pruner.name} after epoch {max(trial.values)}"
+            self._end(replace(trial, state="pruned", cause=cause))
+        elif event.ending is Ending.DIAGNOSED:
+            cause = (last.diagnosis if last else None) or event.cause or "cannot be trained"
+            self._end(replace(trial, state="pruned", trainable=False, cause=cause))
+        else:
+            cause = event.cause or event.ending.value
+            if event.ending is Ending.OUT_OF_MEMORY:
+                cause = f"out of memory: {cause}"
+            self._end(replace(trial, state="failed", value=None, cause=cause))
+
+    def _end(self, trial: TrialRecord) -> None:
+        """Write the result to the trial's folder, then to the database, then forget files."""
+        self._history[trial.number] = trial
+        self._ledger.end(trial)
+        self._ledger.keep_best_checkpoints(self._history)
+        self._failures = self._failures + 1 if trial.state == "failed" else 0
+        error = "" if trial.value is None else f", error {trial.value:.3f}"
+        cause = f" ({trial.cause})" if trial.cause else ""
+        self._observer.message(f"trial {trial.number} {trial.state}{error}{cause}")
+
+    def _interrupt(self) -> None:
+        """Ask for checkpoints, take what still arrives, and leave the trials running on disk."""
+        self._observer.message("stopping: running trials write their checkpoints")
+        self._executor.interrupt()
+        deadline = time.monotonic() + INTERRUPT_S
+        while self._running and self._interrupted() < 2 and time.monotonic() < deadline:
+            for event in self._executor.events(TICK_S):
+                if isinstance(event, Lost):
+                    self._running.pop(event.trial, None)
+                else:
+                    self._handle(event)
+            self._record.flush()
+
+    def _seconds(self) -> float:
+        return self._hours_before + time.monotonic() - self._began
+
+    def _save_time(self, *, force: bool = False) -> None:
+        if force or time.monotonic() - self._saved > 5:
+            self._saved = time.monotonic()
+            self._record.set_attribute("driver_seconds", round(self._seconds(), 1))

@@ -1,0 +1,177 @@
+"""The trials' folders and the database kept in step: the folder first, the database after.
+
+A trial's result is in its folder before the database has it, so a driver killed between the two
+finds it there and adopts it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hpsearch.configfile import dump_yaml
+from hpsearch.errors import EnvironmentFailure
+from hpsearch.execution import Job
+from hpsearch.paths import write_atomically
+from hpsearch.search.coordinates import Coordinates
+from hpsearch.search.history import TrialRecord
+from hpsearch.search.record import StudyRecord
+from hpsearch.search.study_folder import StudyPlan
+from hpsearch.seeding import derive_seed
+from hpsearch.training.epoch import EpochResult
+
+if TYPE_CHECKING:
+    from hpsearch.search.driver import DataPlace
+
+KEPT_CHECKPOINTS = 3
+"""The best so many trials keep their weights; the others keep results only."""
+
+
+class Ledger:
+    """Writes what happens to trials, in the order that survives a kill at any point."""
+
+    def __init__(self, plan: StudyPlan, data: DataPlace, record: StudyRecord) -> None:
+        """Note where to write."""
+        self._plan, self._data, self._record = plan, data, record
+        self._curves: dict[int, dict[int, EpochResult]] = {}
+        self._deleted: set[int] = set()
+
+    def load(self) -> list[TrialRecord]:
+        """Return the history; results that only the folders know are told to the database."""
+        history = self._record.load()
+        for position, trial in enumerate(history):
+            if trial.state == "running":
+                history[position] = self._adopt(trial)
+        self._sweep(history)
+        return history
+
+    def _adopt(self, trial: TrialRecord) -> TrialRecord:
+        path = self._plan.folder.trial(trial.number).result
+        if not path.exists():
+            return trial
+        try:
+            ended = TrialRecord.from_json(json.loads(path.read_bytes())["trial"])
+        except (ValueError, KeyError, TypeError):
+            return trial  # torn by a failing disk: the trial runs again from its checkpoint
+        for epoch, value in ended.values.items():
+            self._record.report(ended.number, epoch, value)
+        self._record.end(ended, self._attributes(ended))
+        return ended
+
+    def enter(self, trial: TrialRecord, coordinates: Coordinates, origin: str) -> None:
+        """Enter a new trial: one transaction, and its number is its own for ever."""
+        attributes = {"origin": origin, "seed": self._seed(trial.number)}
+        self._record.add(trial, coordinates.space.distributions(), attributes)
+
+    def job(self, trial: TrialRecord) -> Job:
+        """Write the trial's configuration where it is missing, and return its job."""
+        folder = self._plan.folder.trial(trial.number)
+        config = self._plan.config.trial.with_parameters(dict(trial.params))
+        if not folder.config.exists():
+            write_atomically(folder.config, dump_yaml(config.plain()))
+        return Job(
+            trial=trial.number,
+            config=config.plain(),
+            seed=self._seed(trial.number),
+            data=Path(self._data.packed),
+            study_seed=self._plan.config.seed,
+            checkpoint=folder.checkpoint,
+        )
+
+    def _seed(self, number: int) -> int:
+        return derive_seed(self._plan.config.seed, "trial", number) % 2**32
+
+    def count_attempt(self, trial: TrialRecord) -> int:
+        """Count an attempt; one that follows a new epoch is the first again."""
+        path = self._attempts(trial)
+        before = self._read_attempts(path)
+        epoch = max(trial.values, default=0)
+        count = before["attempts"] + 1 if before["epoch"] == epoch else 1
+        write_atomically(path, json.dumps({**before, "attempts": count, "epoch": epoch}) + "\n")
+        return count
+
+    def note_death(self, trial: TrialRecord, cause: str) -> None:
+        """Keep the cause of a worker's death for the day the trial is given up."""
+        path = self._attempts(trial)
+        before = self._read_attempts(path)
+        write_atomically(path, json.dumps({**before, "death": cause}) + "\n")
+
+    def last_death(self, trial: TrialRecord) -> str | None:
+        """Return the cause of the last worker's death under this trial."""
+        return self._read_attempts(self._attempts(trial)).get("death")
+
+    def forgive_attempt(self, trial: TrialRecord) -> None:
+        """Take an attempt back that ended on request."""
+        path = self._attempts(trial)
+        write_atomically(path, json.dumps({**self._read_attempts(path), "attempts": 0}) + "\n")
+
+    def _attempts(self, trial: TrialRecord) -> Path:
+        return self._plan.folder.trial(trial.number).root / "attempts.json"
+
+    @staticmethod
+    def _read_attempts(path: Path) -> dict[str, Any]:
+        try:
+            values: dict[str, Any] = json.loads(path.read_bytes())
+        except (OSError, ValueError):
+            values = {}
+        return {"attempts": 0, "epoch": 0, **values}
+
+    def note_epoch(self, number: int, result: EpochResult) -> None:
+        """Remember an epoch and append it to epochs.jsonl, once, also after a resume.
+
+        Raises:
+            EnvironmentFailure: The line could not be written.
+        """
+        curve = self._curves.setdefault(number, {})
+        if result.epoch in curve:
+            return
+        path = self._plan.folder.trial(number).epochs
+        line = json.dumps(result.to_json()) + "\n"
+        try:
+            # The first epoch this driver hears of begins the file anew: a resumed trial sends
+            # its curve again from epoch 1, and a line torn by a kill is gone.
+            with path.open("a" if curve else "w") as file:
+                file.write(line)
+        except OSError as error:
+            raise EnvironmentFailure(
+                f"{path}: cannot be written ({error.strerror}); free space, then run the same "
+                "command again"
+            ) from error
+        curve[result.epoch] = result
+
+    def end(self, trial: TrialRecord) -> None:
+        """Write result.json, then tell the database."""
+        result = {"trial": trial.to_json(), **self._attributes(trial)}
+        path = self._plan.folder.trial(trial.number).result
+        write_atomically(path, json.dumps(result, indent=1) + "\n")
+        self._record.end(trial, self._attributes(trial))
+        self._curves.pop(trial.number, None)
+
+    def _attributes(self, trial: TrialRecord) -> dict[str, Any]:
+        attributes: dict[str, Any] = {}
+        if trial.cause:
+            attributes["cause"] = trial.cause
+        curve = self._curves.get(trial.number)
+        if curve:
+            last = curve[max(curve)]
+            attributes |= {"epochs": last.epoch, "seconds": round(last.seconds, 2)}
+            attributes |= {"images": last.images, "multiply_adds": last.multiply_adds}
+        return attributes
+
+    def keep_best_checkpoints(self, history: Sequence[TrialRecord]) -> None:
+        """Delete the checkpoints of finished trials but the best few."""
+        scored = [t for t in history if t.state == "complete" and t.value is not None]
+        best = sorted(scored, key=lambda t: (t.value, t.number))[:KEPT_CHECKPOINTS]
+        kept = {t.number for t in best}
+        for trial in history:
+            if trial.finished and trial.number not in kept | self._deleted:
+                self._deleted.add(trial.number)
+                for name in ("checkpoint", "checkpoint.previous"):
+                    (self._plan.folder.trial(trial.number).root / name).unlink(missing_ok=True)
+
+    def _sweep(self, history: Sequence[TrialRecord]) -> None:
+        self.keep_best_checkpoints(history)
+        for aside in self._plan.folder.trials.glob("*/.*.tmp"):
+            aside.unlink(missing_ok=True)

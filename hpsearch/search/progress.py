@@ -1,0 +1,89 @@
+"""Where a search stands, as a person is shown it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from hpsearch.search.config import StudyConfig
+from hpsearch.search.history import TrialRecord, best_trial
+from hpsearch.training.epoch import EpochResult
+
+
+@dataclass(frozen=True)
+class RunningTrial:
+    """A trial on a worker."""
+
+    number: int
+    began: float
+    device: str = ""
+    last: EpochResult | None = None
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A snapshot of the search.
+
+    Args:
+        running: The trials on workers, by number.
+        counts: Trials by state.
+        best: The best complete trial.
+        seconds: The driver's time at work over all runs.
+        remaining_s: Estimated seconds until the budget is spent; None while unknown.
+        max_epochs: Epochs of a complete trial.
+        trials: The budget in trials, None without one.
+        hours: The budget in hours, None without one.
+        slots: Trials that can run at once.
+        best_values: Best validation error of each running trial.
+    """
+
+    running: tuple[RunningTrial, ...]
+    counts: Mapping[str, int]
+    best: TrialRecord | None
+    seconds: float
+    remaining_s: float | None
+    max_epochs: int
+    trials: int | None
+    hours: float | None
+    slots: int
+    best_values: Mapping[int, float]
+
+    @property
+    def finished(self) -> int:
+        """Trials that count against the budget."""
+        return sum(self.counts.get(state, 0) for state in ("complete", "pruned", "failed"))
+
+    @classmethod
+    def of(
+        cls,
+        history: Sequence[TrialRecord],
+        running: Mapping[int, RunningTrial],
+        config: StudyConfig,
+        seconds: float,
+        slots: int,
+    ) -> Progress:
+        """Take a snapshot."""
+        counts = Counter(t.state for t in history)
+        counts["running"] = len(running)
+        finished = sum(t.finished for t in history)
+        estimates = []
+        budget = config.budget
+        if budget.trials is not None and finished >= 2:
+            estimates.append(max(0.0, (budget.trials - finished) * seconds / finished))
+        if budget.hours is not None:
+            estimates.append(max(0.0, budget.hours * 3600 - seconds))
+        return cls(
+            running=tuple(running[n] for n in sorted(running)),
+            counts=dict(counts),
+            best=best_trial(history),
+            seconds=seconds,
+            remaining_s=min(estimates, default=None),
+            max_epochs=config.trial.max_epochs,
+            trials=budget.trials,
+            hours=budget.hours,
+            slots=slots,
+            best_values={
+                n: value for n in running if (value := history[n].value) is not None
+            },
+        )

@@ -1,0 +1,189 @@
+"""From what a user names (a study file, a shipped name, a folder) to a study's folder; its lock."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import fcntl
+import json
+import os
+import socket
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hpsearch.configfile import read_yaml
+from hpsearch.errors import EnvironmentFailure, InputError
+from hpsearch.paths import StudyFolder, write_atomically
+from hpsearch.search.config import StudyConfig
+from hpsearch.search.shipped import find_shipped
+from hpsearch.search.space import SearchSpace
+
+MAY_CHANGE = ("budget", "workers", "device", "description", "space")
+
+
+@dataclass(frozen=True)
+class StudyPlan:
+    """What a search is about to do: configuration, space, and where."""
+
+    folder: StudyFolder
+    config: StudyConfig
+    space: SearchSpace
+
+
+def find_study(name_or_path: str, output: Path | None = None) -> StudyFolder:
+    """Return a study's folder: the folder itself, or the one its file or name searches into.
+
+    Raises:
+        InputError: Nothing of that name is there.
+    """
+    path = Path(name_or_path)
+    if output is not None:
+        return StudyFolder(output)
+    if path.is_dir():
+        if (path / "study.yaml").is_file():
+            return StudyFolder(path)
+        raise InputError(f"{path}: holds no study.yaml; name a study's folder or run a search first")
+    source = _study_source(name_or_path)
+    return StudyFolder(Path("runs") / source.stem)
+
+
+def _study_source(name_or_path: str) -> Path:
+    path = Path(name_or_path)
+    if path.suffix in (".yaml", ".yml") or path.is_file():
+        return path
+    return find_shipped("studies", name_or_path)
+
+
+def plan_study(
+    name_or_path: str, output: Path | None, changes: Mapping[str, Any]
+) -> StudyPlan:
+    """Read a study and its space, and compare them with what its folder already holds.
+
+    Args:
+        name_or_path: A study file, a shipped name, or a study's folder.
+        output: The study's folder; None means runs/NAME.
+        changes: Settings by path (``budget.trials``) that replace the file's.
+
+    Raises:
+        InputError: A file or a value is wrong, or the folder holds another study.
+    """
+    path = Path(name_or_path)
+    if path.is_dir():
+        folder = find_study(name_or_path)
+        if output is not None and output.resolve() != path.resolve():
+            raise InputError(f"--output {output}: {path} is already a study's folder; leave it out")
+        source = folder.study_file
+    else:
+        source = _study_source(name_or_path)
+        folder = find_study(name_or_path, output)
+    config = _with_changes(read_yaml(source), changes, source)
+    space = _find_space(config.space, source)
+    space.check(config.trial)
+    _compare(folder, config, space)
+    return StudyPlan(folder, config, space)
+
+
+def _with_changes(values: dict[str, Any], changes: Mapping[str, Any], source: Path) -> StudyConfig:
+    StudyConfig.from_values(values, source)
+    for key, value in changes.items():
+        place: Any = values
+        *parents, last = key.split(".")
+        for parent in parents:
+            place = place.setdefault(parent, {}) if isinstance(place, dict) else None
+        if not isinstance(place, dict):
+            raise InputError(f"--set {key}: no such key in {source}")
+        place[last] = value
+    if "budget.trials" in changes and "budget.hours" not in changes:
+        values["budget"] = {"trials": changes["budget.trials"]}
+    elif "budget.hours" in changes and "budget.trials" not in changes:
+        values["budget"] = {"hours": changes["budget.hours"]}
+    config = StudyConfig.from_values(values, f"{source} with command line" if changes else source)
+    if config.budget.trials is None and config.budget.hours is None:
+        raise InputError(f"{source}: budget: a study needs an end; set budget.trials or hours")
+    return config
+
+
+def _find_space(name: str, source: Path) -> SearchSpace:
+    beside = source.parent / name
+    if source.name == "study.yaml" and (source.parent / "space.yaml").is_file():
+        return SearchSpace.from_yaml(source.parent / "space.yaml")
+    if beside.suffix in (".yaml", ".yml"):
+        return SearchSpace.from_yaml(beside)
+    return SearchSpace.from_yaml(find_shipped("search_spaces", name))
+
+
+def _compare(folder: StudyFolder, config: StudyConfig, space: SearchSpace) -> None:
+    """Refuse to go on with another space, data set, seed, sampler, pruner or objective."""
+    if not folder.study_file.exists():
+        if folder.root.exists() and any(folder.root.iterdir()):
+            raise InputError(f"{folder.root}: is there, but holds no study; name another OUTPUT")
+        return
+    saved = StudyConfig.from_values(read_yaml(folder.study_file), folder.study_file)
+    old, new = (c.model_dump(mode="json", exclude=set(MAY_CHANGE)) for c in (saved, config))
+    difference = _first_difference(old, new)
+    if difference is None:
+        old_space = SearchSpace.from_yaml(folder.space_file)
+        if old_space.to_yaml() != space.to_yaml():
+            difference = ("space", config.space, "another one")
+    if difference:
+        key, was, asked = difference
+        raise InputError(
+            f"{folder.study_file}: {key}: the study was begun with {was}, asked for is {asked}; "
+            "a running study keeps it: name another OUTPUT, or leave the setting as it was"
+        )
+
+
+def _first_difference(old: Any, new: Any, key: str = "") -> tuple[str, Any, Any] | None:
+    if isinstance(old, dict) and isinstance(new, dict):
+        for name in [*old, *(n for n in new if n not in old)]:
+            found = _first_difference(old.get(name), new.get(name), f"{key}.{name}".lstrip("."))
+            if found:
+                return found
+        return None
+    return None if old == new else (key, old, new)
+
+
+def save_plan(plan: StudyPlan, dataset: Mapping[str, Any]) -> None:
+    """Write study.yaml, space.yaml and dataset.json; the budget may have changed since."""
+    folder = plan.folder
+    folder.root.mkdir(parents=True, exist_ok=True)
+    for path, text in (
+        (folder.space_file, plan.space.to_yaml()),
+        (folder.dataset, json.dumps(dataset, indent=2) + "\n"),
+        (folder.study_file, plan.config.to_yaml()),
+    ):
+        if not path.exists() or path.read_text() != text:
+            write_atomically(path, text)
+
+
+@contextlib.contextmanager
+def study_lock(folder: StudyFolder) -> Iterator[None]:
+    """Hold a study for the one process that writes; the kernel frees it when that dies.
+
+    Relies on flock, which Linux and macOS keep per open file and drop with the process.
+
+    Raises:
+        InputError: Another process holds it.
+        EnvironmentFailure: The lock file cannot be written.
+    """
+    try:
+        folder.root.mkdir(parents=True, exist_ok=True)
+        handle = os.open(folder.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise EnvironmentFailure(f"{folder.lock}: cannot be opened ({error.strerror})") from error
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.read(handle, 300).decode(errors="replace") or "another process"
+            raise InputError(
+                f"{folder.root}: the study is held by {holder}; wait for it or stop it"
+            ) from None
+        now = datetime.datetime.now().isoformat(timespec="seconds")
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, f"pid {os.getpid()} on {socket.gethostname()} since {now}".encode(), 0)
+        yield
+    finally:
+        os.close(handle)
