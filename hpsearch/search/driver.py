@@ -90,6 +90,17 @@ class Driver:
         self._hours_before = float(self._record.attribute("driver_seconds", 0.0))
         self._began = self._saved = time.monotonic()
 
+    @staticmethod
+    def check(plan: StudyPlan) -> None:
+        """Refuse a study that could not start, before anything is written.
+
+        Raises:
+            InputError: The enqueued configurations or the space do not fit the study.
+        """
+        config = plan.config
+        enqueued_parameters(config, Coordinates(plan.space, config.trial, config.limits))
+        make_pruner(config.pruner, config.trial.max_epochs)
+
     def run(self) -> str:
         """Search until the study ends; return why it ended, in words.
 

@@ -1,0 +1,119 @@
+"""The live view of a search in a terminal, and plain lines where there is none."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from hpsearch.search.driver import Observer
+from hpsearch.search.progress import Progress
+
+
+@contextmanager
+def make_observer(name: str) -> Iterator[Observer]:
+    """Yield a live view where stdout is a terminal, plain lines elsewhere."""
+    if not sys.stdout.isatty():
+        yield PlainLines()
+        return
+    console = Console()
+    with Live(console=console, refresh_per_second=4, transient=False) as live:
+        yield LiveView(name, live)
+
+
+def duration(seconds: float) -> str:
+    """Return seconds as 12s, 3m05s or 2h07m."""
+    whole = int(seconds)
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m{whole % 60:02d}s"
+    return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
+
+
+def _counts(progress: Progress) -> str:
+    counts = progress.counts
+    done = ", ".join(f"{counts.get(s, 0)} {s}" for s in ("complete", "pruned", "failed"))
+    total = f"{progress.finished}/{progress.trials}" if progress.trials else str(progress.finished)
+    left = "" if progress.remaining_s is None else f", about {duration(progress.remaining_s)} left"
+    return f"{total} trials: {done} | {duration(progress.seconds)} at work{left}"
+
+
+def _best(progress: Progress) -> str:
+    best = progress.best
+    if best is None or best.value is None:
+        return "best: no complete trial yet"
+    return f"best: trial {best.number}, validation error {best.value:.1%} (unconfirmed)"
+
+
+class PlainLines:
+    """One line for each thing that happens."""
+
+    def __init__(self) -> None:
+        """Begin with nothing told."""
+        self._epochs: dict[int, int] = {}
+        self._told = time.monotonic()
+
+    def update(self, progress: Progress) -> None:
+        """Tell new epochs at most every ten seconds, so that logs stay readable."""
+        if time.monotonic() - self._told < 10:
+            return
+        self._told = time.monotonic()
+        parts = [
+            f"{r.number}: epoch {r.last.epoch}, error {r.last.validation_error:.3f}"
+            for r in progress.running
+            if r.last is not None
+        ]
+        running = "; ".join(parts) or "starting"
+        sys.stdout.write(f"{_counts(progress)} | {running}\n")
+        sys.stdout.flush()
+
+    def message(self, text: str) -> None:
+        """Print the line."""
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
+
+
+class LiveView:
+    """A table of running trials that redraws itself, finished trials above it."""
+
+    def __init__(self, name: str, live: Live) -> None:
+        """Note where to draw."""
+        self._name, self._live = name, live
+        self._drawn = 0.0
+
+    def update(self, progress: Progress) -> None:
+        """Draw, at most four times a second."""
+        if time.monotonic() - self._drawn < 0.25:
+            return
+        self._drawn = time.monotonic()
+        table = Table(title=None, box=None, pad_edge=False, padding=(0, 2, 0, 0))
+        for header in ("trial", "epoch", "error", "best", "time"):
+            table.add_column(header, justify="right")
+        table.add_column("progress")
+        for running in progress.running:
+            last = running.last
+            best = progress.best_values.get(running.number)
+            epoch = last.epoch if last else 0
+            filled = round(24 * epoch / progress.max_epochs)
+            table.add_row(
+                str(running.number),
+                f"{epoch}/{progress.max_epochs}",
+                f"{last.validation_error:.1%}" if last else "-",
+                f"{best:.1%}" if best is not None else "-",
+                duration(time.monotonic() - running.began),
+                Text("━" * filled, style="green") + Text("─" * (24 - filled), style="dim"),
+            )
+        head = Text(self._name, style="bold")
+        lines = [head, Text(_counts(progress)), Text(_best(progress), style="cyan")]
+        self._live.update(Group(*lines, table))
+
+    def message(self, text: str) -> None:
+        """Print the line above the table."""
+        self._live.console.print(Text(text), highlight=False)

@@ -1,0 +1,157 @@
+"""What `hpsearch search` does: plan, lock, find the data, start workers, drive, say the end."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import typer
+
+from hpsearch.cli.live import make_observer
+from hpsearch.data import Dataset
+from hpsearch.data.find import find_dataset
+from hpsearch.errors import InputError
+from hpsearch.execution.devices import choose_device, default_workers
+from hpsearch.execution.local import LocalExecutor
+from hpsearch.search.coordinates import Coordinates
+from hpsearch.search.driver import DataPlace, Driver
+from hpsearch.search.record import read_json
+from hpsearch.search.study_folder import StudyPlan, plan_study, save_plan, study_lock
+
+
+def run_search(
+    study: str,
+    data: Path | None,
+    changes: Mapping[str, Any],
+    output: Path | None,
+    *,
+    dry_run: bool,
+) -> int:
+    """Run or continue a search; return the exit code.
+
+    Raises:
+        InputError: Something to mend before anything is written.
+        EnvironmentFailure: Something failed on the way; the same command resumes.
+    """
+    plan = plan_study(study, output, changes)
+    Driver.check(plan)
+    device = choose_device(plan.config.device)
+    workers = plan.config.workers
+    slots = default_workers(device) if workers == "auto" else workers
+    if dry_run:
+        _describe(plan, device, slots)
+        return 0
+    with study_lock(plan.folder):
+        dataset = _dataset(plan, data)
+        typer.echo(f"{plan.config.name} in {plan.folder.root}: {dataset.description}")
+        if dataset.notice:
+            typer.echo(f"NOTE: {dataset.notice}")
+        save_plan(plan, _describe_dataset(dataset, data))
+        return _drive(plan, dataset, device, slots)
+
+
+def _drive(plan: StudyPlan, dataset: Dataset, device: str, slots: int) -> int:
+    place = DataPlace(str(dataset.folder.resolve()), dataset.fingerprint)
+    logs = plan.folder.root / "logs"
+    with _signals() as caught:
+        executor = LocalExecutor(slots, device, log_folder=logs)
+        try:
+            with make_observer(plan.config.name) as observer:
+                driver = Driver(plan, place, executor, observer, lambda: caught.count)
+                reason = driver.run()
+        finally:
+            executor.close()
+    progress = driver.progress()
+    counts = ", ".join(
+        f"{progress.counts.get(s, 0)} {s}" for s in ("complete", "pruned", "failed")
+    )
+    typer.echo(f"{reason}: {counts}")
+    if caught.count:
+        typer.echo("the same command continues")
+        return 128 + caught.signal
+    if progress.best is not None:
+        typer.echo(
+            f"best: trial {progress.best.number}, validation error {progress.best.value:.3f} "
+            "(unconfirmed); next: hpsearch export " + str(plan.folder.root)
+        )
+    return 0
+
+
+@dataclass
+class Caught:
+    """Interrupts so far, and the last signal."""
+
+    count: int = 0
+    signal: int = 0
+
+
+@contextmanager
+def _signals() -> Iterator[Caught]:
+    caught = Caught()
+
+    def note(number: int, _: FrameType | None) -> None:
+        caught.count += 1
+        caught.signal = number
+
+    before = {s: signal.signal(s, note) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield caught
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _dataset(plan: StudyPlan, data: Path | None) -> Dataset:
+    """Find the data; a study's folder goes on with what it holds."""
+    from hpsearch.data import open_packed
+
+    folder, wanted = plan.folder, plan.config.dataset
+    if not folder.dataset.exists():
+        return find_dataset(wanted, data, progress=typer.echo)
+    held = read_json(folder.dataset)
+    source = data or (Path(held["source"]) if held.get("source") else None)
+    packed = Path(held["packed"])
+    if data is None and (packed / "meta.json").exists():
+        dataset = open_packed(packed)
+    else:
+        kind = held["kind"] if data is None else wanted
+        dataset = find_dataset(kind, source, progress=typer.echo)
+    if dataset.fingerprint != held["fingerprint"]:
+        raise InputError(
+            f"{folder.dataset}: the study was begun on {held['kind']} with fingerprint "
+            f"{held['fingerprint'][:12]}, found is {dataset.kind} with {dataset.fingerprint[:12]}; "
+            "leave DATA out, or name another OUTPUT"
+        )
+    return dataset
+
+
+def _describe_dataset(dataset: Dataset, data: Path | None) -> dict[str, Any]:
+    return {
+        "kind": dataset.kind,
+        "fingerprint": dataset.fingerprint,
+        "packed": str(dataset.folder.resolve()),
+        "source": str(data.resolve()) if data else None,
+        "description": dataset.description,
+        "ways": dataset.ways,
+        "n_tasks": 16 * dataset.ways,
+    }
+
+
+def _describe(plan: StudyPlan, device: str, slots: int) -> None:
+    config = plan.config
+    coordinates = Coordinates(plan.space, config.trial, config.limits)
+    typer.echo(f"{config.name} in {plan.folder.root}: {config.description}")
+    typer.echo(
+        f"{len(plan.space.parameters)} parameters, sampler {config.sampler.name}, "
+        f"pruner {config.pruner.name}, {slots} worker(s) on {device}, seed {config.seed}"
+    )
+    typer.echo(f"feasible share of the filter sizes: {coordinates.feasible_share():.1%}")
+    typer.echo(
+        f"{config.trial.max_epochs} epochs of {config.trial.images_per_epoch} images at most; "
+        f"budget: {config.budget.trials or '-'} trials, {config.budget.hours or '-'} hours"
+    )

@@ -1,0 +1,187 @@
+"""Commands around a study: search, status, list, show, trials."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from hpsearch.errors import InputError
+
+StudyArgument = Annotated[
+    str, typer.Argument(help="A study file, a shipped name (quickstart), or a study's folder.")
+]
+
+
+def search(
+    study: StudyArgument,
+    data: Annotated[Path | None, typer.Option(help="Omniglot's zips or folders, or images.")] = None,
+    trials: Annotated[int | None, typer.Option(help="Finished trials that end the study.")] = None,
+    hours: Annotated[float | None, typer.Option(help="Hours at work that end the study.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Trials at once.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
+    sampler: Annotated[str | None, typer.Option(help="Sampler by name.")] = None,
+    pruner: Annotated[str | None, typer.Option(help="Pruner by name.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Decides everything random.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="KEY=VALUE of the study file, by path.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option(help="The study's folder [runs/STUDY].")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check and show, run nothing.")] = False,
+) -> int:
+    """Search; the same command continues a study."""
+    changes: dict[str, Any] = {
+        "budget.trials": trials,
+        "budget.hours": hours,
+        "workers": workers,
+        "device": device,
+        "sampler.name": sampler,
+        "pruner.name": pruner,
+        "seed": seed,
+    }
+    given = {key: value for key, value in changes.items() if value is not None}
+    from hpsearch.cli.run_search import run_search
+
+    return run_search(study, data, {**given, **_settings(set_ or [])}, output, dry_run=dry_run)
+
+
+def _settings(entries: list[str]) -> dict[str, Any]:
+    """Read KEY=VALUE entries; the value is read as YAML."""
+    from hpsearch.configfile import parse_yaml
+
+    settings = {}
+    for entry in entries:
+        key, equals, value = entry.partition("=")
+        if not equals or not key.strip():
+            raise InputError(f"--set {entry}: write KEY=VALUE, e.g. trial.max_epochs=5")
+        parsed = parse_yaml(f"value: {value}".encode(), f"--set {entry}")
+        settings[key.strip()] = parsed["value"]
+    return settings
+
+
+def status(
+    study: StudyArgument,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Say where a study stands."""
+    from collections import Counter
+    from json import dumps
+
+    from hpsearch.search.history import best_trial
+    from hpsearch.search.record import read_study
+    from hpsearch.search.study_folder import find_study
+
+    view = read_study(find_study(study))
+    states = ("complete", "pruned", "failed", "running", "paused")
+    counts = Counter(t.state for t in view.trials)
+    best = best_trial(view.trials)
+    summary = {
+        "study": view.name,
+        "dataset": view.dataset["kind"],
+        "trials": {state: counts.get(state, 0) for state in states},
+        "best": best
+        and {
+            "trial": best.number,
+            "validation_error": best.value,
+            "params": dict(best.params),
+            "confirmed": False,
+        },
+    }
+    if json:
+        typer.echo(dumps(summary))
+        return
+    typer.echo(f"{view.name} on {view.dataset['kind']}, in {view.folder.root}")
+    typer.echo(", ".join(f"{counts.get(state, 0)} {state}" for state in states))
+    if best is None:
+        typer.echo("no complete trial yet")
+        return
+    n_tasks = int(view.dataset.get("n_tasks", 0))
+    typer.echo(
+        f"best: trial {best.number}, validation error {best.value:.3f} on {n_tasks} tasks, "
+        "unconfirmed (the best of several looks better than it is)"
+    )
+    for name, value in best.params.items():
+        shown = f"{value:.3g}" if isinstance(value, float) else str(value)
+        typer.echo(f"  {name:24} {shown}")
+
+
+def list_studies(
+    folder: Annotated[Path, typer.Argument(help="Where studies lie.")] = Path("runs"),
+) -> None:
+    """List shipped studies and those found in a folder."""
+    from hpsearch.search.record import read_study
+    from hpsearch.search.shipped import list_shipped
+    from hpsearch.search.study_folder import find_study
+
+    typer.echo("shipped: " + ", ".join(list_shipped("studies")))
+    for path in sorted(folder.glob("*/study.yaml")) if folder.is_dir() else []:
+        try:
+            view = read_study(find_study(str(path.parent)))
+        except InputError as error:
+            typer.echo(f"{path.parent}: {error}")
+            continue
+        done = sum(t.finished for t in view.trials)
+        typer.echo(f"{path.parent}: {view.name} on {view.dataset['kind']}, {done} trials finished")
+
+
+list_studies.__name__ = "list"
+
+
+def show(
+    study: StudyArgument,
+    trial: Annotated[int, typer.Argument(min=0, help="The trial's number.")],
+) -> None:
+    """Show one trial: parameters, curve, and why it ended."""
+    from hpsearch.search.record import read_study
+    from hpsearch.search.study_folder import find_study
+
+    view = read_study(find_study(study))
+    if trial >= len(view.trials):
+        raise InputError(f"trial {trial}: {view.name} has trials 0 to {len(view.trials) - 1}")
+    record, attributes = view.trials[trial], view.attributes[trial]
+    value = "none yet" if record.value is None else f"{record.value:.4f}"
+    typer.echo(f"trial {trial} of {view.name}: {record.state}, validation error {value}")
+    for name, text in attributes.items():
+        typer.echo(f"  {name:24} {text}")
+    typer.echo("parameters")
+    for name, parameter in record.params.items():
+        typer.echo(f"  {name:24} {parameter}")
+    typer.echo("validation error by epoch")
+    for epoch, error in record.values.items():
+        typer.echo(f"  {epoch:5} {error:.4f}")
+
+
+def trials(
+    study: StudyArgument,
+    csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+) -> None:
+    """List a study's trials."""
+    import csv as csv_module
+    import io
+
+    from hpsearch.search.record import read_study
+    from hpsearch.search.study_folder import find_study
+
+    view = read_study(find_study(study))
+    if not csv:
+        for t in view.trials:
+            value = "-" if t.value is None else f"{t.value:.4f}"
+            typer.echo(f"{t.number:5} {t.state:9} {value:>7} {len(t.values):4} ep  {t.cause or ''}")
+        return
+    names = list(dict.fromkeys(name for t in view.trials for name in t.params))
+    text = io.StringIO()
+    writer = csv_module.writer(text)
+    writer.writerow(["trial", "state", "validation_error", "epochs", *names, "cause"])
+    for t in view.trials:
+        cells = [t.params.get(name, "") for name in names]
+        writer.writerow([t.number, t.state, t.value, len(t.values), *cells, _cell(t.cause or "")])
+    typer.echo(text.getvalue(), nl=False)
+
+
+def _cell(text: str) -> str:
+    """Keep a spreadsheet from reading text as a formula."""
+    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
+
+
+COMMANDS = [search, status, list_studies, show, trials]
