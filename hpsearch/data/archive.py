@@ -1,0 +1,131 @@
+"""Files out of a zip or an unpacked folder, without ever writing one; and one Omniglot PNG.
+
+Members that would escape, links, bombs and cut-off archives are refused. Must not know what the
+files mean.
+"""
+
+from __future__ import annotations
+
+import io
+import stat
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from hpsearch.data.resize import SIDE
+from hpsearch.errors import InputError
+
+MAX_MEMBERS = 60_000
+MAX_MEMBER_BYTES = 100_000
+"""An Omniglot PNG has about 500 bytes."""
+
+
+def read_files(source: Path) -> Iterator[tuple[str, bytes]]:
+    """Yield (posix path inside the source, content) of every file, in the order of names.
+
+    Folder entries, dot files and __MACOSX are passed over.
+
+    Args:
+        source: A .zip file or a folder.
+
+    Raises:
+        InputError: The source is damaged, too large, or a member is no plain file inside it.
+    """
+    yield from _zip_files(source) if source.is_file() else _folder_files(source)
+
+
+def _wanted(path: PurePosixPath) -> bool:
+    return not any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
+
+
+def _zip_files(source: Path) -> Iterator[tuple[str, bytes]]:
+    try:
+        with zipfile.ZipFile(source) as archive:
+            members = archive.infolist()
+            _check_members(source, members)
+            for member in sorted(members, key=lambda one: one.filename):
+                if not member.is_dir() and _wanted(PurePosixPath(member.filename)):
+                    with archive.open(member) as file:
+                        content = file.read(MAX_MEMBER_BYTES + 1)
+                    _check_length(source, member.filename, len(content))
+                    yield member.filename, content
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        raise InputError(f"{source}: damaged zip ({error}); fetch it again") from None
+    except OSError as error:
+        raise InputError(f"{source}: cannot be read ({error.strerror or error})") from None
+
+
+def _check_members(source: Path, members: list[zipfile.ZipInfo]) -> None:
+    if len(members) > MAX_MEMBERS:
+        raise InputError(f"{source}: {len(members)} members; Omniglot has at most {MAX_MEMBERS}")
+    seen: set[str] = set()
+    for member in members:
+        path = PurePosixPath(member.filename)
+        kind = stat.S_IFMT(member.external_attr >> 16)
+        if path.is_absolute() or ".." in path.parts or "\\" in member.filename:
+            raise InputError(f"{source}: member {member.filename!r} leads outside; do not trust it")
+        if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+            raise InputError(f"{source}: member {member.filename!r} is a link or device")
+        if member.filename in seen:
+            raise InputError(f"{source}: member {member.filename!r} occurs twice")
+        seen.add(member.filename)
+        _check_length(source, member.filename, 0 if member.is_dir() else member.file_size)
+
+
+def _check_length(source: Path, name: str, length: int) -> None:
+    if length > MAX_MEMBER_BYTES:
+        raise InputError(
+            f"{source}: {name} has more than {MAX_MEMBER_BYTES} bytes; no Omniglot drawing has"
+        )
+
+
+def _folder_files(source: Path) -> Iterator[tuple[str, bytes]]:
+    for count, path in enumerate(sorted(source.rglob("*"))):
+        if count > MAX_MEMBERS:
+            raise InputError(f"{source}: more than {MAX_MEMBERS} files; this is not Omniglot")
+        name = path.relative_to(source)
+        if not _wanted(PurePosixPath(name.as_posix())) or not path.is_file():
+            continue
+        try:
+            with path.open("rb") as file:
+                content = file.read(MAX_MEMBER_BYTES + 1)
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+        _check_length(source, name.as_posix(), len(content))
+        yield name.as_posix(), content
+
+
+def decode_drawing(content: bytes, name: str) -> NDArray[np.uint8]:
+    """Decode one drawing of Omniglot: PNG, 105 x 105, 1 bit, ink black.
+
+    Args:
+        content: The file.
+        name: For the message.
+
+    Returns:
+        Rows of bits, ink = 1, uint8 [105, 14].
+
+    Raises:
+        InputError: It is anything else, or cut off.
+    """
+    try:
+        with Image.open(io.BytesIO(content), formats=("PNG",)) as image:
+            if image.size != (SIDE, SIDE) or image.mode != "1":
+                raise InputError(
+                    f"{name}: {image.size[0]} x {image.size[1]} of mode {image.mode}; "
+                    f"Omniglot is {SIDE} x {SIDE}, 1 bit"
+                )
+            raw = image.tobytes()
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise InputError(f"{name}: not a whole PNG ({error})") from None
+    paper = np.frombuffer(raw, np.uint8).reshape(SIDE, -1)  # [105, 14]
+    return ~paper & _WITHIN
+
+
+_WITHIN = np.packbits(np.ones(SIDE, np.uint8))
+"""Masks the 7 bits that pad a row of 105."""

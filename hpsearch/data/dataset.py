@@ -1,0 +1,222 @@
+"""A packed data set: what workers open. Must not know where it came from, nor the sealed images.
+
+Letters: N images, C characters, D drawers, S side in pixels.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpsearch.data.resize import SIDE, area_average
+from hpsearch.errors import EnvironmentFailure, InputError
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, how much of it is done, and how much there is."""
+
+FORMAT = 1
+"""Version of the packed folder's layout; another one is packed again."""
+
+
+@dataclass(frozen=True, eq=False)
+class Characters:
+    """The images of one role (background, validation, test), flat, grouped by character."""
+
+    images: NDArray[np.uint8]
+    """[N, S, S], ink = 255, paper = 0, memory-mapped where possible."""
+    character: NDArray[np.int64]
+    """[N] index into `names`."""
+    drawer: NDArray[np.int64]
+    """[N] 0 to D - 1; in Omniglot the drawers of two alphabets are different people."""
+    alphabet_of: NDArray[np.int64]
+    """[C] index into `alphabets`."""
+    names: tuple[str, ...]
+    """C names, "ALPHABET/CHARACTER"."""
+    alphabets: tuple[str, ...]
+
+    @property
+    def n_drawers(self) -> int:
+        """The number of drawers D, that is the most drawings of any character."""
+        return int(self.drawer.max()) + 1 if len(self.drawer) else 0
+
+    def index(self) -> NDArray[np.int64]:
+        """Return int64 [C, D]: the image row of (character, drawer), -1 where there is none."""
+        rows = np.full((len(self.names), self.n_drawers), -1, np.int64)
+        rows[self.character, self.drawer] = np.arange(len(self.character))
+        return rows
+
+    def of_alphabet(self, alphabet: int) -> NDArray[np.int64]:
+        """Return the characters of one alphabet, int64, ascending."""
+        return np.flatnonzero(self.alphabet_of == alphabet)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """An opened packed folder; cheap, holds no images."""
+
+    kind: str
+    """"omniglot", "glyphs" or "folder"."""
+    fingerprint: str
+    """SHA-256 (hex) of the decoded content of all roles, the sealed one included."""
+    folder: Path
+    """The packed folder in the user's cache."""
+    ways: int
+    """Candidates per validation task; chance is 1 / ways."""
+    turns: bool
+    """Whether a turned or mirrored character may count as another one (not for own images)."""
+    description: str
+    """One line for banners."""
+    notice: str = ""
+    """Why another data set than the asked one was taken; empty when it was not."""
+
+    def background(self, input_size: int = SIDE) -> Characters:
+        """Return the characters to train on.
+
+        Args:
+            input_size: Side in pixels, 1 to 105; smaller images are area averages, rounded.
+
+        Raises:
+            InputError: The size is out of range or the packed folder is damaged.
+            EnvironmentFailure: The cache cannot be written.
+        """
+        return self._role("background", input_size)
+
+    def validation(self, input_size: int = SIDE) -> Characters:
+        """Return the characters whose tasks the search minimises; see `background`."""
+        return self._role("validation", input_size)
+
+    def _role(self, role: str, input_size: int) -> Characters:
+        images = _resized(self.folder, role, input_size)
+        with _open_arrays(self.folder / f"{role}-labels.npz") as labels:
+            return characters_from(images, labels)
+
+
+def characters_from(images: NDArray[np.uint8], labels: Any) -> Characters:
+    """Join images with the label arrays `pack` wrote beside them."""
+    return Characters(
+        images=images,
+        character=labels["character"],
+        drawer=labels["drawer"],
+        alphabet_of=labels["alphabet_of"],
+        names=tuple(str(name) for name in labels["names"]),
+        alphabets=tuple(str(name) for name in labels["alphabets"]),
+    )
+
+
+def read_meta(folder: Path) -> dict[str, Any]:
+    """Read a packed folder's meta.json.
+
+    Raises:
+        InputError: There is none, or it is of another format.
+    """
+    path = folder / "meta.json"
+    try:
+        meta = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{folder}: no packed data set; run `hpsearch data show` to pack") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read ({error}); delete {folder}") from None
+    if not isinstance(meta, dict) or meta.get("format") != FORMAT:
+        raise InputError(f"{path}: not format {FORMAT}; delete {folder} to pack again")
+    return meta
+
+
+def open_packed(folder: Path) -> Dataset:
+    """Open a packed folder without reading images; the sealed file is not touched.
+
+    Raises:
+        InputError: The folder is missing, damaged or of another format.
+    """
+    meta = read_meta(folder)
+    try:
+        return Dataset(
+            kind=str(meta["kind"]),
+            fingerprint=str(meta["fingerprint"]),
+            folder=folder,
+            ways=int(meta["ways"]),
+            turns=bool(meta["turns"]),
+            description=str(meta["description"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{folder / 'meta.json'}: damaged ({error}); delete {folder}") from None
+
+
+def check_size(input_size: int) -> None:
+    """Refuse a side that is no reduction of 105.
+
+    Raises:
+        InputError: The side is not 1 to 105.
+    """
+    if not 1 <= input_size <= SIDE:
+        raise InputError(f"input_size: {input_size} is not within 1 to {SIDE} pixels")
+
+
+def _resized(folder: Path, role: str, size: int) -> NDArray[np.uint8]:
+    """Map the images of one size, making the file first where it is missing or cut off."""
+    check_size(size)
+    path = folder / f"{role}-{size}.npy"
+    try:
+        return _map(path)
+    except (OSError, ValueError, EOFError):
+        pass  # missing, or cut off by a full disk: made again below
+    stored = _load_checked(folder, role)
+    _save_aside(path, area_average(stored, size))
+    return _map(path)
+
+
+def _map(path: Path) -> NDArray[np.uint8]:
+    images = np.load(path, mmap_mode="r", allow_pickle=False)
+    return np.asarray(images) if not images.size else images  # type: ignore[no-any-return]
+
+
+def _load_checked(folder: Path, role: str) -> NDArray[np.uint8]:
+    """Load a role's stored images and compare them with the recorded checksum."""
+    path = folder / f"{role}.npy"
+    try:
+        stored: NDArray[np.uint8] = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"{path}: cannot be read ({error}); delete {folder}") from None
+    if checksum(stored) != read_meta(folder)["sha256"].get(role):
+        raise InputError(f"{path}: its checksum does not fit; delete {folder} to pack again")
+    return stored
+
+
+def checksum(array: NDArray[Any]) -> str:
+    """Return SHA-256 (hex) of an array's bytes."""
+    return hashlib.sha256(np.ascontiguousarray(array)).hexdigest()
+
+
+def _save_aside(path: Path, array: NDArray[np.uint8]) -> None:
+    """Write an array so that two processes may do it at once: aside, then renamed."""
+    aside: Path | None = None
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        aside = Path(name)
+        with os.fdopen(handle, "wb") as file:
+            np.save(file, array, allow_pickle=False)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
+    except OSError as error:
+        if aside is not None:
+            aside.unlink(missing_ok=True)
+        raise EnvironmentFailure(
+            f"{path}: cannot be written ({error.strerror}); free space or set HPSEARCH_CACHE"
+        ) from error
+
+
+def _open_arrays(path: Path) -> Any:
+    """Open an .npz file without pickle."""
+    try:
+        return np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"{path}: cannot be read ({error}); delete {path.parent}") from None

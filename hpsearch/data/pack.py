@@ -1,0 +1,171 @@
+"""Packing: decoded images of the three roles into one folder of the user's cache.
+
+The sealed test alphabets and their runs go into a file of their own, which only `sealed` opens.
+Must not know where the images came from.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpsearch.data.dataset import FORMAT, Characters, Dataset, checksum, open_packed
+from hpsearch.data.tasks import OneShotTasks
+from hpsearch.errors import EnvironmentFailure, HpsearchError
+from hpsearch.paths import fsync_folder, write_atomically
+
+SEALED_FILE = "sealed-test.npz"
+"""The test characters and runs; never read by the search."""
+
+
+@dataclass(frozen=True)
+class Contents:
+    """A decoded data set before packing; `images` of each role are in the stored form."""
+
+    kind: str
+    background: Characters
+    validation: Characters
+    test: Characters
+    runs: OneShotTasks
+    ways: int
+    turns: bool
+    description: str
+
+
+def fingerprint(contents: Contents) -> str:
+    """Return SHA-256 (hex) of the decoded images, labels and runs of all roles."""
+    digest = hashlib.sha256(b"hpsearch data 1")
+    for name in ("background", "validation", "test"):
+        role: Characters = getattr(contents, name)
+        digest.update(json.dumps([name, role.names, role.alphabets]).encode())
+        for array in (role.character, role.drawer, role.alphabet_of):
+            digest.update(np.ascontiguousarray(array, "<i8"))
+        digest.update(np.ascontiguousarray(role.images))
+    for array in (contents.runs.query, contents.runs.support, contents.runs.target):
+        digest.update(np.ascontiguousarray(array, "<i8"))
+    return digest.hexdigest()
+
+
+def pack(contents: Contents, packed: Path) -> Dataset:
+    """Write a data set into a folder named by its content, whole or not at all.
+
+    Args:
+        contents: What was decoded.
+        packed: The folder that holds the packed folders.
+
+    Returns:
+        The packed data set; one that is there already, whole, is kept.
+
+    Raises:
+        EnvironmentFailure: The cache cannot be written.
+    """
+    mark = fingerprint(contents)
+    folder = packed / f"{contents.kind}-{mark[:16]}"
+    try:
+        found = open_packed(folder)
+        if found.fingerprint == mark and (folder / SEALED_FILE).exists():
+            return found
+    except HpsearchError:
+        pass  # missing, damaged or of an older format: written now
+    aside: Path | None = None
+    try:
+        packed.mkdir(parents=True, exist_ok=True)
+        aside = Path(tempfile.mkdtemp(dir=packed, prefix=".packing-"))
+        _write(contents, mark, aside)
+        _put_in_place(aside, folder)
+    except OSError as error:
+        raise EnvironmentFailure(
+            f"{folder}: cannot be written ({error.strerror}); free space or set HPSEARCH_CACHE"
+        ) from error
+    finally:
+        if aside is not None:
+            shutil.rmtree(aside, ignore_errors=True)
+    return open_packed(folder)
+
+
+def _write(contents: Contents, mark: str, folder: Path) -> None:
+    sums = {}
+    for name in ("background", "validation"):
+        role: Characters = getattr(contents, name)
+        _save(folder / f"{name}.npy", role.images)
+        _save(folder / f"{name}-labels.npz", **_labels(role))
+        sums[name] = checksum(role.images)
+    runs = contents.runs
+    _save(
+        folder / SEALED_FILE,
+        images=contents.test.images,
+        query=runs.query,
+        support=runs.support,
+        target=runs.target,
+        run_alphabet=np.array(runs.alphabet),
+        **_labels(contents.test),
+    )
+    meta = {
+        "format": FORMAT,
+        "kind": contents.kind,
+        "fingerprint": mark,
+        "ways": contents.ways,
+        "turns": contents.turns,
+        "description": contents.description,
+        "roles": {
+            name: _counts(getattr(contents, name)) for name in ("background", "validation", "test")
+        },
+        "test_tasks": {"runs": len(runs.alphabet), "ways": runs.ways},
+        "sha256": sums,
+    }
+    write_atomically(folder / "meta.json", json.dumps(meta, indent=2) + "\n")
+
+
+def _labels(role: Characters) -> dict[str, NDArray[Any]]:
+    return {
+        "character": role.character,
+        "drawer": role.drawer,
+        "alphabet_of": role.alphabet_of,
+        "names": np.array(role.names),
+        "alphabets": np.array(role.alphabets),
+    }
+
+
+def _counts(role: Characters) -> dict[str, int]:
+    return {
+        "alphabets": len(role.alphabets),
+        "characters": len(role.names),
+        "images": len(role.character),
+    }
+
+
+def _save(path: Path, array: NDArray[Any] | None = None, **arrays: NDArray[Any]) -> None:
+    """Write one array as .npy or several as .npz, without pickle, down to the disk."""
+    with path.open("wb") as file:
+        if array is not None:
+            np.save(file, array, allow_pickle=False)
+        else:
+            np.savez(file, allow_pickle=False, **arrays)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _put_in_place(aside: Path, folder: Path) -> None:
+    """Rename the finished folder; when another process was first, keep its equal one."""
+    aside.chmod(0o755)
+    try:
+        aside.rename(folder)
+    except OSError:
+        try:
+            open_packed(folder)
+            whole = (folder / SEALED_FILE).exists()
+        except HpsearchError:
+            whole = False
+        if not whole:  # the remains of a damaged or older one
+            shutil.rmtree(folder)
+            aside.rename(folder)
+    fsync_folder(folder.parent)

@@ -1,0 +1,82 @@
+"""The sealed test set: the only module that opens it, and every opening is written down first.
+
+Called by evaluate and baselines. Must never be imported by search or training.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from hpsearch.data.dataset import Characters, Dataset, characters_from, check_size
+from hpsearch.data.pack import SEALED_FILE
+from hpsearch.data.resize import SIDE, area_average
+from hpsearch.data.tasks import OneShotTasks
+from hpsearch.errors import EnvironmentFailure, InputError
+
+
+@dataclass(frozen=True, eq=False)
+class TestSet:
+    """The test characters and their one-shot tasks; rows of `tasks` index `characters.images`."""
+
+    __test__ = False  # not a test case, whatever its name says to pytest
+
+    characters: Characters
+    tasks: OneShotTasks
+
+
+def open_test_set(
+    dataset: Dataset, reason: str, *, log: Path | None = None, input_size: int = SIDE
+) -> TestSet:
+    """Open the sealed test set; the images are reduced in memory, never cached.
+
+    Args:
+        dataset: The packed data set.
+        reason: Who opens it and why, one line for the log.
+        log: The study's openings.jsonl; None means the one in the packed folder.
+        input_size: Side in pixels, 1 to 105.
+
+    Raises:
+        InputError: The size is out of range, or the sealed file is missing or damaged.
+        EnvironmentFailure: The opening cannot be written down; then nothing is opened.
+    """
+    check_size(input_size)
+    _write_down(log or dataset.folder / "openings.jsonl", dataset.fingerprint, reason)
+    path = dataset.folder / SEALED_FILE
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            tasks = OneShotTasks(
+                query=arrays["query"],
+                support=arrays["support"],
+                target=arrays["target"],
+                alphabet=tuple(str(name) for name in arrays["run_alphabet"]),
+            )
+            images = area_average(arrays["images"], input_size)
+            return TestSet(characters_from(images, arrays), tasks)
+    except (OSError, ValueError, EOFError, KeyError) as error:
+        raise InputError(f"{path}: cannot be read ({error}); delete {dataset.folder}") from None
+
+
+def _write_down(log: Path, fingerprint: str, reason: str) -> None:
+    """Append one line to the log of openings, down to the disk."""
+    entry = {
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "reason": reason,
+        "fingerprint": fingerprint,
+    }
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(entry) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise EnvironmentFailure(
+            f"{log}: the opening of the test set cannot be written down ({error.strerror}); "
+            "nothing was opened"
+        ) from error

@@ -1,0 +1,182 @@
+"""The shapes of drawn characters: strokes as splines in an alphabet's own style.
+
+Lengths are in half boxes: a character lies within -1 to 1 in x (right) and y (down). Must not
+know drawers, pixels or files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+SAMPLES = 12
+"""Points on the curve per piece between two control points."""
+
+Points = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Stroke:
+    """One pen stroke: control points [K, 2], joined by a spline or by straight pieces."""
+
+    points: Points
+    smooth: bool
+
+    def curve(self, points: Points) -> Points:
+        """Return the pen's path through (moved) control points, [P, 2]."""
+        return _basis(len(points)) @ points if self.smooth and len(points) > 2 else points
+
+
+@cache
+def _basis(count: int) -> Points:
+    """Return the Catmull-Rom weights of `count` control points, [(count - 1) * SAMPLES + 1, K]."""
+    at = np.linspace(0, count - 1, (count - 1) * SAMPLES + 1)
+    piece = np.minimum(at.astype(int), count - 2)
+    t = at - piece
+    weights = np.zeros((len(at), count))
+    terms = (
+        (-1, -0.5 * t + t**2 - 0.5 * t**3),
+        (0, 1 - 2.5 * t**2 + 1.5 * t**3),
+        (1, 0.5 * t + 2 * t**2 - 1.5 * t**3),
+        (2, -0.5 * t**2 + 0.5 * t**3),
+    )
+    for offset, values in terms:
+        np.add.at(weights, (np.arange(len(at)), np.clip(piece + offset, 0, count - 1)), values)
+    return weights
+
+
+@dataclass(frozen=True)
+class Style:
+    """What the characters of one alphabet have in common."""
+
+    weights: NDArray[np.float64]
+    """How often each kind of stroke is used, sums to 1."""
+    anchors: Points
+    """Where strokes begin and end, [A, 2]."""
+    strokes: tuple[int, int]
+    """Fewest and most strokes of a character, besides the common one."""
+    angular: float
+    """Share of strokes drawn straight from point to point."""
+    stem: Stroke | None
+    """A stroke most of the characters share (a headline, a stem)."""
+    stem_share: float
+    """Share of characters that have the common stroke."""
+
+
+def draw_style(chance: np.random.Generator) -> Style:
+    """Invent an alphabet's style."""
+    columns, rows = int(chance.integers(2, 5)), int(chance.integers(3, 5))
+    x = np.linspace(-0.75, 0.75, columns)
+    y = np.linspace(-0.85, 0.85, rows)
+    anchors = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
+    fewest = int(chance.integers(1, 3))
+    stem = None
+    if chance.random() < 0.4:
+        if chance.random() < 0.5:
+            height = chance.uniform(-0.9, -0.6)
+            stem = Stroke(np.array([[-0.8, height], [0.8, height]]), smooth=False)
+        else:
+            place = chance.uniform(-0.7, 0.7)
+            stem = Stroke(np.array([[place, -0.85], [place, 0.85]]), smooth=False)
+    return Style(
+        weights=chance.dirichlet(np.full(len(KINDS), 0.8)),
+        anchors=anchors,
+        strokes=(fewest, fewest + int(chance.integers(1, 3))),
+        angular=float(chance.choice([0.0, 0.15, 0.7])),
+        stem=stem,
+        stem_share=float(chance.uniform(0.5, 0.9)),
+    )
+
+
+def draw_character(style: Style, chance: np.random.Generator) -> list[Stroke]:
+    """Invent one character in an alphabet's style."""
+    count = int(chance.integers(style.strokes[0], style.strokes[1] + 1))
+    strokes = []
+    if style.stem is not None and chance.random() < style.stem_share:
+        strokes.append(style.stem)
+    for _ in range(count):
+        kind = KINDS[int(chance.choice(len(KINDS), p=style.weights))]
+        first, last = chance.choice(len(style.anchors), 2, replace=False)
+        points = kind(style.anchors[first], style.anchors[last], chance)
+        smooth = kind is _ring or chance.random() >= style.angular
+        strokes.append(Stroke(np.clip(points, -1, 1), smooth=smooth))
+    return strokes
+
+
+def _frame(start: Points, end: Points) -> tuple[Points, Points]:
+    """Return the vector along a stroke and the one across, equally long."""
+    along = end - start
+    return along, np.array([-along[1], along[0]])
+
+
+def _line(start: Points, end: Points, chance: np.random.Generator) -> Points:
+    del chance
+    return np.stack([start, end])
+
+
+def _arc(start: Points, end: Points, chance: np.random.Generator) -> Points:
+    along, across = _frame(start, end)
+    bulge = chance.choice([-1, 1]) * chance.uniform(0.35, 0.8)
+    return np.stack([start, start + 0.5 * along + bulge * across, end])
+
+
+def _hook(start: Points, end: Points, chance: np.random.Generator) -> Points:
+    along, across = _frame(start, end)
+    side = chance.choice([-1, 1])
+    corner = start + 0.9 * along + side * 0.15 * across
+    return np.stack([start, start + 0.5 * along, corner, start + 0.6 * along + side * 0.5 * across])
+
+
+def _wave(start: Points, end: Points, chance: np.random.Generator) -> Points:
+    along, across = _frame(start, end)
+    side = chance.choice([-1, 1]) * chance.uniform(0.3, 0.55)
+    return np.stack(
+        [start, start + 0.3 * along + side * across, start + 0.7 * along - side * across, end]
+    )
+
+
+def _ring(start: Points, end: Points, chance: np.random.Generator) -> Points:
+    middle = 0.6 * start + 0.4 * end
+    radius = chance.uniform(0.2, 0.5) * np.array([1.0, chance.uniform(0.7, 1.3)])
+    turn = chance.uniform(0, 2 * np.pi) + np.linspace(0, 2 * np.pi, 7)
+    return np.asarray(middle + radius * np.stack([np.cos(turn), np.sin(turn)], axis=-1))
+
+
+def _spiral(start: Points, end: Points, chance: np.random.Generator) -> Points:
+    middle = 0.5 * (start + end)
+    size = chance.uniform(0.4, 0.7)
+    sense = chance.choice([-1, 1])
+    turn = chance.uniform(0, 2 * np.pi) + sense * np.linspace(0, 3 * np.pi, 8)
+    radius = np.linspace(size, 0.12, 8)[:, None]
+    return np.asarray(middle + radius * np.stack([np.cos(turn), np.sin(turn)], axis=-1))
+
+
+def _loop(start: Points, end: Points, chance: np.random.Generator) -> Points:
+    along, across = _frame(start, end)
+    side = chance.choice([-1, 1]) * chance.uniform(0.4, 0.7)
+    return np.stack(
+        [
+            start,
+            start + 0.75 * along + 0.1 * side * across,
+            start + 0.6 * along + side * across,
+            start + 0.3 * along + 0.6 * side * across,
+            start + 0.5 * along - 0.1 * side * across,
+            end,
+        ]
+    )
+
+
+def _step(start: Points, end: Points, chance: np.random.Generator) -> Points:
+    along, across = _frame(start, end)
+    side = chance.choice([-1, 1]) * 0.4
+    return np.stack([start, start + 0.45 * along + side * across, start + 0.55 * along, end])
+
+
+KINDS: tuple[Callable[[Points, Points, np.random.Generator], Points], ...] = (
+    *(_line, _arc, _hook, _wave),
+    *(_ring, _spiral, _loop, _step),
+)

@@ -1,0 +1,228 @@
+"""One-shot tasks and verification pairs as rows of images, and how scores earn credit.
+
+Letters: R runs, W ways, C characters, D drawers. Must not know networks or where images come from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import permutations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpsearch.data.dataset import Characters
+from hpsearch.errors import InputError
+from hpsearch.seeding import generator
+
+VALIDATION_DRAWERS = 4
+"""Drawers whose images make the validation tasks (Koch et al. 2015, section 4.2)."""
+FEW_DRAWERS = 16
+"""With fewer drawers than this all of them train and all of them validate."""
+
+
+@dataclass(frozen=True, eq=False)
+class OneShotTasks:
+    """R runs of W ways within one alphabet; every query of a run is one task: R * W tasks."""
+
+    query: NDArray[np.int64]
+    """[R, W] image rows, one per character of the run."""
+    support: NDArray[np.int64]
+    """[R, W] image rows of the same characters by other drawers, in another order."""
+    target: NDArray[np.int64]
+    """[R, W] position in `support` of the query's character."""
+    alphabet: tuple[str, ...]
+    """[R] names."""
+
+    @property
+    def n_tasks(self) -> int:
+        """The number of tasks, R * W."""
+        return int(self.query.size)
+
+    @property
+    def ways(self) -> int:
+        """The number of candidates W; chance is 1 / W."""
+        return int(self.query.shape[1])
+
+
+def split_drawers(n_drawers: int, n_training: int, seed: int) -> tuple[list[int], list[int]]:
+    """Choose who is trained on and who is validated on.
+
+    The validation drawers do not depend on `n_training`. Where fewer than four others are left,
+    training drawers fill the place: in other alphabets they are other people anyway.
+
+    Args:
+        n_drawers: How many there are, at least 1.
+        n_training: How many to train on; more than there are means all.
+        seed: The study's seed.
+
+    Returns:
+        Training drawers and four validation drawers, both ascending; all and all when there are
+        fewer than 16.
+
+    Reference:
+        Koch et al. 2015, section 4.2: 12 of 20 to train, 4 others to validate.
+    """
+    if n_drawers < FEW_DRAWERS:
+        return list(range(n_drawers)), list(range(n_drawers))
+    order = generator(seed, "drawers").permutation(n_drawers).tolist()
+    return sorted(order[:n_training]), sorted(order[-VALIDATION_DRAWERS:])
+
+
+def validation_tasks(
+    characters: Characters, *, ways: int, n_runs: int = 16, drawers: Sequence[int], seed: int
+) -> OneShotTasks:
+    """Draw runs: every alphabet equally often, seeded ones once more; ordered pairs of drawers.
+
+    In each run the queries are by the pair's first drawer, the candidates by its second. Where
+    too few characters have drawings by both (own images), each character takes any two drawings
+    of its own instead.
+
+    Args:
+        characters: The role to draw from.
+        ways: Characters per run, at least 2.
+        n_runs: How many runs, at least 1.
+        drawers: Who may appear, at least 2.
+        seed: The study's seed; the same one gives the same tasks.
+
+    Raises:
+        InputError: An alphabet has fewer than `ways` characters with two drawings.
+
+    Reference:
+        Koch et al. 2015, section 4.3, and Lake's demo: within-alphabet, 20 ways.
+    """
+    chance = generator(seed, "one-shot tasks")
+    index = characters.index()  # [C, D]
+    pairs = list(permutations([d for d in drawers if d < index.shape[1]], 2))
+    n_alphabets = len(characters.alphabets)
+    turns, rest = divmod(n_runs, n_alphabets)
+    extra = chance.permutation(n_alphabets)[:rest]
+    run_alphabets = [*(list(range(n_alphabets)) * turns), *extra.tolist()]
+    order = chance.permutation(len(pairs)).tolist()
+    query = np.empty((n_runs, ways), np.int64)
+    support = np.empty((n_runs, ways), np.int64)
+    target = np.empty((n_runs, ways), np.int64)
+    for run, alphabet in enumerate(run_alphabets):
+        first, second = _drawings(
+            index[characters.of_alphabet(alphabet)],
+            [pairs[order[(run + turn) % len(order)]] for turn in range(len(order))],
+            ways,
+            characters.alphabets[alphabet],
+            chance,
+        )
+        shuffled = chance.permutation(ways)
+        query[run], support[run] = first, second[shuffled]
+        target[run] = np.argsort(shuffled)
+    names = tuple(characters.alphabets[alphabet] for alphabet in run_alphabets)
+    return OneShotTasks(query, support, target, names)
+
+
+def _drawings(
+    index: NDArray[np.int64],
+    pairs: Sequence[tuple[int, int]],
+    ways: int,
+    name: str,
+    chance: np.random.Generator,
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Choose `ways` characters of one alphabet and two drawings of each, rows [W] and [W]."""
+    for first, second in pairs:
+        both = np.flatnonzero((index[:, first] >= 0) & (index[:, second] >= 0))
+        if len(both) >= ways:
+            chosen = chance.permutation(both)[:ways]
+            return index[chosen, first], index[chosen, second]
+    usable = np.flatnonzero((index >= 0).sum(axis=1) >= 2)
+    if len(usable) < ways:
+        raise InputError(
+            f"alphabet {name}: {len(usable)} characters with two drawings or more, "
+            f"a {ways}-way task needs {ways}; add drawings or characters"
+        )
+    chosen = chance.permutation(usable)[:ways]
+    two = [chance.permutation(row[row >= 0])[:2] for row in index[chosen]]
+    return np.array([rows[0] for rows in two]), np.array([rows[1] for rows in two])
+
+
+def score_tasks(scores: NDArray[np.floating], tasks: OneShotTasks) -> NDArray[np.float64]:
+    """Return the credit of every task: 1 / k when the target is among the k best, else 0.
+
+    Scores that are not finite rank last and tie among themselves, so a constant scorer and one
+    that returns NaN earn exactly 1 / W.
+
+    Args:
+        scores: [R, W (query), W (support)], higher is more alike.
+        tasks: The R runs they belong to.
+
+    Returns:
+        float64 [R, W], each within 0 to 1; the mean is the accuracy.
+
+    Raises:
+        ValueError: The shapes do not fit.
+    """
+    expected = (*tasks.query.shape, tasks.ways)
+    if scores.shape != expected:
+        raise ValueError(f"scores have shape {scores.shape}, the tasks need {expected}")
+    ranked = np.where(np.isfinite(scores), scores, -np.inf)
+    best = ranked == ranked.max(axis=2, keepdims=True)  # [R, W, W]
+    hit = np.take_along_axis(best, tasks.target[:, :, None], axis=2)[:, :, 0]
+    return np.asarray(hit / best.sum(axis=2), np.float64)
+
+
+def verification_pairs(
+    characters: Characters, n: int, drawers: Sequence[int], seed: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
+    """Draw pairs of images: half the same character, half different; alphabets in equal number.
+
+    Different pairs are in equal parts within one alphabet and across two. The two images of a
+    pair are by different drawers wherever the character has them, so that a drawer's hand
+    never tells the answer.
+
+    Args:
+        characters: The role to draw from.
+        n: How many pairs, at least 1.
+        drawers: Who may appear; characters with fewer than two drawings by them use all theirs.
+        seed: The study's seed.
+
+    Returns:
+        Rows of the left and of the right images, int64 [n] each, and whether they are the same
+        character, bool [n].
+
+    Reference:
+        Koch et al. 2015, section 4.2: 10,000 pairs for validation.
+    """
+    chance = generator(seed, "verification pairs")
+    index = characters.index()
+    several = len(characters.alphabets) > 1
+    members = [characters.of_alphabet(a) for a in range(len(characters.alphabets))]
+    left, right = np.empty(n, np.int64), np.empty(n, np.int64)
+    for pair in range(n):
+        # Four kinds of pair in turn; within each kind the alphabets in turn.
+        kind, alphabet = pair % 4, (pair // 4) % len(members)
+        one = other = int(chance.choice(members[alphabet]))
+        if kind == 1 and several:
+            away = (alphabet + 1 + int(chance.integers(len(members) - 1))) % len(members)
+            other = int(chance.choice(members[away]))
+        elif kind % 2 == 1 and len(members[alphabet]) > 1:
+            rest = members[alphabet][members[alphabet] != one]
+            other = int(chance.choice(rest))
+        left[pair], right[pair] = _two_drawings(index, one, other, drawers, chance)
+    return left, right, characters.character[left] == characters.character[right]
+
+
+def _two_drawings(
+    index: NDArray[np.int64],
+    one: int,
+    other: int,
+    drawers: Sequence[int],
+    chance: np.random.Generator,
+) -> tuple[int, int]:
+    """Choose a drawing of each of two characters, by two drawers where that is possible."""
+    drawer = int(chance.choice(_drawers_of(index, one, drawers)))
+    others = _drawers_of(index, other, drawers)
+    different = [d for d in others if d != drawer] or others
+    return int(index[one, drawer]), int(index[other, int(chance.choice(different))])
+
+
+def _drawers_of(index: NDArray[np.int64], character: int, drawers: Sequence[int]) -> list[int]:
+    """Return whose drawings of a character may be used."""
+    have = [d for d in drawers if d < index.shape[1] and index[character, d] >= 0]
+    return have if len(have) >= 2 else np.flatnonzero(index[character] >= 0).tolist()
