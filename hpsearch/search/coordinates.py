@@ -1,0 +1,225 @@
+"""The coordinates that samplers work in: a static box in which every point is a network that fits.
+
+Sizes (filter sizes, and input size and poolings where searched) are conditional quantiles over
+the feasible combinations: uniform in, uniform over the feasible out. Every other parameter is
+its own coordinate. Knows nothing of samplers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from hpsearch.errors import InputError
+from hpsearch.network.geometry import Convolution, NetworkShape
+from hpsearch.search.config import Limits
+from hpsearch.search.feasible_sizes import FeasibleSizes, Step
+from hpsearch.search.history import Value
+from hpsearch.search.nearest import Nearest
+from hpsearch.search.space import SearchSpace
+from hpsearch.search.unit_cube import UnitCube
+from hpsearch.training.config import TrialConfig
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+
+
+class Coordinates:
+    """One search problem: a space, the configuration it is set in, and what a trial may cost."""
+
+    def __init__(self, space: SearchSpace, base: TrialConfig, limits: Limits) -> None:
+        """Count what is feasible.
+
+        Raises:
+            InputError: No combination of sizes fits the input.
+        """
+        self.space, self.base, self.limits = space, base, limits
+        self.sizes = FeasibleSizes(space.parameters, base)
+        if not self.sizes.total:
+            smallest = {s.name: min(s.values) for s in self.sizes.steps if s.kind == "filter"}
+            shown = ", ".join(f"{name} {size}" for name, size in smallest.items())
+            raise InputError(
+                f"search space {space.name}: no combination of sizes fits an input of "
+                f"{base.input_size} px (smallest: {shown}); lower filter sizes or raise input_size"
+            )
+        searched = [step for step in self.sizes.steps if step.name in space.parameters]
+        self._size_names = {step.name for step in searched}
+        self._convolutions = list(base.layers.convolutions.items())
+
+    @cached_property
+    def free(self) -> tuple[str, ...]:
+        """The parameters with more than one possible value, in the space's order."""
+        return tuple(
+            name
+            for name, p in self.space.parameters.items()
+            if (name in self.sizes.free if name in self._size_names else not p.single)
+        )
+
+    @cached_property
+    def cube(self) -> UnitCube:
+        """The box scaled to the unit cube."""
+        return UnitCube(self)
+
+    def coordinate_distributions(self) -> dict[str, BaseDistribution]:
+        """Return the static box: Optuna's distribution of each free coordinate."""
+        from optuna.distributions import FloatDistribution
+
+        return {
+            name: FloatDistribution(0.0, 1.0)
+            if name in self._size_names
+            else self.space.parameters[name].distribution()
+            for name in self.free
+        }
+
+    def decode(self, coordinates: Mapping[str, Any]) -> dict[str, Value]:
+        """Turn a point of the box into parameters whose sizes fit.
+
+        Args:
+            coordinates: A value for each of `free`.
+        """
+        sizes = self.sizes.decode(coordinates)
+        return {
+            name: sizes[name]
+            if name in self._size_names
+            else coordinates[name]
+            if name in coordinates
+            else p.extremes[0]
+            for name, p in self.space.parameters.items()
+        }
+
+    def encode(self, params: Mapping[str, Value]) -> dict[str, Value]:
+        """Turn parameters into a point of the box; what does not fit is moved to what does.
+
+        Raises:
+            InputError: A parameter is missing or no value of its kind.
+        """
+        values = self.within_ranges(params)
+        if not self.sizes.fits(values):
+            values |= self._nearest.sizes(values)
+        quantiles = self.sizes.encode(values)
+        return {name: quantiles.get(name, values[name]) for name in self.free}
+
+    def within_ranges(self, params: Mapping[str, Any]) -> dict[str, Value]:
+        """Return the parameters, each moved to the nearest value of its own range.
+
+        Raises:
+            InputError: A parameter is missing, unknown or no value of its kind.
+        """
+        for name in params:
+            if name not in self.space.parameters:
+                raise InputError(f"{name}: not a parameter of search space {self.space.name}")
+        values = {}
+        for name, parameter in self.space.parameters.items():
+            if name not in params:
+                raise InputError(f"{name}: missing; search space {self.space.name} searches it")
+            values[name] = parameter.nearest(name, params[name])
+        return values
+
+    def key(self, params: Mapping[str, Value]) -> tuple[Value | None, ...]:
+        """Return what two equal configurations share and two different ones do not."""
+        return tuple(params.get(name) for name in self.space.parameters)
+
+    def feasible(self, params: Mapping[str, Value]) -> bool:
+        """Say whether the parameters are in range, fit, and stay within the limits."""
+        return self.reason(params) is None
+
+    def reason(self, params: Mapping[str, Any]) -> str | None:
+        """Say why the parameters cannot be trained, or None where they can."""
+        for name in params:
+            if name not in self.space.parameters:
+                return f"{name} is not a parameter of search space {self.space.name}"
+        for name, parameter in self.space.parameters.items():
+            if name not in params:
+                return f"{name} is missing"
+            if not parameter.contains(params[name]):
+                return f"{name} {params[name]!r} is outside {parameter.describe()}"
+        if not self.sizes.fits(params):
+            image, *sizes = self.sizes.sizes(params)
+            maps = " > ".join(str(size) for size in [image, *dict.fromkeys(sizes)])
+            return f"the filters do not fit {image} px: {maps}"
+        return self.over_limits(params)
+
+    def over_limits(self, params: Mapping[str, Any]) -> str | None:
+        """Say which limit on cost fitting parameters exceed, or None."""
+        limits = self.limits
+        if limits.multiply_adds is None and limits.parameters is None and limits.memory_gb is None:
+            return None
+        shape = self.shape(params)
+        if limits.multiply_adds is not None and shape.multiply_adds > limits.multiply_adds:
+            return f"{shape.multiply_adds:.3g} multiply-adds, limit {limits.multiply_adds:.3g}"
+        if limits.parameters is not None and shape.parameters > limits.parameters:
+            return f"{shape.parameters:.3g} weights and biases, limit {limits.parameters:.3g}"
+        if limits.memory_gb is not None:
+            memory_gb = shape.memory_bytes(self._images_per_step(params)) / 1e9
+            if memory_gb > limits.memory_gb:
+                return f"about {memory_gb:.3g} GB of memory, limit {limits.memory_gb:.3g} GB"
+        return None
+
+    def shape(self, params: Mapping[str, Any]) -> NetworkShape:
+        """Return the network's shape without building the whole configuration."""
+        get = params.get
+        convolutions = tuple(
+            Convolution(
+                get(f"{name}.filter_size", layer.filter_size),
+                get(f"{name}.filter_count", layer.filter_count),
+                get(f"{name}.pool", layer.pool),
+            )
+            for name, layer in self._convolutions
+        )
+        input_size = get("input_size", self.base.input_size)
+        return NetworkShape(input_size, convolutions, get("fc.width", self.base.layers.fc.width))
+
+    def _images_per_step(self, params: Mapping[str, Any]) -> int:
+        base, get = self.base, params.get
+        if get("pairs", base.pairs) == "independent":
+            return int(2 * get("batch_pairs", base.batch_pairs))
+        characters = get("batch_characters", base.batch_characters)
+        return int(characters * get("batch_drawings", base.batch_drawings))
+
+    def nearest_feasible(self, params: Mapping[str, Any]) -> dict[str, Value]:
+        """Return the feasible parameters nearest to the given ones, for enqueued points.
+
+        Distance is measured in shares of each parameter's range.
+
+        Raises:
+            InputError: A parameter is missing or no value of its kind, or nothing stays within
+                the limits.
+        """
+        return self._nearest.feasible(self.within_ranges(params))
+
+    @cached_property
+    def _nearest(self) -> Nearest:
+        return Nearest(self)
+
+    def feasible_share(self) -> float:
+        """Return the share of size combinations that fit, 0 to 1, before any limit on cost."""
+        return self.sizes.share()
+
+    def cost_range(self) -> tuple[dict[str, Value], dict[str, Value]]:
+        """Return the sizes, counts and width of the cheapest and the dearest network that fits.
+
+        Cost is multiply-adds of encoding one image; limits do not count.
+        """
+        return self._extreme_cost(1), self._extreme_cost(-1)
+
+    def _extreme_cost(self, sign: int) -> dict[str, Value]:
+        def value(name: str, fixed: int) -> int:
+            parameter = self.space.parameters.get(name)
+            extremes = parameter.extremes if parameter else (fixed,)
+            return max((int(v) for v in extremes), key=lambda v: -sign * v)
+
+        counts = [value(f"{n}.filter_count", c.filter_count) for n, c in self._convolutions]
+        width = value("fc.width", self.base.layers.fc.width)
+        channels = [1, *counts]
+
+        def cost(step: Step, size: int, filter_size: Value) -> float:
+            if step.kind != "filter":
+                return 0
+            after = size - int(filter_size) + 1
+            k = step.layer
+            return sign * after**2 * counts[k] * channels[k] * int(filter_size) ** 2
+
+        sizes = self.sizes.cheapest(cost, lambda size: sign * size**2 * channels[-1] * width)
+        named = {f"{n}.filter_count": c for (n, _), c in zip(self._convolutions, counts)}
+        return {**sizes, **named, "fc.width": width}

@@ -1,0 +1,103 @@
+"""What every sampler is, and what it sees of a history. Lower values are better."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from hpsearch.search.history import TrialRecord, Value
+
+if TYPE_CHECKING:
+    from hpsearch.search.coordinates import Coordinates
+
+MOST_BEST, MOST_RECENT = 50, 150
+"""Samplers whose cost grows with the cube of the history learn from the best and last so many."""
+
+
+class Sampler(Protocol):
+    """Proposes points of a search problem; a draw depends on nothing but what it was told."""
+
+    redraws: int
+    """Draws worth their time when a proposal is taken already or beyond a limit."""
+
+    def draw(self, seed: int) -> dict[str, Value]:
+        """Return parameters that fit, from a seed in [0, 2**63)."""
+        ...
+
+
+@dataclass(frozen=True)
+class Observation:
+    """One trial as samplers see it.
+
+    Args:
+        number: The trial's number.
+        kind: complete; partial, which was pruned or waits paused; running; bad, which cannot be
+            trained or needs more memory than there is.
+        params: Its parameters.
+        point: Its coordinates.
+        curve: Lowest validation error so far by epoch.
+        value: The last of the curve; None before an epoch has ended.
+    """
+
+    number: int
+    kind: Literal["complete", "partial", "running", "bad"]
+    params: Mapping[str, Value]
+    point: Mapping[str, Value]
+    curve: Mapping[int, float]
+    value: float | None
+
+
+def observe(coordinates: Coordinates, history: Sequence[TrialRecord]) -> list[Observation]:
+    """Return what samplers learn from a history, by trial number.
+
+    A failed trial says something about its configuration only where memory was short; others
+    are left out. So are ended trials without a finite value.
+    """
+    found = []
+    for trial in sorted(history, key=lambda t: t.number):
+        curve = best_so_far(trial.values)
+        value = next(reversed(curve.values()), None)
+        kind = _kind(trial, value)
+        if kind is not None:
+            params = {name: trial.params[name] for name in coordinates.space.parameters}
+            point = coordinates.encode(params)
+            found.append(Observation(trial.number, kind, params, point, curve, value))
+    return found
+
+
+def _kind(
+    trial: TrialRecord, value: float | None
+) -> Literal["complete", "partial", "running", "bad"] | None:
+    out_of_memory = trial.state == "failed" and (trial.cause or "").startswith("out of memory")
+    if out_of_memory or not trial.trainable:
+        return "bad"
+    if trial.state == "running" or (trial.state == "paused" and value is None):
+        return "running"
+    if trial.state == "failed" or value is None:
+        return None
+    return "complete" if trial.state == "complete" else "partial"
+
+
+def best_so_far(values: Mapping[int, float]) -> dict[int, float]:
+    """Return the lowest finite value up to each epoch, from the first finite one on."""
+    curve, best = {}, math.inf
+    for epoch in sorted(values):
+        value = values[epoch]
+        best = min(best, value) if math.isfinite(value) else best
+        if best < math.inf:
+            curve[epoch] = best
+    return curve
+
+
+def best_and_recent(observations: Sequence[Observation]) -> list[Observation]:
+    """Return at most `MOST_BEST` best and `MOST_RECENT` last observations, by number."""
+    ranked = sorted(
+        (o for o in observations if o.value is not None and o.kind != "bad"),
+        key=lambda o: (o.value, o.number),
+    )
+    kept = {o.number for o in ranked[:MOST_BEST]} | {
+        o.number for o in observations[-MOST_RECENT:]
+    }
+    return [o for o in observations if o.number in kept]

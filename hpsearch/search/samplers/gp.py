@@ -1,0 +1,54 @@
+"""Gaussian process with expected improvement, by Optuna. The only sampler that imports torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import optuna
+from optuna.trial import TrialState
+
+from hpsearch.search.history import Value
+from hpsearch.search.samplers.base import Observation, best_and_recent
+from hpsearch.search.samplers.optuna_study import SEEDS, OptunaStudy, frozen
+
+if TYPE_CHECKING:
+    from hpsearch.search.coordinates import Coordinates
+
+
+class GpSampler:
+    """Optuna's Gaussian process on the joint coordinates.
+
+    It learns from complete and running trials only. So pruned and paused trials enter as
+    complete, with their lowest error at their last epoch; bad ones with the worst value seen.
+    Running trials stay pending: the improvement is expected over what they may yet say.
+    """
+
+    redraws = 2
+
+    def __init__(self, coordinates: Coordinates, observations: Sequence[Observation]) -> None:
+        """Tell the history, thinned to the best and the last trials."""
+        distributions = coordinates.coordinate_distributions()
+        kept = best_and_recent(observations)
+        worst = max(o.value for o in kept if o.value is not None)
+        trials = []
+        for observation in kept:
+            if observation.kind == "running":
+                trials.append(frozen(observation.point, distributions, TrialState.RUNNING, None))
+                continue
+            value = worst if observation.kind == "bad" else observation.value
+            trials.append(frozen(observation.point, distributions, TrialState.COMPLETE, value))
+        self._study = OptunaStudy(coordinates, trials)
+
+    def draw(self, seed: int) -> dict[str, Value]:
+        """Return the point of the highest expected improvement."""
+        seed = seed % SEEDS
+        return self._study.ask(
+            optuna.samplers.GPSampler(
+                n_startup_trials=0,
+                deterministic_objective=False,
+                independent_sampler=optuna.samplers.RandomSampler(seed=seed),
+                warn_independent_sampling=False,
+                seed=seed,
+            )
+        )

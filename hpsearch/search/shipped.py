@@ -1,0 +1,48 @@
+"""Finds the files that ship with the program: search spaces and studies."""
+
+from __future__ import annotations
+
+import difflib
+from importlib import resources
+from pathlib import Path
+from typing import Literal
+
+from hpsearch.errors import InputError
+
+Kind = Literal["search_spaces", "studies"]
+
+
+def shipped_names(kind: Kind) -> list[str]:
+    """Return the names of the shipped files of a kind, sorted."""
+    found = {path.stem for folder in _folders(kind) for path in folder.glob("*.yaml")}
+    return sorted(found)
+
+
+def find_shipped(kind: Kind, name: str) -> Path:
+    """Return the file of a shipped search space or study.
+
+    Args:
+        kind: Which folder.
+        name: The file's name without `.yaml`.
+
+    Raises:
+        InputError: No such file ships; the message names those that do.
+    """
+    known = shipped_names(kind)
+    if name in known:
+        for folder in _folders(kind):
+            path = folder / f"{name}.yaml"
+            if path.is_file():
+                return path
+    what = "search space" if kind == "search_spaces" else "study"
+    shown = name if len(name) <= 60 else name[:57] + "..."
+    near = difflib.get_close_matches(name, known, 1)
+    hint = f"did you mean {near[0]!r}?" if near else f"shipped are {', '.join(known) or 'none'}"
+    raise InputError(f"{shown!r}: no such file and no shipped {what}; {hint}")
+
+
+def _folders(kind: Kind) -> list[Path]:
+    """Return where to look: in the installed package, then beside it in a source checkout."""
+    package = Path(str(resources.files("hpsearch")))
+    folders = (package / "shipped" / kind, package.parent / kind)
+    return [folder for folder in folders if folder.is_dir()]

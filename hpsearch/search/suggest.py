@@ -1,0 +1,119 @@
+"""Asking for the next trial: a pure function of the problem, the history, the seed and the number.
+
+The same inputs give the same parameters in any process. Knows nothing of drivers and databases.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from hpsearch.errors import InputError
+from hpsearch.search.config import SamplerConfig
+from hpsearch.search.coordinates import Coordinates
+from hpsearch.search.history import TrialRecord, Value
+from hpsearch.search.samplers import Observation, Sampler, make_sampler, observe
+from hpsearch.seeding import derive_seed
+
+REDRAWS = 64
+"""Draws before a proposal is moved to the nearest configuration within the limits."""
+LAST_DRAWS = 4096
+"""Random draws after which the space counts as exhausted."""
+NEIGHBOURHOOD = (0.01, 0.3)
+"""Standard deviation of the first and the last perturbation, in shares of each range."""
+
+
+class SpaceExhausted(InputError):
+    """Every configuration within the limits has been tried."""
+
+
+def suggest(
+    problem: Coordinates,
+    sampler: SamplerConfig,
+    history: Sequence[TrialRecord],
+    seed: int,
+    n: int,
+) -> dict[str, Value]:
+    """Return the parameters of trial `n`: feasible, and unlike every trial in the history.
+
+    Args:
+        problem: The space, the base configuration and the limits.
+        sampler: Which sampler, and after how many finished trials it takes over from random.
+        history: All trials so far, running and paused ones too.
+        seed: The study's seed.
+        n: The new trial's number.
+
+    Raises:
+        SpaceExhausted: Every configuration within the limits has been tried.
+    """
+    taken = {problem.key(trial.params) for trial in history}
+
+    def acceptable(params: dict[str, Value]) -> bool:
+        return problem.key(params) not in taken and problem.over_limits(params) is None
+
+    def seed_of(attempt: int) -> int:
+        return derive_seed(seed, "suggest", n, attempt)
+
+    chosen = _choose(problem, sampler, history)
+    proposal: dict[str, Value] = {}
+    for attempt in range(min(chosen.redraws, REDRAWS)):
+        proposal = chosen.draw(seed_of(attempt))
+        if acceptable(proposal):
+            return proposal
+    for attempt in range(chosen.redraws, REDRAWS):
+        params = _perturb(problem, proposal, attempt / REDRAWS, seed_of(attempt))
+        if acceptable(params):
+            return params
+    return _last_resort(problem, proposal, acceptable, seed_of)
+
+
+def _choose(
+    problem: Coordinates, sampler: SamplerConfig, history: Sequence[TrialRecord]
+) -> Sampler:
+    """Return the configured sampler, or random while there is too little to learn from."""
+    if sampler.name == "random" or len(history) < sampler.startup_trials or not problem.free:
+        return make_sampler("random", problem, [])
+    observations = observe(problem, history)
+    if not _enough(observations, sampler.startup_trials):
+        return make_sampler("random", problem, [])
+    return make_sampler(sampler.name, problem, observations)
+
+
+def _enough(observations: Sequence[Observation], startup_trials: int) -> bool:
+    finished = [o for o in observations if o.kind in ("complete", "partial", "bad")]
+    values = {o.value for o in finished if o.kind != "bad"}
+    return len(finished) >= startup_trials and len(values) >= 2
+
+
+def _perturb(
+    problem: Coordinates, params: dict[str, Value], progress: float, seed: int
+) -> dict[str, Value]:
+    """Move a proposal a little, further the more attempts have failed (`progress`, 0 to 1)."""
+    near, far = NEIGHBOURHOOD
+    width = near * (far / near) ** progress
+    shares = np.asarray(problem.cube.shares(params))
+    moved = shares + np.random.default_rng(seed).normal(0.0, width, len(shares))
+    reflected = 1.0 - np.abs(1.0 - np.abs(moved))
+    return problem.cube.params(np.clip(reflected, 0.0, 1.0).tolist())
+
+
+def _last_resort(
+    problem: Coordinates,
+    proposal: dict[str, Value],
+    acceptable: Callable[[dict[str, Value]], bool],
+    seed_of: Callable[[int], int],
+) -> dict[str, Value]:
+    """Move the proposal to the nearest point within the limits, else draw at random."""
+    projected = problem.nearest_feasible(proposal)
+    if acceptable(projected):
+        return projected
+    random = make_sampler("random", problem, [])
+    for attempt in range(REDRAWS, REDRAWS + LAST_DRAWS):
+        params = random.draw(seed_of(attempt))
+        if acceptable(params):
+            return params
+    raise SpaceExhausted(
+        f"search space {problem.space.name}: no configuration left that was not tried; "
+        "widen a range, or lower the budget's trials"
+    )
