@@ -68,7 +68,9 @@ def _check_members(source: Path, members: list[zipfile.ZipInfo]) -> None:
         path = PurePosixPath(member.filename)
         kind = stat.S_IFMT(member.external_attr >> 16)
         if path.is_absolute() or ".." in path.parts or "\\" in member.filename:
-            raise InputError(f"{source}: member {member.filename!r} leads outside; do not trust it")
+            raise InputError(
+                f"{source}: member {member.filename!r} leads outside; do not trust it"
+            )
         if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
             raise InputError(f"{source}: member {member.filename!r} is a link or device")
         if member.filename in seen:

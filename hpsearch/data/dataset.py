@@ -122,7 +122,9 @@ def read_meta(folder: Path) -> dict[str, Any]:
     try:
         meta = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise InputError(f"{folder}: no packed data set; run `hpsearch data show` to pack") from None
+        raise InputError(
+            f"{folder}: no packed data set; run `hpsearch data show` to pack"
+        ) from None
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read ({error}); delete {folder}") from None
     if not isinstance(meta, dict) or meta.get("format") != FORMAT:
@@ -174,8 +176,8 @@ def _resized(folder: Path, role: str, size: int) -> NDArray[np.uint8]:
 
 
 def _map(path: Path) -> NDArray[np.uint8]:
-    images = np.load(path, mmap_mode="r", allow_pickle=False)
-    return np.asarray(images) if not images.size else images  # type: ignore[no-any-return]
+    images: NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
+    return images
 
 
 def _load_checked(folder: Path, role: str) -> NDArray[np.uint8]:
@@ -192,7 +194,7 @@ def _load_checked(folder: Path, role: str) -> NDArray[np.uint8]:
 
 def checksum(array: NDArray[Any]) -> str:
     """Return SHA-256 (hex) of an array's bytes."""
-    return hashlib.sha256(np.ascontiguousarray(array)).hexdigest()
+    return hashlib.sha256(np.ascontiguousarray(array).data).hexdigest()
 
 
 def _save_aside(path: Path, array: NDArray[np.uint8]) -> None:

@@ -124,11 +124,13 @@ def _copy(response: Any, file: IO[bytes], address: str, progress: Progress | Non
 class _StaySecure(urllib.request.HTTPRedirectHandler):
     """Follow redirects, but never from https to anything else."""
 
-    def redirect_request(  # noqa: D102 (the base class's)
+    def redirect_request(
         self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str
     ) -> Any:
         if req.full_url.startswith("https:") and not newurl.startswith("https:"):
-            raise urllib.error.URLError(f"redirected to {newurl.split(':')[0]}, which is not https")
+            raise urllib.error.URLError(
+                f"redirected to {newurl.split(':')[0]}, which is not https"
+            )
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 

@@ -162,7 +162,11 @@ def _split(alphabets: dict[str, Drawings]) -> list[dict[str, Drawings]]:
 def _read_role(
     role: dict[str, Drawings], progress: Progress | None, done: int, total: int
 ) -> Characters:
-    images, character, drawer, alphabet_of, names = [], [], [], [], []
+    images: list[NDArray[np.uint8]] = []
+    character: list[int] = []
+    drawer: list[int] = []
+    alphabet_of: list[int] = []
+    names: list[str] = []
     for alphabet, drawings in enumerate(role.values()):
         for name, files in drawings.items():
             for rank, path in enumerate(files):
@@ -189,9 +193,7 @@ def _smallest(role: Characters) -> int:
 
 def _test_runs(test: Characters, ways: int) -> OneShotTasks:
     drawers = split_drawers(test.n_drawers, 0, _SPLIT_SEED)[1]
-    return validation_tasks(
-        test, ways=ways, n_runs=TEST_RUNS, drawers=drawers, seed=_SPLIT_SEED
-    )
+    return validation_tasks(test, ways=ways, n_runs=TEST_RUNS, drawers=drawers, seed=_SPLIT_SEED)
 
 
 def convert(path: Path) -> NDArray[np.uint8]:
@@ -247,9 +249,9 @@ def _ink(grey: NDArray[np.float64]) -> NDArray[np.uint8]:
     paper = float(np.median(border))
     ink = np.clip(paper - grey if paper >= 128 else grey - paper, 0, None)
     strongest = float(ink.max())
-    return np.asarray(np.floor(ink * (255.0 / strongest) + 0.5) if strongest >= 1 else ink * 0).astype(
-        np.uint8
-    )
+    return np.asarray(
+        np.floor(ink * (255.0 / strongest) + 0.5) if strongest >= 1 else ink * 0
+    ).astype(np.uint8)
 
 
 def _square(ink: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -132,7 +132,6 @@ def _invent(chance: np.random.Generator) -> list[list[Stroke]]:
 
 
 _BLUR = 12
-_NEUTRAL = Drawer(np.eye(2), np.zeros(2), 0.0, 0.0, 7)
 
 
 def _blurred(strokes: list[Stroke]) -> Points:
@@ -145,21 +144,19 @@ def _blurred(strokes: list[Stroke]) -> Points:
 
 
 def _draw_drawer(chance: np.random.Generator) -> Drawer:
-    turn, slant = chance.normal(0, 0.10), chance.normal(0, 0.18)
-    width, height = np.exp(chance.normal(-0.12, 0.14, 2))
+    turn, slant = chance.normal(0, 0.06), chance.normal(0, 0.11)
+    width, height = np.exp(chance.normal(-0.12, 0.085, 2))
     rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
     return Drawer(
         affine=rotation @ np.array([[width, slant], [0.0, height]]),
-        shift=chance.normal(0, 0.10, 2),
-        jitter=float(chance.uniform(0.03, 0.07)),
-        drift=float(chance.uniform(0.03, 0.07)),
+        shift=chance.normal(0, 0.06, 2),
+        jitter=float(chance.uniform(0.02, 0.045)),
+        drift=float(chance.uniform(0.02, 0.045)),
         pen_px=int(chance.integers(2, 4)),
     )
 
 
-def _draw(
-    strokes: list[Stroke], hand: Drawer, chance: np.random.Generator
-) -> NDArray[np.uint8]:
+def _draw(strokes: list[Stroke], hand: Drawer, chance: np.random.Generator) -> NDArray[np.uint8]:
     """Draw one character by one hand, uint8 [105, 105]."""
     shift = hand.shift + chance.normal(0, 0.05, 2)
     curves = []

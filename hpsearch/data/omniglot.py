@@ -97,7 +97,9 @@ def read_omniglot(
     evaluation = _read_images(parts[PARTS[1]], layout.evaluation, layout.drawers, progress)
     common = sorted(set(background.alphabets) & set(evaluation.alphabets))
     if common:
-        raise InputError(f"{folder}: alphabet {common[0]} is in both image parts; fetch them again")
+        raise InputError(
+            f"{folder}: alphabet {common[0]} is in both image parts; fetch them again"
+        )
     lost = [name for name in layout.validation if name not in evaluation.alphabets]
     if lost:
         raise InputError(f"{parts[PARTS[1]]}: alphabet {lost[0]} is missing; fetch it again")
@@ -132,7 +134,8 @@ def _read_images(
         if match is None:
             if name.endswith(".png"):
                 raise InputError(
-                    f"{source}: {name} is not ALPHABET/characterNN/DDDD_KK.png; this is not Omniglot"
+                    f"{source}: {name} is not ALPHABET/characterNN/DDDD_KK.png; "
+                    "this is not Omniglot"
                 )
             continue
         alphabet, character, drawer = match.groups()
@@ -166,9 +169,7 @@ def _check_counts(
             )
 
 
-def _flat(
-    drawings: dict[tuple[str, str], dict[int, np.ndarray]], n_drawers: int
-) -> Characters:
+def _flat(drawings: dict[tuple[str, str], dict[int, np.ndarray]], n_drawers: int) -> Characters:
     keys = sorted(drawings)
     alphabets = tuple(sorted({alphabet for alphabet, _ in keys}))
     return Characters(

@@ -48,10 +48,10 @@ def fingerprint(contents: Contents) -> str:
         role: Characters = getattr(contents, name)
         digest.update(json.dumps([name, role.names, role.alphabets]).encode())
         for array in (role.character, role.drawer, role.alphabet_of):
-            digest.update(np.ascontiguousarray(array, "<i8"))
-        digest.update(np.ascontiguousarray(role.images))
+            digest.update(np.ascontiguousarray(array, "<i8").data)
+        digest.update(np.ascontiguousarray(role.images).data)
     for array in (contents.runs.query, contents.runs.support, contents.runs.target):
-        digest.update(np.ascontiguousarray(array, "<i8"))
+        digest.update(np.ascontiguousarray(array, "<i8").data)
     return digest.hexdigest()
 
 

@@ -49,7 +49,7 @@ def area_weights(size: int) -> NDArray[np.float32]:
     new = np.arange(size)[:, None] * SIDE  # [S, 1]
     old = np.arange(SIDE)[None, :] * size  # [1, 105]
     overlap = np.minimum(new + SIDE, old + size) - np.maximum(new, old)
-    return np.clip(overlap, 0, None).astype(np.float32)
+    return np.asarray(np.clip(overlap, 0, None), np.float32)
 
 
 def area_average(stored: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:

@@ -98,6 +98,8 @@ def draw_character(style: Style, chance: np.random.Generator) -> list[Stroke]:
     strokes = []
     if style.stem is not None and chance.random() < style.stem_share:
         strokes.append(style.stem)
+    elif count == 1:
+        count = 2  # a lone line or ring tells too little
     for _ in range(count):
         kind = KINDS[int(chance.choice(len(KINDS), p=style.weights))]
         first, last = chance.choice(len(style.anchors), 2, replace=False)
@@ -128,7 +130,9 @@ def _hook(start: Points, end: Points, chance: np.random.Generator) -> Points:
     along, across = _frame(start, end)
     side = chance.choice([-1, 1])
     corner = start + 0.9 * along + side * 0.15 * across
-    return np.stack([start, start + 0.5 * along, corner, start + 0.6 * along + side * 0.5 * across])
+    return np.stack(
+        [start, start + 0.5 * along, corner, start + 0.6 * along + side * 0.5 * across]
+    )
 
 
 def _wave(start: Points, end: Points, chance: np.random.Generator) -> Points:

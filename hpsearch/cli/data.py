@@ -1,0 +1,91 @@
+"""Commands about data sets: check a source, fetch Omniglot, show what was found.
+
+The data package is imported inside the commands, so that `--help` is instant.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from hpsearch.data import Dataset
+
+app = typer.Typer(no_args_is_help=True, add_completion=False)
+
+DataOption = Annotated[Path | None, typer.Option(help="Omniglot's zips or folders, or images.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.command()
+def check(data: DataOption = None, as_json: JsonOption = False) -> None:
+    """Read a data set, check its content and say what is in it."""
+    _print(_find("auto" if data else "omniglot", data), as_json, "whole: ")
+
+
+@app.command()
+def fetch(data: DataOption = None, as_json: JsonOption = False) -> None:
+    """Have Omniglot in the cache, from --data, HPSEARCH_DATA or the authors' address."""
+    _print(_find("omniglot", data), as_json, "ready: ")
+
+
+@app.command()
+def show(data: DataOption = None, as_json: JsonOption = False) -> None:
+    """Show the data set a search would take: kind, counts, fingerprint, ways and chance."""
+    _print(_find("auto", data), as_json, "")
+
+
+def _find(kind: str, data: Path | None) -> Dataset:
+    """Find a data set with a progress bar on a terminal's stderr."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from hpsearch.data import find_dataset
+
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bars:
+        shown: dict[str, Any] = {}
+
+        def progress(label: str, done: int, total: int) -> None:
+            if label not in shown:
+                shown[label] = bars.add_task(label)
+            bars.update(shown[label], completed=done, total=total)
+
+        return find_dataset(kind, data, progress=progress)
+
+
+def _print(dataset: Dataset, as_json: bool, prefix: str) -> None:
+    from hpsearch.data.dataset import read_meta
+
+    meta = read_meta(dataset.folder)
+    facts = {
+        "kind": dataset.kind,
+        "fingerprint": dataset.fingerprint,
+        "folder": str(dataset.folder),
+        "roles": meta["roles"],
+        "ways": dataset.ways,
+        "chance": 1 / dataset.ways,
+        "test_tasks": meta["test_tasks"]["runs"] * meta["test_tasks"]["ways"],
+        "notice": dataset.notice,
+    }
+    if dataset.notice:
+        typer.echo(dataset.notice, err=True)
+    if as_json:
+        typer.echo(json.dumps(facts))
+        return
+    typer.echo(f"{prefix}{dataset.description}")
+    typer.echo(f"fingerprint {dataset.fingerprint}")
+    for role, counts in meta["roles"].items():
+        sealed = " (sealed)" if role == "test" else ""
+        typer.echo(
+            f"{role}: {counts['alphabets']} alphabets, {counts['characters']} characters, "
+            f"{counts['images']} images{sealed}"
+        )
+    typer.echo(
+        f"tasks: {dataset.ways} ways, chance {1 / dataset.ways:.1%}; "
+        f"{facts['test_tasks']} sealed test tasks"
+    )
+    typer.echo(f"packed in {dataset.folder}")
