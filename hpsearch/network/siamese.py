@@ -1,0 +1,101 @@
+"""Koch's siamese network for any layers (Koch et al. 2015, section 3.1). Knows no data.
+
+Letters: B images, S side, C channels, D units of the fully connected layer, A and B rows compared.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from hpsearch.network.geometry import NetworkShape
+
+CHUNK_VALUES = 1 << 22
+"""Values of |h1 - h2| held at once by `score_matrix`."""
+
+
+class WeightedL1(torch.autograd.Function):
+    """score[a, b] = sum_d alpha_d |q_ad - s_bd| in bounded memory, exact for signed alpha."""
+
+    @staticmethod
+    def forward(ctx: Any, q: Tensor, s: Tensor, alpha: Tensor) -> Tensor:
+        """Compare all rows of q [A, D] with all rows of s [B, D]; return [A, B]."""
+        ctx.save_for_backward(q, s, alpha)
+        step = _rows(s)
+        parts = [(q[i : i + step, None] - s).abs_() @ alpha for i in range(0, len(q), step)]
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Recompute the differences piece by piece."""
+        q, s, alpha = ctx.saved_tensors
+        g = grads[0]
+        grad_q, grad_s = torch.empty_like(q), torch.zeros_like(s)
+        grad_alpha = torch.zeros_like(alpha)
+        step = _rows(s)
+        for i in range(0, len(q), step):
+            difference = q[i : i + step, None] - s  # [A', B, D]
+            part = g[i : i + step]
+            grad_alpha += part.reshape(-1) @ difference.abs().flatten(0, 1)
+            signed = difference.sign_().mul_(part[..., None])
+            grad_q[i : i + step] = signed.sum(1)
+            grad_s -= signed.sum(0)
+        return grad_q * alpha, grad_s * alpha, grad_alpha
+
+
+def _rows(s: Tensor) -> int:
+    return max(1, CHUNK_VALUES // max(1, s.shape[0] * s.shape[1]))
+
+
+class SiameseNetwork(nn.Module):
+    """Twin network with tied weights and a weighted L1 distance.
+
+    Args:
+        shape: Sizes of all layers.
+        output_bias: Add a bias to the logit; the paper prints none.
+        device: Where the parameters are made; "meta" makes none.
+    """
+
+    def __init__(
+        self, shape: NetworkShape, *, output_bias: bool = False, device: str = "cpu"
+    ) -> None:
+        super().__init__()
+        if not shape.fits():
+            raise ValueError(f"the layers do not fit an input of {shape.input_size} px")
+        self.shape = shape
+        channels = 1
+        for number, layer in enumerate(shape.convolutions, start=1):
+            convolution = nn.Conv2d(channels, layer.filter_count, layer.filter_size, device=device)
+            self.add_module(f"conv{number}", convolution)
+            channels = layer.filter_count
+        self.fc = nn.Linear(shape.features, shape.width, device=device)
+        self.output = nn.Linear(shape.width, 1, bias=output_bias, device=device)
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Return the sigmoid units h.
+
+        Args:
+            images: Ink in [0, 1], shape [B, 1, S, S].
+
+        Returns:
+            Shape [B, D], each within (0, 1).
+        """
+        x = images
+        for number, layer in enumerate(self.shape.convolutions, start=1):
+            x = functional.relu(self.get_submodule(f"conv{number}")(x))
+            if layer.pool:
+                x = functional.max_pool2d(x, 2)
+        return torch.sigmoid(self.fc(x.flatten(1)))
+
+    def score(self, first: Tensor, second: Tensor) -> Tensor:
+        """Return logits of "same" for encodings [..., D] of equal shape."""
+        return self.output((first - second).abs()).squeeze(-1)  # type: ignore[no-any-return]
+
+    def score_matrix(self, queries: Tensor, supports: Tensor) -> Tensor:
+        """Return logits [A, B] of all pairs of encodings [A, D] and [B, D]."""
+        alpha = self.output.weight[0]
+        scores: Tensor = WeightedL1.apply(queries, supports, alpha.to(queries.dtype))  # type: ignore[no-untyped-call]
+        return scores if self.output.bias is None else scores + self.output.bias

@@ -1,0 +1,109 @@
+"""Checkpoints: everything training needs to go on, in one file that tells when it is damaged.
+
+A file is a magic line, the SHA-256 of the rest, then safetensors. The last but one is kept.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+from torch import Tensor
+
+from hpsearch.paths import write_atomically
+from hpsearch.training.epoch import EpochResult
+
+MAGIC = b"hpsearch checkpoint 1\n"
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """The state of a training.
+
+    Args:
+        tensors: By name: ``weights.*``, ``velocity.*``, ``best.*``, ``generator``.
+        state: Plain values: epoch, step, loss sums, generator states, the curve.
+    """
+
+    tensors: dict[str, Tensor]
+    state: dict[str, Any]
+
+    @property
+    def curve(self) -> list[EpochResult]:
+        """All epochs so far."""
+        return [EpochResult.from_json(values) for values in self.state["curve"]]
+
+    @property
+    def finished(self) -> bool:
+        """Whether training has reached its end."""
+        return bool(self.state["finished"])
+
+    def weights(self) -> dict[str, Tensor]:
+        """Return the current weights by parameter name."""
+        return self._part("weights.")
+
+    def best_weights(self) -> dict[str, Tensor]:
+        """Return the weights of the epoch with the lowest validation error."""
+        return self._part("best.")
+
+    def _part(self, prefix: str) -> dict[str, Tensor]:
+        return {n.removeprefix(prefix): t for n, t in self.tensors.items() if n.startswith(prefix)}
+
+
+def save(checkpoint: Checkpoint, path: Path) -> None:
+    """Write a checkpoint; the file that was there becomes PATH.previous.
+
+    Raises:
+        EnvironmentFailure: It could not be written.
+    """
+    content = safetensors.torch.save(
+        {n: t.contiguous() for n, t in checkpoint.tensors.items()},
+        {"state": json.dumps(checkpoint.state)},
+    )
+    digest = hashlib.sha256(content).digest()
+    if path.exists():
+        path.replace(previous(path))
+    write_atomically(path, MAGIC + digest + content)
+
+
+def previous(path: Path) -> Path:
+    """Return where the last but one checkpoint lies."""
+    return path.with_name(path.name + ".previous")
+
+
+def load(path: Path) -> Checkpoint | None:
+    """Read a checkpoint, or the one before where it is damaged, or None."""
+    for candidate in (path, previous(path)):
+        try:
+            return read(candidate)
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError, KeyError, safetensors.SafetensorError) as error:
+            log.warning("%s: damaged (%s); going back to the one before", candidate, error)
+    return None
+
+
+def read(path: Path) -> Checkpoint:
+    """Read one file.
+
+    Raises:
+        ValueError: The file is damaged or is no checkpoint.
+    """
+    content = path.read_bytes()
+    head = len(MAGIC)
+    if content[:head] != MAGIC:
+        raise ValueError("not a checkpoint")
+    digest, body = content[head : head + 32], content[head + 32 :]
+    if hashlib.sha256(body).digest() != digest:
+        raise ValueError("its checksum does not fit")
+    tensors = safetensors.torch.load(body)
+    size = int.from_bytes(body[:8], "little")
+    state = json.loads(json.loads(body[8 : 8 + size])["__metadata__"]["state"])
+    return Checkpoint(tensors, state)

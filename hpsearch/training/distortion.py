@@ -1,0 +1,72 @@
+"""The paper's random affine distortions, one batched operation on the images' device."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from hpsearch.training.config import Distortion
+
+FULL_SIDE = 105
+
+
+def draw_transforms(count: int, distortion: Distortion, generator: torch.Generator) -> Tensor:
+    """Draw one transform for each image, on the generator's device.
+
+    Returns:
+        Shape [B, 2, 3]: what maps an output position to the input, in units where the image spans
+        -1 to 1 (torch's affine_grid).
+
+    Reference:
+        Koch et al. 2015, section 3.2: T = (theta, rho_x, rho_y, s_x, s_y, t_x, t_y).
+    """
+    device = generator.device
+    uniform = torch.rand(7, count, generator=generator, device=device) * 2 - 1
+    included = torch.rand(7, count, generator=generator, device=device) < distortion.probability
+    u = uniform * included
+    angle = u[0] * math.radians(distortion.angle_deg)
+    return affine(
+        angle,
+        u[1] * distortion.shear,
+        u[2] * distortion.shear,
+        1 + u[3] * distortion.scale,
+        1 + u[4] * distortion.scale,
+        u[5] * (2 * distortion.shift_px / FULL_SIDE),
+        u[6] * (2 * distortion.shift_px / FULL_SIDE),
+    )
+
+
+def affine(
+    angle: Tensor, shear_x: Tensor, shear_y: Tensor, scale_x: Tensor, scale_y: Tensor,
+    shift_x: Tensor, shift_y: Tensor,
+) -> Tensor:
+    """Return the inverse of rotation x shear x scale followed by the shift, shape [B, 2, 3].
+
+    Args:
+        angle: Radians, counter-clockwise where y points down the page, shape [B].
+        shear_x: x grows by shear_x y, shape [B].
+        shear_y: y grows by shear_y x, shape [B].
+        scale_x: Factor along x, shape [B].
+        scale_y: Factor along y, shape [B].
+        shift_x: In half image sides, shape [B].
+        shift_y: In half image sides, shape [B].
+    """
+    cos, sin = angle.cos(), angle.sin()
+    a, b = (cos + sin * shear_y) * scale_x, (cos * shear_x + sin) * scale_y
+    c, d = (-sin + cos * shear_y) * scale_x, (-sin * shear_x + cos) * scale_y
+    det = a * d - b * c
+    ia, ib, ic, id_ = d / det, -b / det, -c / det, a / det
+    tx = -(ia * shift_x + ib * shift_y)
+    ty = -(ic * shift_x + id_ * shift_y)
+    return torch.stack([torch.stack([ia, ib, tx], -1), torch.stack([ic, id_, ty], -1)], 1)
+
+
+def distort(images: Tensor, transforms: Tensor) -> Tensor:
+    """Apply transforms [B, 2, 3] to images [B, 1, S, S]; paper (0) comes in from outside."""
+    grid = functional.affine_grid(transforms, list(images.shape), align_corners=False)
+    return functional.grid_sample(
+        images, grid, mode="bilinear", padding_mode="zeros", align_corners=False
+    )

@@ -1,0 +1,240 @@
+"""The training loop. Read `train` top to bottom; it knows nothing of the search."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hpsearch.network.initialisation import initialise
+from hpsearch.network.siamese import SiameseNetwork
+from hpsearch.seeding import derive_seed, generator
+from hpsearch.training.checkpoint import Checkpoint
+from hpsearch.training.config import TrialConfig
+from hpsearch.training.distortion import distort, draw_transforms
+from hpsearch.training.epoch import EpochResult
+from hpsearch.training.evaluation import evaluate_tasks, to_input
+from hpsearch.training.loss import batch_loss, pair_loss
+from hpsearch.training.optimiser import LayerwiseSgd
+from hpsearch.training.trainingdata import TrainingData
+
+CHECK_STEPS = 50
+"""Steps between looks at the loss; each look waits for the device."""
+
+
+class Interrupted(Exception):
+    """Training was asked to stop inside an epoch; the checkpoint goes on from that step."""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        """Carry the checkpoint."""
+        super().__init__("training was interrupted")
+        self.checkpoint = checkpoint
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """An ended epoch; `checkpoint` is valid until training goes on."""
+
+    result: EpochResult
+    checkpoint: Callable[[], Checkpoint]
+
+
+def train(
+    config: TrialConfig,
+    data: TrainingData,
+    seed: int,
+    *,
+    resume: Checkpoint | None = None,
+    interrupt: Callable[[], bool] | None = None,
+) -> Iterator[Epoch]:
+    """Train one configuration, epoch by epoch.
+
+    Args:
+        config: What to train.
+        data: On the device to train on.
+        seed: Decides weights, pairs and distortions; on the CPU the same seed gives the same
+            curve bit for bit, also when stopped and resumed.
+        resume: Where to go on.
+        interrupt: Asked before every step; True raises `Interrupted`.
+
+    Yields:
+        One `Epoch` after each epoch, until max_epochs, patience or a diagnosis ends it.
+
+    Raises:
+        Interrupted: `interrupt` said so.
+
+    Reference:
+        Koch et al. 2015, section 3.2.
+    """
+    run = _Run(config, data, seed)
+    if resume is not None:
+        run.restore(resume)
+    while not run.finished:
+        run.optimiser.set_epoch(run.epoch + 1)
+        while run.step < config.steps_per_epoch and run.diagnosis is None:
+            if interrupt is not None and interrupt():
+                raise Interrupted(run.checkpoint())
+            run.train_step()
+        yield Epoch(run.end_epoch(), run.checkpoint)
+
+
+class _Run:
+    """Everything that changes while training."""
+
+    def __init__(self, config: TrialConfig, data: TrainingData, seed: int) -> None:
+        self.config, self.data = config, data
+        device = data.images.device
+        bias = config.layers.output.bias
+        self.network = SiameseNetwork(config.shape(), output_bias=bias, device=str(device))
+        weights = torch.Generator(device).manual_seed(derive_seed(seed, "weights"))
+        initialise(self.network, config.init, weights)
+        if device.type == "cpu":
+            self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.optimiser = LayerwiseSgd(self.network, config)
+        self.distortion = torch.Generator(device).manual_seed(derive_seed(seed, "distortion"))
+        self.chance = generator(seed, "pairs")
+        self.best = self._copy()
+        self.curve: list[EpochResult] = []
+        self.step = self.images = self.epoch = 0
+        self.loss_sum = torch.zeros((), device=device, dtype=torch.float64)
+        self.seconds = 0.0
+        self.diagnosis: str | None = None
+        self.finished = False
+
+    def train_step(self) -> None:
+        """Sample, distort, encode, compare, step."""
+        began = time.monotonic()
+        config, chance = self.config, self.chance
+        independent = config.pairs == "independent"
+        draw = self.data.sampler.independent if independent else self.data.sampler.batch
+        rows, labels = draw(config, chance)
+        device = self.data.images.device
+        loss = step_loss(
+            self.network,
+            self.data.images,
+            torch.from_numpy(rows).to(device),
+            torch.from_numpy(labels).to(device),
+            config,
+            self.distortion,
+        )
+        loss.backward()
+        self.optimiser.step()
+        self.loss_sum += loss.detach()
+        self.images += rows.size
+        self.step += 1
+        if self.step % CHECK_STEPS == 0 and not math.isfinite(float(self.loss_sum)):
+            self.diagnosis = f"diverged: loss is not finite by step {self.step}"
+        self.seconds += time.monotonic() - began
+
+    def end_epoch(self) -> EpochResult:
+        """Validate, keep the best weights, decide whether training goes on."""
+        began = time.monotonic()
+        self.epoch += 1
+        loss = float(self.loss_sum) / self.step
+        if self.diagnosis is None and not self._finite(loss):
+            self.diagnosis = f"diverged: loss {loss} in epoch {self.epoch}"
+        scores = evaluate_tasks(self.network, self.data.validation, self.data.tasks)
+        error = 1 - scores.accuracy
+        if not self.curve or error < min(r.validation_error for r in self.curve):
+            self.best = self._copy()
+        work = 3 * self.config.shape().multiply_adds * self.images
+        self.seconds += time.monotonic() - began
+        result = EpochResult(
+            self.epoch, loss, error, self.seconds, self.images, work, self.diagnosis
+        )
+        self.curve.append(result)
+        self.step = 0
+        self.loss_sum.zero_()
+        best = min(self.curve, key=lambda r: (r.validation_error, r.epoch))
+        self.finished = (
+            self.epoch >= self.config.max_epochs
+            or self.epoch - best.epoch >= self.config.patience
+            or self.diagnosis is not None
+        )
+        return result
+
+    def _finite(self, loss: float) -> bool:
+        weights = all(bool(p.isfinite().all()) for p in self.network.parameters())
+        return math.isfinite(loss) and weights
+
+    def _copy(self) -> dict[str, Tensor]:
+        return {n: p.detach().clone() for n, p in self.network.named_parameters()}
+
+    def checkpoint(self) -> Checkpoint:
+        """Copy the whole state."""
+        tensors = {f"weights.{n}": t for n, t in self._copy().items()}
+        tensors |= {f"velocity.{n}": t.clone() for n, t in self.optimiser.velocities.items()}
+        tensors |= {f"best.{n}": t.clone() for n, t in self.best.items()}
+        tensors["generator.distortion"] = self.distortion.get_state()
+        tensors["loss_sum"] = self.loss_sum.clone()
+        state: dict[str, Any] = {
+            "config": self.config.plain(),
+            "epoch": self.epoch,
+            "step": self.step,
+            "images": self.images,
+            "seconds": self.seconds,
+            "finished": self.finished,
+            "diagnosis": self.diagnosis,
+            "pairs": self.chance.bit_generator.state,
+            "curve": [r.to_json() for r in self.curve],
+        }
+        return Checkpoint({n: t.cpu() for n, t in tensors.items()}, state)
+
+    @torch.no_grad()
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Go on from a checkpoint of the same configuration.
+
+        Raises:
+            ValueError: It belongs to another configuration.
+        """
+        state, tensors = checkpoint.state, checkpoint.tensors
+        if state["config"] != self.config.plain():
+            raise ValueError("the checkpoint belongs to another configuration")
+        for name, parameter in self.network.named_parameters():
+            parameter.copy_(tensors[f"weights.{name}"])
+            self.optimiser.velocities[name].copy_(tensors[f"velocity.{name}"])
+            self.best[name].copy_(tensors[f"best.{name}"])
+        self.distortion.set_state(tensors["generator.distortion"])
+        self.chance.bit_generator.state = state["pairs"]
+        self.loss_sum.copy_(tensors["loss_sum"])
+        self.epoch, self.step, self.images = state["epoch"], state["step"], state["images"]
+        self.seconds, self.finished = state["seconds"], state["finished"]
+        self.diagnosis = state["diagnosis"]
+        self.curve = checkpoint.curve
+
+
+def step_loss(
+    network: SiameseNetwork,
+    images: Tensor,
+    rows: Tensor,
+    labels: Tensor,
+    config: TrialConfig,
+    distortion: torch.Generator,
+) -> Tensor:
+    """Return the loss of one step, a scalar on the images' device.
+
+    Args:
+        network: The network.
+        images: All training images, uint8 [N, S, S].
+        rows: Rows [P, 2] of independent pairs, or [B] of a batch.
+        labels: Same or not, [P], or the character of each image, [B].
+        config: How pairs are made.
+        distortion: Source of the distortions, on the images' device.
+    """
+    batch = to_input(images[rows.flatten()])
+    if config.distortion.probability > 0:
+        batch = distort(batch, draw_transforms(len(batch), config.distortion, distortion))
+    bf16 = config.precision == "bf16" and images.device.type == "cuda"
+    with torch.autocast(images.device.type, torch.bfloat16, enabled=bf16):
+        codes = network.encode(batch).float()
+    if config.pairs == "independent":
+        halves = codes.view(len(rows), 2, -1)
+        return pair_loss(network.score(halves[:, 0], halves[:, 1]), labels)
+    same = (labels[:, None] == labels[None]).to(codes.dtype)
+    distinct = 1 - torch.eye(len(labels), dtype=codes.dtype, device=codes.device)
+    return batch_loss(network.score_matrix(codes, codes), same, distinct)

@@ -1,0 +1,97 @@
+"""Which images a training step sees. Rows of images only; knows no network.
+
+Letters: P pairs, N images, C characters, K drawings.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpsearch.training.config import TrialConfig
+
+Rows = NDArray[np.int64]
+
+
+class Sampler:
+    """Draws the rows of each step from the training images.
+
+    Args:
+        index: Rows of (character, training drawer), [C, K], -1 where missing.
+        alphabet_of: Alphabet of each character, [C].
+    """
+
+    def __init__(self, index: Rows, alphabet_of: Rows) -> None:
+        usable = np.flatnonzero((index >= 0).sum(1) >= 2)
+        self._counts = (index[usable] >= 0).sum(1)
+        self._rows = np.sort(index[usable], axis=1)[:, ::-1]  # present drawings first
+        alphabets = alphabet_of[usable]
+        self._members = [np.flatnonzero(alphabets == a) for a in np.unique(alphabets)]
+        self._wide = [m for m in self._members if len(m) >= 2]
+
+    def independent(self, config: TrialConfig, chance: np.random.Generator) -> tuple[Rows, Rows]:
+        """Draw pairs: the first half same, the second half different.
+
+        Returns:
+            Rows [P, 2] and whether they are the same, int64 [P].
+        """
+        count = config.batch_pairs
+        same = np.arange(count) < count // 2
+        alphabet = chance.integers(len(self._members), size=count)
+        first = self._characters(alphabet, chance)
+        within = chance.random(count) < config.within_alphabet
+        other = np.where(
+            within, self._another_within(alphabet, first, chance), self._across(alphabet, chance)
+        )
+        second = np.where(same, first, other)
+        left = chance.random(count)
+        one = np.floor(left * self._counts[first]).astype(np.int64)
+        jump = 1 + np.floor(chance.random(count) * (self._counts[second] - 1)).astype(np.int64)
+        two = np.where(
+            same, (one + jump) % self._counts[second],
+            np.floor(chance.random(count) * self._counts[second]).astype(np.int64),
+        )
+        rows = np.stack([self._rows[first, one], self._rows[second, two]], axis=1)
+        return rows, same.astype(np.int64)
+
+    def _characters(self, alphabet: Rows, chance: np.random.Generator) -> Rows:
+        sizes = np.array([len(m) for m in self._members])
+        place = np.floor(chance.random(len(alphabet)) * sizes[alphabet]).astype(np.int64)
+        return np.array([self._members[a][p] for a, p in zip(alphabet, place, strict=True)])
+
+    def _another_within(self, alphabet: Rows, first: Rows, chance: np.random.Generator) -> Rows:
+        others = np.empty(len(first), np.int64)
+        for i, (a, character) in enumerate(zip(alphabet, first, strict=True)):
+            members = self._members[a]
+            if len(members) < 2:
+                members = np.arange(len(self._rows))
+            pick = members[int(chance.integers(len(members)))]
+            while pick == character:
+                pick = members[int(chance.integers(len(members)))]
+            others[i] = pick
+        return others
+
+    def _across(self, alphabet: Rows, chance: np.random.Generator) -> Rows:
+        n = len(self._members)
+        if n < 2:
+            return self._another_within(alphabet, self._characters(alphabet, chance), chance)
+        other = (alphabet + chance.integers(1, n, size=len(alphabet))) % n
+        return self._characters(other, chance)
+
+    def batch(self, config: TrialConfig, chance: np.random.Generator) -> tuple[Rows, Rows]:
+        """Draw C characters x K drawings, from one alphabet or from all of them.
+
+        Returns:
+            Rows [N] and the character of each, [N].
+        """
+        characters, drawings = config.batch_characters, config.batch_drawings
+        pool = np.arange(len(self._rows))
+        if self._wide and chance.random() < config.within_alphabet:
+            pool = self._wide[int(chance.integers(len(self._wide)))]
+        chosen = chance.permutation(pool)[:characters]
+        rows, labels = [], []
+        for label, character in enumerate(chosen):
+            picked = chance.permutation(self._counts[character])[:drawings]
+            rows.append(self._rows[character, picked])
+            labels.append(np.full(len(picked), label))
+        return np.concatenate(rows), np.concatenate(labels)
