@@ -23,7 +23,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 @app.command()
 def check(data: DataOption = None, as_json: JsonOption = False) -> None:
     """Read a data set, check its content and say what is in it."""
-    _print(_find("auto" if data else "omniglot", data), as_json, "whole: ")
+    _print(_find("auto" if data else "omniglot", data, afresh=True), as_json, "whole: ")
 
 
 @app.command()
@@ -38,7 +38,7 @@ def show(data: DataOption = None, as_json: JsonOption = False) -> None:
     _print(_find("auto", data), as_json, "")
 
 
-def _find(kind: str, data: Path | None) -> Dataset:
+def _find(kind: str, data: Path | None, *, afresh: bool = False) -> Dataset:
     """Find a data set with a progress bar on a terminal's stderr."""
     from rich.console import Console
     from rich.progress import Progress
@@ -54,7 +54,7 @@ def _find(kind: str, data: Path | None) -> Dataset:
                 shown[label] = bars.add_task(label)
             bars.update(shown[label], completed=done, total=total)
 
-        return find_dataset(kind, data, progress=progress)
+        return find_dataset(kind, data, progress=progress, afresh=afresh)
 
 
 def _print(dataset: Dataset, as_json: bool, prefix: str) -> None:

@@ -9,14 +9,14 @@ import hashlib
 import json
 import os
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hpsearch.data import glyphs
 from hpsearch.data.dataset import FORMAT, Dataset, Progress, open_packed
 from hpsearch.data.download import DownloadFailed, download
 from hpsearch.data.folder import looks_like_images, read_folder
-from hpsearch.data.omniglot import OMNIGLOT, Layout, find_parts, read_omniglot
+from hpsearch.data.omniglot import OMNIGLOT, PARTS, Layout, find_parts, read_omniglot
 from hpsearch.data.pack import Contents, pack
 from hpsearch.errors import HpsearchError, InputError
 from hpsearch.paths import cache_folder, write_atomically
@@ -30,6 +30,7 @@ def find_dataset(
     *,
     progress: Progress | None = None,
     layout: Layout = OMNIGLOT,
+    afresh: bool = False,
 ) -> Dataset:
     """Find a data set, pack it if that was not done before, and open it.
 
@@ -39,6 +40,7 @@ def find_dataset(
             cache, then to the authors' address.
         progress: Called now and then while something takes time.
         layout: What a complete Omniglot holds.
+        afresh: Read and check the files again, also when they were packed before.
 
     Returns:
         The data set; its `notice` says when "auto" had to take glyphs.
@@ -49,33 +51,28 @@ def find_dataset(
     """
     if dataset not in KINDS:
         raise InputError(f"dataset: {dataset!r} is not one of {', '.join(KINDS)}")
+    finder = _Finder(progress, layout, afresh)
     if dataset == "glyphs":
         if path is not None:
             raise InputError(
                 f"--data {path}: the study asks for glyphs, which the program draws itself; "
                 "leave --data out or set dataset: auto"
             )
-        return _glyphs(progress)
+        return finder.glyphs()
     named = path or _from_environment()
     if named is not None:
         origin = "--data" if path is not None else "HPSEARCH_DATA"
-        return _from_folder(dataset, named.expanduser(), origin, progress, layout)
+        return finder.named(dataset, named.expanduser(), origin)
     if dataset == "folder":
         raise InputError("dataset: folder needs your images; name them with --data PATH")
     try:
-        return _cached_omniglot(layout, progress) or _download(progress, layout)
+        return finder.cached_omniglot() or finder.downloaded_omniglot()
     except DownloadFailed as error:
-        reason = str(error)
+        reason = f"Omniglot was not found and could not be downloaded ({error})"
     if dataset == "omniglot":
-        raise InputError(
-            f"Omniglot was not found and could not be downloaded ({reason}); "
-            "name a folder with the authors' zips with --data PATH"
-        )
-    notice = (
-        f"Omniglot was not found and could not be downloaded ({reason}); "
-        "searching on glyphs, alphabets drawn by the program"
-    )
-    return replace(_glyphs(progress), notice=notice)
+        raise InputError(f"{reason}; name a folder with the authors' zips with --data PATH")
+    notice = f"{reason}; searching on glyphs, alphabets drawn by the program"
+    return replace(finder.glyphs(), notice=notice)
 
 
 def _from_environment() -> Path | None:
@@ -83,85 +80,107 @@ def _from_environment() -> Path | None:
     return Path(value) if value else None
 
 
-def _from_folder(
-    dataset: str, path: Path, origin: str, progress: Progress | None, layout: Layout
-) -> Dataset:
-    """Read what the user named: Omniglot, or own images where those are allowed."""
-    if not path.is_dir():
-        raise InputError(f"{origin} {path}: no such folder; name the folder that holds the data")
-    parts = find_parts(path) if dataset in ("auto", "omniglot") else None
-    if parts is not None:
-        return _once(
+@dataclass(frozen=True)
+class _Finder:
+    """One search for a data set: each method is a place to look."""
+
+    progress: Progress | None
+    layout: Layout
+    afresh: bool
+
+    def named(self, dataset: str, path: Path, origin: str) -> Dataset:
+        """Read what the user named: Omniglot, or own images where those are allowed."""
+        if not path.is_dir():
+            raise InputError(f"{origin} {path}: no such folder; name the one that holds the data")
+        try:
+            parts = find_parts(path) if dataset in ("auto", "omniglot") else None
+            if parts is not None:
+                return self._omniglot(path, parts)
+            if dataset != "omniglot" and looks_like_images(path):
+                return self._once("folder", [path], lambda: read_folder(path, self.progress))
+        except OSError as error:
+            raise InputError(f"{error.filename or path}: cannot be read ({error})") from None
+        zips = "Omniglot (images_background.zip, images_evaluation.zip, all_runs.zip)"
+        own = "images as ALPHABET/CHARACTER/* or CHARACTER/*"
+        wanted = {"omniglot": zips, "folder": own}.get(dataset, f"{zips}, nor {own},")
+        raise InputError(f"{origin} {path}: no {wanted} in it; name the folder that holds them")
+
+    def cached_omniglot(self) -> Dataset | None:
+        """Return Omniglot from an earlier download, or packed earlier from wherever it was."""
+        fetched = _cache() / "omniglot"
+        parts = find_parts(fetched)
+        if parts is not None and len(parts) == len(PARTS):
+            return self._omniglot(fetched, parts)
+        for folder in sorted((_cache() / "packed").glob("omniglot-*")):
+            try:
+                return open_packed(folder)
+            except HpsearchError:
+                continue  # of an older format, or damaged: fetched anew
+        return None
+
+    def downloaded_omniglot(self) -> Dataset:
+        """Fetch Omniglot into the cache."""
+        folder = _cache() / "omniglot"
+        download(folder, progress=self.progress)
+        return self._omniglot(folder, find_parts(folder) or {})
+
+    def glyphs(self) -> Dataset:
+        """Draw glyphs."""
+        key = f"{glyphs.VERSION} {glyphs.SEED}"
+        return self._once("glyphs", [], lambda: glyphs.draw_glyphs(progress=self.progress), key)
+
+    def _omniglot(self, folder: Path, parts: dict[str, Path]) -> Dataset:
+        return self._once(
             "omniglot",
             list(parts.values()),
-            lambda: read_omniglot(path, layout=layout, progress=progress),
-            repr(layout),
+            lambda: read_omniglot(folder, layout=self.layout, progress=self.progress),
+            repr(self.layout),
         )
-    if dataset != "omniglot" and looks_like_images(path):
-        return _once("folder", [path], lambda: read_folder(path, progress=progress))
-    wanted = "" if dataset == "omniglot" else " nor images as ALPHABET/CHARACTER/* or CHARACTER/*"
-    missing = "neither " if wanted else "no "
-    raise InputError(
-        f"{origin} {path}: {missing}Omniglot (images_background.zip, images_evaluation.zip, "
-        f"all_runs.zip){wanted} in it"
-    )
+
+    def _once(
+        self, kind: str, sources: list[Path], read: Callable[[], Contents], key: str = ""
+    ) -> Dataset:
+        """Open what the same files gave before, else read and pack them.
+
+        Files are the same when their paths, sizes and modification times are.
+        """
+        packed = _cache() / "packed"
+        digest = hashlib.sha256(json.dumps([FORMAT, kind, key]).encode())
+        for source in sources:
+            digest.update("\n".join(_listing(source)).encode())
+        note = packed / "sources" / f"{digest.hexdigest()[:32]}.txt"
+        if not self.afresh:
+            try:
+                return open_packed(packed / note.read_text(encoding="utf-8").strip())
+            except (OSError, HpsearchError, ValueError):
+                pass  # never packed, or the packed folder was deleted
+        opened = pack(read(), packed)
+        write_atomically(note, opened.folder.name + "\n")
+        return opened
 
 
-def _cached_omniglot(layout: Layout, progress: Progress | None) -> Dataset | None:
-    """Return Omniglot from an earlier download, or packed earlier from wherever it was."""
-    fetched = cache_folder() / "omniglot"
-    parts = find_parts(fetched)
-    if parts is not None and len(parts) == 3:
-        return _from_folder("omniglot", fetched, "the cache", progress, layout)
-    for folder in sorted((cache_folder() / "packed").glob("omniglot-*")):
-        try:
-            return open_packed(folder)
-        except HpsearchError:
-            continue  # of an older format, or damaged: fetched anew
-    return None
+def _cache() -> Path:
+    return cache_folder().absolute()  # workers may run in another folder
 
 
-def _download(progress: Progress | None, layout: Layout) -> Dataset:
-    folder = cache_folder() / "omniglot"
-    download(folder, progress=progress)
-    return _from_folder("omniglot", folder, "the cache", progress, layout)
+_DEEPEST = 4
+"""Folders below a source that can hold files which count."""
 
 
-def _glyphs(progress: Progress | None) -> Dataset:
-    return _once("glyphs", [], lambda: glyphs.draw_glyphs(progress=progress), glyphs.VERSION)
-
-
-def _once(kind: str, sources: list[Path], read: Callable[[], Contents], key: str = "") -> Dataset:
-    """Open what the same files gave before, else read and pack them.
-
-    Files are the same when their paths, sizes and modification times are.
-    """
-    packed = cache_folder() / "packed"
-    digest = hashlib.sha256(json.dumps([FORMAT, kind, key]).encode())
-    for source in sources:
-        digest.update(_listing(source).encode())
-    note = packed / "sources" / f"{digest.hexdigest()[:32]}.txt"
-    try:
-        return open_packed(packed / note.read_text(encoding="utf-8").strip())
-    except (OSError, HpsearchError, ValueError):
-        pass  # never packed, or the packed folder was deleted
-    opened = pack(read(), packed)
-    write_atomically(note, opened.folder.name + "\n")
-    return opened
-
-
-def _listing(source: Path) -> str:
+def _listing(source: Path) -> list[str]:
     """Return path, size and time of a file, or of every file below a folder."""
     lines = [str(source.resolve())]
-    waiting = [source] if source.is_dir() else []
-    if not waiting:
+    if source.is_file():
         status = source.stat()
-        lines.append(f"{status.st_size} {status.st_mtime_ns}")
+        return [*lines, f"{status.st_size} {status.st_mtime_ns}"]
+    waiting = [(str(source), 0)]
     while waiting:
-        for entry in sorted(os.scandir(waiting.pop()), key=lambda one: one.name):
-            if entry.is_dir():
-                waiting.append(Path(entry.path))
-            else:
-                status = entry.stat(follow_symlinks=False)
-                lines.append(f"{entry.path} {status.st_size} {status.st_mtime_ns}")
-    return "\n".join(lines)
+        folder, depth = waiting.pop()
+        with os.scandir(folder) as entries:
+            for entry in sorted(entries, key=lambda one: one.name):
+                if entry.is_dir() and depth < _DEEPEST:
+                    waiting.append((entry.path, depth + 1))
+                else:
+                    status = entry.stat(follow_symlinks=False)
+                    lines.append(f"{entry.path} {status.st_size} {status.st_mtime_ns}")
+    return lines

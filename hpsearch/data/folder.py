@@ -49,7 +49,7 @@ def looks_like_images(folder: Path) -> bool:
     )
 
 
-def read_folder(folder: Path, *, progress: Progress | None = None) -> Contents:
+def read_folder(folder: Path, progress: Progress | None = None) -> Contents:
     """Read, convert and split a user's own images.
 
     A character's drawer is the rank of the file name; characters with one image only are left

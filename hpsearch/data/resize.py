@@ -34,7 +34,7 @@ def from_stored(stored: NDArray[np.uint8]) -> NDArray[np.uint8]:
     if stored.shape[-1] == SIDE:
         return np.asarray(stored)
     bits = np.unpackbits(stored, axis=-1, count=SIDE)
-    return np.asarray(bits * np.uint8(255))
+    return np.multiply(bits, np.uint8(255), out=bits)
 
 
 def area_weights(size: int) -> NDArray[np.float32]:
