@@ -1,0 +1,206 @@
+"""Runs trials in worker processes of this machine, JSON lines over pipes, one trial at a time each.
+
+On the CPU workers persist and start the next trial at once; on CUDA each trial has a fresh process
+on one device, so that a trial cannot leave memory behind.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import selectors
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from hpsearch.execution import Decision, Ended, Ending, EpochEnded, Event, Job, Lost, Started
+from hpsearch.execution.devices import count_cores, device_names
+from hpsearch.training.epoch import EpochResult
+
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+MAX_LOG_BYTES = 10_000_000
+
+
+@dataclass
+class _Worker:
+    """One worker process and the trial it runs."""
+
+    slot: int
+    process: subprocess.Popen[bytes]
+    trial: int | None = None
+    buffer: bytes = b""
+    ended: bool = field(default=False)
+
+
+class LocalExecutor:
+    """The executor of one machine; see `hpsearch.execution.Executor` for the contract."""
+
+    def __init__(
+        self,
+        workers: int,
+        device: str = "cpu",
+        *,
+        threads: int | None = None,
+        log_folder: Path | None = None,
+        command: Sequence[str] | None = None,
+    ) -> None:
+        """Note the settings; processes start with the first trials.
+
+        Args:
+            workers: Trials at once, at least 1.
+            device: "cpu" or "cuda".
+            threads: Threads of each worker; by default the cores divided by the workers.
+            log_folder: Where each worker's standard error goes; None drops it.
+            command: Program to run instead of the worker, speaking its protocol.
+        """
+        self._device = device
+        self._threads = threads or max(1, count_cores() // workers)
+        self._log_folder = log_folder
+        arguments = [device, str(self._threads)]
+        self._command = [
+            *(command or (sys.executable, "-m", "hpsearch.execution.worker")), *arguments
+        ]
+        self._workers: list[_Worker | None] = [None] * workers
+        self._selector = selectors.DefaultSelector()
+
+    @property
+    def slots(self) -> int:
+        """Trials that can run at once."""
+        return len(self._workers)
+
+    def submit(self, job: Job) -> None:
+        """Start a trial on a free slot.
+
+        Raises:
+            RuntimeError: No slot is free.
+        """
+        slot = next(
+            (s for s, w in enumerate(self._workers) if w is None or w.trial is None), None
+        )
+        if slot is None:
+            raise RuntimeError(f"all {self.slots} slots are busy")
+        worker = self._workers[slot]
+        if worker is None or worker.process.poll() is not None:
+            if worker is not None:
+                self._forget(worker)
+            worker = self._start(slot)
+        worker.trial = job.trial
+        fields = {**vars(job), "data": str(job.data), "checkpoint": str(job.checkpoint)}
+        self._send(worker, {"job": fields})
+
+    def decide(self, trial: int, decision: Decision) -> None:
+        """Answer the trial's last `EpochEnded`; ignored when the trial is gone."""
+        for worker in self._running():
+            if worker.trial == trial:
+                self._send(worker, {"decision": decision.value})
+
+    def events(self, timeout_s: float) -> list[Event]:
+        """Return what has happened, in order; wait at most `timeout_s` for something."""
+        if not self._selector.get_map():
+            time.sleep(timeout_s)
+            return []
+        events: list[Event] = []
+        for key, _ in self._selector.select(timeout_s):
+            events += self._read(key.data)
+        return events
+
+    def _read(self, worker: _Worker) -> list[Event]:
+        pipe = worker.process.stdout
+        chunk = os.read(pipe.fileno(), 1 << 16) if pipe else b""
+        worker.buffer += chunk
+        *lines, worker.buffer = worker.buffer.split(b"\n")
+        events = [self._event(worker, json.loads(line)) for line in lines]
+        if not chunk:
+            code = worker.process.wait()
+            trial = worker.trial
+            self._forget(worker)
+            if trial is not None:
+                cause = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
+                events.append(Lost(trial, f"worker {cause}"))
+        return events
+
+    def _event(self, worker: _Worker, message: dict[str, Any]) -> Event:
+        trial = int(message["trial"])
+        if message["event"] == "started":
+            curve = tuple(EpochResult.from_json(values) for values in message["curve"])
+            return Started(trial, message["pid"], message["device"], curve)
+        if message["event"] == "epoch":
+            return EpochEnded(trial, EpochResult.from_json(message["result"]))
+        worker.trial = None
+        if self._device == "cuda":
+            worker.process.kill()
+            worker.process.wait()
+            self._forget(worker)
+        return Ended(trial, Ending(message["ending"]), message["cause"])
+
+    def interrupt(self) -> None:
+        """Ask every running trial to checkpoint and end within its batch (INTERRUPTED)."""
+        for worker in self._running():
+            self._send(worker, {"interrupt": True})
+
+    def close(self) -> None:
+        """End all workers at once and free everything; may be called twice."""
+        for worker in [w for w in self._workers if w is not None]:
+            worker.process.kill()
+            worker.process.wait()
+            self._forget(worker)
+
+    def _running(self) -> list[_Worker]:
+        return [w for w in self._workers if w is not None and w.trial is not None]
+
+    def _start(self, slot: int) -> _Worker:
+        environment = {**os.environ, **dict.fromkeys(THREAD_VARIABLES, str(self._threads))}
+        if self._device == "cuda":
+            names = device_names()
+            environment["CUDA_VISIBLE_DEVICES"] = names[slot % len(names)] if names else ""
+        with contextlib.ExitStack() as stack:
+            log: IO[bytes] | int = subprocess.DEVNULL
+            if self._log_folder is not None:
+                log = stack.enter_context(self._open_log(slot))
+            process = subprocess.Popen(
+                self._command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env=environment,
+            )
+        worker = _Worker(slot, process)
+        self._workers[slot] = worker
+        if process.stdout is not None:
+            self._selector.register(process.stdout, selectors.EVENT_READ, worker)
+        return worker
+
+    def _open_log(self, slot: int) -> IO[bytes]:
+        folder = self._log_folder or Path()
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"worker-{slot}.log"
+        too_long = path.exists() and path.stat().st_size > MAX_LOG_BYTES
+        return path.open("wb" if too_long else "ab")
+
+    def _forget(self, worker: _Worker) -> None:
+        if worker.ended:
+            return
+        worker.ended = True
+        pipes = (worker.process.stdout, worker.process.stdin)
+        with contextlib.suppress(KeyError, ValueError):
+            if worker.process.stdout is not None:
+                self._selector.unregister(worker.process.stdout)
+        for pipe in pipes:
+            if pipe is not None:
+                with contextlib.suppress(BrokenPipeError):
+                    pipe.close()
+        if self._workers[worker.slot] is worker:
+            self._workers[worker.slot] = None
+
+    @staticmethod
+    def _send(worker: _Worker, message: dict[str, Any]) -> None:
+        pipe = worker.process.stdin
+        with contextlib.suppress(BrokenPipeError):  # its death arrives as an event
+            if pipe is not None:
+                pipe.write(json.dumps(message).encode() + b"\n")
+                pipe.flush()

@@ -1,0 +1,171 @@
+"""One worker process: reads jobs and decisions as JSON lines, trains, answers with JSON lines.
+
+Run as `python -m hpsearch.execution.worker`. It never touches the study's database.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import queue
+import signal
+import sys
+import threading
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hpsearch.execution import Decision, Ending
+
+if TYPE_CHECKING:
+    from hpsearch.training.trainingdata import TrainingData
+
+PR_SET_PDEATHSIG = 1
+
+
+class Driver:
+    """The worker's end of the two pipes."""
+
+    def __init__(self) -> None:
+        """Take stdout for the protocol; whatever a library prints goes to the log."""
+        self._out = os.fdopen(os.dup(1), "wb")
+        os.dup2(2, 1)
+        self.messages: queue.Queue[dict[str, Any]] = queue.Queue()
+        self.interrupted = threading.Event()
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        for line in sys.stdin.buffer:
+            message = json.loads(line)
+            if "interrupt" in message:
+                self.interrupted.set()
+            self.messages.put(message)
+        os._exit(0)  # the driver is gone
+
+    def send(self, **message: Any) -> None:
+        """Send one line; a driver that is gone ends this process."""
+        try:
+            self._out.write(json.dumps(message).encode() + b"\n")
+            self._out.flush()
+        except (BrokenPipeError, OSError):
+            os._exit(0)
+
+    def wait_for_job(self) -> dict[str, Any]:
+        """Return the next job."""
+        while True:
+            message = self.messages.get()
+            if "job" in message:
+                self.interrupted.clear()
+                job: dict[str, Any] = message["job"]
+                return job
+
+    def wait_for_decision(self) -> Decision | None:
+        """Return the driver's decision, None when it interrupts instead."""
+        while True:
+            message = self.messages.get()
+            if "interrupt" in message:
+                return None
+            if "decision" in message:
+                return Decision(message["decision"])
+
+
+def die_with_parent() -> None:
+    """Have the kernel kill this process with its driver.
+
+    Relies on prctl, which only Linux has; elsewhere the end of standard input does it.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def serve(device: str, threads: int) -> None:
+    """Run jobs until the driver is gone."""
+    import torch
+
+    torch.set_num_threads(threads)
+    driver = Driver()
+    kept: dict[tuple[Any, ...], TrainingData] = {}
+    while True:
+        job = driver.wait_for_job()
+        trial = job["trial"]
+        try:
+            ending, cause = run_job(job, device, driver, kept)
+        except MemoryError as error:
+            ending, cause = Ending.OUT_OF_MEMORY, one_line(error)
+        except Exception as error:
+            sys.stderr.write(traceback.format_exc())
+            sys.stderr.flush()
+            memory = isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error)
+            ending = Ending.OUT_OF_MEMORY if memory else Ending.FAILED
+            cause = one_line(error)
+        driver.send(event="ended", trial=trial, ending=ending.value, cause=cause)
+
+
+def run_job(
+    job: dict[str, Any], device: str, driver: Driver, kept: dict[tuple[Any, ...], TrainingData]
+) -> tuple[Ending, str | None]:
+    """Train one job to its end; `kept` holds the last data, so that the next trial starts at once.
+
+    Returns:
+        How it ended, and the cause where there is one.
+    """
+    from hpsearch.training.checkpoint import load, save
+    from hpsearch.training.config import TrialConfig
+    from hpsearch.training.loop import Interrupted, train
+    from hpsearch.training.trainingdata import TrainingData
+
+    config = TrialConfig.from_values(job["config"], f"trial {job['trial']}")
+    key = (job["data"], config.input_size, config.drawers, job["study_seed"])
+    if key not in kept:
+        kept.clear()
+        kept[key] = TrainingData.load(
+            Path(job["data"]), config, study_seed=job["study_seed"], device=device
+        )
+    path = Path(job["checkpoint"])
+    resume = load(path)
+    curve = resume.curve if resume else []
+    driver.send(
+        event="started",
+        trial=job["trial"],
+        pid=os.getpid(),
+        device=device,
+        curve=[result.to_json() for result in curve],
+    )
+    diagnosis = curve[-1].diagnosis if curve else None
+    try:
+        epochs = train(
+            config, kept[key], job["seed"], resume=resume, interrupt=driver.interrupted.is_set
+        )
+        for epoch in epochs:
+            save(epoch.checkpoint(), path)
+            diagnosis = epoch.result.diagnosis
+            driver.send(event="epoch", trial=job["trial"], result=epoch.result.to_json())
+            decision = driver.wait_for_decision()
+            if decision is None:
+                return Ending.INTERRUPTED, None
+            if decision is not Decision.GO:
+                return (Ending.STOPPED if decision is Decision.STOP else Ending.PAUSED), None
+    except Interrupted as stop:
+        save(stop.checkpoint, path)
+        return Ending.INTERRUPTED, None
+    return (Ending.DIAGNOSED if diagnosis else Ending.FINISHED), diagnosis
+
+
+def one_line(error: BaseException) -> str:
+    """Return an exception as one line without control characters."""
+    text = " ".join(f"{type(error).__name__}: {error}".split())
+    return "".join(c if c.isprintable() else "?" for c in text)[:300]
+
+
+def main() -> None:
+    """Set the process up and serve."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    die_with_parent()
+    device, threads = sys.argv[1:3]
+    serve(device, int(threads))
+
+
+if __name__ == "__main__":
+    main()
