@@ -221,5 +221,6 @@ class Coordinates:
             return sign * after**2 * counts[k] * channels[k] * int(filter_size) ** 2
 
         sizes = self.sizes.cheapest(cost, lambda size: sign * size**2 * channels[-1] * width)
-        named = {f"{n}.filter_count": c for (n, _), c in zip(self._convolutions, counts)}
+        names = [f"{name}.filter_count" for name, _ in self._convolutions]
+        named = dict(zip(names, counts, strict=True))
         return {**sizes, **named, "fc.width": width}

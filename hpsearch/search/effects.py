@@ -50,7 +50,9 @@ def refuse_without_effect(
         InputError: Why it has no effect, and what to change.
     """
     if name in NOT_SEARCHABLE:
-        raise InputError(f"cannot be searched: {NOT_SEARCHABLE[name]}; set it in the study's trial")
+        raise InputError(
+            f"cannot be searched: {NOT_SEARCHABLE[name]}; set it in the study's trial"
+        )
     if parameter.single:
         return
     reason = _reason(name, base, _Possible(base, searched))

@@ -6,10 +6,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from hpsearch.errors import InputError
 from hpsearch.search.config import Limits
 from hpsearch.search.coordinates import Coordinates
 from hpsearch.search.space import SearchSpace
+from hpsearch.training.config import (
+    ConvolutionLayer,
+    Distortion,
+    FullyConnectedLayer,
+    OutputLayer,
+    TrialConfig,
+)
 
 
 def describe_space(space: SearchSpace) -> str:
@@ -26,14 +35,12 @@ def describe_space(space: SearchSpace) -> str:
     for name, parameter in space.parameters.items():
         lines.append(f"{name:{width}}  {parameter.type:11}  {parameter.describe()}")
     lines.append("")
-    if space.network is None:
-        lines.append("feasible share: unknown (the file has no network: section)")
-        return "\n".join(lines)
-    return "\n".join([*lines, *_costs(_problem(space))])
-
-
-def _problem(space: SearchSpace) -> Coordinates:
-    return Coordinates(space, space.frame(), Limits())
+    try:
+        base = space.frame()
+    except InputError as error:
+        return "\n".join([*lines, f"feasible share: unknown ({error})"])
+    space.check_paths(base)
+    return "\n".join([*lines, *_costs(Coordinates(space, base, Limits()))])
 
 
 def _costs(problem: Coordinates) -> list[str]:
@@ -68,7 +75,7 @@ def explain_config(space: SearchSpace, values: Mapping[str, Any], source: Path) 
         InputError: The file holds no such configuration.
     """
     params = _searched_values(space, values, source)
-    problem = _problem(space)
+    problem = Coordinates(space, space.frame(), Limits())
     try:
         reason = problem.reason(params)
         if reason is None:
@@ -93,19 +100,29 @@ def _searched_values(
         values = values.get("params", values)
         missing = [name for name in space.parameters if name not in values]
         if missing:
-            raise InputError(f"{source}: {missing[0]}: missing; search space {space.name} needs it")
+            raise InputError(
+                f"{source}: {missing[0]}: missing; search space {space.name} needs it"
+            )
         return {name: values[name] for name in space.parameters}
-    found = {}
-    for name in space.parameters:
-        place: Any = values
-        head, _, rest = name.partition(".")
-        layers = values["layers"]
-        keys = ["layers", head, rest] if isinstance(layers, dict) and head in layers else None
-        for key in keys or name.split("."):
-            if not isinstance(place, dict) or key not in place:
-                raise InputError(
-                    f"{source}: {name}: missing; write it out, search space {space.name} needs it"
-                )
-            place = place[key]
-        found[name] = place
-    return found
+    return {name: _written_or_default(name, values, source) for name in space.parameters}
+
+
+def _written_or_default(name: str, values: Mapping[str, Any], source: Path) -> Any:
+    """Return a setting of a trial's configuration that need not be possible as a whole."""
+    layers, (head, _, rest) = values["layers"], name.partition(".")
+    if isinstance(layers, dict) and head in layers:
+        place, key = layers[head], rest
+        kind: type[BaseModel] = LAYERS.get(head, ConvolutionLayer)
+    elif rest:
+        place, key, kind = values.get(head, {}), rest, Distortion
+    else:
+        place, key, kind = values, head, TrialConfig
+    if isinstance(place, dict) and key in place:
+        return place[key]
+    field = kind.model_fields.get(key)
+    if field is None or field.is_required():
+        raise InputError(f"{source}: {name}: missing; write it out")
+    return field.default
+
+
+LAYERS: dict[str, type[BaseModel]] = {"fc": FullyConnectedLayer, "output": OutputLayer}

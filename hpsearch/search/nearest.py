@@ -76,7 +76,7 @@ class Nearest:
         rng = generator(0, "nearest")
         draws = rng.random((DRAWS, len(problem.sizes.free)))
         steps = [s for s in problem.sizes.steps if s.name in problem.space.parameters]
-        found = []
+        found: list[tuple[float, int, dict[str, Value]]] = []
         for draw in draws:
             sizes = problem.sizes.decode(dict(zip(problem.sizes.free, draw.tolist(), strict=True)))
             searched = {s.name: sizes[s.name] for s in steps}

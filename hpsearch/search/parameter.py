@@ -164,7 +164,7 @@ class Parameter(Section):
             return False
         if isinstance(near, float):
             return math.isclose(near, value, rel_tol=1e-12, abs_tol=1e-300)
-        return near == value
+        return bool(near == value)
 
     def distribution(self) -> BaseDistribution:
         """Return Optuna's distribution of the values."""
@@ -188,6 +188,8 @@ class Parameter(Section):
         """Return the range in words, e.g. `16 to 256 step 16`."""
         if self.choices is not None:
             return ", ".join(str(choice) for choice in self.choices)
+        if self.single:
+            return f"{self.low:g} (fixed)"
         step = "" if self.step is None else f" step {self.step:g}"
         return f"{self.low:g} to {self.high:g}{step}{' log' if self.log else ''}"
 

@@ -124,8 +124,8 @@ class SearchSpace(Section):
     def _smallest(self, name: str) -> Any:
         if name not in self.parameters:
             raise InputError(
-                f"search space {self.name}: network: {name} is not searched, so its value is "
-                "known to a study only; name a study file instead"
+                f"search space {self.name}: {name} is not searched, so what fits depends on the "
+                "study"
             )
         return self.parameters[name].extremes[0]
 
@@ -138,15 +138,25 @@ class SearchSpace(Section):
         Raises:
             InputError: The first such parameter, and what to do.
         """
-        known = leaf_paths(base)
+        known = self.check_paths(base)
         for name, parameter in self.parameters.items():
-            if name not in known:
-                raise self._error(name, self._unknown(name, base, known))
             try:
                 _check_values(name, parameter, base, known[name])
                 refuse_without_effect(name, parameter, base, self.parameters)
             except InputError as error:
                 raise self._error(name, str(error)) from error
+
+    def check_paths(self, base: TrialConfig) -> dict[str, Any]:
+        """Refuse names that lead nowhere; return every setting of the configuration by path.
+
+        Raises:
+            InputError: The first such name, and the nearest known one.
+        """
+        known = leaf_paths(base)
+        for name in self.parameters:
+            if name not in known:
+                raise self._error(name, self._unknown(name, base, known))
+        return known
 
     def _unknown(self, name: str, base: TrialConfig, known: Mapping[str, Any]) -> str:
         if name.removeprefix("layers.") in known:

@@ -13,7 +13,7 @@ from hpsearch.errors import InputError
 from hpsearch.search.config import SamplerConfig
 from hpsearch.search.coordinates import Coordinates
 from hpsearch.search.history import TrialRecord, Value
-from hpsearch.search.samplers import Observation, Sampler, make_sampler, observe
+from hpsearch.search.samplers import Sampler, make_sampler, observe
 from hpsearch.seeding import derive_seed
 
 REDRAWS = 64
@@ -24,7 +24,7 @@ NEIGHBOURHOOD = (0.01, 0.3)
 """Standard deviation of the first and the last perturbation, in shares of each range."""
 
 
-class SpaceExhausted(InputError):
+class SpaceExhaustedError(InputError):
     """Every configuration within the limits has been tried."""
 
 
@@ -45,7 +45,7 @@ def suggest(
         n: The new trial's number.
 
     Raises:
-        SpaceExhausted: Every configuration within the limits has been tried.
+        SpaceExhaustedError: Every configuration within the limits has been tried.
     """
     taken = {problem.key(trial.params) for trial in history}
 
@@ -72,18 +72,14 @@ def _choose(
     problem: Coordinates, sampler: SamplerConfig, history: Sequence[TrialRecord]
 ) -> Sampler:
     """Return the configured sampler, or random while there is too little to learn from."""
-    if sampler.name == "random" or len(history) < sampler.startup_trials or not problem.free:
+    finished = sum(trial.finished for trial in history)
+    if sampler.name == "random" or finished < sampler.startup_trials or not problem.free:
         return make_sampler("random", problem, [])
     observations = observe(problem, history)
-    if not _enough(observations, sampler.startup_trials):
+    values = {o.value for o in observations if o.kind in ("complete", "partial")}
+    if len(values) < 2:
         return make_sampler("random", problem, [])
     return make_sampler(sampler.name, problem, observations)
-
-
-def _enough(observations: Sequence[Observation], startup_trials: int) -> bool:
-    finished = [o for o in observations if o.kind in ("complete", "partial", "bad")]
-    values = {o.value for o in finished if o.kind != "bad"}
-    return len(finished) >= startup_trials and len(values) >= 2
 
 
 def _perturb(
@@ -113,7 +109,7 @@ def _last_resort(
         params = random.draw(seed_of(attempt))
         if acceptable(params):
             return params
-    raise SpaceExhausted(
+    raise SpaceExhaustedError(
         f"search space {problem.space.name}: no configuration left that was not tried; "
         "widen a range, or lower the budget's trials"
     )

@@ -59,5 +59,7 @@ def is_best_so_far(others: Sequence[TrialRecord], value: float) -> bool:
     """Say whether no other trial has had a lower error at any epoch."""
     if not math.isfinite(value):
         return False
-    lowest = (min((v for v in t.values.values() if math.isfinite(v)), default=math.inf) for t in others)
+    lowest = (
+        min((v for v in t.values.values() if math.isfinite(v)), default=math.inf) for t in others
+    )
     return all(value <= other for other in lowest)

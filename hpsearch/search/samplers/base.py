@@ -97,7 +97,5 @@ def best_and_recent(observations: Sequence[Observation]) -> list[Observation]:
         (o for o in observations if o.value is not None and o.kind != "bad"),
         key=lambda o: (o.value, o.number),
     )
-    kept = {o.number for o in ranked[:MOST_BEST]} | {
-        o.number for o in observations[-MOST_RECENT:]
-    }
+    kept = {o.number for o in ranked[:MOST_BEST]} | {o.number for o in observations[-MOST_RECENT:]}
     return [o for o in observations if o.number in kept]

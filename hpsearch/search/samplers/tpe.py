@@ -55,9 +55,7 @@ class TpeSampler:
         )
 
 
-def _trial(
-    observation: Observation, distributions: dict[str, BaseDistribution]
-) -> FrozenTrial:
+def _trial(observation: Observation, distributions: dict[str, BaseDistribution]) -> FrozenTrial:
     point = observation.point
     if observation.kind == "complete":
         return frozen(point, distributions, TrialState.COMPLETE, observation.value)
