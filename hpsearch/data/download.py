@@ -157,5 +157,7 @@ def _connect(address: str, connect_s: float) -> Any:
 
 def _reason(error: Exception) -> str:
     """Return an error in one short line."""
+    if isinstance(error, urllib.error.HTTPError):
+        return f"{error.url}: HTTP status {error.code}"
     inner = getattr(error, "reason", None) or getattr(error, "strerror", None) or error
     return " ".join(str(inner).split())[:120] or type(error).__name__
