@@ -30,7 +30,9 @@ def shipped_problem(name: str, limits: Limits | None = None) -> Coordinates:
     return Coordinates(space, study.trial, study.limits if limits is None else limits)
 
 
-def base_config(sizes: list[int], pools: list[bool], input_size: int, **settings: Any) -> TrialConfig:
+def base_config(
+    sizes: list[int], pools: list[bool], input_size: int, **settings: Any
+) -> TrialConfig:
     """Return a small network's configuration."""
     layers: dict[str, Any] = {
         f"conv{k}": {"filter_size": size, "filter_count": 16, "pool": pool}

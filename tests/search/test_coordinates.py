@@ -65,9 +65,7 @@ def test_a_fine_grid_of_coordinates_covers_the_feasible_uniformly() -> None:
     expected = fitting(9, range(2, 6), (True, True))
     grid = (np.arange(240) + 0.5) / 240
     counts = Counter(
-        sizes_of(
-            problem.decode({"conv1.filter_size": float(a), "conv2.filter_size": float(b)}), 2
-        )
+        sizes_of(problem.decode({"conv1.filter_size": float(a), "conv2.filter_size": float(b)}), 2)
         for a in grid
         for b in grid
     )
@@ -95,8 +93,10 @@ def test_decoding_undoes_encoding(name: str) -> None:
         point = problem.encode(params)
         assert problem.decode(point) == params
         assert list(point) == list(distributions) == list(problem.free)
-        assert all(distributions[n]._contains(distributions[n].to_internal_repr(v))
-                   for n, v in point.items())
+        assert all(
+            distributions[n]._contains(distributions[n].to_internal_repr(v))
+            for n, v in point.items()
+        )
         again = problem.cube.params(problem.cube.shares(params))
         for key, value in params.items():
             assert again[key] == pytest.approx(value, rel=1e-9, abs=1e-12), key

@@ -139,7 +139,9 @@ def test_shipped_spaces_search_the_papers_27_parameters(name: str) -> None:
 
 
 def test_koch2015_has_the_papers_ranges() -> None:
-    shown = {n.partition(".")[2]: p for n, p in SearchSpace.from_yaml("koch2015").parameters.items()}
+    shown = {
+        n.partition(".")[2]: p for n, p in SearchSpace.from_yaml("koch2015").parameters.items()
+    }
     assert {key: (p.low, p.high, p.step, p.log) for key, p in shown.items()} == {
         "learning_rate": (1e-4, 1e-1, None, True),
         "momentum": (0, 1, None, False),

@@ -37,7 +37,9 @@ def test_explain_gives_the_reason_and_the_nearest_possible(tmp_path: Path) -> No
     path.write_text(dump_yaml(values))
     result = CliRunner().invoke(app, ["explain", "koch2015", str(path)])
     assert result.exit_code == 0
-    assert "impossible: the filters do not fit 105 px: 105 > 86 > 43 > 24 > 12 > -7" in result.output
+    assert (
+        "impossible: the filters do not fit 105 px: 105 > 86 > 43 > 24 > 12 > -7" in result.output
+    )
     assert "nearest possible:" in result.output
     assert "(instead of 20)" in result.output
 

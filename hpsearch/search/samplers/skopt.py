@@ -18,7 +18,7 @@ from hpsearch.search.samplers.base import Observation, best_and_recent
 if TYPE_CHECKING:
     from hpsearch.search.coordinates import Coordinates
 
-ESTIMATORS = {"skopt-gp": "GP", "skopt-rf": "RF", "skopt-et": "ET"}
+TREES = 100
 SEEDS = 2**31
 CANDIDATES = 10_000
 """Random points whose expected improvement is compared."""
@@ -45,7 +45,7 @@ class SkoptSampler:
         name: Literal["skopt-gp", "skopt-rf", "skopt-et"],
     ) -> None:
         """Note the history, thinned to the best and the last trials, as points and values."""
-        self._cube, self._estimator = coordinates.cube, ESTIMATORS[name]
+        self._cube, self._name = coordinates.cube, name
         kept = best_and_recent(observations)
         known = [o.value for o in kept if o.value is not None and o.kind != "running"]
         worst, mean = max(known), float(np.mean(known))
@@ -58,10 +58,11 @@ class SkoptSampler:
         """Fit the model and return the point of the highest expected improvement."""
         from skopt import Optimizer
 
-        climbs = self._estimator == "GP"
+        climbs = self._name == "skopt-gp"
+        seed = seed % SEEDS
         optimizer = Optimizer(
             dimensions=[(0.0, 1.0)] * len(self._cube.names),
-            base_estimator=self._estimator,
+            base_estimator="GP" if climbs else self._forest(seed),
             n_initial_points=0,
             initial_point_generator="random",
             n_jobs=1,
@@ -75,13 +76,32 @@ class SkoptSampler:
             },
             model_queue_size=1,
             avoid_duplicates=False,
-            random_state=seed % SEEDS,
+            random_state=seed,
         )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             optimizer.tell(self._points, self._values)
             proposed: list[Any] = optimizer.ask()
         return self._cube.params([float(share) for share in proposed])
+
+    def _forest(self, seed: int) -> Any:
+        """Return trees grown to single points, whose disagreement is the uncertainty.
+
+        scikit-optimize's default leaves of three points count the spread inside a leaf as
+        uncertainty, and so draw the search to where good and bad points lie together.
+        """
+        from skopt.learning import ExtraTreesRegressor, RandomForestRegressor
+
+        kind = RandomForestRegressor if self._name == "skopt-rf" else ExtraTreesRegressor
+        return kind(
+            n_estimators=TREES,
+            criterion="squared_error",
+            min_samples_leaf=1,
+            max_features=1.0,
+            bootstrap=self._name == "skopt-rf",
+            n_jobs=1,
+            random_state=seed,
+        )
 
 
 def _value(observation: Observation, worst: float, mean: float) -> float:

@@ -1,0 +1,227 @@
+"""Pruners against Optuna's decisions on random curves, and the promises every pruner keeps."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import optuna
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from optuna.trial import TrialState
+
+from hpsearch.search.config import PrunerConfig, PrunerName
+from hpsearch.search.history import TrialRecord
+from hpsearch.search.pruners import HyperbandPruner, Pruner, make_pruner
+from hpsearch.search.pruners.asha import is_promoted
+from hpsearch.search.pruners.base import value_at
+
+EPOCHS = 27
+NAMES: tuple[PrunerName, ...] = ("median", "asha", "hyperband")
+
+
+def pruner_of(name: PrunerName, peers: int = 1, min_resource: int = 1) -> Pruner:
+    config = PrunerConfig(
+        name=name, min_resource=min_resource, reduction_factor=3, startup_trials=peers
+    )
+    return make_pruner(config, EPOCHS)
+
+
+def curve(rng: np.random.Generator, *, nan: bool = False) -> list[float]:
+    end, noise = rng.uniform(0.1, 0.9), rng.normal(0, 0.05, EPOCHS)
+    values = end + 0.3 / np.arange(1, EPOCHS + 1) + noise
+    if nan and rng.random() < 0.2:
+        values[rng.integers(EPOCHS) :] = np.nan
+    return [float(v) for v in values]
+
+
+def play(
+    pruner: Pruner, curves: list[list[float]], workers: int
+) -> tuple[list[TrialRecord], list[tuple[int, int, bool]]]:
+    """Run trials side by side, epoch by epoch; return the history and every decision."""
+    history: list[TrialRecord] = []
+    decisions = []
+    while any(not t.finished for t in history) or len(history) < len(curves):
+        while len(history) < len(curves) and sum(not t.finished for t in history) < workers:
+            history.append(TrialRecord(len(history), "running", {}))
+        for number, trial in enumerate(history):
+            if trial.finished:
+                continue
+            epoch = len(trial.values) + 1
+            values = {**trial.values, epoch: curves[number][epoch - 1]}
+            finite = [v for v in values.values() if math.isfinite(v)]
+            trial = replace(trial, values=values, value=min(finite, default=None))
+            history[number] = trial
+            stop = pruner.decide(history, trial, epoch)
+            decisions.append((number, epoch, stop))
+            if stop:
+                history[number] = replace(trial, state="pruned")
+            elif epoch == EPOCHS:
+                history[number] = replace(trial, state="complete")
+    return history, decisions
+
+
+def optuna_decisions(
+    pruner: optuna.pruners.BasePruner, curves: list[list[float]], workers: int
+) -> list[tuple[int, int, bool]]:
+    """Run the same with Optuna, which is shown the lowest error so far."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    study = optuna.create_study(direction="minimize", pruner=pruner)
+    trials: list[Any] = []
+    running: list[int] = []
+    decisions = []
+    while running or len(trials) < len(curves):
+        while len(trials) < len(curves) and len(running) < workers:
+            running.append(len(trials))
+            trials.append(study.ask())
+        for number in list(running):
+            trial = trials[number]
+            epoch = len(study.get_trials()[number].intermediate_values) + 1
+            value = min(curves[number][:epoch])
+            trial.report(value, epoch)
+            stop = trial.should_prune() if epoch < EPOCHS else False
+            decisions.append((number, epoch, stop))
+            if stop:
+                study.tell(trial, state=TrialState.PRUNED)
+                running.remove(number)
+            elif epoch == EPOCHS:
+                study.tell(trial, value)
+                running.remove(number)
+    return decisions
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize("seed", range(4))
+def test_asha_decides_as_optunas_successive_halving(seed: int, workers: int) -> None:
+    rng = np.random.default_rng(seed)
+    curves = [curve(rng) for _ in range(24)]
+    theirs = optuna.pruners.SuccessiveHalvingPruner(
+        min_resource=2, reduction_factor=3, min_early_stopping_rate=0, bootstrap_count=0
+    )
+    expected = optuna_decisions(theirs, curves, workers)
+    _, decisions = play(pruner_of("asha", min_resource=2), curves, workers)
+    assert decisions == expected
+    assert 5 < sum(stop for *_, stop in decisions) < 24
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize("seed", range(4))
+def test_median_decides_as_optunas_median(seed: int, workers: int) -> None:
+    rng = np.random.default_rng(seed)
+    curves = [curve(rng) for _ in range(20)]
+    theirs = optuna.pruners.MedianPruner(
+        n_startup_trials=3, n_warmup_steps=4, interval_steps=1, n_min_trials=3
+    )
+    expected = optuna_decisions(theirs, curves, workers)
+    _, decisions = play(pruner_of("median", peers=3, min_resource=4), curves, workers)
+    assert decisions == expected
+    assert 3 < sum(stop for *_, stop in decisions) < 20
+
+
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    peers=st.integers(1, 5),
+    workers=st.integers(1, 5),
+    name=st.sampled_from(NAMES),
+)
+@settings(max_examples=60, deadline=None)
+def test_every_pruner_keeps_its_promises(
+    seed: int, peers: int, workers: int, name: PrunerName
+) -> None:
+    """Never the best so far, never before enough peers came as far, never at the last epoch."""
+    rng = np.random.default_rng(seed)
+    curves = [curve(rng, nan=True) for _ in range(14)]
+    inner = pruner_of(name, peers)
+
+    class Checked:
+        def decide(self, history: Any, trial: TrialRecord, epoch: int) -> bool:
+            stop = inner.decide(history, trial, epoch)
+            assert stop == inner.decide(list(reversed(history)), trial, epoch)
+            if stop:
+                others = [t for t in history if t.number != trial.number]
+                lowest = min(v for t in others for v in t.values.values() if math.isfinite(v))
+                assert not (trial.value is not None and trial.value <= lowest)
+                assert sum(len(t.values) >= epoch for t in others) >= peers
+                assert epoch < EPOCHS
+            return stop
+
+    history, _ = play(Checked(), curves, workers)
+    assert any(t.state == "complete" for t in history) or all(math.isnan(c[-1]) for c in curves)
+
+
+def test_none_never_stops() -> None:
+    rng = np.random.default_rng(0)
+    _, decisions = play(pruner_of("none"), [curve(rng, nan=True) for _ in range(6)], 2)
+    assert not any(stop for *_, stop in decisions)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_trial_that_never_gave_a_number_is_the_worst(name: PrunerName) -> None:
+    pruner = pruner_of(name, peers=2)
+    number = 0
+    if isinstance(pruner, HyperbandPruner):
+        own = [n for n in range(200) if pruner.bracket(n) == 0]
+        numbers = own[:4]
+    else:
+        numbers = list(range(4))
+    history = [
+        TrialRecord(n, "complete", {}, dict.fromkeys(range(1, EPOCHS + 1), 0.5), 0.5)
+        for n in numbers[1:]
+    ]
+    number = numbers[0]
+    lost = TrialRecord(number, "running", {}, {1: math.nan}, None)
+    assert pruner.decide([*history, lost], lost, 1)
+    assert not pruner.decide([*history[:1], lost], lost, 1)
+
+
+def test_the_lowest_error_so_far_is_compared() -> None:
+    trial = TrialRecord(0, "running", {}, {1: 0.5, 2: 0.9, 3: math.nan}, 0.5)
+    assert [value_at(trial, e) for e in (1, 2, 3, 4)] == [0.5, 0.5, 0.5, None]
+    ended_early = replace(trial, state="complete")
+    assert value_at(ended_early, 20) == 0.5
+    assert value_at(TrialRecord(1, "running", {}, {1: math.nan}), 1) == math.inf
+    assert value_at(TrialRecord(1, "running", {}), 1) is None
+
+
+def test_one_in_the_reduction_factor_is_promoted_and_at_least_one() -> None:
+    assert is_promoted(0.1, [], 3)
+    assert is_promoted(0.1, [0.2], 3)
+    assert not is_promoted(0.3, [0.2], 3)
+    assert is_promoted(0.3, [0.2, 0.4, 0.5, 0.6, 0.7], 3)
+    assert not is_promoted(0.45, [0.2, 0.4, 0.5, 0.6, 0.7], 3)
+    assert not is_promoted(math.inf, [], 3)
+
+
+def test_hyperbands_brackets_are_halving_from_ever_later_rungs() -> None:
+    pruner = HyperbandPruner(1, 3, 1, EPOCHS)
+    assert [b.rungs() for b in pruner.brackets] == [[1, 3, 9], [3, 9], [9], []]
+    # Li et al. (2018), table 1 (eta 3): n = 27, 12, 6, 4 for R = 27
+    assert Counter(pruner.order) == {0: 27, 1: 12, 2: 6, 3: 4}
+    assert [pruner.bracket(n) for n in range(49)] == [pruner.bracket(n + 49) for n in range(49)]
+    first = Counter(pruner.order[:12])
+    assert set(first) == {0, 1, 2, 3}
+    assert first[0] > first[1] > first[2]
+
+
+def test_hyperband_compares_within_a_bracket_only() -> None:
+    pruner = HyperbandPruner(1, 3, 1, EPOCHS)
+    rng = np.random.default_rng(3)
+    curves = [curve(rng) for _ in range(40)]
+    history, decisions = play(pruner, curves, 2)
+    for number, epoch, stop in decisions:
+        own = pruner.bracket(number)
+        if stop:
+            assert epoch in pruner.brackets[own].rungs()
+    assert all(t.state == "complete" for t in history if pruner.bracket(t.number) == 3)
+
+
+def test_a_whole_trial_shorter_than_the_first_rung_is_never_stopped() -> None:
+    config = PrunerConfig(name="hyperband", min_resource=9, startup_trials=1)
+    pruner = make_pruner(config, max_epochs=4)
+    worst = TrialRecord(1, "running", {}, {4: 0.9}, 0.9)
+    best = TrialRecord(0, "complete", {}, {4: 0.1}, 0.1)
+    assert not pruner.decide([best, worst], worst, 4)
