@@ -67,7 +67,7 @@ def test_a_model_keeps_away_from_what_cannot_be_trained(name: SamplerName) -> No
             history.append(TrialRecord(n, "pruned", params, {1: 0.3}, 0.3, False, "diverged"))
         else:
             value = bowl(params)
-            history.append(TrialRecord(n, "complete", params, {1: value}, value))
+            history.append(TrialRecord(n, "pruned", params, {1: value}, value))
     config = SamplerConfig(name=name, startup_trials=6)
     proposed = [suggest(problem, config, history, seed, 24)["fc.momentum"] for seed in range(6)]
     assert np.mean(np.asarray(proposed, dtype=float) > 0.6) <= 0.5
