@@ -76,8 +76,14 @@ def parse_yaml(content: bytes, source: str) -> dict[str, Any]:
 def _check_events(text: str, source: str) -> None:
     """Refuse deep nesting, aliases and second documents while nothing is built yet."""
     from ruamel.yaml import YAML
-    from ruamel.yaml.events import AliasEvent, DocumentStartEvent, MappingStartEvent
-    from ruamel.yaml.events import MappingEndEvent, SequenceEndEvent, SequenceStartEvent
+    from ruamel.yaml.events import (
+        AliasEvent,
+        DocumentStartEvent,
+        MappingEndEvent,
+        MappingStartEvent,
+        SequenceEndEvent,
+        SequenceStartEvent,
+    )
 
     opened = max(text.count("["), text.count("{"))
     if opened > 10_000:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,7 +112,7 @@ def _dataset(plan: StudyPlan, data: Path | None) -> Dataset:
 
     folder, wanted = plan.folder, plan.config.dataset
     if not folder.dataset.exists():
-        return find_dataset(wanted, data, progress=typer.echo)
+        return find_dataset(wanted, data, progress=_tell_once())
     held = read_json(folder.dataset)
     source = data or (Path(held["source"]) if held.get("source") else None)
     packed = Path(held["packed"])
@@ -120,7 +120,7 @@ def _dataset(plan: StudyPlan, data: Path | None) -> Dataset:
         dataset = open_packed(packed)
     else:
         kind = held["kind"] if data is None else wanted
-        dataset = find_dataset(kind, source, progress=typer.echo)
+        dataset = find_dataset(kind, source, progress=_tell_once())
     if dataset.fingerprint != held["fingerprint"]:
         raise InputError(
             f"{folder.dataset}: the study was begun on {held['kind']} with fingerprint "
@@ -128,6 +128,18 @@ def _dataset(plan: StudyPlan, data: Path | None) -> Dataset:
             "leave DATA out, or name another OUTPUT"
         )
     return dataset
+
+
+def _tell_once() -> Callable[[str, int, int], None]:
+    """Return a progress callback that names each step once."""
+    told: set[str] = set()
+
+    def tell(step: str, _done: int, _total: int) -> None:
+        if step not in told:
+            told.add(step)
+            typer.echo(f"{step} ...", err=True)
+
+    return tell
 
 
 def _describe_dataset(dataset: Dataset, data: Path | None) -> dict[str, Any]:

@@ -74,7 +74,7 @@ def status(
 
     view = read_study(find_study(study))
     states = ("complete", "pruned", "failed", "running", "paused")
-    counts = Counter(t.state for t in view.trials)
+    counts = Counter[str](t.state for t in view.trials)
     best = best_trial(view.trials)
     summary = {
         "study": view.name,
@@ -111,10 +111,10 @@ def list_studies(
 ) -> None:
     """List shipped studies and those found in a folder."""
     from hpsearch.search.record import read_study
-    from hpsearch.search.shipped import list_shipped
+    from hpsearch.search.shipped import shipped_names
     from hpsearch.search.study_folder import find_study
 
-    typer.echo("shipped: " + ", ".join(list_shipped("studies")))
+    typer.echo("shipped: " + ", ".join(shipped_names("studies")))
     for path in sorted(folder.glob("*/study.yaml")) if folder.is_dir() else []:
         try:
             view = read_study(find_study(str(path.parent)))

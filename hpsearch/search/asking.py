@@ -15,7 +15,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from hpsearch.errors import EnvironmentFailure
+from hpsearch.errors import EnvironmentFailure, InputError
 from hpsearch.search.config import Limits, SamplerConfig
 from hpsearch.search.coordinates import Coordinates
 from hpsearch.search.history import TrialRecord
@@ -57,6 +57,7 @@ class Asker:
         """Return the parameters when they are there within `timeout_s`, else None.
 
         Raises:
+            InputError: Every configuration of the space has been tried.
             EnvironmentFailure: The helper died or the sampler raised.
         """
         process = self._process
@@ -78,6 +79,8 @@ class Asker:
         line, self._buffer = self._buffer.split(b"\n", 1)
         self.pending = None
         reply = json.loads(line)
+        if "refused" in reply:
+            raise InputError(reply["refused"])
         if "error" in reply:
             raise EnvironmentFailure(f"the sampler failed: {reply['error']}")
         params: dict[str, Any] = reply["params"]
@@ -136,6 +139,8 @@ def serve() -> None:
         try:
             params = suggest(coordinates, sampler, history, problem["seed"], ask["n"])
             reply: dict[str, Any] = {"params": params}
+        except InputError as error:
+            reply = {"refused": str(error)}
         except Exception as error:
             text = " ".join(str(error).split())[:300]
             reply = {"error": f"{type(error).__name__}: {text}"}

@@ -64,7 +64,7 @@ class Progress:
         slots: int,
     ) -> Progress:
         """Take a snapshot."""
-        counts = Counter(t.state for t in history)
+        counts = Counter[str](t.state for t in history)
         counts["running"] = len(running)
         finished = sum(t.finished for t in history)
         estimates = []

@@ -122,7 +122,7 @@ class _Run:
             config,
             self.distortion,
         )
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         self.optimiser.step()
         self.loss_sum += loss.detach()
         self.images += rows.size

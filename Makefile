@@ -1,0 +1,61 @@
+# Every target sets up what it needs; `make help` lists them.
+STUDY ?= quickstart
+OUTPUT ?= runs/$(basename $(notdir $(STUDY)))
+PYTHON ?= python3
+PORT ?= 8080
+BIN := .venv/bin
+HPSEARCH := $(BIN)/hpsearch
+STAMP := .venv/.installed
+
+SEARCH_OPTIONS := $(if $(DATA),--data "$(DATA)") $(if $(TRIALS),--trials $(TRIALS)) \
+  $(if $(HOURS),--hours $(HOURS)) $(if $(WORKERS),--workers $(WORKERS)) \
+  $(if $(DEVICE),--device $(DEVICE)) $(if $(SAMPLER),--sampler $(SAMPLER)) \
+  $(if $(PRUNER),--pruner $(PRUNER)) $(if $(SEED),--seed $(SEED))
+DATA_OPTION := $(if $(DATA),--data "$(DATA)")
+
+.PHONY: help install search status dashboard export retrain evaluate lint typecheck test check clean
+.DEFAULT_GOAL := help
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=python3.11")'
+	@echo "setting up .venv (once; torch is large)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install -q -q --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+install: $(STAMP) ## Make .venv and install hpsearch into it
+
+search: $(STAMP) ## Search STUDY into OUTPUT; the same command continues
+	@$(HPSEARCH) search "$(STUDY)" $(SEARCH_OPTIONS) --output "$(OUTPUT)"
+
+status: $(STAMP) ## Say where the study stands
+	@$(HPSEARCH) status "$(OUTPUT)"
+
+dashboard: $(STAMP) ## Browse the study on 127.0.0.1:PORT
+	@$(HPSEARCH) dashboard "$(OUTPUT)" --port $(PORT)
+
+export: $(STAMP) ## Write the best configuration to OUTPUT/best.yaml
+	@$(HPSEARCH) export "$(OUTPUT)"
+
+retrain: $(STAMP) ## Train OUTPUT/best.yaml in full into OUTPUT/model
+	@$(HPSEARCH) retrain "$(OUTPUT)/best.yaml" $(DATA_OPTION) --output "$(OUTPUT)/model"
+
+evaluate: $(STAMP) ## Score OUTPUT/model on the sealed one-shot tasks
+	@$(HPSEARCH) evaluate "$(OUTPUT)/model" $(DATA_OPTION)
+
+lint: $(STAMP) ## Check the style
+	@$(BIN)/ruff check .
+
+typecheck: $(STAMP) ## Check the types
+	@$(BIN)/mypy
+
+test: $(STAMP) ## Run the tests
+	@$(BIN)/python -m pytest
+
+check: lint typecheck test ## What CI runs
+
+clean: ## Remove .venv and what tools left; studies in runs/ stay
+	@rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

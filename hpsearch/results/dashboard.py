@@ -1,0 +1,74 @@
+"""Optuna Dashboard on 127.0.0.1, behind a guard: known hosts only, read-only unless asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+from urllib.parse import urlsplit
+
+from hpsearch.errors import InputError
+from hpsearch.paths import StudyFolder
+
+Start = Callable[..., Any]
+HOSTS = ("127.0.0.1", "localhost")
+
+
+class Guard:
+    """WSGI middleware: refuses other hosts, other origins, and writing."""
+
+    def __init__(self, app: Callable[..., Iterable[bytes]], port: int, *, write: bool) -> None:
+        self._app, self._write = app, write
+        self._hosts = {f"{host}:{port}" for host in HOSTS}
+
+    def __call__(self, environ: dict[str, Any], start: Start) -> Iterable[bytes]:
+        """Answer one request."""
+        origin = environ.get("HTTP_ORIGIN")
+        method = environ["REQUEST_METHOD"]
+        if environ.get("HTTP_HOST") not in self._hosts:
+            return _refuse(start, "unknown host")
+        if origin is not None and urlsplit(origin).netloc not in self._hosts:
+            return _refuse(start, "unknown origin")
+        if method not in ("GET", "HEAD") and not self._write:
+            return _refuse(start, "read-only; start the dashboard with --write")
+        environ.setdefault("HTTP_ACCEPT_ENCODING", "identity")
+
+        def guarded(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
+            extra = [("X-Content-Type-Options", "nosniff"), ("X-Frame-Options", "DENY")]
+            return start(status, headers + extra, *rest)
+
+        return self._app(environ, guarded)
+
+
+def _refuse(start: Start, text: str) -> list[bytes]:
+    start("403 Forbidden", [("Content-Type", "text/plain"), ("X-Frame-Options", "DENY")])
+    return [text.encode()]
+
+
+def make_app(folder: StudyFolder, port: int, *, write: bool) -> Guard:
+    """Return the guarded application.
+
+    Raises:
+        InputError: The folder holds no study's database.
+    """
+    from optuna_dashboard import wsgi
+
+    from hpsearch.search.record import check_database, open_storage
+
+    check_database(folder.database)
+    return Guard(wsgi(open_storage(folder.database)), port, write=write)
+
+
+def serve(folder: StudyFolder, port: int, *, write: bool) -> None:
+    """Serve until interrupted.
+
+    Raises:
+        InputError: No study there, or the port cannot be had.
+    """
+    import waitress
+
+    app = make_app(folder, port, write=write)
+    try:
+        server = waitress.create_server(app, host="127.0.0.1", port=port)
+    except OSError as error:
+        raise InputError(f"--port {port}: {error.strerror}; choose another") from error
+    server.run()

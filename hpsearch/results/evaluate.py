@@ -1,0 +1,66 @@
+"""Opens the sealed test set and scores a model on it (Koch et al. 2015, section 4.3)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from hpsearch.data import Dataset
+from hpsearch.errors import InputError
+from hpsearch.recognition.model import load_model
+from hpsearch.results.intervals import wilson
+
+TABLE_2 = (
+    ("humans", 0.955),
+    ("hierarchical Bayesian program learning", 0.952),
+    ("convolutional siamese net (Koch et al. 2015)", 0.920),
+    ("affine model", 0.818),
+    ("hierarchical deep", 0.652),
+    ("deep Boltzmann machine", 0.620),
+    ("siamese net, no convolution", 0.583),
+    ("simple stroke", 0.352),
+    ("1-nearest neighbour, pixels", 0.217),
+)
+"""Published 20-way one-shot accuracies on Lake's 400 tasks (Table 2 of the paper)."""
+
+
+def evaluate(folder: Path, dataset: Dataset) -> dict[str, Any]:
+    """Return accuracy, interval, accuracies by alphabet, and whether scores are degenerate.
+
+    Raises:
+        InputError: There is no model, or it was trained on other data.
+    """
+    model = load_model(folder)
+    trained_on = model.description["dataset"]["fingerprint"]
+    if trained_on != dataset.fingerprint:
+        raise InputError(
+            f"{folder / 'config.yaml'}: dataset.fingerprint: trained on {trained_on[:12]}, the data "
+            f"given are {dataset.kind} {dataset.fingerprint[:12]}; name the study's data with --data"
+        )
+    import numpy as np
+    import torch
+
+    from hpsearch.data.sealed import open_test_set
+    from hpsearch.training.evaluation import evaluate_tasks
+
+    in_study = (folder.parent / "study.yaml").exists()
+    log = (folder.parent if in_study else folder) / "openings.jsonl"
+    test = open_test_set(
+        dataset, f"evaluate {folder.name}", log=log, input_size=model.config.input_size
+    )
+    images = torch.from_numpy(np.array(test.characters.images))
+    scores = evaluate_tasks(model.network, images, test.tasks)
+    by_alphabet: dict[str, list[float]] = {}
+    for name, credit in zip(test.tasks.alphabet, scores.credit, strict=True):
+        by_alphabet.setdefault(name, []).extend(credit.tolist())
+    return {
+        "dataset": dataset.kind,
+        "accuracy": scores.accuracy,
+        "n_tasks": test.tasks.n_tasks,
+        "interval": list(wilson(scores.accuracy, test.tasks.n_tasks)),
+        "per_alphabet": {
+            name: {"accuracy": sum(credits) / len(credits), "n_tasks": len(credits)}
+            for name, credits in sorted(by_alphabet.items())
+        },
+        "degenerate": scores.degenerate,
+    }
