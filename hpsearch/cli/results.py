@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -127,4 +128,4 @@ def _dataset(kind: str, data: Path | None, beside: Path) -> Dataset:
     return find_dataset(kind, data)
 
 
-COMMANDS = [export, retrain, evaluate, dashboard]
+COMMANDS: tuple[Callable[..., Any], ...] = (export, retrain, evaluate, dashboard)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -184,4 +185,4 @@ def _cell(text: str) -> str:
     return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
 
 
-COMMANDS = [search, status, list_studies, show, trials]
+COMMANDS: tuple[Callable[..., Any], ...] = (search, status, list_studies, show, trials)

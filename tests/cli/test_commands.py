@@ -26,7 +26,7 @@ def run(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
         (["search", "no-such-study"], "no-such-study"),
         (["search", "absent.yaml"], "absent.yaml"),
         (["search", "quickstart", "--trials", "0"], "budget.trials"),
-        (["search", "quickstart", "--trials", "ten"], "ten"),
+        (["search", "quickstart", "--trials", "ten"], "--trials"),
         (["search", "quickstart", "--workers", "0"], "workers"),
         (["search", "quickstart", "--seed", "-1"], "seed"),
         (["search", "quickstart", "--hours", "nan"], "hours"),
