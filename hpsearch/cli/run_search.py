@@ -46,8 +46,8 @@ def run_search(
     if dry_run:
         _describe(plan, device, slots)
         return 0
+    dataset = _dataset(plan, data)
     with study_lock(plan.folder):
-        dataset = _dataset(plan, data)
         typer.echo(f"{plan.config.name} in {plan.folder.root}: {dataset.description}")
         if dataset.notice:
             typer.echo(f"NOTE: {dataset.notice}")
