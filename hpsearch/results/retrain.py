@@ -96,7 +96,7 @@ def retrain(
             progress(epoch.result, config.max_epochs)
     if last is None:
         raise InputError(f"{path}: max_epochs: nothing to train")
-    weights = last.best_weights()
+    weights = {n: t.contiguous() for n, t in last.best_weights().items()}
     write_atomically(output / "weights.safetensors", save(weights))
     metrics = _metrics(last.curve, config, weights, dataset, study_seed, data.tasks.n_tasks)
     write_atomically(output / "metrics.json", json.dumps(metrics, indent=1) + "\n")
