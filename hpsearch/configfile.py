@@ -10,7 +10,8 @@ import difflib
 import io
 import math
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_type_hints
+from unicodedata import category
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -52,7 +53,6 @@ def parse_yaml(content: bytes, source: str) -> dict[str, Any]:
         InputError: One line that names the source and what is wrong.
     """
     from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
 
     if len(content) > MAX_BYTES:
         raise InputError(f"{source}: {len(content)} bytes; a configuration has at most {MAX_BYTES}")
@@ -65,22 +65,25 @@ def parse_yaml(content: bytes, source: str) -> dict[str, Any]:
         values = YAML(typ="safe", pure=True).load(text)
     except InputError:
         raise
-    except (YAMLError, ValueError, RecursionError) as error:
-        line = " ".join(str(error).split())[:200]
-        raise InputError(f"{source}: not valid YAML: {line}") from None
+    except Exception as error:  # what a parser raises on damaged text is open-ended
+        mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+        where = f"line {mark.line + 1}: " if mark else ""
+        shown = " ".join(str(problem or error).split())[:200]
+        raise InputError(f"{source}: {where}not valid YAML: {shown}") from None
     if not isinstance(values, dict):
         raise InputError(f"{source}: the top level must be KEY: VALUE lines, not {_kind(values)}")
     return values
 
 
 def _check_events(text: str, source: str) -> None:
-    """Refuse deep nesting, aliases and second documents while nothing is built yet."""
+    """Refuse what no configuration needs, while nothing is built from it yet."""
     from ruamel.yaml import YAML
     from ruamel.yaml.events import (
         AliasEvent,
         DocumentStartEvent,
         MappingEndEvent,
         MappingStartEvent,
+        ScalarEvent,
         SequenceEndEvent,
         SequenceStartEvent,
     )
@@ -91,6 +94,10 @@ def _check_events(text: str, source: str) -> None:
     depth = documents = 0
     for event in YAML(typ="safe", pure=True).parse(text):
         where = f"line {event.start_mark.line + 1}" if event.start_mark else "?"
+        if isinstance(event, ScalarEvent | MappingStartEvent | SequenceStartEvent) and event.tag:
+            raise InputError(f"{source}: {where}: tags ({event.tag}) are not allowed")
+        if isinstance(event, ScalarEvent) and (strange := _strange(event.value)):
+            raise InputError(f"{source}: {where}: the character {strange!a} is not allowed")
         if isinstance(event, MappingStartEvent | SequenceStartEvent):
             depth += 1
             if depth > MAX_DEPTH:
@@ -101,8 +108,16 @@ def _check_events(text: str, source: str) -> None:
             raise InputError(f"{source}: {where}: aliases (*name) are not allowed; write it out")
         elif isinstance(event, DocumentStartEvent):
             documents += 1
+            if event.version not in (None, (1, 2)):
+                raise InputError(f"{source}: {where}: not YAML 1.2; remove the %YAML line")
             if documents > 1:
                 raise InputError(f"{source}: {where}: a second document; keep one per file")
+
+
+def _strange(text: str) -> str | None:
+    """Return the first control character or half of a pair, which could not be shown or saved."""
+    kinds = {"Cc", "Cs"}
+    return next((c for c in text if category(c) in kinds and c not in "\n\t"), None)
 
 
 def _kind(values: Any) -> str:
@@ -123,25 +138,74 @@ def load_section(kind: type[Model], values: Any, source: str | Path) -> Model:
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        key = ".".join(str(part) for part in first["loc"]) or "top level"
+        errors = error.errors(include_url=False)
+        # A misspelt key is also missing under its own name; the misspelling says more.
+        first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
+        location = _keys(values, first["loc"], missing=first["type"] == "missing")
+        key = ".".join(str(part) for part in location) or "top level"
         shown = repr(first["input"])
         shown = shown if len(shown) <= 60 else shown[:57] + "..."
         message = " ".join(first["msg"].removeprefix("Value error, ").split())
         if first["type"] == "extra_forbidden":
-            message = "unknown key" + _nearest(kind, first["loc"])
-        raise InputError(f"{source}: {key}: {message} (found {shown})") from error
+            message = "unknown key" + _nearest(kind, location)
+        where = _line(source, location)
+        raise InputError(f"{source}: {where}{key}: {message} (found {shown})") from error
+
+
+def _keys(values: Any, location: tuple[Any, ...], *, missing: bool) -> tuple[Any, ...]:
+    """Return the part of pydantic's location that is keys, without the kinds it tried."""
+    keys: list[Any] = []
+    for part in location:
+        inside = isinstance(values, dict) and part in values
+        inside = inside or (isinstance(values, list | tuple) and part in range(len(values)))
+        if not inside:
+            return (*keys, location[-1]) if missing else tuple(keys)
+        keys.append(part)
+        values = values[part]
+    return tuple(keys)
+
+
+def _line(source: str | Path, location: tuple[Any, ...]) -> str:
+    """Return "line N: " of a key where the source is a YAML file that holds it, else nothing."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    path, line = Path(source), 0
+    try:
+        if path.suffix not in (".yaml", ".yml"):
+            return ""
+        node = YAML(typ="safe", pure=True).compose(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError, YAMLError):
+        return ""
+    for part in location:
+        inner = getattr(node, "value", None)
+        entries = inner if isinstance(inner, list) else []
+        if isinstance(part, int) and part < len(entries) and not isinstance(entries[part], tuple):
+            node = entries[part]
+            line = node.start_mark.line + 1
+            continue
+        pairs = [e for e in entries if isinstance(e, tuple) and e[0].value == str(part)]
+        if not pairs:
+            break
+        line, node = pairs[0][0].start_mark.line + 1, pairs[0][1]
+    return f"line {line}: " if line else ""
 
 
 def _nearest(kind: type[BaseModel], location: tuple[Any, ...]) -> str:
     for part in location[:-1]:
         field = kind.model_fields.get(str(part))
-        annotation = field.annotation if field else None
+        annotation = field.annotation if field else _extra(kind)
         if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
             return ""
         kind = annotation
     near = difflib.get_close_matches(str(location[-1]), list(kind.model_fields), 1)
     return f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(kind.model_fields)}"
+
+
+def _extra(kind: type[BaseModel]) -> Any:
+    """Return the kind of the values of keys that a model does not name, None where it has none."""
+    hint = get_type_hints(kind).get("__pydantic_extra__")
+    return (get_args(hint) or (None,))[-1]
 
 
 def dump_yaml(values: Any) -> str:

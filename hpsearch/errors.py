@@ -4,9 +4,16 @@ from __future__ import annotations
 
 
 class HpsearchError(Exception):
-    """Base of all errors raised on purpose; the message is one line and names the fix."""
+    """Base of all errors raised on purpose; the message is one line and names the fix.
+
+    Control characters (in a file's name, in a key) are replaced: they could rule the terminal.
+    """
 
     exit_code = 1
+
+    def __init__(self, message: str) -> None:
+        shown = (c if c.isprintable() else " " if c.isspace() else "?" for c in message)
+        super().__init__("".join(shown))
 
 
 class InputError(HpsearchError):

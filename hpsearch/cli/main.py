@@ -16,20 +16,21 @@ from pathlib import Path
 import typer
 
 from hpsearch import __version__
-from hpsearch.cli import data, results, search, space
+from hpsearch.cli import data, recognise, results, search, space
 from hpsearch.errors import HpsearchError
 
 app = typer.Typer(
     name="hpsearch",
     help="Search the hyperparameters of Koch's siamese network for one-shot recognition.",
-    epilog="Exit codes: 0 done, 1 a bug (see the log it names), 2 input to mend, 3 the environment "
-    "failed and the same command resumes, 130 and 143 stopped by a signal and resumable.",
+    epilog="Exit codes: 0 done, 1 a bug (see the log it names), 2 input to mend, 3 the "
+    "environment failed and the same command resumes, 130 and 143 stopped by a signal and "
+    "resumable.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in [*search.COMMANDS, *results.COMMANDS]:
+for command in [*search.COMMANDS, *results.COMMANDS, *recognise.COMMANDS]:
     app.command()(command)
 app.add_typer(data.app, name="data", help="Check, fetch or show a data set.")
 app.add_typer(space.app, name="space", help="Show a search space or explain a configuration.")
@@ -70,7 +71,8 @@ def main() -> None:
 
 
 def _say(text: str, code: int) -> int:
-    typer.echo(f"hpsearch: {' '.join(text.split())}", err=True)
+    line = "".join(c if c.isprintable() else "?" for c in " ".join(text.split()))
+    typer.echo(f"hpsearch: {line}", err=True)  # file names may hold escapes
     return code
 
 

@@ -36,6 +36,13 @@ def retrain(
     data: DataOption = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Another seed than the trial's.")] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Epochs at most.")] = None,
+    include_validation: Annotated[
+        bool,
+        typer.Option(
+            "--include-validation",
+            help="Train on the validation characters too: fixed length, no error of its own.",
+        ),
+    ] = False,
     output: Annotated[Path | None, typer.Option(help="Model folder [beside CONFIG].")] = None,
 ) -> None:
     """Train an exported configuration in full; the same command continues."""
@@ -43,24 +50,42 @@ def retrain(
     from hpsearch.results.retrain import read_exported
     from hpsearch.results.retrain import retrain as train_model
 
-    values, _ = read_exported(config)
-    dataset = _dataset(values.get("dataset", {}).get("kind", "auto"), data, config.parent)
+    exported, _ = read_exported(config)
+    kind = exported.dataset.kind if exported.dataset else "auto"
+    dataset = _dataset(kind, data, config.parent)
     folder = output or config.parent / "model"
+    seen = "error on validation characters it trains on"
+    what = seen if include_validation else "validation error"
 
     def tell(result: EpochResult, most: int) -> None:
         typer.echo(
-            f"epoch {result.epoch}/{most}: loss {result.loss:.4f}, validation error "
+            f"epoch {result.epoch}/{most}: loss {result.loss:.4f}, {what} "
             f"{result.validation_error:.3f}, {result.seconds:.0f} s",
             err=True,
         )
 
     metrics = train_model(
-        config, dataset, folder, seed=seed, epochs=epochs, device=choose_device("auto"), progress=tell
+        config,
+        dataset,
+        folder,
+        seed=seed,
+        epochs=epochs,
+        include_validation=include_validation,
+        device=choose_device("auto"),
+        progress=tell,
     )
+    if include_validation:
+        error = metrics["seen_in_training"]["validation_error"]
+        typer.echo(
+            f"{folder}: trained on background and validation characters, weights of the last "
+            f"epoch ({metrics['epochs']}, a fixed length); it has no validation error of its own "
+            f"({error:.3f} was seen in training), only hpsearch evaluate can tell"
+        )
+        return
     low, high = metrics["interval"]
     typer.echo(
         f"{folder}: validation error {metrics['validation_error']:.3f} [{low:.3f}, {high:.3f}] on "
-        f"{metrics['n_tasks']} tasks (epoch {metrics['best_epoch']}), verification accuracy "
+        f"{metrics['n_tasks']} tasks (epoch {metrics['weights_epoch']}), verification accuracy "
         f"{metrics['verification_accuracy']:.4f} on {metrics['n_pairs']} pairs"
     )
 
@@ -73,15 +98,13 @@ def evaluate(
     """Score a model on the sealed one-shot tasks; every opening is logged."""
     from json import dumps
 
-    from hpsearch.configfile import read_yaml
+    from hpsearch.execution.devices import choose_device
+    from hpsearch.recognition.model import read_description
     from hpsearch.results.evaluate import TABLE_2
     from hpsearch.results.evaluate import evaluate as score
 
-    if not model.is_dir():
-        raise InputError(f"{model}: no such model folder; run hpsearch retrain first")
-    described = read_yaml(model / "config.yaml")
-    kind = described.get("dataset", {}).get("kind", "auto")
-    result = score(model, _dataset(kind, data, model.parent))
+    kind = str(read_description(model)["dataset"]["kind"])
+    result = score(model, _dataset(kind, data, model.parent), choose_device("auto"))
     if json:
         typer.echo(dumps(result))
         return
@@ -108,9 +131,10 @@ def dashboard(
     from hpsearch.results.dashboard import serve
     from hpsearch.search.study_folder import find_study
 
-    folder = find_study(study)
-    typer.echo(f"http://127.0.0.1:{port}/dashboard/ (Ctrl-C ends it)")
-    serve(folder, port, write=write)
+    def tell() -> None:
+        typer.echo(f"http://127.0.0.1:{port}/dashboard/ (Ctrl-C ends it)")
+
+    serve(find_study(study), port, write=write, ready=tell)
 
 
 def _dataset(kind: str, data: Path | None, beside: Path) -> Dataset:
@@ -120,11 +144,11 @@ def _dataset(kind: str, data: Path | None, beside: Path) -> Dataset:
     from hpsearch.data import open_packed
     from hpsearch.data.find import find_dataset
 
-    remembered = beside / "dataset.json"
-    if data is None and remembered.is_file():
-        packed = Path(loads(remembered.read_text())["packed"])
-        if (packed / "meta.json").exists():
-            return open_packed(packed)
+    if data is None:
+        try:
+            return open_packed(Path(loads((beside / "dataset.json").read_text())["packed"]))
+        except (OSError, ValueError, KeyError, TypeError, InputError):
+            pass  # no study beside it, or its packed data are gone: looked for anew
     return find_dataset(kind, data)
 
 

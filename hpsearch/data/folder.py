@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,8 @@ SUFFIXES = {
     *(".ppm", ".pgm", ".pbm"),
 }
 MAX_PIXELS = 25_000_000
+MAX_SIDE = 16_384
+"""Pixels; a long strip would be padded to a square of its length."""
 MAX_FILE_BYTES = 50_000_000
 MAX_IMAGES = 100_000
 
@@ -107,12 +110,12 @@ def _scan(folder: Path) -> dict[str, Drawings]:
     """Return the files by alphabet and character; an alphabet-free tree is one alphabet."""
     flat: Drawings = {}
     deep: dict[str, Drawings] = {}
-    for first in _folders(folder):
-        files = _images(first)
+    for first in folders_in(folder):
+        files = images_in(first)
         if files:
             flat[first.name] = files
-        for second in _folders(first):
-            if files := _images(second):
+        for second in folders_in(first):
+            if files := images_in(second):
                 deep.setdefault(first.name, {})[f"{first.name}/{second.name}"] = files
     if flat and deep:
         raise InputError(
@@ -122,7 +125,8 @@ def _scan(folder: Path) -> dict[str, Drawings]:
     return deep or {folder.name: {f"{folder.name}/{name}": files for name, files in flat.items()}}
 
 
-def _folders(folder: Path) -> list[Path]:
+def folders_in(folder: Path) -> list[Path]:
+    """Return the visible folders directly in a folder, by name."""
     return sorted(
         path
         for path in folder.iterdir()
@@ -130,7 +134,8 @@ def _folders(folder: Path) -> list[Path]:
     )
 
 
-def _images(folder: Path) -> list[Path]:
+def images_in(folder: Path) -> list[Path]:
+    """Return the visible image files directly in a folder, by name; a dangling link is none."""
     return sorted(
         path
         for path in folder.iterdir()
@@ -211,30 +216,64 @@ def convert(path: Path) -> NDArray[np.uint8]:
         uint8 [105, 105], ink = 255, paper = 0.
 
     Raises:
-        InputError: It is no whole image, or too large.
+        InputError: There is no such file, it is no whole image, or too large.
     """
+    if not path.is_file():
+        raise InputError(f"{path}: no such image file; check the name")
     try:
         if path.stat().st_size > MAX_FILE_BYTES:
             raise InputError(f"{path}: more than {MAX_FILE_BYTES} bytes; make it smaller")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with Image.open(path, formats=FORMATS) as image:
-                if image.size[0] * image.size[1] > MAX_PIXELS:
+                width, height = image.size
+                if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:
                     raise InputError(
-                        f"{path}: {image.size[0]} x {image.size[1]} pixels; "
-                        f"at most {MAX_PIXELS} in all"
+                        f"{path}: {width} x {height} pixels; at most {MAX_PIXELS} in all and "
+                        f"{MAX_SIDE} to a side"
                     )
                 grey = _grey(image)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except InputError:
+        raise
+    except Exception as error:  # what a decoder raises on damaged files is open-ended
         raise InputError(f"{path}: not a whole image ({error}); mend or remove it") from None
     return _square(_ink(grey))
+
+
+def convert_pixels(pixels: NDArray[Any]) -> NDArray[np.uint8]:
+    """Bring one image held in memory into Omniglot's form; see `convert` for the rule.
+
+    Args:
+        pixels: Grey [height, width], or colour [height, width, 3 or 4] in uint8. Other types
+            than uint8 and bool count by their own range.
+
+    Returns:
+        uint8 [105, 105], ink = 255, paper = 0.
+
+    Raises:
+        InputError: The shape is no image's.
+    """
+    if pixels.dtype == np.bool_:
+        pixels = pixels.astype(np.uint8) * 255
+    elif pixels.dtype != np.uint8 and pixels.dtype.kind in "iuf":
+        pixels = pixels.astype(np.float32)
+    try:
+        if pixels.ndim not in (2, 3) or max(pixels.shape) > MAX_SIDE:
+            raise ValueError("no such image")
+        return _square(_ink(_grey(Image.fromarray(np.ascontiguousarray(pixels)))))
+    except (TypeError, ValueError, IndexError):
+        raise InputError(
+            f"an array of shape {pixels.shape} and type {pixels.dtype} is no image; give grey "
+            f"[height, width] or uint8 colour [height, width, 3], at most {MAX_SIDE} to a side"
+        ) from None
 
 
 def _grey(image: Image.Image) -> NDArray[np.float64]:
     """Return grey values 0 to 255, [height, width]."""
     upright = ImageOps.exif_transpose(image)
     if upright.mode in ("I", "F") or upright.mode.startswith("I;16"):
-        values = np.asarray(upright, np.float64)  # 16 bits or floats: by their own range
+        # 16 bits or floats: by their own range
+        values = np.nan_to_num(np.asarray(upright, np.float64), posinf=0.0, neginf=0.0)
         low, high = float(values.min()), float(values.max())
         return (values - low) * (255.0 / max(high - low, 1e-9))
     if upright.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in upright.info:

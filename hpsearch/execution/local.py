@@ -18,12 +18,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+from hpsearch.errors import EnvironmentFailure
 from hpsearch.execution import Decision, Ended, Ending, EpochEnded, Event, Job, Lost, Started
 from hpsearch.execution.devices import count_cores, device_names
 from hpsearch.training.epoch import EpochResult
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 MAX_LOG_BYTES = 10_000_000
+GRACE_S = 2.0
+"""How long a worker that has closed its pipe may take to exit by itself."""
 
 
 @dataclass
@@ -78,6 +81,7 @@ class LocalExecutor:
 
         Raises:
             RuntimeError: No slot is free.
+            EnvironmentFailure: A worker's process cannot be started.
         """
         slot = next(
             (s for s, w in enumerate(self._workers) if w is None or w.trial is None), None
@@ -87,7 +91,7 @@ class LocalExecutor:
         worker = self._workers[slot]
         if worker is None or worker.process.poll() is not None:
             if worker is not None:
-                self._forget(worker)
+                self._end(worker)
             worker = self._start(slot)
         worker.trial = job.trial
         fields = {**vars(job), "data": str(job.data), "checkpoint": str(job.checkpoint)}
@@ -114,29 +118,29 @@ class LocalExecutor:
         chunk = os.read(pipe.fileno(), 1 << 16) if pipe else b""
         worker.buffer += chunk
         *lines, worker.buffer = worker.buffer.split(b"\n")
-        events = [self._event(worker, json.loads(line)) for line in lines]
+        events: list[Event] = []
+        for line in lines:
+            try:
+                event = _parse(line, worker.trial)
+            except (ValueError, KeyError, TypeError, RecursionError):
+                shown = "".join(c if c.isprintable() else "?" for c in line.decode(errors="replace"))
+                return [*events, *self._lose(worker, f"sent what is no message: {shown[:100]}")]
+            events.append(event)
+            if isinstance(event, Ended):
+                worker.trial = None
+                if self._device == "cuda":
+                    self._end(worker)
         if not chunk:
-            code = worker.process.wait()
-            trial = worker.trial
-            self._forget(worker)
-            if trial is not None:
-                cause = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
-                events.append(Lost(trial, f"worker {cause}"))
+            code = _exit_code(worker.process)
+            cause = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
+            events += self._lose(worker, cause)
         return events
 
-    def _event(self, worker: _Worker, message: dict[str, Any]) -> Event:
-        trial = int(message["trial"])
-        if message["event"] == "started":
-            curve = tuple(EpochResult.from_json(values) for values in message["curve"])
-            return Started(trial, message["pid"], message["device"], curve)
-        if message["event"] == "epoch":
-            return EpochEnded(trial, EpochResult.from_json(message["result"]))
-        worker.trial = None
-        if self._device == "cuda":
-            worker.process.kill()
-            worker.process.wait()
-            self._forget(worker)
-        return Ended(trial, Ending(message["ending"]), message["cause"])
+    def _lose(self, worker: _Worker, cause: str) -> list[Lost]:
+        """End a worker that is of no more use; what it trained is lost to it."""
+        trial = worker.trial
+        self._end(worker)
+        return [] if trial is None else [Lost(trial, f"worker {cause}")]
 
     def interrupt(self) -> None:
         """Ask every running trial to checkpoint and end within its batch (INTERRUPTED)."""
@@ -146,9 +150,8 @@ class LocalExecutor:
     def close(self) -> None:
         """End all workers at once and free everything; may be called twice."""
         for worker in [w for w in self._workers if w is not None]:
-            worker.process.kill()
-            worker.process.wait()
-            self._forget(worker)
+            self._end(worker)
+        self._selector.close()
 
     def _running(self) -> list[_Worker]:
         return [w for w in self._workers if w is not None and w.trial is not None]
@@ -158,17 +161,23 @@ class LocalExecutor:
         if self._device == "cuda":
             names = device_names()
             environment["CUDA_VISIBLE_DEVICES"] = names[slot % len(names)] if names else ""
-        with contextlib.ExitStack() as stack:
-            log: IO[bytes] | int = subprocess.DEVNULL
-            if self._log_folder is not None:
-                log = stack.enter_context(self._open_log(slot))
-            process = subprocess.Popen(
-                self._command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                env=environment,
-            )
+        try:
+            with contextlib.ExitStack() as stack:
+                log: IO[bytes] | int = subprocess.DEVNULL
+                if self._log_folder is not None:
+                    log = stack.enter_context(self._open_log(slot))
+                process = subprocess.Popen(
+                    self._command,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=log,
+                    env=environment,
+                )
+        except OSError as error:
+            raise EnvironmentFailure(
+                f"{error.filename or self._command[0]}: a worker cannot be started "
+                f"({error.strerror}); mend that, then run the same command again"
+            ) from error
         worker = _Worker(slot, process)
         self._workers[slot] = worker
         if process.stdout is not None:
@@ -182,10 +191,13 @@ class LocalExecutor:
         too_long = path.exists() and path.stat().st_size > MAX_LOG_BYTES
         return path.open("wb" if too_long else "ab")
 
-    def _forget(self, worker: _Worker) -> None:
+    def _end(self, worker: _Worker) -> None:
+        """End a worker's process at once and free its slot."""
         if worker.ended:
             return
         worker.ended = True
+        worker.process.kill()
+        worker.process.wait()
         pipes = (worker.process.stdout, worker.process.stdin)
         with contextlib.suppress(KeyError, ValueError):
             if worker.process.stdout is not None:
@@ -204,3 +216,30 @@ class LocalExecutor:
             if pipe is not None:
                 pipe.write(json.dumps(message).encode() + b"\n")
                 pipe.flush()
+
+
+def _parse(line: bytes, running: int | None) -> Event:
+    """Read one message of the worker that runs this trial.
+
+    Raises:
+        ValueError: It is no message, or of another trial (also KeyError, TypeError).
+    """
+    message: dict[str, Any] = json.loads(line)
+    trial, kind = int(message["trial"]), message["event"]
+    if trial != running:
+        raise ValueError(f"trial {trial} is not the worker's")
+    if kind == "started":
+        curve = tuple(EpochResult.from_json(values) for values in message["curve"])
+        return Started(trial, message["pid"], message["device"], curve)
+    if kind == "epoch":
+        return EpochEnded(trial, EpochResult.from_json(message["result"]))
+    return Ended(trial, Ending(message["ending"]), message["cause"])
+
+
+def _exit_code(process: subprocess.Popen[bytes]) -> int:
+    """Return the exit code of a process that has closed its pipe; it may need to be ended."""
+    try:
+        return process.wait(GRACE_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.wait()

@@ -37,9 +37,13 @@ class Driver:
 
     def _read(self) -> None:
         for line in sys.stdin.buffer:
+            if not line.endswith(b"\n"):
+                break  # torn: the driver died while it wrote
             message = json.loads(line)
             if "interrupt" in message:
                 self.interrupted.set()
+            elif "job" in message:  # here, where the order is known: what follows is meant for it
+                self.interrupted.clear()
             self.messages.put(message)
         os._exit(0)  # the driver is gone
 
@@ -56,7 +60,6 @@ class Driver:
         while True:
             message = self.messages.get()
             if "job" in message:
-                self.interrupted.clear()
                 job: dict[str, Any] = message["job"]
                 return job
 

@@ -53,10 +53,16 @@ def _rows(s: Tensor) -> int:
 class SiameseNetwork(nn.Module):
     """Twin network with tied weights and a weighted L1 distance.
 
+    The parameters hold no values until `initialise` or load_state_dict sets them: torch's own
+    initial values would come from its global random state.
+
     Args:
         shape: Sizes of all layers.
         output_bias: Add a bias to the logit; the paper prints none.
         device: Where the parameters are made; "meta" makes none.
+
+    Raises:
+        ValueError: The layers do not fit.
     """
 
     def __init__(
@@ -68,11 +74,12 @@ class SiameseNetwork(nn.Module):
         self.shape = shape
         channels = 1
         for number, layer in enumerate(shape.convolutions, start=1):
-            convolution = nn.Conv2d(channels, layer.filter_count, layer.filter_size, device=device)
+            convolution = nn.Conv2d(channels, layer.filter_count, layer.filter_size, device="meta")
             self.add_module(f"conv{number}", convolution)
             channels = layer.filter_count
-        self.fc = nn.Linear(shape.features, shape.width, device=device)
-        self.output = nn.Linear(shape.width, 1, bias=output_bias, device=device)
+        self.fc = nn.Linear(shape.features, shape.width, device="meta")
+        self.output = nn.Linear(shape.width, 1, bias=output_bias, device="meta")
+        self.to_empty(device=device)
 
     def encode(self, images: Tensor) -> Tensor:
         """Return the sigmoid units h.

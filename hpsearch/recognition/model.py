@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,10 @@ from hpsearch.errors import InputError
 from hpsearch.training.config import TrialConfig
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from hpsearch.network.siamese import SiameseNetwork
+    from hpsearch.recognition.rank import Candidate
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,16 +26,59 @@ class Model:
     config: TrialConfig
     description: dict[str, Any]
 
+    def rank(
+        self, queries: Iterable[Path | str | NDArray[Any]], support: Path | str
+    ) -> list[list[Candidate]]:
+        """Rank the classes of a folder of support images for each query.
 
-def load_model(folder: Path) -> Model:
+        Args:
+            queries: Image files, or arrays [height, width] or [height, width, 3], of any size.
+            support: One folder, or one image, per class.
+
+        Returns:
+            For each query every class with its score, 0 to 1, best first.
+
+        Raises:
+            InputError: A folder or an image cannot be used.
+        """
+        from hpsearch.recognition.rank import rank
+        from hpsearch.recognition.support import read_images, read_support
+
+        one = isinstance(queries, str | Path)
+        images = read_images([queries] if one else queries)  # type: ignore[list-item]
+        ranking = rank(self, images, read_support(Path(support)))
+        return [ranking.candidates(query) for query in range(len(images))]
+
+
+def read_description(folder: Path) -> dict[str, Any]:
+    """Read a model folder's config.yaml; `dataset` holds kind and fingerprint.
+
+    Raises:
+        InputError: The folder or the file is missing, or the file is no model's.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such model folder; run hpsearch retrain first")
+    path = folder / "config.yaml"
+    description = read_yaml(path)
+    dataset = description.get("dataset")
+    known = dataset if isinstance(dataset, dict) else {}
+    if not all(isinstance(known.get(key), str) for key in ("kind", "fingerprint")):
+        raise InputError(f"{path}: dataset: must hold kind and fingerprint, as retrain writes it")
+    return description
+
+
+def load_model(folder: Path | str, device: str = "cpu") -> Model:
     """Load weights.safetensors and config.yaml from a model folder.
+
+    Args:
+        folder: What `hpsearch retrain` wrote.
+        device: "cpu" or "cuda".
 
     Raises:
         InputError: The folder holds no model, or its weights do not fit its configuration.
     """
-    if not folder.is_dir():
-        raise InputError(f"{folder}: no such model folder; run hpsearch retrain first")
-    description = read_yaml(folder / "config.yaml")
+    folder = Path(folder)
+    description = read_description(folder)
     config = TrialConfig.from_values(description.get("config"), str(folder / "config.yaml"))
     path = folder / "weights.safetensors"
     if not path.is_file():
@@ -47,5 +94,5 @@ def load_model(folder: Path) -> Model:
     except (OSError, RuntimeError, safetensors.SafetensorError) as error:
         text = " ".join(str(error).split())[:120]
         raise InputError(f"{path}: does not hold this model's weights ({text})") from error
-    network.eval()
+    network.eval().to(device)
     return Model(network, config, description)

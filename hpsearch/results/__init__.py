@@ -1,1 +1,1 @@
-"""After the search: export, retrain, evaluate, baselines, dashboard. Knows no concrete executor."""
+"""After the search: export, retrain, evaluate, baselines, dashboard. Knows no executor."""

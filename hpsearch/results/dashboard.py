@@ -19,6 +19,8 @@ class Guard:
     def __init__(self, app: Callable[..., Iterable[bytes]], port: int, *, write: bool) -> None:
         self._app, self._write = app, write
         self._hosts = {f"{host}:{port}" for host in HOSTS}
+        if port == 80:  # browsers leave it out
+            self._hosts |= set(HOSTS)
 
     def __call__(self, environ: dict[str, Any], start: Start) -> Iterable[bytes]:
         """Answer one request."""
@@ -58,8 +60,16 @@ def make_app(folder: StudyFolder, port: int, *, write: bool) -> Guard:
     return Guard(wsgi(open_storage(folder.database)), port, write=write)
 
 
-def serve(folder: StudyFolder, port: int, *, write: bool) -> None:
+def serve(
+    folder: StudyFolder, port: int, *, write: bool, ready: Callable[[], None] = lambda: None
+) -> None:
     """Serve until interrupted.
+
+    Args:
+        folder: The study's folder.
+        port: Port on 127.0.0.1.
+        write: Whether the page may change the study.
+        ready: Called once the port is ours.
 
     Raises:
         InputError: No study there, or the port cannot be had.
@@ -71,4 +81,5 @@ def serve(folder: StudyFolder, port: int, *, write: bool) -> None:
         server = waitress.create_server(app, host="127.0.0.1", port=port)
     except OSError as error:
         raise InputError(f"--port {port}: {error.strerror}; choose another") from error
+    ready()
     server.run()

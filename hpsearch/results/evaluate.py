@@ -24,18 +24,24 @@ TABLE_2 = (
 """Published 20-way one-shot accuracies on Lake's 400 tasks (Table 2 of the paper)."""
 
 
-def evaluate(folder: Path, dataset: Dataset) -> dict[str, Any]:
+def evaluate(folder: Path, dataset: Dataset, device: str = "cpu") -> dict[str, Any]:
     """Return accuracy, interval, accuracies by alphabet, and whether scores are degenerate.
+
+    Args:
+        folder: The model folder.
+        dataset: The one it was trained on.
+        device: "cpu" or "cuda".
 
     Raises:
         InputError: There is no model, or it was trained on other data.
     """
-    model = load_model(folder)
+    model = load_model(folder, device)
     trained_on = model.description["dataset"]["fingerprint"]
     if trained_on != dataset.fingerprint:
         raise InputError(
-            f"{folder / 'config.yaml'}: dataset.fingerprint: trained on {trained_on[:12]}, the data "
-            f"given are {dataset.kind} {dataset.fingerprint[:12]}; name the study's data with --data"
+            f"{folder / 'config.yaml'}: dataset.fingerprint: trained on {trained_on[:12]}, the "
+            f"data given are {dataset.kind} {dataset.fingerprint[:12]}; name the study's data "
+            "with --data"
         )
     import numpy as np
     import torch
@@ -48,7 +54,7 @@ def evaluate(folder: Path, dataset: Dataset) -> dict[str, Any]:
     test = open_test_set(
         dataset, f"evaluate {folder.name}", log=log, input_size=model.config.input_size
     )
-    images = torch.from_numpy(np.array(test.characters.images))
+    images = torch.from_numpy(np.array(test.characters.images)).to(device)
     scores = evaluate_tasks(model.network, images, test.tasks)
     by_alphabet: dict[str, list[float]] = {}
     for name, credit in zip(test.tasks.alphabet, scores.credit, strict=True):

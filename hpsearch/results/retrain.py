@@ -1,13 +1,20 @@
-"""Trains an exported configuration in full and writes a model folder; continuable."""
+"""Trains an exported configuration in full and writes a model folder; continuable.
+
+With `include_validation` the validation characters are trained on too. Nothing is then held out
+but the sealed test: the length is fixed, the last epoch's weights count, and every validation
+figure is kept apart as "seen in training".
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from hpsearch.configfile import dump_yaml, parse_yaml, read_yaml
+from pydantic import ConfigDict, Field
+
+from hpsearch.configfile import Section, dump_yaml, load_section, parse_yaml, read_yaml
 from hpsearch.data import Dataset
 from hpsearch.errors import InputError
 from hpsearch.paths import write_atomically
@@ -15,19 +22,48 @@ from hpsearch.results.intervals import wilson
 from hpsearch.training.config import TrialConfig
 from hpsearch.training.epoch import EpochResult
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from hpsearch.training.checkpoint import Checkpoint
+
 N_PAIRS = 10_000
 """Verification pairs (Koch et al. 2015, section 4.2)."""
 
 
-def read_exported(path: Path) -> tuple[dict[str, Any], TrialConfig]:
+class ExportedDataset(Section):
+    """The data a configuration was found on."""
+
+    kind: str
+    """omniglot, glyphs or folder."""
+    fingerprint: str
+    """SHA-256 (hex) of the content."""
+
+
+class Exported(Section):
+    """What retraining needs of best.yaml; whatever else is in it is for people."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    format: Literal[1] = 1
+    """Version of the file's layout."""
+    dataset: ExportedDataset | None = None
+    """None in a bare trial configuration: any data will do."""
+    seed: int = Field(0, ge=0)
+    """The trial's seed."""
+    study_seed: int = Field(0, ge=0)
+    """Chooses the drawers and the validation tasks."""
+
+
+def read_exported(path: Path) -> tuple[Exported, TrialConfig]:
     """Read best.yaml, or a bare trial configuration.
 
     Raises:
         InputError: The file is missing or is neither.
     """
     values = read_yaml(path)
-    inner = values.get("config", values)
-    return values, TrialConfig.from_values(inner, str(path))
+    config = TrialConfig.from_values(values.get("config", values), str(path))
+    return load_section(Exported, values, path), config
 
 
 def retrain(
@@ -37,6 +73,7 @@ def retrain(
     *,
     seed: int | None = None,
     epochs: int | None = None,
+    include_validation: bool = False,
     device: str = "cpu",
     progress: Callable[[EpochResult, int], None] | None = None,
 ) -> dict[str, Any]:
@@ -48,6 +85,8 @@ def retrain(
         output: The model folder; a training begun there goes on.
         seed: Another seed than the trial's.
         epochs: Another number of epochs than max_epochs.
+        include_validation: Train on the validation characters too, for exactly max_epochs, and
+            keep the last weights.
         device: "cpu" or "cuda".
         progress: Called after each epoch with its result and the number of epochs at most.
 
@@ -55,7 +94,7 @@ def retrain(
         What metrics.json holds.
 
     Raises:
-        InputError: The data differ, or the folder holds another model.
+        InputError: The data differ, the folder holds another model, or training diverged.
     """
     from safetensors.torch import save
 
@@ -63,30 +102,36 @@ def retrain(
     from hpsearch.training.loop import train
     from hpsearch.training.trainingdata import TrainingData
 
-    values, config = read_exported(path)
+    exported, config = read_exported(path)
     if epochs is not None:
         config = config.with_parameters({"max_epochs": epochs})
-    known = values.get("dataset", {}).get("fingerprint", dataset.fingerprint)
-    if known != dataset.fingerprint:
+    if include_validation:  # no early stopping on characters that are trained on
+        config = config.with_parameters({"patience": config.max_epochs})
+    if exported.dataset is not None and exported.dataset.fingerprint != dataset.fingerprint:
         raise InputError(
-            f"{path}: dataset.fingerprint: found on {known[:12]}, the data given are "
-            f"{dataset.kind} {dataset.fingerprint[:12]}; name the study's data with --data"
+            f"{path}: dataset.fingerprint: found on {exported.dataset.fingerprint[:12]}, the data "
+            f"given are {dataset.kind} {dataset.fingerprint[:12]}; name the study's data with "
+            "--data"
         )
-    study_seed = int(values.get("study_seed", 0))
-    chosen = int(values.get("seed", 0)) if seed is None else seed
-    description = {
-        "format": 1,
-        "dataset": {"kind": dataset.kind, "fingerprint": dataset.fingerprint},
-        "seed": chosen,
-        "study_seed": study_seed,
-        "config": config.plain(),
-    }
-    described = output / "config.yaml"
-    text = dump_yaml(description)
-    if described.exists() and read_yaml(described) != parse_yaml(text.encode(), "config"):
-        raise InputError(f"{output}: holds another model; name another --output")
-    write_atomically(described, text)
-    data = TrainingData.from_dataset(dataset, config, study_seed=study_seed, device=device)
+    chosen = exported.seed if seed is None else seed
+    _describe(
+        output,
+        {
+            "format": 1,
+            "dataset": {"kind": dataset.kind, "fingerprint": dataset.fingerprint},
+            "seed": chosen,
+            "study_seed": exported.study_seed,
+            "include_validation": include_validation,
+            "config": config.plain(),
+        },
+    )
+    data = TrainingData.from_dataset(
+        dataset,
+        config,
+        study_seed=exported.study_seed,
+        device=device,
+        include_validation=include_validation,
+    )
     saved = output / "checkpoint"
     last = checkpoint.load(saved)
     for epoch in train(config, data, chosen, resume=last):
@@ -96,21 +141,47 @@ def retrain(
             progress(epoch.result, config.max_epochs)
     if last is None:
         raise InputError(f"{path}: max_epochs: nothing to train")
-    weights = {n: t.contiguous() for n, t in last.best_weights().items()}
-    write_atomically(output / "weights.safetensors", save(weights))
-    metrics = _metrics(last.curve, config, weights, dataset, study_seed, data.tasks.n_tasks)
+    weights = last.weights() if include_validation else last.best_weights()
+    _check_usable(path, last, weights, include_validation)
+    packed = {name: weight.contiguous() for name, weight in weights.items()}
+    write_atomically(output / "weights.safetensors", save(packed))
+    accuracy = _verification(config, weights, dataset, exported.study_seed)
+    metrics = _metrics(last.curve, accuracy, data.tasks.n_tasks, seen=include_validation)
     write_atomically(output / "metrics.json", json.dumps(metrics, indent=1) + "\n")
     return metrics
 
 
-def _metrics(
-    curve: list[EpochResult],
-    config: TrialConfig,
-    weights: dict[str, Any],
-    dataset: Dataset,
-    study_seed: int,
-    n_tasks: int,
-) -> dict[str, Any]:
+def _describe(output: Path, description: dict[str, Any]) -> None:
+    """Write the model folder's config.yaml, or refuse a folder begun with another one."""
+    path, text = output / "config.yaml", dump_yaml(description)
+    if path.exists():
+        held, asked = read_yaml(path), parse_yaml(text.encode(), "config")
+        different = [key for key in asked if key not in held or held[key] != asked[key]]
+        if different:
+            raise InputError(
+                f"{path}: {different[0]}: holds another model; name another --output, or repeat "
+                "the command it was begun with"
+            )
+    write_atomically(path, text)
+
+
+def _check_usable(
+    path: Path, last: Checkpoint, weights: dict[str, Tensor], fixed_length: bool
+) -> None:
+    """Refuse weights of a training that broke down."""
+    diagnosis = last.curve[-1].diagnosis
+    finite = all(bool(weight.isfinite().all()) for weight in weights.values())
+    if not finite or (fixed_length and diagnosis):
+        raise InputError(
+            f"{path}: training ended without usable weights ({diagnosis}); lower the learning "
+            "rates or export another trial"
+        )
+
+
+def _verification(
+    config: TrialConfig, weights: dict[str, Tensor], dataset: Dataset, study_seed: int
+) -> float:
+    """Return the accuracy on the validation drawers' pairs."""
     import numpy as np
     import torch
 
@@ -126,18 +197,30 @@ def _metrics(
     rows, place = np.unique(np.concatenate([left, right]), return_inverse=True)
     encodings = encode(network, torch.from_numpy(np.array(characters.images[rows])))
     first, second = torch.from_numpy(place[:N_PAIRS]), torch.from_numpy(place[N_PAIRS:])
-    accuracy = verification_accuracy(network, encodings, first, second, torch.from_numpy(same))
-    best = min(curve, key=lambda r: (r.validation_error, r.epoch))
-    return {
-        "validation_error": best.validation_error,
-        "n_tasks": n_tasks,
-        "interval": list(wilson(best.validation_error, n_tasks)),
-        "best_epoch": best.epoch,
-        "epochs": len(curve),
+    return verification_accuracy(network, encodings, first, second, torch.from_numpy(same))
+
+
+def _metrics(
+    curve: list[EpochResult], accuracy: float, n_tasks: int, *, seen: bool
+) -> dict[str, Any]:
+    """Return metrics.json; figures on characters that were trained on stand apart."""
+    kept = curve[-1] if seen else min(curve, key=lambda r: (r.validation_error, r.epoch))
+    figures = {
+        "validation_error": kept.validation_error,
+        "interval": list(wilson(kept.validation_error, n_tasks)),
         "verification_accuracy": accuracy,
         "verification_interval": list(wilson(accuracy, N_PAIRS)),
+        "curve": [r.to_json() for r in curve],
+    }
+    if seen:
+        figures = {**dict.fromkeys(figures), "seen_in_training": figures}
+    return {
+        "include_validation": seen,
+        "weights_epoch": kept.epoch,
+        "epochs": len(curve),
+        "n_tasks": n_tasks,
         "n_pairs": N_PAIRS,
         "seconds": curve[-1].seconds,
         "images": curve[-1].images,
-        "curve": [r.to_json() for r in curve],
+        **figures,
     }

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,6 +87,10 @@ class StudyRecord:
                 pruner=optuna.pruners.NopPruner(),
                 load_if_exists=True,
             )
+            if self._study.metric_names is None:
+                with warnings.catch_warnings():  # an experimental function; it names the axis
+                    warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+                    self._study.set_metric_names(["validation error"])
         except Exception as error:
             raise self._failure(error) from error
         self._ids: dict[int, int] = {}

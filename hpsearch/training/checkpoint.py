@@ -16,7 +16,8 @@ import safetensors
 import safetensors.torch
 from torch import Tensor
 
-from hpsearch.paths import write_atomically
+from hpsearch.errors import EnvironmentFailure
+from hpsearch.paths import fsync_folder, write_atomically
 from hpsearch.training.epoch import EpochResult
 
 MAGIC = b"hpsearch checkpoint 1\n"
@@ -58,7 +59,7 @@ class Checkpoint:
 
 
 def save(checkpoint: Checkpoint, path: Path) -> None:
-    """Write a checkpoint; the file that was there becomes PATH.previous.
+    """Write a checkpoint; the file that was there becomes PATH.previous once the new one is whole.
 
     Raises:
         EnvironmentFailure: It could not be written.
@@ -68,9 +69,20 @@ def save(checkpoint: Checkpoint, path: Path) -> None:
         {"state": json.dumps(checkpoint.state)},
     )
     digest = hashlib.sha256(content).digest()
-    if path.exists():
-        path.replace(previous(path))
-    write_atomically(path, MAGIC + digest + content)
+    aside = path.with_name(f".{path.name}.tmp")
+    try:
+        write_atomically(aside, MAGIC + digest + content)
+        if path.exists():
+            path.replace(previous(path))
+        aside.replace(path)
+        fsync_folder(path.parent)
+    except OSError as error:
+        raise EnvironmentFailure(
+            f"{path}: cannot be written ({error.strerror}); mend the permission, then run the same "
+            "command again"
+        ) from error
+    finally:
+        aside.unlink(missing_ok=True)
 
 
 def previous(path: Path) -> Path:

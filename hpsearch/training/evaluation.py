@@ -5,6 +5,7 @@ Letters: M images, R runs, W ways, D units, P pairs.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,7 +71,8 @@ def evaluate_tasks(network: SiameseNetwork, images: Tensor, tasks: OneShotTasks)
     spread = float(np.ptp(scores[finite])) if finite.any() else 0.0
     size = float(np.abs(scores[finite]).max()) if finite.any() else 0.0
     degenerate = not finite.all() or spread <= DEGENERATE_SPREAD * max(size, 1e-30)
-    return TaskScores(float(credit.mean()), credit, degenerate)
+    accuracy = math.fsum(credit.flat) / credit.size  # exactly 1 / W where every task earns that
+    return TaskScores(accuracy, credit, degenerate)
 
 
 def verification_accuracy(

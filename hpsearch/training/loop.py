@@ -113,14 +113,17 @@ class _Run:
         independent = config.pairs == "independent"
         draw = self.data.sampler.independent if independent else self.data.sampler.batch
         rows, labels = draw(config, chance)
+        transforms = None
+        if config.distortion.probability > 0:
+            transforms = draw_transforms(rows.size, config.distortion, self.distortion)
         device = self.data.images.device
         loss = step_loss(
             self.network,
             self.data.images,
             torch.from_numpy(rows).to(device),
             torch.from_numpy(labels).to(device),
+            transforms,
             config,
-            self.distortion,
         )
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimiser.step()
@@ -213,24 +216,24 @@ def step_loss(
     images: Tensor,
     rows: Tensor,
     labels: Tensor,
+    transforms: Tensor | None,
     config: TrialConfig,
-    distortion: torch.Generator,
 ) -> Tensor:
-    """Return the loss of one step, a scalar on the images' device.
+    """Return the loss of one step, a scalar on the images' device; draws nothing.
 
     Args:
         network: The network.
         images: All training images, uint8 [N, S, S].
         rows: Rows [P, 2] of independent pairs, or [B] of a batch.
         labels: Same or not, [P], or the character of each image, [B].
+        transforms: How each image is distorted, [B, 2, 3] with B all of `rows`; None leaves them.
         config: How pairs are made.
-        distortion: Source of the distortions, on the images' device.
     """
     batch = to_input(images[rows.flatten()])
-    if config.distortion.probability > 0:
-        batch = distort(batch, draw_transforms(len(batch), config.distortion, distortion))
+    if transforms is not None:
+        batch = distort(batch, transforms)
     bf16 = config.precision == "bf16" and images.device.type == "cuda"
-    with torch.autocast(images.device.type, torch.bfloat16, enabled=bf16):
+    with torch.autocast("cuda", torch.bfloat16, enabled=bf16):
         codes = network.encode(batch).float()
     if config.pairs == "independent":
         halves = codes.view(len(rows), 2, -1)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from hpsearch.errors import InputError
 from hpsearch.training.config import TrialConfig
 
 Rows = NDArray[np.int64]
@@ -19,10 +20,18 @@ class Sampler:
     Args:
         index: Rows of (character, training drawer), [C, K], -1 where missing.
         alphabet_of: Alphabet of each character, [C].
+
+    Raises:
+        InputError: Fewer than two characters have two drawings; others cannot make pairs.
     """
 
     def __init__(self, index: Rows, alphabet_of: Rows) -> None:
         usable = np.flatnonzero((index >= 0).sum(1) >= 2)
+        if len(usable) < 2:
+            raise InputError(
+                f"{len(usable)} characters have two drawings by training drawers; pairs need two "
+                "such characters: add drawings or raise drawers"
+            )
         self._counts = (index[usable] >= 0).sum(1)
         self._rows = np.sort(index[usable], axis=1)[:, ::-1]  # present drawings first
         alphabets = alphabet_of[usable]
@@ -41,7 +50,9 @@ class Sampler:
         first = self._characters(alphabet, chance)
         within = chance.random(count) < config.within_alphabet
         other = np.where(
-            within, self._another_within(alphabet, first, chance), self._across(alphabet, chance)
+            within,
+            self._another_within(alphabet, first, chance),
+            self._across(alphabet, first, chance),
         )
         second = np.where(same, first, other)
         left = chance.random(count)
@@ -71,10 +82,10 @@ class Sampler:
             others[i] = pick
         return others
 
-    def _across(self, alphabet: Rows, chance: np.random.Generator) -> Rows:
+    def _across(self, alphabet: Rows, first: Rows, chance: np.random.Generator) -> Rows:
         n = len(self._members)
         if n < 2:
-            return self._another_within(alphabet, self._characters(alphabet, chance), chance)
+            return self._another_within(alphabet, first, chance)
         other = (alphabet + chance.integers(1, n, size=len(alphabet))) % n
         return self._characters(other, chance)
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from hpsearch.data import open_packed
-from hpsearch.data.dataset import Dataset
+from hpsearch.data.dataset import Characters, Dataset
 from hpsearch.data.tasks import OneShotTasks, split_drawers, validation_tasks
 from hpsearch.training.config import TrialConfig
 from hpsearch.training.pairs import Sampler
@@ -21,7 +23,7 @@ class TrainingData:
     """What training needs of a data set.
 
     Args:
-        images: uint8 [N, S, S], background images, ink = 255.
+        images: uint8 [N, S, S], the images to train on, ink = 255.
         sampler: Draws rows of `images`.
         validation: uint8 [M, S, S], the images that validation tasks show, each once.
         tasks: Their rows in `validation`.
@@ -41,23 +43,60 @@ class TrainingData:
 
     @classmethod
     def from_dataset(
-        cls, dataset: Dataset, config: TrialConfig, *, study_seed: int, device: str = "cpu"
+        cls,
+        dataset: Dataset,
+        config: TrialConfig,
+        *,
+        study_seed: int,
+        device: str = "cpu",
+        include_validation: bool = False,
     ) -> TrainingData:
-        """Load the study's training drawers and validation tasks."""
-        background = dataset.background(config.input_size)
-        index = background.index()
-        training, _ = split_drawers(index.shape[1], config.drawers, study_seed)
-        used = index[:, training]
+        """Load the study's training drawers and validation tasks.
+
+        Args:
+            dataset: The packed data set.
+            config: Decides the size of the images and how many drawers are trained on.
+            study_seed: Chooses the drawers and the tasks.
+            device: "cpu" or "cuda".
+            include_validation: Train on the validation characters too, by the same rule of
+                drawers; the tasks then show characters that were trained on.
+        """
         validation = dataset.validation(config.input_size)
+        roles = [dataset.background(config.input_size)]
+        if include_validation:
+            roles.append(validation)
+        index, alphabet_of = _join(roles, config.drawers, study_seed)
         _, drawers = split_drawers(validation.n_drawers, config.drawers, study_seed)
         tasks = validation_tasks(validation, ways=dataset.ways, drawers=drawers, seed=study_seed)
         kept, tasks = _only_shown(tasks)
         return cls(
-            images=torch.from_numpy(np.array(background.images)).to(device),
-            sampler=Sampler(used, background.alphabet_of),
+            images=torch.from_numpy(np.concatenate([role.images for role in roles])).to(device),
+            sampler=Sampler(index, alphabet_of),
             validation=torch.from_numpy(np.array(validation.images[kept])).to(device),
             tasks=tasks,
         )
+
+
+def _join(
+    roles: Sequence[Characters], n_training: int, seed: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the rows of (character, training drawer), -1 where missing, and each one's alphabet.
+
+    Rows count through the roles' images one after the other; one name is one alphabet.
+    """
+    labels = [name for role in roles for name in role.alphabets]
+    names = {name: number for number, name in enumerate(labels)}
+    training = [split_drawers(role.n_drawers, n_training, seed)[0] for role in roles]
+    width = max(len(drawers) for drawers in training)
+    indices, alphabets, before = [], [], 0
+    for role, drawers in zip(roles, training, strict=True):
+        used = role.index()[:, drawers]
+        index = np.full((len(used), width), -1, np.int64)
+        index[:, : used.shape[1]] = np.where(used >= 0, used + before, -1)
+        indices.append(index)
+        alphabets.append(np.array([names[name] for name in role.alphabets])[role.alphabet_of])
+        before += len(role.images)
+    return np.concatenate(indices), np.concatenate(alphabets)
 
 
 def _only_shown(tasks: OneShotTasks) -> tuple[np.ndarray, OneShotTasks]:

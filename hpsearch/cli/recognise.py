@@ -1,0 +1,85 @@
+"""The command that uses a model: ranks the classes of a folder of support images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hpsearch.errors import InputError
+
+if TYPE_CHECKING:
+    from hpsearch.recognition.rank import Ranking
+
+
+def recognise(
+    model: Annotated[Path, typer.Argument(help="A model folder.")],
+    images: Annotated[
+        list[Path], typer.Argument(metavar="IMAGE", help="Images of any size and mode.")
+    ],
+    support: Annotated[
+        Path, typer.Option(help="A folder with one folder, or one image, per class.")
+    ],
+    top: Annotated[int, typer.Option(min=1, help="Classes shown per image.")] = 5,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON, every class ranked.")] = False,
+    html: Annotated[Path | None, typer.Option(help="Write a page with pictures.")] = None,
+) -> None:
+    """Rank the classes of a support folder for each image, from one or few examples a class."""
+    if html is not None and (html.suffix.lower() not in (".html", ".htm") or html.is_dir()):
+        raise InputError(f"--html {html}: name a file that ends in .html")
+    from hpsearch.execution.devices import choose_device
+    from hpsearch.recognition.model import load_model
+    from hpsearch.recognition.support import read_images, read_support
+
+    loaded = load_model(model, choose_device("auto"))
+    classes = read_support(support)
+    queries = read_images(images)
+
+    from hpsearch.recognition.rank import rank
+
+    ranking = rank(loaded, queries, classes)
+    names = [str(path) for path in images]
+    if html is not None:
+        from hpsearch.paths import write_atomically
+        from hpsearch.recognition.page import render_page
+
+        trained_on = loaded.description["dataset"]["kind"]
+        maker = f"{model}, trained on {trained_on} at {loaded.config.input_size} px"
+        write_atomically(html, render_page(maker, names, queries, classes, ranking, top))
+        typer.echo(f"{_line(str(html))}: written", err=True)
+    if json:
+        _print_json(names, ranking)
+    else:
+        _print_table(names, ranking, top)
+
+
+def _print_json(names: list[str], ranking: Ranking) -> None:
+    from json import dumps
+
+    answers = [
+        {
+            "image": name,
+            "ranked": [{"class": c, "score": score} for c, score in ranking.candidates(query)],
+        }
+        for query, name in enumerate(names)
+    ]
+    typer.echo(dumps(answers))
+
+
+def _print_table(names: list[str], ranking: Ranking, top: int) -> None:
+    count = len(ranking.names)
+    for query, name in enumerate(names):
+        typer.echo(f"{_line(name)}: {min(top, count)} of {count} classes")
+        for place, one in enumerate(ranking.candidates(query, top), start=1):
+            typer.echo(f"{place:5}  {one.score:.3f}  {_line(one.name)}")
+
+
+def _line(text: str) -> str:
+    from hpsearch.recognition.support import printable
+
+    return printable(text)
+
+
+COMMANDS: tuple[Callable[..., Any], ...] = (recognise,)

@@ -1,0 +1,103 @@
+"""Ranks the classes of a support set for each query (Koch et al. 2015, section 4.3).
+
+Letters: Q queries, M support images, C classes, U distinct images, D units.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from hpsearch.data.resize import area_average
+from hpsearch.errors import InputError
+from hpsearch.recognition.support import Support
+from hpsearch.training.evaluation import encode
+
+if TYPE_CHECKING:
+    from hpsearch.recognition.model import Model
+
+SUPPORTS_AT_ONCE = 1024
+"""Bounds the memory of one comparison."""
+
+
+class Candidate(NamedTuple):
+    """A class and how alike it is, p within 0 to 1."""
+
+    name: str
+    score: float
+
+
+@dataclass(frozen=True, eq=False)
+class Ranking:
+    """How alike every query is to every class."""
+
+    names: tuple[str, ...]
+    """C names."""
+    scores: NDArray[np.float64]
+    """[Q, C], p = sigmoid of the class's mean logit."""
+    order: NDArray[np.int64]
+    """[Q, C], classes from the most alike to the least; equal ones by name."""
+
+    def candidates(self, query: int, top: int | None = None) -> list[Candidate]:
+        """Return one query's classes, best first; `top` cuts the list."""
+        chosen = self.order[query, :top]
+        return [Candidate(self.names[c], float(self.scores[query, c])) for c in chosen]
+
+
+def rank(model: Model, queries: NDArray[np.uint8], support: Support) -> Ranking:
+    """Compare every query with every class.
+
+    A class of several images counts by the mean of their logits. Equal images are encoded and
+    compared once, so that they tie exactly wherever they stand.
+
+    Args:
+        model: A trained model.
+        queries: Ink = 255, uint8 [Q, 105, 105].
+        support: The classes.
+
+    Raises:
+        InputError: The model's scores are not finite.
+
+    Reference:
+        Koch et al. 2015, section 3.1 (p) and 4.3 (argmax over the candidates).
+    """
+    both = np.concatenate([queries, support.images])
+    shown, place = np.unique(both, axis=0, return_inverse=True)
+    place = place.reshape(-1)
+    asked, query = np.unique(place[: len(queries)], return_inverse=True)
+    offered, candidate = np.unique(place[len(queries) :], return_inverse=True)
+    logits = _logits(model, shown, asked, offered)[query][:, candidate]  # [Q, M]
+    if not np.isfinite(logits).all():
+        raise InputError("the model's scores are not finite: its training diverged; retrain it")
+    counts = np.bincount(support.class_of)
+    starts = np.cumsum(counts) - counts
+    means = np.add.reduceat(logits, starts, axis=1) / counts  # [Q, C]
+    by_name = np.argsort(np.array(support.names, object), kind="stable")
+    order = by_name[np.argsort(-means[:, by_name], axis=1, kind="stable")]
+    return Ranking(support.names, _sigmoid(means), order)
+
+
+@torch.inference_mode()
+def _logits(
+    model: Model, shown: NDArray[np.uint8], asked: NDArray[np.int64], offered: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Encode the images [U, 105, 105]; compare rows `asked` with rows `offered`."""
+    network = model.network
+    device = network.fc.weight.device
+    images = torch.from_numpy(area_average(shown, model.config.input_size))
+    codes = encode(network, images.to(device))  # [U, D]
+    queries = codes[torch.from_numpy(asked).to(device)]
+    supports = codes[torch.from_numpy(offered).to(device)]
+    parts = [
+        network.score_matrix(queries, supports[start : start + SUPPORTS_AT_ONCE])
+        for start in range(0, len(supports), SUPPORTS_AT_ONCE)
+    ]
+    return np.asarray(torch.cat(parts, dim=1).cpu().double())
+
+
+def _sigmoid(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(np.exp(-np.logaddexp(0, -logits)))  # no overflow, exact near 0

@@ -1,0 +1,93 @@
+"""Reads support images and queries, brought into Omniglot's form. Must not know the network.
+
+Letters: M images, Q queries, C classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpsearch.data.folder import MAX_IMAGES, convert, convert_pixels, folders_in, images_in
+from hpsearch.errors import InputError
+
+
+@dataclass(frozen=True, eq=False)
+class Support:
+    """The images of the classes that may be recognised."""
+
+    names: tuple[str, ...]
+    """C names, ascending."""
+    images: NDArray[np.uint8]
+    """[M, 105, 105], ink = 255, grouped by class."""
+    class_of: NDArray[np.int64]
+    """[M] index into `names`, ascending; every class has an image."""
+
+
+def read_support(folder: Path) -> Support:
+    """Read a folder of classes.
+
+    A folder is a class, and so is an image directly in DIR, named without its suffix; images of
+    one name are one class. Hidden files, what is no image by its suffix, and folders without
+    images are passed over.
+
+    Raises:
+        InputError: There is no such folder, fewer than two classes are in it, or an image cannot
+            be used.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder of support images; check --support")
+    classes: dict[str, list[Path]] = {}
+    try:
+        for place in folders_in(folder):
+            classes.setdefault(place.name, []).extend(images_in(place))
+        for path in images_in(folder):
+            classes.setdefault(path.stem, []).append(path)
+    except OSError as error:
+        raise InputError(
+            f"{error.filename or folder}: cannot be read ({error.strerror}); mend the permission"
+        ) from error
+    names = tuple(sorted(name for name, files in classes.items() if files))
+    files = [path for name in names for path in classes[name]]
+    if len(names) < 2:
+        found = f"images of one class only ({names[0]})" if names else "no images"
+        raise InputError(
+            f"{folder}: {found}; put two classes or more in it, each a folder of images or one "
+            "image"
+        )
+    class_of = [number for number, name in enumerate(names) for _ in classes[name]]
+    return Support(names, read_images(files), np.array(class_of, np.int64))
+
+
+def read_images(sources: Iterable[Path | str | NDArray[Any]]) -> NDArray[np.uint8]:
+    """Convert images of any size and mode.
+
+    Args:
+        sources: Files, or arrays [height, width] or [height, width, 3].
+
+    Returns:
+        uint8 [Q, 105, 105], ink = 255, paper = 0.
+
+    Raises:
+        InputError: There are none or too many, or one of them is no whole image.
+    """
+    held = list(sources)
+    if not 1 <= len(held) <= MAX_IMAGES:
+        raise InputError(f"{len(held)} images; give 1 to {MAX_IMAGES}")
+    return np.stack([_converted(one) for one in held])
+
+
+def _converted(source: Path | str | NDArray[Any]) -> NDArray[np.uint8]:
+    if isinstance(source, str | Path):
+        return convert(Path(source))
+    return convert_pixels(np.asarray(source))
+
+
+def printable(text: str) -> str:
+    """Return a name with everything replaced that is not printed: controls, escapes, overrides."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)

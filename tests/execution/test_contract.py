@@ -1,0 +1,275 @@
+"""What every executor must do, with real workers that train (see EXECUTORS in conftest.py)."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from hpsearch.execution import Decision, Ended, Ending, EpochEnded, Executor, Lost, Started
+from hpsearch.training.checkpoint import read
+
+from .conftest import MakeExecutor
+from .tiny import ENDLESS, Jobs, alive, follow, point, points, run, wait_until
+
+LONG = {"images_per_epoch": 3200, "max_epochs": 2}
+"""Epochs of some tenths of a second, so that something can happen inside one."""
+
+
+def started(event: object) -> bool:
+    return isinstance(event, Started)
+
+
+def after_epoch(number: int):  # type: ignore[no-untyped-def]
+    return lambda event: isinstance(event, EpochEnded) and event.result.epoch == number
+
+
+def test_a_trial_starts_ends_its_epochs_and_finishes_in_this_order(
+    executor: Executor, jobs: Jobs
+) -> None:
+    events = run(executor, jobs())
+    first, *epochs, last = events
+    assert isinstance(first, Started)
+    assert (first.trial, first.device, first.curve) == (0, "cpu", ())
+    assert alive(first.pid)
+    assert first.pid != os.getpid()
+    assert all(isinstance(event, EpochEnded) for event in epochs)
+    assert points(events) == jobs.curve()
+    assert last == Ended(0, Ending.FINISHED, None)
+
+
+def test_the_checkpoint_is_there_when_an_epoch_is_told(executor: Executor, jobs: Jobs) -> None:
+    job = jobs()
+    executor.submit(job)
+    for epoch in (1, 2, 3):
+        follow(executor, 0, hold=after_epoch(epoch))
+        assert [r.epoch for r in read(job.checkpoint).curve] == list(range(1, epoch + 1))
+        executor.decide(0, Decision.GO)
+    follow(executor, 0)
+
+
+def test_the_worker_waits_for_a_decision_after_each_epoch(executor: Executor, jobs: Jobs) -> None:
+    executor.submit(jobs())
+    for epoch in (1, 2, 3):
+        follow(executor, 0, hold=after_epoch(epoch))
+        assert executor.events(0.2) == []
+        executor.decide(0, Decision.GO)
+    assert follow(executor, 0) == [Ended(0, Ending.FINISHED)]
+
+
+def test_stop_ends_the_trial_and_frees_its_slot(executor: Executor, jobs: Jobs) -> None:
+    events = run(executor, jobs(), {2: Decision.STOP})
+    assert points(events) == jobs.curve()[:2]
+    assert events[-1] == Ended(0, Ending.STOPPED)
+    assert points(run(executor, jobs(1))) == jobs.curve()
+
+
+@pytest.mark.parametrize("epoch", [1, 2, 3])
+def test_a_paused_trial_goes_on_to_the_same_curve(
+    executor: Executor, jobs: Jobs, epoch: int
+) -> None:
+    first = run(executor, jobs(), {epoch: Decision.PAUSE})
+    assert first[-1] == Ended(0, Ending.PAUSED)
+    second = run(executor, jobs())
+    assert isinstance(second[0], Started)
+    assert [point(r) for r in second[0].curve] == points(first) == jobs.curve()[:epoch]
+    assert points(first) + points(second) == jobs.curve()
+    assert second[-1] == Ended(0, Ending.FINISHED)
+
+
+def test_interrupt_ends_a_trial_within_its_batch(executor: Executor, jobs: Jobs) -> None:
+    job = jobs(images_per_epoch=ENDLESS)
+    executor.submit(job)
+    follow(executor, 0, hold=started)
+    executor.interrupt()
+    assert follow(executor, 0) == [Ended(0, Ending.INTERRUPTED)]
+    assert read(job.checkpoint).curve == []
+
+
+def test_interrupt_reaches_a_trial_that_is_still_starting(
+    make_executor: MakeExecutor, jobs: Jobs
+) -> None:
+    executor = make_executor(1)
+    executor.submit(jobs(images_per_epoch=ENDLESS))
+    executor.interrupt()
+    assert follow(executor, 0)[-1] == Ended(0, Ending.INTERRUPTED)
+    executor.close()
+
+
+def test_interrupt_ends_a_trial_that_waits_for_a_decision(executor: Executor, jobs: Jobs) -> None:
+    executor.submit(jobs())
+    first = follow(executor, 0, hold=after_epoch(1))
+    executor.interrupt()
+    assert follow(executor, 0) == [Ended(0, Ending.INTERRUPTED)]
+    assert points(first) + points(run(executor, jobs())) == jobs.curve()
+
+
+def test_a_trial_interrupted_inside_an_epoch_goes_on_to_the_same_curve(
+    executor: Executor, jobs: Jobs
+) -> None:
+    job = jobs(**LONG)
+    for _ in range(100):  # until one interrupt has hit the middle of the first epoch
+        executor.submit(job)
+        follow(executor, 0, hold=started)
+        if executor.events(0.05):
+            pytest.fail("the first epoch is too short for this test")
+        executor.interrupt()
+        assert follow(executor, 0) == [Ended(0, Ending.INTERRUPTED)]
+        if read(job.checkpoint).state["step"] > 0:
+            break
+    assert 0 < read(job.checkpoint).state["step"] < 200
+    assert points(run(executor, job)) == jobs.curve(**LONG)
+
+
+def test_a_late_interrupt_does_not_touch_the_next_trial(executor: Executor, jobs: Jobs) -> None:
+    executor.submit(jobs())
+    follow(executor, 0, hold=after_epoch(3))
+    executor.decide(0, Decision.GO)
+    executor.interrupt()  # the trial may have ended by now, and the executor not know it
+    assert follow(executor, 0) == [Ended(0, Ending.FINISHED)]
+    executor.interrupt()
+    events = run(executor, jobs(1))
+    assert points(events) == jobs.curve()
+    assert events[-1] == Ended(1, Ending.FINISHED)
+
+
+@pytest.mark.parametrize("moment", ["between epochs", "inside an epoch"])
+def test_a_killed_worker_is_lost_and_its_trial_goes_on_to_the_same_curve(
+    executor: Executor, jobs: Jobs, moment: str
+) -> None:
+    executor.submit(jobs(**LONG))
+    first = follow(executor, 0, hold=after_epoch(1))
+    assert isinstance(first[0], Started)
+    if moment == "inside an epoch":
+        executor.decide(0, Decision.GO)
+    os.kill(first[0].pid, signal.SIGKILL)
+    began = time.monotonic()
+    (lost,) = follow(executor, 0)
+    assert isinstance(lost, Lost)
+    assert "signal 9" in lost.cause
+    assert time.monotonic() - began < 5
+    second = run(executor, jobs(**LONG))
+    assert isinstance(second[0], Started)
+    assert second[0].pid != first[0].pid
+    assert len(second[0].curve) == 1
+    assert points(first) + points(second) == jobs.curve(**LONG)
+
+
+def test_a_worker_that_dies_idle_is_replaced(executor: Executor, jobs: Jobs) -> None:
+    first = run(executor, jobs())
+    assert isinstance(first[0], Started)
+    if alive(first[0].pid):
+        os.kill(first[0].pid, signal.SIGKILL)
+        wait_until(lambda: not alive(first[0].pid), "the worker's end")  # type: ignore[union-attr]
+    events = run(executor, jobs(1))
+    if isinstance(events[-1], Lost):  # seen only when the job was sent
+        events = run(executor, jobs(1))
+    assert points(events) == jobs.curve()
+
+
+def test_a_trial_beyond_the_slots_is_refused(executor: Executor, jobs: Jobs) -> None:
+    assert executor.slots == 1
+    executor.submit(jobs())
+    with pytest.raises(RuntimeError):
+        executor.submit(jobs(1))
+    assert points(follow(executor, 0)) == jobs.curve()
+
+
+def test_an_exception_fails_the_trial_with_one_line_and_the_next_one_runs(
+    executor: Executor, jobs: Jobs, tmp_path: Path
+) -> None:
+    missing = tmp_path / "no such\ndata"
+    events = run(executor, replace(jobs(), data=missing))
+    ended = events[-1]
+    assert isinstance(ended, Ended)
+    assert ended.ending is Ending.FAILED
+    assert ended.cause is not None
+    assert ended.cause.startswith("InputError: ")
+    assert "data: no packed data set" in ended.cause
+    assert ended.cause.isprintable()
+    assert points(run(executor, jobs(1))) == jobs.curve()
+
+
+def test_a_trial_that_diverges_is_diagnosed(executor: Executor, jobs: Jobs) -> None:
+    layers = {
+        "conv1": {"filter_size": 4, "filter_count": 4, "learning_rate": 1e6, "l2": 1e3},
+        "fc": {"width": 8},
+    }
+    events = run(executor, jobs(layers=layers))
+    diagnosis = points(events)[-1][-1]
+    assert diagnosis is not None
+    assert "diverged" in diagnosis
+    assert events[-1] == Ended(0, Ending.DIAGNOSED, diagnosis)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs prlimit")
+def test_a_trial_out_of_memory_is_told_apart_and_the_next_one_runs(
+    executor: Executor, jobs: Jobs
+) -> None:
+    first = run(executor, jobs())[0]
+    assert isinstance(first, Started)
+    layers = {"conv1": {"filter_size": 4, "filter_count": 1024}, "fc": {"width": 8}}
+    status = Path(f"/proc/{first.pid}/status").read_text()
+    used = int(status.partition("VmSize:")[2].split()[0]) * 1024
+    before = resource.prlimit(first.pid, resource.RLIMIT_AS)
+    resource.prlimit(first.pid, resource.RLIMIT_AS, (used + 300_000_000, before[1]))
+    events = run(executor, jobs(1, layers=layers, batch_characters=64, batch_drawings=20))
+    resource.prlimit(first.pid, resource.RLIMIT_AS, before)
+    ended = events[-1]
+    assert isinstance(ended, Ended)
+    assert ended.ending is Ending.OUT_OF_MEMORY, ended
+    assert points(run(executor, jobs(2))) == jobs.curve()
+
+
+def test_two_trials_at_once_do_not_touch_each_other(
+    make_executor: MakeExecutor, jobs: Jobs
+) -> None:
+    executor = make_executor(2)
+    executor.submit(jobs(0))
+    executor.submit(jobs(1))
+    pids, curves, ended = {}, {0: [], 1: []}, set()  # type: ignore[var-annotated]
+
+    def take() -> bool:
+        for event in executor.events(0.5):
+            if isinstance(event, Started):
+                pids[event.trial] = event.pid
+            elif isinstance(event, EpochEnded):
+                curves[event.trial].append(point(event.result))
+                executor.decide(event.trial, Decision.GO)
+            elif isinstance(event, Ended):
+                ended.add(event)
+        return len(ended) == 2
+
+    wait_until(take, "the end of both")
+    assert curves == {0: jobs.curve(), 1: jobs.curve()}
+    assert len(set(pids.values())) == 2
+    executor.close()
+
+
+def test_nothing_to_tell_is_told_in_time_and_a_decision_for_nobody_is_ignored(
+    executor: Executor, jobs: Jobs
+) -> None:
+    began = time.monotonic()
+    executor.decide(99, Decision.STOP)
+    assert executor.events(0.1) == []
+    assert executor.events(0) == []
+    assert time.monotonic() - began < 2
+    assert points(run(executor, jobs())) == jobs.curve()
+
+
+def test_close_ends_workers_at_once_and_may_be_called_twice(
+    make_executor: MakeExecutor, jobs: Jobs
+) -> None:
+    executor = make_executor(1)
+    executor.submit(jobs(images_per_epoch=ENDLESS))
+    first = follow(executor, 0, hold=started)[0]
+    assert isinstance(first, Started)
+    executor.close()
+    wait_until(lambda: not alive(first.pid), "the worker's end")
+    executor.close()

@@ -1,0 +1,119 @@
+"""A whole search with real workers, killed in the middle and run again."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hpsearch.cli.search import trials as trials_command
+from hpsearch.data import open_packed
+from hpsearch.execution.local import LocalExecutor
+from hpsearch.paths import StudyFolder
+from hpsearch.search.driver import DataPlace, Driver
+from hpsearch.search.progress import Progress
+from hpsearch.search.record import read_study
+from hpsearch.search.study_folder import plan_study, save_plan, study_lock
+
+from .tiny import alive, wait_until
+
+SETTINGS = {
+    "dataset": "glyphs",
+    "trial.max_epochs": 2,
+    "trial.images_per_epoch": 640,
+    "sampler.startup_trials": 2,  # so that the last two trials come from the model
+    "budget.trials": 4,
+    "workers": 1,
+    "device": "cpu",
+}
+
+
+class Silent:
+    """An observer that shows nothing."""
+
+    def update(self, progress: Progress) -> None: ...
+
+    def message(self, text: str) -> None: ...
+
+
+def search_here(folder: Path, packed: Path) -> None:
+    """Search in this process, with one worker, to the end of the budget."""
+    plan = plan_study("quickstart", folder, SETTINGS)
+    dataset = open_packed(packed)
+    executor = LocalExecutor(1, threads=1)
+    try:
+        with study_lock(plan.folder):
+            facts = {"kind": "glyphs", "fingerprint": dataset.fingerprint, "packed": str(packed)}
+            save_plan(plan, {**facts, "source": None})
+            place = DataPlace(str(packed), dataset.fingerprint)
+            Driver(plan, place, executor, Silent(), lambda: 0).run()
+    finally:
+        executor.close()
+
+
+def start_search(folder: Path) -> subprocess.Popen[str]:
+    """Start the same search as a person does."""
+    command = [sys.executable, "-m", "hpsearch.cli.main", "search", "quickstart"]
+    for key, value in SETTINGS.items():
+        command += ["--set", f"{key}={value}"]
+    return subprocess.Popen(
+        [*command, "--output", str(folder)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+
+
+def children(pid: int) -> list[int]:
+    """Return the processes that a process has started."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parent = int(stat.read_text().rpartition(")")[2].split()[1])
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if parent == pid:
+            found.append(int(stat.parent.name))
+    return found
+
+
+def table(folder: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    """Return what `hpsearch trials FOLDER --csv` prints."""
+    capsys.readouterr()
+    trials_command(str(folder), csv=True)
+    return capsys.readouterr().out
+
+
+def test_a_search_killed_in_the_middle_and_run_again_makes_the_same_trials(
+    tmp_path: Path, glyphs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    killed, straight = tmp_path / "killed", tmp_path / "straight"
+    driver = start_search(killed)
+    second = StudyFolder(killed).trial(1)
+    wait_until(
+        lambda: second.checkpoint.exists() or driver.poll() is not None, "the second trial"
+    )
+    helpers = children(driver.pid)
+    driver.kill()
+    said, _ = driver.communicate()
+    assert driver.returncode == -9, said
+    wait_until(lambda: not any(map(alive, helpers)), "the end of the workers")
+    left = read_study(StudyFolder(killed)).trials
+    assert sum(t.finished for t in left) < 4, "killed too late for this test"
+
+    again = start_search(killed)
+    said, _ = again.communicate(timeout=100)
+    assert again.returncode == 0, said
+    search_here(straight, glyphs)
+    expected = table(straight, capsys)
+    assert table(killed, capsys) == expected
+    assert expected.count("\n") == 5
+    trials = read_study(StudyFolder(killed)).trials
+    assert [t.number for t in trials] == [0, 1, 2, 3]
+    assert all(t.finished for t in trials)
+    if Path("/proc/self").exists():
+        assert len(helpers) >= 1

@@ -1,0 +1,197 @@
+"""`hpsearch recognise` as a person meets it: table, JSON, page, errors; and how late it loads."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hpsearch.recognition.model import load_model
+
+from .made import ESCAPES, HOSTILE, CommandLine, draw, write_model, write_support
+
+
+def clean(text: str) -> bool:
+    return all(letter.isprintable() or letter == "\n" for letter in text)
+
+
+def test_the_table_names_the_best_classes(
+    hpsearch: CommandLine, model: Path, support: Path, queries: list[Path]
+) -> None:
+    done = hpsearch("recognise", model, "--support", support, *queries, "--top", 2)
+    assert done.code == 0
+    assert done.err == ""
+    lines = done.out.splitlines()
+    assert len(lines) == 3 * (1 + 2)
+    expected = load_model(model).rank(queries, support)
+    for query, path in enumerate(queries):
+        assert lines[3 * query] == f"{path}: 2 of 5 classes"
+        for place in (0, 1):
+            name, score = expected[query][place]
+            assert lines[3 * query + 1 + place].split() == [str(place + 1), f"{score:.3f}", name]
+    assert [lines[place].split()[-1] for place in (1, 4, 7)] == ["cross", "roof", "dash"]
+
+
+def test_json_ranks_everything(
+    hpsearch: CommandLine, model: Path, support: Path, queries: list[Path]
+) -> None:
+    done = hpsearch("recognise", model, "--support", support, *queries, "--top", 1, "--json")
+    answers = json.loads(done.out)
+    assert [answer["image"] for answer in answers] == [str(path) for path in queries]
+    expected = load_model(model).rank(queries, support)
+    for answer, candidates in zip(answers, expected, strict=True):
+        assert answer["ranked"] == [{"class": c.name, "score": c.score} for c in candidates]
+        scores = [one["score"] for one in answer["ranked"]]
+        assert scores == sorted(scores, reverse=True)
+        assert all(0 <= score <= 1 for score in scores)
+        assert len(scores) == 5
+
+
+def test_the_page_is_written_beside_the_table(
+    hpsearch: CommandLine, model: Path, support: Path, queries: list[Path], tmp_path: Path
+) -> None:
+    page = tmp_path / "deep" / "page.HTML"
+    done = hpsearch("recognise", model, "--support", support, *queries, "--html", page)
+    assert done.code == 0
+    assert len(done.out.splitlines()) == 3 * (1 + 5)
+    assert done.err == f"{page}: written\n"
+    html = page.read_text(encoding="utf-8")
+    assert "trained on glyphs at 15 px" in html
+    assert html.count("<li>") == 15
+
+
+def test_hostile_names_reach_the_terminal_without_controls(
+    hpsearch: CommandLine, model: Path, tmp_path: Path
+) -> None:
+    hostile = HOSTILE.replace("/", "\u2215")
+    support = write_support(tmp_path / "s", {ESCAPES: ("bar", 2), hostile: ("roof", 1)})
+    query = tmp_path / f"{ESCAPES}\x7f.png"
+    draw("bar").save(query)
+    page = tmp_path / "p.html"
+    done = hpsearch("recognise", model, "--support", support, query, "--html", page)
+    assert done.code == 0
+    assert clean(done.out)
+    assert clean(done.err)
+    assert "red\ufffd[31m" in done.out
+    assert hostile in done.out
+    assert "<script>" not in page.read_text(encoding="utf-8")
+    answers = hpsearch("recognise", model, "--support", support, query, "--json").out
+    assert clean(answers)
+    assert "\x7f" not in answers
+    assert json.loads(answers)[0]["image"] == str(query)
+    assert {one["class"] for one in json.loads(answers)[0]["ranked"]} == {ESCAPES, hostile}
+
+
+def test_a_name_that_is_no_utf8_is_shown_and_written(
+    hpsearch: CommandLine, model: Path, support: Path, tmp_path: Path
+) -> None:
+    query = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.png"))
+    draw("roof").save(query)
+    page = tmp_path / "p.html"
+    done = hpsearch("recognise", model, "--support", support, query, "--html", page)
+    assert (done.code, done.out.splitlines()[1].split()[-1]) == (0, "roof")
+    assert "caf\ufffd.png" in done.out
+    assert "caf\ufffd.png" in page.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("model_name", "support_name", "query", "named"),
+    [
+        ("nowhere", "s", "q.png", "nowhere: no such model folder"),
+        ("s", "s", "q.png", "config.yaml: no such file"),
+        ("untrained", "s", "q.png", "weights.safetensors: no weights"),
+        ("m", "nowhere", "q.png", "nowhere: no such folder of support images"),
+        ("m", "empty", "q.png", "empty: no images"),
+        ("m", "single", "q.png", "one class only (bar)"),
+        ("m", "broken", "q.png", "broken/roof/0.png: not a whole image"),
+        ("m", "s", "nowhere.png", "nowhere.png: no such image file"),
+        ("m", "s", "broken.png", "broken.png: not a whole image"),
+        ("m", "s", "s", "s: no such image file"),
+        ("m", "s", "e\x1b[31m.png", "e?[31m.png: no such image file"),
+    ],
+)
+def test_wrong_input_is_one_line_and_exit_2(
+    hpsearch: CommandLine,
+    tmp_path: Path,
+    model_name: str,
+    support_name: str,
+    query: str,
+    named: str,
+) -> None:
+    write_model(tmp_path / "m")
+    write_model(tmp_path / "untrained")
+    (tmp_path / "untrained" / "weights.safetensors").unlink()
+    for name in ("s", "broken"):
+        write_support(tmp_path / name, {"bar": ("bar", 1), "roof": ("roof", 1)})
+    write_support(tmp_path / "single", {"bar": ("bar", 2)})
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "broken" / "roof" / "0.png").write_bytes(b"no image")
+    (tmp_path / "broken.png").write_bytes(b"no image")
+    draw("bar").save(tmp_path / "q.png")
+    page = tmp_path / "page.html"
+    folders = tmp_path / model_name, "--support", tmp_path / support_name
+    done = hpsearch("recognise", *folders, tmp_path / query, "--html", page)
+    assert done.code == 2
+    assert done.out == ""
+    assert done.err.count("\n") == 1
+    assert named in done.err
+    assert clean(done.err)
+    assert not page.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["--top", "0"], "--top"),
+        (["--html", "query.png"], "ends in .html"),
+        (["--html", "folder.html"], "ends in .html"),
+    ],
+)
+def test_wrong_options_are_refused_and_touch_nothing(
+    hpsearch: CommandLine,
+    model: Path,
+    support: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    named: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    draw("bar").save("query.png")
+    Path("folder.html").mkdir()
+    before = Path("query.png").read_bytes()
+    done = hpsearch("recognise", model, "--support", support, "query.png", *arguments)
+    assert (done.code, done.out) == (2, "")
+    assert named in done.err
+    assert Path("query.png").read_bytes() == before
+
+
+def test_images_and_the_support_folder_must_be_named(
+    hpsearch: CommandLine, model: Path, support: Path, queries: list[Path]
+) -> None:
+    assert "IMAGE" in hpsearch("recognise", model, "--support", support).err
+    without = hpsearch("recognise", model, *queries)
+    assert without.code == 2
+    assert "--support" in without.err
+
+
+@pytest.mark.parametrize(
+    ("code", "absent"),
+    [
+        ("import hpsearch", ["numpy", "torch", "pydantic"]),
+        ("import hpsearch.cli.main", ["numpy", "torch", "PIL", "jinja2"]),
+        ("import hpsearch; hpsearch.load", ["torch"]),
+    ],
+)
+def test_heavy_packages_are_loaded_late(code: str, absent: list[str]) -> None:
+    listed = f"import sys; {code}; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", listed], capture_output=True, text=True, check=True, timeout=60
+    )
+    loaded = set(done.stdout.split())
+    assert "hpsearch" in loaded
+    assert not loaded & set(absent)

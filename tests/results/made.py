@@ -1,0 +1,139 @@
+"""A study folder made through the database, and a configuration that trains in milliseconds."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
+from safetensors.torch import save_file
+
+from hpsearch.configfile import dump_yaml
+from hpsearch.data import Dataset
+from hpsearch.network.siamese import SiameseNetwork
+from hpsearch.paths import StudyFolder
+from hpsearch.search.config import StudyConfig
+from hpsearch.search.history import State, TrialRecord
+from hpsearch.search.record import StudyRecord
+from hpsearch.training.config import TrialConfig
+
+STUDY_SEED = 11
+SEEDS = [2**32 - 1, 5, 6, 7, 8]
+"""Of the trials, by number."""
+
+PARAMETERS: dict[str, BaseDistribution] = {
+    "conv1.learning_rate": FloatDistribution(1e-4, 1.0, log=True),
+    "fc.width": IntDistribution(4, 64),
+}
+
+
+def tiny(each: dict[str, Any] | None = None, **settings: Any) -> TrialConfig:
+    """Return a configuration at 20 px: 4 steps an epoch, 4 epochs; `each` goes to all layers."""
+    layers: dict[str, dict[str, Any]] = {
+        "conv1": {"filter_size": 5, "filter_count": 4},
+        "conv2": {"filter_size": 3, "filter_count": 6, "pool": False},
+        "fc": {"width": 16},
+        "output": {"bias": True},
+    }
+    shared = {"learning_rate": 0.05, **(each or {})}
+    values = {
+        "input_size": 20,
+        "layers": {name: {**shared, **layer} for name, layer in layers.items()},
+        "init": "he",
+        "batch_pairs": 16,
+        "images_per_epoch": 128,
+        "max_epochs": 4,
+        **settings,
+    }
+    return TrialConfig.from_values(values)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How one trial of the study went."""
+
+    state: State
+    values: tuple[float, ...] = ()
+    cause: str | None = None
+
+
+TRIALS = (
+    Ended("complete", (0.6, 0.3, 0.4)),
+    Ended("complete", (0.5, 0.25)),
+    Ended("pruned", (0.2,)),
+    Ended("failed", (), "out of memory"),
+    Ended("running"),
+)
+"""Trial 1 is the best: the pruned one was lower but never completed."""
+
+
+def write_study(root: Path, dataset: Dataset, trials: tuple[Ended, ...] = TRIALS) -> StudyFolder:
+    """Write a study's folder as a search leaves it."""
+    folder = StudyFolder(root)
+    root.mkdir(parents=True)
+    config = StudyConfig(
+        name="tiny", space="tiny", trial=tiny(), seed=STUDY_SEED, dataset="glyphs"
+    )
+    folder.study_file.write_text(config.to_yaml())
+    described = {
+        "kind": dataset.kind,
+        "fingerprint": dataset.fingerprint,
+        "packed": str(dataset.folder),
+        "source": None,
+        "n_tasks": 16 * dataset.ways,
+    }
+    folder.dataset.write_text(json.dumps(described))
+    record = StudyRecord(folder, config.name)
+    for number, ended in enumerate(trials):
+        params = {"conv1.learning_rate": 0.01 * (number + 1), "fc.width": 8 + number}
+        running = TrialRecord(number, "running", params)
+        attributes = {"origin": "sampler", "seed": SEEDS[number]}
+        record.add(running, PARAMETERS, attributes)
+        for epoch, value in enumerate(ended.values, start=1):
+            record.report(number, epoch, value)
+        if ended.state != "running":
+            value = min(ended.values, default=None)
+            values = dict(enumerate(ended.values, start=1))
+            told = TrialRecord(number, ended.state, params, values, value, cause=ended.cause)
+            record.end(told, {"cause": ended.cause} if ended.cause else {})
+        place = folder.trial(number).config
+        place.parent.mkdir(parents=True)
+        place.write_text(dump_yaml(tiny().with_parameters(params).plain()))
+    record.close()
+    return folder
+
+
+def write_best(path: Path, data: Dataset, trial: TrialConfig, **changes: Any) -> Path:
+    """Write a best.yaml of a configuration that no study found."""
+    values = {
+        "format": 1,
+        "dataset": {"kind": data.kind, "fingerprint": data.fingerprint},
+        "seed": 3,
+        "study_seed": STUDY_SEED,
+        "config": trial.plain(),
+        **changes,
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(dump_yaml(values))
+    return path
+
+
+def write_model(folder: Path, dataset: Dataset, *, alpha: float | None = None) -> Path:
+    """Write a model of random weights; `alpha` replaces those of the output layer."""
+    config = tiny()
+    network = SiameseNetwork(config.shape(), output_bias=True)
+    chance = torch.Generator().manual_seed(1)
+    weights = {n: torch.randn(t.shape, generator=chance) for n, t in network.state_dict().items()}
+    if alpha is not None:
+        weights["output.weight"] = torch.full_like(weights["output.weight"], alpha)
+    folder.mkdir(parents=True)
+    save_file(weights, folder / "weights.safetensors")
+    described = {
+        "dataset": {"kind": dataset.kind, "fingerprint": dataset.fingerprint},
+        "config": config.plain(),
+    }
+    (folder / "config.yaml").write_text(dump_yaml(described))
+    return folder

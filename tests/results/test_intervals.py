@@ -1,0 +1,39 @@
+"""Wilson's interval against scipy and against values known by hand."""
+
+from __future__ import annotations
+
+import pytest
+from scipy.stats import binomtest, norm
+
+from hpsearch.results.intervals import Z_95, wilson
+
+
+@pytest.mark.parametrize("n", [1, 2, 19, 320, 400, 10_000])
+def test_wilson_is_scipys(n: int) -> None:
+    for k in sorted({0, 1, n // 20, n // 3, n // 2, n - 1, n}):
+        expected = binomtest(k, n).proportion_ci(0.95, method="wilson")
+        assert wilson(k / n, n) == pytest.approx((expected.low, expected.high), abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("share", "n", "low", "high"),
+    [
+        (0.0, 10, 0.0, 0.2775),
+        (0.1, 10, 0.0179, 0.4042),
+        (0.5, 100, 0.4038, 0.5962),
+        (1.0, 10, 0.7225, 1.0),
+        (0.92, 400, 0.8892, 0.9428),
+    ],
+)
+def test_wilson_by_hand(share: float, n: int, low: float, high: float) -> None:
+    assert wilson(share, n) == pytest.approx((low, high), abs=5e-5)
+
+
+def test_the_quantile() -> None:
+    assert pytest.approx(norm.ppf(0.975), abs=1e-15) == Z_95
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0, 1 + 1e-16, -1e-17])
+def test_both_ends_are_shares(share: float) -> None:
+    low, high = wilson(share, 320)
+    assert 0 <= low < high <= 1

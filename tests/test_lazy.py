@@ -1,0 +1,64 @@
+"""What is not loaded: measured in fresh processes, where nothing else has loaded it already."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = ("numpy", "torch", "optuna", "scipy", "sklearn", "PIL", "plotly", "sqlalchemy")
+
+
+def loaded_by(code: str) -> set[str]:
+    """Run code in a fresh process and return the top-level packages it has loaded."""
+    program = f"import sys\n{code}\nprint('loaded', *sorted(sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    last = done.stdout.splitlines()[-1].split()
+    assert last[0] == "loaded"
+    return {name.split(".")[0] for name in last[1:]}
+
+
+def loaded_by_command(*arguments: str) -> set[str]:
+    """Run the command line in a fresh process and return the packages it has loaded."""
+    return loaded_by(
+        f"sys.argv = ['hpsearch', *{list(arguments)!r}]\n"
+        "from hpsearch.cli.main import main\n"
+        "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code, end.code"
+    )
+
+
+def test_a_package_that_is_loaded_is_seen() -> None:
+    assert "numpy" in loaded_by("import hpsearch.seeding")
+    assert "torch" in loaded_by("import hpsearch.network.siamese")
+
+
+def test_the_package_alone_loads_nothing_heavy() -> None:
+    assert not loaded_by("import hpsearch") & {*HEAVY, "pydantic", "typer", "ruamel"}
+
+
+def test_the_drivers_side_leaves_torch_out() -> None:
+    loaded = loaded_by("import hpsearch.search, hpsearch.cli, hpsearch.data, hpsearch.execution")
+    assert "hpsearch" in loaded
+    assert "torch" not in loaded
+
+
+def test_driving_a_search_leaves_torch_out() -> None:
+    loaded = loaded_by(
+        "import hpsearch.search.driver, hpsearch.search.asking, hpsearch.search.suggest\n"
+        "import hpsearch.cli.main, hpsearch.cli.run_search, hpsearch.execution.local"
+    )
+    assert "optuna" in loaded
+    assert "torch" not in loaded
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["--version"], ["search", "--help"], ["data", "--help"]]
+)
+def test_help_is_instant(arguments: list[str]) -> None:
+    loaded = loaded_by_command(*arguments)
+    assert "typer" in loaded
+    assert not loaded & set(HEAVY)
