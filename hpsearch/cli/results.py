@@ -100,7 +100,7 @@ def evaluate(
 
     from hpsearch.execution.devices import choose_device
     from hpsearch.recognition.model import read_description
-    from hpsearch.results.evaluate import TABLE_2
+    from hpsearch.results.baselines import TABLE_2
     from hpsearch.results.evaluate import evaluate as score
 
     kind = str(read_description(model)["dataset"]["kind"])

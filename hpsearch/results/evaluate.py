@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 from hpsearch.data import Dataset
 from hpsearch.errors import InputError
+from hpsearch.paths import write_atomically
 from hpsearch.recognition.model import load_model
 from hpsearch.results.intervals import wilson
 
-TABLE_2 = (
-    ("humans", 0.955),
-    ("hierarchical Bayesian program learning", 0.952),
-    ("convolutional siamese net (Koch et al. 2015)", 0.920),
-    ("affine model", 0.818),
-    ("hierarchical deep", 0.652),
-    ("deep Boltzmann machine", 0.620),
-    ("siamese net, no convolution", 0.583),
-    ("simple stroke", 0.352),
-    ("1-nearest neighbour, pixels", 0.217),
-)
-"""Published 20-way one-shot accuracies on Lake's 400 tasks (Table 2 of the paper)."""
+EVALUATION = "evaluation.json"
+"""Beside the weights: the last evaluation, so that showing it again opens nothing."""
 
 
 def evaluate(folder: Path, dataset: Dataset, device: str = "cpu") -> dict[str, Any]:
     """Return accuracy, interval, accuracies by alphabet, and whether scores are degenerate.
+
+    The result is also kept beside the weights.
 
     Args:
         folder: The model folder.
@@ -59,7 +53,7 @@ def evaluate(folder: Path, dataset: Dataset, device: str = "cpu") -> dict[str, A
     by_alphabet: dict[str, list[float]] = {}
     for name, credit in zip(test.tasks.alphabet, scores.credit, strict=True):
         by_alphabet.setdefault(name, []).extend(credit.tolist())
-    return {
+    result = {
         "dataset": dataset.kind,
         "accuracy": scores.accuracy,
         "n_tasks": test.tasks.n_tasks,
@@ -70,3 +64,6 @@ def evaluate(folder: Path, dataset: Dataset, device: str = "cpu") -> dict[str, A
         },
         "degenerate": scores.degenerate,
     }
+    kept = {**result, "fingerprint": dataset.fingerprint}
+    write_atomically(folder / EVALUATION, json.dumps(kept, indent=1) + "\n")
+    return result

@@ -15,7 +15,8 @@ from hpsearch.data import Dataset, open_test_set
 from hpsearch.errors import InputError
 from hpsearch.recognition.model import load_model
 from hpsearch.results import evaluate as evaluate_module
-from hpsearch.results.evaluate import TABLE_2, evaluate
+from hpsearch.results.baselines import TABLE_2
+from hpsearch.results.evaluate import evaluate
 from hpsearch.results.intervals import wilson
 from tests.recognition.made import CommandLine
 

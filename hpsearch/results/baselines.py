@@ -1,0 +1,177 @@
+"""What needs no training scores on the sealed one-shot tasks, beside what was published.
+
+Letters: R runs, W ways, M images, P ink points.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpsearch.data import Dataset
+from hpsearch.data.tasks import OneShotTasks, score_tasks
+from hpsearch.paths import write_atomically
+from hpsearch.results.intervals import wilson
+
+INK = 128
+"""Values from here on are ink; Omniglot's drawings are 0 or 255."""
+
+PUBLISHED = {
+    "humans": ("humans", 0.955),
+    "hierarchical_bayesian_program_learning": ("hierarchical Bayesian program learning", 0.952),
+    "convolutional_siamese_net": ("convolutional siamese net (Koch et al. 2015)", 0.920),
+    "affine_model": ("affine model", 0.818),
+    "hierarchical_deep": ("hierarchical deep", 0.652),
+    "deep_boltzmann_machine": ("deep Boltzmann machine", 0.620),
+    "modified_hausdorff": ("modified Hausdorff distance", 0.612),
+    "siamese_net": ("siamese net, no convolution", 0.583),
+    "simple_stroke": ("simple stroke", 0.352),
+    "nearest_neighbour": ("1-nearest neighbour, pixels", 0.217),
+}
+"""Published 20-way one-shot accuracies on Lake's 400 tasks, by key: what is shown, accuracy.
+Table 2 of Koch et al. 2015; modified Hausdorff from Lake's demonstration code (38.8 % error)."""
+
+TABLE_2 = tuple(figures for key, figures in PUBLISHED.items() if key != "modified_hausdorff")
+"""What the paper's own table holds, best first."""
+
+Progress = Callable[[str, int, int], None]
+
+
+def cosine_scores(images: NDArray[np.uint8], tasks: OneShotTasks) -> NDArray[np.float64]:
+    """Return the cosine between the pixels of each query and each candidate.
+
+    Args:
+        images: [M, S, S], ink = 255.
+        tasks: Rows of `images`.
+
+    Returns:
+        [R, W (query), W (support)], 0 to 1; NaN where an image has no ink.
+    """
+    flat = images.reshape(len(images), -1).astype(np.float64)  # [M, S * S]
+    with np.errstate(invalid="ignore"):
+        flat /= np.linalg.norm(flat, axis=1, keepdims=True)
+    query, support = flat[tasks.query], flat[tasks.support]  # [R, W, S * S]
+    return np.asarray(query @ support.transpose(0, 2, 1))
+
+
+def hausdorff_scores(
+    images: NDArray[np.uint8], tasks: OneShotTasks, progress: Progress | None = None
+) -> NDArray[np.float64]:
+    """Return minus the modified Hausdorff distance of each query and each candidate.
+
+    Each image becomes its ink pixels, their mean moved to the origin. The distance is the larger
+    of the two mean distances from the points of one image to the nearest point of the other.
+
+    Args:
+        images: [M, S, S], ink = 255.
+        tasks: Rows of `images`.
+        progress: Told after each run.
+
+    Returns:
+        [R, W (query), W (support)], at most 0, pixels; NaN where an image has no ink.
+
+    Reference:
+        Dubuisson and Jain (1994), "A modified Hausdorff distance for object matching", D22 = f2
+        of d6; the centring is that of Lake's one-shot demonstration code.
+    """
+    from scipy.spatial import cKDTree
+
+    used = np.unique(np.concatenate([tasks.query.ravel(), tasks.support.ravel()]))
+    points = {int(row): _ink_points(images[row]) for row in used}
+    trees = {row: cKDTree(p) for row, p in points.items() if len(p)}
+    scores = np.full((*tasks.query.shape, tasks.ways), np.nan)
+    for run, (queries, supports) in enumerate(zip(tasks.query, tasks.support, strict=True)):
+        there = _mean_distances(queries, supports, points, trees)  # [W, W], query to support
+        back = _mean_distances(supports, queries, points, trees)
+        scores[run] = -np.maximum(there, back.T)
+        if progress is not None:
+            progress("modified Hausdorff distance", run + 1, len(scores))
+    return scores
+
+
+def _ink_points(image: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Return the ink pixels of an image [S, S] as points [P, 2] around their mean."""
+    points = np.argwhere(image >= INK).astype(np.float64)
+    return points - points.mean(axis=0) if len(points) else points
+
+
+def _mean_distances(
+    rows: NDArray[np.int64],
+    others: NDArray[np.int64],
+    points: dict[int, NDArray[np.float64]],
+    trees: dict[int, Any],
+) -> NDArray[np.float64]:
+    """Return [rows, others]: mean distance from the points of one to the nearest of the other."""
+    counts = [len(points[int(row)]) for row in rows]
+    together = np.concatenate([points[int(row)] for row in rows])
+    owner = np.repeat(np.arange(len(rows)), counts)
+    means = np.full((len(rows), len(others)), np.nan)
+    if not len(together):
+        return means
+    for column, other in enumerate(others):
+        if int(other) in trees:  # an image without ink is near to nothing
+            nearest, _ = trees[int(other)].query(together)
+            sums = np.bincount(owner, weights=nearest, minlength=len(rows))
+            means[:, column] = np.where(counts, sums / np.maximum(counts, 1), np.nan)
+    return means
+
+
+def measure_baselines(dataset: Dataset, progress: Progress | None = None) -> dict[str, Any]:
+    """Open the sealed tasks, score what needs no training, and keep the result beside the data.
+
+    Args:
+        dataset: The packed data set.
+        progress: Told how far the slower of the two is.
+
+    Returns:
+        By key: accuracy, interval (Wilson 95 %), n_tasks, name and published accuracy, each None
+        where there is none. Published figures stand beside Omniglot only.
+
+    Raises:
+        InputError: The sealed file is missing or damaged.
+        EnvironmentFailure: The opening cannot be written down.
+    """
+    from hpsearch.data.sealed import open_test_set
+
+    test = open_test_set(dataset, "baselines: nearest neighbour and modified Hausdorff distance")
+    images = test.characters.images
+    measured = {
+        "nearest_neighbour": cosine_scores(images, test.tasks),
+        "modified_hausdorff": hausdorff_scores(images, test.tasks, progress),
+    }
+    published = PUBLISHED if dataset.kind == "omniglot" else {}
+    found: dict[str, Any] = {}
+    for key in [*measured, *(k for k in PUBLISHED if k not in measured and k in published)]:
+        entry: dict[str, Any] = {"accuracy": None, "interval": None, "n_tasks": None}
+        if key in measured:
+            credit = score_tasks(measured[key], test.tasks)
+            accuracy = math.fsum(credit.flat) / credit.size
+            interval = list(wilson(accuracy, credit.size))
+            entry = {"accuracy": accuracy, "interval": interval, "n_tasks": credit.size}
+        name, figure = PUBLISHED[key]
+        found[key] = {**entry, "name": name, "published": figure if published else None}
+    kept = {"fingerprint": dataset.fingerprint, "baselines": found}
+    write_atomically(baselines_file(dataset.folder), json.dumps(kept, indent=1) + "\n")
+    return found
+
+
+def baselines_file(packed: Path) -> Path:
+    """Return where the measured baselines of a packed data set are kept."""
+    return packed / "baselines.json"
+
+
+def read_baselines(packed: Path, fingerprint: str) -> dict[str, Any] | None:
+    """Return what `measure_baselines` kept for these data, or None."""
+    try:
+        kept = json.loads(baselines_file(packed).read_bytes())
+        if kept["fingerprint"] != fingerprint:
+            return None
+        return dict(kept["baselines"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

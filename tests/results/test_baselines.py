@@ -1,0 +1,131 @@
+"""Nearest neighbour and modified Hausdorff distance against slow loops, and on the real tasks."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy.spatial.distance import cdist
+
+from hpsearch.data import Dataset, open_test_set
+from hpsearch.data.find import find_dataset
+from hpsearch.data.pack import Contents, pack
+from hpsearch.data.tasks import OneShotTasks, score_tasks
+from hpsearch.results import baselines
+from hpsearch.results.baselines import (
+    PUBLISHED,
+    cosine_scores,
+    hausdorff_scores,
+    measure_baselines,
+    read_baselines,
+)
+
+
+@pytest.fixture(scope="module")
+def drawn(
+    dataset: Dataset, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[NDArray[np.uint8], OneShotTasks]:
+    """Return the test characters and their first three runs."""
+    log = tmp_path_factory.mktemp("log") / "openings.jsonl"
+    opened = open_test_set(dataset, "a test", log=log)
+    tasks = opened.tasks
+    three = OneShotTasks(
+        tasks.query[:3], tasks.support[:3], tasks.target[:3], tasks.alphabet[:3]
+    )
+    return opened.characters.images, three
+
+
+def slow_distance(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
+    """Compute Dubuisson and Jain's distance from all pairs of points, as it is printed."""
+    a, b = np.argwhere(one > 127.5), np.argwhere(other > 127.5)
+    distances = cdist(a - a.mean(axis=0), b - b.mean(axis=0))
+    return float(max(distances.min(axis=1).mean(), distances.min(axis=0).mean()))
+
+
+def test_hausdorff_is_that_of_all_pairs_of_points(
+    drawn: tuple[NDArray[np.uint8], OneShotTasks],
+) -> None:
+    images, tasks = drawn
+    scores = hausdorff_scores(images, tasks)
+    for run, query, support in [(0, 0, 0), (0, 3, 17), (1, 19, 2), (2, 7, 7)]:
+        expected = slow_distance(
+            images[tasks.query[run, query]], images[tasks.support[run, support]]
+        )
+        assert -scores[run, query, support] == pytest.approx(expected, rel=1e-12)
+
+
+def test_cosine_is_that_of_a_slow_loop(drawn: tuple[NDArray[np.uint8], OneShotTasks]) -> None:
+    images, tasks = drawn
+    scores = cosine_scores(images, tasks)
+    for run, query, support in [(0, 0, 0), (1, 3, 17), (2, 19, 2)]:
+        a = images[tasks.query[run, query]].astype(float).ravel()
+        b = images[tasks.support[run, support]].astype(float).ravel()
+        expected = math.fsum(a * b) / math.sqrt(math.fsum(a * a) * math.fsum(b * b))
+        assert scores[run, query, support] == pytest.approx(expected, rel=1e-12)
+
+
+def test_a_shifted_drawing_is_near_by_points_and_far_by_pixels() -> None:
+    images = np.zeros((4, 30, 30), np.uint8)
+    images[0, 5:8, 3:20] = 255
+    images[1, 15:18, 8:25] = 255  # the same bar elsewhere
+    images[2, 3:20, 5:8] = 255  # upright, crosses the first
+    rows = np.array([[0, 3]])
+    tasks = OneShotTasks(rows, np.array([[2, 1]]), np.array([[1, 0]]), ("a",))
+    near = hausdorff_scores(images, tasks)[0, 0]
+    assert near[1] == pytest.approx(0.0, abs=1e-12)
+    assert near[0] < -2
+    alike = cosine_scores(images, tasks)[0, 0]
+    assert alike[1] == 0.0
+    assert alike[0] > 0.1
+    # The image without ink scores nothing anywhere and earns what guessing earns.
+    assert np.isnan(hausdorff_scores(images, tasks)[0, 1]).all()
+    assert score_tasks(cosine_scores(images, tasks), tasks)[0, 1] == 0.5
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Score by cosine twice, where only the bookkeeping is looked at."""
+    monkeypatch.setattr(baselines, "hausdorff_scores", lambda i, t, _: cosine_scores(i, t))
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("kind", ["glyphs", "omniglot"])
+def test_published_figures_stand_beside_omniglot_only(
+    contents: Contents, tmp_path: Path, kind: str
+) -> None:
+    dataset = pack(replace(contents, kind=kind), tmp_path)
+    found = measure_baselines(dataset)
+    for key in ("nearest_neighbour", "modified_hausdorff"):
+        low, high = found[key]["interval"]
+        assert low < found[key]["accuracy"] < high
+        assert found[key]["n_tasks"] == 400
+    published = {key: e["published"] for key, e in found.items() if e["published"] is not None}
+    expected = {key: accuracy for key, (_, accuracy) in PUBLISHED.items()}
+    assert published == (expected if kind == "omniglot" else {})
+    assert read_baselines(dataset.folder, dataset.fingerprint) == found
+    assert read_baselines(dataset.folder, "another") is None
+
+
+@pytest.mark.usefixtures("quick")
+def test_every_opening_is_written_down(contents: Contents, tmp_path: Path) -> None:
+    dataset = pack(contents, tmp_path)
+    assert read_baselines(dataset.folder, dataset.fingerprint) is None
+    for times in (1, 2):
+        measure_baselines(dataset)
+        lines = (dataset.folder / "openings.jsonl").read_text().splitlines()
+        assert len(lines) == times
+        assert "baselines" in json.loads(lines[-1])["reason"]
+
+
+def test_the_published_baselines_are_found_again(
+    omniglot_path: Path, session_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HPSEARCH_CACHE", str(session_cache))  # packed there already
+    found = measure_baselines(find_dataset("omniglot", omniglot_path))
+    assert found["nearest_neighbour"]["accuracy"] == pytest.approx(0.217, abs=0.01)
+    assert found["modified_hausdorff"]["accuracy"] == pytest.approx(0.612, abs=0.015)
