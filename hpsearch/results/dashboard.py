@@ -54,7 +54,8 @@ def make_app(folder: StudyFolder, port: int, *, write: bool) -> Guard:
     """
     from optuna_dashboard import wsgi
 
-    from hpsearch.search.record import check_database, open_storage
+    from hpsearch.search.record import open_storage
+    from hpsearch.search.sqlite_file import check_database
 
     check_database(folder.database)
     return Guard(wsgi(open_storage(folder.database)), port, write=write)

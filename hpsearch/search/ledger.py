@@ -20,6 +20,7 @@ from hpsearch.search.history import TrialRecord
 from hpsearch.search.record import StudyRecord
 from hpsearch.search.study_folder import StudyPlan
 from hpsearch.seeding import derive_seed
+from hpsearch.training.checkpoint_file import keep_best_weights, previous
 from hpsearch.training.epoch import EpochResult
 
 if TYPE_CHECKING:
@@ -27,6 +28,11 @@ if TYPE_CHECKING:
 
 KEPT_CHECKPOINTS = 3
 """The best so many trials keep their weights; the others keep results only."""
+
+
+def trial_seed(study_seed: int, number: int) -> int:
+    """Return the seed of a trial's training, in [0, 2**32)."""
+    return derive_seed(study_seed, "trial", number) % 2**32
 
 
 class Ledger:
@@ -37,6 +43,7 @@ class Ledger:
         self._plan, self._data, self._record = plan, data, record
         self._curves: dict[int, dict[int, EpochResult]] = {}
         self._deleted: set[int] = set()
+        self._shrunk: set[int] = set()
 
     def load(self) -> list[TrialRecord]:
         """Return the history; results that only the folders know are told to the database."""
@@ -62,7 +69,7 @@ class Ledger:
 
     def enter(self, trial: TrialRecord, coordinates: Coordinates, origin: str) -> None:
         """Enter a new trial: one transaction, and its number is its own for ever."""
-        attributes = {"origin": origin, "seed": self._seed(trial.number)}
+        attributes = {"origin": origin, "seed": trial_seed(self._plan.config.seed, trial.number)}
         self._record.add(trial, coordinates.space.distributions(), attributes)
 
     def job(self, trial: TrialRecord) -> Job:
@@ -74,14 +81,11 @@ class Ledger:
         return Job(
             trial=trial.number,
             config=config.plain(),
-            seed=self._seed(trial.number),
+            seed=trial_seed(self._plan.config.seed, trial.number),
             data=Path(self._data.packed),
             study_seed=self._plan.config.seed,
             checkpoint=folder.checkpoint,
         )
-
-    def _seed(self, number: int) -> int:
-        return derive_seed(self._plan.config.seed, "trial", number) % 2**32
 
     def count_attempt(self, trial: TrialRecord) -> int:
         """Count an attempt; one that follows a new epoch is the first again."""
@@ -161,15 +165,22 @@ class Ledger:
         return attributes
 
     def keep_best_checkpoints(self, history: Sequence[TrialRecord]) -> None:
-        """Delete the checkpoints of finished trials but the best few."""
+        """Delete the checkpoints of finished trials; the best few keep their best weights."""
         scored = [t for t in history if t.state == "complete" and t.value is not None]
         best = sorted(scored, key=lambda t: (t.value, t.number))[:KEPT_CHECKPOINTS]
         kept = {t.number for t in best}
         for trial in history:
-            if trial.finished and trial.number not in kept | self._deleted:
-                self._deleted.add(trial.number)
-                for name in ("checkpoint", "checkpoint.previous"):
-                    (self._plan.folder.trial(trial.number).root / name).unlink(missing_ok=True)
+            if not trial.finished or trial.number in self._deleted:
+                continue
+            checkpoint = self._plan.folder.trial(trial.number).checkpoint
+            if trial.number in kept:
+                if trial.number not in self._shrunk:
+                    self._shrunk.add(trial.number)
+                    keep_best_weights(checkpoint)
+                continue
+            self._deleted.add(trial.number)
+            for path in (checkpoint, previous(checkpoint)):
+                path.unlink(missing_ok=True)
 
     def _sweep(self, history: Sequence[TrialRecord]) -> None:
         self.keep_best_checkpoints(history)

@@ -25,6 +25,7 @@ from hpsearch.errors import EnvironmentFailure, InputError
 from hpsearch.paths import StudyFolder
 from hpsearch.search.config import StudyConfig
 from hpsearch.search.history import State, TrialRecord, Value
+from hpsearch.search.sqlite_file import check_database, check_whole
 
 GROUP_S = 0.1
 """Reports reach the database at most this many seconds after they were made."""
@@ -38,23 +39,6 @@ STATES: dict[State, TrialState] = {
     "pruned": TrialState.PRUNED,
     "failed": TrialState.FAIL,
 }
-
-
-def check_database(path: Path) -> None:
-    """Refuse what is not a study's database before anything opens, and so creates, it.
-
-    Raises:
-        InputError: The file is missing, empty, or no SQLite database.
-    """
-    try:
-        with path.open("rb") as file:
-            head = file.read(16)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no study database; run `hpsearch search` first") from None
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
-    if head != b"SQLite format 3\x00":
-        raise InputError(f"{path}: not an SQLite database; restore it from a copy or delete it")
 
 
 def open_storage(path: Path) -> RDBStorage:
@@ -77,6 +61,7 @@ class StudyRecord:
         self.path = folder.database
         if self.path.exists():
             check_database(self.path)
+            check_whole(self.path)
         try:
             self._storage = open_storage(self.path)
             self._study = optuna.create_study(

@@ -187,3 +187,18 @@ def study_lock(folder: StudyFolder) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+def lock_holder(folder: StudyFolder) -> str | None:
+    """Return who holds a study's lock, None when it is free; nothing is written."""
+    try:
+        handle = os.open(folder.lock, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return os.read(handle, 300).decode(errors="replace") or "another process"
+    finally:
+        os.close(handle)
+    return None

@@ -5,7 +5,6 @@ A file is a magic line, the SHA-256 of the rest, then safetensors. The last but 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 from dataclasses import dataclass
@@ -18,9 +17,9 @@ from torch import Tensor
 
 from hpsearch.errors import EnvironmentFailure
 from hpsearch.paths import fsync_folder, write_atomically
+from hpsearch.training.checkpoint_file import previous, unwrap, wrap
 from hpsearch.training.epoch import EpochResult
 
-MAGIC = b"hpsearch checkpoint 1\n"
 log = logging.getLogger(__name__)
 
 
@@ -68,10 +67,9 @@ def save(checkpoint: Checkpoint, path: Path) -> None:
         {n: t.contiguous() for n, t in checkpoint.tensors.items()},
         {"state": json.dumps(checkpoint.state)},
     )
-    digest = hashlib.sha256(content).digest()
     aside = path.with_name(f".{path.name}.tmp")
     try:
-        write_atomically(aside, MAGIC + digest + content)
+        write_atomically(aside, wrap(content))
         if path.exists():
             path.replace(previous(path))
         aside.replace(path)
@@ -83,11 +81,6 @@ def save(checkpoint: Checkpoint, path: Path) -> None:
         ) from error
     finally:
         aside.unlink(missing_ok=True)
-
-
-def previous(path: Path) -> Path:
-    """Return where the last but one checkpoint lies."""
-    return path.with_name(path.name + ".previous")
 
 
 def load(path: Path) -> Checkpoint | None:
@@ -107,14 +100,9 @@ def read(path: Path) -> Checkpoint:
 
     Raises:
         ValueError: The file is damaged or is no checkpoint.
+        InputError: A newer version wrote it.
     """
-    content = path.read_bytes()
-    head = len(MAGIC)
-    if content[:head] != MAGIC:
-        raise ValueError("not a checkpoint")
-    digest, body = content[head : head + 32], content[head + 32 :]
-    if hashlib.sha256(body).digest() != digest:
-        raise ValueError("its checksum does not fit")
+    body = unwrap(path.read_bytes())
     tensors = safetensors.torch.load(body)
     size = int.from_bytes(body[:8], "little")
     state = json.loads(json.loads(body[8 : 8 + size])["__metadata__"]["state"])

@@ -14,7 +14,8 @@ import pytest
 import torch
 
 from hpsearch.errors import EnvironmentFailure
-from hpsearch.training.checkpoint import MAGIC, Checkpoint, load, previous, read, save
+from hpsearch.training.checkpoint import Checkpoint, load, read, save
+from hpsearch.training.checkpoint_file import MAGIC, previous
 from hpsearch.training.epoch import EpochResult
 from tests.training.tiny import as_bytes
 
@@ -132,7 +133,7 @@ DAMAGE: dict[str, Callable[[bytes], bytes]] = {
     "changed": lambda content: content[:-3] + b"?" + content[-2:],
     "cut off": lambda content: content[: len(content) // 2],
     "longer": lambda content: content + b"\0",
-    "wrong magic": lambda content: content.replace(MAGIC, b"hpsearch checkpoint 2\n"),
+    "wrong magic": lambda content: content.replace(MAGIC, b"hpsearch checkpoint !\n"),
     "magic only": lambda content: MAGIC,
     "empty": lambda content: b"",
 }

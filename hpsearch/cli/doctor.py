@@ -1,0 +1,111 @@
+"""The command doctor: what is true of a study, what is around it, and putting it right."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import sqlite3
+import ssl
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from hpsearch.paths import StudyFolder
+    from hpsearch.search.invariants import Verdict
+
+PACKAGES = ("torch", "optuna", "numpy", "sqlalchemy")
+MARKS = {"holds": "ok", "pending": "next run", "broken": "BROKEN"}
+
+
+def doctor(
+    study: Annotated[str, typer.Argument(help="A study's folder, file or shipped name.")],
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Put right what can be, after a backup.")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> int:
+    """Check a study's folder; exit code 2 when something is broken."""
+    from json import dumps
+
+    from hpsearch.search.invariants import check_invariants
+    from hpsearch.search.study_folder import find_study
+
+    folder = find_study(study)
+    done: list[str] = []
+    if repair:
+        from hpsearch.search.repair import repair as put_right
+
+        done = put_right(folder)
+    verdicts = check_invariants(folder)
+    around = _around(folder)
+    broken = [v.key for v in verdicts if v.standing == "broken"]
+    if json:
+        rows = [vars(v) for v in verdicts]
+        typer.echo(dumps({"environment": around, "repaired": done, "invariants": rows}))
+    else:
+        _show(around, done, verdicts, repair=repair)
+    if broken and not json:
+        advice = "restore it from a copy" if repair else f"hpsearch doctor {folder.root} --repair"
+        typer.echo(f"broken: {', '.join(broken)}; {advice}")
+    return 2 if broken else 0
+
+
+def _show(
+    around: dict[str, str], done: list[str], verdicts: list[Verdict], *, repair: bool
+) -> None:
+    for name, text in around.items():
+        typer.echo(f"{name:10} {_plain(text)}")
+    for line in done:
+        typer.echo(f"repaired   {_plain(line)}")
+    if repair and not done:
+        typer.echo("repaired   nothing, nothing was needed")
+    for verdict in verdicts:
+        mark = MARKS[verdict.standing]
+        typer.echo(f"{verdict.key:4} {mark:8} {verdict.claim}: {_plain(verdict.seen)}")
+
+
+def _plain(text: str) -> str:
+    """Replace control characters, which could rule the terminal."""
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
+def _around(folder: StudyFolder) -> dict[str, str]:
+    """Return versions, data, disk and device as text."""
+    import importlib.metadata
+
+    from hpsearch import __version__
+    from hpsearch.execution.devices import count_cores, count_cuda_devices
+
+    packages = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES)
+    usage = shutil.disk_usage(folder.root)
+    used = sum(p.stat().st_size for p in folder.root.rglob("*") if p.is_file())
+    gpus = count_cuda_devices()
+    return {
+        "hpsearch": f"{__version__}, Python {platform.python_version()} on {sys.platform}",
+        "packages": packages,
+        "libraries": f"SQLite {sqlite3.sqlite_version}, {ssl.OPENSSL_VERSION}",
+        "data": _data(folder),
+        "disk": f"{used / 1e6:.1f} MB used by the study, {usage.free / 1e9:.1f} GB free",
+        "device": f"{gpus} CUDA device(s), {count_cores()} core(s)",
+    }
+
+
+def _data(folder: StudyFolder) -> str:
+    from hpsearch.errors import InputError
+    from hpsearch.search.record import read_json
+
+    try:
+        held = read_json(folder.dataset)
+    except InputError as error:
+        return str(error)
+    mark = f"{held.get('kind')}, fingerprint {str(held.get('fingerprint'))[:12]}"
+    packed = Path(str(held.get("packed")))
+    there = (packed / "meta.json").is_file()
+    return f"{mark}, packed in {packed}" if there else f"{mark}, no longer packed: found anew"
+
+
+COMMANDS: tuple[Callable[..., Any], ...] = (doctor,)

@@ -1,0 +1,338 @@
+"""What must be true of every study's folder, whatever happened to the machine.
+
+`check_invariants` is asked by the tests, by the drill and by `hpsearch doctor`. It reads only; what
+puts a study right is in `repair`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from sqlalchemy import text
+
+from hpsearch.configfile import read_yaml
+from hpsearch.errors import HpsearchError, InputError
+from hpsearch.paths import StudyFolder, TrialFolder
+from hpsearch.search.history import TrialRecord, best_trial
+from hpsearch.search.record import StudyView, open_storage, read_study
+from hpsearch.search.sqlite_file import check_database, integrity_problems
+from hpsearch.search.study_folder import lock_holder
+from hpsearch.training.checkpoint_file import previous, verify
+
+Standing = Literal["holds", "pending", "broken"]
+"""pending is what the next run of the same command puts right by itself."""
+SAME = 1e-12
+SHOWN = 3
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What one invariant looks like in one study.
+
+    Args:
+        key: I1 to I11.
+        claim: What must be true.
+        standing: Whether it is.
+        seen: What was found, in words.
+    """
+
+    key: str
+    claim: str
+    standing: Standing
+    seen: str
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a check found: what is wrong, what the next run mends, what there is to say else."""
+
+    broken: tuple[str, ...] = ()
+    pending: tuple[str, ...] = ()
+    fine: str = ""
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study as the checks see it."""
+
+    folder: StudyFolder
+    view: StudyView
+    rows: tuple[dict[str, Any], ...]
+    holder: str | None
+
+    def trial(self, number: int) -> TrialFolder:
+        """Return a trial's folder."""
+        return self.folder.trial(number)
+
+
+def check_invariants(folder: StudyFolder) -> list[Verdict]:
+    """Check everything that must be true of a study; a search may be at work meanwhile.
+
+    Args:
+        folder: The study's folder.
+
+    Returns:
+        One verdict per invariant; only the first when the database cannot be read.
+    """
+    try:
+        check_database(folder.database)
+        problems = integrity_problems(folder.database)
+    except HpsearchError as error:
+        problems = [str(error)]
+    found = Findings(tuple(problems), fine="integrity_check and foreign_key_check: ok")
+    whole = _verdict("I6", "the database is whole", found)
+    if problems:
+        return [whole]
+    try:
+        study = _read(folder)
+    except InputError as error:
+        return [_verdict("I6", "the database is whole", Findings((str(error),)))]
+    verdicts = [_verdict(key, claim, check(study)) for key, claim, check in CHECKS]
+    return sorted([*verdicts, whole], key=lambda verdict: int(verdict.key[1:]))
+
+
+def _verdict(key: str, claim: str, found: Findings) -> Verdict:
+    standing: Standing = "broken" if found.broken else "pending" if found.pending else "holds"
+    items = found.broken or found.pending
+    more = f" and {len(items) - SHOWN} more" if len(items) > SHOWN else ""
+    seen = "; ".join(items[:SHOWN]) + more if items else found.fine
+    return Verdict(key, claim, standing, seen)
+
+
+def _read(folder: StudyFolder) -> Study:
+    holder = lock_holder(folder)
+    view = read_study(folder)
+    columns = "t.number, t.state, t.datetime_start, t.datetime_complete, v.value"
+    joined = (
+        f"SELECT {columns} FROM trials t JOIN studies s ON s.study_id = t.study_id "
+        "LEFT JOIN trial_values v ON v.trial_id = t.trial_id WHERE s.study_name = :name "
+        "ORDER BY t.number"
+    )
+    storage = open_storage(folder.database)
+    with storage.engine.connect() as connection:
+        rows = [dict(r._mapping) for r in connection.execute(text(joined), {"name": view.name})]
+    storage.engine.dispose()
+    return Study(folder, view, tuple(rows), holder)
+
+
+def _nothing_runs(study: Study) -> Findings:
+    running = [t.number for t in study.view.trials if not t.finished]
+    if study.holder:
+        return Findings(fine=f"a search is at work ({study.holder}), {len(running)} unfinished")
+    pending = tuple(f"trial {n} goes on with the next run" for n in running)
+    return Findings(pending=pending, fine=f"{len(study.view.trials)} trials, all finished")
+
+
+def _results_are_kept(study: Study) -> Findings:
+    broken, pending, count = [], [], 0
+    for trial in study.view.trials:
+        folder = study.trial(trial.number)
+        result = read_result(folder.result)
+        if result is None:
+            if trial.finished and folder.root.exists():
+                broken.append(f"trial {trial.number}: no whole {folder.result.name}")
+        elif not trial.finished:
+            pending.append(f"trial {trial.number}: its result reaches the database with the next run")
+        elif (result.state, result.value) != (trial.state, trial.value):
+            broken.append(
+                f"trial {trial.number}: {trial.state} {trial.value} in the database, "
+                f"{result.state} {result.value} in its folder"
+            )
+        else:
+            count += 1
+    return Findings(tuple(broken), tuple(pending), f"{count} results agree with the database")
+
+
+def _every_trial_is_known(study: Study) -> Findings:
+    known = len(study.view.trials)
+    strangers = [n for n in trial_numbers(study.folder) if n >= known]
+    broken = tuple(f"trial {n} has a folder, the database does not know it" for n in strangers)
+    return Findings(broken, fine=f"{known} trials, no folder without one")
+
+
+def _numbers_are_unique(study: Study) -> Findings:
+    numbers = [row["number"] for row in study.rows]
+    fine = f"0 to {len(numbers) - 1}, each once" if numbers else "none yet"
+    if numbers == list(range(len(numbers))):
+        return Findings(fine=fine)
+    twice = sorted({n for n in numbers if numbers.count(n) > 1})
+    missing = sorted(set(range(len(numbers))) - set(numbers))
+    return Findings((f"twice: {twice[:5]}, missing: {missing[:5]}",))
+
+
+def _best_is_best(study: Study) -> Findings:
+    broken = []
+    for trial in study.view.trials:
+        lowest = min(trial.values.values(), default=None)
+        if trial.state == "complete" and not _same(trial.value, lowest):
+            broken.append(f"trial {trial.number}: value {trial.value}, its lowest epoch {lowest}")
+    best = best_trial(study.view.trials)
+    broken += _exported_differs(study)
+    shown = "no complete trial yet" if best is None else f"trial {best.number}, {best.value}"
+    return Findings(tuple(broken), fine=shown)
+
+
+def _exported_differs(study: Study) -> list[str]:
+    """Compare best.yaml with the trial it was made of."""
+    path = study.folder.best
+    if not path.exists():
+        return []
+    try:
+        values = read_yaml(path)
+        trial = study.view.trials[int(values["trial"])]
+        value = float(values["validation_error"])
+    except (HpsearchError, KeyError, IndexError, TypeError, ValueError) as error:
+        return [f"{path.name}: cannot be read as an export ({error})"]
+    if _same(trial.value, value):
+        return []
+    return [f"{path.name}: error {value}, trial {trial.number} has {trial.value}"]
+
+
+def _failures_have_no_value(study: Study) -> Findings:
+    broken = [
+        f"trial {row['number']}: {row['state']} with value {row['value']}"
+        for row in study.rows
+        if row["state"] in ("FAIL", "RUNNING", "WAITING") and row["value"] is not None
+    ]
+    return Findings(tuple(broken), fine="no failed or running trial has one")
+
+
+def _epochs_ran_once(study: Study) -> Findings:
+    broken: list[str] = []
+    pending: list[str] = []
+    for trial in study.view.trials:
+        path = study.trial(trial.number).epochs
+        if not path.exists():
+            continue
+        epochs = read_epochs(path)
+        if epochs is None or list(epochs) != list(range(1, len(epochs) + 1)):
+            note = f"trial {trial.number}: {path.name} is torn or out of order"
+        elif trial.finished and not _same_curve(epochs, trial):
+            note = f"trial {trial.number}: {path.name} differs from the database"
+        else:
+            continue
+        (broken if trial.finished else pending).append(note)
+    return Findings(tuple(broken), tuple(pending), "every epoch once, as in the database")
+
+
+def _times_and_values_are_sound(study: Study) -> Findings:
+    broken = []
+    for row in study.rows:
+        start, end, value = row["datetime_start"], row["datetime_complete"], row["value"]
+        if end is not None and (start is None or str(end) < str(start)):
+            broken.append(f"trial {row['number']}: ended {end}, began {start}")
+        if value is not None and not math.isfinite(value):
+            broken.append(f"trial {row['number']}: value {value}")
+    return Findings(tuple(broken), fine="no trial ends before it begins, all values are finite")
+
+
+def _nothing_is_left_over(study: Study) -> Findings:
+    left = [str(p.relative_to(study.folder.root)) for p in temporary_files(study.folder)]
+    if study.holder:
+        return Findings(fine=f"the lock is held by {study.holder}")
+    pending = tuple(f"{name} is left over" for name in left)
+    return Findings(pending=pending, fine="no temporary file, the lock is free")
+
+
+def _checkpoints_are_whole(study: Study) -> Findings:
+    broken: list[str] = []
+    pending: list[str] = []
+    count = 0
+    best = best_trial(study.view.trials)
+    for trial in study.view.trials:
+        path = study.trial(trial.number).checkpoint
+        if study.holder and not trial.finished:
+            continue  # a worker writes it
+        good, bad = 0, []
+        for candidate in (path, previous(path)):
+            if candidate.exists():
+                problem = damage(candidate)
+                good += problem is None
+                if problem is not None:
+                    bad.append(f"trial {trial.number}: {candidate.name}: {problem}")
+        count += good
+        if trial.finished:
+            broken += bad
+        elif good:
+            pending += [f"{note}; goes back to the one before" for note in bad]
+        elif trial.values and (bad or trial.state == "running"):
+            reason = bad[0] if bad else f"trial {trial.number}: no checkpoint"
+            broken.append(f"{reason}; it begins again at epoch 1")
+    shown = f"{count} checked" if best is None or count else "none is kept"
+    return Findings(tuple(broken), tuple(pending), shown)
+
+
+Check = Callable[[Study], Findings]
+CHECKS: tuple[tuple[str, str, Check], ...] = (
+    ("I1", "nothing is left running", _nothing_runs),
+    ("I2", "every result is in the database, with the same value", _results_are_kept),
+    ("I3", "the database knows every trial that has a folder", _every_trial_is_known),
+    ("I4", "trials are numbered from 0, each once", _numbers_are_unique),
+    ("I5", "a value is its trial's lowest error; the best is the lowest", _best_is_best),
+    ("I7", "no failed trial has a value", _failures_have_no_value),
+    ("I8", "every epoch was trained once", _epochs_ran_once),
+    ("I9", "times and values are sound", _times_and_values_are_sound),
+    ("I10", "no temporary file is left, the lock is free", _nothing_is_left_over),
+    ("I11", "checkpoints fit their checksums", _checkpoints_are_whole),
+)
+
+
+def trial_numbers(folder: StudyFolder) -> list[int]:
+    """Return the numbers of the trials that have a folder, in order."""
+    return sorted(int(p.name) for p in folder.trials.glob("*") if p.name.isdigit() and p.is_dir())
+
+
+def read_result(path: Path) -> TrialRecord | None:
+    """Return a trial's result, None where there is no whole one."""
+    try:
+        return TrialRecord.from_json(json.loads(path.read_bytes())["trial"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def read_epochs(path: Path) -> dict[int, float] | None:
+    """Return validation error by epoch in the file's order, None where a line is torn or double."""
+    epochs: dict[int, float] = {}
+    try:
+        for line in path.read_text(encoding="utf-8").splitlines():
+            values = json.loads(line)
+            if values["epoch"] in epochs:
+                return None
+            epochs[int(values["epoch"])] = float(values["validation_error"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return epochs
+
+
+def temporary_files(folder: StudyFolder) -> list[Path]:
+    """Return what an interrupted write left in a study's folder."""
+    places = (folder.root, folder.model, *(folder.trial(n).root for n in trial_numbers(folder)))
+    return sorted(p for place in places for p in place.glob(".*.tmp"))
+
+
+def damage(path: Path) -> str | None:
+    """Return what is wrong with a checkpoint file, None when it fits its checksum."""
+    try:
+        verify(path)
+    except OSError as error:
+        return str(error.strerror)
+    except (ValueError, InputError) as error:
+        return str(error)
+    return None
+
+
+def _same(one: float | None, other: float | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return math.isclose(one, other, rel_tol=SAME, abs_tol=SAME)
+
+
+def _same_curve(epochs: dict[int, float], trial: TrialRecord) -> bool:
+    return len(epochs) == len(trial.values) and all(
+        _same(error, trial.values.get(epoch)) for epoch, error in epochs.items()
+    )

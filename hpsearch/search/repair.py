@@ -1,0 +1,252 @@
+"""Puts a study's folder right: what `hpsearch doctor STUDY --repair` does.
+
+The trials' folders hold everything that was acknowledged, so a lost or damaged database is built
+again from them. Whatever is replaced is kept beside it.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from hpsearch.configfile import read_yaml
+from hpsearch.errors import HpsearchError, InputError
+from hpsearch.paths import StudyFolder, fsync_folder, write_atomically
+from hpsearch.search.config import StudyConfig
+from hpsearch.search.history import TrialRecord
+from hpsearch.search.invariants import (
+    check_invariants,
+    damage,
+    read_epochs,
+    read_result,
+    temporary_files,
+    trial_numbers,
+)
+from hpsearch.search.ledger import trial_seed
+from hpsearch.search.record import StudyRecord, StudyView, read_study
+from hpsearch.search.space import SearchSpace
+from hpsearch.search.sqlite_file import back_up, connect
+from hpsearch.search.study_folder import StudyPlan, study_lock
+from hpsearch.training.checkpoint_file import previous
+from hpsearch.training.config import TrialConfig
+
+REBUILT_BY = {"I2", "I3", "I4", "I5", "I6", "I7"}
+"""Invariants that hold again once the database is built anew."""
+
+
+def repair(folder: StudyFolder) -> list[str]:
+    """Put right what can be put right, under the study's lock, after a backup.
+
+    Args:
+        folder: The study's folder.
+
+    Returns:
+        What was done, one line each; empty when there was nothing to do.
+
+    Raises:
+        InputError: A search is at work on it, or its study.yaml or space.yaml cannot be read.
+        EnvironmentFailure: A file cannot be written.
+    """
+    config = StudyConfig.from_values(read_yaml(folder.study_file), folder.study_file)
+    plan = StudyPlan(folder, config, SearchSpace.from_yaml(folder.space_file))
+    with study_lock(folder):
+        done = [_remove(path, folder) for path in temporary_files(folder)]
+        done += _repair_trials(folder)
+        broken = {v.key for v in check_invariants(folder) if v.standing != "holds"}
+        if broken & REBUILT_BY:
+            done += _rebuild(plan)
+        elif "I9" in broken:
+            done += _repair_times(plan)
+    return done
+
+
+def _remove(path: Path, folder: StudyFolder) -> str:
+    path.unlink(missing_ok=True)
+    return f"removed {path.relative_to(folder.root)}"
+
+
+def _repair_trials(folder: StudyFolder) -> list[str]:
+    """Drop damaged checkpoints, and lines of epochs.jsonl after the first that is torn."""
+    done = []
+    for number in trial_numbers(folder):
+        trial = folder.trial(number)
+        for path in (trial.checkpoint, previous(trial.checkpoint)):
+            if path.exists() and damage(path) is not None:
+                path.rename(path.with_name(f"{path.name}.damaged"))
+                done.append(f"trial {number}: set the damaged {path.name} aside")
+        older = previous(trial.checkpoint)
+        if older.exists() and not trial.checkpoint.exists():
+            older.rename(trial.checkpoint)
+            done.append(f"trial {number}: went back to the checkpoint before")
+        if trial.epochs.exists() and read_epochs(trial.epochs) is None:
+            write_atomically(trial.epochs, _whole_lines(trial.epochs))
+            done.append(f"trial {number}: cut {trial.epochs.name} after its last whole line")
+    return done
+
+
+def _whole_lines(path: Path) -> str:
+    lines: list[str] = []
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            if json.loads(line)["epoch"] != len(lines) + 1:
+                break
+        except (ValueError, KeyError, TypeError):
+            break
+        lines.append(line + "\n")
+    return "".join(lines)
+
+
+def _rebuild(plan: StudyPlan) -> list[str]:
+    """Write the database anew from the trials' folders, and what is readable of the old one."""
+    folder = plan.folder
+    old = _read_or_none(folder)
+    trials, lost = _gather(plan, old)
+    done = [f"trial {n}: its parameters are lost with the database" for n in lost]
+    if folder.database.exists() and old is not None:
+        done.append(f"backed the database up to {back_up(folder.database).name}")
+    with tempfile.TemporaryDirectory(dir=folder.root, prefix=".rebuilt-") as aside:
+        place = StudyFolder(Path(aside))
+        _write(plan, place, trials, old)
+        _keep_rest(plan, place, readable=old is not None)
+        _set_aside(folder.database, done, keep=old is None)
+        place.database.rename(folder.database)
+        fsync_folder(folder.root)
+    finished = sum(t.finished for t in trials)
+    done.append(f"built the database again: {len(trials)} trials, {finished} finished")
+    return done
+
+
+def _set_aside(database: Path, done: list[str], *, keep: bool) -> None:
+    """Move the old file and its journal out of the way."""
+    stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S-%f")
+    for path in (database, database.with_name(database.name + "-journal")):
+        if path.exists() and keep:
+            damaged = path.with_name(f"{path.name}.damaged-{stamp}")
+            path.rename(damaged)
+            done.append(f"set the damaged {path.name} aside as {damaged.name}")
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _read_or_none(folder: StudyFolder) -> StudyView | None:
+    try:
+        return read_study(folder)
+    except HpsearchError:
+        return None
+
+
+def _gather(plan: StudyPlan, old: StudyView | None) -> tuple[list[TrialRecord], list[int]]:
+    """Return every trial, from its result, else the old database, else its configuration."""
+    folder = plan.folder
+    rows = {} if old is None else {t.number: t for t in old.trials}
+    numbers = {*rows, *trial_numbers(folder)}
+    trials, lost = [], []
+    for number in range(max(numbers, default=-1) + 1):
+        row = rows.get(number)
+        trial = read_result(folder.trial(number).result) or row or _from_config(plan, number)
+        if trial is None:
+            lost.append(number)
+            cause = "lost with the database, before its folder was written"
+            trial = TrialRecord(number, "failed", _any_parameters(plan), cause=cause)
+        trials.append(trial)
+    return trials, lost
+
+
+def _from_config(plan: StudyPlan, number: int) -> TrialRecord | None:
+    """Read a trial that was running: its parameters from its configuration, its epochs."""
+    folder = plan.folder.trial(number)
+    try:
+        config = TrialConfig.from_values(read_yaml(folder.config), str(folder.config))
+        params = {name: config.value(name) for name in plan.space.parameters}
+    except InputError:
+        return None
+    values = read_epochs(folder.epochs) or {}
+    return TrialRecord(number, "running", params, values, min(values.values(), default=None))
+
+
+def _any_parameters(plan: StudyPlan) -> dict[str, Any]:
+    """Return some parameters of the space; Optuna takes no trial without them."""
+    return {name: p.extremes[0] for name, p in plan.space.parameters.items()}
+
+
+def _write(
+    plan: StudyPlan, place: StudyFolder, trials: Sequence[TrialRecord], old: StudyView | None
+) -> None:
+    """Fill a new database in `place`."""
+    record = StudyRecord(place, plan.config.name)
+    distributions = plan.space.distributions()
+    try:
+        for trial in trials:
+            known: Mapping[str, Any] = old.attributes.get(trial.number, {}) if old else {}
+            seed = trial_seed(plan.config.seed, trial.number)
+            written = _ended_with(plan.folder.trial(trial.number).result)
+            attributes = {"origin": "rebuilt", "seed": seed, **written, **known}
+            record.add(replace(trial, state="running"), distributions, attributes)
+            for epoch, value in trial.values.items():
+                record.report(trial.number, epoch, value)
+            if trial.finished:
+                record.end(trial, {"cause": trial.cause} if trial.cause else {})
+    finally:
+        record.close()
+
+
+def _ended_with(path: Path) -> dict[str, Any]:
+    """Return what result.json holds beside the trial: epochs, seconds, images."""
+    try:
+        values = json.loads(path.read_bytes())
+        return {key: value for key, value in values.items() if key != "trial"}
+    except (OSError, ValueError, AttributeError):
+        return {}
+
+
+def _keep_rest(plan: StudyPlan, place: StudyFolder, *, readable: bool) -> None:
+    """Give the rebuilt rows their old times, or those of the trials' files; keep the hours."""
+    attributes: list[tuple[str, str]] = []
+    times: dict[int, tuple[str | None, str | None]] = {}
+    for number in trial_numbers(plan.folder):
+        trial = plan.folder.trial(number)
+        times[number] = (_written_at(trial.config), _written_at(trial.result))
+    if readable:
+        with connect(plan.folder.database) as connection:
+            query = "SELECT number, datetime_start, datetime_complete FROM trials"
+            times |= {number: (start, end) for number, start, end in connection.execute(query)}
+            query = "SELECT key, value_json FROM study_user_attributes"
+            attributes = connection.execute(query).fetchall()
+    rows = [(start, end, start, number) for number, (start, end) in times.items()]
+    with connect(place.database) as connection:
+        connection.executemany(
+            "UPDATE trials SET datetime_start = coalesce(?, datetime_start), datetime_complete = "
+            "CASE WHEN datetime_complete IS NULL THEN NULL ELSE max(coalesce(?, datetime_complete),"
+            " coalesce(?, datetime_start)) END WHERE number = ?",
+            rows,
+        )
+        connection.executemany(
+            "INSERT INTO study_user_attributes (study_id, key, value_json) "
+            "SELECT study_id, ?, ? FROM studies",
+            attributes,
+        )
+        connection.commit()
+
+
+def _written_at(path: Path) -> str | None:
+    if not path.exists():
+        return None
+    written = datetime.datetime.fromtimestamp(path.stat().st_mtime)
+    return written.isoformat(sep=" ", timespec="microseconds")
+
+
+def _repair_times(plan: StudyPlan) -> list[str]:
+    """Let no trial end before it began: the clock was set back meanwhile."""
+    done = [f"backed the database up to {back_up(plan.folder.database).name}"]
+    with connect(plan.folder.database) as connection:
+        connection.execute(
+            "UPDATE trials SET datetime_complete = datetime_start "
+            "WHERE datetime_complete < datetime_start"
+        )
+        connection.commit()
+    return [*done, "let no trial end before it began"]

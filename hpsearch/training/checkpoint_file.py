@@ -1,0 +1,115 @@
+"""The outside of a checkpoint file: a magic line, the SHA-256 of the rest, then safetensors.
+
+Imports no torch, so that the driver can check a file and shrink it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import IO, Any
+
+from hpsearch.errors import InputError
+from hpsearch.paths import write_atomically
+
+FORMAT = b"hpsearch checkpoint "
+MAGIC = FORMAT + b"1\n"
+DIGEST_BYTES = 32
+CHUNK = 1 << 20
+MAX_HEADER_BYTES = 10_000_000
+
+
+def wrap(body: bytes) -> bytes:
+    """Return a checkpoint file around safetensors bytes."""
+    return MAGIC + hashlib.sha256(body).digest() + body
+
+
+def unwrap(content: bytes) -> bytes:
+    """Return the safetensors bytes of a checkpoint file.
+
+    Raises:
+        ValueError: The file is damaged or is no checkpoint.
+        InputError: A newer version wrote it.
+    """
+    _check_magic(content[: len(MAGIC)], "checkpoint")
+    body = content[len(MAGIC) + DIGEST_BYTES :]
+    if hashlib.sha256(body).digest() != content[len(MAGIC) : len(MAGIC) + DIGEST_BYTES]:
+        raise ValueError("its checksum does not fit")
+    return body
+
+
+def previous(path: Path) -> Path:
+    """Return where the last but one checkpoint lies."""
+    return path.with_name(path.name + ".previous")
+
+
+def verify(path: Path) -> None:
+    """Compare a file with its checksum, in little memory.
+
+    Raises:
+        ValueError: The file is damaged or is no checkpoint.
+        InputError: A newer version wrote it.
+        OSError: It cannot be read.
+    """
+    with path.open("rb") as file:
+        _check_magic(file.read(len(MAGIC)), str(path))
+        expected, digest = file.read(DIGEST_BYTES), hashlib.sha256()
+        while chunk := file.read(CHUNK):
+            digest.update(chunk)
+    if digest.digest() != expected:
+        raise ValueError("its checksum does not fit")
+
+
+def _check_magic(head: bytes, source: str) -> None:
+    if head == MAGIC:
+        return
+    if head.startswith(FORMAT) and head[len(FORMAT) :].strip().isdigit():
+        raise InputError(f"{source}: written by a newer version of hpsearch; update hpsearch")
+    raise ValueError("not a checkpoint")
+
+
+def keep_best_weights(path: Path) -> None:
+    """Shrink an ended trial's checkpoint to the weights of its best epoch, and drop the one before.
+
+    A file that is damaged is left as it is.
+
+    Args:
+        path: The trial's checkpoint.
+
+    Raises:
+        EnvironmentFailure: The smaller file cannot be written; the larger one stays.
+    """
+    try:
+        verify(path)
+        with path.open("rb") as file:
+            body = _best_part(file)
+    except (OSError, ValueError, KeyError, TypeError, InputError):
+        return
+    if body is not None:
+        write_atomically(path, wrap(body))
+    previous(path).unlink(missing_ok=True)
+
+
+def _best_part(file: IO[bytes]) -> bytes | None:
+    """Return safetensors bytes with the tensors named best.*; None when nothing else is there."""
+    file.seek(len(MAGIC) + DIGEST_BYTES)
+    size = int.from_bytes(file.read(8), "little")
+    if size > MAX_HEADER_BYTES:
+        raise ValueError("its header is too long")
+    header: dict[str, Any] = json.loads(file.read(size))
+    begin = file.tell()
+    names = [name for name in header if name.startswith("best.")]
+    if len(names) == len(header.keys() - {"__metadata__"}):
+        return None
+    kept: dict[str, Any] = {"__metadata__": header["__metadata__"]}
+    parts, length = [], 0
+    for name in sorted(names, key=lambda one: int(header[one]["data_offsets"][0])):
+        first, last = header[name]["data_offsets"]
+        file.seek(begin + first)
+        parts.append(file.read(last - first))
+        kept[name] = {**header[name], "data_offsets": [length, length + last - first]}
+        length += last - first
+    text = json.dumps(kept).encode()
+    text += b" " * (-len(text) % 8)  # safetensors aligns its data to 8 bytes
+    return b"".join([len(text).to_bytes(8, "little"), text, *parts])
