@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hpsearch.errors import InputError
+
 if TYPE_CHECKING:
     from hpsearch.paths import StudyFolder
     from hpsearch.search.invariants import Verdict
@@ -27,7 +29,7 @@ def doctor(
         bool, typer.Option("--repair", help="Put right what can be, after a backup.")
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-) -> int:
+) -> None:
     """Check a study's folder; exit code 2 when something is broken."""
     from json import dumps
 
@@ -48,10 +50,9 @@ def doctor(
         typer.echo(dumps({"environment": around, "repaired": done, "invariants": rows}))
     else:
         _show(around, done, verdicts, repair=repair)
-    if broken and not json:
-        advice = "restore it from a copy" if repair else f"hpsearch doctor {folder.root} --repair"
-        typer.echo(f"broken: {', '.join(broken)}; {advice}")
-    return 2 if broken else 0
+    if broken:
+        advice = "restore it from a copy" if repair else "run hpsearch doctor with --repair"
+        raise InputError(f"{folder.root}: {', '.join(broken)} broken; {advice}")
 
 
 def _show(
@@ -95,7 +96,6 @@ def _around(folder: StudyFolder) -> dict[str, str]:
 
 
 def _data(folder: StudyFolder) -> str:
-    from hpsearch.errors import InputError
     from hpsearch.search.record import read_json
 
     try:

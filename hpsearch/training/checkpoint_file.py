@@ -64,7 +64,8 @@ def verify(path: Path) -> None:
 def _check_magic(head: bytes, source: str) -> None:
     if head == MAGIC:
         return
-    if head.startswith(FORMAT) and head[len(FORMAT) :].strip().isdigit():
+    version = head[len(FORMAT) :].strip()
+    if head.startswith(FORMAT) and version.isdigit() and int(version) > 1:
         raise InputError(f"{source}: written by a newer version of hpsearch; update hpsearch")
     raise ValueError("not a checkpoint")
 

@@ -7,6 +7,7 @@ from collections import deque
 
 from hpsearch.execution import Decision, Ended, Ending, EpochEnded, Event, Job, Lost, Started
 from hpsearch.seeding import generator
+from hpsearch.training.checkpoint_file import unwrap, wrap
 from hpsearch.training.epoch import EpochResult
 
 
@@ -46,7 +47,7 @@ class FakeExecutor:
         if job.trial in self.losing:
             self._events.append(Lost(job.trial, "killed by signal 9"))
             return
-        done = int(job.checkpoint.read_text()) if job.checkpoint.exists() else 0
+        done = int(unwrap(job.checkpoint.read_bytes())) if job.checkpoint.exists() else 0
         curve = tuple(self._result(job, epoch) for epoch in range(1, done + 1))
         self._running[job.trial] = (job, done)
         self._events.append(Started(job.trial, 1, "cpu", curve))
@@ -79,7 +80,7 @@ class FakeExecutor:
             raise KeyboardInterrupt("the driver is killed here")
         self.epochs += 1
         job.checkpoint.parent.mkdir(parents=True, exist_ok=True)
-        job.checkpoint.write_text(str(done + 1))
+        job.checkpoint.write_bytes(wrap(str(done + 1).encode()))
         self._running[trial] = (job, done + 1)
         self._waiting.add(trial)
         self._events.append(EpochEnded(trial, self._result(job, done + 1)))
