@@ -51,6 +51,24 @@ class DataPlace:
     fingerprint: str
 
 
+@dataclass(frozen=True)
+class Surroundings:
+    """What a driver writes to, asks and reads the time from; a replay brings its own."""
+
+    record: StudyRecord
+    ledger: Ledger
+    asker: Asker
+    clock: Callable[[], float] = time.monotonic
+
+    @classmethod
+    def of(cls, plan: StudyPlan, data: DataPlace) -> Surroundings:
+        """Open the study's database and prepare the helper that is asked."""
+        config = plan.config
+        record = StudyRecord(plan.folder, config.name)
+        asker = Asker(plan.space, config.trial, config.limits, config.sampler, config.seed)
+        return cls(record, Ledger(plan, data, record), asker)
+
+
 class Driver:
     """Runs one study until its budget is spent or somebody interrupts it."""
 
@@ -61,6 +79,7 @@ class Driver:
         executor: Executor,
         observer: Observer,
         interrupted: Callable[[], int],
+        surroundings: Surroundings | None = None,
     ) -> None:
         """Prepare; nothing is started before `run`.
 
@@ -71,6 +90,7 @@ class Driver:
             observer: Shows progress.
             interrupted: Says how many interrupts have come: 0 go on, 1 checkpoint and end,
                 2 end at once.
+            surroundings: Other than the study's folder, a helper process and this machine's time.
         """
         self._plan, self._executor, self._observer = plan, executor, observer
         self._interrupted = interrupted
@@ -78,17 +98,15 @@ class Driver:
         self._coordinates = Coordinates(plan.space, config.trial, config.limits)
         self._enqueued = enqueued_parameters(config, self._coordinates)
         self._pruner = make_pruner(config.pruner, config.trial.max_epochs)
-        self._record = StudyRecord(plan.folder, config.name)
-        self._ledger = Ledger(plan, data, self._record)
-        self._asker = Asker(
-            plan.space, config.trial, config.limits, config.sampler, config.seed
-        )
+        around = surroundings or Surroundings.of(plan, data)
+        self._record, self._ledger = around.record, around.ledger
+        self._asker, self._clock = around.asker, around.clock
         self._history: list[TrialRecord] = []
         self._waiting: list[int] = []
         self._running: dict[int, RunningTrial] = {}
         self._failures = 0
         self._hours_before = float(self._record.attribute("driver_seconds", 0.0))
-        self._began = self._saved = time.monotonic()
+        self._began = self._saved = self._clock()
 
     @staticmethod
     def check(plan: StudyPlan) -> None:
@@ -202,7 +220,7 @@ class Driver:
             cause = f"died {MAX_ATTEMPTS} times without ending an epoch"
             self._end(replace(trial, state="failed", cause=self._ledger.last_death(trial) or cause))
             return
-        self._running[number] = RunningTrial(number, time.monotonic())
+        self._running[number] = RunningTrial(number, self._clock())
         self._executor.submit(job)
 
     def _handle(self, event: Event) -> None:
@@ -285,9 +303,9 @@ class Driver:
             self._record.flush()
 
     def _seconds(self) -> float:
-        return self._hours_before + time.monotonic() - self._began
+        return self._hours_before + self._clock() - self._began
 
     def _save_time(self, *, force: bool = False) -> None:
-        if force or time.monotonic() - self._saved > 5:
-            self._saved = time.monotonic()
+        if force or self._clock() - self._saved > 5:
+            self._saved = self._clock()
             self._record.set_attribute("driver_seconds", round(self._seconds(), 1))
