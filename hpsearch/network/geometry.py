@@ -22,11 +22,13 @@ class NetworkShape:
         input_size: Height and width of the image, pixels.
         convolutions: From the image upwards; may be empty.
         width: Units of the fully connected layer.
+        batch_norm: Normalise each filter's responses before ReLU.
     """
 
     input_size: int
     convolutions: tuple[Convolution, ...]
     width: int
+    batch_norm: bool = False
 
     def map_sizes(self) -> list[tuple[int, int]]:
         """Return each convolution's map size before and after pooling, in pixels.
@@ -72,8 +74,9 @@ class NetworkShape:
     def parameters(self) -> int:
         """Weights and biases of the twin network and the output layer (without output bias)."""
         total, channels = 0, 1
+        own = 2 if self.batch_norm else 1  # scale and shift, or the bias
         for layer in self.convolutions:
-            total += layer.filter_count * (channels * layer.filter_size**2 + 1)
+            total += layer.filter_count * (channels * layer.filter_size**2 + own)
             channels = layer.filter_count
         return total + (self.features + 1) * self.width + self.width
 
@@ -89,7 +92,8 @@ class NetworkShape:
         """
         activations, channels, patches = self.input_size**2, 1, 0
         for layer, (after, pooled) in zip(self.convolutions, self.map_sizes(), strict=False):
-            activations += (after**2 * 2 + pooled**2) * layer.filter_count
+            maps = 3 if self.batch_norm else 2
+            activations += (after**2 * maps + pooled**2) * layer.filter_count
             patches = max(patches, after**2 * channels * layer.filter_size**2)
             channels = layer.filter_count
         activations += 2 * self.width

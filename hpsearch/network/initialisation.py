@@ -43,3 +43,5 @@ def initialise(
                     layer.weight.abs_().neg_()
                 if layer.bias is not None:
                     layer.bias.zero_()
+            for norm in layer.children():  # nothing random: scale 1, shift 0, no averages yet
+                norm.reset_parameters()  # type: ignore[operator]

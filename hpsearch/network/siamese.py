@@ -54,7 +54,8 @@ class SiameseNetwork(nn.Module):
     """Twin network with tied weights and a weighted L1 distance.
 
     The parameters hold no values until `initialise` or load_state_dict sets them: torch's own
-    initial values would come from its global random state.
+    initial values would come from its global random state. With batch normalisation, train mode
+    normalises by the batch, eval mode by running averages.
 
     Args:
         shape: Sizes of all layers.
@@ -74,8 +75,14 @@ class SiameseNetwork(nn.Module):
         self.shape = shape
         channels = 1
         for number, layer in enumerate(shape.convolutions, start=1):
-            convolution = nn.Conv2d(channels, layer.filter_count, layer.filter_size, device="meta")
+            convolution = nn.Conv2d(
+                channels, layer.filter_count, layer.filter_size,
+                bias=not shape.batch_norm, device="meta",
+            )
             self.add_module(f"conv{number}", convolution)
+            if shape.batch_norm:
+                norm = nn.BatchNorm2d(layer.filter_count, device="meta")
+                convolution.add_module("norm", norm)
             channels = layer.filter_count
         self.fc = nn.Linear(shape.features, shape.width, device="meta")
         self.output = nn.Linear(shape.width, 1, bias=output_bias, device="meta")
@@ -92,10 +99,14 @@ class SiameseNetwork(nn.Module):
         """
         x = images
         for number, layer in enumerate(self.shape.convolutions, start=1):
-            x = functional.relu(self.get_submodule(f"conv{number}")(x))
-            if layer.pool:
+            convolution = self.get_submodule(f"conv{number}")
+            x = convolution(x)
+            if layer.pool:  # before ReLU: the same values and gradients from a quarter of the work
                 x = functional.max_pool2d(x, 2)
-        return torch.sigmoid(self.fc(x.flatten(1)))
+            if self.shape.batch_norm:
+                x = convolution.get_submodule("norm")(x)
+            x = functional.relu(x)
+        return torch.sigmoid(self.fc(x.flatten(1)).to(self.fc.weight.dtype))
 
     def score(self, first: Tensor, second: Tensor) -> Tensor:
         """Return logits of "same" for encodings [..., D] of equal shape."""

@@ -156,6 +156,8 @@ def _describe(output: Path, description: dict[str, Any]) -> None:
     path, text = output / "config.yaml", dump_yaml(description)
     if path.exists():
         held, asked = read_yaml(path), parse_yaml(text.encode(), "config")
+        if isinstance(held.get("config"), dict):  # an older version knew fewer settings
+            held["config"] = TrialConfig.from_values(held["config"], str(path)).plain()
         different = [key for key in asked if key not in held or held[key] != asked[key]]
         if different:
             raise InputError(
@@ -191,6 +193,7 @@ def _verification(
 
     network = SiameseNetwork(config.shape(), output_bias=config.layers.output.bias)
     network.load_state_dict(weights)
+    network.eval()
     characters = dataset.validation(config.input_size)
     _, drawers = split_drawers(characters.n_drawers, config.drawers, study_seed)
     left, right, same = verification_pairs(characters, N_PAIRS, drawers, study_seed)

@@ -168,7 +168,12 @@ class Coordinates:
             for name, layer in self._convolutions
         )
         input_size = get("input_size", self.base.input_size)
-        return NetworkShape(input_size, convolutions, get("fc.width", self.base.layers.fc.width))
+        return NetworkShape(
+            input_size,
+            convolutions,
+            get("fc.width", self.base.layers.fc.width),
+            batch_norm=get("batch_norm", self.base.batch_norm),
+        )
 
     def _images_per_step(self, params: Mapping[str, Any]) -> int:
         base, get = self.base, params.get

@@ -87,6 +87,14 @@ def _reason(name: str, base: TrialConfig, possible: _Possible) -> str | None:
         return "pairs is batch"
     if name in ("batch_characters", "batch_drawings") and "batch" not in possible("pairs"):
         return "pairs is independent"
+    if possible("optimiser") == ("adamw",) and (
+        name.endswith(".momentum") or name in ("momentum_start", "momentum_ramp", "l2_gradient")
+    ):
+        return "optimiser is adamw"
+    if name == "learning_rate_decay" and possible("schedule") == ("cosine",):
+        return "schedule is cosine"
+    if name == "loss" and "independent" in possible("pairs"):
+        return "pairs may be independent"
     if name in ("l2_gradient", "decay_biases"):
         layers = [f"{layer}.l2" for layer in base.layers.all]
         return "l2 is 0 in every layer" if possible.all_zero(layers) else None

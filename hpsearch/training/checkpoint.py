@@ -28,7 +28,7 @@ class Checkpoint:
     """The state of a training.
 
     Args:
-        tensors: By name: ``weights.*``, ``velocity.*``, ``best.*``, ``generator``.
+        tensors: By name: ``weights.*``, ``average.*``, the optimiser's, ``best.*``, generators.
         state: Plain values: epoch, step, loss sums, generator states, the curve.
     """
 
@@ -46,8 +46,8 @@ class Checkpoint:
         return bool(self.state["finished"])
 
     def weights(self) -> dict[str, Tensor]:
-        """Return the current weights by parameter name."""
-        return self._part("weights.")
+        """Return the current weights by name; averaged ones where training averages."""
+        return self._part("average.") or self._part("weights.")
 
     def best_weights(self) -> dict[str, Tensor]:
         """Return the weights of the epoch with the lowest validation error."""

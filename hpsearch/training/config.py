@@ -22,9 +22,9 @@ class Layer(Section):
     learning_rate: LearningRate = 0.01
     """eta_j, the learning rate of the first epoch."""
     momentum: Momentum = 0.9
-    """mu_j, the final momentum."""
+    """mu_j, the final momentum; AdamW has none."""
     l2: L2 = 1e-4
-    """lambda_j, the weight of the layer's squared weights in the loss."""
+    """lambda_j, the weight of the layer's squared weights in the loss; AdamW's weight decay."""
 
 
 class ConvolutionLayer(Layer):
@@ -110,6 +110,11 @@ class TrialConfig(Section):
     pairs: Literal["independent", "batch"] = "independent"
     """independent: the paper's pairs, both images of each encoded.
     batch: each image is encoded once, every pair of the batch counts."""
+    loss: Literal["pairwise", "softmax"] = "pairwise"
+    """pairwise: the paper's cross entropy of same and different pairs. softmax: each image
+    against one drawing of every character of the batch, both ways (`pairs: batch` only)."""
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    """Share of the target that is spread evenly over all answers."""
     batch_pairs: int = Field(128, ge=2, le=65536)
     """Pairs of one step with `pairs: independent` (section 3.2: 128)."""
     batch_characters: int = Field(16, ge=2, le=4096)
@@ -121,8 +126,13 @@ class TrialConfig(Section):
     alphabet."""
     init: Literal["koch", "he"] = "koch"
     """Initial weights: the paper's normal distributions, or He et al. (2015)."""
+    batch_norm: bool = False
+    """Normalise each filter's responses over the batch (Ioffe and Szegedy 2015), after pooling and
+    before ReLU."""
     drawers: int = Field(12, ge=2, le=20)
     """Drawers trained on (section 4.1: 12 of 20)."""
+    quarter_turns: bool = False
+    """Train on every alphabet turned by 90, 180 and 270 degrees as alphabets of their own."""
     distortion: Distortion = Distortion()
     """The affine distortion of training images."""
     images_per_epoch: int = Field(300_000, ge=2)
@@ -131,6 +141,17 @@ class TrialConfig(Section):
     """Epochs at most (section 3.2: 200)."""
     patience: int = Field(20, ge=1)
     """Stop when the validation error has not fallen for this many epochs (section 3.2: 20)."""
+    optimiser: Literal["sgd", "adamw"] = "sgd"
+    """sgd: the paper's, with momentum. adamw: Loshchilov and Hutter (2019)."""
+    learning_rate_factor: float = Field(1.0, gt=0, le=1e6)
+    """Multiplies every layer's learning rate."""
+    schedule: Literal["exponential", "cosine"] = "exponential"
+    """exponential: the paper's decay an epoch. cosine: to zero at the end of max_epochs."""
+    warmup_epochs: float = Field(0.0, ge=0)
+    """Epochs over which the learning rates rise linearly from zero."""
+    weight_averaging: float = Field(0.0, ge=0, lt=1)
+    """Share of the average that stays at each step in an exponential moving average of the
+    weights, which is what is validated and kept; 0 keeps the weights themselves."""
     learning_rate_decay: float = Field(0.99, gt=0, le=1)
     """eta_j(T) = learning_rate_decay eta_j(T-1), T in epochs (section 3.2: 0.99)."""
     momentum_start: Momentum = 0.5
@@ -143,7 +164,8 @@ class TrialConfig(Section):
     decay_biases: bool = False
     """Whether L2 also acts on biases."""
     precision: Literal["float32", "bf16"] = "float32"
-    """Arithmetic on CUDA; the CPU always computes in float32."""
+    """Arithmetic of the encoding. bf16 acts on CUDA and on CPUs that have it in hardware; on
+    others the same study computes in float32."""
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -156,13 +178,21 @@ class TrialConfig(Section):
             )
         return self
 
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        if self.loss == "softmax" and self.pairs != "batch":
+            raise ValueError("loss: softmax compares the characters of a batch; set pairs: batch")
+        return self
+
     def shape(self) -> NetworkShape:
         """Return the network's shape."""
         convolutions = tuple(
             Convolution(layer.filter_size, layer.filter_count, layer.pool)
             for layer in self.layers.convolutions.values()
         )
-        return NetworkShape(self.input_size, convolutions, self.layers.fc.width)
+        return NetworkShape(
+            self.input_size, convolutions, self.layers.fc.width, batch_norm=self.batch_norm
+        )
 
     @property
     def images_per_step(self) -> int:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 import torch
@@ -19,9 +21,10 @@ from hpsearch.training.config import TrialConfig
 from hpsearch.training.distortion import distort, draw_transforms
 from hpsearch.training.epoch import EpochResult
 from hpsearch.training.evaluation import evaluate_tasks, to_input
-from hpsearch.training.loss import batch_loss, pair_loss
-from hpsearch.training.optimiser import LayerwiseSgd
-from hpsearch.training.trainingdata import TrainingData
+from hpsearch.training.loss import batch_loss, pair_loss, softmax_loss
+from hpsearch.training.optimiser import make_optimiser
+from hpsearch.training.precision import arithmetic
+from hpsearch.training.trainingdata import TrainingData, take
 
 CHECK_STEPS = 50
 """Steps between looks at the loss; each look waits for the device."""
@@ -75,7 +78,6 @@ def train(
     if resume is not None:
         run.restore(resume)
     while not run.finished:
-        run.optimiser.set_epoch(run.epoch + 1)
         while run.step < config.steps_per_epoch and run.diagnosis is None:
             if interrupt is not None and interrupt():
                 raise Interrupted(run.checkpoint())
@@ -95,7 +97,11 @@ class _Run:
         initialise(self.network, config.init, weights)
         if device.type == "cpu":
             self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.optimiser = LayerwiseSgd(self.network, config)
+        self.averaged = self.network  # what is validated and kept
+        if config.weight_averaging > 0:
+            self.averaged = copy.deepcopy(self.network).requires_grad_(False)
+        self.averaged.eval()
+        self.optimiser = make_optimiser(self.network, config)
         self.distortion = torch.Generator(device).manual_seed(derive_seed(seed, "distortion"))
         self.chance = generator(seed, "pairs")
         self.best = self._copy()
@@ -110,6 +116,8 @@ class _Run:
         """Sample, distort, encode, compare, step."""
         began = time.monotonic()
         config, chance = self.config, self.chance
+        self.optimiser.set_position(self.epoch + 1, self.step / config.steps_per_epoch)
+        self.network.train()
         independent = config.pairs == "independent"
         draw = self.data.sampler.independent if independent else self.data.sampler.batch
         rows, labels = draw(config, chance)
@@ -127,6 +135,7 @@ class _Run:
         )
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimiser.step()
+        self._average()
         self.loss_sum += loss.detach()
         self.images += rows.size
         self.step += 1
@@ -141,7 +150,8 @@ class _Run:
         loss = float(self.loss_sum) / self.step
         if self.diagnosis is None and not self._finite(loss):
             self.diagnosis = f"diverged: loss {loss} in epoch {self.epoch}"
-        scores = evaluate_tasks(self.network, self.data.validation, self.data.tasks)
+        self.averaged.eval()
+        scores = evaluate_tasks(self.averaged, self.data.validation, self.data.tasks)
         error = 1 - scores.accuracy
         if not self.curve or error < min(r.validation_error for r in self.curve):
             self.best = self._copy()
@@ -165,13 +175,27 @@ class _Run:
         weights = all(bool(p.isfinite().all()) for p in self.network.parameters())
         return math.isfinite(loss) and weights
 
+    @torch.no_grad()
+    def _average(self) -> None:
+        """Move the average towards the weights and running statistics; less at the start."""
+        if self.averaged is self.network:
+            return
+        steps = self.epoch * self.config.steps_per_epoch + self.step + 1
+        stays = min(self.config.weight_averaging, steps / (steps + 10))
+        ours, theirs = self.averaged.state_dict(), self.network.state_dict()
+        for name, tensor in theirs.items():
+            if tensor.is_floating_point():
+                ours[name].lerp_(tensor, 1 - stays)
+
     def _copy(self) -> dict[str, Tensor]:
-        return {n: p.detach().clone() for n, p in self.network.named_parameters()}
+        return {n: t.detach().clone() for n, t in self.averaged.state_dict().items()}
 
     def checkpoint(self) -> Checkpoint:
         """Copy the whole state."""
-        tensors = {f"weights.{n}": t for n, t in self._copy().items()}
-        tensors |= {f"velocity.{n}": t.clone() for n, t in self.optimiser.velocities.items()}
+        tensors = {f"weights.{n}": t.clone() for n, t in self.network.state_dict().items()}
+        if self.averaged is not self.network:
+            tensors |= {f"average.{n}": t for n, t in self._copy().items()}
+        tensors |= {name: t.clone() for name, t in self.optimiser.state().items()}
         tensors |= {f"best.{n}": t.clone() for n, t in self.best.items()}
         tensors["generator.distortion"] = self.distortion.get_state()
         tensors["loss_sum"] = self.loss_sum.clone()
@@ -196,12 +220,15 @@ class _Run:
             ValueError: It belongs to another configuration.
         """
         state, tensors = checkpoint.state, checkpoint.tensors
-        if state["config"] != self.config.plain():
+        if TrialConfig.from_values(state["config"]) != self.config:
             raise ValueError("the checkpoint belongs to another configuration")
-        for name, parameter in self.network.named_parameters():
-            parameter.copy_(tensors[f"weights.{name}"])
-            self.optimiser.velocities[name].copy_(tensors[f"velocity.{name}"])
+        for name, tensor in self.network.state_dict().items():
+            tensor.copy_(tensors[f"weights.{name}"])
             self.best[name].copy_(tensors[f"best.{name}"])
+        if self.averaged is not self.network:
+            for name, tensor in self.averaged.state_dict().items():
+                tensor.copy_(tensors[f"average.{name}"])
+        self.optimiser.restore(tensors)
         self.distortion.set_state(tensors["generator.distortion"])
         self.chance.bit_generator.state = state["pairs"]
         self.loss_sum.copy_(tensors["loss_sum"])
@@ -224,20 +251,25 @@ def step_loss(
     Args:
         network: The network.
         images: All training images, uint8 [N, S, S].
-        rows: Rows [P, 2] of independent pairs, or [B] of a batch.
+        rows: Rows [P, 2] of independent pairs, [B] of a batch, or [K, C] for the softmax.
         labels: Same or not, [P], or the character of each image, [B].
         transforms: How each image is distorted, [B, 2, 3] with B all of `rows`; None leaves them.
         config: How pairs are made.
     """
-    batch = to_input(images[rows.flatten()])
+    batch = to_input(take(images, rows.flatten(), quarter_turns=config.quarter_turns))
     if transforms is not None:
         batch = distort(batch, transforms)
-    bf16 = config.precision == "bf16" and images.device.type == "cuda"
-    with torch.autocast("cuda", torch.bfloat16, enabled=bf16):
-        codes = network.encode(batch).float()
+    with arithmetic(config, images.device):
+        codes = network.encode(batch)
+    smoothing = config.label_smoothing
     if config.pairs == "independent":
         halves = codes.view(len(rows), 2, -1)
-        return pair_loss(network.score(halves[:, 0], halves[:, 1]), labels)
+        return pair_loss(network.score(halves[:, 0], halves[:, 1]), labels, smoothing)
+    if config.loss == "softmax":
+        drawings = torch.split(codes, rows.shape[1])
+        blocks = [network.score_matrix(a, b) for a, b in combinations(drawings, 2)]
+        return softmax_loss(blocks, smoothing)
+    scores = network.score_matrix(codes, codes)
     same = (labels[:, None] == labels[None]).to(codes.dtype)
     distinct = 1 - torch.eye(len(labels), dtype=codes.dtype, device=codes.device)
-    return batch_loss(network.score_matrix(codes, codes), same, distinct)
+    return batch_loss(scores, same, distinct, smoothing)

@@ -93,16 +93,21 @@ class Sampler:
         """Draw C characters x K drawings, from one alphabet or from all of them.
 
         Returns:
-            Rows [N] and the character of each, [N].
+            Rows [N] and the character of each, [N]; for `loss: softmax` rows [K, C], as many
+            drawings of each character as the one with the fewest has.
         """
         characters, drawings = config.batch_characters, config.batch_drawings
         pool = np.arange(len(self._rows))
         if self._wide and chance.random() < config.within_alphabet:
             pool = self._wide[int(chance.integers(len(self._wide)))]
         chosen = chance.permutation(pool)[:characters]
+        if config.loss == "softmax":
+            drawings = min(drawings, int(self._counts[chosen].min()))
         rows, labels = [], []
         for label, character in enumerate(chosen):
             picked = chance.permutation(self._counts[character])[:drawings]
             rows.append(self._rows[character, picked])
             labels.append(np.full(len(picked), label))
+        if config.loss == "softmax":
+            return np.stack(rows, axis=1), np.tile(np.arange(len(rows)), drawings)
         return np.concatenate(rows), np.concatenate(labels)

@@ -14,8 +14,12 @@ from torch import Tensor
 from hpsearch.data import open_packed
 from hpsearch.data.dataset import Characters, Dataset
 from hpsearch.data.tasks import OneShotTasks, split_drawers, validation_tasks
+from hpsearch.errors import InputError
 from hpsearch.training.config import TrialConfig
 from hpsearch.training.pairs import Sampler
+
+TURNS = 4
+"""A character and its turns by one, two and three quarters."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +70,14 @@ class TrainingData:
         if include_validation:
             roles.append(validation)
         index, alphabet_of = _join(roles, config.drawers, study_seed)
+        if config.quarter_turns:
+            if not dataset.turns:
+                raise InputError(
+                    f"trial.quarter_turns: true: a turned character may count as another one only "
+                    f"in Omniglot and glyphs, not in {dataset.kind} data; set it to false"
+                )
+            n_images = sum(len(role.images) for role in roles)
+            index, alphabet_of = _turned(index, alphabet_of, n_images)
         _, drawers = split_drawers(validation.n_drawers, config.drawers, study_seed)
         tasks = validation_tasks(validation, ways=dataset.ways, drawers=drawers, seed=study_seed)
         kept, tasks = _only_shown(tasks)
@@ -97,6 +109,30 @@ def _join(
         alphabets.append(np.array([names[name] for name in role.alphabets])[role.alphabet_of])
         before += len(role.images)
     return np.concatenate(indices), np.concatenate(alphabets)
+
+
+def _turned(
+    index: NDArray[np.int64], alphabet_of: NDArray[np.int64], n_images: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Add every alphabet turned by one, two and three quarters; row + n_images is row turned once.
+
+    Reference:
+        Santoro et al. 2016, section 4.1: rotations of Omniglot's characters as new classes.
+    """
+    turns = np.arange(TURNS)
+    rows = np.where(index >= 0, index + n_images * turns[:, None, None], -1)
+    alphabets = alphabet_of + (alphabet_of.max() + 1) * turns[:, None]
+    return rows.reshape(-1, index.shape[1]), alphabets.reshape(-1)
+
+
+def take(images: Tensor, rows: Tensor, *, quarter_turns: bool) -> Tensor:
+    """Return the images [B, S, S] at rows [B], turned where the row says so."""
+    if not quarter_turns:
+        return images[rows]
+    batch, turns = images[rows % len(images)], (rows // len(images))[:, None, None]
+    for turn in range(1, TURNS):
+        batch = torch.where(turns == turn, batch.rot90(turn, (1, 2)), batch)
+    return batch
 
 
 def _only_shown(tasks: OneShotTasks) -> tuple[np.ndarray, OneShotTasks]:

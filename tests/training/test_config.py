@@ -51,7 +51,7 @@ def trained(config: TrialConfig) -> dict[str, bytes]:
     network = SiameseNetwork(config.shape())
     initialise(network, "koch", torch.Generator().manual_seed(0))
     optimiser = LayerwiseSgd(network, config)
-    optimiser.set_epoch(config.max_epochs)
+    optimiser.set_position(config.max_epochs)
     for _ in range(2):
         for parameter in network.parameters():
             parameter.grad = torch.ones_like(parameter)

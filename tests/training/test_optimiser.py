@@ -84,7 +84,7 @@ def test_steps_are_those_of_numpy_layer_by_layer(l2_gradient: str, decay_biases:
     expected = numpy_training(weights(network), config, steps, epochs=6)
     optimiser = LayerwiseSgd(network, config)
     for epoch in range(1, 7):
-        optimiser.set_epoch(epoch)
+        optimiser.set_position(epoch)
         for values in steps:
             set_gradients(network, values)
             optimiser.step()

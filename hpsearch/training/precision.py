@@ -1,0 +1,26 @@
+"""The arithmetic that a network is encoded in on a device."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+
+from hpsearch.training.config import TrialConfig
+
+
+def arithmetic(config: TrialConfig, device: torch.device) -> AbstractContextManager[object]:
+    """Return the context to encode in while training: bf16 where it is asked for and in hardware.
+
+    Weights, the comparison, the loss and every evaluation stay float32.
+    """
+    if config.precision == "bf16" and has_bf16(device.type):
+        return torch.autocast(device.type, torch.bfloat16)
+    return nullcontext()
+
+
+def has_bf16(device_type: str) -> bool:
+    """Say whether a device multiplies bf16 in hardware."""
+    if device_type == "cpu":
+        return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+    return device_type == "cuda"
