@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hpsearch.search.driver import Observer
+from hpsearch.search.forecast import Forecast
 from hpsearch.search.progress import Progress
 
 
@@ -39,10 +40,24 @@ def duration(seconds: float) -> str:
 
 def _counts(progress: Progress) -> str:
     counts = progress.counts
-    done = ", ".join(f"{counts.get(s, 0)} {s}" for s in ("complete", "pruned", "failed"))
+    states = ["complete", "pruned", "failed", *(["paused"] if counts.get("paused") else [])]
+    done = ", ".join(f"{counts.get(s, 0)} {s}" for s in states)
     total = f"{progress.finished}/{progress.trials}" if progress.trials else str(progress.finished)
-    left = "" if progress.remaining_s is None else f", about {duration(progress.remaining_s)} left"
+    left = f", {text}" if (text := forecast_line(progress.forecast)) else ""
     return f"{total} trials: {done} | {duration(progress.seconds)} at work{left}"
+
+
+def forecast_line(forecast: Forecast) -> str:
+    """Say what is left in a few words; empty while nothing is known."""
+    parts = []
+    if forecast.seconds is not None:
+        parts.append(f"about {duration(forecast.seconds)} left")
+    if forecast.gain is not None and forecast.standard_error is not None:
+        parts.append(
+            f"expected gain {100 * forecast.gain:.1f} points "
+            f"(the best's standard error is {100 * forecast.standard_error:.1f})"
+        )
+    return ", ".join(parts)
 
 
 def _best(progress: Progress) -> str:

@@ -11,7 +11,9 @@ from hpsearch.configfile import Section, dump_yaml, load_section
 from hpsearch.training.config import TrialConfig
 
 SamplerName = Literal["random", "tpe", "gp", "skopt-gp", "skopt-rf", "skopt-et"]
-PrunerName = Literal["none", "median", "asha", "hyperband"]
+PrunerName = Literal[
+    "none", "median", "percentile", "asha", "asha-promotion", "hyperband", "hyperband-promotion"
+]
 
 
 class SamplerConfig(Section):
@@ -27,13 +29,22 @@ class PrunerConfig(Section):
     """Which pruner ends trials early, on one-shot validation error."""
 
     name: PrunerName = "asha"
-    """asha is asynchronous successive halving; none trains every trial to its end."""
+    """asha is asynchronous successive halving, hyperband its brackets: both stop a trial that
+    falls behind; with -promotion they pause it, and go on with it when it may. none trains every
+    trial to its end."""
     min_resource: int = Field(1, ge=1)
-    """Epochs of the first rung (asha, hyperband), or before the median may prune."""
+    """Amount at the first rung (asha, hyperband), or before median and percentile may prune."""
     reduction_factor: int = Field(3, ge=2, le=10)
     """One trial in so many goes on from a rung to the next, which lies so many times higher."""
     startup_trials: int = Field(3, ge=1)
-    """Peers that must have reached an epoch before any trial is pruned there."""
+    """Peers that must have reached an amount before any trial is pruned there."""
+    percentile: Annotated[float, Field(gt=0, lt=100)] = 25.0
+    """With percentile: a trial must be among the best so many percent of the complete ones."""
+    resource: Literal["epochs", "compute"] = "epochs"
+    """What amounts count. epochs: every trial may train max_epochs. compute: multiply-adds, in
+    epochs of the study's own `trial` section, so that a costlier network trains fewer epochs."""
+    audit_share: float = Field(0.05, ge=0, le=1)
+    """Share of the trials the pruner would end that are trained on, to see what pruning loses."""
 
 
 class Budget(Section):
@@ -43,6 +54,16 @@ class Budget(Section):
     """Finished trials (complete, pruned, finally failed) over all runs of the study."""
     hours: Annotated[float, Field(gt=0, le=100_000)] | None = None
     """Hours of the driver at work, summed over all runs."""
+    compute: Annotated[float, Field(gt=0)] | None = None
+    """Multiply-adds of training, summed over all trials."""
+    stop_when: Literal["no expected gain"] | None = None
+    """no expected gain: the rest of the budget is expected to improve the best validation error
+    by less than its standard error. Needs one of the limits above."""
+
+    @property
+    def limited(self) -> bool:
+        """Whether a limit ends the study for certain."""
+        return any(v is not None for v in (self.trials, self.hours, self.compute))
 
 
 class Limits(Section):

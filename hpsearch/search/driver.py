@@ -13,22 +13,30 @@ from typing import Any, Protocol
 from hpsearch.errors import EnvironmentFailure
 from hpsearch.execution import Decision, Ended, Ending, EpochEnded, Event, Executor, Lost, Started
 from hpsearch.search.asking import Asker
+from hpsearch.search.audit import is_audited, without_audits
 from hpsearch.search.coordinates import Coordinates
 from hpsearch.search.enqueue import enqueued_parameters
-from hpsearch.search.history import TrialRecord
+from hpsearch.search.forecast import Forecast
+from hpsearch.search.history import OUT_OF_MEMORY, TrialRecord
 from hpsearch.search.ledger import Ledger
 from hpsearch.search.progress import Progress, RunningTrial
 from hpsearch.search.pruners import make_pruner
-from hpsearch.search.record import StudyRecord
+from hpsearch.search.record import StudyRecord, read_json
+from hpsearch.search.resource import Resource
+from hpsearch.search.stopping import Stopping
 from hpsearch.search.study_folder import StudyPlan
 
 MAX_ATTEMPTS = 3
 """Attempts without a new epoch after which a trial has failed."""
 MAX_FAILURES = 5
 """Failures in a row after which the environment is to blame, not the configurations."""
+N_TASKS = 320
+"""One-shot tasks behind a validation error where the data set's description does not say."""
 INTERRUPT_S = 10.0
 """How long workers may take to checkpoint after Ctrl-C."""
 TICK_S = 0.1
+FORECAST_S = 1.0
+"""How old a shown forecast may be."""
 
 
 class Observer(Protocol):
@@ -97,7 +105,10 @@ class Driver:
         config = plan.config
         self._coordinates = Coordinates(plan.space, config.trial, config.limits)
         self._enqueued = enqueued_parameters(config, self._coordinates)
-        self._pruner = make_pruner(config.pruner, config.trial.max_epochs)
+        self._resource = Resource(config.pruner.resource, config.trial)
+        self._pruner = make_pruner(config.pruner, self._resource)
+        n_tasks = read_json(plan.folder.dataset).get("n_tasks", N_TASKS)
+        self._stopping = Stopping(config, self._resource, n_tasks)
         around = surroundings or Surroundings.of(plan, data)
         self._record, self._ledger = around.record, around.ledger
         self._asker, self._clock = around.asker, around.clock
@@ -105,6 +116,7 @@ class Driver:
         self._waiting: list[int] = []
         self._running: dict[int, RunningTrial] = {}
         self._failures = 0
+        self._forecast: tuple[float, Forecast] | None = None
         self._hours_before = float(self._record.attribute("driver_seconds", 0.0))
         self._began = self._saved = self._clock()
 
@@ -117,7 +129,7 @@ class Driver:
         """
         config = plan.config
         enqueued_parameters(config, Coordinates(plan.space, config.trial, config.limits))
-        make_pruner(config.pruner, config.trial.max_epochs)
+        make_pruner(config.pruner, Resource(config.pruner.resource, config.trial))
 
     def run(self) -> str:
         """Search until the study ends; return why it ended, in words.
@@ -130,6 +142,7 @@ class Driver:
             while True:
                 reason = self._over()
                 if reason and not self._running:
+                    self._end_paused()
                     return reason
                 if self._interrupted():
                     self._interrupt()
@@ -148,15 +161,31 @@ class Driver:
 
     def progress(self) -> Progress:
         """Return where the search stands."""
+        seconds, slots = self._seconds(), self._executor.slots
+        if self._forecast is None or seconds - self._forecast[0] > FORECAST_S:
+            forecast = self._stopping.forecast(self._history, seconds, slots)
+            self._forecast = (seconds, forecast)
         return Progress.of(
-            self._history, self._running, self._plan.config, self._seconds(), self._executor.slots
+            self._history, self._running, self._plan.config, seconds, slots, self._forecast[1]
         )
 
     def _recover(self) -> None:
-        """Read the history; adopt results the database missed; queue what was running."""
+        """Read the history; adopt results the database missed; queue what was running.
+
+        The last epoch of a running trial is decided upon again: its decision may not have been
+        carried out, and its worker would train on past the rung.
+        """
         self._history = self._ledger.load()
         for trial in self._history:
-            if trial.state == "running":
+            if trial.state != "running":
+                continue
+            epoch = max(trial.values, default=0)
+            decision = self._decide(trial.number, epoch) if epoch else Decision.GO
+            if decision is Decision.STOP:
+                self._prune(trial)
+            elif decision is Decision.PAUSE:
+                self._pause(trial)
+            else:
                 self._waiting.append(trial.number)
         if self._waiting:
             names = ", ".join(str(n) for n in self._waiting)
@@ -170,24 +199,35 @@ class Driver:
         """
         if self._waiting:
             return None
-        budget = self._plan.config.budget
-        finished = sum(t.finished for t in self._history)
         if self._failures >= MAX_FAILURES:
             failed = [t for t in self._history if t.state == "failed"]
             raise EnvironmentFailure(
                 f"{self._failures} trials failed in a row, the last: {failed[-1].cause}; "
                 "see the logs in the study's folder, then run the same command again"
             )
-        if budget.trials is not None and finished >= budget.trials:
-            return f"the budget of {budget.trials} trials is spent"
-        if budget.hours is not None and self._seconds() >= budget.hours * 3600:
-            return f"the budget of {budget.hours:g} hours is spent"
-        return None
+        trials = self._plan.config.budget.trials
+        if trials is not None and self._settled() >= trials and self._next_promotion() is None:
+            return f"the budget of {trials} trials is spent"
+        return self._stopping.reason(self._history, self._seconds())
+
+    def _settled(self) -> int:
+        return sum(t.finished or t.state == "paused" for t in self._history)
+
+    def _next_promotion(self) -> int | None:
+        """Return the paused trial that may go on first."""
+        if not any(t.state == "paused" for t in self._history):
+            return None
+        return self._pruner.promote(without_audits(self._history))
 
     def _fill_slots(self) -> None:
-        """Start waiting trials first, then new ones while the budget has room for them."""
+        """Start waiting trials, then promoted ones, then new ones while the budget has room."""
         while self._waiting and len(self._running) < self._executor.slots:
             self._submit(self._waiting.pop(0))
+        while len(self._running) < self._executor.slots:
+            promoted = self._next_promotion()
+            if promoted is None:
+                break
+            self._promote(self._history[promoted])
         if len(self._running) >= self._executor.slots or not self._room():
             return
         number = len(self._history)
@@ -201,10 +241,8 @@ class Driver:
             self._enter(params, self._plan.config.sampler.name)
 
     def _room(self) -> bool:
-        budget = self._plan.config.budget
-        if budget.hours is not None and self._seconds() >= budget.hours * 3600:
-            return False
-        return budget.trials is None or len(self._history) < budget.trials
+        trials = self._plan.config.budget.trials
+        return trials is None or len(self._history) < trials
 
     def _enter(self, params: dict[str, Any], origin: str) -> None:
         trial = TrialRecord(number=len(self._history), state="running", params=params)
@@ -233,7 +271,10 @@ class Driver:
                 self._note(event.trial, result)
         elif isinstance(event, EpochEnded):
             self._note(event.trial, event.result)
-            self._executor.decide(event.trial, self._decide(event))
+            healthy = event.result.diagnosis is None
+            # With a diagnosis training ends by itself, and gives it as its cause.
+            decision = self._decide(event.trial, event.result.epoch) if healthy else Decision.GO
+            self._executor.decide(event.trial, decision)
         elif isinstance(event, Ended):
             self._ended(event)
         elif isinstance(event, Lost):
@@ -246,45 +287,89 @@ class Driver:
         """Take an epoch into the history, the database and the running trial's line."""
         trial = self._history[number]
         values = {**trial.values, result.epoch: result.validation_error}
-        self._history[number] = replace(trial, values=values, value=min(values.values()))
+        self._history[number] = replace(
+            trial, values=values, value=min(values.values()), seconds=result.seconds
+        )
         self._running[number] = replace(self._running[number], last=result)
         self._ledger.note_epoch(number, result)
         self._record.report(number, result.epoch, result.validation_error)
 
-    def _decide(self, event: EpochEnded) -> Decision:
-        if event.result.diagnosis:
-            return Decision.GO  # training ends itself, with the diagnosis as its cause
-        trial = self._history[event.trial]
-        stop = self._pruner.decide(self._history, trial, event.result.epoch)
-        return Decision.STOP if stop else Decision.GO
+    def _decide(self, number: int, epoch: int) -> Decision:
+        """Say what a trial does after an epoch; an audited one is trained on in any case."""
+        trial, config = self._history[number], self._plan.config
+        if trial.audit is not None:
+            return Decision.GO
+        decision = self._pruner.decide(without_audits(self._history), trial, epoch)
+        ends = decision is not Decision.GO
+        if ends and is_audited(config.seed, number, config.pruner.audit_share):
+            self._history[number] = replace(trial, audit=epoch)
+            self._record.set_trial_attribute(number, "audit", epoch)
+            self._observer.message(
+                f"trial {number}: {config.pruner.name} would end it after epoch {epoch}; trained "
+                "on as an audit"
+            )
+            return Decision.GO
+        return decision
 
     def _ended(self, event: Ended) -> None:
         running = self._running.pop(event.trial)
         trial = self._history[event.trial]
         last = running.last
-        if event.ending is Ending.INTERRUPTED or event.ending is Ending.PAUSED:
+        if event.ending is Ending.INTERRUPTED:
             self._ledger.forgive_attempt(trial)
             self._waiting.append(event.trial)
+        elif event.ending is Ending.PAUSED:
+            self._ledger.forgive_attempt(trial)
+            self._pause(trial)
         elif event.ending is Ending.FINISHED and trial.value is not None:
             self._end(replace(trial, state="complete", cause=event.cause))
         elif event.ending is Ending.STOPPED:
-            cause = f"pruned by {self._plan.config.pruner.name} after epoch {max(trial.values)}"
-            self._end(replace(trial, state="pruned", cause=cause))
+            self._prune(trial)
         elif event.ending is Ending.DIAGNOSED:
             cause = (last.diagnosis if last else None) or event.cause or "cannot be trained"
             self._end(replace(trial, state="pruned", trainable=False, cause=cause))
         else:
             cause = event.cause or event.ending.value
             if event.ending is Ending.OUT_OF_MEMORY:
-                cause = f"out of memory: {cause}"
+                cause = f"{OUT_OF_MEMORY}: {cause}"
             self._end(replace(trial, state="failed", value=None, cause=cause))
+
+    def _prune(self, trial: TrialRecord) -> None:
+        cause = f"pruned by {self._plan.config.pruner.name} after epoch {max(trial.values)}"
+        self._end(replace(trial, state="pruned", cause=cause))
+
+    def _pause(self, trial: TrialRecord) -> None:
+        """Leave a trial on disk until it is promoted or the study ends."""
+        epoch = max(trial.values)
+        self._history[trial.number] = replace(trial, state="paused")
+        self._record.set_trial_attribute(trial.number, "paused", epoch)
+        self._observer.message(
+            f"trial {trial.number} paused after epoch {epoch}, error {trial.value:.3f}"
+        )
+
+    def _promote(self, trial: TrialRecord) -> None:
+        self._observer.message(
+            f"trial {trial.number} promoted: it goes on from epoch {max(trial.values)}"
+        )
+        self._history[trial.number] = replace(trial, state="running")
+        self._record.set_trial_attribute(trial.number, "paused", None)
+        self._submit(trial.number)
+
+    def _end_paused(self) -> None:
+        """End the trials that nobody promoted: the study is over."""
+        for trial in [t for t in self._history if t.state == "paused"]:
+            cause = f"not promoted by {self._plan.config.pruner.name} after epoch "
+            self._end(replace(trial, state="pruned", cause=f"{cause}{max(trial.values)}"))
 
     def _end(self, trial: TrialRecord) -> None:
         """Write the result to the trial's folder, then to the database, then forget files."""
         self._history[trial.number] = trial
         self._ledger.end(trial)
         self._ledger.keep_best_checkpoints(self._history)
-        self._failures = self._failures + 1 if trial.state == "failed" else 0
+        if trial.state != "failed":
+            self._failures = 0
+        elif not trial.out_of_memory:  # that is the configuration's fault, not the environment's
+            self._failures += 1
         error = "" if trial.value is None else f", error {trial.value:.3f}"
         cause = f" ({trial.cause})" if trial.cause else ""
         self._observer.message(f"trial {trial.number} {trial.state}{error}{cause}")

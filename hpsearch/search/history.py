@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+OUT_OF_MEMORY = "out of memory"
+"""How the cause of a trial begins that needs more memory than there is."""
 State = Literal["running", "paused", "complete", "pruned", "failed"]
 Value = int | float | str | bool
 
@@ -22,6 +24,10 @@ class TrialRecord:
         value: The objective, its lowest validation error; None before an epoch has ended.
         trainable: False when training diverged, saturated or died.
         cause: Why it ended, where there is more to say.
+        audit: Epoch after which the pruner would have ended it; it was trained on to see whether
+            that would have been a loss. None for every other trial.
+        seconds: Training time, all attempts added; None while unknown. It differs from run to
+            run, so nothing that is to be replayed may depend on it.
     """
 
     number: int
@@ -31,11 +37,18 @@ class TrialRecord:
     value: float | None = None
     trainable: bool = True
     cause: str | None = None
+    audit: int | None = None
+    seconds: float | None = field(default=None, compare=False)
 
     @property
     def finished(self) -> bool:
         """Whether it will not run again."""
         return self.state in ("complete", "pruned", "failed")
+
+    @property
+    def out_of_memory(self) -> bool:
+        """Whether it failed for want of memory: its configuration's fault."""
+        return self.state == "failed" and (self.cause or "").startswith(OUT_OF_MEMORY)
 
     def to_json(self) -> dict[str, Any]:
         """Return what JSON can hold."""

@@ -7,7 +7,9 @@ finds it there and adopts it.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +20,7 @@ from hpsearch.paths import write_atomically
 from hpsearch.search.coordinates import Coordinates
 from hpsearch.search.history import TrialRecord
 from hpsearch.search.record import StudyRecord
+from hpsearch.search.resource import Resource
 from hpsearch.search.study_folder import StudyPlan
 from hpsearch.seeding import derive_seed
 from hpsearch.training.checkpoint_file import keep_best_weights, previous
@@ -41,6 +44,7 @@ class Ledger:
     def __init__(self, plan: StudyPlan, data: DataPlace, record: StudyRecord) -> None:
         """Note where to write."""
         self._plan, self._data, self._record = plan, data, record
+        self._resource = Resource(plan.config.pruner.resource, plan.config.trial)
         self._curves: dict[int, dict[int, EpochResult]] = {}
         self._deleted: set[int] = set()
         self._shrunk: set[int] = set()
@@ -49,7 +53,7 @@ class Ledger:
         """Return the history; results that only the folders know are told to the database."""
         history = self._record.load()
         for position, trial in enumerate(history):
-            if trial.state == "running":
+            if not trial.finished:
                 history[position] = self._adopt(trial)
         self._sweep(history)
         return history
@@ -57,7 +61,7 @@ class Ledger:
     def _adopt(self, trial: TrialRecord) -> TrialRecord:
         path = self._plan.folder.trial(trial.number).result
         if not path.exists():
-            return trial
+            return self._adopt_epochs(trial)
         try:
             ended = TrialRecord.from_json(json.loads(path.read_bytes())["trial"])
         except (ValueError, KeyError, TypeError):
@@ -67,6 +71,16 @@ class Ledger:
         self._record.end(ended, self._attributes(ended))
         return ended
 
+    def _adopt_epochs(self, trial: TrialRecord) -> TrialRecord:
+        """Add the epochs that only the trial's folder knows: the database gets them in groups."""
+        values, seconds = dict(trial.values), trial.seconds
+        for result in read_curve(self._plan.folder.trial(trial.number).epochs):
+            values.setdefault(result.epoch, result.validation_error)
+            seconds = result.seconds
+            self._record.report(trial.number, result.epoch, result.validation_error)
+        finite = [value for value in values.values() if math.isfinite(value)]
+        return replace(trial, values=values, value=min(finite, default=None), seconds=seconds)
+
     def enter(self, trial: TrialRecord, coordinates: Coordinates, origin: str) -> None:
         """Enter a new trial: one transaction, and its number is its own for ever."""
         attributes = {"origin": origin, "seed": trial_seed(self._plan.config.seed, trial.number)}
@@ -75,7 +89,7 @@ class Ledger:
     def job(self, trial: TrialRecord) -> Job:
         """Write the trial's configuration where it is missing, and return its job."""
         folder = self._plan.folder.trial(trial.number)
-        config = self._plan.config.trial.with_parameters(dict(trial.params))
+        config = self._resource.config(trial.params)
         if not folder.config.exists():
             write_atomically(folder.config, dump_yaml(config.plain()))
         return Job(
@@ -186,3 +200,18 @@ class Ledger:
         self.keep_best_checkpoints(history)
         for aside in self._plan.folder.trials.glob("*/.*.tmp"):
             aside.unlink(missing_ok=True)
+
+
+def read_curve(path: Path) -> list[EpochResult]:
+    """Return the epochs of an epochs.jsonl; a line torn by a kill ends it."""
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError:
+        return []
+    curve = []
+    for line in lines:
+        try:
+            curve.append(EpochResult.from_json(json.loads(line)))
+        except (ValueError, KeyError, TypeError):
+            break
+    return curve

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from hpsearch.search.config import StudyConfig
+from hpsearch.search.forecast import Forecast
 from hpsearch.search.history import TrialRecord, best_trial
 from hpsearch.training.epoch import EpochResult
 
@@ -30,7 +31,7 @@ class Progress:
         counts: Trials by state.
         best: The best complete trial.
         seconds: The driver's time at work over all runs.
-        remaining_s: Estimated seconds until the budget is spent; None while unknown.
+        forecast: What is left until the budget is spent.
         max_epochs: Epochs of a complete trial.
         trials: The budget in trials, None without one.
         hours: The budget in hours, None without one.
@@ -42,7 +43,7 @@ class Progress:
     counts: Mapping[str, int]
     best: TrialRecord | None
     seconds: float
-    remaining_s: float | None
+    forecast: Forecast
     max_epochs: int
     trials: int | None
     hours: float | None
@@ -62,23 +63,18 @@ class Progress:
         config: StudyConfig,
         seconds: float,
         slots: int,
+        forecast: Forecast,
     ) -> Progress:
         """Take a snapshot."""
         counts = Counter[str](t.state for t in history)
         counts["running"] = len(running)
-        finished = sum(t.finished for t in history)
-        estimates = []
         budget = config.budget
-        if budget.trials is not None and finished >= 2:
-            estimates.append(max(0.0, (budget.trials - finished) * seconds / finished))
-        if budget.hours is not None:
-            estimates.append(max(0.0, budget.hours * 3600 - seconds))
         return cls(
             running=tuple(running[n] for n in sorted(running)),
             counts=dict(counts),
             best=best_trial(history),
             seconds=seconds,
-            remaining_s=min(estimates, default=None),
+            forecast=forecast,
             max_epochs=config.trial.max_epochs,
             trials=budget.trials,
             hours=budget.hours,

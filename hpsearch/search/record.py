@@ -133,6 +133,18 @@ class StudyRecord:
             )
         self._ids[number] = trial_id
 
+    def set_trial_attribute(self, number: int, key: str, value: Any) -> None:
+        """Set a user attribute of an unfinished trial.
+
+        Raises:
+            EnvironmentFailure: The database failed.
+        """
+        self.flush(force=True)  # what the attribute speaks of comes before it
+        try:
+            self._storage.set_trial_user_attr(self._ids[number], key, value)
+        except Exception as error:
+            raise self._failure(error) from error
+
     def report(self, number: int, epoch: int, value: float) -> None:
         """Note an epoch's validation error; `flush` or the next group writes it."""
         if (number, epoch) not in self._reported:
@@ -199,7 +211,8 @@ def to_record(trial: FrozenTrial) -> TrialRecord:
         TrialState.PRUNED: "pruned",
         TrialState.FAIL: "failed",
     }
-    state: State = names.get(trial.state, "running")
+    unfinished: State = "paused" if trial.user_attrs.get("paused") else "running"
+    state = names.get(trial.state, unfinished)
     values = dict(sorted(trial.intermediate_values.items()))
     value = trial.value if trial.values else min(values.values(), default=None)
     return TrialRecord(
@@ -210,6 +223,8 @@ def to_record(trial: FrozenTrial) -> TrialRecord:
         value=value,
         trainable=not trial.system_attrs.get(CONSTRAINT, 0.0) > 0,
         cause=trial.user_attrs.get("cause"),
+        audit=trial.user_attrs.get("audit"),
+        seconds=trial.user_attrs.get("seconds"),
     )
 
 

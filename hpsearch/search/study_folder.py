@@ -95,14 +95,21 @@ def _with_changes(values: dict[str, Any], changes: Mapping[str, Any], source: Pa
         if not isinstance(place, dict):
             raise InputError(f"--set {key}: no such key in {source}")
         place[last] = value
-    if "budget.trials" in changes and "budget.hours" not in changes:
-        values["budget"] = {"trials": changes["budget.trials"]}
-    elif "budget.hours" in changes and "budget.trials" not in changes:
-        values["budget"] = {"hours": changes["budget.hours"]}
+    _replace_budget(values, changes)
     config = StudyConfig.from_values(values, f"{source} with command line" if changes else source)
-    if config.budget.trials is None and config.budget.hours is None:
-        raise InputError(f"{source}: budget: a study needs an end; set budget.trials or hours")
+    if not config.budget.limited:
+        raise InputError(
+            f"{source}: budget: a study needs an end; set budget.trials, hours or compute"
+        )
     return config
+
+
+def _replace_budget(values: dict[str, Any], changes: Mapping[str, Any]) -> None:
+    """Let limits that are given replace the file's; how else to stop stays as it was."""
+    given = {k: v for k in ("trials", "hours", "compute") if (v := changes.get(f"budget.{k}"))}
+    if given:
+        kept = values["budget"].get("stop_when")
+        values["budget"] = given | ({"stop_when": kept} if kept else {})
 
 
 def _find_space(name: str, source: Path) -> SearchSpace:

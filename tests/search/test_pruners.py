@@ -14,21 +14,31 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.trial import TrialState
 
+from hpsearch.execution import Decision
 from hpsearch.search.config import PrunerConfig, PrunerName
 from hpsearch.search.history import TrialRecord
-from hpsearch.search.pruners import HyperbandPruner, Pruner, make_pruner
+from hpsearch.search.pruners import AshaPruner, HyperbandPruner, Pruner, make_pruner
 from hpsearch.search.pruners.asha import is_promoted
 from hpsearch.search.pruners.base import value_at
+from hpsearch.search.resource import Resource
+
+from .problems import base_config
 
 EPOCHS = 27
-NAMES: tuple[PrunerName, ...] = ("median", "asha", "hyperband")
+NAMES: tuple[PrunerName, ...] = (
+    "median", "percentile", "asha", "asha-promotion", "hyperband", "hyperband-promotion"
+)
 
 
 def pruner_of(name: PrunerName, peers: int = 1, min_resource: int = 1) -> Pruner:
     config = PrunerConfig(
         name=name, min_resource=min_resource, reduction_factor=3, startup_trials=peers
     )
-    return make_pruner(config, EPOCHS)
+    return make_pruner(config, resource_of(EPOCHS))
+
+
+def resource_of(epochs: int) -> Resource:
+    return Resource("epochs", base_config([3], [True], 20, max_epochs=epochs))
 
 
 def curve(rng: np.random.Generator, *, nan: bool = False) -> list[float]:
@@ -42,27 +52,47 @@ def curve(rng: np.random.Generator, *, nan: bool = False) -> list[float]:
 def play(
     pruner: Pruner, curves: list[list[float]], workers: int
 ) -> tuple[list[TrialRecord], list[tuple[int, int, bool]]]:
-    """Run trials side by side, epoch by epoch; return the history and every decision."""
+    """Run trials side by side, epoch by epoch; return the history and every decision.
+
+    Paused trials are promoted before new ones begin; what is never promoted ends as pruned.
+    """
     history: list[TrialRecord] = []
     decisions = []
-    while any(not t.finished for t in history) or len(history) < len(curves):
-        while len(history) < len(curves) and sum(not t.finished for t in history) < workers:
-            history.append(TrialRecord(len(history), "running", {}))
+
+    def running() -> int:
+        return sum(t.state == "running" for t in history)
+
+    def fill() -> bool:
+        while running() < workers:
+            number = pruner.promote(history)
+            if number is not None:
+                assert history[number].state == "paused"
+                history[number] = replace(history[number], state="running")
+            elif len(history) < len(curves):
+                history.append(TrialRecord(len(history), "running", {}))
+            else:
+                break
+        return running() > 0
+
+    while fill():
         for number, trial in enumerate(history):
-            if trial.finished:
+            if trial.state != "running":
                 continue
             epoch = len(trial.values) + 1
             values = {**trial.values, epoch: curves[number][epoch - 1]}
             finite = [v for v in values.values() if math.isfinite(v)]
             trial = replace(trial, values=values, value=min(finite, default=None))
             history[number] = trial
-            stop = pruner.decide(history, trial, epoch)
-            decisions.append((number, epoch, stop))
-            if stop:
+            decision = pruner.decide(history, trial, epoch)
+            decisions.append((number, epoch, decision is not Decision.GO))
+            if decision is Decision.STOP:
                 history[number] = replace(trial, state="pruned")
+            elif decision is Decision.PAUSE:
+                history[number] = replace(trial, state="paused")
             elif epoch == EPOCHS:
                 history[number] = replace(trial, state="complete")
-    return history, decisions
+    ended = [replace(t, state="pruned") if t.state == "paused" else t for t in history]
+    return ended, decisions
 
 
 def optuna_decisions(
@@ -110,6 +140,21 @@ def test_asha_decides_as_optunas_successive_halving(seed: int, workers: int) -> 
 
 @pytest.mark.parametrize("workers", [1, 3])
 @pytest.mark.parametrize("seed", range(4))
+def test_percentile_decides_as_optunas_percentile(seed: int, workers: int) -> None:
+    rng = np.random.default_rng(seed)
+    curves = [curve(rng) for _ in range(20)]
+    theirs = optuna.pruners.PercentilePruner(
+        30.0, n_startup_trials=2, n_warmup_steps=2, interval_steps=1, n_min_trials=2
+    )
+    expected = optuna_decisions(theirs, curves, workers)
+    config = PrunerConfig(name="percentile", percentile=30, min_resource=2, startup_trials=2)
+    _, decisions = play(make_pruner(config, resource_of(EPOCHS)), curves, workers)
+    assert decisions == expected
+    assert 3 < sum(stop for *_, stop in decisions) < 20
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize("seed", range(4))
 def test_median_decides_as_optunas_median(seed: int, workers: int) -> None:
     rng = np.random.default_rng(seed)
     curves = [curve(rng) for _ in range(20)]
@@ -138,18 +183,30 @@ def test_every_pruner_keeps_its_promises(
     inner = pruner_of(name, peers)
 
     class Checked:
-        def decide(self, history: Any, trial: TrialRecord, epoch: int) -> bool:
-            stop = inner.decide(history, trial, epoch)
-            assert stop == inner.decide(list(reversed(history)), trial, epoch)
-            if stop:
-                others = [t for t in history if t.number != trial.number]
-                lowest = min(v for t in others for v in t.values.values() if math.isfinite(v))
-                assert not (trial.value is not None and trial.value <= lowest)
-                assert sum(len(t.values) >= epoch for t in others) >= peers
-                assert epoch < EPOCHS
-            return stop
+        def decide(self, history: Any, trial: TrialRecord, epoch: int) -> Decision:
+            decision = inner.decide(history, trial, epoch)
+            assert decision is inner.decide(list(reversed(history)), trial, epoch)
+            if decision is not Decision.GO:
+                assert decision is (Decision.PAUSE if "promotion" in name else Decision.STOP)
+                keeps_promises(history, trial, epoch)
+            return decision
+
+        def promote(self, history: Any) -> int | None:
+            number = inner.promote(history)
+            assert number == inner.promote(list(reversed(history)))
+            return number
+
+    def keeps_promises(history: list[TrialRecord], trial: TrialRecord, epoch: int) -> None:
+        others = [t for t in history if t.number != trial.number]
+        lowest = min(v for t in others for v in t.values.values() if math.isfinite(v))
+        assert not (trial.value is not None and trial.value <= lowest)
+        assert sum(len(t.values) >= epoch for t in others) >= peers
+        assert epoch < EPOCHS
 
     history, _ = play(Checked(), curves, workers)
+    for trial in history:
+        if trial.state == "pruned":  # also those that were paused and never promoted
+            keeps_promises(history, trial, len(trial.values))
     assert any(t.state == "complete" for t in history) or all(math.isnan(c[-1]) for c in curves)
 
 
@@ -174,8 +231,8 @@ def test_a_trial_that_never_gave_a_number_is_the_worst(name: PrunerName) -> None
     ]
     number = numbers[0]
     lost = TrialRecord(number, "running", {}, {1: math.nan}, None)
-    assert pruner.decide([*history, lost], lost, 1)
-    assert not pruner.decide([*history[:1], lost], lost, 1)
+    assert pruner.decide([*history, lost], lost, 1) is not Decision.GO
+    assert pruner.decide([*history[:1], lost], lost, 1) is Decision.GO
 
 
 def test_the_lowest_error_so_far_is_compared() -> None:
@@ -197,8 +254,9 @@ def test_one_in_the_reduction_factor_is_promoted_and_at_least_one() -> None:
 
 
 def test_hyperbands_brackets_are_halving_from_ever_later_rungs() -> None:
-    pruner = HyperbandPruner(1, 3, 1, EPOCHS)
-    assert [b.rungs() for b in pruner.brackets] == [[1, 3, 9], [3, 9], [9], []]
+    pruner = pruner_of("hyperband")
+    assert isinstance(pruner, HyperbandPruner)
+    assert [rungs_of(b) for b in pruner.brackets] == [[1, 3, 9], [3, 9], [9], []]
     # Li et al. (2018), table 1 (eta 3): n = 27, 12, 6, 4 for R = 27
     assert Counter(pruner.order) == {0: 27, 1: 12, 2: 6, 3: 4}
     assert [pruner.bracket(n) for n in range(49)] == [pruner.bracket(n + 49) for n in range(49)]
@@ -207,21 +265,27 @@ def test_hyperbands_brackets_are_halving_from_ever_later_rungs() -> None:
     assert first[0] > first[1] > first[2]
 
 
+def rungs_of(bracket: Pruner) -> list[int]:
+    assert isinstance(bracket, AshaPruner)
+    return bracket.rungs()
+
+
 def test_hyperband_compares_within_a_bracket_only() -> None:
-    pruner = HyperbandPruner(1, 3, 1, EPOCHS)
+    pruner = pruner_of("hyperband")
+    assert isinstance(pruner, HyperbandPruner)
     rng = np.random.default_rng(3)
     curves = [curve(rng) for _ in range(40)]
     history, decisions = play(pruner, curves, 2)
     for number, epoch, stop in decisions:
         own = pruner.bracket(number)
         if stop:
-            assert epoch in pruner.brackets[own].rungs()
+            assert epoch in rungs_of(pruner.brackets[own])
     assert all(t.state == "complete" for t in history if pruner.bracket(t.number) == 3)
 
 
 def test_a_whole_trial_shorter_than_the_first_rung_is_never_stopped() -> None:
     config = PrunerConfig(name="hyperband", min_resource=9, startup_trials=1)
-    pruner = make_pruner(config, max_epochs=4)
+    pruner = make_pruner(config, resource_of(4))
     worst = TrialRecord(1, "running", {}, {4: 0.9}, 0.9)
     best = TrialRecord(0, "complete", {}, {4: 0.1}, 0.1)
-    assert not pruner.decide([best, worst], worst, 4)
+    assert pruner.decide([best, worst], worst, 4) is Decision.GO

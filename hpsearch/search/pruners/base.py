@@ -10,14 +10,17 @@ import math
 from collections.abc import Sequence
 from typing import Protocol
 
+from hpsearch.execution import Decision
 from hpsearch.search.history import TrialRecord
 
 
 class Pruner(Protocol):
-    """Decides, after an epoch, whether a trial should stop."""
+    """Decides after each epoch whether a trial goes on, and which paused trial may."""
 
-    def decide(self, history: Sequence[TrialRecord], trial: TrialRecord, epoch: int) -> bool:
-        """Say whether a trial should stop.
+    def decide(
+        self, history: Sequence[TrialRecord], trial: TrialRecord, epoch: int
+    ) -> Decision:
+        """Say what a trial does after an epoch.
 
         Args:
             history: All trials of the study; the trial itself may be among them.
@@ -26,13 +29,30 @@ class Pruner(Protocol):
         """
         ...
 
+    def promote(self, history: Sequence[TrialRecord]) -> int | None:
+        """Return the number of the paused trial that goes on first, None where none may."""
+        ...
 
-class NoPruner:
+
+class StoppingPruner:
+    """A pruner that never pauses, so that nothing waits for a promotion."""
+
+    def promote(self, history: Sequence[TrialRecord]) -> int | None:  # noqa: ARG002
+        """Return None."""
+        return None
+
+
+class NoPruner(StoppingPruner):
     """Trains every trial to its end."""
 
-    def decide(self, history: Sequence[TrialRecord], trial: TrialRecord, epoch: int) -> bool:  # noqa: ARG002
-        """Say no."""
-        return False
+    def decide(
+        self,
+        history: Sequence[TrialRecord],  # noqa: ARG002
+        trial: TrialRecord,  # noqa: ARG002
+        epoch: int,  # noqa: ARG002
+    ) -> Decision:
+        """Say go."""
+        return Decision.GO
 
 
 def value_at(trial: TrialRecord, epoch: int) -> float | None:
@@ -50,6 +70,11 @@ def value_at(trial: TrialRecord, epoch: int) -> float | None:
     return min(values, default=math.inf)
 
 
+def best_value(trial: TrialRecord) -> float:
+    """Return a trial's lowest validation error, infinity where no epoch gave a finite one."""
+    return min((v for v in trial.values.values() if math.isfinite(v)), default=math.inf)
+
+
 def peers(history: Sequence[TrialRecord], trial: TrialRecord) -> list[TrialRecord]:
     """Return the other trials of a history."""
     return [other for other in history if other.number != trial.number]
@@ -57,9 +82,4 @@ def peers(history: Sequence[TrialRecord], trial: TrialRecord) -> list[TrialRecor
 
 def is_best_so_far(others: Sequence[TrialRecord], value: float) -> bool:
     """Say whether no other trial has had a lower error at any epoch."""
-    if not math.isfinite(value):
-        return False
-    lowest = (
-        min((v for v in t.values.values() if math.isfinite(v)), default=math.inf) for t in others
-    )
-    return all(value <= other for other in lowest)
+    return math.isfinite(value) and all(value <= best_value(other) for other in others)

@@ -1,7 +1,7 @@
 """Hyperband: brackets of successive halving whose first rungs lie ever later.
 
-Reference: Li et al. (2018), "Hyperband", algorithm 1, R -> max_epochs, eta -> reduction_factor;
-the asynchronous brackets are those of Li et al. (2020), section 3.2.
+Reference: Li et al. (2018), "Hyperband", algorithm 1, R -> the whole amount, eta ->
+reduction_factor; the asynchronous brackets are those of Li et al. (2020), section 3.2.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from hpsearch.execution import Decision
 from hpsearch.search.history import TrialRecord
-from hpsearch.search.pruners.asha import AshaPruner
+from hpsearch.search.pruners.base import Pruner
 
 
 @dataclass(frozen=True)
@@ -22,31 +23,12 @@ class HyperbandPruner:
     A trial's bracket follows from its number alone, so it is the same after a restart.
 
     Args:
-        min_resource: Epochs of the first rung of the first bracket.
+        brackets: The halving of each bracket, the one that ends trials earliest first.
         reduction_factor: One trial in so many goes on.
-        startup_trials: Peers of its bracket that must have reached a rung.
-        max_epochs: Epochs of a whole trial.
     """
 
-    min_resource: int
+    brackets: tuple[Pruner, ...]
     reduction_factor: int
-    startup_trials: int
-    max_epochs: int
-
-    @cached_property
-    def brackets(self) -> list[AshaPruner]:
-        """The brackets, the one that stops earliest first."""
-        brackets, first = [], self.min_resource
-        while first <= self.max_epochs:
-            brackets.append(
-                AshaPruner(first, self.reduction_factor, self.startup_trials, self.max_epochs)
-            )
-            first *= self.reduction_factor
-        return brackets or [
-            AshaPruner(
-                self.min_resource, self.reduction_factor, self.startup_trials, self.max_epochs
-            )
-        ]
 
     @cached_property
     def order(self) -> list[int]:
@@ -73,8 +55,20 @@ class HyperbandPruner:
         """Return the bracket of a trial by its number."""
         return self.order[number % len(self.order)]
 
-    def decide(self, history: Sequence[TrialRecord], trial: TrialRecord, epoch: int) -> bool:
-        """Say whether a trial should stop; see `Pruner.decide`."""
+    def decide(
+        self, history: Sequence[TrialRecord], trial: TrialRecord, epoch: int
+    ) -> Decision:
+        """Say what a trial does after an epoch; see `Pruner.decide`."""
         own = self.bracket(trial.number)
-        within = [t for t in history if self.bracket(t.number) == own]
-        return self.brackets[own].decide(within, trial, epoch)
+        return self.brackets[own].decide(self._within(history, own), trial, epoch)
+
+    def promote(self, history: Sequence[TrialRecord]) -> int | None:
+        """Return a bracket's next promotion, the bracket that ends trials earliest first."""
+        for own, bracket in enumerate(self.brackets):
+            number = bracket.promote(self._within(history, own))
+            if number is not None:
+                return number
+        return None
+
+    def _within(self, history: Sequence[TrialRecord], own: int) -> list[TrialRecord]:
+        return [t for t in history if self.bracket(t.number) == own]

@@ -1,0 +1,155 @@
+"""What the rest of a search will cost and gain, from its own past trials.
+
+Everything here is a pure function of the history. Seconds differ from run to run, so forecasts
+of time are shown and decide nothing; the expected gain rests on validation errors alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpsearch.search.history import TrialRecord, Value, best_trial
+from hpsearch.search.resource import Resource
+
+RECENT = 50
+"""The last so many finished trials stand for those to come: the sampler learns."""
+ENOUGH = 10
+"""Complete trials before anything is said about gain."""
+GRID = 400
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """The rest of a search.
+
+    Args:
+        trials: New trials until the budget is spent; None while unknown.
+        seconds: Until the budget is spent, at the present number of workers; None while unknown.
+        gain: Expected fall of the best validation error by then; None while unknown.
+        standard_error: Of the best validation error; None without one.
+    """
+
+    trials: int | None
+    seconds: float | None
+    gain: float | None
+    standard_error: float | None
+
+
+class TimeModel:
+    """Seconds of an epoch: a fixed part and a part that grows with its multiply-adds.
+
+    Args:
+        history: Trials with `seconds` are learnt from, running ones too.
+        resource: Counts multiply-adds.
+    """
+
+    def __init__(self, history: Sequence[TrialRecord], resource: Resource) -> None:
+        self._resource = resource
+        rows = [
+            (resource.cost(t.params), t.seconds / len(t.values))
+            for t in history
+            if t.seconds and t.values
+        ]
+        self.known = len(rows)
+        self.fixed, self.per_multiply_add = _fit(rows) if rows else (0.0, 0.0)
+
+    def epoch_seconds(self, params: Mapping[str, Value]) -> float:
+        """Return the expected seconds of one epoch of a configuration."""
+        return self.fixed + self.per_multiply_add * self._resource.cost(params)
+
+
+def _fit(rows: Sequence[tuple[int, float]]) -> tuple[float, float]:
+    """Fit both parts, neither negative, by least squares of relative errors."""
+    from scipy.optimize import nnls
+
+    costs, seconds = (np.array(column, float) for column in zip(*rows, strict=True))
+    if len({*costs.tolist()}) == 1:
+        return 0.0, float(seconds.mean() / costs[0])
+    scale = costs.mean()
+    design = np.stack([np.ones_like(costs), costs / scale], axis=1) / seconds[:, None]
+    (fixed, slope), _ = nnls(design, np.ones_like(seconds))
+    return float(fixed), float(slope / scale)
+
+
+def remaining_seconds(
+    history: Sequence[TrialRecord], resource: Resource, new_trials: int, busy: float
+) -> float | None:
+    """Return the seconds until so many new trials and all unfinished ones have ended.
+
+    Args:
+        history: All trials; finished ones tell how long a trial lives before it is pruned.
+        resource: The lengths of trials.
+        new_trials: Trials still to be made.
+        busy: Trials that train at once, on average.
+
+    Returns:
+        None before two trials have ended.
+    """
+    ended = [t for t in history if t.finished and t.values and t.seconds]
+    if len(ended) < 2:
+        return None
+    model = TimeModel(history, resource)
+    seconds = new_trials * float(np.mean([t.seconds for t in ended if t.seconds]))
+    for trial in (t for t in history if t.state == "running"):
+        done = len(trial.values)
+        longer = [len(t.values) - done for t in ended if len(t.values) > done]
+        rest = float(np.mean(longer)) if longer else resource.length(trial.params) - done
+        seconds += max(0.0, rest) * model.epoch_seconds(trial.params)
+    return seconds / max(busy, 1e-9)
+
+
+def expected_gain(history: Sequence[TrialRecord], new_trials: float) -> float | None:
+    """Return how far the best validation error is expected to fall in so many more trials.
+
+    The next trials are taken to be like the last `RECENT`: each completes with the share that
+    did, and then ends near one of their errors (a normal kernel around each, by Silverman's
+    rule). Trials on which nothing was learnt gain nothing.
+
+    Returns:
+        At least 0; None before `ENOUGH` trials are complete.
+
+    Reference:
+        Silverman (1986), "Density Estimation", equation 3.31.
+    """
+    best = best_trial(history)
+    finished = [t for t in history if t.finished][-RECENT:]
+    values = np.array(
+        [t.value for t in finished if t.state == "complete" and t.value is not None]
+    )
+    complete = sum(t.state == "complete" for t in history)
+    if best is None or best.value is None or complete < ENOUGH or len(values) < 2:
+        return None
+    width = _bandwidth(values)
+    if width <= 0:
+        return 0.0
+    share = len(values) / len(finished)
+    lowest = max(0.0, min(best.value, float(values.min())) - 6 * width)
+    grid = np.linspace(lowest, best.value, GRID)
+    below = share * _normal_cdf((grid[:, None] - values) / width).mean(axis=1)
+    # E[best - min(best, X1..Xk)] is the integral of P(min < x) up to the best.
+    return float(np.trapezoid(1 - (1 - below) ** new_trials, grid))
+
+
+def _bandwidth(values: NDArray[np.float64]) -> float:
+    quartiles = np.percentile(values, [25, 75])
+    spreads = [float(values.std(ddof=1)), float(quartiles[1] - quartiles[0]) / 1.34]
+    positive = [s for s in spreads if s > 0]
+    return 0.9 * min(positive) * len(values) ** -0.2 if positive else 0.0
+
+
+def _normal_cdf(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    from scipy.special import ndtr
+
+    result: NDArray[np.float64] = ndtr(x)
+    return result
+
+
+def standard_error(error: float, n_tasks: int) -> float:
+    """Return the standard error of a share of wrong tasks; at 0 and 1 that of half a task."""
+    inner = min(max(error, 0.5 / n_tasks), 1 - 0.5 / n_tasks)
+    return math.sqrt(inner * (1 - inner) / n_tasks)

@@ -1,0 +1,103 @@
+"""When a study is over, and what is left until then."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hpsearch.search.config import StudyConfig
+from hpsearch.search.forecast import Forecast, expected_gain, remaining_seconds, standard_error
+from hpsearch.search.history import TrialRecord, best_trial
+from hpsearch.search.resource import Resource
+
+
+class Stopping:
+    """Compares a study's history with its budget."""
+
+    def __init__(self, config: StudyConfig, resource: Resource, n_tasks: int) -> None:
+        """Note the limits.
+
+        Args:
+            config: The study; its budget counts over all runs.
+            resource: Counts multiply-adds.
+            n_tasks: One-shot tasks behind each validation error.
+        """
+        self._budget, self._startup = config.budget, config.sampler.startup_trials
+        self._resource, self._n_tasks = resource, n_tasks
+
+    def reason(self, history: Sequence[TrialRecord], seconds: float) -> str | None:
+        """Say why no new trial may start, or None; the limit in trials is left to the caller.
+
+        Args:
+            history: All trials.
+            seconds: The driver's time at work, all runs added.
+        """
+        budget = self._budget
+        if budget.hours is not None and seconds >= budget.hours * 3600:
+            return f"the budget of {budget.hours:g} hours is spent"
+        if budget.compute is not None and self.compute(history) >= budget.compute:
+            return f"the budget of {budget.compute:.3g} multiply-adds is spent"
+        if budget.stop_when is None or sum(t.finished for t in history) <= self._startup:
+            return None
+        left = self._new_trials(history, seconds)
+        gain = expected_gain(history, left) if left else None
+        error = self._standard_error(history)
+        if gain is None or error is None or gain >= error:
+            return None
+        return (
+            f"no expected gain: {left:.0f} more trials are expected to lower the best error by "
+            f"{gain:.4f}, its standard error is {error:.4f}"
+        )
+
+    def compute(self, history: Sequence[TrialRecord]) -> int:
+        """Return the multiply-adds trained so far."""
+        return sum(len(t.values) * self._resource.cost(t.params) for t in history)
+
+    def forecast(self, history: Sequence[TrialRecord], seconds: float, slots: int) -> Forecast:
+        """Return what is left.
+
+        Args:
+            history: All trials.
+            seconds: The driver's time at work, all runs added.
+            slots: Trials that can run at once.
+        """
+        left = self._new_trials(history, seconds)
+        return Forecast(
+            trials=None if left is None else round(left),
+            seconds=self._remaining_seconds(history, seconds, slots),
+            gain=None if left is None else expected_gain(history, left),
+            standard_error=self._standard_error(history),
+        )
+
+    def _standard_error(self, history: Sequence[TrialRecord]) -> float | None:
+        best = best_trial(history)
+        if best is None or best.value is None:
+            return None
+        return standard_error(best.value, self._n_tasks)
+
+    def _new_trials(self, history: Sequence[TrialRecord], seconds: float) -> float | None:
+        """Return how many more trials the budget has room for, None while unknown."""
+        budget, estimates = self._budget, list[float]()
+        finished = sum(t.finished for t in history)
+        if budget.trials is not None:
+            estimates.append(budget.trials - len(history))
+        if budget.hours is not None and finished and seconds > 0:
+            estimates.append((budget.hours * 3600 / seconds - 1) * finished)
+        if budget.compute is not None and finished and (spent := self.compute(history)):
+            estimates.append((budget.compute / spent - 1) * finished)
+        return max(0.0, min(estimates)) if estimates else None
+
+    def _remaining_seconds(
+        self, history: Sequence[TrialRecord], seconds: float, slots: int
+    ) -> float | None:
+        budget, estimates = self._budget, list[float]()
+        if budget.hours is not None:
+            estimates.append(budget.hours * 3600 - seconds)
+        trained = sum(t.seconds or 0.0 for t in history)
+        busy = min(float(slots), trained / seconds) if trained and seconds > 0 else slots
+        if budget.trials is not None:
+            new = max(0, budget.trials - len(history))
+            rest = remaining_seconds(history, self._resource, new, busy)
+            estimates += [] if rest is None else [rest]
+        if budget.compute is not None and (spent := self.compute(history)):
+            estimates.append((budget.compute / spent - 1) * seconds)
+        return max(0.0, min(estimates)) if estimates else None
