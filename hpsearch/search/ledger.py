@@ -46,6 +46,7 @@ class Ledger:
         self._plan, self._data, self._record = plan, data, record
         self._resource = Resource(plan.config.pruner.resource, plan.config.trial)
         self._curves: dict[int, dict[int, EpochResult]] = {}
+        self._adopted: dict[int, EpochResult] = {}
         self._deleted: set[int] = set()
         self._shrunk: set[int] = set()
 
@@ -77,6 +78,7 @@ class Ledger:
         for result in read_curve(self._plan.folder.trial(trial.number).epochs):
             values.setdefault(result.epoch, result.validation_error)
             seconds = result.seconds
+            self._adopted[trial.number] = result
             self._record.report(trial.number, result.epoch, result.validation_error)
         finite = [value for value in values.values() if math.isfinite(value)]
         return replace(trial, values=values, value=min(finite, default=None), seconds=seconds)
@@ -172,8 +174,8 @@ class Ledger:
         if trial.cause:
             attributes["cause"] = trial.cause
         curve = self._curves.get(trial.number)
-        if curve:
-            last = curve[max(curve)]
+        last = curve[max(curve)] if curve else self._adopted.get(trial.number)
+        if last is not None:
             attributes |= {"epochs": last.epoch, "seconds": round(last.seconds, 2)}
             attributes |= {"images": last.images, "multiply_adds": last.multiply_adds}
         return attributes
