@@ -3,6 +3,7 @@ STUDY ?= quickstart
 OUTPUT ?= runs/$(basename $(notdir $(STUDY)))
 PYTHON ?= python3
 PORT ?= 8080
+KILLS ?= 30
 BIN := .venv/bin
 HPSEARCH := $(BIN)/hpsearch
 STAMP := .venv/.installed
@@ -13,7 +14,7 @@ SEARCH_OPTIONS := $(if $(DATA),--data "$(DATA)") $(if $(TRIALS),--trials $(TRIAL
   $(if $(PRUNER),--pruner $(PRUNER)) $(if $(SEED),--seed $(SEED))
 DATA_OPTION := $(if $(DATA),--data "$(DATA)")
 
-.PHONY: help install search status dashboard export retrain evaluate lint typecheck test check clean
+.PHONY: help install search status dashboard export retrain evaluate drill lint typecheck test check clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -45,6 +46,9 @@ retrain: $(STAMP) ## Train OUTPUT/best.yaml in full into OUTPUT/model
 
 evaluate: $(STAMP) ## Score OUTPUT/model on the sealed one-shot tasks
 	@$(HPSEARCH) evaluate "$(OUTPUT)/model" $(DATA_OPTION)
+
+drill: $(STAMP) ## Kill a search KILLS times and look for anything lost
+	@$(BIN)/python -m benchmarks.drill --kills $(KILLS)
 
 lint: $(STAMP) ## Check the style
 	@$(BIN)/ruff check .

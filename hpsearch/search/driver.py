@@ -27,7 +27,7 @@ from hpsearch.search.stopping import Stopping
 from hpsearch.search.study_folder import StudyPlan
 
 MAX_ATTEMPTS = 3
-"""Attempts without a new epoch after which a trial has failed."""
+"""Deaths of a worker without a new epoch after which a trial has failed."""
 MAX_FAILURES = 5
 """Failures in a row after which the environment is to blame, not the configurations."""
 N_TASKS = 320
@@ -253,8 +253,7 @@ class Driver:
     def _submit(self, number: int) -> None:
         trial = self._history[number]
         job = self._ledger.job(trial)
-        attempt = self._ledger.count_attempt(trial)
-        if attempt > MAX_ATTEMPTS:
+        if self._ledger.deaths(trial) >= MAX_ATTEMPTS:
             cause = f"died {MAX_ATTEMPTS} times without ending an epoch"
             self._end(replace(trial, state="failed", cause=self._ledger.last_death(trial) or cause))
             return

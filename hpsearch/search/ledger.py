@@ -103,27 +103,25 @@ class Ledger:
             checkpoint=folder.checkpoint,
         )
 
-    def count_attempt(self, trial: TrialRecord) -> int:
-        """Count an attempt; one that follows a new epoch is the first again."""
-        path = self._attempts(trial)
-        before = self._read_attempts(path)
-        epoch = max(trial.values, default=0)
-        count = before["attempts"] + 1 if before["epoch"] == epoch else 1
-        write_atomically(path, json.dumps({**before, "attempts": count, "epoch": epoch}) + "\n")
-        return count
-
     def note_death(self, trial: TrialRecord, cause: str) -> None:
-        """Keep the cause of a worker's death for the day the trial is given up."""
-        path = self._attempts(trial)
-        before = self._read_attempts(path)
-        write_atomically(path, json.dumps({**before, "death": cause}) + "\n")
+        """Count a worker's death under this trial and keep its cause.
+
+        The driver's own death does not count: it says nothing about the trial.
+        """
+        deaths = {"attempts": self.deaths(trial) + 1, "epoch": _last_epoch(trial), "death": cause}
+        write_atomically(self._attempts(trial), json.dumps(deaths) + "\n")
+
+    def deaths(self, trial: TrialRecord) -> int:
+        """Return how many workers have died under this trial since its last new epoch."""
+        noted = self._read_attempts(self._attempts(trial))
+        return int(noted["attempts"]) if noted["epoch"] == _last_epoch(trial) else 0
 
     def last_death(self, trial: TrialRecord) -> str | None:
         """Return the cause of the last worker's death under this trial."""
         return self._read_attempts(self._attempts(trial)).get("death")
 
     def forgive_attempt(self, trial: TrialRecord) -> None:
-        """Take an attempt back that ended on request."""
+        """Forget deaths: an attempt has ended on request, so the trial does not kill workers."""
         path = self._attempts(trial)
         write_atomically(path, json.dumps({**self._read_attempts(path), "attempts": 0}) + "\n")
 
@@ -217,3 +215,7 @@ def read_curve(path: Path) -> list[EpochResult]:
         except (ValueError, KeyError, TypeError):
             break
     return curve
+
+
+def _last_epoch(trial: TrialRecord) -> int:
+    return max(trial.values, default=0)

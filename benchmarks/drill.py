@@ -1,0 +1,214 @@
+"""Kills a real search again and again, has it go on, and looks for anything lost.
+
+`make drill KILLS=30`. Driver and workers are killed (SIGKILL, SIGTERM), stopped and let go on
+(SIGSTOP, SIGCONT) at random moments and at named points; after each the invariants are checked.
+In the end the study must equal one that nobody disturbed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmarks.drill_search import DrillFailed, DrillSearch, write_study
+from benchmarks.kill_points import POINTS
+from hpsearch.data.find import find_dataset
+from hpsearch.search.invariants import check_invariants
+from hpsearch.search.record import read_study
+
+KINDS = (
+    ("SIGKILL of a worker", 5),
+    ("SIGKILL of the driver", 3),
+    ("SIGKILL of all processes", 1),
+    ("SIGTERM of the driver", 1),
+    ("SIGSTOP and SIGCONT of a worker", 1),
+    ("SIGSTOP and SIGCONT of the driver", 1),
+    ("named point", 4),
+)
+"""What happens, and how often relative to the rest."""
+STOPS = {"SIGSTOP and SIGCONT of a worker", "SIGSTOP and SIGCONT of the driver"}
+TRIALS_FIRST = 6
+TRIALS_MORE = 4
+
+
+@dataclass
+class Tally:
+    """What was done so far, and what survived."""
+
+    done: Counter[str] = field(default_factory=Counter)
+    lost: list[str] = field(default_factory=list)
+    restarts: int = 0
+    points: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def kills(self) -> int:
+        """Return how often something died."""
+        return sum(count for kind, count in self.done.items() if kind not in STOPS)
+
+
+class Drill:
+    """One search, disturbed until enough was killed, then run to its end."""
+
+    def __init__(self, folder: Path, kills: int, seed: int, workers: int) -> None:
+        self.folder, self.wanted = folder, kills
+        self.chance = random.Random(seed)
+        self.search = DrillSearch(folder, write_study(folder, seed), workers)
+        self.tally = Tally()
+        self.trials = TRIALS_FIRST
+        self.named = list(POINTS)
+        self.chance.shuffle(self.named)
+        self.finished: set[int] = set()
+
+    def run(self) -> None:
+        """Disturb until enough was killed, then let the search end."""
+        while self.tally.kills < self.wanted:
+            kinds, weights = zip(*KINDS, strict=True)
+            kind = self.chance.choices(kinds, weights)[0]
+            getattr(self, "_point" if kind == "named point" else "_disturb")(kind)
+            self._check(kind)
+        self._start()
+        self.search.finish()
+        self._check("the end", at_rest=True)
+
+    def _start(self, point: tuple[str, int] | None = None) -> None:
+        if not self.search.running:
+            self.search.start(self.trials, point)
+            self.tally.restarts += 1
+
+    def _disturb(self, kind: str) -> None:
+        """Do one thing to the running search, at a moment at which it trains."""
+        self._start()
+        if not self.search.wait_for_worker():
+            self.trials += TRIALS_MORE  # it ended before anything could happen
+            return
+        time.sleep(self.chance.uniform(0, 1.2))
+        self.search.wait_until_safe()
+        workers = self.search.workers()
+        if not self.search.running or not workers:
+            return
+        worker = self.chance.choice(workers)
+        if kind == "SIGKILL of a worker":
+            os.kill(worker, signal.SIGKILL)
+        elif kind == "SIGSTOP and SIGCONT of a worker":
+            self._pause(worker)
+        elif kind == "SIGSTOP and SIGCONT of the driver":
+            self._pause(self.search.pid)
+        elif kind == "SIGTERM of the driver":
+            self.search.end_by(signal.SIGTERM, 143)
+        else:
+            self.search.kill(everything=kind == "SIGKILL of all processes")
+        self.tally.done[kind] += 1
+
+    def _pause(self, pid: int) -> None:
+        os.kill(pid, signal.SIGSTOP)
+        time.sleep(self.chance.uniform(0.2, 1.0))
+        os.kill(pid, signal.SIGCONT)
+
+    def _point(self, kind: str) -> None:
+        """Run until the search has killed itself at the next named point."""
+        if self.search.running:
+            self.search.kill(everything=False)
+            self.tally.done["SIGKILL of the driver"] += 1
+            self._check("SIGKILL of the driver")
+        name = self.named[sum(self.tally.points.values()) % len(self.named)]
+        nth = self.chance.randint(1, 4)
+        self._start((name, nth))
+        if self.search.wait_for_point(in_worker=POINTS[name].in_worker):
+            self.tally.points[name] += 1
+            self.tally.done[kind] += 1
+        else:
+            self.trials += TRIALS_MORE
+
+    def _check(self, after: str, *, at_rest: bool = False) -> None:
+        """Look for what is lost after a disturbance."""
+        lost = self.search.orphans() if not self.search.running else []
+        if self.search.running:
+            return  # the driver lives; what its workers lost shows when it rests
+        for verdict in check_invariants(self.search.study):
+            if verdict.standing == "broken" or (at_rest and verdict.standing != "holds"):
+                lost.append(f"{verdict.key}: {verdict.seen}")
+        known = self.search.results()
+        lost += self.search.unkept_promises(known)
+        gone = self.finished - set(known)
+        lost += [f"trial {n} was finished and is not any more" for n in sorted(gone)]
+        self.finished |= set(known)
+        if lost:
+            raise DrillFailed(f"after {after}: {'; '.join(lost)}")
+
+    def compare(self) -> int:
+        """Run the same search undisturbed; return the number of equal trials.
+
+        Raises:
+            DrillFailed: A trial differs.
+        """
+        other = DrillSearch(self.folder / "undisturbed", self.search.file, self.search.slots)
+        other.start(self.trials)
+        other.finish()
+        straight, drilled = (read_study(s.study).trials for s in (other, self.search))
+        if len(straight) != len(drilled) or len(drilled) != self.trials:
+            raise DrillFailed(f"{len(drilled)} trials, {self.trials} were asked for")
+        for one, two in zip(straight, drilled, strict=True):
+            for name in ("state", "params", "values", "value"):
+                if getattr(one, name) != getattr(two, name):
+                    raise DrillFailed(
+                        f"trial {one.number}: {name} {getattr(two, name)}, undisturbed "
+                        f"{getattr(one, name)}"
+                    )
+        return len(drilled)
+
+
+def main() -> int:
+    """Run the drill and print what was done; the last line sums up."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kills", type=int, default=30)
+    parser.add_argument("--seed", type=int, default=int(time.time()) % 100_000)
+    parser.add_argument("--workers", type=int, default=2)
+    chosen = parser.parse_args()
+    began = time.monotonic()
+    say(f"drill of {chosen.kills} kills, seed {chosen.seed}, {chosen.workers} workers")
+    find_dataset("glyphs")  # drawn beforehand: it takes some seconds, once
+    with tempfile.TemporaryDirectory(prefix="hpsearch-drill-") as folder:
+        drill = Drill(Path(folder), chosen.kills, chosen.seed, chosen.workers)
+        try:
+            drill.run()
+            equal = drill.compare()
+        except DrillFailed as failure:
+            say(f"LOST after {drill.tally.kills} kills (seed {chosen.seed}): {failure}")
+            return 1
+        finally:
+            drill.search.close()
+        report(drill, equal, time.monotonic() - began)
+    return 0
+
+
+def report(drill: Drill, equal: int, seconds: float) -> None:
+    """Print the table of what was done, and the line that sums up."""
+    tally = drill.tally
+    for kind, count in sorted(tally.done.items()):
+        say(f"{count:4}  {kind}: survived {count}")
+    for name, count in sorted(tally.points.items()):
+        say(f"{count:8}  {name}")
+    stops = sum(tally.done[kind] for kind in STOPS)
+    say(
+        f"killed {tally.kills} times and stopped {stops} times; survived all, {tally.restarts} "
+        f"restarts; lost 0 of {len(drill.search.promised)} acknowledged results, doubled 0, left "
+        f"running 0; {equal} of {equal} trials equal an undisturbed search; {seconds:.0f} s"
+    )
+
+
+def say(line: str) -> None:
+    """Print a line at once."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
