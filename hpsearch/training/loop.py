@@ -23,11 +23,11 @@ from hpsearch.training.epoch import EpochResult
 from hpsearch.training.evaluation import evaluate_tasks, to_input
 from hpsearch.training.loss import batch_loss, pair_loss, softmax_loss
 from hpsearch.training.optimiser import make_optimiser
-from hpsearch.training.precision import arithmetic
+from hpsearch.training.precision import allow_tf32, arithmetic
 from hpsearch.training.trainingdata import TrainingData, take
 
 CHECK_STEPS = 50
-"""Steps between looks at the loss; each look waits for the device."""
+"""Steps between looks at the loss on the CPU; elsewhere a look would wait for the device."""
 
 
 class Interrupted(Exception):
@@ -91,6 +91,7 @@ class _Run:
     def __init__(self, config: TrialConfig, data: TrainingData, seed: int) -> None:
         self.config, self.data = config, data
         device = data.images.device
+        allow_tf32(config, device)
         bias = config.layers.output.bias
         self.network = SiameseNetwork(config.shape(), output_bias=bias, device=str(device))
         weights = torch.Generator(device).manual_seed(derive_seed(seed, "weights"))
@@ -128,8 +129,8 @@ class _Run:
         loss = step_loss(
             self.network,
             self.data.images,
-            torch.from_numpy(rows).to(device),
-            torch.from_numpy(labels).to(device),
+            torch.from_numpy(rows).to(device, non_blocking=True),
+            torch.from_numpy(labels).to(device, non_blocking=True),
             transforms,
             config,
         )
@@ -139,7 +140,8 @@ class _Run:
         self.loss_sum += loss.detach()
         self.images += rows.size
         self.step += 1
-        if self.step % CHECK_STEPS == 0 and not math.isfinite(float(self.loss_sum)):
+        look = self.step % CHECK_STEPS == 0 and device.type == "cpu"
+        if look and not math.isfinite(float(self.loss_sum)):
             self.diagnosis = f"diverged: loss is not finite by step {self.step}"
         self.seconds += time.monotonic() - began
 

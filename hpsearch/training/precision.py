@@ -24,3 +24,11 @@ def has_bf16(device_type: str) -> bool:
     if device_type == "cpu":
         return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
     return device_type == "cuda"
+
+
+def allow_tf32(config: TrialConfig, device: torch.device) -> None:
+    """On CUDA compute what stays float32 in TF32 where bf16 is asked for, else in full."""
+    if device.type == "cuda":
+        reduced = config.precision == "bf16"
+        torch.backends.cuda.matmul.allow_tf32 = reduced
+        torch.backends.cudnn.allow_tf32 = reduced

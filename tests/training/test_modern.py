@@ -25,7 +25,7 @@ from hpsearch.training.config import TrialConfig
 from hpsearch.training.loop import Interrupted, train
 from hpsearch.training.loss import batch_loss, pair_loss, softmax_loss
 from hpsearch.training.optimiser import AdamW, schedule
-from hpsearch.training.precision import has_bf16
+from hpsearch.training.precision import allow_tf32, has_bf16
 from hpsearch.training.trainingdata import TrainingData, take
 from tests.training.test_optimiser import gradients, random_network, set_gradients, weights
 from tests.training.tiny import assert_same_training, last_checkpoint, tiny_config
@@ -270,3 +270,16 @@ def test_bf16_trains_almost_as_float32_does(data: TrainingData) -> None:
         curves.append([e.result.loss for e in train(config, data, 0)])
     assert curves[0] != curves[1]
     np.testing.assert_allclose(curves[0], curves[1], rtol=0.05)
+
+
+@pytest.mark.parametrize(("precision", "reduced"), [("bf16", True), ("float32", False)])
+def test_only_bf16_studies_round_to_tf32(
+    monkeypatch: pytest.MonkeyPatch, precision: str, reduced: bool
+) -> None:
+    for backend in (torch.backends.cuda.matmul, torch.backends.cudnn):
+        monkeypatch.setattr(backend, "allow_tf32", not reduced)
+    allow_tf32(modern(precision=precision), torch.device("cpu"))
+    assert torch.backends.cudnn.allow_tf32 is not reduced
+    allow_tf32(modern(precision=precision), torch.device("cuda"))
+    assert torch.backends.cudnn.allow_tf32 is reduced
+    assert torch.backends.cuda.matmul.allow_tf32 is reduced
