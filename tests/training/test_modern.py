@@ -273,13 +273,16 @@ def test_bf16_trains_almost_as_float32_does(data: TrainingData) -> None:
 
 
 @pytest.mark.parametrize(("precision", "reduced"), [("bf16", True), ("float32", False)])
-def test_only_bf16_studies_round_to_tf32(
-    monkeypatch: pytest.MonkeyPatch, precision: str, reduced: bool
-) -> None:
-    for backend in (torch.backends.cuda.matmul, torch.backends.cudnn):
-        monkeypatch.setattr(backend, "allow_tf32", not reduced)
-    allow_tf32(modern(precision=precision), torch.device("cpu"))
-    assert torch.backends.cudnn.allow_tf32 is not reduced
-    allow_tf32(modern(precision=precision), torch.device("cuda"))
-    assert torch.backends.cudnn.allow_tf32 is reduced
-    assert torch.backends.cuda.matmul.allow_tf32 is reduced
+def test_only_bf16_studies_round_to_tf32(precision: str, reduced: bool) -> None:
+    backends = (torch.backends.cuda.matmul, torch.backends.cudnn)
+    before = [backend.allow_tf32 for backend in backends]
+    try:
+        for backend in backends:
+            backend.allow_tf32 = not reduced
+        allow_tf32(modern(precision=precision), torch.device("cpu"))
+        assert [b.allow_tf32 for b in backends] == [not reduced] * 2
+        allow_tf32(modern(precision=precision), torch.device("cuda"))
+        assert [b.allow_tf32 for b in backends] == [reduced] * 2
+    finally:
+        for backend, value in zip(backends, before, strict=True):
+            backend.allow_tf32 = value
