@@ -9,6 +9,9 @@ from pathlib import Path
 
 from hpsearch.errors import EnvironmentFailure
 
+NETWORK_KINDS = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse.sshfs", "9p", "afs", "glusterfs"}
+"""File systems whose locks and flushes are not to be trusted with a database."""
+
 
 def write_atomically(path: Path, content: bytes | str) -> None:
     """Write a file so that it is either absent, old or whole, also after a power cut.
@@ -39,6 +42,32 @@ def write_atomically(path: Path, content: bytes | str) -> None:
             f"{path}: cannot be written ({error.strerror}); free space or mend the permission, "
             "then run the same command again"
         ) from error
+
+
+def make_private(folder: Path) -> None:
+    """Make a folder that only its owner may enter; one that is there stays as it is."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)
+
+
+def network_filesystem(path: Path, mounts: Path = Path("/proc/self/mounts")) -> str | None:
+    """Return the kind of network file system a path lies on, None for a local one.
+
+    Relies on Linux's list of mounts; elsewhere every path counts as local.
+
+    Args:
+        path: A file or folder; it need not exist.
+        mounts: The list, one mount a line: device, place, kind.
+    """
+    try:
+        lines = mounts.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return None
+    rows = [line.split() for line in lines]
+    whole = path.absolute()
+    places = [(row[1], row[2]) for row in rows if len(row) > 2 and whole.is_relative_to(row[1])]
+    kind = max(places, key=lambda one: len(one[0]), default=("", ""))[1]
+    return kind if kind in NETWORK_KINDS else None
 
 
 def fsync_folder(folder: Path) -> None:
@@ -141,6 +170,11 @@ class StudyFolder:
     def trials(self) -> Path:
         """The trials' folders."""
         return self.root / "trials"
+
+    def trial_numbers(self) -> list[int]:
+        """Return the numbers of the trials that have a folder, in order."""
+        found = (p for p in self.trials.glob("*") if p.name.isdigit() and p.is_dir())
+        return sorted(int(p.name) for p in found)
 
     def trial(self, number: int) -> TrialFolder:
         """Return the folder of one trial."""

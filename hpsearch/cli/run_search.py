@@ -18,6 +18,7 @@ from hpsearch.data.find import find_dataset
 from hpsearch.errors import InputError
 from hpsearch.execution.devices import choose_device, default_workers
 from hpsearch.execution.local import LocalExecutor
+from hpsearch.paths import network_filesystem
 from hpsearch.search.coordinates import Coordinates
 from hpsearch.search.driver import DataPlace, Driver
 from hpsearch.search.record import read_json
@@ -51,6 +52,11 @@ def run_search(
         typer.echo(f"{plan.config.name} in {plan.folder.root}: {dataset.description}")
         if dataset.notice:
             typer.echo(f"NOTE: {dataset.notice}")
+        if kind := network_filesystem(plan.folder.root):
+            typer.echo(
+                f"NOTE: {plan.folder.root} lies on a network file system ({kind}), whose locks are "
+                "not to be trusted; a local disk is safer"
+            )
         save_plan(plan, _describe_dataset(dataset, data))
         return _drive(plan, dataset, device, slots)
 
@@ -59,7 +65,9 @@ def _drive(plan: StudyPlan, dataset: Dataset, device: str, slots: int) -> int:
     place = DataPlace(str(dataset.folder.resolve()), dataset.fingerprint)
     logs = plan.folder.root / "logs"
     with _signals() as caught:
-        executor = LocalExecutor(slots, device, log_folder=logs)
+        executor = LocalExecutor(
+            slots, device, log_folder=logs, silence_s=plan.config.worker_timeout_s
+        )
         try:
             with make_observer(plan.config.name) as observer:
                 driver = Driver(plan, place, executor, observer, lambda: caught.count)

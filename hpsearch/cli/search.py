@@ -173,16 +173,18 @@ def trials(
     names = list(dict.fromkeys(name for t in view.trials for name in t.params))
     text = io.StringIO()
     writer = csv_module.writer(text)
-    writer.writerow(["trial", "state", "validation_error", "epochs", *names, "cause"])
+    head = ["trial", "state", "validation_error", "epochs", *names, "cause"]
+    writer.writerow([_cell(name) for name in head])
     for t in view.trials:
-        cells = [t.params.get(name, "") for name in names]
-        writer.writerow([t.number, t.state, t.value, len(t.values), *cells, _cell(t.cause or "")])
+        cells = [t.params.get(name, "") for name in names] + [t.cause or ""]
+        writer.writerow([t.number, t.state, t.value, len(t.values), *map(_cell, cells)])
     typer.echo(text.getvalue(), nl=False)
 
 
-def _cell(text: str) -> str:
-    """Keep a spreadsheet from reading text as a formula."""
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
+def _cell(value: Any) -> Any:
+    """Keep a spreadsheet from reading text as a formula; numbers stay numbers."""
+    formula = isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r")
+    return f"'{value}" if formula else value
 
 
 COMMANDS: tuple[Callable[..., Any], ...] = (search, status, list_studies, show, trials)

@@ -25,6 +25,9 @@ from hpsearch.training.epoch import EpochResult
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 MAX_LOG_BYTES = 10_000_000
+SILENCE_S = 120.0
+"""How long a worker may give no sign of life; it gives one every few seconds, whatever it trains."""
+ALIVE = b'{"event": "alive"}'
 GRACE_S = 2.0
 """How long a worker that has closed its pipe may take to exit by itself."""
 
@@ -37,6 +40,7 @@ class _Worker:
     process: subprocess.Popen[bytes]
     trial: int | None = None
     buffer: bytes = b""
+    heard: float = field(default_factory=time.monotonic)
     ended: bool = field(default=False)
 
 
@@ -50,6 +54,7 @@ class LocalExecutor:
         *,
         threads: int | None = None,
         log_folder: Path | None = None,
+        silence_s: float = SILENCE_S,
         command: Sequence[str] | None = None,
     ) -> None:
         """Note the settings; processes start with the first trials.
@@ -59,11 +64,12 @@ class LocalExecutor:
             device: "cpu" or "cuda".
             threads: Threads of each worker; by default the cores divided by the workers.
             log_folder: Where each worker's standard error goes; None drops it.
+            silence_s: Without a sign of life for so long a worker is ended, and its trial lost.
             command: Program to run instead of the worker, speaking its protocol.
         """
         self._device = device
         self._threads = threads or max(1, count_cores() // workers)
-        self._log_folder = log_folder
+        self._log_folder, self._silence_s = log_folder, silence_s
         arguments = [device, str(self._threads)]
         self._command = [
             *(command or (sys.executable, "-m", "hpsearch.execution.worker")), *arguments
@@ -93,7 +99,7 @@ class LocalExecutor:
             if worker is not None:
                 self._end(worker)
             worker = self._start(slot)
-        worker.trial = job.trial
+        worker.trial, worker.heard = job.trial, time.monotonic()
         fields = {**vars(job), "data": str(job.data), "checkpoint": str(job.checkpoint)}
         self._send(worker, {"job": fields})
 
@@ -111,15 +117,22 @@ class LocalExecutor:
         events: list[Event] = []
         for key, _ in self._selector.select(timeout_s):
             events += self._read(key.data)
+        # After reading: what a stopped driver finds in its pipes was said while it slept.
+        for worker in self._running():
+            if time.monotonic() - worker.heard > self._silence_s:
+                events += self._lose(worker, f"gave no sign of life for {self._silence_s:g} s")
         return events
 
     def _read(self, worker: _Worker) -> list[Event]:
         pipe = worker.process.stdout
         chunk = os.read(pipe.fileno(), 1 << 16) if pipe else b""
+        worker.heard = time.monotonic()
         worker.buffer += chunk
         *lines, worker.buffer = worker.buffer.split(b"\n")
         events: list[Event] = []
         for line in lines:
+            if line == ALIVE:
+                continue
             try:
                 event = _parse(line, worker.trial)
             except (ValueError, KeyError, TypeError, RecursionError):

@@ -12,6 +12,7 @@ import queue
 import signal
 import sys
 import threading
+import time
 import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from hpsearch.training.trainingdata import TrainingData
 
 PR_SET_PDEATHSIG = 1
+BEAT_S = 2.0
+"""Seconds between two signs of life."""
 
 
 class Driver:
@@ -31,6 +34,7 @@ class Driver:
         """Take stdout for the protocol; whatever a library prints goes to the log."""
         self._out = os.fdopen(os.dup(1), "wb")
         os.dup2(2, 1)
+        self._writing = threading.Lock()
         self.messages: queue.Queue[dict[str, Any]] = queue.Queue()
         self.interrupted = threading.Event()
         threading.Thread(target=self._read, daemon=True).start()
@@ -47,11 +51,21 @@ class Driver:
             self.messages.put(message)
         os._exit(0)  # the driver is gone
 
+    def give_signs_of_life(self) -> None:
+        """Say that this process lives, again and again; one that hangs or is stopped cannot."""
+        threading.Thread(target=self._beat, daemon=True).start()
+
+    def _beat(self) -> None:
+        while True:
+            self.send(event="alive")
+            time.sleep(BEAT_S)
+
     def send(self, **message: Any) -> None:
         """Send one line; a driver that is gone ends this process."""
         try:
-            self._out.write(json.dumps(message).encode() + b"\n")
-            self._out.flush()
+            with self._writing:
+                self._out.write(json.dumps(message).encode() + b"\n")
+                self._out.flush()
         except (BrokenPipeError, OSError):
             os._exit(0)
 
@@ -84,10 +98,11 @@ def die_with_parent() -> None:
 
 def serve(device: str, threads: int) -> None:
     """Run jobs until the driver is gone."""
+    driver = Driver()
+    driver.give_signs_of_life()  # also while torch is loaded
     import torch
 
     torch.set_num_threads(threads)
-    driver = Driver()
     kept: dict[tuple[Any, ...], TrainingData] = {}
     while True:
         job = driver.wait_for_job()

@@ -15,6 +15,7 @@ from hpsearch.search.history import best_trial
 from hpsearch.search.record import read_study
 
 FORMAT = 1
+HEAD = "# Best configuration of a search; train it with: hpsearch retrain FILE\n"
 PACKAGES = ("torch", "optuna", "numpy")
 
 
@@ -62,6 +63,21 @@ def export_best(folder: StudyFolder, trial: int | None, output: Path | None) -> 
         "config": read_yaml(folder.trial(chosen.number).config),
     }
     path = output or folder.best
-    head = "# Best configuration of a search; train it with: hpsearch retrain FILE\n"
-    write_atomically(path, head + dump_yaml(values))
+    _refuse_foreign(path)
+    write_atomically(path, HEAD + dump_yaml(values))
     return path
+
+
+def _refuse_foreign(path: Path) -> None:
+    """Refuse to replace a file that no export wrote."""
+    if path.is_symlink() or path.is_dir():
+        raise InputError(f"{path}: is a folder or a link; name a file with --output")
+    try:
+        with path.open("rb") as file:
+            ours = file.read(len(HEAD)) == HEAD.encode()
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+    if not ours:
+        raise InputError(f"{path}: is there and was not written by export; name another --output")

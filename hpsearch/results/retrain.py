@@ -134,6 +134,10 @@ def retrain(
     )
     saved = output / "checkpoint"
     last = checkpoint.load(saved)
+    if last is not None and last.state.get("config") != config.plain():
+        raise InputError(
+            f"{saved}: belongs to another configuration; delete it or name another --output"
+        )
     for epoch in train(config, data, chosen, resume=last):
         last = epoch.checkpoint()
         checkpoint.save(last, saved)
@@ -164,6 +168,8 @@ def _describe(output: Path, description: dict[str, Any]) -> None:
                 f"{path}: {different[0]}: holds another model; name another --output, or repeat "
                 "the command it was begun with"
             )
+    elif output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise InputError(f"{output}: is there and holds no model; name another --output")
     write_atomically(path, text)
 
 

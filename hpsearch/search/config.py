@@ -103,6 +103,9 @@ class StudyConfig(Section):
     """Trials at once; auto is one per core on the CPU, one per device on CUDA."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """auto takes CUDA where there is one."""
+    worker_timeout_s: float = Field(120.0, ge=5, le=86_400)
+    """A local worker without a sign of life for so long counts as lost; its trial goes on from
+    the checkpoint. It does not limit how long an epoch may take."""
 
     @classmethod
     def from_values(cls, values: Any, source: str | Path) -> StudyConfig:

@@ -115,7 +115,7 @@ class Driver:
         self._history: list[TrialRecord] = []
         self._waiting: list[int] = []
         self._running: dict[int, RunningTrial] = {}
-        self._failures = 0
+        self._causes: list[str] = []  # of the failures in a row
         self._forecast: tuple[float, Forecast] | None = None
         self._hours_before = float(self._record.attribute("driver_seconds", 0.0))
         self._began = self._saved = self._clock()
@@ -179,7 +179,7 @@ class Driver:
         for trial in self._history:
             if trial.state != "running":
                 continue
-            epoch = max(trial.values, default=0)
+            epoch = trial.last_epoch
             decision = self._decide(trial.number, epoch) if epoch else Decision.GO
             if decision is Decision.STOP:
                 self._prune(trial)
@@ -199,10 +199,10 @@ class Driver:
         """
         if self._waiting:
             return None
-        if self._failures >= MAX_FAILURES:
-            failed = [t for t in self._history if t.state == "failed"]
+        if len(self._causes) >= MAX_FAILURES:
             raise EnvironmentFailure(
-                f"{self._failures} trials failed in a row, the last: {failed[-1].cause}; "
+                f"{len(self._causes)} trials failed in a row, the first: {self._causes[0]}; the last: "
+                f"{self._causes[-1]}; "
                 "see the logs in the study's folder, then run the same command again"
             )
         trials = self._plan.config.budget.trials
@@ -266,6 +266,12 @@ class Driver:
         if isinstance(event, Started):
             running = self._running[event.trial]
             self._running[event.trial] = replace(running, device=event.device)
+            kept, known = len(event.curve), self._history[event.trial].last_epoch
+            if kept < known:
+                self._observer.message(
+                    f"trial {event.trial}: its checkpoint is missing or damaged, see the logs; it "
+                    f"goes on after epoch {kept} instead of {known}"
+                )
             for result in event.curve:
                 self._note(event.trial, result)
         elif isinstance(event, EpochEnded):
@@ -366,9 +372,9 @@ class Driver:
         self._ledger.end(trial)
         self._ledger.keep_best_checkpoints(self._history)
         if trial.state != "failed":
-            self._failures = 0
+            self._causes.clear()
         elif not trial.out_of_memory:  # that is the configuration's fault, not the environment's
-            self._failures += 1
+            self._causes.append(trial.cause or "unknown")
         error = "" if trial.value is None else f", error {trial.value:.3f}"
         cause = f" ({trial.cause})" if trial.cause else ""
         self._observer.message(f"trial {trial.number} {trial.state}{error}{cause}")

@@ -46,6 +46,11 @@ class TrialRecord:
         return self.state in ("complete", "pruned", "failed")
 
     @property
+    def last_epoch(self) -> int:
+        """The last epoch that has ended, 0 before any."""
+        return max(self.values, default=0)
+
+    @property
     def out_of_memory(self) -> bool:
         """Whether it failed for want of memory: its configuration's fault."""
         return self.state == "failed" and (self.cause or "").startswith(OUT_OF_MEMORY)

@@ -150,7 +150,7 @@ def _results_are_kept(study: Study) -> Findings:
 
 def _every_trial_is_known(study: Study) -> Findings:
     known = len(study.view.trials)
-    strangers = [n for n in trial_numbers(study.folder) if n >= known]
+    strangers = [n for n in study.folder.trial_numbers() if n >= known]
     broken = tuple(f"trial {n} has a folder, the database does not know it" for n in strangers)
     return Findings(broken, fine=f"{known} trials, no folder without one")
 
@@ -282,11 +282,6 @@ CHECKS: tuple[tuple[str, str, Check], ...] = (
 )
 
 
-def trial_numbers(folder: StudyFolder) -> list[int]:
-    """Return the numbers of the trials that have a folder, in order."""
-    return sorted(int(p.name) for p in folder.trials.glob("*") if p.name.isdigit() and p.is_dir())
-
-
 def read_result(path: Path) -> TrialRecord | None:
     """Return a trial's result, None where there is no whole one."""
     try:
@@ -311,7 +306,7 @@ def read_epochs(path: Path) -> dict[int, float] | None:
 
 def temporary_files(folder: StudyFolder) -> list[Path]:
     """Return what an interrupted write left in a study's folder."""
-    places = (folder.root, folder.model, *(folder.trial(n).root for n in trial_numbers(folder)))
+    places = (folder.root, folder.model, *(folder.trial(n).root for n in folder.trial_numbers()))
     return sorted(p for place in places for p in place.glob(".*.tmp"))
 
 

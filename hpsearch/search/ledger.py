@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.configfile import dump_yaml
-from hpsearch.errors import EnvironmentFailure
+from hpsearch.errors import EnvironmentFailure, InputError
 from hpsearch.execution import Job
 from hpsearch.paths import write_atomically
 from hpsearch.search.coordinates import Coordinates
@@ -51,8 +51,19 @@ class Ledger:
         self._shrunk: set[int] = set()
 
     def load(self) -> list[TrialRecord]:
-        """Return the history; results that only the folders know are told to the database."""
+        """Return the history; results that only the folders know are told to the database.
+
+        Raises:
+            InputError: Trials have folders that the database does not know.
+        """
         history = self._record.load()
+        folder = self._plan.folder
+        strangers = [n for n in folder.trial_numbers() if n >= len(history)]
+        if strangers:
+            raise InputError(
+                f"{self._record.path}: knows {len(history)} trials, {folder.trial(strangers[-1]).root}"
+                f" is there; `hpsearch doctor {folder.root} --repair` builds it again"
+            )
         for position, trial in enumerate(history):
             if not trial.finished:
                 history[position] = self._adopt(trial)
@@ -108,13 +119,13 @@ class Ledger:
 
         The driver's own death does not count: it says nothing about the trial.
         """
-        deaths = {"attempts": self.deaths(trial) + 1, "epoch": _last_epoch(trial), "death": cause}
+        deaths = {"attempts": self.deaths(trial) + 1, "epoch": trial.last_epoch, "death": cause}
         write_atomically(self._attempts(trial), json.dumps(deaths) + "\n")
 
     def deaths(self, trial: TrialRecord) -> int:
         """Return how many workers have died under this trial since its last new epoch."""
         noted = self._read_attempts(self._attempts(trial))
-        return int(noted["attempts"]) if noted["epoch"] == _last_epoch(trial) else 0
+        return int(noted["attempts"]) if noted["epoch"] == trial.last_epoch else 0
 
     def last_death(self, trial: TrialRecord) -> str | None:
         """Return the cause of the last worker's death under this trial."""
@@ -215,7 +226,3 @@ def read_curve(path: Path) -> list[EpochResult]:
         except (ValueError, KeyError, TypeError):
             break
     return curve
-
-
-def _last_epoch(trial: TrialRecord) -> int:
-    return max(trial.values, default=0)

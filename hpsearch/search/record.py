@@ -6,6 +6,7 @@ so `optuna.load_study` and Optuna Dashboard open it as it is.
 
 from __future__ import annotations
 
+import datetime
 import json
 import time
 import warnings
@@ -79,6 +80,7 @@ class StudyRecord:
         except Exception as error:
             raise self._failure(error) from error
         self._ids: dict[int, int] = {}
+        self._began: dict[int, datetime.datetime] = {}
         self._pending: list[tuple[int, int, float]] = []
         self._reported: set[tuple[int, int]] = set()
         self._flushed = time.monotonic()
@@ -87,6 +89,7 @@ class StudyRecord:
         """Return the history as the database holds it, by number."""
         trials = self._storage.get_all_trials(self._study._study_id, deepcopy=False)
         self._ids = {t.number: t._trial_id for t in trials}
+        self._began = {t.number: t.datetime_start for t in trials if t.datetime_start}
         self._reported = {(t.number, step) for t in trials for step in t.intermediate_values}
         return [to_record(t) for t in trials]
 
@@ -112,8 +115,6 @@ class StudyRecord:
         Raises:
             EnvironmentFailure: The database refused it, or gave it another number.
         """
-        import datetime
-
         frozen = optuna.trial.create_trial(
             state=TrialState.RUNNING,
             params=dict(trial.params),
@@ -132,6 +133,7 @@ class StudyRecord:
                 "to this study; stop it, then run the same command again"
             )
         self._ids[number] = trial_id
+        self._began[number] = frozen.datetime_start
 
     def set_trial_attribute(self, number: int, key: str, value: Any) -> None:
         """Set a user attribute of an unfinished trial.
@@ -187,8 +189,18 @@ class StudyRecord:
                 self._storage.set_trial_system_attr(trial_id, CONSTRAINT, 1.0)
             values = None if trial.value is None or trial.state == "failed" else [trial.value]
             self._storage.set_trial_state_values(trial_id, STATES[trial.state], values)
+            began = self._began.get(trial.number)
+            if began is not None and datetime.datetime.now() < began:
+                self._end_at(trial_id, began)
         except Exception as error:
             raise self._failure(error) from error
+
+    def _end_at(self, trial_id: int, began: datetime.datetime) -> None:
+        """Let a trial end when it began: the clock was set back meanwhile."""
+        table = models.TrialModel.__table__
+        with self._storage.engine.begin() as connection:
+            chosen = table.update().where(table.c.trial_id == trial_id)
+            connection.execute(chosen.values(datetime_complete=began))
 
     def close(self) -> None:
         """Write what is noted and let the file go."""

@@ -25,7 +25,6 @@ from hpsearch.search.invariants import (
     read_epochs,
     read_result,
     temporary_files,
-    trial_numbers,
 )
 from hpsearch.search.ledger import trial_seed
 from hpsearch.search.record import StudyRecord, StudyView, read_study
@@ -73,7 +72,7 @@ def _remove(path: Path, folder: StudyFolder) -> str:
 def _repair_trials(folder: StudyFolder) -> list[str]:
     """Drop damaged checkpoints, and lines of epochs.jsonl after the first that is torn."""
     done = []
-    for number in trial_numbers(folder):
+    for number in folder.trial_numbers():
         trial = folder.trial(number)
         for path in (trial.checkpoint, previous(trial.checkpoint)):
             if path.exists() and damage(path) is not None:
@@ -144,7 +143,7 @@ def _gather(plan: StudyPlan, old: StudyView | None) -> tuple[list[TrialRecord], 
     """Return every trial, from its result, else the old database, else its configuration."""
     folder = plan.folder
     rows = {} if old is None else {t.number: t for t in old.trials}
-    numbers = {*rows, *trial_numbers(folder)}
+    numbers = {*rows, *folder.trial_numbers()}
     trials, lost = [], []
     for number in range(max(numbers, default=-1) + 1):
         row = rows.get(number)
@@ -208,7 +207,7 @@ def _keep_rest(plan: StudyPlan, place: StudyFolder, *, readable: bool) -> None:
     """Give the rebuilt rows their old times, or those of the trials' files; keep the hours."""
     attributes: list[tuple[str, str]] = []
     times: dict[int, tuple[str | None, str | None]] = {}
-    for number in trial_numbers(plan.folder):
+    for number in plan.folder.trial_numbers():
         trial = plan.folder.trial(number)
         times[number] = (_written_at(trial.config), _written_at(trial.result))
     if readable:

@@ -15,12 +15,12 @@ from typing import Any
 
 from hpsearch.configfile import read_yaml
 from hpsearch.errors import EnvironmentFailure, InputError
-from hpsearch.paths import StudyFolder, write_atomically
+from hpsearch.paths import StudyFolder, make_private, write_atomically
 from hpsearch.search.config import StudyConfig
 from hpsearch.search.shipped import find_shipped
 from hpsearch.search.space import SearchSpace
 
-MAY_CHANGE = ("budget", "workers", "device", "description", "space")
+MAY_CHANGE = ("budget", "workers", "device", "worker_timeout_s", "description", "space")
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,11 @@ def _compare(folder: StudyFolder, config: StudyConfig, space: SearchSpace) -> No
     if difference is None:
         old_space = SearchSpace.from_yaml(folder.space_file)
         if old_space.to_yaml() != space.to_yaml():
-            difference = ("space", config.space, "another one")
+            before, now = (
+                {n: p.plain() for n, p in s.parameters.items()} for s in (old_space, space)
+            )
+            difference = _first_difference(before, now, "space")
+            difference = difference or ("space", config.space, "another order or description")
     if difference:
         key, was, asked = difference
         raise InputError(
@@ -155,7 +159,7 @@ def _first_difference(old: Any, new: Any, key: str = "") -> tuple[str, Any, Any]
 def save_plan(plan: StudyPlan, dataset: Mapping[str, Any]) -> None:
     """Write study.yaml, space.yaml and dataset.json; the budget may have changed since."""
     folder = plan.folder
-    folder.root.mkdir(parents=True, exist_ok=True)
+    make_private(folder.root)
     for path, text in (
         (folder.space_file, plan.space.to_yaml()),
         (folder.dataset, json.dumps(dataset, indent=2) + "\n"),
@@ -176,7 +180,7 @@ def study_lock(folder: StudyFolder) -> Iterator[None]:
         EnvironmentFailure: The lock file cannot be written.
     """
     try:
-        folder.root.mkdir(parents=True, exist_ok=True)
+        make_private(folder.root)
         handle = os.open(folder.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise EnvironmentFailure(f"{folder.lock}: cannot be opened ({error.strerror})") from error

@@ -102,7 +102,7 @@ def read(path: Path) -> Checkpoint:
         ValueError: The file is damaged or is no checkpoint.
         InputError: A newer version wrote it.
     """
-    body = unwrap(path.read_bytes())
+    body = unwrap(path.read_bytes(), str(path))
     tensors = safetensors.torch.load(body)
     size = int.from_bytes(body[:8], "little")
     state = json.loads(json.loads(body[8 : 8 + size])["__metadata__"]["state"])

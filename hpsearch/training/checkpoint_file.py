@@ -25,14 +25,18 @@ def wrap(body: bytes) -> bytes:
     return MAGIC + hashlib.sha256(body).digest() + body
 
 
-def unwrap(content: bytes) -> bytes:
+def unwrap(content: bytes, source: str = "checkpoint") -> bytes:
     """Return the safetensors bytes of a checkpoint file.
+
+    Args:
+        content: The whole file.
+        source: Its name, for the message.
 
     Raises:
         ValueError: The file is damaged or is no checkpoint.
         InputError: A newer version wrote it.
     """
-    _check_magic(content[: len(MAGIC)], "checkpoint")
+    _check_magic(content[: len(MAGIC)], source)
     body = content[len(MAGIC) + DIGEST_BYTES :]
     if hashlib.sha256(body).digest() != content[len(MAGIC) : len(MAGIC) + DIGEST_BYTES]:
         raise ValueError("its checksum does not fit")

@@ -39,8 +39,11 @@ class Pipes:
         self.send(job=fields)
 
     def next(self) -> dict[str, Any]:
-        message: dict[str, Any] = json.loads(self.stdout.readline())
-        return message
+        """Return the next message that is no sign of life."""
+        while True:
+            message: dict[str, Any] = json.loads(self.stdout.readline())
+            if message["event"] != "alive":
+                return message
 
 
 @pytest.fixture
