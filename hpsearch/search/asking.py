@@ -16,9 +16,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from hpsearch.errors import EnvironmentFailure, InputError
-from hpsearch.search.config import Limits, SamplerConfig
+from hpsearch.search.config import Limits
 from hpsearch.search.coordinates import Coordinates
 from hpsearch.search.history import TrialRecord
+from hpsearch.search.prior import Prior
+from hpsearch.search.samplers.config import SamplerConfig
 from hpsearch.search.space import SearchSpace
 from hpsearch.training.config import TrialConfig
 
@@ -33,6 +35,7 @@ class Asker:
         limits: Limits,
         sampler: SamplerConfig,
         seed: int,
+        prior: Prior | None = None,
     ) -> None:
         """Note the problem; the process starts with the first ask."""
         self._problem = {
@@ -41,6 +44,7 @@ class Asker:
             "limits": limits.model_dump(mode="json"),
             "sampler": sampler.model_dump(mode="json"),
             "seed": seed,
+            "prior": prior and prior.to_json(),
         }
         self._process: subprocess.Popen[bytes] | None = None
         self._buffer = b""
@@ -133,11 +137,12 @@ def serve() -> None:
     base = TrialConfig.from_values(problem["base"])
     coordinates = Coordinates(space, base, Limits(**problem["limits"]))
     sampler = SamplerConfig(**problem["sampler"])
+    prior = Prior.from_json(problem["prior"]) if problem["prior"] else None
     for line in sys.stdin.buffer:
         ask = json.loads(line)
         history = [TrialRecord.from_json(t) for t in ask["history"]]
         try:
-            params = suggest(coordinates, sampler, history, problem["seed"], ask["n"])
+            params = suggest(coordinates, sampler, history, problem["seed"], ask["n"], prior)
             reply: dict[str, Any] = {"params": params}
         except InputError as error:
             reply = {"refused": str(error)}

@@ -8,21 +8,12 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from hpsearch.configfile import Section, dump_yaml, load_section
+from hpsearch.search.samplers.config import SamplerConfig
 from hpsearch.training.config import TrialConfig
 
-SamplerName = Literal["random", "tpe", "gp", "skopt-gp", "skopt-rf", "skopt-et"]
 PrunerName = Literal[
     "none", "median", "percentile", "asha", "asha-promotion", "hyperband", "hyperband-promotion"
 ]
-
-
-class SamplerConfig(Section):
-    """Which sampler proposes configurations."""
-
-    name: SamplerName = "tpe"
-    """random, Optuna's tpe or gp, or scikit-optimize's gp, rf or et."""
-    startup_trials: int = Field(10, ge=1, le=10_000)
-    """Finished trials before the model decides; until then random. It does not limit the search."""
 
 
 class PrunerConfig(Section):

@@ -5,15 +5,22 @@ The same inputs give the same parameters in any process. Knows nothing of driver
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from hpsearch.errors import InputError
-from hpsearch.search.config import SamplerConfig
 from hpsearch.search.coordinates import Coordinates
 from hpsearch.search.history import TrialRecord, Value
-from hpsearch.search.samplers import Sampler, make_sampler, observe
+from hpsearch.search.prior import Prior
+from hpsearch.search.samplers import (
+    Sampler,
+    SamplerConfig,
+    acting_sampler,
+    make_sampler,
+    observe,
+)
 from hpsearch.seeding import derive_seed
 
 REDRAWS = 64
@@ -34,20 +41,24 @@ def suggest(
     history: Sequence[TrialRecord],
     seed: int,
     n: int,
+    prior: Prior | None = None,
 ) -> dict[str, Value]:
     """Return the parameters of trial `n`: feasible, and unlike every trial in the history.
 
     Args:
         problem: The space, the base configuration and the limits.
-        sampler: Which sampler, and after how many finished trials it takes over from random.
+        sampler: Which sampler, and after how many finished trials it takes over from the start.
         history: All trials so far, running and paused ones too.
         seed: The study's seed.
         n: The new trial's number.
+        prior: What another study has found.
 
     Raises:
         SpaceExhaustedError: Every configuration within the limits has been tried.
     """
     taken = {problem.key(trial.params) for trial in history}
+    if prior is not None:
+        taken |= prior.keys(problem)
 
     def acceptable(params: dict[str, Value]) -> bool:
         return problem.key(params) not in taken and problem.over_limits(params) is None
@@ -55,10 +66,12 @@ def suggest(
     def seed_of(attempt: int) -> int:
         return derive_seed(seed, "suggest", n, attempt)
 
-    chosen = _choose(problem, sampler, history)
+    acting = decider(problem, sampler, history, prior)
+    chosen = _sampler(problem, acting, history, n, prior)
     proposal: dict[str, Value] = {}
     for attempt in range(min(chosen.redraws, REDRAWS)):
-        proposal = chosen.draw(seed_of(attempt))
+        sequence = derive_seed(seed, "sobol", attempt)  # one for all trials, so that they spread
+        proposal = chosen.draw(sequence if acting.name == "sobol" else seed_of(attempt))
         if acceptable(proposal):
             return proposal
     for attempt in range(chosen.redraws, REDRAWS):
@@ -68,18 +81,46 @@ def suggest(
     return _last_resort(problem, proposal, acceptable, seed_of)
 
 
-def _choose(
-    problem: Coordinates, sampler: SamplerConfig, history: Sequence[TrialRecord]
-) -> Sampler:
-    """Return the configured sampler, or random while there is too little to learn from."""
+def decider(
+    problem: Coordinates,
+    sampler: SamplerConfig,
+    history: Sequence[TrialRecord],
+    prior: Prior | None = None,
+) -> SamplerConfig:
+    """Return the sampler that decides on the next trial: the start, the study's, a successor.
+
+    Args:
+        problem: The space, the base configuration and the limits.
+        sampler: The study's sampler.
+        history: All trials so far.
+        prior: What another study has found.
+    """
     finished = sum(trial.finished for trial in history)
-    if sampler.name == "random" or finished < sampler.startup_trials or not problem.free:
-        return make_sampler("random", problem, [])
+    known = prior.count(finished) if prior is not None else 0
+    acting = acting_sampler(sampler, finished, known)
+    trials = [*history, *(prior.trials if prior is not None and known else ())]
+    values = {t.value for t in trials if t.trainable and t.state in ("complete", "pruned")}
+    values = {v for v in values if v is not None and math.isfinite(v)}
+    if acting.name in ("random", "sobol") or (len(values) >= 2 and problem.free):
+        return acting
+    return SamplerConfig(name=sampler.start)  # nothing to learn from yet
+
+
+def _sampler(
+    problem: Coordinates,
+    acting: SamplerConfig,
+    history: Sequence[TrialRecord],
+    n: int,
+    prior: Prior | None,
+) -> Sampler:
+    """Return the deciding sampler, told the history and what the prior still says."""
+    if acting.name in ("random", "sobol"):
+        return make_sampler(acting, problem, [], n)
     observations = observe(problem, history)
-    values = {o.value for o in observations if o.kind in ("complete", "partial")}
-    if len(values) < 2:
-        return make_sampler("random", problem, [])
-    return make_sampler(sampler.name, problem, observations)
+    if prior is not None:
+        finished = sum(trial.finished for trial in history)
+        observations = [*prior.observations(problem, observations, finished), *observations]
+    return make_sampler(acting, problem, observations, n)
 
 
 def _perturb(
@@ -104,7 +145,7 @@ def _last_resort(
     projected = problem.nearest_feasible(proposal)
     if acceptable(projected):
         return projected
-    random = make_sampler("random", problem, [])
+    random = make_sampler(SamplerConfig(name="random"), problem, [], 0)
     for attempt in range(REDRAWS, REDRAWS + LAST_DRAWS):
         params = random.draw(seed_of(attempt))
         if acceptable(params):

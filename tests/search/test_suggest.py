@@ -12,24 +12,36 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 
-from hpsearch.search.config import Limits, SamplerConfig, SamplerName
+from hpsearch.search.config import Limits
 from hpsearch.search.coordinates import Coordinates
+from hpsearch.search.effects import leaf_paths
 from hpsearch.search.history import TrialRecord
-from hpsearch.search.suggest import SpaceExhaustedError, suggest
+from hpsearch.search.samplers.config import GP_LIMIT, SamplerConfig, SamplerName, acting_sampler
+from hpsearch.search.suggest import SpaceExhaustedError, decider, suggest
 from tests.search.problems import base_config, mixed_history, shipped_problem, space_of
 
 SAMPLERS: tuple[SamplerName, ...] = get_args(SamplerName)
-FAST = ("random", "tpe")
+BLIND = ("random", "sobol")
+MODELS = tuple(name for name in SAMPLERS if name not in BLIND)
 STARTUP = 5
+SUGGESTIONS = {
+    "random": {0: 250, 12: 250, 60: 250, 200: 250},
+    "sobol": {0: 250, 12: 250, 60: 250, 200: 250},
+    "tpe": {0: 650, 12: 250, 60: 70, 200: 30},
+}
+"""Suggestions of the contract test by the length of the history, 1,000 of each sampler."""
+SLOW = {0: 40, 12: 12, 60: 5, 200: 3}
+"""The same of the samplers that take longer, 60 of each."""
+HISTORIES = tuple(SLOW)
 ANSWER = """
 import json, sys
-from hpsearch.search.config import SamplerConfig
+from hpsearch.search.samplers.config import SamplerConfig
 from hpsearch.search.suggest import suggest
 from tests.search.problems import mixed_history, shipped_problem
 problem = shipped_problem("koch2015_35px")
 answers = {}
 for name in sys.argv[1].split(","):
-    for count in (0, 12, 60):
+    for count in (0, 12, 60, 200):
         config = SamplerConfig(name=name, startup_trials=5)
         history = mixed_history(problem, count)
         answers[f"{name} {count}"] = suggest(problem, config, history, 3, count)
@@ -42,26 +54,30 @@ def problem() -> Coordinates:
     return shipped_problem("koch2015_35px")
 
 
-@pytest.mark.parametrize("count", [0, 12, 60])
+@pytest.mark.parametrize("count", HISTORIES)
 @pytest.mark.parametrize("name", SAMPLERS)
-def test_suggestions_are_feasible_plain_and_new(
+def test_contract_suggestions_are_feasible_plain_and_new(
     problem: Coordinates, name: SamplerName, count: int
 ) -> None:
-    config = SamplerConfig(name=name, startup_trials=STARTUP)
+    options = {"trees": 20} if name in ("skopt-rf", "skopt-et") else {}
+    config = SamplerConfig(name=name, startup_trials=STARTUP, options=options)
     history = mixed_history(problem, count)
-    for n in range(count, count + (12 if name in FAST else 2)):
+    seen = {problem.key(trial.params) for trial in history}
+    for n in range(count, count + SUGGESTIONS.get(name, SLOW)[count]):
         params = suggest(problem, config, history, 1, n)
         assert problem.feasible(params), problem.reason(params)
         assert list(params) == list(problem.space.parameters)
         assert json.loads(json.dumps(params)) == params
         for key, parameter in problem.space.parameters.items():
             assert type(params[key]) is (int if parameter.type == "int" else float), key
-        problem.base.with_parameters(params)
-        assert all(params != trial.params for trial in history)
-        history.append(TrialRecord(n, "complete", params, {1: 0.5 + 0.001 * n}, 0.5 + 0.001 * n))
+        trained = leaf_paths(problem.base.with_parameters(params))
+        assert {key: trained[key] for key in params} == params
+        assert problem.key(params) not in seen
+        seen.add(problem.key(params))
+        history.append(TrialRecord(n, "running", params))
 
 
-def test_the_same_inputs_give_the_same_answer_in_another_process() -> None:
+def test_contract_the_same_inputs_give_the_same_answer_in_another_process() -> None:
     running = [
         subprocess.Popen(
             [sys.executable, "-c", ANSWER, ",".join(SAMPLERS)],
@@ -71,7 +87,7 @@ def test_the_same_inputs_give_the_same_answer_in_another_process() -> None:
         for hash_seed in ("1", "2")
     ]
     one, two = (json.loads(process.communicate()[0]) for process in running)
-    assert set(one) == {f"{name} {count}" for name in SAMPLERS for count in (0, 12, 60)}
+    assert set(one) == {f"{name} {count}" for name in SAMPLERS for count in HISTORIES}
     assert one == two
 
 
@@ -87,35 +103,71 @@ def test_another_seed_or_number_gives_another_suggestion(
     assert all(a != b for a, b in itertools.combinations(answers, 2))
 
 
-@pytest.mark.parametrize("name", [n for n in SAMPLERS if n != "random"])
+@pytest.mark.parametrize("start", BLIND)
+@pytest.mark.parametrize("name", MODELS)
 def test_models_take_over_after_the_startup_trials(
-    problem: Coordinates, name: SamplerName
+    problem: Coordinates, name: SamplerName, start: SamplerName
 ) -> None:
     history = mixed_history(problem, 24)
     finished = sum(t.finished for t in history)
-    random = suggest(problem, SamplerConfig(name="random"), history, 0, 24)
-    late = SamplerConfig(name=name, startup_trials=finished + 1)
-    assert suggest(problem, late, history, 0, 24) == random
-    soon = SamplerConfig(name=name, startup_trials=finished)
-    assert suggest(problem, soon, history, 0, 24) != random
+    begin = suggest(problem, SamplerConfig(name=start), history, 0, 24)
+    late = SamplerConfig(name=name, startup_trials=finished + 1, start=start)  # type: ignore[arg-type]
+    assert suggest(problem, late, history, 0, 24) == begin
+    soon = SamplerConfig(name=name, startup_trials=finished, start=start)  # type: ignore[arg-type]
+    assert suggest(problem, soon, history, 0, 24) != begin
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
-def test_a_changed_pending_set_moves_models_and_not_random(
+def test_contract_a_changed_pending_set_moves_models_and_not_random(
     problem: Coordinates, name: SamplerName
 ) -> None:
+    """Pending is what runs without an epoch yet, with some epochs behind it, or waits paused."""
     config = SamplerConfig(name=name, startup_trials=STARTUP)
     history = [t for t in mixed_history(problem, 24) if t.finished]
     alone = suggest(problem, config, history, 0, 30)
+    place = history[0].params if name in BLIND else alone
+    curve = {1: 0.6, 2: 0.5}
+    for trial in (
+        TrialRecord(29, "running", place),
+        TrialRecord(29, "running", place, curve, 0.5),
+        TrialRecord(29, "paused", place, curve, 0.5),
+    ):
+        beside = suggest(problem, config, [*history, trial], 0, 30)
+        assert (beside == alone) == (name in BLIND), trial
+
+
+@pytest.mark.parametrize("name", ["gp", "skopt-gp", "tpe"])
+def test_models_move_away_from_what_is_pending(name: SamplerName) -> None:
+    """Ten suggestions beside a pending one lie further from it than ten made without it."""
+    rate = {"type": "float", "low": 1e-4, "high": 1e-1, "log": True}
+    momentum = {"type": "float", "low": 0, "high": 1}
+    problem = Coordinates(
+        space_of({"fc.learning_rate": rate, "fc.momentum": momentum}),
+        base_config([3], [True], 35),
+        Limits(),
+    )
+    history = []
+    for n, shares in enumerate(np.random.default_rng(0).random((12, 2)).tolist()):
+        value = 0.1 + sum((s - 0.6) ** 2 for s in shares)
+        history.append(TrialRecord(n, "complete", problem.cube.params(shares), {1: value}, value))
+    config = SamplerConfig(name=name, startup_trials=STARTUP)
+
+    def distances(pending: list[TrialRecord], place: Any) -> list[float]:
+        points = [
+            np.array(problem.cube.shares(suggest(problem, config, [*history, *pending], seed, 12)))
+            for seed in range(10)
+        ]
+        return [float(np.linalg.norm(point - place)) for point in points]
+
+    place = np.array(problem.cube.shares(suggest(problem, config, history, 0, 12)))
     pending = [
-        *history,
-        TrialRecord(29, "running", alone if name != "random" else history[0].params),
+        TrialRecord(12 + k, "running", problem.cube.params(np.clip(place + d, 0, 1).tolist()))
+        for k, d in enumerate((0.0, 0.004, -0.004))
     ]
-    beside = suggest(problem, config, pending, 0, 30)
-    assert (beside == alone) == (name == "random")
+    assert np.median(distances(pending, place)) > np.median(distances([], place))
 
 
-def test_ten_thousand_random_suggestions_are_a_fair_draw() -> None:
+def test_contract_ten_thousand_random_suggestions_are_a_fair_draw() -> None:
     """The share of 1 x 1 final maps agrees with the enumeration (29 %) within 3 errors."""
     paper = shipped_problem("koch2015")
     ones = every = 0
@@ -135,8 +187,21 @@ def test_ten_thousand_random_suggestions_are_a_fair_draw() -> None:
     assert abs(share - fair) < 3 * (fair * (1 - fair) / 10_000) ** 0.5
 
 
+def test_sobol_points_of_a_study_lie_evenly() -> None:
+    """Of 64 trials each half, quarter and eighth of every range holds exactly its share."""
+    problem = shipped_problem("koch2015", Limits())
+    config = SamplerConfig(name="sobol")
+    points = [problem.cube.shares(suggest(problem, config, [], 5, n)) for n in range(64)]
+    rates = np.array(points)[:, [problem.free.index("fc.momentum"), problem.free.index("fc.l2")]]
+    for parts in (2, 4, 8):
+        counts = np.histogram(rates[:, 0], parts, (0, 1))[0]
+        assert set(counts.tolist()) == {64 // parts}
+    drawn = np.random.default_rng(0).random(64)
+    assert len(set(np.histogram(drawn, 8, (0, 1))[0].tolist())) > 1  # of a random draw they do not
+
+
 @pytest.mark.parametrize("name", SAMPLERS)
-def test_a_tight_limit_is_met(name: SamplerName) -> None:
+def test_a_tight_limit_on_cost_is_feasible(name: SamplerName) -> None:
     tight = shipped_problem("koch2015_35px", Limits(multiply_adds=2e6))
     history = mixed_history(tight, 12)
     params = suggest(tight, SamplerConfig(name=name, startup_trials=STARTUP), history, 0, 12)
@@ -161,6 +226,21 @@ def test_a_small_space_is_used_up_and_then_said_to_be(name: SamplerName) -> None
     assert len({problem.key(t.params) for t in history}) == 6
     with pytest.raises(SpaceExhaustedError, match="no configuration left"):
         suggest(problem, config, history, 0, 6)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_gaussian_processes_hand_over_by_count(problem: Coordinates, name: SamplerName) -> None:
+    config = SamplerConfig(name=name, startup_trials=STARTUP)
+    cubic = name in ("gp", "skopt-gp")
+    assert acting_sampler(config, GP_LIMIT).name == name
+    assert acting_sampler(config, GP_LIMIT + 1).name == ("tpe" if cubic else name)
+    history = mixed_history(problem, GP_LIMIT + 3)  # one of them runs, one waits paused
+    assert sum(t.finished for t in history) == GP_LIMIT + 1
+    assert decider(problem, config, history).name == ("tpe" if cubic else name)
+    if cubic:
+        tpe = SamplerConfig(name="tpe", startup_trials=STARTUP)
+        successor = suggest(problem, config, history, 0, 400)
+        assert successor == suggest(problem, tpe, history, 0, 400)
 
 
 def test_asking_imports_no_model_and_changes_no_global_generators() -> None:

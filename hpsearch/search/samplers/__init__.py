@@ -6,30 +6,53 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from hpsearch.search.samplers.base import Observation, Sampler, observe
+from hpsearch.search.samplers.config import (
+    GpOptions,
+    SamplerConfig,
+    SkoptOptions,
+    TpeOptions,
+    acting_sampler,
+)
 
 if TYPE_CHECKING:
-    from hpsearch.search.config import SamplerName
     from hpsearch.search.coordinates import Coordinates
 
-__all__ = ["Observation", "Sampler", "make_sampler", "observe"]
+__all__ = ["Observation", "Sampler", "SamplerConfig", "acting_sampler", "make_sampler", "observe"]
 
 
 def make_sampler(
-    name: SamplerName, coordinates: Coordinates, observations: Sequence[Observation]
+    config: SamplerConfig,
+    coordinates: Coordinates,
+    observations: Sequence[Observation],
+    number: int,
 ) -> Sampler:
-    """Return the sampler of a name, told what is known so far."""
-    if name == "random":
+    """Return a sampler, told what is known so far.
+
+    Args:
+        config: Its name and options.
+        coordinates: The problem.
+        observations: What is known, by trial number.
+        number: The number of the trial that is asked for.
+    """
+    if config.name == "random":
         from hpsearch.search.samplers.random import RandomSampler
 
         return RandomSampler(coordinates)
-    if name == "tpe":
+    if config.name == "sobol":
+        from hpsearch.search.samplers.sobol import SobolSampler
+
+        return SobolSampler(coordinates, number)
+    options = config.settings()
+    if isinstance(options, TpeOptions):
         from hpsearch.search.samplers.tpe import TpeSampler
 
-        return TpeSampler(coordinates, observations)
-    if name == "gp":
+        return TpeSampler(coordinates, observations, options)
+    if isinstance(options, GpOptions):
         from hpsearch.search.samplers.gp import GpSampler
 
-        return GpSampler(coordinates, observations)
-    from hpsearch.search.samplers.skopt import SkoptSampler
+        return GpSampler(coordinates, observations, options)
+    if isinstance(options, SkoptOptions):
+        from hpsearch.search.samplers.skopt import SkoptSampler
 
-    return SkoptSampler(coordinates, observations, name)
+        return SkoptSampler(coordinates, observations, config.name, options)
+    raise ValueError(f"no sampler of the name {config.name}")

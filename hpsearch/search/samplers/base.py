@@ -39,6 +39,7 @@ class Observation:
         point: Its coordinates.
         curve: Lowest validation error so far by epoch.
         value: The last of the curve; None before an epoch has ended.
+        seconds: What its training took; None while it is unknown.
     """
 
     number: int
@@ -47,6 +48,7 @@ class Observation:
     point: Mapping[str, Value]
     curve: Mapping[int, float]
     value: float | None
+    seconds: float | None = None
 
 
 def observe(coordinates: Coordinates, history: Sequence[TrialRecord]) -> list[Observation]:
@@ -63,7 +65,8 @@ def observe(coordinates: Coordinates, history: Sequence[TrialRecord]) -> list[Ob
         if kind is not None:
             params = {name: trial.params[name] for name in coordinates.space.parameters}
             point = coordinates.encode(params)
-            found.append(Observation(trial.number, kind, params, point, curve, value))
+            seconds = trial.seconds
+            found.append(Observation(trial.number, kind, params, point, curve, value, seconds))
     return found
 
 

@@ -14,6 +14,7 @@ from hpsearch.search.samplers.optuna_study import SEEDS, OptunaStudy, frozen
 
 if TYPE_CHECKING:
     from hpsearch.search.coordinates import Coordinates
+    from hpsearch.search.samplers.config import GpOptions
 
 
 class GpSampler:
@@ -26,8 +27,11 @@ class GpSampler:
 
     redraws = 2
 
-    def __init__(self, coordinates: Coordinates, observations: Sequence[Observation]) -> None:
+    def __init__(
+        self, coordinates: Coordinates, observations: Sequence[Observation], options: GpOptions
+    ) -> None:
         """Tell the history, thinned to the best and the last trials."""
+        self._options = options
         distributions = coordinates.coordinate_distributions()
         kept = best_and_recent(observations)
         worst = max(o.value for o in kept if o.value is not None)
@@ -46,7 +50,7 @@ class GpSampler:
         return self._study.ask(
             optuna.samplers.GPSampler(
                 n_startup_trials=0,
-                deterministic_objective=False,
+                deterministic_objective=not self._options.noise,
                 independent_sampler=optuna.samplers.RandomSampler(seed=seed),
                 warn_independent_sampling=False,
                 seed=seed,

@@ -6,9 +6,10 @@ boosting is left out: with this scikit-learn it raises.
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,57 +18,62 @@ from hpsearch.search.samplers.base import Observation, best_and_recent
 
 if TYPE_CHECKING:
     from hpsearch.search.coordinates import Coordinates
+    from hpsearch.search.samplers.config import SamplerName, SkoptOptions
 
-TREES = 100
 SEEDS = 2**31
 CANDIDATES = 10_000
-"""Random points whose expected improvement is compared."""
+"""Random points whose acquisition value is compared."""
 LOCAL_SEARCHES = 5
 """The best candidates from which the Gaussian process climbs on."""
-XI = 0.01
-"""Improvement below which a point is not worth proposing, in standard deviations of values."""
 
 
 class SkoptSampler:
-    """scikit-optimize's expected improvement on the joint coordinates.
+    """scikit-optimize's acquisition functions on the joint coordinates.
 
     Pruned and paused trials enter with their lowest error so far, bad ones with the worst value
     seen. Pending trials enter with a lie: the mean of the values seen, or their own lowest error
     where that is lower (constant liar; Ginsbourger, Le Riche and Carraro 2010).
+
+    gp_hedge draws EI, LCB or PI, each as likely: the gains it would weigh them by are a memory
+    beside the history, which a suggestion may not depend on.
     """
 
-    redraws = 2
+    redraws = 1
 
     def __init__(
         self,
         coordinates: Coordinates,
         observations: Sequence[Observation],
-        name: Literal["skopt-gp", "skopt-rf", "skopt-et"],
+        name: SamplerName,
+        options: SkoptOptions,
     ) -> None:
         """Note the history, thinned to the best and the last trials, as points and values."""
-        self._cube, self._name = coordinates.cube, name
+        self._cube, self._name, self._options = coordinates.cube, name, options
         kept = best_and_recent(observations)
-        known = [o.value for o in kept if o.value is not None and o.kind != "running"]
-        worst, mean = max(known), float(np.mean(known))
         self._points = [self._cube.shares(o.params) for o in kept]
-        values = [_value(o, worst, mean) for o in kept]
-        spread = float(np.std(values))
-        self._values = ((np.asarray(values) - np.mean(values)) / (spread or 1.0)).tolist()
+        self._values: list[Any] = _standardised(kept)
+        if options.acquisition == "EIps":
+            seconds = _comparable_seconds(kept, max(self._values))
+            self._values = list(zip(self._values, seconds, strict=True))
 
     def draw(self, seed: int) -> dict[str, Value]:
-        """Fit the model and return the point of the highest expected improvement."""
+        """Fit the model and return the point of the best acquisition value."""
         from skopt import Optimizer
+        from skopt.utils import cook_estimator
 
         climbs = self._name == "skopt-gp"
         seed = seed % SEEDS
+        box = [(0.0, 1.0)] * len(self._cube.names)
+        # One fit of the kernel: its restarts triple the time and are for rougher likelihoods.
+        process = cook_estimator("GP", space=box, random_state=seed, n_restarts_optimizer=0)
         optimizer = Optimizer(
-            dimensions=[(0.0, 1.0)] * len(self._cube.names),
-            base_estimator="GP" if climbs else self._forest(seed),
+            dimensions=box,
+            base_estimator=process if climbs else self._forest(seed),
             n_initial_points=0,
             initial_point_generator="random",
             n_jobs=1,
-            acq_func="EI",
-            acq_func_kwargs={"xi": XI},
+            acq_func=self._options.acquisition,
+            acq_func_kwargs={"xi": self._options.xi, "kappa": self._options.kappa},
             acq_optimizer="lbfgs" if climbs else "sampling",
             acq_optimizer_kwargs={
                 "n_points": CANDIDATES,
@@ -94,7 +100,7 @@ class SkoptSampler:
 
         kind = RandomForestRegressor if self._name == "skopt-rf" else ExtraTreesRegressor
         return kind(
-            n_estimators=TREES,
+            n_estimators=self._options.trees,
             criterion="squared_error",
             min_samples_leaf=1,
             max_features=1.0,
@@ -104,9 +110,38 @@ class SkoptSampler:
         )
 
 
+def _standardised(observations: Sequence[Observation]) -> list[float]:
+    """Return the value of each observation, lies among them, in standard deviations."""
+    known = [o.value for o in observations if o.value is not None and o.kind != "running"]
+    worst, mean = max(known), float(np.mean(known))
+    values = [_value(o, worst, mean) for o in observations]
+    spread = float(np.std(values))
+    standardised: list[float] = ((np.asarray(values) - np.mean(values)) / (spread or 1.0)).tolist()
+    return standardised
+
+
 def _value(observation: Observation, worst: float, mean: float) -> float:
     if observation.kind == "bad":
         return worst
     if observation.kind == "running":
         return mean if observation.value is None else min(mean, observation.value)
     return mean if observation.value is None else observation.value
+
+
+def _comparable_seconds(observations: Sequence[Observation], highest: float) -> list[float]:
+    """Return training times in a unit that leaves scikit-optimize's best value a value.
+
+    It takes the lowest of all values and logarithms of times for the best value. Expected
+    improvement per second ranks alike in any unit of time, so one is chosen in which every
+    logarithm lies above every value. Where no time was measured, the mean is taken.
+
+    Args:
+        observations: What was measured.
+        highest: The highest value.
+    """
+    logs = [math.log(o.seconds) if o.seconds else None for o in observations]
+    known = [x for x in logs if x is not None]
+    mean = float(np.mean(known)) if known else 0.0
+    filled = [mean if x is None else x for x in logs]
+    shift = highest + 1.0 - min(filled)
+    return [math.exp(x + shift) for x in filled]

@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
     from hpsearch.search.coordinates import Coordinates
-
-EI_CANDIDATES = 24
+    from hpsearch.search.samplers.config import TpeOptions
 
 
 class TpeSampler:
@@ -35,18 +34,24 @@ class TpeSampler:
 
     redraws = 64
 
-    def __init__(self, coordinates: Coordinates, observations: Sequence[Observation]) -> None:
+    def __init__(
+        self,
+        coordinates: Coordinates,
+        observations: Sequence[Observation],
+        options: TpeOptions,
+    ) -> None:
         """Tell the history."""
+        self._options = options
         distributions = coordinates.coordinate_distributions()
         trials = [_trial(observation, distributions) for observation in observations]
         self._study = OptunaStudy(coordinates, trials)
 
     def draw(self, seed: int) -> dict[str, Value]:
-        """Return the best of 24 candidates by expected improvement."""
+        """Return the best of the candidates by expected improvement."""
         return self._study.ask(
             optuna.samplers.TPESampler(
                 n_startup_trials=0,
-                n_ei_candidates=EI_CANDIDATES,
+                n_ei_candidates=self._options.candidates,
                 multivariate=True,
                 group=False,
                 constant_liar=True,
@@ -64,5 +69,6 @@ def _trial(observation: Observation, distributions: dict[str, BaseDistribution])
         return frozen(point, distributions, TrialState.PRUNED, None, constraints=violated)
     if observation.value is None:
         return frozen(point, distributions, TrialState.RUNNING, None)
-    curve = dict(observation.curve)
-    return frozen(point, distributions, TrialState.PRUNED, None, intermediate_values=curve)
+    last = max(observation.curve)
+    reached = {last: observation.curve[last]}  # all that pruned trials are ranked by
+    return frozen(point, distributions, TrialState.PRUNED, None, intermediate_values=reached)
