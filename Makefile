@@ -11,7 +11,7 @@ STAMP := .venv/.installed
 SEARCH_OPTIONS := $(if $(DATA),--data "$(DATA)") $(if $(TRIALS),--trials $(TRIALS)) \
   $(if $(HOURS),--hours $(HOURS)) $(if $(WORKERS),--workers $(WORKERS)) \
   $(if $(DEVICE),--device $(DEVICE)) $(if $(SAMPLER),--sampler $(SAMPLER)) \
-  $(if $(PRUNER),--pruner $(PRUNER)) $(if $(SEED),--seed $(SEED))
+  $(if $(PRUNER),--pruner $(PRUNER)) $(if $(SEED),--seed $(SEED)) $(if $(FROM),--from "$(FROM)")
 DATA_OPTION := $(if $(DATA),--data "$(DATA)")
 
 .PHONY: help install search status dashboard export retrain evaluate drill lint typecheck test check clean

@@ -137,6 +137,11 @@ class StudyFolder:
         return self.root / "dataset.json"
 
     @property
+    def prior(self) -> Path:
+        """The trials of another study that the sampler learns from; absent without one."""
+        return self.root / "prior.json"
+
+    @property
     def database(self) -> Path:
         """The Optuna database."""
         return self.root / "study.db"

@@ -23,6 +23,7 @@ from hpsearch.search.coordinates import Coordinates
 from hpsearch.search.driver import DataPlace, Driver
 from hpsearch.search.record import read_json
 from hpsearch.search.study_folder import StudyPlan, plan_study, save_plan, study_lock
+from hpsearch.search.warm_start import with_prior
 
 
 def run_search(
@@ -57,7 +58,11 @@ def run_search(
                 f"NOTE: {plan.folder.root} lies on a network file system ({kind}), whose locks are "
                 "not to be trusted; a local disk is safer"
             )
-        save_plan(plan, _describe_dataset(dataset, data))
+        described = _describe_dataset(dataset, data)
+        plan = with_prior(plan, described)
+        for text in _notices(plan):
+            typer.echo(f"NOTE: {text}")
+        save_plan(plan, described)
         return _drive(plan, dataset, device, slots)
 
 
@@ -148,6 +153,25 @@ def _tell_once() -> Callable[[str, int, int], None]:
             typer.echo(f"{step} ...", err=True)
 
     return tell
+
+
+def _notices(plan: StudyPlan) -> list[str]:
+    """Return what a person should know of how this study proposes trials."""
+    notices = []
+    prior = plan.prior
+    if prior is not None:
+        other = (
+            f"another data set, input size or setting: a prior, gone after {prior.fades_after} "
+            "finished trials"
+        )
+        what = "the same problem: they count as measured" if prior.same else other
+        notices.append(f"learning from {len(prior.trials)} trials of {prior.study} ({what})")
+    if not plan.config.sampler.replayable:
+        notices.append(
+            "EIps weighs measured training times, so another machine or another run of this study "
+            "proposes other trials"
+        )
+    return notices
 
 
 def _describe_dataset(dataset: Dataset, data: Path | None) -> dict[str, Any]:

@@ -28,6 +28,9 @@ def search(
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="KEY=VALUE of the study file, by path.")
     ] = None,
+    from_: Annotated[
+        str | None, typer.Option("--from", help="A study whose trials the sampler learns from.")
+    ] = None,
     output: Annotated[Path | None, typer.Option(help="The study's folder [runs/STUDY].")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check and show, run nothing.")] = False,
 ) -> int:
@@ -40,6 +43,7 @@ def search(
         "sampler.name": sampler,
         "pruner.name": pruner,
         "seed": seed,
+        "warm_start.study": from_,
     }
     given = {key: value for key, value in changes.items() if value is not None}
     from hpsearch.cli.run_search import run_search

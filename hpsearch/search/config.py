@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from hpsearch.configfile import Section, dump_yaml, load_section
+from hpsearch.search.enqueue import EnqueuedEntry
 from hpsearch.search.samplers.config import SamplerConfig
 from hpsearch.training.config import TrialConfig
 
@@ -68,6 +69,27 @@ class Limits(Section):
     """Estimated memory of one training step, 1e9 bytes, for one worker."""
 
 
+class WarmStart(Section):
+    """Another study that the sampler learns from; its trials are no trials of this one."""
+
+    study: Annotated[str, Field(min_length=1, max_length=1000)]
+    """The other study's folder. Its trials are copied when this study begins."""
+    fades_after: int = Field(40, ge=1, le=10_000)
+    """Finished trials here after which a study of another data set, input size or setting counts
+    no more. It does not touch a study of the same problem, whose trials count as measured."""
+
+
+def _by_path(values: Any) -> Any:
+    """Read {conv1: {momentum: 0.9}} as {conv1.momentum: 0.9}."""
+    if not isinstance(values, dict):
+        return values
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        nested = isinstance(value, dict)
+        flat |= {f"{name}.{k}": v for k, v in _by_path(value).items()} if nested else {name: value}
+    return flat
+
+
 class StudyConfig(Section):
     """A study file."""
 
@@ -85,9 +107,14 @@ class StudyConfig(Section):
     pruner: PrunerConfig = PrunerConfig()
     budget: Budget = Budget(trials=20)
     limits: Limits = Limits()
-    enqueue: tuple[Literal["paper", "reference"] | dict[str, Any], ...] = ()
+    enqueue: tuple[EnqueuedEntry, ...] = ()
     """Configurations tried first: `paper` (Figure 3's architecture with 0.01, 0.9, 1e-4),
-    `reference` (the study's own `trial` section) or parameters by path."""
+    `reference` (the study's own `trial` section), a file that `export` wrote, or parameters by
+    path; {config: paper, replicate: NAME} tries one again with another seed."""
+    freeze: Annotated[dict[str, Any], BeforeValidator(_by_path)] = Field(default_factory=dict)
+    """Parameters of the space that are not searched in this study: path to value."""
+    warm_start: WarmStart | None = None
+    """Another study whose trials the sampler may learn from."""
     seed: int = Field(0, ge=0, le=2**32 - 1)
     """Decides everything random in the study."""
     workers: Literal["auto"] | Annotated[int, Field(ge=1, le=1024)] = "auto"

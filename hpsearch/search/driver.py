@@ -15,11 +15,12 @@ from hpsearch.execution import Decision, Ended, Ending, EpochEnded, Event, Execu
 from hpsearch.search.asking import Asker
 from hpsearch.search.audit import is_audited, without_audits
 from hpsearch.search.coordinates import Coordinates
-from hpsearch.search.enqueue import enqueued_parameters
+from hpsearch.search.enqueue import enqueued_points
 from hpsearch.search.forecast import Forecast
 from hpsearch.search.history import OUT_OF_MEMORY, TrialRecord
 from hpsearch.search.ledger import Ledger
 from hpsearch.search.progress import Progress, RunningTrial
+from hpsearch.search.proposer import Proposer
 from hpsearch.search.pruners import make_pruner
 from hpsearch.search.record import StudyRecord, read_json
 from hpsearch.search.resource import Resource
@@ -73,7 +74,9 @@ class Surroundings:
         """Open the study's database and prepare the helper that is asked."""
         config = plan.config
         record = StudyRecord(plan.folder, config.name)
-        asker = Asker(plan.space, config.trial, config.limits, config.sampler, config.seed)
+        asker = Asker(
+            plan.space, config.trial, config.limits, config.sampler, config.seed, plan.prior
+        )
         return cls(record, Ledger(plan, data, record), asker)
 
 
@@ -104,7 +107,8 @@ class Driver:
         self._interrupted = interrupted
         config = plan.config
         self._coordinates = Coordinates(plan.space, config.trial, config.limits)
-        self._enqueued = enqueued_parameters(config, self._coordinates)
+        self._enqueued = enqueued_points(config, self._coordinates)
+        self._proposer = Proposer(plan, self._coordinates, observer.message)
         self._resource = Resource(config.pruner.resource, config.trial)
         self._pruner = make_pruner(config.pruner, self._resource)
         n_tasks = read_json(plan.folder.dataset).get("n_tasks", N_TASKS)
@@ -128,7 +132,7 @@ class Driver:
             InputError: The enqueued configurations or the space do not fit the study.
         """
         config = plan.config
-        enqueued_parameters(config, Coordinates(plan.space, config.trial, config.limits))
+        enqueued_points(config, Coordinates(plan.space, config.trial, config.limits))
         make_pruner(config.pruner, Resource(config.pruner.resource, config.trial))
 
     def run(self) -> str:
@@ -232,13 +236,13 @@ class Driver:
             return
         number = len(self._history)
         if number < len(self._enqueued):
-            self._enter(self._enqueued[number], "enqueued")
+            self._enter(*self._enqueued[number])
             return
         if self._asker.pending is None:
             self._asker.ask(self._history, number)
         params = self._asker.answer(TICK_S if not self._running else 0.01)
         if params is not None:
-            self._enter(params, self._plan.config.sampler.name)
+            self._enter(params, self._proposer.name(self._history))
 
     def _room(self) -> bool:
         trials = self._plan.config.budget.trials

@@ -1,12 +1,22 @@
-"""The configurations a study tries first."""
+"""The configurations a study tries first: the paper's, its own, exported ones, or by parameters."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, Self
 
+from pydantic import Field, model_validator
+
+from hpsearch.configfile import Section, read_yaml
 from hpsearch.errors import InputError
-from hpsearch.search.config import StudyConfig
-from hpsearch.search.coordinates import Coordinates
+from hpsearch.search.effects import leaf_paths
+from hpsearch.search.history import Value
+from hpsearch.training.config import TrialConfig
+
+if TYPE_CHECKING:
+    from hpsearch.search.config import StudyConfig
+    from hpsearch.search.coordinates import Coordinates
 
 PAPER_INPUT_PX = 65
 """Below this size the filters of Figure 3 do not fit."""
@@ -27,35 +37,121 @@ PAPER: dict[str, Any] = {
     },
 }
 """Figure 3 of the paper with rates it does not print (Koch et al. 2015)."""
+KEYS = ("config", "params", "replicate")
 
 
-def enqueued_parameters(config: StudyConfig, coordinates: Coordinates) -> list[dict[str, Any]]:
-    """Return the parameters of the first trials, moved to the nearest feasible configuration.
+class EnqueuedEntry(Section):
+    """One configuration to try, in full; a study file may write its parts shorter."""
+
+    config: Annotated[str, Field(min_length=1, max_length=1000)] = "reference"
+    """`paper`, `reference` (the study's own `trial` section), or a file that `export` wrote."""
+    params: dict[str, Any] = Field(default_factory=dict)
+    """Parameters by path that replace those of `config`."""
+    replicate: Annotated[str, Field(min_length=1, max_length=100)] | None = None
+    """A name that lets the same configuration be tried again, with another seed."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _shorthand(cls, entry: Any) -> Any:
+        """Read a name or file alone, and parameters alone."""
+        if isinstance(entry, str):
+            return {"config": entry}
+        if isinstance(entry, dict) and not any(key in entry for key in KEYS):
+            return {"params": entry}
+        return entry
+
+    @model_validator(mode="after")
+    def _check_name(self) -> Self:
+        name = self.config
+        if name not in ("paper", "reference") and not name.endswith((".yaml", ".yml")):
+            raise ValueError(f"{name!r}: write paper, reference, or a file such as best.yaml")
+        return self
+
+
+class Enqueued(NamedTuple):
+    """A configuration that a study tries first, moved to the nearest one that fits.
+
+    Args:
+        params: Its parameters.
+        origin: Where it comes from, in words.
+    """
+
+    params: dict[str, Value]
+    origin: str
+
+
+def with_files_read(entries: Any, source: Path) -> Any:
+    """Return the `enqueue` section of a study file with its files' parameters written out.
+
+    So a study's folder keeps what it was begun with, whatever becomes of those files.
+
+    Args:
+        entries: The section as the file holds it; not a list is left to the later check.
+        source: The study file; its files are looked for beside it.
 
     Raises:
-        InputError: `paper` below 65 px, an unknown parameter, or a missing one.
+        InputError: A file is missing or holds no configuration.
     """
-    return [_parameters(entry, config, coordinates) for entry in config.enqueue]
+    if not isinstance(entries, list):
+        return entries
+    return [_read(entry, source) for entry in entries]
 
 
-def _parameters(
-    entry: str | dict[str, Any], config: StudyConfig, coordinates: Coordinates
-) -> dict[str, Any]:
-    names = list(coordinates.space.parameters)
-    reference = {name: config.trial.value(name) for name in names}
-    if entry == "reference":
-        wanted = reference
-    elif entry == "paper":
+def _read(entry: Any, source: Path) -> Any:
+    name = entry.get("config") if isinstance(entry, dict) else entry
+    if not isinstance(name, str) or not name.endswith((".yaml", ".yml")):
+        return entry
+    path = source.parent / name
+    values = read_yaml(path)
+    held = next((values[k] for k in ("config", "trial") if isinstance(values.get(k), dict)), values)
+    if "layers" not in held:
+        raise InputError(f"{path}: holds no configuration; name a file that `export` wrote")
+    settings = leaf_paths(TrialConfig.from_values(held, str(path)))
+    given = entry if isinstance(entry, dict) else {}
+    named = {"replicate": given["replicate"]} if "replicate" in given else {}
+    return {"config": name, "params": {**settings, **given.get("params", {})}, **named}
+
+
+def enqueued_points(config: StudyConfig, coordinates: Coordinates) -> list[Enqueued]:
+    """Return the first trials.
+
+    Raises:
+        InputError: `paper` below 65 px, an unknown parameter, or the same configuration twice.
+    """
+    points: list[Enqueued] = []
+    for position, entry in enumerate(config.enqueue, start=1):
+        params = coordinates.nearest_feasible(_wanted(entry, config, coordinates))
+        same = next((k for k, p in enumerate(points) if p.params == params), None)
+        if same is not None and entry.replicate is None:
+            raise InputError(
+                f"enqueue: entry {position} is the same configuration as entry {same + 1} (after "
+                "moving both to what fits); remove one, or name it: replicate: NAME"
+            )
+        own = entry.params and entry.config == "reference"
+        origin = f"enqueued: {'parameters' if own else entry.config}"
+        if entry.replicate is not None:
+            origin += f", replicate {entry.replicate}"
+        points.append(Enqueued(params, origin))
+    return points
+
+
+def _wanted(
+    entry: EnqueuedEntry, config: StudyConfig, coordinates: Coordinates
+) -> Mapping[str, Any]:
+    known = leaf_paths(config.trial)
+    names = coordinates.space.parameters
+    wanted = {name: known[name] for name in names}
+    if entry.config == "paper":
         if config.trial.input_size < PAPER_INPUT_PX:
             raise InputError(
                 f"enqueue: paper: its filters need at least {PAPER_INPUT_PX} px, trial.input_size "
                 f"is {config.trial.input_size}; enqueue `reference` or parameters instead"
             )
-        wanted = {**reference, **{k: v for k, v in PAPER.items() if k in reference}}
-    else:
-        given = dict(entry) if isinstance(entry, dict) else {}
-        unknown = [key for key in given if key not in reference]
-        if unknown:
-            raise InputError(f"enqueue: {unknown[0]}: not a parameter of this space")
-        wanted = {**reference, **given}
-    return coordinates.nearest_feasible(wanted)
+        wanted |= {name: value for name, value in PAPER.items() if name in names}
+    from_file = entry.config not in ("paper", "reference")
+    for name, value in entry.params.items():
+        if name in names:
+            wanted[name] = value
+        elif not from_file:  # a file holds every setting, searched here or not
+            raise InputError(f"enqueue: {name}: not a parameter of this space")
+    return wanted

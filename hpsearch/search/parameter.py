@@ -122,6 +122,16 @@ class Parameter(Section):
             return self.choices
         return (self._typed(self.low), self._typed(self.high))
 
+    def frozen(self, value: Any) -> Parameter:
+        """Return this parameter with one value left, which may lie outside its range.
+
+        Raises:
+            ValidationError: The value is not of its type.
+        """
+        if self.type == "categorical":
+            return Parameter(type=self.type, choices=(value,))
+        return Parameter(type=self.type, low=value, high=value)
+
     def values(self) -> Sequence[Value] | None:
         """Return all values in ascending order, or None where they are no short list."""
         if self.choices is not None:

@@ -7,13 +7,16 @@ is a trial of this study: budget, pruners and the best know nothing of them.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hpsearch.errors import InputError
 from hpsearch.search.history import TrialRecord, Value
 from hpsearch.search.samplers.base import Observation, observe
 
@@ -84,6 +87,23 @@ class Prior:
         """Read what `to_json` wrote."""
         trials = tuple(TrialRecord.from_json(t) for t in values["trials"])
         return cls(values["study"], values["same"], values["fades_after"], trials)
+
+
+def read_prior(path: Path) -> Prior | None:
+    """Return what a study was begun with; None where it began from nothing.
+
+    Raises:
+        InputError: The file is damaged.
+    """
+    try:
+        return Prior.from_json(json.loads(path.read_bytes()))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{path}: cannot be read ({type(error).__name__}); restore it from a copy, the "
+            "study's suggestions follow from it"
+        ) from error
 
 
 def _rank(observation: Observation) -> tuple[bool, float, int]:

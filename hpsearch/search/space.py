@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from hpsearch.configfile import Section, dump_yaml, load_section, read_yaml
 from hpsearch.errors import InputError
@@ -128,6 +128,28 @@ class SearchSpace(Section):
                 "study"
             )
         return self.parameters[name].extremes[0]
+
+    def frozen(self, values: Mapping[str, Any]) -> SearchSpace:
+        """Return the space with some parameters held at one value.
+
+        Args:
+            values: Path to value; it may lie outside the searched range.
+
+        Raises:
+            InputError: No parameter of that name, or a value of another type.
+        """
+        parameters = dict(self.parameters)
+        for name, value in values.items():
+            if name not in parameters:
+                near = difflib.get_close_matches(name, list(parameters), 1)
+                hint = f"did you mean {near[0]}?" if near else "it has " + ", ".join(parameters)
+                raise InputError(f"freeze.{name}: not a parameter of space {self.name}; {hint}")
+            try:
+                parameters[name] = parameters[name].frozen(value)
+            except ValidationError as error:
+                text = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
+                raise InputError(f"freeze.{name}: {value!r}: {text}") from None
+        return self.model_copy(update={"parameters": parameters})
 
     def check(self, base: TrialConfig) -> None:
         """Refuse parameters that lead nowhere, leave their range, or change nothing.

@@ -17,6 +17,8 @@ from hpsearch.configfile import read_yaml
 from hpsearch.errors import EnvironmentFailure, InputError
 from hpsearch.paths import StudyFolder, make_private, write_atomically
 from hpsearch.search.config import StudyConfig
+from hpsearch.search.enqueue import with_files_read
+from hpsearch.search.prior import Prior, read_prior
 from hpsearch.search.shipped import find_shipped
 from hpsearch.search.space import SearchSpace
 
@@ -30,6 +32,7 @@ class StudyPlan:
     folder: StudyFolder
     config: StudyConfig
     space: SearchSpace
+    prior: Prior | None = None
 
 
 def find_study(name_or_path: str, output: Path | None = None) -> StudyFolder:
@@ -79,23 +82,41 @@ def plan_study(
         source = _study_source(name_or_path)
         folder = find_study(name_or_path, output)
     config = _with_changes(read_yaml(source), changes, source)
-    space = _find_space(config.space, source)
+    space = _find_space(config.space, source).frozen(config.freeze)
     space.check(config.trial)
+    config = _with_whole_path(config)
     _compare(folder, config, space)
-    return StudyPlan(folder, config, space)
+    return StudyPlan(folder, config, space, read_prior(folder.prior))
+
+
+def _with_whole_path(config: StudyConfig) -> StudyConfig:
+    """Name the warm start's study so that it is the same from every folder."""
+    if config.warm_start is None:
+        return config
+    try:
+        whole = str(find_study(config.warm_start.study).root.resolve())
+    except InputError:
+        whole = config.warm_start.study  # gone since; a begun study holds a copy of its trials
+    named = config.warm_start.model_copy(update={"study": whole})
+    return config.model_copy(update={"warm_start": named})
 
 
 def _with_changes(values: dict[str, Any], changes: Mapping[str, Any], source: Path) -> StudyConfig:
     StudyConfig.from_values(values, source)
+    values = dict(values)
     for key, value in changes.items():
         place: Any = values
         *parents, last = key.split(".")
         for parent in parents:
-            place = place.setdefault(parent, {}) if isinstance(place, dict) else None
+            if isinstance(place, dict) and place.get(parent) is None:
+                place[parent] = {}
+            place = place.get(parent) if isinstance(place, dict) else None
         if not isinstance(place, dict):
             raise InputError(f"--set {key}: no such key in {source}")
         place[last] = value
     _replace_budget(values, changes)
+    if not _is_saved(source):
+        values["enqueue"] = with_files_read(values.get("enqueue", []), source)
     config = StudyConfig.from_values(values, f"{source} with command line" if changes else source)
     if not config.budget.limited:
         raise InputError(
@@ -112,9 +133,14 @@ def _replace_budget(values: dict[str, Any], changes: Mapping[str, Any]) -> None:
         values["budget"] = given | ({"stop_when": kept} if kept else {})
 
 
+def _is_saved(source: Path) -> bool:
+    """Say whether a study file is the one a study's folder keeps."""
+    return source.name == "study.yaml" and (source.parent / "space.yaml").is_file()
+
+
 def _find_space(name: str, source: Path) -> SearchSpace:
     beside = source.parent / name
-    if source.name == "study.yaml" and (source.parent / "space.yaml").is_file():
+    if _is_saved(source):
         return SearchSpace.from_yaml(source.parent / "space.yaml")
     if beside.suffix in (".yaml", ".yml"):
         return SearchSpace.from_yaml(beside)
@@ -163,6 +189,7 @@ def save_plan(plan: StudyPlan, dataset: Mapping[str, Any]) -> None:
     for path, text in (
         (folder.space_file, plan.space.to_yaml()),
         (folder.dataset, json.dumps(dataset, indent=2) + "\n"),
+        *([(folder.prior, json.dumps(plan.prior.to_json()) + "\n")] if plan.prior else []),
         (folder.study_file, plan.config.to_yaml()),
     ):
         if not path.exists() or path.read_text() != text:

@@ -1,0 +1,123 @@
+"""Maps the trials of another study into this one, by parameter name and place in its range.
+
+What was trained on the same data with the same settings is known here too. Everything else is a
+prior: a trial keeps its places in the ranges, so that a third of a filter's range stays a third.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from hpsearch.errors import InputError
+from hpsearch.search.config import Limits
+from hpsearch.search.coordinates import Coordinates
+from hpsearch.search.effects import leaf_paths
+from hpsearch.search.history import TrialRecord, Value
+from hpsearch.search.prior import Prior
+from hpsearch.search.space import SearchSpace
+from hpsearch.search.study_folder import StudyPlan, find_study
+
+
+def with_prior(plan: StudyPlan, dataset: Mapping[str, Any]) -> StudyPlan:
+    """Return the plan with the trials that its warm start names; one that has them keeps them.
+
+    Args:
+        plan: A study about to begin or to go on.
+        dataset: What this study runs on: kind and fingerprint.
+
+    Raises:
+        InputError: There is no such study, it has no parameter in common with this one, or no
+            trial of it has ended.
+    """
+    start = plan.config.warm_start
+    if start is None or plan.prior is not None or plan.folder.database.exists():
+        return plan
+    source = _read_source(Path(start.study))
+    here = Coordinates(plan.space, plan.config.trial, plan.config.limits)
+    if not set(source.problem.free) & set(here.free):
+        raise InputError(f"--from {start.study}: no searched parameter in common with this study")
+    same = source.fingerprint == dataset.get("fingerprint") and source.agrees_with(here)
+    mapped = [_same(t, source, here) if same else _scaled(t, source, here) for t in source.trials]
+    known = [t for t in mapped if t is not None]
+    if not known:
+        raise InputError(f"--from {start.study}: no ended trial of it lies in this study's space")
+    numbered = [replace(t, number=k - len(known)) for k, t in enumerate(known)]
+    return replace(plan, prior=Prior(source.name, same, start.fades_after, tuple(numbered)))
+
+
+@dataclass(frozen=True)
+class Source:
+    """The study that is learnt from."""
+
+    name: str
+    fingerprint: str
+    problem: Coordinates
+    settings: Mapping[str, Any]
+    trials: tuple[TrialRecord, ...]
+
+    def agrees_with(self, here: Coordinates) -> bool:
+        """Say whether every setting that neither study searches is the same."""
+        settings = leaf_paths(here.base)
+        searched = {*here.space.parameters, *self.problem.space.parameters}
+        return settings.keys() == self.settings.keys() and all(
+            settings[name] == value for name, value in self.settings.items() if name not in searched
+        )
+
+
+def _read_source(root: Path) -> Source:
+    from hpsearch.search.record import read_study
+
+    folder = find_study(str(root))
+    view = read_study(folder)
+    base = view.config.trial
+    space = SearchSpace.from_yaml(folder.space_file)
+    ended = [t for t in view.trials if t.state in ("complete", "pruned")]
+    whole = [t for t in ended if space.parameters.keys() <= t.params.keys()]
+    told = [t for t in whole if t.value is not None or not t.trainable]
+    return Source(
+        name=view.name,
+        fingerprint=str(view.dataset.get("fingerprint")),
+        problem=Coordinates(space, base, Limits()),
+        settings=leaf_paths(base),
+        trials=tuple(told),
+    )
+
+
+def _same(trial: TrialRecord, source: Source, here: Coordinates) -> TrialRecord | None:
+    """Return a trial under this space's names; None where it lies outside or differs otherwise."""
+    settings = {**source.settings, **trial.params}
+    params = {name: settings[name] for name in here.space.parameters}
+    fixed = leaf_paths(here.base)
+    others = [name for name in trial.params if name not in here.space.parameters]
+    if any(settings[name] != fixed[name] for name in others):
+        return None
+    inside = all(p.contains(params[name]) for name, p in here.space.parameters.items())
+    return replace(trial, params=params) if inside and here.sizes.fits(params) else None
+
+
+def _scaled(trial: TrialRecord, source: Source, here: Coordinates) -> TrialRecord:
+    """Return a trial at the same places in the ranges of this space."""
+    there = source.problem
+    known = dict(zip(there.cube.names, there.cube.shares(_own(trial, there)), strict=True))
+    settings = {**source.settings, **trial.params}
+    own = leaf_paths(here.base)
+    reference = here.within_ranges({name: own[name] for name in here.space.parameters})
+    ours = dict(zip(here.cube.names, here.cube.shares(reference), strict=True))
+    shares = []
+    for name, axis in zip(here.cube.names, here.cube.axes, strict=True):
+        parameter = here.space.parameters[name]
+        by_value = parameter.choices is not None or name not in known
+        if by_value and name not in here.sizes.free:
+            value = settings.get(name)
+            held = value is not None and parameter.contains(value)
+            shares.append(axis.share(value) if held else ours[name])
+        else:
+            shares.append(known.get(name, ours[name]))
+    return replace(trial, params=here.cube.params(shares), seconds=None)
+
+
+def _own(trial: TrialRecord, problem: Coordinates) -> dict[str, Value]:
+    return {name: trial.params[name] for name in problem.space.parameters}
