@@ -63,4 +63,20 @@ def _progress_bars() -> Iterator[Callable[[str, int, int], None]]:
         yield progress
 
 
-COMMANDS: tuple[Callable[..., Any], ...] = (baselines,)
+def report(
+    study: Annotated[str, typer.Argument(help="A study's folder, file or shipped name.")],
+    output: Annotated[Path | None, typer.Option(help="File [STUDY/report.html].")] = None,
+    beside: Annotated[
+        list[Path] | None,
+        typer.Option(help="Folder of another study; its evaluated model joins the accuracies."),
+    ] = None,
+) -> None:
+    """Write one page about a study that needs no network; a search may be at work."""
+    from hpsearch.results.report import write_report
+    from hpsearch.search.study_folder import find_study
+
+    path = write_report(find_study(study), output, beside or ())
+    typer.echo(f"{path}: {path.stat().st_size / 1e6:.1f} MB, open it in a browser")
+
+
+COMMANDS: tuple[Callable[..., Any], ...] = (baselines, report)

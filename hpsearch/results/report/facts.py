@@ -1,0 +1,170 @@
+"""Everything a report says about a study, read once. Draws nothing and opens no test set."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpsearch.data import Dataset, open_packed
+from hpsearch.errors import HpsearchError
+from hpsearch.paths import StudyFolder
+from hpsearch.results.baselines import read_baselines
+from hpsearch.results.evaluate import EVALUATION
+from hpsearch.search.coordinates import Coordinates
+from hpsearch.search.history import TrialRecord, best_trial
+from hpsearch.search.record import StudyView, read_study
+from hpsearch.search.space import SearchSpace
+
+
+@dataclass(frozen=True, eq=False)
+class Facts:
+    """One study.
+
+    Args:
+        folder: Its folder.
+        view: What its database and study file say.
+        problem: Its space in coordinates.
+        dataset: Its data; None where the packed folder is gone.
+        openings: Every opening of its sealed test set that is written down, oldest first.
+        baselines: What `hpsearch baselines` measured on its data.
+        evaluation: What `hpsearch evaluate` found for its model.
+        others: Name to evaluation of other models on the same data.
+    """
+
+    folder: StudyFolder
+    view: StudyView
+    problem: Coordinates
+    dataset: Dataset | None
+    openings: Sequence[Mapping[str, Any]]
+    baselines: Mapping[str, Any] | None
+    evaluation: Mapping[str, Any] | None
+    others: Mapping[str, Mapping[str, Any]]
+
+    @cached_property
+    def counts(self) -> Counter[str]:
+        """Trials by what became of them, as `outcome` names it."""
+        return Counter(outcome(t) for t in self.view.trials)
+
+    @cached_property
+    def best(self) -> TrialRecord | None:
+        """The complete trial of the lowest error."""
+        return best_trial(self.view.trials)
+
+    @cached_property
+    def scored(self) -> list[TrialRecord]:
+        """Ended trials with a finite error that could be trained, by number."""
+        return [
+            t
+            for t in self.view.trials
+            if t.state in ("complete", "pruned")
+            and t.trainable
+            and t.value is not None
+            and np.isfinite(t.value)
+            and set(self.problem.space.parameters) <= set(t.params)
+        ]
+
+    @cached_property
+    def points(self) -> NDArray[np.float64]:
+        """The scored trials in the unit cube, [trials, free coordinates]."""
+        shares = [self.problem.cube.shares(t.params) for t in self.scored]
+        return np.array(shares, np.float64).reshape(len(shares), len(self.problem.cube.names))
+
+    @cached_property
+    def errors(self) -> NDArray[np.float64]:
+        """The scored trials' lowest validation errors."""
+        return np.array([t.value for t in self.scored], np.float64)
+
+    @property
+    def n_tasks(self) -> int | None:
+        """One-shot tasks behind every error; None where the study does not say."""
+        count = self.view.dataset.get("n_tasks")
+        return int(count) if isinstance(count, int | float) and count >= 1 else None
+
+    @property
+    def running(self) -> bool:
+        """Whether a trial is not ended yet."""
+        return any(not t.finished for t in self.view.trials)
+
+    def seconds(self, trial: TrialRecord) -> float | None:
+        """Return a trial's training time; None where it was not kept."""
+        value = self.view.attributes[trial.number].get("seconds")
+        return float(value) if isinstance(value, int | float) else None
+
+
+def outcome(trial: TrialRecord) -> str:
+    """Return what became of a trial: its state, or `not trainable`."""
+    if trial.state == "paused":
+        return "running"
+    return trial.state if trial.trainable else "not trainable"
+
+
+def read_facts(folder: StudyFolder, beside: Sequence[Path] = ()) -> Facts:
+    """Read a study's folder; nothing in it changes.
+
+    Args:
+        folder: The study's folder.
+        beside: Folders of other studies whose evaluated models stand beside this one's.
+
+    Raises:
+        InputError: The folder holds no study that can be read.
+    """
+    view = read_study(folder)
+    space = SearchSpace.from_yaml(folder.space_file)
+    fingerprint = str(view.dataset.get("fingerprint", ""))
+    packed = Path(str(view.dataset.get("packed", "")))
+    own = _evaluation(folder.root, fingerprint)
+    others = {path.resolve().name: _evaluation(path, fingerprint) for path in beside}
+    return Facts(
+        folder=folder,
+        view=view,
+        problem=Coordinates(space, view.config.trial, view.config.limits),
+        dataset=_dataset(packed, fingerprint),
+        openings=_openings([folder.openings, packed / "openings.jsonl"], fingerprint),
+        baselines=read_baselines(packed, fingerprint),
+        evaluation=own,
+        others={name: found for name, found in others.items() if found is not None},
+    )
+
+
+def _dataset(packed: Path, fingerprint: str) -> Dataset | None:
+    try:
+        dataset = open_packed(packed)
+    except HpsearchError:
+        return None
+    return dataset if dataset.fingerprint == fingerprint else None
+
+
+def _evaluation(study: Path, fingerprint: str) -> dict[str, Any] | None:
+    """Return what evaluate kept for a study's model, where it is of these data."""
+    try:
+        found = json.loads((study / "model" / EVALUATION).read_bytes())
+        same = found["fingerprint"] == fingerprint
+        return dict(found) if same and len(found["interval"]) == 2 else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _openings(logs: Sequence[Path], fingerprint: str) -> list[dict[str, Any]]:
+    """Return the openings of these data from several logs, oldest first."""
+    found = []
+    for log in logs:
+        try:
+            text = log.read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            continue
+        for line in text.splitlines():
+            try:
+                entry = json.loads(line)
+            except ValueError:
+                entry = {"time": "", "reason": "a line of the log that cannot be read"}
+            if isinstance(entry, dict) and entry.get("fingerprint", fingerprint) == fingerprint:
+                found.append(entry)
+    return sorted(found, key=lambda entry: str(entry.get("time", "")))

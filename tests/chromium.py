@@ -1,0 +1,199 @@
+"""A real headless Chromium, driven over a pipe: what a page asks for, says and shows.
+
+Where no Chromium is installed, tests that need one are skipped.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import os
+import select
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+FLAGS = (
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--use-angle=swiftshader",
+    "--enable-unsafe-swiftshader",
+    "--no-first-run",
+    "--disable-extensions",
+    "--disable-background-networking",
+    "--disable-dev-shm-usage",
+    "--hide-scrollbars",
+    "--remote-debugging-pipe",
+)
+
+
+def find_chromium() -> str:
+    """Return Chromium's path, or skip the test."""
+    for name in NAMES:
+        found = shutil.which(name)
+        if found:
+            return found
+    pytest.skip("no Chromium is installed; apt-get install chromium")
+
+
+class Page:
+    """One page: every request, every console message and exception since it was made."""
+
+    def __init__(self, browser: Browser, session: str) -> None:
+        self._browser, self._session = browser, session
+        self.requests: list[str] = []
+        self.complaints: list[str] = []
+        for domain in ("Page", "Runtime", "Network", "Log"):
+            self.ask(f"{domain}.enable")
+
+    def ask(self, method: str, **params: Any) -> dict[str, Any]:
+        """Send one command and return its result."""
+        return self._browser.ask(method, params, self._session)
+
+    def size(self, width: int, height: int, *, phone: bool = False, dark: bool = False) -> None:
+        """Set the size of the window, as of a phone when told."""
+        self.ask(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=phone,
+        )
+        if phone:
+            self.ask("Emulation.setTouchEmulationEnabled", enabled=True)
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self.ask("Emulation.setEmulatedMedia", features=[scheme])
+
+    def open(self, url: str) -> None:
+        """Load a page and wait until it has loaded."""
+        self.loaded = False
+        self.ask("Page.navigate", url=url)
+        self.wait_for(lambda: self.loaded, "the page to load")
+
+    def wait_for(self, met: Any, what: str, timeout_s: float = 60.0) -> None:
+        """Wait until a condition is met, reading what the browser says meanwhile."""
+        deadline = time.monotonic() + timeout_s
+        while not met():
+            if time.monotonic() > deadline:
+                raise AssertionError(f"waited {timeout_s:.0f} s for {what}: {self.complaints}")
+            self._browser.read(0.1)
+
+    def value(self, expression: str) -> Any:
+        """Evaluate a script in the page."""
+        done = self.ask(
+            "Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True
+        )
+        if "exceptionDetails" in done:
+            raise AssertionError(done["exceptionDetails"])
+        return done["result"].get("value")
+
+    def screenshot(self, path: Path, *, whole: bool = False) -> None:
+        """Write what the page shows as a PNG."""
+        done = self.ask("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
+        path.write_bytes(base64.b64decode(done["data"]))
+
+    def note(self, method: str, params: dict[str, Any]) -> None:
+        """Take an event of the browser."""
+        if method == "Page.loadEventFired":
+            self.loaded = True
+        elif method == "Network.requestWillBeSent":
+            self.requests.append(params["request"]["url"])
+        elif method == "Runtime.exceptionThrown":
+            details = params["exceptionDetails"]
+            text = details.get("exception", {}).get("description", details["text"])
+            self.complaints.append(text)
+        elif method == "Runtime.consoleAPICalled" and params["type"] in ("error", "assert"):
+            shown = [str(a.get("value", a.get("description"))) for a in params["args"]]
+            self.complaints.append(" ".join(shown))
+        elif method == "Log.entryAdded" and params["entry"]["level"] == "error":
+            entry = params["entry"]
+            self.complaints.append(f"{entry['text']} {entry.get('url', '')}")
+
+
+class Browser:
+    """Chromium and the pipe to it."""
+
+    def __init__(self, process: subprocess.Popen[bytes], out: int, into: int) -> None:
+        self._process, self._out, self._into = process, out, into
+        self._next, self._rest = 0, b""
+        self._answers: dict[int, dict[str, Any]] = {}
+        self._pages: dict[str, Page] = {}
+
+    def page(self) -> Page:
+        """Open an empty page."""
+        target = self.ask("Target.createTarget", {"url": "about:blank"})["targetId"]
+        session = self.ask("Target.attachToTarget", {"targetId": target, "flatten": True})
+        page = Page.__new__(Page)
+        self._pages[session["sessionId"]] = page
+        page.__init__(self, session["sessionId"])  # type: ignore[misc]
+        return page
+
+    def ask(self, method: str, params: dict[str, Any], session: str = "") -> dict[str, Any]:
+        """Send one command and wait for its answer."""
+        self._next += 1
+        message: dict[str, Any] = {"id": self._next, "method": method, "params": params}
+        if session:
+            message["sessionId"] = session
+        os.write(self._into, json.dumps(message).encode() + b"\0")
+        deadline = time.monotonic() + 90
+        while self._next not in self._answers:
+            if time.monotonic() > deadline or self._process.poll() is not None:
+                raise AssertionError(f"Chromium does not answer {method}")
+            self.read(0.2)
+        answer = self._answers.pop(self._next)
+        if "error" in answer:
+            raise AssertionError(f"{method}: {answer['error']}")
+        return dict(answer["result"])
+
+    def read(self, timeout_s: float) -> None:
+        """Take what the browser has said."""
+        if not select.select([self._out], [], [], timeout_s)[0]:
+            return
+        self._rest += os.read(self._out, 1 << 20)
+        *whole, self._rest = self._rest.split(b"\0")
+        for part in whole:
+            message = json.loads(part)
+            if "id" in message:
+                self._answers[message["id"]] = message
+            elif message.get("sessionId") in self._pages:
+                self._pages[message["sessionId"]].note(message["method"], message["params"])
+
+
+@contextlib.contextmanager
+def chromium() -> Iterator[Browser]:
+    """Start Chromium with an empty profile; it ends with the block."""
+    path = find_chromium()
+    to_it, into = os.pipe()
+    out, from_it = os.pipe()
+    with tempfile.TemporaryDirectory(
+        prefix="hpsearch-chromium-", ignore_cleanup_errors=True
+    ) as home:
+        # Chromium reads commands from descriptor 3 and answers on 4.
+        start = f'exec "$0" "$@" 3<&{to_it} 4>&{from_it}'
+        process = subprocess.Popen(
+            ["/bin/sh", "-c", start, path, *FLAGS, f"--user-data-dir={home}"],
+            pass_fds=(to_it, from_it),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        os.close(to_it)
+        os.close(from_it)
+        try:
+            yield Browser(process, out, into)
+        finally:
+            process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(10)
+            process.kill()
+            process.wait()
+            os.close(into)
+            os.close(out)
