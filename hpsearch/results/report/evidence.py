@@ -30,12 +30,14 @@ class FalsePrunes:
 
 def false_prunes(facts: Facts) -> FalsePrunes | None:
     """Estimate how often pruning ends a trial that would have become the best; None if unknown."""
-    ended = [t for t in facts.view.trials if t.state == "complete" and t.value is not None]
-    audited = [t for t in ended if getattr(t, "audit", None) is not None]
-    kept = [t.value for t in ended if getattr(t, "audit", None) is None and t.value is not None]
+    ended = [t for t in facts.view.trials if t.finished]
+    audited = [t for t in ended if t.audit is not None]
+    complete = [t for t in ended if t.state == "complete" and t.audit is None]
+    kept = [t.value for t in complete if t.value is not None]
     if not audited or not kept:
         return None
-    lost = sum(t.value < min(kept) for t in audited if t.value is not None)
+    won = [t for t in audited if t.state == "complete" and t.value is not None]
+    lost = sum(t.value < min(kept) for t in won if t.value is not None)
     share = lost / len(audited)
     return FalsePrunes(len(audited), lost, share, wilson(share, len(audited)))
 
@@ -102,7 +104,6 @@ def baselines_chart(facts: Facts) -> Figure | None:
             "categoryarray": [shown(n) for n in names],
             "ticksuffix": " ",
         },
-        "legend": {"traceorder": "normal"},
     }
     counts = sorted({int(m["n_tasks"]) for m in measured.values()})
     note = f"Bars: measured on {' and '.join(map(str, counts))} sealed tasks, with 95 % intervals."

@@ -124,7 +124,8 @@ def log_ticks(values: Sequence[float]) -> dict[str, Any]:
     powers = range(math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 1)
     steps = (1, 2, 5) if high / low < 1000 else (1,)
     marks = [step * 10.0**power for power in powers for step in steps]
-    return {"tickvals": marks, "ticktext": [si(mark) for mark in marks]}
+    text = [si(mark) if mark >= 1000 else f"{mark:.6g}" for mark in marks]
+    return {"tickvals": marks, "ticktext": text}
 
 
 def lines(curves: Sequence[Sequence[float]]) -> np.ndarray[Any, np.dtype[np.float64]]:

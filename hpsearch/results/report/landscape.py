@@ -16,6 +16,7 @@ from hpsearch.results.report.figure import (
     STATE_COLOURS,
     Figure,
     error_axis,
+    log_ticks,
     number,
     packed,
     percent,
@@ -240,11 +241,16 @@ def _slice(facts: Facts, name: str, kept: NDArray[np.int64]) -> Figure:
             )
     kind = "category" if parameter.choices is not None else "log" if parameter.log else "linear"
     x_axis: dict[str, Any] = {"type": kind, "nticks": 6}
-    if kind == "log":
-        x_axis |= {"dtick": 1, "exponentformat": "power"}
+    if parameter.choices is None:
+        low, high = (float(extreme) for extreme in parameter.extremes)
+        ends = (math.log10(low), math.log10(high)) if parameter.log else (low, high)
+        room = 0.04 * max(ends[1] - ends[0], 1e-9)
+        x_axis["range"] = [ends[0] - room, ends[1] + room]
+        if parameter.log:
+            x_axis |= log_ticks([low, high])
     values = parameter.values()
     if parameter.type == "int" and values is not None and len(values) <= 10:
-        x_axis |= {"tickvals": list(values)}
+        x_axis |= {"tickvals": list(values), "ticktext": [str(v) for v in values]}
     layout = {
         "xaxis": x_axis,
         "yaxis": error_axis(title={"text": ""}, nticks=5),

@@ -298,7 +298,7 @@ def _draw_map(characters: Characters, chosen: list[int], places: NDArray[np.floa
     hidden = {"showticklabels": False, "showgrid": False, "zeroline": False, "showline": False}
     layout = {
         "xaxis": dict(hidden),
-        "yaxis": {**hidden, "scaleanchor": "x"},
+        "yaxis": dict(hidden),
         "hovermode": "closest",
         "meta": {"drawings": True},
     }
