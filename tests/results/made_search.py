@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 import optuna
+from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
+from sqlalchemy import event
 
 from hpsearch.data import Dataset
 from hpsearch.paths import StudyFolder
@@ -55,11 +57,12 @@ def write_search(root: Path, made: Made, dataset: Dataset | None = None) -> Stud
         }
     )
     save_plan(plan, {**described, "ways": 20, "n_tasks": 320})
-    url = f"sqlite:///{plan.folder.database}"
-    study = optuna.create_study(storage=url, study_name=plan.config.name)
-    storage, engine = study._storage._backend, study._storage._backend.engine  # type: ignore[attr-defined]
-    with engine.connect() as connection:
-        connection.exec_driver_sql("PRAGMA synchronous=OFF")
+    storage = RDBStorage(f"sqlite:///{plan.folder.database}")
+    engine = storage.engine
+    # Nobody cuts the power in a test: no write waits for the disk.
+    event.listen(engine, "connect", lambda c, _: c.execute("PRAGMA synchronous=OFF"))
+    engine.dispose()
+    study = optuna.create_study(storage=storage, study_name=plan.config.name)
     chance = generator(plan.config.seed, "a made study")
     problem = Coordinates(plan.space, plan.config.trial, plan.config.limits)
     for number in range(made.trials + made.running):

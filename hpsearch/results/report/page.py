@@ -118,8 +118,6 @@ def _figures(content: Any) -> list[Figure]:
 
 
 def _content(facts: Facts) -> dict[str, Any]:
-    from hpsearch.results.report.sight import look
-
     best = facts.best
     return {
         "study": facts.view.name,
@@ -148,10 +146,19 @@ def _content(facts: Facts) -> dict[str, Any]:
         "baselines": baselines_chart(facts),
         "evaluation": facts.evaluation,
         "openings": facts.openings,
-        "sight": look(facts),
+        "sight": _sight(facts),
         "provenance": _provenance(facts),
         "troubles": _troubles(facts),
     }
+
+
+def _sight(facts: Facts) -> Any:
+    """Return what the model sees, or why there is nothing to show; torch comes in here only."""
+    if not (facts.folder.model / "weights.safetensors").is_file():
+        return "No model yet: hpsearch export, then hpsearch retrain."
+    from hpsearch.results.report.sight import look
+
+    return look(facts)
 
 
 def _interval(facts: Facts) -> tuple[float, float] | None:

@@ -91,14 +91,12 @@ class Sight:
 
 
 def look(facts: Facts) -> Sight | str:
-    """Look through the study's model; say why not where there is none.
+    """Look through the study's model; say why not where that cannot be.
 
     Args:
-        facts: The study.
+        facts: A study with a model.
     """
     folder = facts.folder.model
-    if not (folder / "weights.safetensors").is_file():
-        return "No model yet: hpsearch export, then hpsearch retrain."
     if facts.dataset is None:
         return "The packed data are gone; run hpsearch data show, then make the report again."
     try:
@@ -191,7 +189,9 @@ def _filters(model: Model) -> tuple[str | None, int, int, int]:
     """Draw the first layer's filters: each scaled by itself, grey is 0."""
     if not model.config.layers.convolutions:
         return None, 0, 0, 0
-    weights = np.array(model.network.get_submodule("conv1").weight.cpu())[:, 0]  # [filters, K, K]
+    weights = (
+        model.network.get_parameter("conv1.weight").detach().cpu().numpy()[:, 0]
+    )  # [filters, K, K]
     strength = np.sqrt((weights**2).sum((1, 2)))
     chosen = weights[np.argsort(-strength, kind="stable")[:FILTERS]]
     side = chosen.shape[1]

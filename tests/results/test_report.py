@@ -1,0 +1,217 @@
+"""The report: whole for any study, one file, and the user's text stays text."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+import pytest
+
+from hpsearch.data import Dataset
+from hpsearch.data.pack import Contents, pack
+from hpsearch.errors import InputError
+from hpsearch.paths import StudyFolder
+from hpsearch.results.baselines import baselines_file
+from hpsearch.results.report import write_report
+from hpsearch.results.report.evidence import baselines_chart
+from hpsearch.results.report.facts import read_facts
+from tests.recognition.made import CommandLine
+
+from .made import write_model
+from .made_search import Made, write_lines, write_search
+
+HOSTILE = "</script><script>alert(1)</script>"
+TAGS = "<img src=x onerror=alert(2)>{{ 7 * 7 }}%{x}"
+
+
+def page(folder: StudyFolder, output: Path | None = None) -> str:
+    return write_report(folder, output).read_text(encoding="utf-8")
+
+
+def figures(text: str) -> dict[str, Any]:
+    """Return the page's figures, as its script reads them."""
+    found = re.search(r'<script type="application/json" id="figures">(.*?)</script>', text, re.S)
+    assert found is not None
+    return dict(json.loads(found[1]))
+
+
+def visible(text: str) -> str:
+    """Return the page's text without its scripts and tags."""
+    bare = re.sub(r"<(script|style)\b.*?</\1>", "", text, flags=re.S)
+    return html.unescape(re.sub(r"<[^>]+>", " ", bare))
+
+
+@pytest.fixture(scope="module")
+def hundred(tmp_path_factory: pytest.TempPathFactory) -> StudyFolder:
+    return write_search(tmp_path_factory.mktemp("runs") / "s", Made(24, running=1))
+
+
+@pytest.fixture(scope="module")
+def text(hundred: StudyFolder) -> str:
+    return page(hundred)
+
+
+def test_a_report_is_one_file_without_a_reference_outside(text: str) -> None:
+    assert len(text) < 12e6
+    assert text.count("plotly.js v") == 1
+    outside = re.sub(r"<script>.*?</script>", "", text, flags=re.S)
+    assert not re.search(r"""(src|href|action|url)\s*[=(]\s*["']?(?!#|data:)[^"')\s>]""", outside)
+    assert "default-src 'none'" in text
+    expected = {"incumbent", "curves", "importances", "parallel", "calibration", "cost-time"}
+    assert expected | {"cost-size", "map-conv1-filter_size"} <= set(figures(text))
+    assert sum(key.startswith("slice-") for key in figures(text)) == 27
+    assert sum(key.startswith("contour-") for key in figures(text)) == 3
+
+
+def test_every_figure_is_one_that_plotly_knows(text: str) -> None:
+    for key, spec in figures(text).items():
+        plain = json.loads(re.sub(r'"var\(--[a-z0-9]+\)"', '"#123456"', json.dumps(spec)))
+        figure = go.Figure(plain)  # refuses an unknown property, a wrong type, a bad value
+        assert len(figure.data) >= 1, key
+
+
+def test_the_figures_show_what_the_study_holds(hundred: StudyFolder, text: str) -> None:
+    facts = read_facts(hundred)
+    drawn = figures(text)
+    best = facts.best
+    assert best is not None
+    assert best.value is not None
+    so_far = decoded(drawn["incumbent"]["data"][-1]["y"])
+    complete = [t for t in facts.view.trials if t.state == "complete"]
+    running = np.minimum.accumulate([t.value for t in complete if t.value is not None])
+    assert so_far[-1] == pytest.approx(best.value, rel=1e-6)
+    assert sorted(set(so_far.tolist())) == pytest.approx(sorted(set(running.tolist())), rel=1e-6)
+    curve = next(t for t in drawn["curves"]["data"] if t["name"].startswith("best"))
+    values = [v for v in decoded(curve["y"]) if np.isfinite(v)]
+    assert values == pytest.approx(list(best.values.values()), rel=1e-6)
+    shown = visible(text)
+    assert f"{100 * best.value:.1f} %" in shown
+    assert f"trial {best.number}," in shown
+    assert "Unconfirmed" in shown
+
+
+def decoded(array: dict[str, str]) -> np.ndarray[Any, Any]:
+    import base64
+
+    return np.frombuffer(base64.b64decode(array["bdata"]), np.dtype(array["dtype"]))
+
+
+EDGES: dict[str, tuple[Made, str]] = {
+    "no trial": (Made(0), "No epoch has ended yet"),
+    "one running": (Made(0, running=1), "No trial is complete"),
+    "two": (Made(2), "at least 8 scored trials"),
+    "one epoch": (Made(12, epochs=1), "The best so far"),
+}
+
+
+@pytest.mark.parametrize("name", EDGES)
+def test_a_study_of_any_size_has_a_report(name: str, tmp_path: Path) -> None:
+    made, told = EDGES[name]
+    text = page(write_search(tmp_path / "s", made))
+    assert told in visible(text)
+    figures(text)
+
+
+def test_names_with_markup_stay_text(tmp_path: Path, dataset: Dataset) -> None:
+    settings = (("name", HOSTILE + TAGS), ("description", HOSTILE + TAGS))
+    folder = write_search(tmp_path / "s", Made(10, settings=settings, causes=HOSTILE + TAGS))
+    held = json.loads(folder.dataset.read_text())
+    folder.dataset.write_text(json.dumps({**held, "description": HOSTILE + TAGS}))
+    write_lines(folder.openings, [{"time": HOSTILE, "reason": HOSTILE + TAGS}])
+    text = page(folder)
+    assert "<script>alert" not in text
+    assert "<img src=x" not in text
+    assert text.count(html.escape(HOSTILE, quote=False)) >= 4
+    assert "49" not in re.findall(r"<h1>(.*?)</h1>", text, re.S)[0]
+    assert HOSTILE in visible(text)
+
+
+@pytest.fixture
+def with_model(contents: Contents, tmp_path: Path) -> Callable[[str], StudyFolder]:
+    """Write a study with a model, on data under any name, whose alphabets have hostile names."""
+
+    def make(kind: str) -> StudyFolder:
+        alphabets = (HOSTILE, *contents.validation.alphabets[1:])
+        names = tuple(f"{HOSTILE}/{TAGS}{k}" for k in range(len(contents.validation.names)))
+        validation = replace(contents.validation, alphabets=alphabets, names=names)
+        changed = replace(contents, validation=validation, kind=kind)
+        dataset = pack(changed, tmp_path / kind)
+        folder = write_search(tmp_path / f"s-{kind}", Made(4), dataset)
+        write_model(folder.model, dataset)
+        kept = {
+            "accuracy": 0.25,
+            "interval": [0.21, 0.29],
+            "n_tasks": 400,
+            "degenerate": False,
+            "fingerprint": dataset.fingerprint,
+        }
+        (folder.model / "evaluation.json").write_text(json.dumps(kept))
+        entry = {**kept, "name": "1-nearest neighbour, pixels", "published": 0.217}
+        found = {"fingerprint": dataset.fingerprint, "baselines": {"nearest_neighbour": entry}}
+        baselines_file(dataset.folder).write_text(json.dumps(found))
+        opened = {"time": "2026-01-01", "fingerprint": dataset.fingerprint}
+        write_lines(folder.openings, [{**opened, "reason": "evaluate model"}])
+        others = [{**opened, "reason": "baselines"}, {**opened, "fingerprint": "other"}]
+        write_lines(dataset.folder / "openings.jsonl", others)
+        return folder
+
+    return make
+
+
+def test_what_a_model_sees_is_shown_and_its_names_stay_text(
+    with_model: Callable[[str], StudyFolder],
+) -> None:
+    folder = with_model("glyphs")
+    text = page(folder)
+    shown = visible(text)
+    assert "First layer: 4 filters of 5 x 5" in shown
+    assert "validation tasks; these are the wrong answers" in shown
+    assert "<script>alert" not in text
+    assert HOSTILE in shown
+    assert "opened 2 times" in shown  # by evaluate here, by baselines in the packed folder
+    drawn = figures(text)["characters"]["data"]
+    dataset = json.loads(folder.dataset.read_text())
+    with np.load(Path(dataset["packed"]) / "validation-labels.npz") as labels:
+        assert sum(len(trace["customdata"]) for trace in drawn) == len(labels["names"])
+    assert any("&lt;script&gt;" in trace["name"] for trace in drawn)
+    assert not any("<" in trace["name"] for trace in drawn)
+
+
+@pytest.mark.parametrize("kind", ["glyphs", "omniglot"])
+def test_published_figures_stand_beside_omniglot_only(
+    with_model: Callable[[str], StudyFolder], kind: str
+) -> None:
+    chart = baselines_chart(read_facts(with_model(kind)))
+    assert chart is not None
+    data = chart.data
+    assert [trace["name"] for trace in data] == ["measured here", "published"][
+        : 1 + (kind == "omniglot")
+    ]
+    assert data[0]["x"] == [0.25, 0.25]
+
+
+def test_the_same_study_gives_the_same_figures_and_nothing_else_changes(
+    hundred: StudyFolder, text: str, tmp_path: Path
+) -> None:
+    before = {p: p.read_bytes() for p in hundred.root.rglob("*") if p.is_file()}
+    again = page(hundred, tmp_path / "elsewhere.html")
+    assert {p: p.read_bytes() for p in hundred.root.rglob("*") if p.is_file()} == before
+    assert figures(again) == figures(text)
+
+
+def test_the_command_names_its_file_and_refuses_a_folder(
+    hpsearch: CommandLine, tmp_path: Path
+) -> None:
+    folder = write_search(tmp_path / "s", Made(2))
+    done = hpsearch("report", folder.root, "--output", tmp_path / "r.html")
+    assert (done.code, done.err) == (0, "")
+    assert "r.html" in done.out
+    with pytest.raises(InputError, match="is a folder"):
+        write_report(folder, tmp_path)
