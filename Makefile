@@ -14,7 +14,7 @@ SEARCH_OPTIONS := $(if $(DATA),--data "$(DATA)") $(if $(TRIALS),--trials $(TRIAL
   $(if $(PRUNER),--pruner $(PRUNER)) $(if $(SEED),--seed $(SEED)) $(if $(FROM),--from "$(FROM)")
 DATA_OPTION := $(if $(DATA),--data "$(DATA)")
 
-.PHONY: help install search status dashboard export retrain evaluate drill lint typecheck test check clean
+.PHONY: help install search status dashboard report baselines export retrain evaluate drill lint typecheck test check clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -37,6 +37,12 @@ status: $(STAMP) ## Say where the study stands
 
 dashboard: $(STAMP) ## Browse the study on 127.0.0.1:PORT
 	@$(HPSEARCH) dashboard "$(OUTPUT)" --port $(PORT)
+
+report: $(STAMP) ## Write OUTPUT/report.html, one page that needs no network
+	@$(HPSEARCH) report "$(OUTPUT)"
+
+baselines: $(STAMP) ## Score pixels and Hausdorff distance on the sealed one-shot tasks
+	@$(HPSEARCH) baselines $(DATA_OPTION)
 
 export: $(STAMP) ## Write the best configuration to OUTPUT/best.yaml
 	@$(HPSEARCH) export "$(OUTPUT)"
