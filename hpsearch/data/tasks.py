@@ -18,6 +18,8 @@ from hpsearch.seeding import generator
 
 VALIDATION_DRAWERS = 4
 """Drawers whose images make the validation tasks (Koch et al. 2015, section 4.2)."""
+DENSE_DRAWERS = 8
+"""Drawers of dense validation: all but twelve."""
 FEW_DRAWERS = 16
 """With fewer drawers than this all of them train and all of them validate."""
 
@@ -68,6 +70,29 @@ def split_drawers(n_drawers: int, n_training: int, seed: int) -> tuple[list[int]
         return list(range(n_drawers)), list(range(n_drawers))
     order = generator(seed, "drawers").permutation(n_drawers).tolist()
     return sorted(order[:n_training]), sorted(order[-VALIDATION_DRAWERS:])
+
+
+def dense_drawers(n_drawers: int, seed: int) -> list[int]:
+    """Return the eight drawers of dense validation, ascending: the four of the tasks are in it.
+
+    They are those that twelve training drawers leave; all where there are fewer than 16.
+    """
+    if n_drawers < FEW_DRAWERS:
+        return list(range(n_drawers))
+    order = generator(seed, "drawers").permutation(n_drawers).tolist()
+    return sorted(order[-DENSE_DRAWERS:])
+
+
+def fresh_drawers(n_drawers: int, seed: int) -> list[int]:
+    """Return the drawers that no validation of the study shows, ascending.
+
+    In validation alphabets nobody trains on them, so a figure on their drawings is news. All where
+    there are fewer than 16: then only the tasks are fresh.
+    """
+    if n_drawers < FEW_DRAWERS:
+        return list(range(n_drawers))
+    order = generator(seed, "drawers").permutation(n_drawers).tolist()
+    return sorted(order[:-DENSE_DRAWERS])
 
 
 def validation_tasks(

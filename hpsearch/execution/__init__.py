@@ -10,6 +10,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Protocol
 
+from hpsearch.training.config import Objective
 from hpsearch.training.epoch import EpochResult
 
 
@@ -24,6 +25,7 @@ class Job:
         data: Folder of the packed data set.
         study_seed: Decides training drawers and validation tasks.
         checkpoint: File the worker writes after each epoch and resumes from when it exists.
+        objective: What is validated on.
     """
 
     trial: int
@@ -32,6 +34,7 @@ class Job:
     data: Path
     study_seed: int
     checkpoint: Path
+    objective: Objective = "tasks_320"
 
 
 class Decision(Enum):

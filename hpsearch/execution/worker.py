@@ -134,11 +134,16 @@ def run_job(
     from hpsearch.training.trainingdata import TrainingData
 
     config = TrialConfig.from_values(job["config"], f"trial {job['trial']}")
-    key = (job["data"], config.input_size, config.drawers, job["study_seed"])
+    objective = job["objective"]
+    key = (job["data"], config.input_size, config.drawers, job["study_seed"], objective)
     if key not in kept:
         kept.clear()
         kept[key] = TrainingData.load(
-            Path(job["data"]), config, study_seed=job["study_seed"], device=device
+            Path(job["data"]),
+            config,
+            study_seed=job["study_seed"],
+            objective=objective,
+            device=device,
         )
     path = Path(job["checkpoint"])
     resume = load(path)

@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field
 from hpsearch.configfile import Section, dump_yaml, load_section
 from hpsearch.search.enqueue import EnqueuedEntry
 from hpsearch.search.samplers.config import SamplerConfig
-from hpsearch.training.config import TrialConfig
+from hpsearch.training.config import Objective, TrialConfig
 
 PrunerName = Literal[
     "none", "median", "percentile", "asha", "asha-promotion", "hyperband", "hyperband-promotion"
@@ -103,6 +103,9 @@ class StudyConfig(Section):
     """Search space: a shipped name or a file beside the study file."""
     trial: TrialConfig
     """The configuration that the searched parameters are set in."""
+    objective: Objective = "tasks_320"
+    """What is minimised: the error on the paper's 320 one-shot tasks, or the dense expected error
+    over all tasks of the eight drawers that do not train, with a fraction of the noise."""
     sampler: SamplerConfig = SamplerConfig()
     pruner: PrunerConfig = PrunerConfig()
     budget: Budget = Budget(trials=20)

@@ -112,6 +112,7 @@ class Ledger:
             data=Path(self._data.packed),
             study_seed=self._plan.config.seed,
             checkpoint=folder.checkpoint,
+            objective=self._plan.config.objective,
         )
 
     def note_death(self, trial: TrialRecord, cause: str) -> None:

@@ -14,6 +14,8 @@ from hpsearch.network.geometry import Convolution, NetworkShape
 LearningRate = Annotated[float, Field(gt=0, le=1e6)]
 Momentum = Annotated[float, Field(ge=0, le=1)]
 L2 = Annotated[float, Field(ge=0, le=1e6)]
+Objective = Literal["tasks_320", "dense"]
+"""tasks_320: the paper's 16 runs. dense: the expectation over all tasks of eight drawers."""
 
 
 class Layer(Section):

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hpsearch.data.dense import DenseTasks, dense_accuracy, expected_credits
 from hpsearch.data.tasks import OneShotTasks, score_tasks
 from hpsearch.network.siamese import SiameseNetwork
 
@@ -27,12 +28,15 @@ class TaskScores:
 
     Args:
         accuracy: Mean credit, 0 to 1.
-        credit: Credit of each task, [R, W].
+        credit: Credit of each task, [R, W]; of dense validation the expected credit of each
+            query, one pair of drawers after the other.
+        per_alphabet: Mean credit of each alphabet's tasks.
         degenerate: Scores do not depend on the images, or are not finite.
     """
 
     accuracy: float
     credit: NDArray[np.float64]
+    per_alphabet: dict[str, float]
     degenerate: bool
 
 
@@ -63,16 +67,52 @@ def run_scores(network: SiameseNetwork, encodings: Tensor, tasks: OneShotTasks) 
     return torch.stack(runs)
 
 
-def evaluate_tasks(network: SiameseNetwork, images: Tensor, tasks: OneShotTasks) -> TaskScores:
-    """Score one-shot tasks whose rows point into uint8 images [M, S, S]."""
-    scores = run_scores(network, encode(network, images), tasks).float().cpu().numpy()
+def evaluate_tasks(
+    network: SiameseNetwork, images: Tensor, tasks: OneShotTasks | DenseTasks
+) -> TaskScores:
+    """Score tasks whose rows point into uint8 images [M, S, S]; each image is encoded once."""
+    encodings = encode(network, images)
+    if isinstance(tasks, DenseTasks):
+        matrices = _dense_scores(network, encodings, tasks)
+        dense = dense_accuracy(matrices, tasks)
+        credit = np.concatenate([expected_credits(matrix, tasks.ways) for matrix in matrices])
+        scores = np.concatenate([matrix.ravel() for matrix in matrices])
+        return TaskScores(dense.accuracy, credit, dense.per_alphabet, _degenerate(scores))
+    scores = run_scores(network, encodings, tasks).float().cpu().numpy()
+    return task_scores(scores, tasks)
+
+
+def task_scores(scores: NDArray[np.floating], tasks: OneShotTasks) -> TaskScores:
+    """Summarise scores [R, W, W] of one-shot tasks."""
     credit = score_tasks(scores, tasks)
-    finite = np.isfinite(scores)
-    spread = float(np.ptp(scores[finite])) if finite.any() else 0.0
-    size = float(np.abs(scores[finite]).max()) if finite.any() else 0.0
-    degenerate = not finite.all() or spread <= DEGENERATE_SPREAD * max(size, 1e-30)
+    by_alphabet: dict[str, list[float]] = {}
+    for name, run in zip(tasks.alphabet, credit, strict=True):
+        by_alphabet.setdefault(name, []).extend(run.tolist())
+    per_alphabet = {name: math.fsum(c) / len(c) for name, c in by_alphabet.items()}
     accuracy = math.fsum(credit.flat) / credit.size  # exactly 1 / W where every task earns that
-    return TaskScores(accuracy, credit, degenerate)
+    return TaskScores(accuracy, credit, per_alphabet, _degenerate(scores))
+
+
+@torch.no_grad()
+def _dense_scores(
+    network: SiameseNetwork, encodings: Tensor, tasks: DenseTasks
+) -> list[NDArray[np.float32]]:
+    """Return logits [N (query), N (support)] of each pair of drawers."""
+    device = encodings.device
+    matrices = []
+    for pair in tasks.pairs:
+        query = encodings[torch.as_tensor(pair.query, device=device)]
+        support = encodings[torch.as_tensor(pair.support, device=device)]
+        matrices.append(network.score_matrix(query, support).float())
+    return [matrix.cpu().numpy() for matrix in matrices]
+
+
+def _degenerate(scores: NDArray[np.floating]) -> bool:
+    """Say whether scores differ by too little to say anything, or are not all finite."""
+    finite = scores[np.isfinite(scores)]
+    if finite.size < scores.size or not finite.size:
+        return True
+    return bool(np.ptp(finite) <= DEGENERATE_SPREAD * max(float(np.abs(finite).max()), 1e-30))
 
 
 def verification_accuracy(

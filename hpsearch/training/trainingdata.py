@@ -13,9 +13,10 @@ from torch import Tensor
 
 from hpsearch.data import open_packed
 from hpsearch.data.dataset import Characters, Dataset
-from hpsearch.data.tasks import OneShotTasks, split_drawers, validation_tasks
+from hpsearch.data.dense import DenseTasks, dense_tasks
+from hpsearch.data.tasks import OneShotTasks, dense_drawers, split_drawers, validation_tasks
 from hpsearch.errors import InputError
-from hpsearch.training.config import TrialConfig
+from hpsearch.training.config import Objective, TrialConfig
 from hpsearch.training.pairs import Sampler
 
 TURNS = 4
@@ -30,20 +31,28 @@ class TrainingData:
         images: uint8 [N, S, S], the images to train on, ink = 255.
         sampler: Draws rows of `images`.
         validation: uint8 [M, S, S], the images that validation tasks show, each once.
-        tasks: Their rows in `validation`.
+        tasks: The study's objective, rows in `validation`.
     """
 
     images: Tensor
     sampler: Sampler
     validation: Tensor
-    tasks: OneShotTasks
+    tasks: OneShotTasks | DenseTasks
 
     @classmethod
     def load(
-        cls, packed: Path, config: TrialConfig, *, study_seed: int, device: str = "cpu"
+        cls,
+        packed: Path,
+        config: TrialConfig,
+        *,
+        study_seed: int,
+        objective: Objective = "tasks_320",
+        device: str = "cpu",
     ) -> TrainingData:
         """Load from a packed folder (see `from_dataset`)."""
-        return cls.from_dataset(open_packed(packed), config, study_seed=study_seed, device=device)
+        return cls.from_dataset(
+            open_packed(packed), config, study_seed=study_seed, objective=objective, device=device
+        )
 
     @classmethod
     def from_dataset(
@@ -52,6 +61,7 @@ class TrainingData:
         config: TrialConfig,
         *,
         study_seed: int,
+        objective: Objective = "tasks_320",
         device: str = "cpu",
         include_validation: bool = False,
     ) -> TrainingData:
@@ -61,6 +71,7 @@ class TrainingData:
             dataset: The packed data set.
             config: Decides the size of the images and how many drawers are trained on.
             study_seed: Chooses the drawers and the tasks.
+            objective: What is validated on.
             device: "cpu" or "cuda".
             include_validation: Train on the validation characters too, by the same rule of
                 drawers; the tasks then show characters that were trained on.
@@ -78,9 +89,7 @@ class TrainingData:
                 )
             n_images = sum(len(role.images) for role in roles)
             index, alphabet_of = _turned(index, alphabet_of, n_images)
-        _, drawers = split_drawers(validation.n_drawers, config.drawers, study_seed)
-        tasks = validation_tasks(validation, ways=dataset.ways, drawers=drawers, seed=study_seed)
-        kept, tasks = _only_shown(tasks)
+        kept, tasks = objective_tasks(validation, dataset.ways, objective, study_seed)
         return cls(
             images=torch.from_numpy(np.concatenate([role.images for role in roles])).to(device),
             sampler=Sampler(index, alphabet_of),
@@ -135,7 +144,16 @@ def take(images: Tensor, rows: Tensor, *, quarter_turns: bool) -> Tensor:
     return batch
 
 
-def _only_shown(tasks: OneShotTasks) -> tuple[np.ndarray, OneShotTasks]:
+def objective_tasks(
+    validation: Characters, ways: int, objective: Objective, study_seed: int
+) -> tuple[NDArray[np.int64], OneShotTasks | DenseTasks]:
+    """Return the rows of the images that a study validates on, and its tasks within them."""
+    if objective == "dense":
+        drawers = dense_drawers(validation.n_drawers, study_seed)
+        dense = dense_tasks(validation, ways=ways, drawers=drawers, seed=study_seed)
+        return dense.rows, dense.renumbered(dense.rows)
+    _, drawers = split_drawers(validation.n_drawers, 0, study_seed)
+    tasks = validation_tasks(validation, ways=ways, drawers=drawers, seed=study_seed)
     kept, place = np.unique(np.stack([tasks.query, tasks.support]), return_inverse=True)
     query, support = place.reshape(2, *tasks.query.shape)
     return kept, OneShotTasks(query, support, tasks.target, tasks.alphabet)

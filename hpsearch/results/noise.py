@@ -1,0 +1,144 @@
+"""How far both validation measures move when drawers, tasks and alphabets are drawn anew.
+
+One network scores all drawings of the validation characters once; every redraw is then arithmetic.
+Letters: A alphabets, N characters of one alphabet, D drawers, R redraws, W ways.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from itertools import permutations
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpsearch.data.dense import expected_credits
+from hpsearch.data.tasks import DENSE_DRAWERS, FEW_DRAWERS, VALIDATION_DRAWERS
+from hpsearch.seeding import generator
+
+if TYPE_CHECKING:
+    from hpsearch.data import Characters
+    from hpsearch.network.siamese import SiameseNetwork
+
+REDRAWS = 1000
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Standard errors of a network's one-shot accuracy on validation, shares of 1.
+
+    `tasks_320` is the paper's measure, `dense` the expectation over all tasks of eight drawers.
+    `_alphabets` adds the choice of alphabets to that of drawers and tasks.
+    """
+
+    redraws: int
+    tasks_320: float
+    dense: float
+    tasks_320_alphabets: float
+    dense_alphabets: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what JSON can hold."""
+        return asdict(self)
+
+
+def measure_noise(
+    network: SiameseNetwork, characters: Characters, *, ways: int, seed: int, redraws: int = REDRAWS
+) -> Noise | None:
+    """Draw drawers, tasks and alphabets anew and return the spread of both measures.
+
+    Args:
+        network: What is measured, with its images' size.
+        characters: The validation characters at that size.
+        ways: Candidates per task.
+        seed: Decides the redraws.
+        redraws: How many, at least 2.
+
+    Returns:
+        None where there are too few drawers to draw four anew (own images).
+    """
+    index = characters.index()
+    if index.shape[1] < FEW_DRAWERS or (index < 0).any():
+        return None
+    scores = [
+        _all_scores(network, characters, index[characters.of_alphabet(number)])
+        for number in range(len(characters.alphabets))
+    ]
+    return noise_of_scores(scores, ways=ways, seed=seed, redraws=redraws)
+
+
+def noise_of_scores(
+    scores: Sequence[NDArray[np.floating]], *, ways: int, seed: int, redraws: int
+) -> Noise:
+    """Return the noise from the scores of all drawings of each alphabet, [N, D, N, D].
+
+    The alphabets that the 16 runs show twice are held fixed with the alphabets.
+    """
+    chance = generator(seed, "noise")
+    n_alphabets, n_drawers = len(scores), scores[0].shape[1]
+    by_pair = np.stack([_accuracy_by_pair(s, ways) for s in scores])  # [A, D, D]
+    dense = np.empty((redraws, n_alphabets))
+    tasks = np.empty((redraws, n_alphabets, 2))
+    ordered = np.array(list(permutations(range(VALIDATION_DRAWERS), 2)))
+    for redraw in range(redraws):
+        drawers = chance.permutation(n_drawers)[:DENSE_DRAWERS]
+        pairs = drawers[ordered]  # [12, 2]
+        dense[redraw] = np.nanmean(by_pair[:, drawers[:, None], drawers], axis=(1, 2))
+        for alphabet, of_alphabet in enumerate(scores):
+            for run, pair in enumerate(pairs[chance.permutation(len(pairs))[:2]]):
+                tasks[redraw, alphabet, run] = _run_accuracy(of_alphabet, pair, ways, chance)
+    twice = _weights(n_alphabets)
+    fixed_tasks = (tasks * twice).sum(axis=(1, 2))
+    fixed_dense = dense.mean(axis=1)
+    # A new alphabet brings its own drawers and tasks: each place takes another redraw.
+    place = chance.integers(n_alphabets, size=(redraws, n_alphabets))
+    drawn = chance.integers(redraws, size=(redraws, n_alphabets))
+    new_tasks = (tasks[drawn, place] * twice).sum(axis=(1, 2))
+    new_dense = dense[drawn, place].mean(axis=1)
+    spread = [float(v.std(ddof=1)) for v in (fixed_tasks, fixed_dense, new_tasks, new_dense)]
+    return Noise(redraws, *spread)
+
+
+def _weights(n_alphabets: int, n_runs: int = 16) -> NDArray[np.float64]:
+    """Return the share of each alphabet's first and second run among 16, [A, 2]."""
+    weights = np.zeros((n_alphabets, 2))
+    for run in range(n_runs):
+        weights[run % n_alphabets, min(run // n_alphabets, 1)] += 1 / n_runs
+    return weights
+
+
+def _run_accuracy(
+    scores: NDArray[np.floating],
+    pair: NDArray[np.int64],
+    ways: int,
+    chance: np.random.Generator,
+) -> float:
+    """Return the accuracy of one run of W tasks, characters drawn from one alphabet."""
+    chosen = chance.permutation(len(scores))[:ways]
+    run = scores[:, pair[0], :, pair[1]][np.ix_(chosen, chosen)]
+    return float(expected_credits(run, ways).mean())
+
+
+def _accuracy_by_pair(scores: NDArray[np.floating], ways: int) -> NDArray[np.float64]:
+    """Return the dense accuracy of each ordered pair of drawers, [D, D]; the diagonal is NaN."""
+    by_pair = expected_credits(scores.transpose(1, 3, 0, 2), ways).mean(axis=-1)  # [D, D]
+    np.fill_diagonal(by_pair, np.nan)
+    return np.asarray(by_pair)
+
+
+def _all_scores(
+    network: SiameseNetwork, characters: Characters, rows: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    """Return the scores of all drawings of one alphabet, [N, D, N, D], from rows [N, D]."""
+    import torch
+
+    from hpsearch.training.evaluation import encode
+
+    device = network.fc.weight.device
+    images = torch.from_numpy(np.array(characters.images[rows.flatten()])).to(device)
+    with torch.no_grad():
+        codes = encode(network, images)
+        scores = network.score_matrix(codes, codes).float().cpu().numpy()
+    return np.asarray(scores.reshape(*rows.shape, *rows.shape), np.float32)

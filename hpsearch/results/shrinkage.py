@@ -1,0 +1,173 @@
+"""Which of a few measured configurations is best, and how good it is: shrunken, with an interval.
+
+The lowest of several measurements is too low by luck; a posterior is not. The prior says that a
+configuration is either as good as the others or differs from them by any amount within reach.
+
+Letters: K configurations, M settings of (sigma, w, L), G values of mu, R draws.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+SHARES = (0.02, 0.1, 0.3, 0.6, 0.9)
+"""w: the share of configurations that differ; each value as likely as the next."""
+REACHES = (5.0, 10.0, 20.0, 40.0)
+"""L: by how much at most, in standard errors of one configuration's mean."""
+SIGMAS = 15
+"""Values of sigma, the spread of one measurement."""
+CENTRES = 81
+"""Values of mu at least."""
+DRAWS = 10_000
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Posterior:
+    """What is known of each configuration's true value.
+
+    Args:
+        draws: [R, K].
+        sigma: Estimated spread of one measurement.
+    """
+
+    draws: Array
+    sigma: float
+
+    @property
+    def mean(self) -> Array:
+        """The shrunken estimates, [K]."""
+        return np.asarray(self.draws.mean(axis=0))
+
+    @property
+    def sd(self) -> Array:
+        """Their standard errors, [K]."""
+        return np.asarray(self.draws.std(axis=0))
+
+    @property
+    def best(self) -> int:
+        """The configuration of the lowest shrunken estimate; the first among equals."""
+        return int(np.argmin(self.mean))
+
+    def interval(self, index: int, level: float = 0.95) -> tuple[float, float]:
+        """Return the central interval of one configuration."""
+        low, high = np.quantile(self.draws[:, index], [(1 - level) / 2, (1 + level) / 2])
+        return float(low), float(high)
+
+    def chance_best(self) -> Array:
+        """Return each configuration's probability of being the lowest, [K]; ties share it."""
+        lowest = self.draws == self.draws.min(axis=1, keepdims=True)
+        return np.asarray((lowest / lowest.sum(axis=1, keepdims=True)).mean(axis=0))
+
+
+def pooled_variance(measurements: Sequence[Sequence[float]]) -> tuple[float, int]:
+    """Return the variance within configurations, and its degrees of freedom."""
+    squares = sum(float(np.var(m) * len(m)) for m in measurements)
+    freedom = sum(len(m) - 1 for m in measurements)
+    return (squares / freedom if freedom else 0.0), freedom
+
+
+def shrink(
+    measurements: Sequence[Sequence[float]], seed: int, *, sigma: float | None = None
+) -> Posterior:
+    """Estimate true values from measurements of several configurations.
+
+    theta_k = mu with probability 1 - w, else it is uniform within mu +- L; a measurement of k is
+    drawn from N(theta_k, sigma^2). mu is flat, sigma^2 has the density of its scaled inverse
+    chi-square, w and L take the values above; all are integrated over on a grid, theta exactly.
+
+    Args:
+        measurements: Of each configuration at least one; lower is better.
+        seed: Decides the draws.
+        sigma: The spread of one measurement where it is known; None estimates it from those that
+            repeat.
+
+    Reference:
+        Mitchell and Beauchamp (1988), "Bayesian variable selection in linear regression": the
+        spike and the uniform slab.
+    """
+    mean = np.array([np.mean(m) for m in measurements])  # [K]
+    count = np.array([len(m) for m in measurements])
+    variance, freedom = pooled_variance(measurements)
+    if sigma is not None:
+        variance, sigmas = sigma**2, np.array([sigma])
+    elif variance > 0:
+        sigmas = _sigmas(variance, freedom)
+    if variance <= 0:  # nothing varies, or nothing was repeated: no luck to take away
+        return Posterior(np.tile(mean, (DRAWS, 1)), 0.0)
+    error = float(np.sqrt(variance / np.median(count)))
+    grid = np.meshgrid(sigmas, SHARES, np.multiply(REACHES, error), indexing="ij")
+    setting = _Settings(*(axis.reshape(-1, 1, 1) for axis in grid))
+    centre = _centres(mean, error)
+    return Posterior(_draw(mean, count, centre, setting, seed), float(np.sqrt(variance)))
+
+
+@dataclass(frozen=True, eq=False)
+class _Settings:
+    """The grid, each [M, 1, 1]."""
+
+    sigma: Array
+    share: Array
+    reach: Array
+
+
+def _sigmas(variance: float, freedom: int) -> Array:
+    from scipy.stats import chi2
+
+    quantiles = (np.arange(SIGMAS) + 0.5) / SIGMAS
+    return np.asarray(np.sqrt(variance * freedom / chi2.ppf(quantiles, freedom)))
+
+
+def _centres(mean: Array, error: float) -> Array:
+    """Return values of mu that reach beyond every mean, closer than the means' errors."""
+    low, high = float(mean.min()) - 3 * error, float(mean.max()) + 3 * error
+    return np.linspace(low, high, max(CENTRES, min(1000, int((high - low) / error * 4))))
+
+
+def _draw(mean: Array, count: Array, centre: Array, setting: _Settings, seed: int) -> Array:
+    """Draw theta, [R, K]: first a cell of the grid, then spike or slab, then a value."""
+    from scipy.special import log_ndtr, logsumexp, ndtr, ndtri
+
+    noise = setting.sigma / np.sqrt(count)  # [M, 1, K]
+    offset = mean[None, None] - centre[None, :, None]  # [1, G, K]
+    high, low = (offset + setting.reach) / noise, (offset - setting.reach) / noise
+    inside = np.maximum(ndtr(high) - ndtr(low), 1e-300)  # [M, G, K]
+    log_slab = np.log(setting.share) + np.log(inside / (2 * setting.reach))
+    log_spike = np.log1p(-setting.share) - 0.5 * (
+        np.log(2 * np.pi * noise**2) + (offset / noise) ** 2
+    )
+    log_each = np.logaddexp(log_spike, log_slab)
+    log_weight = log_each.sum(axis=-1)
+    weight = np.exp(log_weight - logsumexp(log_weight)).ravel()
+
+    chance = np.random.default_rng(seed)
+    cells = chance.choice(weight.size, size=DRAWS, p=weight / weight.sum())
+    m, g = np.unravel_index(cells, log_weight.shape)
+    differs = chance.random((DRAWS, len(mean))) < np.exp(log_slab - log_each)[m, g]
+    # theta = mean - noise z, with z between `low` and `high`: within reach of the centre
+    share = chance.random((DRAWS, len(mean)))
+    below, above = np.exp(log_ndtr(low[m, g])), np.exp(log_ndtr(high[m, g]))
+    z = ndtri(np.clip(below + share * (above - below), 1e-12, 1 - 1e-12))
+    slab = np.clip(
+        mean - noise[m, 0] * z, centre[g, None] - setting.reach[m, 0],
+        centre[g, None] + setting.reach[m, 0],
+    )  # fmt: skip
+    return np.where(differs, slab, centre[g, None])
+
+
+def predicted_optimism(values: Sequence[float], sigma: float, seed: int) -> float:
+    """Return by how much the lowest of single measurements is expected to be too low by luck.
+
+    Args:
+        values: One of each configuration.
+        sigma: The spread of one measurement around its configuration's true value.
+        seed: Decides the draws.
+    """
+    lowest = int(np.argmin(values))
+    posterior = shrink([[value] for value in values], seed, sigma=sigma)
+    return float(posterior.mean[lowest] - values[lowest])
