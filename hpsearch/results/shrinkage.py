@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-SHARES = (0.02, 0.1, 0.3, 0.6, 0.9)
+SHARES = (0.02, 0.1, 0.2, 0.4)
 """w: the share of configurations that differ; each value as likely as the next."""
-REACHES = (5.0, 10.0, 20.0, 40.0)
+REACHES = (10.0, 20.0, 40.0)
 """L: by how much at most, in standard errors of one configuration's mean."""
 SIGMAS = 15
 """Values of sigma, the spread of one measurement."""
