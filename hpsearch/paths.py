@@ -110,6 +110,11 @@ class TrialFolder:
         return self.root / "result.json"
 
     @property
+    def provenance(self) -> Path:
+        """Which software, machine, data and seeds trained it."""
+        return self.root / "provenance.json"
+
+    @property
     def checkpoint(self) -> Path:
         """Weights, optimiser, generators and curve; written by the worker."""
         return self.root / "checkpoint"

@@ -21,6 +21,7 @@ FLOORS = {
     "seeding": 0,
     "paths": 0,
     "configfile": 0,
+    "provenance": 0,
     "data": 1,
     "network": 1,
     "training": 2,
@@ -57,7 +58,7 @@ MUST_NOT_REACH_TORCH = (
 INTERFACE = {"hpsearch.execution", "hpsearch.execution.devices"}
 """What search and results may know of execution: no concrete executor."""
 
-PLAIN = {"hpsearch.errors", "hpsearch.seeding", "hpsearch.paths"}
+PLAIN = {"hpsearch.errors", "hpsearch.seeding", "hpsearch.paths", "hpsearch.provenance"}
 """Modules that know the standard library and numpy only."""
 
 

@@ -5,7 +5,8 @@ Knows training's results, not Optuna; imports no torch.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from typing import Any, Protocol
@@ -26,6 +27,8 @@ class Job:
         study_seed: Decides training drawers and validation tasks.
         checkpoint: File the worker writes after each epoch and resumes from when it exists.
         objective: What is validated on.
+        fresh: Whether the best weights are scored in the end on tasks of drawers that the study
+            never validates on.
     """
 
     trial: int
@@ -35,6 +38,7 @@ class Job:
     study_seed: int
     checkpoint: Path
     objective: Objective = "tasks_320"
+    fresh: bool = False
 
 
 class Decision(Enum):
@@ -47,12 +51,17 @@ class Decision(Enum):
 
 @dataclass(frozen=True)
 class Started:
-    """A worker has begun a trial; `curve` holds the epochs its checkpoint already knew."""
+    """A worker has begun a trial.
+
+    `curve` holds the epochs its checkpoint already knew; `provenance` the worker's software and
+    machine, the data's fingerprint, the split and the seeds.
+    """
 
     trial: int
     pid: int
     device: str
     curve: tuple[EpochResult, ...] = ()
+    provenance: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -77,11 +86,15 @@ class Ending(Enum):
 
 @dataclass(frozen=True)
 class Ended:
-    """A worker has ended a trial and is free again."""
+    """A worker has ended a trial and is free again.
+
+    `scores` holds the dense accuracy on fresh tasks by alphabet, where the job asked for it.
+    """
 
     trial: int
     ending: Ending
     cause: str | None = None
+    scores: Mapping[str, float] | None = None
 
 
 @dataclass(frozen=True)

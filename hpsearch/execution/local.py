@@ -243,10 +243,13 @@ def _parse(line: bytes, running: int | None) -> Event:
         raise ValueError(f"trial {trial} is not the worker's")
     if kind == "started":
         curve = tuple(EpochResult.from_json(values) for values in message["curve"])
-        return Started(trial, message["pid"], message["device"], curve)
+        provenance = dict(message.get("provenance", {}))
+        return Started(trial, message["pid"], message["device"], curve, provenance)
     if kind == "epoch":
         return EpochEnded(trial, EpochResult.from_json(message["result"]))
-    return Ended(trial, Ending(message["ending"]), message["cause"])
+    scores = message.get("scores")
+    ending = Ending(message["ending"])
+    return Ended(trial, ending, message["cause"], None if scores is None else dict(scores))
 
 
 def _exit_code(process: subprocess.Popen[bytes]) -> int:

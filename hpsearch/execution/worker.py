@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from hpsearch.execution import Decision, Ending
 
 if TYPE_CHECKING:
+    from hpsearch.training.config import TrialConfig
     from hpsearch.training.trainingdata import TrainingData
 
 PR_SET_PDEATHSIG = 1
@@ -106,9 +107,9 @@ def serve(device: str, threads: int) -> None:
     kept: dict[tuple[Any, ...], TrainingData] = {}
     while True:
         job = driver.wait_for_job()
-        trial = job["trial"]
+        trial, scores = job["trial"], None
         try:
-            ending, cause = run_job(job, device, driver, kept)
+            ending, cause, scores = run_job(job, device, driver, kept)
         except MemoryError as error:
             ending, cause = Ending.OUT_OF_MEMORY, one_line(error)
         except Exception as error:
@@ -117,16 +118,18 @@ def serve(device: str, threads: int) -> None:
             memory = isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error)
             ending = Ending.OUT_OF_MEMORY if memory else Ending.FAILED
             cause = one_line(error)
-        driver.send(event="ended", trial=trial, ending=ending.value, cause=cause)
+        driver.send(
+            event="ended", trial=trial, ending=ending.value, cause=cause, scores=scores
+        )
 
 
 def run_job(
     job: dict[str, Any], device: str, driver: Driver, kept: dict[tuple[Any, ...], TrainingData]
-) -> tuple[Ending, str | None]:
+) -> tuple[Ending, str | None, dict[str, float] | None]:
     """Train one job to its end; `kept` holds the last data, so that the next trial starts at once.
 
     Returns:
-        How it ended, and the cause where there is one.
+        How it ended, the cause where there is one, and the scores on fresh tasks where asked for.
     """
     from hpsearch.training.checkpoint import load, save
     from hpsearch.training.config import TrialConfig
@@ -154,6 +157,7 @@ def run_job(
         pid=os.getpid(),
         device=device,
         curve=[result.to_json() for result in curve],
+        provenance=provenance(job, device, kept[key]),
     )
     diagnosis = curve[-1].diagnosis if curve else None
     try:
@@ -166,13 +170,46 @@ def run_job(
             driver.send(event="epoch", trial=job["trial"], result=epoch.result.to_json())
             decision = driver.wait_for_decision()
             if decision is None:
-                return Ending.INTERRUPTED, None
+                return Ending.INTERRUPTED, None, None
             if decision is not Decision.GO:
-                return (Ending.STOPPED if decision is Decision.STOP else Ending.PAUSED), None
+                ending = Ending.STOPPED if decision is Decision.STOP else Ending.PAUSED
+                return ending, None, None
     except Interrupted as stop:
         save(stop.checkpoint, path)
-        return Ending.INTERRUPTED, None
-    return (Ending.DIAGNOSED if diagnosis else Ending.FINISHED), diagnosis
+        return Ending.INTERRUPTED, None, None
+    scores = fresh(job, config, device) if job["fresh"] else None
+    return (Ending.DIAGNOSED if diagnosis else Ending.FINISHED), diagnosis, scores
+
+
+def fresh(job: dict[str, Any], config: TrialConfig, device: str) -> dict[str, float]:
+    """Return the best weights' accuracy on fresh tasks, by alphabet."""
+    from hpsearch.data import open_packed
+    from hpsearch.training.checkpoint import read
+    from hpsearch.training.fresh import build_network, fresh_scores
+
+    weights = read(Path(job["checkpoint"])).best_weights()
+    network = build_network(config, weights, device)
+    dataset = open_packed(Path(job["data"]))
+    return fresh_scores(network, config, dataset, job["study_seed"]).per_alphabet
+
+
+def provenance(job: dict[str, Any], device: str, data: TrainingData) -> dict[str, Any]:
+    """Return what a trial's result rests on: software, machine, data, split, seeds."""
+    import torch
+
+    from hpsearch.data import open_packed
+    from hpsearch.provenance import machine, software
+
+    name = torch.cuda.get_device_name() if device == "cuda" else device
+    return {
+        **software(),
+        **machine(name, torch.get_num_threads()),
+        "fingerprint": open_packed(Path(job["data"])).fingerprint,
+        "split": data.split,
+        "objective": job["objective"],
+        "seed": job["seed"],
+        "study_seed": job["study_seed"],
+    }
 
 
 def one_line(error: BaseException) -> str:

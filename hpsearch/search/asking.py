@@ -21,12 +21,16 @@ from hpsearch.search.coordinates import Coordinates
 from hpsearch.search.history import TrialRecord
 from hpsearch.search.prior import Prior
 from hpsearch.search.samplers.config import SamplerConfig
+from hpsearch.search.seen import summarise
 from hpsearch.search.space import SearchSpace
 from hpsearch.training.config import TrialConfig
 
 
 class Asker:
     """One helper process; at most one ask at a time."""
+
+    seen: dict[str, Any] | None = None
+    """What the last ask had seen of the history."""
 
     def __init__(
         self,
@@ -55,6 +59,7 @@ class Asker:
         if self._process is None:
             self._process = self._start()
         self.pending = n
+        self.seen = summarise(history)
         self._send({"n": n, "history": [t.to_json() for t in history]})
 
     def answer(self, timeout_s: float) -> dict[str, Any] | None:

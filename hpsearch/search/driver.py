@@ -242,15 +242,15 @@ class Driver:
             self._asker.ask(self._history, number)
         params = self._asker.answer(TICK_S if not self._running else 0.01)
         if params is not None:
-            self._enter(params, self._proposer.name(self._history))
+            self._enter(params, self._proposer.name(self._history), self._asker.seen)
 
     def _room(self) -> bool:
         trials = self._plan.config.budget.trials
         return trials is None or len(self._history) < trials
 
-    def _enter(self, params: dict[str, Any], origin: str) -> None:
+    def _enter(self, params: dict[str, Any], origin: str, seen: Any = None) -> None:
         trial = TrialRecord(number=len(self._history), state="running", params=params)
-        self._ledger.enter(trial, self._coordinates, origin)
+        self._ledger.enter(trial, self._coordinates, origin, seen)
         self._history.append(trial)
         self._submit(trial.number)
 
@@ -270,6 +270,7 @@ class Driver:
         if isinstance(event, Started):
             running = self._running[event.trial]
             self._running[event.trial] = replace(running, device=event.device)
+            self._ledger.note_started(event.trial, event.provenance)
             kept, known = len(event.curve), self._history[event.trial].last_epoch
             if kept < known:
                 self._observer.message(
@@ -297,7 +298,7 @@ class Driver:
         trial = self._history[number]
         values = {**trial.values, result.epoch: result.validation_error}
         self._history[number] = replace(
-            trial, values=values, value=min(values.values()), seconds=result.seconds
+            trial, values=values, value=min(values.values()), seconds=round(result.seconds, 2)
         )
         self._running[number] = replace(self._running[number], last=result)
         self._ledger.note_epoch(number, result)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from hpsearch.configfile import dump_yaml
 from hpsearch.errors import EnvironmentFailure, InputError
 from hpsearch.execution import Job
-from hpsearch.paths import write_atomically
+from hpsearch.paths import TrialFolder, write_atomically
 from hpsearch.search.coordinates import Coordinates
 from hpsearch.search.history import TrialRecord
 from hpsearch.search.record import StudyRecord
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 KEPT_CHECKPOINTS = 3
 """The best so many trials keep their weights; the others keep results only."""
+SHOWN = ("host", "device", "threads", "commit")
+"""What of a trial's provenance the database shows too."""
 
 
 def trial_seed(study_seed: int, number: int) -> int:
@@ -88,15 +90,26 @@ class Ledger:
         values, seconds = dict(trial.values), trial.seconds
         for result in read_curve(self._plan.folder.trial(trial.number).epochs):
             values.setdefault(result.epoch, result.validation_error)
-            seconds = result.seconds
+            seconds = round(result.seconds, 2)
             self._adopted[trial.number] = result
             self._record.report(trial.number, result.epoch, result.validation_error)
         finite = [value for value in values.values() if math.isfinite(value)]
         return replace(trial, values=values, value=min(finite, default=None), seconds=seconds)
 
-    def enter(self, trial: TrialRecord, coordinates: Coordinates, origin: str) -> None:
-        """Enter a new trial: one transaction, and its number is its own for ever."""
+    def enter(
+        self,
+        trial: TrialRecord,
+        coordinates: Coordinates,
+        origin: str,
+        seen: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Enter a new trial: one transaction, and its number is its own for ever.
+
+        `seen` is what the ask for it had seen, None where nothing was asked.
+        """
         attributes = {"origin": origin, "seed": trial_seed(self._plan.config.seed, trial.number)}
+        if seen is not None:
+            attributes["seen"] = dict(seen)
         self._record.add(trial, coordinates.space.distributions(), attributes)
 
     def job(self, trial: TrialRecord) -> Job:
@@ -148,6 +161,15 @@ class Ledger:
             values = {}
         return {"attempts": 0, "epoch": 0, **values}
 
+    def note_started(self, number: int, provenance: Mapping[str, Any]) -> None:
+        """Keep where a trial is trained; one that moved to another machine names both."""
+        if not provenance:
+            return
+        held = read_provenance(self._plan.folder.trial(number))
+        if provenance not in held:
+            text = json.dumps([*held, dict(provenance)], indent=1) + "\n"
+            write_atomically(self._plan.folder.trial(number).provenance, text)
+
     def note_epoch(self, number: int, result: EpochResult) -> None:
         """Remember an epoch and append it to epochs.jsonl, once, also after a resume.
 
@@ -185,6 +207,8 @@ class Ledger:
             attributes["cause"] = trial.cause
         curve = self._curves.get(trial.number)
         last = curve[max(curve)] if curve else self._adopted.get(trial.number)
+        held = read_provenance(self._plan.folder.trial(trial.number))
+        attributes |= {k: held[-1][k] for k in SHOWN if held and k in held[-1]}
         if last is not None:
             attributes |= {"epochs": last.epoch, "seconds": round(last.seconds, 2)}
             attributes |= {"images": last.images, "multiply_adds": last.multiply_adds}
@@ -227,3 +251,15 @@ def read_curve(path: Path) -> list[EpochResult]:
         except (ValueError, KeyError, TypeError):
             break
     return curve
+
+
+def read_provenance(folder: TrialFolder) -> list[dict[str, Any]]:
+    """Return where a trial was trained, one entry for each machine and version, oldest first.
+
+    Empty for trials older than provenance; a damaged file counts as none.
+    """
+    try:
+        held = json.loads(folder.provenance.read_bytes())
+    except (OSError, ValueError):
+        return []
+    return [one for one in held if isinstance(one, dict)] if isinstance(held, list) else []

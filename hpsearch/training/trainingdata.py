@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -32,12 +33,14 @@ class TrainingData:
         sampler: Draws rows of `images`.
         validation: uint8 [M, S, S], the images that validation tasks show, each once.
         tasks: The study's objective, rows in `validation`.
+        split: Drawers trained on and validated on, and the validation alphabets.
     """
 
     images: Tensor
     sampler: Sampler
     validation: Tensor
     tasks: OneShotTasks | DenseTasks
+    split: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def load(
@@ -95,6 +98,7 @@ class TrainingData:
             sampler=Sampler(index, alphabet_of),
             validation=torch.from_numpy(np.array(validation.images[kept])).to(device),
             tasks=tasks,
+            split=_split(roles[0], validation, config.drawers, objective, study_seed),
         )
 
 
@@ -142,6 +146,19 @@ def take(images: Tensor, rows: Tensor, *, quarter_turns: bool) -> Tensor:
     for turn in range(1, TURNS):
         batch = torch.where(turns == turn, batch.rot90(turn, (1, 2)), batch)
     return batch
+
+
+def _split(
+    background: Characters, validation: Characters, n: int, objective: Objective, seed: int
+) -> dict[str, Any]:
+    training, _ = split_drawers(background.n_drawers, n, seed)
+    _, tasks = split_drawers(validation.n_drawers, n, seed)
+    dense = objective == "dense"
+    return {
+        "training_drawers": training,
+        "validation_drawers": dense_drawers(validation.n_drawers, seed) if dense else tasks,
+        "validation_alphabets": list(validation.alphabets),
+    }
 
 
 def objective_tasks(

@@ -1,0 +1,50 @@
+"""Scores a trained network on fresh tasks: drawings that no validation of its study showed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from hpsearch.data.dense import dense_tasks
+from hpsearch.data.tasks import fresh_drawers
+from hpsearch.network.siamese import SiameseNetwork
+from hpsearch.training.evaluation import TaskScores, evaluate_tasks
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from hpsearch.data.dataset import Dataset
+    from hpsearch.training.config import TrialConfig
+
+
+def build_network(
+    config: TrialConfig, weights: dict[str, Tensor], device: str = "cpu"
+) -> SiameseNetwork:
+    """Return a network that holds weights by name, ready to encode."""
+    network = SiameseNetwork(config.shape(), output_bias=config.layers.output.bias)
+    network.load_state_dict(weights)
+    return network.eval().to(device)
+
+
+def fresh_scores(
+    network: SiameseNetwork, config: TrialConfig, dataset: Dataset, study_seed: int
+) -> TaskScores:
+    """Return the dense accuracy on validation characters as drawn by the other drawers.
+
+    With fewer than 16 drawers there are no others; then only the pairings of drawings are fresh.
+
+    Args:
+        network: On the device to score on.
+        config: Its configuration.
+        dataset: The study's.
+        study_seed: Says which drawers the study validates on.
+    """
+    characters = dataset.validation(config.input_size)
+    drawers = fresh_drawers(characters.n_drawers, study_seed)
+    tasks = dense_tasks(characters, ways=dataset.ways, drawers=drawers, seed=study_seed + 1)
+    rows = tasks.rows
+    device = network.fc.weight.device
+    images = torch.from_numpy(np.array(characters.images[rows])).to(device)
+    return evaluate_tasks(network, images, tasks.renumbered(rows))
