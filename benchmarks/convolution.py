@@ -72,7 +72,7 @@ def _step(shape: Shape, way: Way, *, channels_last: bool) -> Callable[[], object
         if way == "direct":
             maps = functional.conv2d(images, weight)
         else:
-            maps = convolve(images, weight, None, way)
+            maps = convolve(images, weight, None, pool=False, way=way)
         return torch.autograd.grad(maps, leaves, errors)
 
     return step

@@ -17,6 +17,7 @@ import pytest
 ROOT = "hpsearch"
 
 FLOORS = {
+    "allocation": 0,
     "errors": 0,
     "seeding": 0,
     "paths": 0,

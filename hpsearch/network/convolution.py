@@ -1,7 +1,8 @@
-"""Convolution (stride 1, no padding) by the cheapest way for its shape. Knows no data.
+"""Convolution (stride 1, no padding) and max-pooling by the cheapest way. Knows no data.
 
-Letters: B images, C channels in, D filters, S side of the map in, K filter side, T side of the map
-out (S - K + 1), F frequencies.
+Works through the batch a few images at a time, so that the maps before pooling are never held for
+the whole batch. Letters: B images, C channels in, D filters, S side of the map in, K filter side,
+T side of the map out (S - K + 1), H side after pooling, F frequencies.
 """
 
 from __future__ import annotations
@@ -12,79 +13,184 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from hpsearch.network.convolution_cost import TILE, Way
+from hpsearch.network import pooling
+from hpsearch.network.convolution_cost import Way, choose_way
 from hpsearch.network.spectrum import inverse, transform
 
-CHUNK_VALUES = 1 << 25
-"""Values of the images' spectra made at once."""
-PATCH_VALUES = 1 << 18
-"""Values of the patches made at once, so that they stay in a core's cache."""
+MAP_VALUES = 1 << 21
+"""Values of the maps before pooling made at once, so that they stay in the cache."""
+SPECTRUM_VALUES = 1 << 25
+"""Values of the spectra made at once."""
 
 
-def convolve(images: Tensor, weight: Tensor, bias: Tensor | None, way: Way) -> Tensor:
-    """Return the valid cross-correlation, as torch's conv2d does.
+def convolve(
+    images: Tensor, weight: Tensor, bias: Tensor | None, *, pool: bool, way: Way | None = None
+) -> Tensor:
+    """Return the valid cross-correlation plus bias, then max-pooled 2 x 2 if `pool`.
 
     Args:
         images: [B, C, S, S].
         weight: [D, C, K, K].
         bias: [D].
-        way: direct is torch's own. fft multiplies spectra. patches is one matrix product of
-            patches, for a single channel.
+        pool: Take the maximum of each 2 x 2; an odd last row and column are left out.
+        way: How; None asks the cost model.
 
     Returns:
-        [B, D, T, T].
+        [B, D, T, T], or [B, D, H, H] after pooling; equal to torch's conv2d and max_pool2d up to
+        rounding, gradients too.
     """
-    if way == "direct":
+    count, channels, side, _ = images.shape
+    way = way or choose_way(count, channels, len(weight), side, weight.shape[2])
+    if torch.is_autocast_enabled("cpu"):  # spectra need their digits
+        dtype = torch.get_autocast_dtype("cpu")
+        images, weight, way = images.to(dtype), weight.to(dtype), "direct"
+    if way == "direct" and not pool:
         return functional.conv2d(images, weight, bias)
-    function = Spectral if way == "fft" else Patches
-    maps: Tensor = function.apply(images, weight)  # type: ignore[no-untyped-call]
+    maps: Tensor = ByParts.apply(images, weight, way, pool, torch.is_grad_enabled())  # type: ignore[no-untyped-call]
     return maps if bias is None else maps + bias[:, None, None]
 
 
-class Spectral(torch.autograd.Function):
+class ByParts(torch.autograd.Function):
+    """Convolution and pooling, a part of the batch at a time."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, images: Tensor, weight: Tensor, way: Way, pool: bool, training: bool
+    ) -> Tensor:
+        """Return [B, D, T, T] or [B, D, H, H]; keep what the gradients need."""
+        out = images.shape[2] - weight.shape[2] + 1
+        solver = WAYS[way](weight, images.shape[2])
+        ctx.step = solver.images_at_once()
+        size = out // 2 if pool else out
+        result = torch.empty(
+            (len(images), len(weight), size, size),
+            dtype=images.dtype, device=images.device, memory_format=torch.channels_last,
+        )
+        kept: list[Tensor] = []
+        for rows in _parts(len(images), ctx.step):
+            maps, own = solver.maps(images[rows])  # [T, T, B, D]
+            placed = result[rows].permute(2, 3, 0, 1)
+            if pool:
+                own += pooling.max_pool(maps, placed)
+            else:
+                placed.copy_(maps)
+            if training:
+                kept += own
+        ctx.save_for_backward(images, weight, *kept)
+        ctx.solver, ctx.pool, ctx.out = solver, pool, out
+        return result
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        """Return the gradients of images and weight."""
+        images, weight, *kept = ctx.saved_tensors
+        parts = _parts(len(images), ctx.step)
+        each = len(kept) // len(parts)
+        back = torch.empty_like(images) if ctx.needs_input_grad[0] else None
+        for number, rows in enumerate(parts):
+            own = kept[number * each : (number + 1) * each]
+            errors = grads[0][rows].permute(2, 3, 0, 1)  # [H, H, B, D] or [T, T, B, D]
+            if ctx.pool:
+                spread = ctx.solver.blank_maps(errors.shape[2], ctx.out)
+                errors = pooling.spread(errors, own[-3:], spread)
+            part = None if back is None else back[rows]
+            ctx.solver.add_gradients(images[rows], weight, errors, own, part)
+        return back, ctx.solver.weight_gradient(), None, None, None
+
+
+def _parts(images: int, step: int) -> list[slice]:
+    return [slice(first, first + step) for first in range(0, images, step)]
+
+
+class Direct:
+    """Torch's own convolution."""
+
+    def __init__(self, weight: Tensor, side: int) -> None:
+        self._weight_gradient: Tensor | None = None
+        self._filters, self._out = len(weight), side - weight.shape[2] + 1
+        self._weight = weight.detach()
+
+    def images_at_once(self) -> int:
+        """Return how many images a part holds."""
+        return max(1, MAP_VALUES // (self._filters * self._out**2))
+
+    def maps(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Return the maps [T, T, B, D] of images [B, C, S, S], and what to keep."""
+        return functional.conv2d(images, self._weight).permute(2, 3, 0, 1), []
+
+    def blank_maps(self, images: int, out: int) -> Tensor:
+        """Return [T, T, B, D] without values, laid out as `maps` are."""
+        shape = (images, out, out, self._filters)
+        return self._weight.new_empty(shape).permute(1, 2, 0, 3)
+
+    def add_gradients(
+        self, images: Tensor, weight: Tensor, errors: Tensor, kept: list[Tensor], back: Tensor | None
+    ) -> None:
+        """Add to the gradient of the weight, and write that of the images into `back`."""
+        del kept
+        errors = errors.permute(2, 3, 0, 1)
+        mask = [back is not None, True, False]
+        toward_images, toward_weight, _ = torch.ops.aten.convolution_backward(
+            errors, images, weight, None, [1, 1], [0, 0], [1, 1], False, [0, 0], 1, mask
+        )
+        if back is not None:
+            back.copy_(toward_images)
+        if self._weight_gradient is None:
+            self._weight_gradient = toward_weight
+        else:
+            self._weight_gradient += toward_weight
+
+    def weight_gradient(self) -> Tensor | None:
+        """Return the gradient of the weight over all parts."""
+        gradient, self._weight_gradient = self._weight_gradient, None
+        return gradient
+
+
+class Spectral:
     """Correlation as products of spectra over all frequencies.
 
     The transform has S points: of a correlation that wraps around, the first T rows and columns
     are those of the valid one, and both gradients fit into S without wrapping.
     """
 
-    @staticmethod
-    def forward(ctx: Any, images: Tensor, weight: Tensor) -> Tensor:
-        """Return [B, D, T, T]; the spectra are kept for the gradients."""
-        side, taps = images.shape[2], weight.shape[2]
-        out = side - taps + 1
-        filters = _to_spectrum(weight.permute(2, 3, 1, 0), side)  # [F, 2, C, D]
-        maps = _empty_maps(len(images), weight.shape[0], out, images)
-        ctx.step = max(1, CHUNK_VALUES // (len(filters) * 2 * sum(weight.shape[:2])))
-        spectra = []
-        for first in range(0, len(images), ctx.step):
-            rows = slice(first, first + ctx.step)
-            spectrum = _to_spectrum(images[rows].permute(2, 3, 0, 1), side)  # [F, 2, B, C]
-            product = _product(spectrum, filters, conjugate=True)  # [F, 2, B, D]
-            maps[rows] = _from_spectrum(product, side, out).permute(2, 3, 0, 1)
-            spectra.append(spectrum)
-        ctx.save_for_backward(filters, *spectra)
-        ctx.side, ctx.taps = side, taps
-        return maps
+    def __init__(self, weight: Tensor, side: int) -> None:
+        self._side, self._taps = side, weight.shape[2]
+        self._filters = _to_spectrum(weight.detach().permute(2, 3, 1, 0), side)  # [F, 2, C, D]
+        self._total: Tensor | None = None
 
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor]:
-        """Return the gradients of images and weight."""
-        filters, *spectra = ctx.saved_tensors
-        errors, side, channels = grads[0], ctx.side, filters.shape[2]
-        total = torch.zeros_like(filters)
-        gradient = None
-        if ctx.needs_input_grad[0]:
-            gradient = _empty_maps(len(errors), channels, side, errors)
-        for number, spectrum in enumerate(spectra):
-            rows = slice(number * ctx.step, (number + 1) * ctx.step)
-            error = _to_spectrum(errors[rows].permute(2, 3, 0, 1), side)  # [F, 2, B, D]
-            _product(spectrum.transpose(2, 3), error, conjugate=True, onto=total)
-            if gradient is not None:
-                back = _product(error, filters.transpose(2, 3), conjugate=False)  # [F, 2, B, C]
-                gradient[rows] = _from_spectrum(back, side, side).permute(2, 3, 0, 1)
-        weights = _from_spectrum(total, side, ctx.taps)  # [K, K, C, D]
-        return gradient, weights.permute(3, 2, 0, 1)
+    def images_at_once(self) -> int:
+        """Return how many images a part holds."""
+        frequencies, _, channels, filters = self._filters.shape
+        return max(1, SPECTRUM_VALUES // (frequencies * 2 * (channels + filters)))
+
+    def maps(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Return the maps [T, T, B, D] of images [B, C, S, S], and what to keep."""
+        spectrum = _to_spectrum(images.permute(2, 3, 0, 1), self._side)  # [F, 2, B, C]
+        product = _product(spectrum, self._filters, conjugate=True)  # [F, 2, B, D]
+        return _from_spectrum(product, self._side, self._side - self._taps + 1), [spectrum]
+
+    def blank_maps(self, images: int, out: int) -> Tensor:
+        """Return [T, T, B, D] without values."""
+        return self._filters.new_empty(out, out, images, self._filters.shape[3])
+
+    def add_gradients(
+        self, images: Tensor, weight: Tensor, errors: Tensor, kept: list[Tensor], back: Tensor | None
+    ) -> None:
+        """Add to the gradient of the weight, and write that of the images into `back`."""
+        del images, weight
+        error = _to_spectrum(errors, self._side)  # [F, 2, B, D]
+        spectrum = kept[0].transpose(2, 3)
+        self._total = _product(spectrum, error, conjugate=True, onto=self._total)
+        if back is not None:
+            product = _product(error, self._filters.transpose(2, 3), conjugate=False)
+            back.permute(2, 3, 0, 1).copy_(_from_spectrum(product, self._side, self._side))
+
+    def weight_gradient(self) -> Tensor | None:
+        """Return the gradient of the weight over all parts."""
+        if self._total is None:
+            return None
+        total, self._total = self._total, None
+        return _from_spectrum(total, self._side, self._taps).permute(3, 2, 0, 1)
 
 
 def _to_spectrum(x: Tensor, side: int) -> Tensor:
@@ -112,72 +218,49 @@ def _product(a: Tensor, b: Tensor, *, conjugate: bool, onto: Tensor | None = Non
     return result
 
 
-def _empty_maps(images: int, channels: int, side: int, like: Tensor) -> Tensor:
-    shape = (images, channels, side, side)
-    return torch.empty(
-        shape, dtype=like.dtype, device=like.device, memory_format=torch.channels_last
-    )
+class Patches(Direct):
+    """Correlation of one channel as one of K channels, which hold K neighbours of each row.
 
-
-class Patches(torch.autograd.Function):
-    """Correlation of one channel as one matrix product of patches.
-
-    Each patch serves TILE neighbouring outputs of a row: it holds K x (K + TILE - 1) values, so
-    fewer are copied than with one patch an output, for little more arithmetic.
+    A single channel leaves most of a vector unit idle. Only rows are unfolded: K copies of the
+    image instead of K squared.
     """
 
-    @staticmethod
-    def forward(ctx: Any, images: Tensor, weight: Tensor) -> Tensor:
-        """Return [B, D, T, T] from images [B, 1, S, S] and weight [D, 1, K, K]."""
-        taps, filters = weight.shape[2], weight.shape[0]
-        out = images.shape[2] - taps + 1
-        patches = _patches(images[:, 0], taps)  # [B, T, tiles, K, K + TILE - 1]
-        tiled = weight.new_zeros(taps, taps + TILE - 1, TILE, filters)
-        for shift in range(TILE):
-            tiled[:, shift : shift + taps, shift] = weight[:, 0].permute(1, 2, 0)
-        matrix = tiled.view(-1, TILE * filters)
-        maps = _empty_maps(len(images), filters, out, weight)
-        for rows in _chunks(patches):
-            tiles = patches[rows].reshape(-1, len(matrix)) @ matrix
-            maps[rows] = tiles.view(-1, out, patches.shape[2] * TILE, filters)[:, :, :out].permute(
-                0, 3, 1, 2
-            )
-        ctx.save_for_backward(images, weight)
-        return maps
+    def __init__(self, weight: Tensor, side: int) -> None:
+        super().__init__(weight, side)
+        self._weight = _along_rows(weight.detach())
 
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor]:
-        """Return the gradients of images and weight."""
-        images, weight = ctx.saved_tensors
-        taps, filters = weight.shape[2], weight.shape[0]
-        errors = grads[0].permute(0, 2, 3, 1)  # [B, T, T, D]
-        patches = _patches(images[:, 0], taps)
-        width = patches.shape[2] * TILE
-        total = weight.new_zeros(taps * (taps + TILE - 1), TILE * filters)
-        for rows in _chunks(patches):
-            error = functional.pad(errors[rows], (0, 0, 0, width - errors.shape[2]))
-            total.addmm_(
-                patches[rows].reshape(-1, len(total)).T, error.reshape(-1, TILE * filters)
-            )
-        shifts = total.view(taps, taps + TILE - 1, TILE, filters)
-        gradient = torch.stack([shifts[:, s : s + taps, s] for s in range(TILE)]).sum(0)
-        back = None
-        if ctx.needs_input_grad[0]:
-            back = functional.conv_transpose2d(grads[0], weight)
-        return back, gradient.permute(2, 0, 1)[:, None]
+    def maps(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Return the maps [T, T, B, D] of images [B, 1, S, S], and what to keep."""
+        return super().maps(self._patches(images))
+
+    def add_gradients(
+        self, images: Tensor, weight: Tensor, errors: Tensor, kept: list[Tensor], back: Tensor | None
+    ) -> None:
+        """Add to the gradient of the weight, and write that of the images into `back`."""
+        super().add_gradients(self._patches(images), _along_rows(weight), errors, kept, None)
+        if back is not None:
+            back.copy_(functional.conv_transpose2d(errors.permute(2, 3, 0, 1), weight))
+
+    def weight_gradient(self) -> Tensor | None:
+        """Return the gradient of the weight over all parts."""
+        gradient = super().weight_gradient()
+        return None if gradient is None else gradient.permute(0, 3, 2, 1)
+
+    def _patches(self, images: Tensor) -> Tensor:
+        """Return [B, K, S, T]: channel k is the image moved k to the left."""
+        side = images.shape[2]
+        shape = (len(images), self._weight.shape[1], side, self._out)
+        view = images.contiguous().as_strided(shape, (side * side, 1, side, 1))
+        return view.contiguous(memory_format=torch.channels_last)
 
 
-def _patches(images: Tensor, taps: int) -> Tensor:
-    """View images [B, S, S] as patches [B, T, tiles, K, K + TILE - 1], the last tile padded."""
-    count, side, _ = images.shape
-    out = side - taps + 1
-    tiles = -(-out // TILE)
-    padded = functional.pad(images, (0, tiles * TILE - out)).contiguous()
-    per_image, per_row, _ = padded.stride()
-    shape = (count, out, tiles, taps, taps + TILE - 1)
-    return padded.as_strided(shape, (per_image, per_row, TILE, per_row, 1))
+def _along_rows(weight: Tensor) -> Tensor:
+    """Return weight [D, 1, K, K] with its columns as channels, [D, K, K, 1]."""
+    return weight.permute(0, 3, 2, 1).contiguous()
 
 
-def _chunks(patches: Tensor) -> list[slice]:
-    step = max(1, PATCH_VALUES // patches[0].numel())
-    return [slice(i, i + step) for i in range(0, len(patches), step)]
+WAYS: dict[Way, type[Direct] | type[Spectral] | type[Patches]] = {
+    "direct": Direct,
+    "fft": Spectral,
+    "patches": Patches,
+}

@@ -5,12 +5,13 @@ Letters: B images, S side, C channels, D units of the fully connected layer, A a
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from hpsearch.network.convolution import convolve
 from hpsearch.network.geometry import NetworkShape
 
 CHUNK_VALUES = 1 << 22
@@ -60,6 +61,8 @@ class SiameseNetwork(nn.Module):
     Args:
         shape: Sizes of all layers.
         output_bias: Add a bias to the logit; the paper prints none.
+        convolution: On the CPU, auto computes each convolution the cheapest way for its shape;
+            elsewhere, and with direct, torch's own does it.
         device: Where the parameters are made; "meta" makes none.
 
     Raises:
@@ -67,22 +70,27 @@ class SiameseNetwork(nn.Module):
     """
 
     def __init__(
-        self, shape: NetworkShape, *, output_bias: bool = False, device: str = "cpu"
+        self,
+        shape: NetworkShape,
+        *,
+        output_bias: bool = False,
+        convolution: Literal["auto", "direct"] = "direct",
+        device: str = "cpu",
     ) -> None:
         super().__init__()
         if not shape.fits():
             raise ValueError(f"the layers do not fit an input of {shape.input_size} px")
-        self.shape = shape
+        self.shape, self.convolution = shape, convolution
         channels = 1
         for number, layer in enumerate(shape.convolutions, start=1):
-            convolution = nn.Conv2d(
+            module = nn.Conv2d(
                 channels, layer.filter_count, layer.filter_size,
                 bias=not shape.batch_norm, device="meta",
             )
-            self.add_module(f"conv{number}", convolution)
+            self.add_module(f"conv{number}", module)
             if shape.batch_norm:
                 norm = nn.BatchNorm2d(layer.filter_count, device="meta")
-                convolution.add_module("norm", norm)
+                module.add_module("norm", norm)
             channels = layer.filter_count
         self.fc = nn.Linear(shape.features, shape.width, device="meta")
         self.output = nn.Linear(shape.width, 1, bias=output_bias, device="meta")
@@ -97,14 +105,17 @@ class SiameseNetwork(nn.Module):
         Returns:
             Shape [B, D], each within (0, 1).
         """
-        x = images
+        x, auto = images, self.convolution == "auto" and images.device.type == "cpu"
         for number, layer in enumerate(self.shape.convolutions, start=1):
-            convolution = self.get_submodule(f"conv{number}")
-            x = convolution(x)
-            if layer.pool:  # before ReLU: the same values and gradients from a quarter of the work
-                x = functional.max_pool2d(x, 2)
+            module = cast(nn.Conv2d, self.get_submodule(f"conv{number}"))
+            # Pooling before ReLU: the same values and gradients from a quarter of the work.
+            if auto:
+                x = convolve(x, module.weight, module.bias, pool=layer.pool)
+            else:
+                x = module(x)
+                x = functional.max_pool2d(x, 2) if layer.pool else x
             if self.shape.batch_norm:
-                x = convolution.get_submodule("norm")(x)
+                x = module.get_submodule("norm")(x)
             x = functional.relu(x)
         return torch.sigmoid(self.fc(x.flatten(1)).to(self.fc.weight.dtype))
 

@@ -88,7 +88,9 @@ def load_model(folder: Path | str, device: str = "cpu") -> Model:
 
     from hpsearch.network.siamese import SiameseNetwork
 
-    network = SiameseNetwork(config.shape(), output_bias=config.layers.output.bias)
+    network = SiameseNetwork(
+        config.shape(), output_bias=config.layers.output.bias, convolution=config.convolution
+    )
     try:
         network.load_state_dict(load(path.read_bytes()))
     except (OSError, RuntimeError, safetensors.SafetensorError) as error:

@@ -197,7 +197,9 @@ def _verification(
     from hpsearch.network.siamese import SiameseNetwork
     from hpsearch.training.evaluation import encode, verification_accuracy
 
-    network = SiameseNetwork(config.shape(), output_bias=config.layers.output.bias)
+    network = SiameseNetwork(
+        config.shape(), output_bias=config.layers.output.bias, convolution=config.convolution
+    )
     network.load_state_dict(weights)
     network.eval()
     characters = dataset.validation(config.input_size)

@@ -81,7 +81,11 @@ def plan_study(
     else:
         source = _study_source(name_or_path)
         folder = find_study(name_or_path, output)
-    config = _with_changes(read_yaml(source), changes, source)
+    values = read_yaml(source)
+    if path.is_dir() and isinstance(values.get("trial"), dict):
+        # A folder's file is complete: what it lacks is newer, and was done so before.
+        values["trial"] = {"convolution": "direct", **values["trial"]}
+    config = _with_changes(values, changes, source)
     space = _find_space(config.space, source).frozen(config.freeze)
     space.check(config.trial)
     config = _with_whole_path(config)
@@ -153,7 +157,11 @@ def _compare(folder: StudyFolder, config: StudyConfig, space: SearchSpace) -> No
         if folder.root.exists() and any(folder.root.iterdir()):
             raise InputError(f"{folder.root}: is there, but holds no study; name another OUTPUT")
         return
-    saved = StudyConfig.from_values(read_yaml(folder.study_file), folder.study_file)
+    values = read_yaml(folder.study_file)
+    StudyConfig.from_values(values, folder.study_file)
+    # A setting newer than the folder is taken from what is asked for.
+    values["trial"] = {**config.trial.plain(), **values["trial"]}
+    saved = StudyConfig.from_values(values, folder.study_file)
     old, new = (c.model_dump(mode="json", exclude=set(MAY_CHANGE)) for c in (saved, config))
     difference = _first_difference(old, new)
     if difference is None:

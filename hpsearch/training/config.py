@@ -168,6 +168,9 @@ class TrialConfig(Section):
     precision: Literal["float32", "bf16"] = "float32"
     """Arithmetic of the encoding. bf16 acts on CUDA and on CPUs that have it in hardware; on
     others the same study computes in float32."""
+    convolution: Literal["auto", "direct"] = "auto"
+    """How the CPU computes convolutions. auto: direct, by spectra or by patches, whichever a fixed
+    cost model says is fastest for the shape; the same up to rounding. direct: torch's own."""
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

@@ -93,7 +93,12 @@ class _Run:
         device = data.images.device
         allow_tf32(config, device)
         bias = config.layers.output.bias
-        self.network = SiameseNetwork(config.shape(), output_bias=bias, device=str(device))
+        self.network = SiameseNetwork(
+            config.shape(),
+            output_bias=bias,
+            convolution=config.convolution,
+            device=str(device),
+        )
         weights = torch.Generator(device).manual_seed(derive_seed(seed, "weights"))
         initialise(self.network, config.init, weights)
         if device.type == "cpu":
@@ -222,7 +227,8 @@ class _Run:
             ValueError: It belongs to another configuration.
         """
         state, tensors = checkpoint.state, checkpoint.tensors
-        if TrialConfig.from_values(state["config"]) != self.config:
+        saved = {"convolution": self.config.convolution, **state["config"]}
+        if TrialConfig.from_values(saved) != self.config:
             raise ValueError("the checkpoint belongs to another configuration")
         for name, tensor in self.network.state_dict().items():
             tensor.copy_(tensors[f"weights.{name}"])
