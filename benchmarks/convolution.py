@@ -1,21 +1,34 @@
-"""Convolution forward and backward, our ways against torch's better direct layout, one thread."""
+"""Convolution forward and backward, our ways against torch's better direct layout, one thread.
+
+    python -m benchmarks.convolution --shapes 200
+
+measures the paper's first layer, filters 3 to 20, and so many drawn shapes of the paper's box.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.nn import functional
 
-from benchmarks.timing import interleaved_medians
+from benchmarks.timing import interleaved_medians, prepare
 from hpsearch.network.convolution import convolve
 from hpsearch.network.convolution_cost import Way, choose_way
 
 SEED = 20150710
 PAPER_FILTERS = range(3, 21)
 PAPER_COUNTS = range(16, 257, 16)
+TOLERATED = 1.1
+"""A choice slower than direct by more than this factor counts as a loss."""
 
 
 @dataclass(frozen=True)
@@ -38,47 +51,79 @@ class Shape:
         """The cost model's choice."""
         return choose_way(self.images, self.channels, self.filters, self.side, self.taps)
 
+    @property
+    def ways(self) -> tuple[Way, ...]:
+        """The ways other than direct that the cost model chooses from."""
+        return ("patches",) if self.first else ("fft",)
+
     def __str__(self) -> str:
         """Return e.g. 32 x 64 > 128, 48 px, filter 12."""
         layers = f"{self.images} x {self.channels} > {self.filters}"
         return f"{layers}, {self.side} px, filter {self.taps}"
 
 
+PAPER_FIRST = Shape(32, 1, 64, 105, 10)
+"""The first layer of the paper's best network."""
+
+
 def measure(shape: Shape, ways: Sequence[Way], repeats: int = 7) -> dict[str, float]:
     """Return median seconds forward and backward: of both direct layouts, and of each way."""
-    functions = {"contiguous": _step(shape, "direct", channels_last=False)}
-    functions["channels_last"] = _step(shape, "direct", channels_last=True)
+    functions = {
+        "contiguous": _pass(shape, torch.contiguous_format, _torch_convolution),
+        "channels_last": _pass(shape, torch.channels_last, _torch_convolution),
+    }
     for way in ways:
         if way != "direct":
-            functions[way] = _step(shape, way, channels_last=True)
-    return interleaved_medians(functions, repeats)
+            functions[way] = _pass(shape, torch.channels_last, _our_convolution(way))
+    return interleaved_medians(functions, repeats, time.process_time)
 
 
-def _step(shape: Shape, way: Way, *, channels_last: bool) -> Callable[[], object]:
-    layout = torch.channels_last if channels_last else torch.contiguous_format
+def measure_first_layer(repeats: int = 7) -> dict[str, float]:
+    """Return the same of the paper's first layer in full: convolution, bias, ReLU, pooling."""
+
+    def layer(images: Tensor, weight: Tensor) -> Tensor:
+        maps = functional.relu(functional.conv2d(images, weight, images.new_zeros(len(weight))))
+        return functional.max_pool2d(maps, 2)
+
+    def ours(images: Tensor, weight: Tensor) -> Tensor:
+        bias = images.new_zeros(len(weight))
+        return functional.relu(convolve(images, weight, bias, pool=True))
+
+    functions = {
+        "contiguous": _pass(PAPER_FIRST, torch.contiguous_format, layer),
+        "channels_last": _pass(PAPER_FIRST, torch.channels_last, layer),
+        "ours": _pass(PAPER_FIRST, torch.channels_last, ours),
+    }
+    return interleaved_medians(functions, repeats, time.process_time)
+
+
+def _torch_convolution(images: Tensor, weight: Tensor) -> Tensor:
+    return functional.conv2d(images, weight)
+
+
+def _our_convolution(way: Way) -> Callable[[Tensor, Tensor], Tensor]:
+    return lambda images, weight: convolve(images, weight, None, pool=False, way=way)
+
+
+def _pass(
+    shape: Shape, layout: torch.memory_format, layer: Callable[[Tensor, Tensor], Tensor]
+) -> Callable[[], object]:
+    """Return a function that passes random values of a shape forward and backward."""
     chance = torch.Generator().manual_seed(SEED)
     images = torch.rand(shape.images, shape.channels, shape.side, shape.side, generator=chance)
-    weight = torch.randn(
-        shape.filters, shape.channels, shape.taps, shape.taps, generator=chance
-    ).mul_(0.01)
-    out = shape.side - shape.taps + 1
-    errors = torch.rand(shape.images, shape.filters, out, out, generator=chance)
-    images, weight, errors = (t.contiguous(memory_format=layout) for t in (images, weight, errors))
+    size = (shape.filters, shape.channels, shape.taps, shape.taps)
+    weight = torch.randn(size, generator=chance).mul_(0.01)
+    images, weight = (t.contiguous(memory_format=layout) for t in (images, weight))
+    with torch.no_grad():
+        errors = torch.rand(layer(images, weight).shape, generator=chance)
+    errors = errors.contiguous(memory_format=layout)
     leaves = [weight.requires_grad_()]
     if not shape.first:
         leaves.append(images.requires_grad_())
-
-    def step() -> object:
-        if way == "direct":
-            maps = functional.conv2d(images, weight)
-        else:
-            maps = convolve(images, weight, None, pool=False, way=way)
-        return torch.autograd.grad(maps, leaves, errors)
-
-    return step
+    return lambda: torch.autograd.grad(layer(images, weight), leaves, errors)
 
 
-def speed_up(times: dict[str, float], way: Way) -> float:
+def speed_up(times: dict[str, float], way: str) -> float:
     """Return how many times faster a way is than torch's better direct layout."""
     direct = min(times["contiguous"], times["channels_last"])
     return 1.0 if way == "direct" else direct / times[way]
@@ -101,3 +146,69 @@ def paper_shapes(count: int, seed: int = SEED) -> list[Shape]:
             side, channels = (side - taps + 1) // 2, filters
         shapes.append(network[int(chance.integers(len(network)))])
     return shapes
+
+
+def filter_table(repeats: int = 3) -> Iterator[tuple[Shape, dict[str, float]]]:
+    """Measure 64 to 128 channels at 48 x 48, batch 32, for each filter size of the paper."""
+    for taps in PAPER_FILTERS:
+        shape = Shape(32, 64, 128, 48, taps)
+        yield shape, measure(shape, shape.ways, repeats)
+
+
+def measure_choices(
+    shapes: Sequence[Shape], limit_s: float = float("inf"), repeats: int = 7
+) -> list[dict[str, Any]]:
+    """Measure what the cost model chose; direct is 1 by definition and not measured.
+
+    Args:
+        shapes: In order.
+        limit_s: No further shape is begun after so many seconds.
+        repeats: Rounds.
+
+    Returns:
+        For each shape seen: `shape`, `way`, and `times_faster` than torch's better direct layout.
+    """
+    began, rows = time.monotonic(), []
+    for shape in shapes:
+        if time.monotonic() - began > limit_s:
+            break
+        way = shape.way
+        gain = 1.0 if way == "direct" else speed_up(measure(shape, [way], repeats), way)
+        rows.append({"shape": str(shape), "way": way, "times_faster": round(gain, 3)})
+    return rows
+
+
+def summarise_choices(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return how many shapes were seen, the share that lost over 10 %, and the worst."""
+    worst = min(rows, key=lambda row: row["times_faster"])
+    lost = sum(row["times_faster"] < 1 / TOLERATED for row in rows)
+    chosen = {way: sum(row["way"] == way for row in rows) for way in ("direct", "fft", "patches")}
+    return {"shapes": len(rows), "chosen": chosen, "slower_share": lost / len(rows), **worst}
+
+
+def main() -> None:
+    """Print every table as JSON lines."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--shapes", type=int, default=200, help="shapes of the paper's box")
+    options = parser.parse_args()
+    prepare(threads=1)
+
+    def say(values: dict[str, Any]) -> None:
+        sys.stdout.write(json.dumps(values) + "\n")
+        sys.stdout.flush()
+
+    first = measure_first_layer()
+    say({"first layer": speed_up(first, "ours"), **first})
+    alone = measure(PAPER_FIRST, PAPER_FIRST.ways)
+    say({"its convolution alone": speed_up(alone, PAPER_FIRST.way), **alone})
+    for shape, times in filter_table():
+        gain = speed_up(times, shape.way)
+        say({"shape": str(shape), "way": shape.way, "times_faster": gain, **times})
+    rows = measure_choices(paper_shapes(options.shapes))
+    for row in rows:
+        say(row)
+    say(summarise_choices(rows))
+
+
+if __name__ == "__main__":
+    main()

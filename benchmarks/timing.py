@@ -6,22 +6,54 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 
+import torch
+
+from hpsearch.allocation import keep_freed_memory
+
+SIDES = (1024, 2048, 3072)
+"""Of the matrices whose product is timed."""
+
+
+def prepare(threads: int) -> None:
+    """Set this process up as trials are: so many threads, freed memory kept."""
+    torch.set_num_threads(threads)
+    keep_freed_memory()
+
 
 def interleaved_medians(
-    functions: Mapping[str, Callable[[], object]], repeats: int = 7
+    functions: Mapping[str, Callable[[], object]],
+    repeats: int = 7,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, float]:
     """Return each function's median seconds over rounds in which every one runs once.
 
     Args:
         functions: By name; each runs once more, first, without being timed.
         repeats: Rounds.
+        clock: What reads the time. time.process_time, for one thread only, leaves out the turns
+            that other processes take on the core.
     """
     times: dict[str, list[float]] = {name: [] for name in functions}
     for function in functions.values():
         function()
     for _ in range(repeats):
         for name, function in functions.items():
-            began = time.perf_counter()
+            began = clock()
             function()
-            times[name].append(time.perf_counter() - began)
+            times[name].append(clock() - began)
     return {name: statistics.median(values) for name, values in times.items()}
+
+
+def matrix_product_rate(rounds: int = 5) -> float:
+    """Return torch's best rate of multiplying square float32 matrices, FLOP/s (2 a multiply-add)."""
+    best = 0.0
+    for side in SIDES:
+        chance = torch.Generator().manual_seed(side)
+        a, b = (torch.rand(side, side, generator=chance) for _ in range(2))
+        result = torch.empty(side, side)
+        torch.mm(a, b, out=result)
+        for _ in range(rounds):
+            began = time.perf_counter()
+            torch.mm(a, b, out=result)
+            best = max(best, 2 * side**3 / (time.perf_counter() - began))
+    return best

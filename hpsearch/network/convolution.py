@@ -60,18 +60,17 @@ class ByParts(torch.autograd.Function):
         """Return [B, D, T, T] or [B, D, H, H]; keep what the gradients need."""
         out = images.shape[2] - weight.shape[2] + 1
         solver = WAYS[way](weight, images.shape[2])
-        ctx.step = solver.images_at_once()
-        size = out // 2 if pool else out
-        result = torch.empty(
-            (len(images), len(weight), size, size),
-            dtype=images.dtype, device=images.device, memory_format=torch.channels_last,
-        )
-        kept: list[Tensor] = []
-        for rows in _parts(len(images), ctx.step):
+        whole = way != "fft" and not pool  # nothing larger than the result is made
+        ctx.step = len(images) if whole else solver.images_at_once()
+        parts = _parts(len(images), ctx.step)
+        result, kept = _empty_maps(images, len(weight), out // 2 if pool else out), []
+        for rows in parts:
             maps, own = solver.maps(images[rows])  # [T, T, B, D]
             placed = result[rows].permute(2, 3, 0, 1)
             if pool:
                 own += pooling.max_pool(maps, placed)
+            elif len(parts) == 1:
+                result = maps.permute(2, 3, 0, 1)
             else:
                 placed.copy_(maps)
             if training:
@@ -96,6 +95,11 @@ class ByParts(torch.autograd.Function):
             part = None if back is None else back[rows]
             ctx.solver.add_gradients(images[rows], weight, errors, own, part)
         return back, ctx.solver.weight_gradient(), None, None, None
+
+
+def _empty_maps(images: Tensor, filters: int, side: int) -> Tensor:
+    """Return [B, D, side, side] without values, channels last."""
+    return images.new_empty(len(images), side, side, filters).permute(0, 3, 1, 2)
 
 
 def _parts(images: int, step: int) -> list[slice]:

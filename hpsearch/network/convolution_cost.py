@@ -1,14 +1,83 @@
 """Which way a convolution is fastest on the CPU, from its shape alone. Imports no torch.
 
-The model is fixed, so that a study goes the same way on every machine.
+The model is fixed, so that a study goes the same way on every machine. Its constants are fitted by
+`python -m benchmarks.fit_convolution` to times of a forward and backward pass on one thread.
+
+Letters: B images, C channels in, D filters, S side of the map in, K filter side, T side of the map
+out (S - K + 1), F frequencies.
 """
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Literal
 
 Way = Literal["direct", "fft", "patches"]
 
+WIDEST_FAST_FILTER = 14
+"""Torch's convolution takes a slower path to the gradient of wider filters."""
+COSTS: dict[str, tuple[float, ...]] = {
+    "direct": (0.007928, 0.009496, 0.012, 1.069, 6.697, 0.0),
+    "direct, one channel": (0.009217, 0.0, 0.003622, 0.8824, 0.0, 0.0),
+    "patches": (0.008923, 0.06652, 0.0, 0.5905, 0.0, 317600.0),
+    "fft": (0.03342, 0.02117, 1.137, 0.0, 10400.0, 0.0),
+}
+"""Nanoseconds of each of a way's `terms`."""
 
+
+@lru_cache(maxsize=4096)
 def choose_way(images: int, channels: int, filters: int, side: int, taps: int) -> Way:
-    return "direct"
+    """Return the way that costs least.
+
+    Args:
+        images: B.
+        channels: C.
+        filters: D.
+        side: S, pixels.
+        taps: K, pixels.
+    """
+    ways: list[Way] = ["direct", "patches"] if channels == 1 else ["direct", "fft"]
+    return min(ways, key=lambda way: cost(way, images, channels, filters, side, taps))
+
+
+def cost(way: Way, images: int, channels: int, filters: int, side: int, taps: int) -> float:
+    """Return the estimated nanoseconds of a forward and backward pass (see `choose_way`)."""
+    name = "direct, one channel" if way == "direct" and channels == 1 else way
+    values = terms(way, images, channels, filters, side, taps)
+    return sum(c * value for c, value in zip(COSTS[name], values, strict=True))
+
+
+def terms(
+    way: Way, images: int, channels: int, filters: int, side: int, taps: int
+) -> tuple[float, ...]:
+    """Return the amounts of work that a way's cost is a sum of (see `choose_way`)."""
+    if way == "fft":
+        return _spectral_terms(images, channels, filters, side, taps)
+    out = side - taps + 1
+    passes = 2 if channels == 1 else 3  # the first layer's image needs no gradient
+    work = passes * images * channels * filters * taps**2 * out**2
+    values = images * (filters * out**2 + channels * side**2)
+    wide = work if taps > WIDEST_FAST_FILTER else 0
+    return (work, work / out, wide, values, filters * channels * taps**2, 1)
+
+
+def _spectral_terms(
+    images: int, channels: int, filters: int, side: int, taps: int
+) -> tuple[float, ...]:
+    out, half = side - taps + 1, side // 2 + 1
+    frequencies = half * side
+    # planes transformed from or to each side: (side, how many)
+    planes = (
+        (side, images * channels * 2),
+        (taps, filters * channels * 2),
+        (out, images * filters * 2),
+    )
+    transforms = sum(
+        count * (2 * half * kept**2 + half * 4 * side * kept) for kept, count in planes
+    )
+    products = 12 * frequencies * images * channels * filters
+    spectra = 2 * frequencies * sum(count for _, count in planes)
+    moved = 2 * frequencies * (
+        2 * images * channels + 2 * images * filters + 3 * channels * filters
+    )
+    return (transforms, products, spectra, moved, frequencies, 1)

@@ -1,0 +1,155 @@
+"""A trainer as public reimplementations of the network write it; what ours is compared with.
+
+A Dataset draws one pair at a time and distorts both images with Pillow, a DataLoader collects
+batches in worker processes, and both images of each pair are encoded. The images lie in memory and
+have their final size already, which such trainers do not even do. Network, initial weights, loss,
+optimiser and validation are ours.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader, get_worker_info
+
+from hpsearch.data.dataset import Dataset
+from hpsearch.data.tasks import split_drawers
+from hpsearch.network.initialisation import initialise
+from hpsearch.network.siamese import SiameseNetwork
+from hpsearch.seeding import derive_seed
+from hpsearch.training.config import Distortion, TrialConfig
+from hpsearch.training.distortion import FULL_SIDE
+from hpsearch.training.epoch import EpochResult
+from hpsearch.training.evaluation import evaluate_tasks
+from hpsearch.training.loss import pair_loss
+from hpsearch.training.optimiser import make_optimiser
+from hpsearch.training.trainingdata import TrainingData
+
+
+class Pairs(torch.utils.data.Dataset[tuple[Tensor, Tensor, Tensor]]):
+    """Pairs of distorted images, alternately of the same and of different characters."""
+
+    def __init__(self, dataset: Dataset, config: TrialConfig, seed: int) -> None:
+        background = dataset.background(config.input_size)
+        drawers, _ = split_drawers(background.n_drawers, config.drawers, seed)
+        self._drawings = [
+            [Image.fromarray(np.array(background.images[row])) for row in rows if row >= 0]
+            for rows in background.index()[:, drawers]
+        ]
+        self._alphabet_of = background.alphabet_of
+        self._config, self._seed = config, seed
+        self._chance: random.Random | None = None
+
+    def __len__(self) -> int:
+        """Return the pairs of one epoch."""
+        return self._config.images_per_epoch // 2
+
+    def __getitem__(self, position: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Return two images [1, S, S] and whether they are the same character."""
+        if self._chance is None:
+            worker = get_worker_info()
+            self._chance = random.Random(f"{self._seed} {worker.id if worker else 0}")
+        chance, same = self._chance, position % 2
+        one = chance.randrange(len(self._drawings))
+        if same:
+            first, second = chance.sample(self._drawings[one], 2)
+        else:
+            first = chance.choice(self._drawings[one])
+            second = chance.choice(self._drawings[self._other(one, chance)])
+        images = [self._to_tensor(image, chance) for image in (first, second)]
+        return images[0], images[1], torch.tensor(float(same))
+
+    def _other(self, character: int, chance: random.Random) -> int:
+        within = chance.random() < self._config.within_alphabet
+        while True:
+            other = chance.randrange(len(self._drawings))
+            alike = self._alphabet_of[other] == self._alphabet_of[character]
+            if other != character and alike == within:
+                return other
+
+    def _to_tensor(self, image: Image.Image, chance: random.Random) -> Tensor:
+        place = pixel_transform(self._config.distortion, image.width, chance)
+        moved = image.transform(
+            image.size, Image.Transform.AFFINE, place, resample=Image.Resampling.BILINEAR
+        )
+        return torch.from_numpy(np.asarray(moved, np.float32) / 255)[None]
+
+
+def pixel_transform(
+    distortion: Distortion, side: int, chance: random.Random
+) -> tuple[float, float, float, float, float, float]:
+    """Draw one distortion as Pillow takes it: output pixel to input pixel, a x + b y + c."""
+
+    def draw(bound: float) -> float:
+        return chance.uniform(-bound, bound) if chance.random() < distortion.probability else 0.0
+
+    angle = draw(math.radians(distortion.angle_deg))
+    shear_x, shear_y = draw(distortion.shear), draw(distortion.shear)
+    scale_x, scale_y = 1 + draw(distortion.scale), 1 + draw(distortion.scale)
+    shift = distortion.shift_px * side / FULL_SIDE
+    shift_x, shift_y = draw(shift), draw(shift)
+    cos, sin = math.cos(angle), math.sin(angle)
+    a, b = (cos + sin * shear_y) * scale_x, (cos * shear_x + sin) * scale_y
+    c, d = (-sin + cos * shear_y) * scale_x, (-sin * shear_x + cos) * scale_y
+    det, centre = a * d - b * c, side / 2
+    inverse = (d / det, -b / det, -c / det, a / det)
+    x, y = centre + shift_x, centre + shift_y
+    return (
+        inverse[0], inverse[1], centre - inverse[0] * x - inverse[1] * y,
+        inverse[2], inverse[3], centre - inverse[2] * x - inverse[3] * y,
+    )  # fmt: skip
+
+
+def train_two_towers(
+    dataset: Dataset, data: TrainingData, config: TrialConfig, seed: int, *, workers: int
+) -> Iterator[EpochResult]:
+    """Train epoch by epoch, without end.
+
+    Args:
+        dataset: Where the training images are.
+        data: The validation tasks.
+        config: Network, pairs, distortion and optimiser.
+        seed: Decides weights, pairs and distortions.
+        workers: Processes that make batches.
+
+    Yields:
+        What our own training yields; `seconds` holds validation too.
+    """
+    network = SiameseNetwork(config.shape(), output_bias=config.layers.output.bias)
+    chance = torch.Generator().manual_seed(derive_seed(seed, "weights"))
+    initialise(network, config.init, chance)
+    optimiser = make_optimiser(network, config)
+    loader = DataLoader(
+        Pairs(dataset, config, seed), batch_size=config.batch_pairs, num_workers=workers,
+        persistent_workers=True, multiprocessing_context="spawn",
+    )  # fmt: skip
+    result = EpochResult(0, math.nan, 1.0, 0.0, 0, 0)
+    began = time.monotonic()
+    while True:
+        epoch, total, images = result.epoch + 1, 0.0, result.images
+        network.train()
+        for step, (first, second, same) in enumerate(loader):
+            optimiser.set_position(epoch, step / len(loader))
+            logits = network.score(network.encode(first), network.encode(second))
+            loss = pair_loss(logits, same)
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+            total += float(loss.detach())
+            images += 2 * len(first)
+        network.eval()
+        accuracy = evaluate_tasks(network, data.validation, data.tasks).accuracy
+        work = 3 * config.shape().multiply_adds * images
+        seconds = time.monotonic() - began
+        result = replace(
+            result, epoch=epoch, loss=total / len(loader), validation_error=1 - accuracy,
+            seconds=seconds, images=images, multiply_adds=work,
+        )  # fmt: skip
+        yield result
