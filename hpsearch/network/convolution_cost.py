@@ -17,10 +17,10 @@ Way = Literal["direct", "fft", "patches"]
 WIDEST_FAST_FILTER = 14
 """Torch's convolution takes a slower path to the gradient of wider filters."""
 COSTS: dict[str, tuple[float, ...]] = {
-    "direct": (0.007928, 0.009496, 0.012, 1.069, 6.697, 0.0),
-    "direct, one channel": (0.009217, 0.0, 0.003622, 0.8824, 0.0, 0.0),
-    "patches": (0.008923, 0.06652, 0.0, 0.5905, 0.0, 317600.0),
-    "fft": (0.03342, 0.02117, 1.137, 0.0, 10400.0, 0.0),
+    "direct": (0.007815, 0.01578, 0.01036, 1.142, 0.0, 252000.0),
+    "direct, one channel": (0.008517, 0.0, 0.003392, 0.9237, 11.88, 0.0),
+    "patches": (0.009088, 0.05155, 0.0, 0.5804, 0.0, 447400.0),
+    "fft": (0.03614, 0.01995, 0.6648, 0.342, 10890.0, 0.0),
 }
 """Nanoseconds of each of a way's `terms`."""
 
