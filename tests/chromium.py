@@ -12,6 +12,7 @@ import os
 import select
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -34,6 +35,14 @@ FLAGS = (
     "--hide-scrollbars",
     "--remote-debugging-pipe",
 )
+START = """
+import fcntl, os, sys
+into, out = (fcntl.fcntl(int(fd), fcntl.F_DUPFD, 10) for fd in sys.argv[1:3])
+os.dup2(into, 3)
+os.dup2(out, 4)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
+"""Chromium reads commands from descriptor 3 and answers on 4, whatever their numbers are here."""
 
 
 def find_chromium() -> str:
@@ -177,10 +186,9 @@ def chromium() -> Iterator[Browser]:
     with tempfile.TemporaryDirectory(
         prefix="hpsearch-chromium-", ignore_cleanup_errors=True
     ) as home:
-        # Chromium reads commands from descriptor 3 and answers on 4.
-        start = f'exec "$0" "$@" 3<&{to_it} 4>&{from_it}'
+        arguments = [path, *FLAGS, f"--user-data-dir={home}"]
         process = subprocess.Popen(
-            ["/bin/sh", "-c", start, path, *FLAGS, f"--user-data-dir={home}"],
+            [sys.executable, "-c", START, str(to_it), str(from_it), *arguments],
             pass_fds=(to_it, from_it),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

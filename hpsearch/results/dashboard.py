@@ -11,6 +11,21 @@ from hpsearch.paths import StudyFolder
 
 Start = Callable[..., Any]
 HOSTS = ("127.0.0.1", "localhost")
+HEADERS = [
+    ("X-Content-Type-Options", "nosniff"),
+    ("X-Frame-Options", "DENY"),
+    ("Referrer-Policy", "no-referrer"),
+    ("Cross-Origin-Opener-Policy", "same-origin"),
+    ("Cross-Origin-Resource-Policy", "same-origin"),
+    (
+        "Content-Security-Policy",
+        # plotly.js compiles its WebGL programs' callers: hence unsafe-eval. Nothing reaches out.
+        "default-src 'none'; script-src 'self' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
+        "img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self'; worker-src blob:; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    ),
+]
+"""Sent with every answer; a browser then loads nothing from anywhere else."""
 
 
 class Guard:
@@ -35,14 +50,13 @@ class Guard:
         environ.setdefault("HTTP_ACCEPT_ENCODING", "identity")
 
         def guarded(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
-            extra = [("X-Content-Type-Options", "nosniff"), ("X-Frame-Options", "DENY")]
-            return start(status, headers + extra, *rest)
+            return start(status, headers + HEADERS, *rest)
 
         return self._app(environ, guarded)
 
 
 def _refuse(start: Start, text: str) -> list[bytes]:
-    start("403 Forbidden", [("Content-Type", "text/plain"), ("X-Frame-Options", "DENY")])
+    start("403 Forbidden", [("Content-Type", "text/plain"), *HEADERS])
     return [text.encode()]
 
 
@@ -54,11 +68,13 @@ def make_app(folder: StudyFolder, port: int, *, write: bool) -> Guard:
     """
     from optuna_dashboard import wsgi
 
+    from hpsearch.results.notes import Notes
     from hpsearch.search.record import open_storage
     from hpsearch.search.sqlite_file import check_database
 
     check_database(folder.database)
-    return Guard(wsgi(open_storage(folder.database)), port, write=write)
+    app = Notes(wsgi(open_storage(folder.database)), str(folder.root))
+    return Guard(app, port, write=write)
 
 
 def serve(

@@ -1,0 +1,118 @@
+"""A note for each trial in Optuna Dashboard: what was trained, how it ended, how it came about.
+
+The notes are put into the dashboard's answers and are never stored: the database stays the
+driver's, and notes of two thousand trials would slow the dashboard down. A person's own note,
+made with --write, goes before.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from hpsearch.recognition.support import printable
+
+STUDY_DETAIL = re.compile(r"/api/studies/\d+")
+MOST_CAUSE = 2_000
+"""Characters of a cause that are shown."""
+
+
+class Notes:
+    """WSGI middleware: gives every trial without a note one of ours."""
+
+    def __init__(self, app: Callable[..., Iterable[bytes]], study: str) -> None:
+        """Note the study's folder, as a command line names it."""
+        self._app, self._study = app, study
+
+    def __call__(self, environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+        """Answer one request."""
+        if not STUDY_DETAIL.fullmatch(environ.get("PATH_INFO", "")):
+            return self._app(environ, start)
+        if environ["REQUEST_METHOD"] != "GET":
+            return self._app(environ, start)
+        answers: list[tuple[Any, ...]] = []
+        environ = {**environ, "HTTP_ACCEPT_ENCODING": "identity"}
+        body = b"".join(self._app(environ, lambda *answer: answers.append(answer)))
+        status, headers, *rest = answers[-1]
+        if status.startswith("200"):
+            body = self._noted(body)
+            headers = [(k, v) for k, v in headers if k.lower() != "content-length"]
+            headers.append(("Content-Length", str(len(body))))
+        start(status, headers, *rest)
+        return [body]
+
+    def _noted(self, body: bytes) -> bytes:
+        try:
+            detail = json.loads(body)
+            for trial in [*detail["trials"], *detail["best_trials"]]:
+                if not trial["note"]["body"]:
+                    trial["note"]["body"] = note(trial, self._study)
+        except (ValueError, KeyError, TypeError):
+            return body  # another version of the dashboard: shown without notes
+        return json.dumps(detail).encode()
+
+
+def note(trial: Mapping[str, Any], study: str) -> str:
+    """Return the note of one trial, Markdown.
+
+    Args:
+        trial: As the dashboard's answers hold it.
+        study: The study's folder, as a command line names it.
+    """
+    told = {a["key"]: _plain(a["value"]) for a in trial.get("user_attrs", [])}
+    params = {p["name"]: p["param_external_value"] for p in trial.get("params", [])}
+    values = {v["step"]: v["value"] for v in trial.get("intermediate_values", [])}
+    numbers = [float(v) for v in values.values() if isinstance(v, int | float)]
+    head = f"**Trial {trial['number']}** {str(trial['state']).lower()}"
+    if numbers:
+        head += f": validation error {min(numbers):.1%} after {_count(len(values), 'epoch')}"
+    if "seconds" in told:
+        head += f", {float(told['seconds']):.0f} s"
+    parts = [head]
+    if "cause" in told:
+        parts.append("Why it ended:\n\n" + fenced(printable(str(told["cause"]))[:MOST_CAUSE]))
+    if params:
+        parts.append("As trained:\n\n" + fenced("\n".join(_layers(params))))
+    origin = printable(str(told.get("origin", "unknown")))
+    command = f"hpsearch show {study} {trial['number']}"
+    parts.append("How it came about:\n\n" + fenced(f"proposed by {origin}\n{printable(command)}"))
+    return "\n\n".join(parts)
+
+
+def fenced(text: str) -> str:
+    """Return a block of code: nothing in it is read as Markdown or HTML."""
+    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}text\n{text}\n{fence}"
+
+
+def _layers(params: Mapping[str, str]) -> list[str]:
+    """Return a line for each layer: its searched settings."""
+    groups: dict[str, list[str]] = {}
+    for name, value in params.items():
+        layer, _, setting = name.rpartition(".")
+        groups.setdefault(layer, []).append(f"{setting} {_short(value)}")
+    width = max(len(layer) for layer in groups)
+    return [f"{layer:{width}}  {', '.join(settings)}" for layer, settings in groups.items()]
+
+
+def _short(value: str) -> str:
+    try:
+        number = float(value)
+    except ValueError:
+        return printable(str(value))
+    return f"{number:.0f}" if number == int(number) else f"{number:.3g}"
+
+
+def _plain(value: Any) -> Any:
+    """Return an attribute's value; the dashboard gives it as JSON text."""
+    try:
+        return json.loads(value)
+    except (ValueError, TypeError):
+        return value
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}{'' if number == 1 else 's'}"
