@@ -61,6 +61,8 @@ class Page:
         self._browser, self._session = browser, session
         self.requests: list[str] = []
         self.complaints: list[str] = []
+        self.dialogs: list[str] = []
+        self.loaded = False
         for domain in ("Page", "Runtime", "Network", "Log"):
             self.ask(f"{domain}.enable")
 
@@ -110,10 +112,16 @@ class Page:
         done = self.ask("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
         path.write_bytes(base64.b64decode(done["data"]))
 
+    def outside(self, own: str) -> list[str]:
+        """Return the requests that neither began with `own` nor stayed inside the page."""
+        return [url for url in self.requests if not url.startswith((own, "data:", "blob:"))]
+
     def note(self, method: str, params: dict[str, Any]) -> None:
         """Take an event of the browser."""
         if method == "Page.loadEventFired":
             self.loaded = True
+        elif method == "Page.javascriptDialogOpening":
+            self.dialogs.append(params["message"])
         elif method == "Network.requestWillBeSent":
             self.requests.append(params["request"]["url"])
         elif method == "Runtime.exceptionThrown":

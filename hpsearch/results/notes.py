@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -76,7 +77,7 @@ def note(trial: Mapping[str, Any], study: str) -> str:
     if params:
         parts.append("As trained:\n\n" + fenced("\n".join(_layers(params))))
     origin = printable(str(told.get("origin", "unknown")))
-    command = f"hpsearch show {study} {trial['number']}"
+    command = f"hpsearch show {shlex.quote(study)} {trial['number']}"
     parts.append("How it came about:\n\n" + fenced(f"proposed by {origin}\n{printable(command)}"))
     return "\n\n".join(parts)
 

@@ -149,5 +149,5 @@
   }, { rootMargin: "600px 0px" });
   plots.forEach((div) => watcher.observe(div));
   dark.addEventListener("change", () => drawn.forEach((div) => draw(div)));
-  addEventListener("beforeprint", () => plots.forEach((div) => { if (div.offsetParent && !drawn.has(div)) draw(div); }));
+  addEventListener("beforeprint", () => plots.forEach((div) => { if (div.checkVisibility() && !drawn.has(div)) draw(div); }));
 })();
