@@ -1,0 +1,41 @@
+"""Seconds of one ask, one thread, by sampler and number of finished trials."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Sequence
+
+from benchmarks.cells import Source, feasible_points, load_problem
+from hpsearch.search.config import SamplerConfig
+from hpsearch.search.history import TrialRecord
+from hpsearch.search.suggest import suggest
+
+SAMPLERS = ("tpe", "gp", "skopt-gp", "skopt-rf", "skopt-et")
+SIZES = (200, 1000)
+REPEATS = 3
+
+
+def ask_seconds(source: Source, sampler: str, size: int) -> float:
+    """Return the median seconds of asking after `size` finished trials."""
+    problem, _ = load_problem(source)
+    coordinates = problem.coordinates
+    points = feasible_points(problem, size)
+    history: Sequence[TrialRecord] = [
+        TrialRecord(
+            number=number,
+            state="complete",
+            params=params,
+            values=dict(enumerate(answer.errors, start=1)),
+            value=min(answer.errors),
+        )
+        for number, params in enumerate(points)
+        for answer in [problem.model.answer(params, number)]
+    ]
+    config = SamplerConfig(name=sampler)  # type: ignore[arg-type]
+    times = []
+    for repeat in range(REPEATS + 1):
+        began = time.perf_counter()
+        suggest(coordinates, config, history, repeat, size)
+        times.append(time.perf_counter() - began)
+    return statistics.median(times[1:])  # the first also imports

@@ -1,0 +1,205 @@
+"""Cells of the search benchmark: set-ups replayed under many seeds, cached and continuable."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from functools import cache
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.stats import binom
+
+import hpsearch.search
+from benchmarks.replay import Problem, Setup, Trace, replay
+from benchmarks.surrogate import NearestRow, Surrogate
+from benchmarks.table import read_space, read_table
+from hpsearch.configfile import read_yaml
+from hpsearch.paths import write_atomically
+from hpsearch.search.config import Budget, Limits, StudyConfig
+from hpsearch.seeding import derive_seed, generator
+from hpsearch.training.config import TrialConfig
+
+POINTS = 10_000
+"""Feasible points whose objective without noise says what the best 5 % is."""
+BEST_SHARE = 0.05
+HORIZON_TRIALS = 60
+"""A replay lasts as long as so many average trials take in full, one after the other."""
+PROCESSES = 2
+FOREIGN = TrialConfig.from_values({"layers": {"fc": {"width": 1}}})
+"""What parameters of a foreign table are set in: nothing is decoded."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Which problem is replayed.
+
+    Args:
+        table: The recorded table.
+        space: Space file or shipped space.
+        study: Study file whose trial the space is decoded in; None for a foreign table.
+        nearest: Answer with the nearest row instead of the surrogate.
+    """
+
+    table: Path
+    space: str
+    study: Path | None = None
+    nearest: bool = False
+
+    def digest(self) -> str:
+        """Return what changes when the problem does."""
+        parts = [self.table.read_bytes(), repr(self.nearest).encode()]
+        parts += [Path(p).read_bytes() for p in (self.space, self.study) if p and Path(p).is_file()]
+        return hashlib.sha256(b"\0".join(parts)).hexdigest()
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What the surrogate says of the space as a whole.
+
+    Args:
+        threshold: The error without noise that 5 % of feasible configurations reach.
+        horizon_s: Simulated seconds of a replay.
+        errors: Percentiles 0, 1, 5, 25, 50, 75 and 95 of the objective over the space.
+    """
+
+    threshold: float
+    horizon_s: float
+    errors: tuple[float, ...]
+
+
+@cache
+def load_problem(source: Source) -> tuple[Problem, Goal]:
+    """Read the table, fit the surrogate, find the goal; once per process."""
+    space = read_space(source.space)
+    table = read_table(source.table, space)
+    base, limits = FOREIGN, Limits()
+    if source.study is not None:
+        study = StudyConfig.from_values(read_yaml(source.study), source.study)
+        base, limits = study.trial, study.limits
+    model = NearestRow(table, space) if source.nearest else Surrogate(table, space)
+    problem = Problem(space, base, limits, model)
+    objective = model.objective(feasible_points(problem, POINTS))
+    whole = [t.seconds[-1] for t in table.trials if t.complete]
+    goal = Goal(
+        threshold=float(np.quantile(objective, BEST_SHARE)),
+        horizon_s=HORIZON_TRIALS * float(np.mean(whole)),
+        errors=tuple(float(np.quantile(objective, q / 100)) for q in (0, 1, 5, 25, 50, 75, 95)),
+    )
+    return problem, goal
+
+
+def feasible_points(problem: Problem, count: int) -> list[dict[str, Any]]:
+    """Draw configurations uniformly over what fits and stays within the limits."""
+    coordinates = problem.coordinates
+    chance = generator(0, "goal")
+    points: list[dict[str, Any]] = []
+    while len(points) < count:
+        params = coordinates.cube.params(chance.random(len(coordinates.cube.names)).tolist())
+        if coordinates.over_limits(params) is None:
+            points.append(params)
+    return points
+
+
+def run_cell(source: Source, setup: Setup, seed: int) -> dict[str, Any]:
+    """Replay one set-up under one seed; return what the benchmark keeps of it."""
+    problem, goal = load_problem(source)
+    budget = Budget(hours=goal.horizon_s / 3600)
+    trace = replay(problem, setup, derive_seed(seed, "replay") % 2**32, budget, Path())
+    return summarise(trace, goal.threshold)
+
+
+def summarise(trace: Trace, threshold: float) -> dict[str, Any]:
+    """Return a trace's path, its time to the threshold, and its counts."""
+    reached = trace.time_to(threshold)
+    states = [t.state if t.trainable else "diverged" for t in trace.history]
+    return {
+        "time_to": reached if math.isfinite(reached) else None,
+        "path": [[round(s, 2), round(e, 5)] for s, e in trace.incumbent() if math.isfinite(e)],
+        "trials": {state: states.count(state) for state in sorted(set(states))},
+        "epochs": len(trace.steps),
+    }
+
+
+class Cells:
+    """Results by set-up and seed, kept in files named by everything that decides them."""
+
+    def __init__(self, source: Source, folder: Path) -> None:
+        """Note where results are kept."""
+        self._source, self._folder = source, folder
+        self._fixed = source.digest() + code_digest() + str(HORIZON_TRIALS)
+
+    def run(
+        self,
+        setups: Mapping[str, Setup],
+        seeds: Sequence[int],
+        tell: Callable[[str, int, int], None],
+    ) -> dict[str, list[dict[str, Any]]]:
+        """Return each set-up's results in the order of the seeds; what is kept is not run again.
+
+        Args:
+            setups: By name.
+            seeds: Study seeds.
+            tell: Called with a name, how many replays are done, and how many there are.
+        """
+        wanted = [(name, seed) for seed in seeds for name in setups]
+        missing = [w for w in wanted if not self._path(setups[w[0]], w[1]).exists()]
+        done = len(wanted) - len(missing)
+        os.environ["OMP_NUM_THREADS"] = "1"
+        with ProcessPoolExecutor(PROCESSES, mp_context=get_context("spawn")) as pool:
+            futures = {
+                pool.submit(run_cell, self._source, setups[name], seed): (name, seed)
+                for name, seed in missing
+            }
+            for future in as_completed(futures):
+                name, seed = futures[future]
+                write_atomically(self._path(setups[name], seed), json.dumps(future.result()))
+                done += 1
+                tell(name, done, len(wanted))
+        return {
+            name: [json.loads(self._path(setup, seed).read_bytes()) for seed in seeds]
+            for name, setup in setups.items()
+        }
+
+    def _path(self, setup: Setup, seed: int) -> Path:
+        text = json.dumps([self._fixed, setup.to_json(), seed], sort_keys=True)
+        return self._folder / f"{hashlib.sha256(text.encode()).hexdigest()[:24]}.json"
+
+
+def code_digest() -> str:
+    """Return what changes when the search or the replay does."""
+    here = Path(__file__).parent
+    names = ("cells", "features", "replay", "simulated", "surrogate")
+    files = [here / f"{name}.py" for name in names]
+    for folder in hpsearch.search.__path__:
+        files += sorted(Path(folder).rglob("*.py"))
+    return hashlib.sha256(b"\0".join(f.read_bytes() for f in files)).hexdigest()
+
+
+def median_interval(values: Sequence[float]) -> tuple[float, float, float]:
+    """Return the median and its 95 % interval by order statistics; what never came is infinite.
+
+    Reference:
+        Conover (1999), "Practical Nonparametric Statistics", section 3.2.
+    """
+    ordered = sorted(values)
+    n = len(ordered)
+    first = int(binom.ppf(0.025, n, 0.5))
+    return (
+        float(np.median(ordered)) if math.isfinite(ordered[n // 2]) else math.inf,
+        ordered[max(first - 1, 0)],
+        ordered[min(n - first, n - 1)],
+    )
+
+
+def error_at(path: Sequence[Sequence[float]], seconds: float) -> float:
+    """Return the best trial's error without noise at a simulated time; chance before any."""
+    known = [error for s, error in path if s <= seconds]
+    return known[-1] if known else 1.0

@@ -1,0 +1,68 @@
+"""Which configurations a table holds: by trial number, so that recording goes on where it stopped.
+
+Even places are uniform random, odd ones scrambled Sobol points, both over what fits the study's
+limits; every eleventh trial repeats an earlier configuration under another seed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from scipy.stats import qmc
+
+from hpsearch.search.config import StudyConfig
+from hpsearch.search.coordinates import Coordinates
+from hpsearch.search.history import Value
+from hpsearch.seeding import derive_seed, generator
+
+REPEAT_EVERY = 11
+"""The last of so many trials repeats one of those before it."""
+REPEAT_BACK = 5
+"""So many trials before it lies the one that is repeated (an even and an odd place in turn)."""
+
+
+class Design:
+    """The trials of a table; each is a pure function of the study and the trial's number."""
+
+    def __init__(self, problem: Coordinates, config: StudyConfig) -> None:
+        """Prepare both sequences; points beyond the limits are passed over."""
+        self._problem, self._seed = problem, config.seed
+        self._known: dict[bool, list[dict[str, Value]]] = {False: [], True: []}
+        self._draws = {False: self._random(), True: self._sobol()}
+
+    def params(self, trial: int) -> dict[str, Value]:
+        """Return a trial's parameters."""
+        place = self.place(trial)
+        sobol, index = bool(place % 2), place // 2
+        known = self._known[sobol]
+        while len(known) <= index:
+            params = self._problem.cube.params(next(self._draws[sobol]))
+            if self._problem.over_limits(params) is None:
+                known.append(params)
+        return known[index]
+
+    def trial_seed(self, trial: int) -> int:
+        """Return the seed a trial is trained under; a repetition has its own."""
+        return derive_seed(self._seed, "table", trial) % 2**32
+
+    @staticmethod
+    def place(trial: int) -> int:
+        """Return a trial's place among the distinct configurations."""
+        rounds, within = divmod(trial, REPEAT_EVERY)
+        if within == REPEAT_EVERY - 1:
+            return rounds * (REPEAT_EVERY - 1) + within - REPEAT_BACK - rounds % 2
+        return rounds * (REPEAT_EVERY - 1) + within
+
+    def _random(self) -> Iterator[list[float]]:
+        chance = generator(self._seed, "table", "random")
+        while True:
+            yield chance.random(len(self._problem.cube.names)).tolist()
+
+    def _sobol(self) -> Iterator[list[float]]:
+        seed = derive_seed(self._seed, "table", "sobol") % 2**32
+        sequence = qmc.Sobol(
+            len(self._problem.cube.names), scramble=True, rng=np.random.default_rng(seed)
+        )
+        while True:
+            yield from sequence.random(64).tolist()

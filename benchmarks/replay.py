@@ -1,0 +1,125 @@
+"""Replays a study on a surrogate: the ordinary driver, storage in memory, a simulated clock.
+
+Nothing else is replaced: sampler, pruner, driver and budget are those of a real search.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.simulated import (
+    DirectAsker,
+    MemoryLedger,
+    MemoryRecord,
+    Model,
+    Silent,
+    SimulatedExecutor,
+    Step,
+)
+from hpsearch.paths import StudyFolder
+from hpsearch.search.config import Budget, Limits, PrunerConfig, SamplerConfig, StudyConfig
+from hpsearch.search.coordinates import Coordinates
+from hpsearch.search.driver import DataPlace, Driver, Surroundings
+from hpsearch.search.history import TrialRecord
+from hpsearch.search.space import SearchSpace
+from hpsearch.search.study_folder import StudyPlan
+from hpsearch.training.config import TrialConfig
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is searched in a replay.
+
+    Args:
+        space: The searched parameters.
+        base: The configuration they are set in; of a foreign table anything without layers.
+        limits: What a configuration may cost.
+        model: Answers suggestions.
+    """
+
+    space: SearchSpace
+    base: TrialConfig
+    limits: Limits
+    model: Model
+
+    @property
+    def coordinates(self) -> Coordinates:
+        """The box that samplers work in."""
+        return Coordinates(self.space, self.base, self.limits)
+
+
+@dataclass(frozen=True)
+class Setup:
+    """One way to search.
+
+    Args:
+        sampler: Which sampler.
+        pruner: Which pruner.
+        workers: Trials at once.
+    """
+
+    sampler: SamplerConfig
+    pruner: PrunerConfig
+    workers: int = 1
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what decides the search."""
+        sampler, pruner = (c.model_dump(mode="json") for c in (self.sampler, self.pruner))
+        return {"sampler": sampler, "pruner": pruner, "workers": self.workers}
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What a replay did: every epoch in the order of its end, and the trials' final records."""
+
+    steps: tuple[Step, ...]
+    history: tuple[TrialRecord, ...]
+
+    def incumbent(self) -> list[tuple[float, float]]:
+        """Return (simulated seconds, error without noise) of the best trial, whenever it changes.
+
+        The best trial is the one of the lowest observed error, as a study picks it; its error
+        without noise is what the user gets.
+        """
+        path: list[tuple[float, float]] = []
+        best, holder = math.inf, -1
+        for step in self.steps:
+            if step.error < best or (step.trial == holder and step.truth < path[-1][1]):
+                best, holder = min(best, step.error), step.trial
+                path.append((step.seconds, step.truth))
+        return path
+
+    def time_to(self, threshold: float) -> float:
+        """Return the simulated seconds until the best trial's error without noise is as low."""
+        return next((s for s, error in self.incumbent() if error <= threshold), math.inf)
+
+
+def replay(problem: Problem, setup: Setup, seed: int, budget: Budget, work: Path) -> Trace:
+    """Run one study on the model.
+
+    Args:
+        problem: What is searched.
+        setup: How.
+        seed: The study's seed; decides suggestions and noise.
+        budget: Its hours are simulated ones.
+        work: A folder; nothing is written into it.
+    """
+    epochs = problem.model.epochs
+    trial = problem.base.model_copy(update={"max_epochs": epochs, "patience": epochs})
+    config = StudyConfig(
+        name="replay", space=problem.space.name, trial=trial, sampler=setup.sampler,
+        pruner=setup.pruner, budget=budget, limits=problem.limits, seed=seed,
+    )  # fmt: skip
+    plan = StudyPlan(StudyFolder(work), config, problem.space)
+    data = DataPlace("", "")
+    executor = SimulatedExecutor(problem.model, setup.workers)
+    record = MemoryRecord()
+    ledger = MemoryLedger(plan, data, record)
+    asker = DirectAsker(problem.coordinates, config)
+    around = Surroundings(record, ledger, asker, lambda: executor.now)
+    driver = Driver(plan, data, executor, Silent(), lambda: 0, around)
+    driver.run()
+    return Trace(tuple(executor.steps), tuple(ledger.ended[n] for n in sorted(ledger.ended)))

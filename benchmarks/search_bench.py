@@ -1,0 +1,222 @@
+"""Which sampler, pruner and start is worth its place: `python -m benchmarks.search_bench`.
+
+One factor at a time around the shipped default, on a recorded table. Without --all the default,
+random search and one drawn cell run again and are compared with the committed results.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from benchmarks.ask_time import SAMPLERS, SIZES, ask_seconds
+from benchmarks.cells import Cells, Source, error_at, load_problem, median_interval
+from benchmarks.replay import Setup
+from hpsearch.paths import write_atomically
+from hpsearch.search.config import PrunerConfig, SamplerConfig
+from hpsearch.seeding import generator
+
+TABLE = Path("benchmarks/tables/siamese35.csv.gz")
+STUDY = Path("benchmarks/tables/siamese35.yaml")
+SPACE = "benchmarks/tables/siamese35.space.yaml"
+COMMITTED = Path("docs/results/search.json")
+CACHE = Path("build/bench-search")
+SEEDS = 30
+RANDOM = "random-none"
+GRID = 60
+"""Points in time at which the error is kept for figures."""
+
+
+def setups() -> dict[str, Setup]:
+    """Return every set-up by name, the default first: one factor at a time around it."""
+    sampler, pruner = SamplerConfig(), PrunerConfig()
+    found = {default_name(): Setup(sampler, pruner)}
+    found[RANDOM] = Setup(SamplerConfig(name="random"), PrunerConfig(name="none"))
+
+    def add(name: str, setup: Setup) -> None:
+        found.setdefault(name, setup)
+
+    for name in ("random", *SAMPLERS):
+        other = sampler.model_copy(update={"name": name})
+        add(f"{name}-{pruner.name}", Setup(other, pruner))
+    for name in ("none", "median", "asha", "hyperband"):
+        other_pruner = pruner.model_copy(update={"name": name})
+        add(f"{sampler.name}-{name}", Setup(sampler, other_pruner))
+    for count in (5, 10, 20, 40):
+        if count != sampler.startup_trials:
+            changed = sampler.model_copy(update={"startup_trials": count})
+            add(f"{default_name()}-start{count}", Setup(changed, pruner))
+    for factor in (2, 3, 4):
+        if factor != pruner.reduction_factor:
+            slower = pruner.model_copy(update={"reduction_factor": factor})
+            add(f"{default_name()}-factor{factor}", Setup(sampler, slower))
+    for name in (default_name(), RANDOM):
+        add(f"{name}-4workers", Setup(found[name].sampler, found[name].pruner, workers=4))
+    return found
+
+
+def default_name() -> str:
+    """Return the name of what a study does that says nothing."""
+    return f"{SamplerConfig().name}-{PrunerConfig().name}"
+
+
+def main() -> None:
+    """Run the benchmark and write its results."""
+    options = _options()
+    source = Source(options.table, options.space, options.study, options.nearest)
+    known = setups()
+    own = options.table == TABLE and not options.nearest
+    committed = json.loads(COMMITTED.read_bytes()) if own and COMMITTED.exists() else None
+    chosen = _chosen(options, known)
+    _say(f"{options.table}: {', '.join(chosen)}; {options.seeds} seeds")
+    results = Cells(source, CACHE).run(chosen, range(options.seeds), _progress)
+    report = {
+        "table": str(options.table),
+        "seeds": options.seeds,
+        "default": default_name(),
+        "ask_seconds": _ask_seconds(source),
+        **_goal(source),
+        "time_to_best_5_percent": {n: summary(runs) for n, runs in results.items()},
+        "error_over_time": _curves(results, load_problem(source)[1].horizon_s),
+    }
+    write_atomically(options.output, json.dumps(report, indent=1) + "\n")
+    _print(report)
+    if committed is not None and not options.all:
+        sys.exit(compare(report, committed))
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--table", type=Path, default=TABLE)
+    parser.add_argument("--space", help="space of the table; its parameters decode nothing")
+    parser.add_argument("--nearest", action="store_true", help="answer with the nearest row")
+    parser.add_argument("--seeds", type=int, default=SEEDS)
+    parser.add_argument("--all", action="store_true", help="every cell, not only three")
+    parser.add_argument("--cells", nargs="*", help="these cells")
+    parser.add_argument("--output", type=Path, default=Path("build/bench-search.json"))
+    options = parser.parse_args()
+    if options.space is None and options.table != TABLE:
+        parser.error("--table needs --space FILE")
+    options.study = None if options.space else STUDY
+    options.space = options.space or SPACE
+    return options
+
+
+def _chosen(options: argparse.Namespace, known: Mapping[str, Setup]) -> dict[str, Setup]:
+    names = list(known)
+    if options.cells:
+        unknown = [name for name in options.cells if name not in known]
+        if unknown:
+            sys.exit(f"no cell {unknown[0]!r}; there are {', '.join(names)}")
+        names = [default_name(), RANDOM, *options.cells]
+    elif not options.all:
+        rest = [n for n in names if n not in (default_name(), RANDOM) and "gp" not in n]
+        drawn = generator(int.from_bytes(os.urandom(4), "big"), "cell").choice(rest)
+        names = [default_name(), RANDOM, str(drawn)]
+    return {name: known[name] for name in dict.fromkeys(names)}
+
+
+def summary(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the median time to the best 5 %, its interval, and how many runs came so far."""
+    times = [math.inf if run["time_to"] is None else run["time_to"] for run in runs]
+    median, low, high = (_finite(value) for value in median_interval(times))
+    reached = sum(math.isfinite(t) for t in times)
+    return {"median": median, "low": low, "high": high, "reached": reached, "seeds": len(times)}
+
+
+def _finite(value: float) -> float | None:
+    return round(value, 2) if math.isfinite(value) else None
+
+
+def _goal(source: Source) -> dict[str, Any]:
+    goal = load_problem(source)[1]
+    names = ("0", "1", "5", "25", "50", "75", "95")
+    errors = {n: _finite(e) for n, e in zip(names, goal.errors, strict=True)}
+    return {
+        "best_5_percent": round(goal.threshold, 5),
+        "horizon_s": round(goal.horizon_s, 1),
+        "error_percentiles": errors,
+    }
+
+
+def _curves(
+    results: Mapping[str, Sequence[Mapping[str, Any]]], horizon: float
+) -> dict[str, dict[str, list[float]]]:
+    """Return median and quartiles of the best trial's error without noise, by simulated time."""
+    times = [horizon * k / GRID for k in range(1, GRID + 1)]
+    curves: dict[str, dict[str, list[float]]] = {}
+    for name, runs in results.items():
+        columns = [sorted(error_at(run["path"], s) for run in runs) for s in times]
+        quartiles = {
+            key: [round(column[int(share * (len(column) - 1))], 5) for column in columns]
+            for key, share in (("low", 0.25), ("median", 0.5), ("high", 0.75))
+        }
+        curves[name] = {"seconds": [round(s, 1) for s in times], **quartiles}
+    return curves
+
+
+def _ask_seconds(source: Source) -> dict[str, dict[str, float]]:
+    """Time asks in a process of one thread."""
+    os.environ["OMP_NUM_THREADS"] = "1"
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return {
+            sampler: {
+                str(size): round(pool.submit(ask_seconds, source, sampler, size).result(), 4)
+                for size in SIZES
+            }
+            for sampler in SAMPLERS
+        }
+
+
+def compare(report: Mapping[str, Any], committed: Mapping[str, Any]) -> int:
+    """Print now against committed; return 1 where the default is slower beyond both intervals."""
+    lost = 0
+    for name, now in report["time_to_best_5_percent"].items():
+        before = committed["time_to_best_5_percent"].get(name)
+        if before is None:
+            continue
+        slower = None not in (before["high"], now["low"]) and now["low"] > before["high"]
+        lost |= slower and name == report["default"]
+        verdict = "SLOWER beyond the intervals" if slower else "agrees"
+        _say(f"{name}: {_span(now)} now, {_span(before)} committed: {verdict}")
+    return int(lost)
+
+
+def _span(values: Mapping[str, Any]) -> str:
+    shown = ["-" if values[k] is None else f"{values[k]:.0f}" for k in ("median", "low", "high")]
+    return f"{shown[0]} s ({shown[1]} to {shown[2]})"
+
+
+def _print(report: Mapping[str, Any]) -> None:
+    times = report["time_to_best_5_percent"]
+    reference = times[RANDOM]["median"]
+    for name, values in sorted(times.items(), key=lambda item: item[1]["median"] or math.inf):
+        share = ""
+        if reference and values["median"]:
+            share = f", {reference / values['median']:.1f} x random"
+        _say(f"{name:28} {_span(values)}, {values['reached']} of {values['seeds']}{share}")
+    for sampler, seconds in report["ask_seconds"].items():
+        shown = ", ".join(f"{s:.2f} s at {n}" for n, s in seconds.items())
+        _say(f"one ask of {sampler}: {shown}")
+
+
+def _progress(name: str, done: int, total: int) -> None:
+    if done % 10 == 0 or done == total:
+        _say(f"{done} of {total} replays ({name})")
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

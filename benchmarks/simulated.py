@@ -1,0 +1,259 @@
+"""The simulated half of a replay: workers on a clock that jumps, and a driver's things in memory."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from benchmarks.surrogate import Answer
+from hpsearch.execution import Decision, Ended, Ending, EpochEnded, Event, Job, Started
+from hpsearch.search.asking import Asker
+from hpsearch.search.config import StudyConfig
+from hpsearch.search.coordinates import Coordinates
+from hpsearch.search.driver import DataPlace
+from hpsearch.search.history import TrialRecord, Value
+from hpsearch.search.ledger import Ledger
+from hpsearch.search.progress import Progress
+from hpsearch.search.record import StudyRecord
+from hpsearch.search.study_folder import StudyPlan
+from hpsearch.search.suggest import suggest
+from hpsearch.seeding import derive_seed
+from hpsearch.training.epoch import EpochResult
+
+
+class Model(Protocol):
+    """Says what a trial would have said: a surrogate, or the nearest recorded row."""
+
+    epochs: int
+
+    def answer(self, params: Mapping[str, Value], seed: int) -> Answer:
+        """Return a trial's curve, seconds and truth."""
+        ...
+
+
+@dataclass(frozen=True)
+class Step:
+    """One simulated epoch.
+
+    Args:
+        seconds: Simulated time of its end.
+        trial: The trial's number.
+        epoch: Its epoch, from 1.
+        error: The observed validation error.
+        truth: Lowest validation error without noise that the trial has had up to this epoch.
+    """
+
+    seconds: float
+    trial: int
+    epoch: int
+    error: float
+    truth: float
+
+
+@dataclass
+class Simulated:
+    """A trial on a simulated worker, or waiting paused."""
+
+    answer: Answer
+    done: int = 0
+    ends: float = 0.0
+    waits: bool = False
+
+
+class SimulatedExecutor:
+    """Runs trials on a simulated clock, which jumps to the next end of an epoch."""
+
+    def __init__(self, model: Model, slots: int) -> None:
+        """Begin at second 0 with all slots free."""
+        self._model, self._slots = model, slots
+        self._trials: dict[int, Simulated] = {}
+        self._running: set[int] = set()
+        self._events: deque[Event] = deque()
+        self.now = 0.0
+        self.steps: list[Step] = []
+
+    @property
+    def slots(self) -> int:
+        """Trials that can run at once."""
+        return self._slots
+
+    def submit(self, job: Job) -> None:
+        """Start or continue a trial on a free slot.
+
+        Raises:
+            RuntimeError: No slot is free.
+        """
+        if len(self._running) >= self._slots:
+            raise RuntimeError("no slot is free")
+        trial = self._trials.get(job.trial)
+        if trial is None:
+            trial = Simulated(self._model.answer(job.config, job.seed))
+            self._trials[job.trial] = trial
+        self._running.add(job.trial)
+        curve = tuple(self._result(trial, epoch) for epoch in range(1, trial.done + 1))
+        self._events.append(Started(job.trial, 0, "simulated", curve))
+        self._begin_epoch(trial)
+
+    def decide(self, trial: int, decision: Decision) -> None:
+        """Answer the trial's last epoch."""
+        state = self._trials[trial]
+        state.waits = False
+        if decision is not Decision.GO:
+            self._end(trial, Ending.STOPPED if decision is Decision.STOP else Ending.PAUSED)
+        elif state.done == len(state.answer.errors):
+            self._end(trial, Ending.DIAGNOSED if state.answer.diverged else Ending.FINISHED)
+        else:
+            self._begin_epoch(state)
+
+    def events(self, timeout_s: float) -> list[Event]:  # noqa: ARG002
+        """Return what has happened; only where nothing has, time passes."""
+        if not self._events:
+            self._advance()
+        events = list(self._events)
+        self._events.clear()
+        return events
+
+    def interrupt(self) -> None:
+        """End every running trial at once."""
+        for trial in sorted(self._running):
+            self._end(trial, Ending.INTERRUPTED)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def _advance(self) -> None:
+        training = [n for n in sorted(self._running) if not self._trials[n].waits]
+        if not training:
+            return
+        number = min(training, key=lambda n: self._trials[n].ends)
+        trial = self._trials[number]
+        self.now = trial.ends
+        trial.done += 1
+        trial.waits = True
+        result = self._result(trial, trial.done)
+        truth = min(trial.answer.truth[: trial.done])
+        self.steps.append(Step(self.now, number, trial.done, result.validation_error, truth))
+        self._events.append(EpochEnded(number, result))
+
+    def _begin_epoch(self, trial: Simulated) -> None:
+        seconds = trial.answer.seconds
+        if trial.done < len(seconds):
+            before = seconds[trial.done - 1] if trial.done else 0.0
+            trial.ends = self.now + seconds[trial.done] - before
+
+    def _end(self, trial: int, ending: Ending) -> None:
+        self._running.discard(trial)
+        self._events.append(Ended(trial, ending))
+
+    @staticmethod
+    def _result(trial: Simulated, epoch: int) -> EpochResult:
+        answer = trial.answer
+        last = answer.diverged and epoch == len(answer.errors)
+        error, seconds = answer.errors[epoch - 1], answer.seconds[epoch - 1]
+        diagnosis = "diverged: as recorded" if last else None
+        return EpochResult(epoch, math.nan if last else error, error, seconds, 0, 0, diagnosis)
+
+
+class DirectAsker(Asker):
+    """Asks in this process; the suggestions are those of the helper process."""
+
+    def __init__(self, coordinates: Coordinates, config: StudyConfig) -> None:
+        """Note the problem."""
+        self._coordinates, self._config = coordinates, config
+        self._asked: tuple[Sequence[TrialRecord], int] = ((), 0)
+        self.pending: int | None = None
+
+    def ask(self, history: Sequence[TrialRecord], n: int) -> None:
+        """Note what is asked."""
+        self.pending, self._asked = n, (history, n)
+
+    def answer(self, timeout_s: float) -> dict[str, Any] | None:  # noqa: ARG002
+        """Suggest; the simulated clock stands still meanwhile."""
+        self.pending = None
+        history, n = self._asked
+        config = self._config
+        return suggest(self._coordinates, config.sampler, history, config.seed, n)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class MemoryRecord(StudyRecord):
+    """A database that forgets: the driver's own history is all a replay needs."""
+
+    def __init__(self) -> None:
+        """Open nothing."""
+        self._attributes: dict[str, Any] = {}
+
+    def load(self) -> list[TrialRecord]:
+        """Return no trial: a replay always begins anew."""
+        return []
+
+    def attribute(self, key: str, default: Any = None) -> Any:
+        """Return what `set_attribute` noted."""
+        return self._attributes.get(key, default)
+
+    def set_attribute(self, key: str, value: Any) -> None:
+        """Note a value."""
+        self._attributes[key] = value
+
+    def add(self, *_: Any, **__: Any) -> None:
+        """Keep nothing."""
+
+    report = flush = end = add
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class MemoryLedger(Ledger):
+    """Trials without folders; their configuration is their parameters, not yet a TrialConfig's."""
+
+    def __init__(self, plan: StudyPlan, data: DataPlace, record: StudyRecord) -> None:
+        """Begin without trials."""
+        super().__init__(plan, data, record)
+        self.ended: dict[int, TrialRecord] = {}
+
+    def load(self) -> list[TrialRecord]:
+        """Return no trial: a replay always begins anew."""
+        return []
+
+    def enter(self, *_: Any) -> None:
+        """Keep nothing until the trial ends."""
+
+    def job(self, trial: TrialRecord) -> Job:
+        """Return the job; its config holds the parameters as the space names them."""
+        seed = derive_seed(self._plan.config.seed, "trial", trial.number) % 2**32
+        params = dict(trial.params)
+        return Job(trial.number, params, seed, Path(), self._plan.config.seed, Path())
+
+    def count_attempt(self, trial: TrialRecord) -> int:  # noqa: ARG002
+        """Say that it is the first attempt: simulated workers do not die."""
+        return 1
+
+    def forgive_attempt(self, trial: TrialRecord) -> None:
+        """Nothing was counted."""
+
+    def note_epoch(self, number: int, result: EpochResult) -> None:
+        """The executor has noted it."""
+
+    def end(self, trial: TrialRecord) -> None:
+        """Keep the final record."""
+        self.ended[trial.number] = trial
+
+    def keep_best_checkpoints(self, history: Sequence[TrialRecord]) -> None:
+        """There are none."""
+
+
+class Silent:
+    """Shows nothing."""
+
+    def update(self, progress: Progress) -> None:
+        """Show nothing."""
+
+    def message(self, text: str) -> None:
+        """Tell nothing."""
