@@ -119,7 +119,7 @@ def replay(problem: Problem, setup: Setup, seed: int, budget: Budget, work: Path
     record = MemoryRecord()
     ledger = MemoryLedger(plan, data, record)
     asker = DirectAsker(problem.coordinates, config)
-    around = Surroundings(record, ledger, asker, lambda: executor.now)
+    around = Surroundings(record, ledger, asker, clock=lambda: executor.now)
     driver = Driver(plan, data, executor, Silent(), lambda: 0, around)
     driver.run()
     return Trace(tuple(executor.steps), tuple(ledger.ended[n] for n in sorted(ledger.ended)))

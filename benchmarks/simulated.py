@@ -16,12 +16,11 @@ from hpsearch.search.config import StudyConfig
 from hpsearch.search.coordinates import Coordinates
 from hpsearch.search.driver import DataPlace
 from hpsearch.search.history import TrialRecord, Value
-from hpsearch.search.ledger import Ledger
+from hpsearch.search.ledger import Ledger, trial_seed
 from hpsearch.search.progress import Progress
 from hpsearch.search.record import StudyRecord
 from hpsearch.search.study_folder import StudyPlan
 from hpsearch.search.suggest import suggest
-from hpsearch.seeding import derive_seed
 from hpsearch.training.epoch import EpochResult
 
 
@@ -204,7 +203,7 @@ class MemoryRecord(StudyRecord):
     def add(self, *_: Any, **__: Any) -> None:
         """Keep nothing."""
 
-    report = flush = end = add
+    report = flush = end = set_trial_attribute = add
 
     def close(self) -> None:
         """Nothing is held."""
@@ -227,13 +226,13 @@ class MemoryLedger(Ledger):
 
     def job(self, trial: TrialRecord) -> Job:
         """Return the job; its config holds the parameters as the space names them."""
-        seed = derive_seed(self._plan.config.seed, "trial", trial.number) % 2**32
+        seed = self._plan.config.seed
         params = dict(trial.params)
-        return Job(trial.number, params, seed, Path(), self._plan.config.seed, Path())
+        return Job(trial.number, params, trial_seed(seed, trial.number), Path(), seed, Path())
 
-    def count_attempt(self, trial: TrialRecord) -> int:  # noqa: ARG002
-        """Say that it is the first attempt: simulated workers do not die."""
-        return 1
+    def deaths(self, trial: TrialRecord) -> int:  # noqa: ARG002
+        """Return none: simulated workers do not die."""
+        return 0
 
     def forgive_attempt(self, trial: TrialRecord) -> None:
         """Nothing was counted."""

@@ -67,6 +67,7 @@ class Surroundings:
     record: StudyRecord
     ledger: Ledger
     asker: Asker
+    n_tasks: int = N_TASKS
     clock: Callable[[], float] = time.monotonic
 
     @classmethod
@@ -77,7 +78,8 @@ class Surroundings:
         asker = Asker(
             plan.space, config.trial, config.limits, config.sampler, config.seed, plan.prior
         )
-        return cls(record, Ledger(plan, data, record), asker)
+        n_tasks = read_json(plan.folder.dataset).get("n_tasks", N_TASKS)
+        return cls(record, Ledger(plan, data, record), asker, n_tasks)
 
 
 class Driver:
@@ -111,9 +113,8 @@ class Driver:
         self._proposer = Proposer(plan, self._coordinates, observer.message)
         self._resource = Resource(config.pruner.resource, config.trial)
         self._pruner = make_pruner(config.pruner, self._resource)
-        n_tasks = read_json(plan.folder.dataset).get("n_tasks", N_TASKS)
-        self._stopping = Stopping(config, self._resource, n_tasks)
         around = surroundings or Surroundings.of(plan, data)
+        self._stopping = Stopping(config, self._resource, around.n_tasks)
         self._record, self._ledger = around.record, around.ledger
         self._asker, self._clock = around.asker, around.clock
         self._history: list[TrialRecord] = []
