@@ -22,10 +22,11 @@ from benchmarks.simulated import (
 from hpsearch.paths import StudyFolder
 from hpsearch.search.config import Budget, Limits, PrunerConfig, SamplerConfig, StudyConfig
 from hpsearch.search.coordinates import Coordinates
-from hpsearch.search.driver import DataPlace, Driver, Surroundings
+from hpsearch.search.driver import Driver
 from hpsearch.search.history import TrialRecord
 from hpsearch.search.space import SearchSpace
 from hpsearch.search.study_folder import StudyPlan
+from hpsearch.search.surroundings import DataPlace, Surroundings
 from hpsearch.training.config import TrialConfig
 
 

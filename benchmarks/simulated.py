@@ -14,13 +14,13 @@ from hpsearch.execution import Decision, Ended, Ending, EpochEnded, Event, Job, 
 from hpsearch.search.asking import Asker
 from hpsearch.search.config import StudyConfig
 from hpsearch.search.coordinates import Coordinates
-from hpsearch.search.driver import DataPlace
 from hpsearch.search.history import TrialRecord, Value
 from hpsearch.search.ledger import Ledger, trial_seed
 from hpsearch.search.progress import Progress
 from hpsearch.search.record import StudyRecord
 from hpsearch.search.study_folder import StudyPlan
 from hpsearch.search.suggest import suggest
+from hpsearch.search.surroundings import DataPlace
 from hpsearch.training.epoch import EpochResult
 
 

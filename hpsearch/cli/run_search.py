@@ -20,9 +20,10 @@ from hpsearch.execution.devices import choose_device, default_workers
 from hpsearch.execution.local import LocalExecutor
 from hpsearch.paths import network_filesystem
 from hpsearch.search.coordinates import Coordinates
-from hpsearch.search.driver import DataPlace, Driver
+from hpsearch.search.driver import Driver
 from hpsearch.search.record import read_json
 from hpsearch.search.study_folder import StudyPlan, plan_study, save_plan, study_lock
+from hpsearch.search.surroundings import DataPlace
 from hpsearch.search.warm_start import with_prior
 
 

@@ -7,32 +7,28 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Protocol
 
 from hpsearch.errors import EnvironmentFailure
 from hpsearch.execution import Decision, Ended, Ending, EpochEnded, Event, Executor, Lost, Started
-from hpsearch.search.asking import Asker
 from hpsearch.search.audit import is_audited, without_audits
 from hpsearch.search.coordinates import Coordinates
 from hpsearch.search.enqueue import enqueued_points
 from hpsearch.search.forecast import Forecast
 from hpsearch.search.history import OUT_OF_MEMORY, TrialRecord
-from hpsearch.search.ledger import Ledger
 from hpsearch.search.progress import Progress, RunningTrial
 from hpsearch.search.proposer import Proposer
 from hpsearch.search.pruners import make_pruner
-from hpsearch.search.record import StudyRecord, read_json
 from hpsearch.search.resource import Resource
 from hpsearch.search.stopping import Stopping
 from hpsearch.search.study_folder import StudyPlan
+from hpsearch.search.surroundings import DataPlace, Surroundings
 
 MAX_ATTEMPTS = 3
 """Deaths of a worker without a new epoch after which a trial has failed."""
 MAX_FAILURES = 5
 """Failures in a row after which the environment is to blame, not the configurations."""
-N_TASKS = 320
-"""One-shot tasks behind a validation error where the data set's description does not say."""
 INTERRUPT_S = 10.0
 """How long workers may take to checkpoint after Ctrl-C."""
 TICK_S = 0.1
@@ -50,36 +46,6 @@ class Observer(Protocol):
     def message(self, text: str) -> None:
         """Tell one thing that happened, in one line."""
         ...
-
-
-@dataclass(frozen=True)
-class DataPlace:
-    """Where workers find the data."""
-
-    packed: str
-    fingerprint: str
-
-
-@dataclass(frozen=True)
-class Surroundings:
-    """What a driver writes to, asks and reads the time from; a replay brings its own."""
-
-    record: StudyRecord
-    ledger: Ledger
-    asker: Asker
-    n_tasks: int = N_TASKS
-    clock: Callable[[], float] = time.monotonic
-
-    @classmethod
-    def of(cls, plan: StudyPlan, data: DataPlace) -> Surroundings:
-        """Open the study's database and prepare the helper that is asked."""
-        config = plan.config
-        record = StudyRecord(plan.folder, config.name)
-        asker = Asker(
-            plan.space, config.trial, config.limits, config.sampler, config.seed, plan.prior
-        )
-        n_tasks = read_json(plan.folder.dataset).get("n_tasks", N_TASKS)
-        return cls(record, Ledger(plan, data, record), asker, n_tasks)
 
 
 class Driver:

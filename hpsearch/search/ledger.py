@@ -27,7 +27,7 @@ from hpsearch.training.checkpoint_file import keep_best_weights, previous
 from hpsearch.training.epoch import EpochResult
 
 if TYPE_CHECKING:
-    from hpsearch.search.driver import DataPlace
+    from hpsearch.search.surroundings import DataPlace
 
 KEPT_CHECKPOINTS = 3
 """The best so many trials keep their weights; the others keep results only."""

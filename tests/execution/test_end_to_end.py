@@ -13,10 +13,11 @@ from hpsearch.cli.search import trials as trials_command
 from hpsearch.data import open_packed
 from hpsearch.execution.local import LocalExecutor
 from hpsearch.paths import StudyFolder
-from hpsearch.search.driver import DataPlace, Driver
+from hpsearch.search.driver import Driver
 from hpsearch.search.progress import Progress
 from hpsearch.search.record import read_study
 from hpsearch.search.study_folder import plan_study, save_plan, study_lock
+from hpsearch.search.surroundings import DataPlace
 
 from .tiny import alive, wait_until
 

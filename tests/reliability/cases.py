@@ -19,10 +19,11 @@ from PIL import Image
 from hpsearch.cli.main import main
 from hpsearch.execution import Executor
 from hpsearch.paths import StudyFolder
-from hpsearch.search.driver import DataPlace, Driver
+from hpsearch.search.driver import Driver
 from hpsearch.search.progress import Progress
 from hpsearch.search.record import StudyView, read_study
 from hpsearch.search.study_folder import plan_study, save_plan, study_lock
+from hpsearch.search.surroundings import DataPlace
 from tests.search.fake_executor import FakeExecutor
 
 SPACE = """\

@@ -11,10 +11,11 @@ import pytest
 from hpsearch.errors import EnvironmentFailure, InputError
 from hpsearch.execution import Ending
 from hpsearch.paths import StudyFolder
-from hpsearch.search.driver import DataPlace, Driver
+from hpsearch.search.driver import Driver
 from hpsearch.search.progress import Progress
 from hpsearch.search.record import StudyView, read_study
 from hpsearch.search.study_folder import plan_study, save_plan, study_lock
+from hpsearch.search.surroundings import DataPlace
 
 from .fake_executor import FakeExecutor
 
