@@ -6,6 +6,7 @@ Run as `python -m hpsearch.execution.worker`. It never touches the study's datab
 from __future__ import annotations
 
 import ctypes
+import gc
 import json
 import os
 import queue
@@ -97,6 +98,17 @@ def die_with_parent() -> None:
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
+def return_memory() -> None:
+    """Give freed memory back to the system, which trials of many shapes leave in pieces.
+
+    Relies on malloc_trim, which only glibc has.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        gc.collect()
+        trim(0)
+
+
 def serve(device: str, threads: int) -> None:
     """Run jobs until the driver is gone."""
     driver = Driver()
@@ -121,6 +133,7 @@ def serve(device: str, threads: int) -> None:
         driver.send(
             event="ended", trial=trial, ending=ending.value, cause=cause, scores=scores
         )
+        return_memory()
 
 
 def run_job(
@@ -138,7 +151,7 @@ def run_job(
 
     config = TrialConfig.from_values(job["config"], f"trial {job['trial']}")
     objective = job["objective"]
-    key = (job["data"], config.input_size, config.drawers, job["study_seed"], objective)
+    key = (job["data"], job["study_seed"], objective, *TrainingData.settings(config))
     if key not in kept:
         kept.clear()
         kept[key] = TrainingData.load(

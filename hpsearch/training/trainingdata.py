@@ -42,6 +42,11 @@ class TrainingData:
     tasks: OneShotTasks | DenseTasks
     split: dict[str, Any] = field(default_factory=dict)
 
+    @staticmethod
+    def settings(config: TrialConfig) -> tuple[Any, ...]:
+        """Return the settings that decide what is loaded; equal ones can share the data."""
+        return config.input_size, config.drawers, config.quarter_turns
+
     @classmethod
     def load(
         cls,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -90,3 +92,20 @@ def test_a_packed_folder_gives_the_same(dataset: Dataset, data: TrainingData) ->
     assert torch.equal(loaded.images, data.images)
     assert torch.equal(loaded.validation, data.validation)
     np.testing.assert_array_equal(loaded.tasks.target, data.tasks.target)
+
+
+@pytest.mark.parametrize(
+    "other", [{"input_size": 24}, {"drawers": 3}, {"quarter_turns": True}, {"max_epochs": 7}]
+)
+def test_settings_differ_where_what_is_loaded_differs(
+    dataset: Dataset, data: TrainingData, other: dict[str, Any]
+) -> None:
+    config = tiny_config(**other)
+    loaded = TrainingData.from_dataset(dataset, config, study_seed=0)
+    rows = [
+        loader.sampler.batch(tiny_config(pairs="batch"), np.random.default_rng(seed))[0].tolist()
+        for loader in (data, loaded)
+        for seed in range(20)
+    ]
+    same = rows[:20] == rows[20:] and data.images.shape == loaded.images.shape
+    assert same == (TrainingData.settings(config) == TrainingData.settings(tiny_config()))
