@@ -14,7 +14,7 @@ SEARCH_OPTIONS := $(if $(DATA),--data "$(DATA)") $(if $(TRIALS),--trials $(TRIAL
   $(if $(PRUNER),--pruner $(PRUNER)) $(if $(SEED),--seed $(SEED)) $(if $(FROM),--from "$(FROM)")
 DATA_OPTION := $(if $(DATA),--data "$(DATA)")
 
-.PHONY: help install search status dashboard report baselines export retrain evaluate drill lint typecheck test check clean
+.PHONY: help install search status dashboard report baselines export retrain evaluate bench drill lint typecheck test check clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -52,6 +52,9 @@ retrain: $(STAMP) ## Train OUTPUT/best.yaml in full into OUTPUT/model
 
 evaluate: $(STAMP) ## Score OUTPUT/model on the sealed one-shot tasks
 	@$(HPSEARCH) evaluate "$(OUTPUT)/model" $(DATA_OPTION)
+
+bench: $(STAMP) ## Measure how fast trials learn into build/bench-trials.json; half an hour
+	@$(BIN)/python -m benchmarks.bench $(DATA_OPTION)
 
 drill: $(STAMP) ## Kill a search KILLS times and look for anything lost
 	@$(BIN)/python -m benchmarks.drill --kills $(KILLS)

@@ -74,7 +74,8 @@ def profile_steps(
     run = _Run(config, TrainingData.from_dataset(dataset, config, study_seed=seed), seed)
     run.train_step()
     watch, backward = Stopwatch(), torch.Tensor.backward
-    run.network.encode = watch.wrap("forward", run.network.encode)  # type: ignore[method-assign]
+    for name in ("encode", "score", "score_matrix"):
+        setattr(run.network, name, watch.wrap("forward", getattr(run.network, name)))
     run.optimiser.step = watch.wrap("optimiser", run.optimiser.step)  # type: ignore[method-assign]
     images, began = run.images, time.perf_counter()
     try:

@@ -17,7 +17,7 @@ from hpsearch.training.trainingdata import TrainingData
 SEED = 20150710
 LEVELS = (0.5, 0.6, 0.7, 0.75)
 """Validation accuracies whose time is taken."""
-LIMITS_S = {"two_tower": 900.0, "independent": 240.0, "batch": 300.0, "softmax": 240.0}
+LIMITS_S = {"two_tower": 900.0, "independent": 180.0, "batch": 240.0, "softmax": 180.0}
 """No arm trains longer; a level not reached by then is null."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import sys
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
@@ -26,10 +27,13 @@ def keep_freed_memory() -> bool:
 
 
 def return_freed_memory() -> bool:
-    """Give freed memory back to the system, as after a trial.
+    """Give freed memory back to the system, which trials of many shapes leave in pieces.
+
+    Relies on malloc_trim, which only glibc has.
 
     Returns:
         Whether there was any to give back.
     """
+    gc.collect()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
     return bool(trim(0)) if trim is not None else False

@@ -6,7 +6,6 @@ Run as `python -m hpsearch.execution.worker`. It never touches the study's datab
 from __future__ import annotations
 
 import ctypes
-import gc
 import json
 import os
 import queue
@@ -18,6 +17,7 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hpsearch.allocation import keep_freed_memory, return_freed_memory
 from hpsearch.execution import Decision, Ending
 
 if TYPE_CHECKING:
@@ -98,17 +98,6 @@ def die_with_parent() -> None:
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def return_memory() -> None:
-    """Give freed memory back to the system, which trials of many shapes leave in pieces.
-
-    Relies on malloc_trim, which only glibc has.
-    """
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        gc.collect()
-        trim(0)
-
-
 def serve(device: str, threads: int) -> None:
     """Run jobs until the driver is gone."""
     driver = Driver()
@@ -116,6 +105,7 @@ def serve(device: str, threads: int) -> None:
     import torch
 
     torch.set_num_threads(threads)
+    keep_freed_memory()
     kept: dict[tuple[Any, ...], TrainingData] = {}
     while True:
         job = driver.wait_for_job()
@@ -133,7 +123,7 @@ def serve(device: str, threads: int) -> None:
         driver.send(
             event="ended", trial=trial, ending=ending.value, cause=cause, scores=scores
         )
-        return_memory()
+        return_freed_memory()
 
 
 def run_job(

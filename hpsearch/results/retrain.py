@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import ConfigDict, Field
 
+from hpsearch.allocation import keep_freed_memory
 from hpsearch.configfile import Section, dump_yaml, load_section, parse_yaml, read_yaml
 from hpsearch.data import Dataset
 from hpsearch.errors import InputError
@@ -134,10 +135,11 @@ def retrain(
     )
     saved = output / "checkpoint"
     last = checkpoint.load(saved)
-    if last is not None and last.state.get("config") != config.plain():
+    if last is not None and not last.belongs_to(config):
         raise InputError(
             f"{saved}: belongs to another configuration; delete it or name another --output"
         )
+    keep_freed_memory()
     for epoch in train(config, data, chosen, resume=last):
         last = epoch.checkpoint()
         checkpoint.save(last, saved)

@@ -18,6 +18,7 @@ from torch import Tensor
 from hpsearch.errors import EnvironmentFailure
 from hpsearch.paths import fsync_folder, write_atomically
 from hpsearch.training.checkpoint_file import previous, unwrap, wrap
+from hpsearch.training.config import TrialConfig
 from hpsearch.training.epoch import EpochResult
 
 log = logging.getLogger(__name__)
@@ -44,6 +45,11 @@ class Checkpoint:
     def finished(self) -> bool:
         """Whether training has reached its end."""
         return bool(self.state["finished"])
+
+    def belongs_to(self, config: TrialConfig) -> bool:
+        """Say whether it is of a configuration; what its file lacks is newer than the file."""
+        saved = {"convolution": config.convolution, **self.state["config"]}
+        return TrialConfig.from_values(saved) == config
 
     def weights(self) -> dict[str, Tensor]:
         """Return the current weights by name; averaged ones where training averages."""

@@ -227,8 +227,7 @@ class _Run:
             ValueError: It belongs to another configuration.
         """
         state, tensors = checkpoint.state, checkpoint.tensors
-        saved = {"convolution": self.config.convolution, **state["config"]}
-        if TrialConfig.from_values(saved) != self.config:
+        if not checkpoint.belongs_to(self.config):
             raise ValueError("the checkpoint belongs to another configuration")
         for name, tensor in self.network.state_dict().items():
             tensor.copy_(tensors[f"weights.{name}"])
