@@ -7,14 +7,17 @@ KILLS ?= 30
 BIN := .venv/bin
 HPSEARCH := $(BIN)/hpsearch
 STAMP := .venv/.installed
+CLUSTER := .venv/.installed-cluster
 
 SEARCH_OPTIONS := $(if $(DATA),--data "$(DATA)") $(if $(TRIALS),--trials $(TRIALS)) \
   $(if $(HOURS),--hours $(HOURS)) $(if $(WORKERS),--workers $(WORKERS)) \
   $(if $(DEVICE),--device $(DEVICE)) $(if $(SAMPLER),--sampler $(SAMPLER)) \
-  $(if $(PRUNER),--pruner $(PRUNER)) $(if $(SEED),--seed $(SEED)) $(if $(FROM),--from "$(FROM)")
+  $(if $(PRUNER),--pruner $(PRUNER)) $(if $(SEED),--seed $(SEED)) $(if $(FROM),--from "$(FROM)") \
+  $(if $(EXECUTOR),--executor $(EXECUTOR)) $(if $(ADDRESS),--address "$(ADDRESS)") \
+  $(if $(STORAGE),--storage "$(STORAGE)")
 DATA_OPTION := $(if $(DATA),--data "$(DATA)")
 
-.PHONY: help install search status dashboard report baselines export retrain evaluate bench drill lint typecheck test check clean
+.PHONY: help install install-cluster search status dashboard report baselines export retrain evaluate bench drill lint typecheck test check clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -26,6 +29,13 @@ $(STAMP): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install -q -q --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
+
+$(CLUSTER): $(STAMP)
+	@echo "adding Ray and psycopg to .venv (once)"
+	@$(BIN)/python -m pip install -q -q --disable-pip-version-check -c constraints.txt -e '.[dev,ray,postgres]'
+	@touch $@
+
+install-cluster: $(CLUSTER) ## Also install Ray and psycopg, for clusters and for the tests
 
 install: $(STAMP) ## Make .venv and install hpsearch into it
 
@@ -62,10 +72,10 @@ drill: $(STAMP) ## Kill a search KILLS times and look for anything lost
 lint: $(STAMP) ## Check the style
 	@$(BIN)/ruff check .
 
-typecheck: $(STAMP) ## Check the types
+typecheck: $(CLUSTER) ## Check the types
 	@$(BIN)/mypy
 
-test: $(STAMP) ## Run the tests
+test: $(CLUSTER) ## Run the tests
 	@$(BIN)/python -m pytest
 
 check: lint typecheck test ## What CI runs

@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import io
 import math
+import re
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_type_hints
 from unicodedata import category
@@ -143,13 +144,18 @@ def load_section(kind: type[Model], values: Any, source: str | Path) -> Model:
         first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
         location = _keys(values, first["loc"], missing=first["type"] == "missing")
         key = ".".join(str(part) for part in location) or "top level"
-        shown = repr(first["input"])
+        shown = hide_passwords(repr(first["input"]))
         shown = shown if len(shown) <= 60 else shown[:57] + "..."
         message = " ".join(first["msg"].removeprefix("Value error, ").split())
         if first["type"] == "extra_forbidden":
             message = "unknown key" + _nearest(kind, location)
         where = _line(source, location)
         raise InputError(f"{source}: {where}{key}: {message} (found {shown})") from error
+
+
+def hide_passwords(text: str) -> str:
+    """Return a text without the passwords of the URLs in it."""
+    return re.sub(r"(://[^/\s:]*:)\S*@", r"\1***@", text)
 
 
 def _keys(values: Any, location: tuple[Any, ...], *, missing: bool) -> tuple[Any, ...]:

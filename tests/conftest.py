@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from .postgres import Server
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -38,3 +43,26 @@ def omniglot_path() -> Path:
     if not named:
         pytest.skip("HPSEARCH_DATA names no Omniglot")
     return Path(named)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Server]:
+    """Start a PostgreSQL server; where it or its driver is missing, the test is skipped."""
+    pytest.importorskip("psycopg", reason="the extra hpsearch[postgres] is not installed")
+    from .postgres import PASSWORD, Server, find_programs
+
+    programs = find_programs()
+    if programs is None:
+        pytest.skip("PostgreSQL's server is not installed (Debian: apt-get install postgresql)")
+    server = Server.start(programs)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PGPASSWORD", PASSWORD)
+        yield server
+    server.remove()
+
+
+@pytest.fixture
+def postgres(postgres_server: Server, request: pytest.FixtureRequest) -> str:
+    """Return the URL of an empty database of this test's own."""
+    digest = hashlib.sha256(request.node.nodeid.encode()).hexdigest()[:12]
+    return postgres_server.new_database(f"test_{digest}")

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 HEAVY = ("numpy", "torch", "optuna", "scipy", "sklearn", "PIL", "plotly", "sqlalchemy")
+EXTRAS = {"ray", "psycopg"}
 
 
 def loaded_by(code: str) -> set[str]:
     """Run code in a fresh process and return the top-level packages it has loaded."""
     program = f"import sys\n{code}\nprint('loaded', *sorted(sys.modules))"
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False
     )
     assert done.returncode == 0, done.stderr
     last = done.stdout.splitlines()[-1].split()
@@ -53,6 +55,16 @@ def test_driving_a_search_leaves_torch_out() -> None:
     )
     assert "optuna" in loaded
     assert "torch" not in loaded
+    assert not loaded & EXTRAS
+
+
+def test_a_search_on_this_machine_loads_neither_ray_nor_psycopg(tmp_path: Path) -> None:
+    settings = ["trial.max_epochs=1", "trial.images_per_epoch=64", "budget.trials=1", "workers=1"]
+    given = [word for setting in ["dataset=glyphs", *settings] for word in ("--set", setting)]
+    loaded = loaded_by_command("search", "quickstart", *given, "--output", str(tmp_path / "s"))
+    assert "optuna" in loaded
+    assert (tmp_path / "s" / "study.db").exists()
+    assert not loaded & EXTRAS
 
 
 @pytest.mark.parametrize(

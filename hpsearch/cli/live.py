@@ -12,9 +12,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from hpsearch.search.driver import Observer
 from hpsearch.search.forecast import Forecast
 from hpsearch.search.progress import Progress
+from hpsearch.search.surroundings import Observer
 
 
 @contextmanager

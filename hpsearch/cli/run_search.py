@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -12,16 +12,16 @@ from typing import Any
 
 import typer
 
+from hpsearch.cli.executors import Workplace, find_workplace
 from hpsearch.cli.live import make_observer
 from hpsearch.data import Dataset
 from hpsearch.data.find import find_dataset
 from hpsearch.errors import InputError
-from hpsearch.execution.devices import choose_device, default_workers
-from hpsearch.execution.local import LocalExecutor
 from hpsearch.paths import network_filesystem
 from hpsearch.search.coordinates import Coordinates
 from hpsearch.search.driver import Driver
 from hpsearch.search.record import read_json
+from hpsearch.search.storage import is_server
 from hpsearch.search.study_folder import StudyPlan, plan_study, save_plan, study_lock
 from hpsearch.search.surroundings import DataPlace
 from hpsearch.search.warm_start import with_prior
@@ -43,18 +43,19 @@ def run_search(
     """
     plan = plan_study(study, output, changes)
     Driver.check(plan)
-    device = choose_device(plan.config.device)
-    workers = plan.config.workers
-    slots = default_workers(device) if workers == "auto" else workers
+    workplace = find_workplace(plan)
     if dry_run:
-        _describe(plan, device, slots)
+        _describe(plan, workplace)
         return 0
     dataset = _dataset(plan, data)
-    with study_lock(plan.folder):
+    # On a server the study's leases keep drivers apart; its folder may be shared by them.
+    alone = nullcontext() if is_server(plan.config.storage) else study_lock(plan.folder)
+    with alone:
         typer.echo(f"{plan.config.name} in {plan.folder.root}: {dataset.description}")
         if dataset.notice:
             typer.echo(f"NOTE: {dataset.notice}")
-        if kind := network_filesystem(plan.folder.root):
+        kind = network_filesystem(plan.folder.root)
+        if kind and not is_server(plan.config.storage):
             typer.echo(
                 f"NOTE: {plan.folder.root} lies on a network file system ({kind}), whose locks are "
                 "not to be trusted; a local disk is safer"
@@ -64,22 +65,19 @@ def run_search(
         for text in _notices(plan):
             typer.echo(f"NOTE: {text}")
         save_plan(plan, described)
-        return _drive(plan, dataset, device, slots)
+        return _drive(plan, dataset, workplace)
 
 
-def _drive(plan: StudyPlan, dataset: Dataset, device: str, slots: int) -> int:
+def _drive(plan: StudyPlan, dataset: Dataset, workplace: Workplace) -> int:
     place = DataPlace(str(dataset.folder.resolve()), dataset.fingerprint)
-    logs = plan.folder.root / "logs"
-    with _signals() as caught:
-        executor = LocalExecutor(
-            slots, device, log_folder=logs, silence_s=plan.config.worker_timeout_s
-        )
-        try:
-            with make_observer(plan.config.name) as observer:
-                driver = Driver(plan, place, executor, observer, lambda: caught.count)
-                reason = driver.run()
-        finally:
-            executor.close()
+    executor = workplace.make()
+    try:
+        # After the executor: Ray sets signal handlers of its own when it starts.
+        with _signals() as caught, make_observer(plan.config.name) as observer:
+            driver = Driver(plan, place, executor, observer, lambda: caught.count)
+            reason = driver.run()
+    finally:
+        executor.close()
     progress = driver.progress()
     counts = ", ".join(
         f"{progress.counts.get(s, 0)} {s}" for s in ("complete", "pruned", "failed")
@@ -187,13 +185,13 @@ def _describe_dataset(dataset: Dataset, data: Path | None) -> dict[str, Any]:
     }
 
 
-def _describe(plan: StudyPlan, device: str, slots: int) -> None:
+def _describe(plan: StudyPlan, workplace: Workplace) -> None:
     config = plan.config
     coordinates = Coordinates(plan.space, config.trial, config.limits)
     typer.echo(f"{config.name} in {plan.folder.root}: {config.description}")
     typer.echo(
         f"{len(plan.space.parameters)} parameters, sampler {config.sampler.name}, "
-        f"pruner {config.pruner.name}, {slots} worker(s) on {device}, seed {config.seed}"
+        f"pruner {config.pruner.name}, {workplace.words}, seed {config.seed}"
     )
     typer.echo(f"feasible share of the filter sizes: {coordinates.feasible_share():.1%}")
     typer.echo(

@@ -22,6 +22,13 @@ def search(
     hours: Annotated[float | None, typer.Option(help="Hours at work that end the study.")] = None,
     workers: Annotated[int | None, typer.Option(help="Trials at once.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
+    executor: Annotated[str | None, typer.Option(help="local or ray.")] = None,
+    address: Annotated[
+        str | None, typer.Option(help="Ray cluster, HOST:PORT or auto; implies ray.")
+    ] = None,
+    storage: Annotated[
+        str | None, typer.Option(help="sqlite, or postgresql://[USER@]HOST[:PORT]/DATABASE.")
+    ] = None,
     sampler: Annotated[str | None, typer.Option(help="Sampler by name.")] = None,
     pruner: Annotated[str | None, typer.Option(help="Pruner by name.")] = None,
     seed: Annotated[int | None, typer.Option(help="Decides everything random.")] = None,
@@ -40,6 +47,9 @@ def search(
         "budget.hours": hours,
         "workers": workers,
         "device": device,
+        "executor": executor or ("ray" if address else None),
+        "address": address,
+        "storage": storage,
         "sampler.name": sampler,
         "pruner.name": pruner,
         "seed": seed,
@@ -185,10 +195,35 @@ def trials(
     typer.echo(text.getvalue(), nl=False)
 
 
+def copy(
+    study: Annotated[str, typer.Argument(help="A study's folder.")],
+    to: Annotated[
+        str, typer.Option(help="sqlite, sqlite:///FILE, or postgresql://[USER@]HOST/DATABASE.")
+    ],
+) -> None:
+    """Copy a study's database to another place; the original stays as it is."""
+    from contextlib import nullcontext
+
+    from hpsearch.configfile import read_yaml
+    from hpsearch.search.config import StudyConfig
+    from hpsearch.search.copying import copy_study
+    from hpsearch.search.storage import is_server
+    from hpsearch.search.study_folder import find_study, study_lock
+
+    folder = find_study(study)
+    config = StudyConfig.from_values(read_yaml(folder.study_file), folder.study_file)
+    alone = nullcontext() if is_server(config.storage) else study_lock(folder)
+    with alone:
+        count = copy_study(folder, config, to)
+    typer.echo(f"{count} trials copied to {to}, equal on both sides")
+    if to == "sqlite" or is_server(to):
+        typer.echo(f"to go on there: hpsearch search {folder.root} --storage {to}")
+
+
 def _cell(value: Any) -> Any:
     """Keep a spreadsheet from reading text as a formula; numbers stay numbers."""
     formula = isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r")
     return f"'{value}" if formula else value
 
 
-COMMANDS: tuple[Callable[..., Any], ...] = (search, status, list_studies, show, trials)
+COMMANDS: tuple[Callable[..., Any], ...] = (search, status, list_studies, show, trials, copy)

@@ -99,10 +99,14 @@ class Ended:
 
 @dataclass(frozen=True)
 class Lost:
-    """The worker died under a trial; the trial may be submitted again."""
+    """The worker died under a trial; the trial may be submitted again.
+
+    `blameless` says that the trial cannot have been the cause: its node left the cluster.
+    """
 
     trial: int
     cause: str
+    blameless: bool = False
 
 
 Event = Started | EpochEnded | Ended | Lost

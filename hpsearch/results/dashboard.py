@@ -69,11 +69,13 @@ def make_app(folder: StudyFolder, port: int, *, write: bool) -> Guard:
     from optuna_dashboard import wsgi
 
     from hpsearch.results.notes import Notes
-    from hpsearch.search.record import open_storage
     from hpsearch.search.sqlite_file import check_database
+    from hpsearch.search.storage import is_server, open_storage, storage_of
 
-    check_database(folder.database)
-    app = Notes(wsgi(open_storage(folder.database)), str(folder.root))
+    storage = storage_of(folder)
+    if not is_server(storage):
+        check_database(folder.database)
+    app = Notes(wsgi(open_storage(folder, storage)), str(folder.root))
     return Guard(app, port, write=write)
 
 

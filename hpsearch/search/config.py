@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from hpsearch.configfile import Section, dump_yaml, load_section
 from hpsearch.search.enqueue import EnqueuedEntry
@@ -15,6 +16,22 @@ from hpsearch.training.config import Objective, TrialConfig
 PrunerName = Literal[
     "none", "median", "percentile", "asha", "asha-promotion", "hyperband", "hyperband-promotion"
 ]
+
+
+def check_storage(storage: str) -> str:
+    """Return a storage that can be used: "sqlite", or a server's URL without a password.
+
+    Raises:
+        ValueError: It is neither, or holds a password: files and lists of processes would show it.
+    """
+    if storage == "sqlite":
+        return storage
+    parts = urlsplit(storage)
+    if parts.scheme != "postgresql" or not parts.path.strip("/"):
+        raise ValueError("write sqlite, or postgresql://[USER@]HOST[:PORT]/DATABASE")
+    if parts.password is not None:
+        raise ValueError("take the password out of the URL: set PGPASSWORD, or use ~/.pgpass")
+    return storage
 
 
 class PrunerConfig(Section):
@@ -90,6 +107,15 @@ def _by_path(values: Any) -> Any:
     return flat
 
 
+class Resources(Section):
+    """What one trial needs of a machine. Says nothing about how many run at once."""
+
+    cpu: float | None = Field(None, gt=0, le=1024)
+    """Cores of one trial; by default 1 on Ray, and locally all cores shared among the workers."""
+    gpu: float | None = Field(None, ge=0, le=64)
+    """GPUs of one trial, e.g. 0.5 for two trials on one; by default 1 on CUDA, else 0."""
+
+
 class StudyConfig(Section):
     """A study file."""
 
@@ -127,6 +153,17 @@ class StudyConfig(Section):
     worker_timeout_s: float = Field(120.0, ge=5, le=86_400)
     """A local worker without a sign of life for so long counts as lost; its trial goes on from
     the checkpoint. It does not limit how long an epoch may take."""
+    executor: Literal["local", "ray"] = "local"
+    """local runs trials on this machine, ray on a Ray cluster (needs hpsearch[ray])."""
+    address: Annotated[str, Field(min_length=1)] | None = None
+    """Ray cluster: HOST:PORT, `auto` for the one this machine belongs to; none starts one here."""
+    resources: Resources = Resources()
+    storage: Annotated[str, AfterValidator(check_storage)] = "sqlite"
+    """`sqlite` keeps the study in its folder; postgresql://[USER@]HOST[:PORT]/DATABASE on a server
+    that several drivers may share (needs hpsearch[postgres]; the password comes from PGPASSWORD
+    or ~/.pgpass)."""
+    lease_s: float = Field(60.0, ge=1, le=86_400)
+    """On a server: seconds after which the trials of a silent driver go on with the others."""
 
     @classmethod
     def from_values(cls, values: Any, source: str | Path) -> StudyConfig:

@@ -5,10 +5,11 @@ Read `Driver.run` first. It knows executors only by their interface, and no torc
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any
 
 from hpsearch.errors import EnvironmentFailure
 from hpsearch.execution import Decision, Ended, Ending, EpochEnded, Event, Executor, Lost, Started
@@ -16,14 +17,17 @@ from hpsearch.search.audit import is_audited, without_audits
 from hpsearch.search.coordinates import Coordinates
 from hpsearch.search.enqueue import enqueued_points
 from hpsearch.search.forecast import Forecast
-from hpsearch.search.history import OUT_OF_MEMORY, TrialRecord
+from hpsearch.search.history import TrialRecord
+from hpsearch.search.leases import NumberTakenError, TrialTakenError
+from hpsearch.search.outcome import in_words, outcome
 from hpsearch.search.progress import Progress, RunningTrial
 from hpsearch.search.proposer import Proposer
 from hpsearch.search.pruners import make_pruner
 from hpsearch.search.resource import Resource
 from hpsearch.search.stopping import Stopping
 from hpsearch.search.study_folder import StudyPlan
-from hpsearch.search.surroundings import DataPlace, Surroundings
+from hpsearch.search.surroundings import DataPlace, Observer, Surroundings
+from hpsearch.search.working_time import WorkingTime
 
 MAX_ATTEMPTS = 3
 """Deaths of a worker without a new epoch after which a trial has failed."""
@@ -34,18 +38,6 @@ INTERRUPT_S = 10.0
 TICK_S = 0.1
 FORECAST_S = 1.0
 """How old a shown forecast may be."""
-
-
-class Observer(Protocol):
-    """Shows a search to a person."""
-
-    def update(self, progress: Progress) -> None:
-        """Show where the search stands; called about ten times a second."""
-        ...
-
-    def message(self, text: str) -> None:
-        """Tell one thing that happened, in one line."""
-        ...
 
 
 class Driver:
@@ -67,8 +59,7 @@ class Driver:
             data: The packed data set.
             executor: Runs the trials; closed by the caller.
             observer: Shows progress.
-            interrupted: Says how many interrupts have come: 0 go on, 1 checkpoint and end,
-                2 end at once.
+            interrupted: Says how many interrupts have come: 1 checkpoint and end, 2 end at once.
             surroundings: Other than the study's folder, a helper process and this machine's time.
         """
         self._plan, self._executor, self._observer = plan, executor, observer
@@ -82,14 +73,14 @@ class Driver:
         around = surroundings or Surroundings.of(plan, data)
         self._stopping = Stopping(config, self._resource, around.n_tasks)
         self._record, self._ledger = around.record, around.ledger
-        self._asker, self._clock = around.asker, around.clock
+        self._asker, self._clock, self._others = around.asker, around.clock, around.others
         self._history: list[TrialRecord] = []
         self._waiting: list[int] = []
         self._running: dict[int, RunningTrial] = {}
         self._causes: list[str] = []  # of the failures in a row
+        self._abandoned: set[int] = set()  # on our workers, but another driver's now
         self._forecast: tuple[float, Forecast] | None = None
-        self._hours_before = float(self._record.attribute("driver_seconds", 0.0))
-        self._began = self._saved = self._clock()
+        self._time = WorkingTime(self._record, self._others, self._clock)
 
     @staticmethod
     def check(plan: StudyPlan) -> None:
@@ -111,9 +102,9 @@ class Driver:
         try:
             self._recover()
             while True:
+                self._follow()
                 reason = self._over()
-                if reason and not self._running:
-                    self._end_paused()
+                if reason and not self._running and self._end_paused():
                     return reason
                 if self._interrupted():
                     self._interrupt()
@@ -123,16 +114,16 @@ class Driver:
                 for event in self._executor.events(TICK_S):
                     self._handle(event)
                 self._record.flush()
-                self._save_time()
+                self._time.save()
                 self._observer.update(self.progress())
         finally:
             self._asker.close()
-            self._save_time(force=True)
+            self._time.save(force=True)
             self._record.close()
 
     def progress(self) -> Progress:
         """Return where the search stands."""
-        seconds, slots = self._seconds(), self._executor.slots
+        seconds, slots = self._time.seconds(), self._executor.slots
         if self._forecast is None or seconds - self._forecast[0] > FORECAST_S:
             forecast = self._stopping.forecast(self._history, seconds, slots)
             self._forecast = (seconds, forecast)
@@ -147,20 +138,62 @@ class Driver:
         carried out, and its worker would train on past the rung.
         """
         self._history = self._ledger.load()
+        if self._others:
+            self._others.start(self._history)
+            return  # what nobody runs is taken over by `_follow`
         for trial in self._history:
-            if trial.state != "running":
-                continue
-            epoch = trial.last_epoch
-            decision = self._decide(trial.number, epoch) if epoch else Decision.GO
-            if decision is Decision.STOP:
-                self._prune(trial)
-            elif decision is Decision.PAUSE:
-                self._pause(trial)
-            else:
-                self._waiting.append(trial.number)
+            if trial.state == "running":
+                self._continue(trial)
         if self._waiting:
             names = ", ".join(str(n) for n in self._waiting)
             self._observer.message(f"continuing trial {names} from its checkpoint")
+
+    def _continue(self, trial: TrialRecord) -> None:
+        epoch = max(trial.values, default=0)
+        decision = self._decide(trial.number, epoch) if epoch else Decision.GO
+        if decision is Decision.STOP:
+            self._prune(trial)
+        elif decision is Decision.PAUSE:
+            self._pause(trial)
+        else:
+            self._waiting.append(trial.number)
+
+    def _follow(self) -> None:
+        """Take in what other drivers did, and take over the trials that nobody runs any more."""
+        if self._others is None:
+            return
+        news = self._others.news(self._executor.slots - self._busy() - len(self._waiting))
+        news.enter_into(self._history)
+        for number in news.lost:
+            self._abandon(number)
+        for number in news.taken:
+            self._observer.message(f"continuing trial {number}, which nobody runs any more")
+            with self._while_ours(number):
+                trial = self._history[number] = self._ledger.adopt(self._history[number])
+                if not trial.finished:
+                    self._continue(trial)
+
+    @contextlib.contextmanager
+    def _while_ours(self, number: int) -> Iterator[None]:
+        """Leave a trial alone once the database says that it is another driver's."""
+        try:
+            yield
+        except TrialTakenError:
+            self._abandon(number)
+
+    def _abandon(self, number: int) -> None:
+        """Leave a trial to the driver that has it now, and stop it here after its epoch."""
+        self._observer.message(f"trial {number} goes on with another driver")
+        if self._others:
+            self._others.left(number)
+        if number in self._waiting:
+            self._waiting.remove(number)
+        if self._running.pop(number, None) is not None:
+            self._abandoned.add(number)
+            self._executor.decide(number, Decision.STOP)
+
+    def _busy(self) -> int:
+        return len(self._running) + len(self._abandoned)
 
     def _over(self) -> str | None:
         """Say why no new trial may start, or None; what is running still ends.
@@ -173,16 +206,14 @@ class Driver:
         if len(self._causes) >= MAX_FAILURES:
             raise EnvironmentFailure(
                 f"{len(self._causes)} trials failed in a row, the first: {self._causes[0]}; the last: "
-                f"{self._causes[-1]}; "
-                "see the logs in the study's folder, then run the same command again"
+                f"{self._causes[-1]}; see the logs in the study's folder, then run the same command "
+                "again"
             )
         trials = self._plan.config.budget.trials
-        if trials is not None and self._settled() >= trials and self._next_promotion() is None:
+        settled = sum(t.finished or t.state == "paused" for t in self._history)
+        if trials is not None and settled >= trials and self._next_promotion() is None:
             return f"the budget of {trials} trials is spent"
-        return self._stopping.reason(self._history, self._seconds())
-
-    def _settled(self) -> int:
-        return sum(t.finished or t.state == "paused" for t in self._history)
+        return self._stopping.reason(self._history, self._time.seconds())
 
     def _next_promotion(self) -> int | None:
         """Return the paused trial that may go on first."""
@@ -192,32 +223,32 @@ class Driver:
 
     def _fill_slots(self) -> None:
         """Start waiting trials, then promoted ones, then new ones while the budget has room."""
-        while self._waiting and len(self._running) < self._executor.slots:
+        while self._waiting and self._busy() < self._executor.slots:
             self._submit(self._waiting.pop(0))
-        while len(self._running) < self._executor.slots:
+        while self._busy() < self._executor.slots:
             promoted = self._next_promotion()
-            if promoted is None:
+            if promoted is None or (self._others and not self._others.claim(promoted)):
                 break
             self._promote(self._history[promoted])
-        if len(self._running) >= self._executor.slots or not self._room():
+        number, trials = len(self._history), self._plan.config.budget.trials
+        if self._busy() >= self._executor.slots or (trials is not None and number >= trials):
             return
-        number = len(self._history)
         if number < len(self._enqueued):
             self._enter(*self._enqueued[number])
             return
         if self._asker.pending is None:
             self._asker.ask(self._history, number)
+        asked = self._asker.pending
         params = self._asker.answer(TICK_S if not self._running else 0.01)
-        if params is not None:
+        if params is not None and asked == number:  # else another driver entered a trial meanwhile
             self._enter(params, self._proposer.name(self._history), self._asker.seen)
-
-    def _room(self) -> bool:
-        trials = self._plan.config.budget.trials
-        return trials is None or len(self._history) < trials
 
     def _enter(self, params: dict[str, Any], origin: str, seen: Any = None) -> None:
         trial = TrialRecord(number=len(self._history), state="running", params=params)
-        self._ledger.enter(trial, self._coordinates, origin, seen)
+        try:
+            self._ledger.enter(trial, self._coordinates, origin, seen)
+        except NumberTakenError:
+            return  # another driver was first: `_follow` brings its trial, and we ask again
         self._history.append(trial)
         self._submit(trial.number)
 
@@ -226,14 +257,21 @@ class Driver:
         job = self._ledger.job(trial)
         if self._ledger.deaths(trial) >= MAX_ATTEMPTS:
             cause = f"died {MAX_ATTEMPTS} times without ending an epoch"
-            self._end(replace(trial, state="failed", cause=self._ledger.last_death(trial) or cause))
+            cause = self._ledger.last_death(trial) or cause
+            with self._while_ours(number):
+                self._end(replace(trial, state="failed", cause=cause))
             return
         self._running[number] = RunningTrial(number, self._clock())
         self._executor.submit(job)
 
     def _handle(self, event: Event) -> None:
-        if event.trial not in self._running:
-            return
+        if event.trial in self._running:
+            with self._while_ours(event.trial):
+                self._handle_ours(event)
+        elif isinstance(event, Ended | Lost):
+            self._abandoned.discard(event.trial)
+
+    def _handle_ours(self, event: Event) -> None:
         if isinstance(event, Started):
             running = self._running[event.trial]
             self._running[event.trial] = replace(running, device=event.device)
@@ -256,16 +294,15 @@ class Driver:
             self._ended(event)
         elif isinstance(event, Lost):
             del self._running[event.trial]
-            self._ledger.note_death(self._history[event.trial], event.cause)
+            if not event.blameless:
+                self._ledger.note_death(self._history[event.trial], event.cause)
             self._observer.message(f"trial {event.trial}: {event.cause}; trying it again")
             self._waiting.insert(0, event.trial)
 
     def _note(self, number: int, result: Any) -> None:
         """Take an epoch into the history, the database and the running trial's line."""
-        trial = self._history[number]
-        values = {**trial.values, result.epoch: result.validation_error}
-        self._history[number] = replace(
-            trial, values=values, value=min(values.values()), seconds=round(result.seconds, 2)
+        self._history[number] = self._history[number].with_value(
+            result.epoch, result.validation_error, round(result.seconds, 2)
         )
         self._running[number] = replace(self._running[number], last=result)
         self._ledger.note_epoch(number, result)
@@ -291,25 +328,16 @@ class Driver:
     def _ended(self, event: Ended) -> None:
         running = self._running.pop(event.trial)
         trial = self._history[event.trial]
-        last = running.last
         if event.ending is Ending.INTERRUPTED:
             self._ledger.forgive_attempt(trial)
             self._waiting.append(event.trial)
         elif event.ending is Ending.PAUSED:
             self._ledger.forgive_attempt(trial)
             self._pause(trial)
-        elif event.ending is Ending.FINISHED and trial.value is not None:
-            self._end(replace(trial, state="complete", cause=event.cause))
         elif event.ending is Ending.STOPPED:
             self._prune(trial)
-        elif event.ending is Ending.DIAGNOSED:
-            cause = (last.diagnosis if last else None) or event.cause or "cannot be trained"
-            self._end(replace(trial, state="pruned", trainable=False, cause=cause))
         else:
-            cause = event.cause or event.ending.value
-            if event.ending is Ending.OUT_OF_MEMORY:
-                cause = f"{OUT_OF_MEMORY}: {cause}"
-            self._end(replace(trial, state="failed", value=None, cause=cause))
+            self._end(outcome(trial, event, running.last.diagnosis if running.last else None))
 
     def _prune(self, trial: TrialRecord) -> None:
         cause = f"pruned by {self._plan.config.pruner.name} after epoch {max(trial.values)}"
@@ -320,6 +348,8 @@ class Driver:
         epoch = max(trial.values)
         self._history[trial.number] = replace(trial, state="paused")
         self._record.set_trial_attribute(trial.number, "paused", epoch)
+        if self._others:
+            self._others.release(trial.number)
         self._observer.message(
             f"trial {trial.number} paused after epoch {epoch}, error {trial.value:.3f}"
         )
@@ -332,11 +362,13 @@ class Driver:
         self._record.set_trial_attribute(trial.number, "paused", None)
         self._submit(trial.number)
 
-    def _end_paused(self) -> None:
-        """End the trials that nobody promoted: the study is over."""
+    def _end_paused(self) -> bool:
+        """End the trials that nobody promoted; say whether none is left to another driver."""
         for trial in [t for t in self._history if t.state == "paused"]:
             cause = f"not promoted by {self._plan.config.pruner.name} after epoch "
-            self._end(replace(trial, state="pruned", cause=f"{cause}{max(trial.values)}"))
+            if self._others is None or self._others.claim(trial.number):
+                self._end(replace(trial, state="pruned", cause=f"{cause}{max(trial.values)}"))
+        return not any(t.state == "paused" for t in self._history)
 
     def _end(self, trial: TrialRecord) -> None:
         """Write the result to the trial's folder, then to the database, then forget files."""
@@ -347,9 +379,7 @@ class Driver:
             self._causes.clear()
         elif not trial.out_of_memory:  # that is the configuration's fault, not the environment's
             self._causes.append(trial.cause or "unknown")
-        error = "" if trial.value is None else f", error {trial.value:.3f}"
-        cause = f" ({trial.cause})" if trial.cause else ""
-        self._observer.message(f"trial {trial.number} {trial.state}{error}{cause}")
+        self._observer.message(in_words(trial))
 
     def _interrupt(self) -> None:
         """Ask for checkpoints, take what still arrives, and leave the trials running on disk."""
@@ -363,11 +393,3 @@ class Driver:
                 else:
                     self._handle(event)
             self._record.flush()
-
-    def _seconds(self) -> float:
-        return self._hours_before + self._clock() - self._began
-
-    def _save_time(self, *, force: bool = False) -> None:
-        if force or self._clock() - self._saved > 5:
-            self._saved = self._clock()
-            self._record.set_attribute("driver_seconds", round(self._seconds(), 1))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 OUT_OF_MEMORY = "out of memory"
@@ -54,6 +54,13 @@ class TrialRecord:
     def out_of_memory(self) -> bool:
         """Whether it failed for want of memory: its configuration's fault."""
         return self.state == "failed" and (self.cause or "").startswith(OUT_OF_MEMORY)
+
+    def with_value(
+        self, epoch: int, value: float, seconds: float | None = None
+    ) -> TrialRecord:
+        """Return the trial with one more epoch's validation error, and its seconds so far."""
+        values = {**self.values, epoch: value}
+        return replace(self, values=values, value=min(values.values()), seconds=seconds)
 
     def to_json(self) -> dict[str, Any]:
         """Return what JSON can hold."""

@@ -19,8 +19,9 @@ from hpsearch.configfile import read_yaml
 from hpsearch.errors import HpsearchError, InputError
 from hpsearch.paths import StudyFolder, TrialFolder
 from hpsearch.search.history import TrialRecord, best_trial
-from hpsearch.search.record import StudyView, open_storage, read_study
+from hpsearch.search.record import StudyView, read_study
 from hpsearch.search.sqlite_file import check_database, integrity_problems
+from hpsearch.search.storage import is_server, open_storage, storage_of
 from hpsearch.search.study_folder import lock_holder
 from hpsearch.training.checkpoint_file import previous, verify
 
@@ -79,12 +80,16 @@ def check_invariants(folder: StudyFolder) -> list[Verdict]:
     Returns:
         One verdict per invariant; only the first when the database cannot be read.
     """
+    fine = "integrity_check and foreign_key_check: ok"
     try:
-        check_database(folder.database)
-        problems = integrity_problems(folder.database)
+        if is_server(storage_of(folder)):
+            problems, fine = [], "a server's; it looks after itself"
+        else:
+            check_database(folder.database)
+            problems = integrity_problems(folder.database)
     except HpsearchError as error:
         problems = [str(error)]
-    found = Findings(tuple(problems), fine="integrity_check and foreign_key_check: ok")
+    found = Findings(tuple(problems), fine=fine)
     whole = _verdict("I6", "the database is whole", found)
     if problems:
         return [whole]
@@ -113,7 +118,7 @@ def _read(folder: StudyFolder) -> Study:
         "LEFT JOIN trial_values v ON v.trial_id = t.trial_id WHERE s.study_name = :name "
         "ORDER BY t.number"
     )
-    storage = open_storage(folder.database)
+    storage = open_storage(folder, view.config.storage)
     with storage.engine.connect() as connection:
         rows = [dict(r._mapping) for r in connection.execute(text(joined), {"name": view.name})]
     storage.engine.dispose()

@@ -58,21 +58,24 @@ class Ledger:
         Raises:
             InputError: Trials have folders that the database does not know.
         """
+        folder, place = self._plan.folder, self._record.place
+        known = folder.trial_numbers()  # first: another driver may enter a trial meanwhile
         history = self._record.load()
-        folder = self._plan.folder
-        strangers = [n for n in folder.trial_numbers() if n >= len(history)]
+        strangers = [n for n in known if n >= len(history)]
         if strangers:
-            raise InputError(
-                f"{self._record.path}: knows {len(history)} trials, {folder.trial(strangers[-1]).root}"
-                f" is there; `hpsearch doctor {folder.root} --repair` builds it again"
-            )
-        for position, trial in enumerate(history):
-            if not trial.finished:
-                history[position] = self._adopt(trial)
-        self._sweep(history)
+            there = f"{place}: knows {len(history)} trials, {folder.trial(strangers[-1]).root} is there"
+            if self._plan.config.storage != "sqlite":
+                raise InputError(f"{there}; `hpsearch copy {folder.root} --to URL` takes a study along")
+            raise InputError(f"{there}; `hpsearch doctor {folder.root} --repair` builds it again")
+        if self._plan.config.storage == "sqlite":  # on a server a running trial may be another's
+            for position, trial in enumerate(history):
+                if not trial.finished:
+                    history[position] = self.adopt(trial)
+            self._sweep(history)
         return history
 
-    def _adopt(self, trial: TrialRecord) -> TrialRecord:
+    def adopt(self, trial: TrialRecord) -> TrialRecord:
+        """Return a running trial as its folder knows it; an end is told to the database."""
         path = self._plan.folder.trial(trial.number).result
         if not path.exists():
             return self._adopt_epochs(trial)

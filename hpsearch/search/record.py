@@ -1,6 +1,6 @@
 """The study's database: a durable, browsable record of what the driver decided.
 
-The driver alone writes it, reports in groups; everybody else reads. Optuna's own tables are used,
+Drivers alone write it, reports in groups; everybody else reads. Optuna's own tables are used,
 so `optuna.load_study` and Optuna Dashboard open it as it is.
 """
 
@@ -8,65 +8,66 @@ from __future__ import annotations
 
 import datetime
 import json
+import logging
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import optuna
 from optuna.distributions import BaseDistribution
-from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
+from optuna.storages._rdb.storage import _create_scoped_session
 from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import Table
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
 
 from hpsearch.configfile import read_yaml
-from hpsearch.errors import EnvironmentFailure, InputError
+from hpsearch.errors import EnvironmentFailure, HpsearchError, InputError
 from hpsearch.paths import StudyFolder
 from hpsearch.search.config import StudyConfig
-from hpsearch.search.history import State, TrialRecord, Value
+from hpsearch.search.history import TrialRecord, Value
+from hpsearch.search.leases import LEASE_S, Leases, NumberTakenError, TrialTakenError
+from hpsearch.search.optuna_trial import CONSTRAINT, STATES, to_record
 from hpsearch.search.sqlite_file import check_database, check_whole
+from hpsearch.search.storage import BUSY_S, is_away, is_server, open_storage, place, root_cause
 
 GROUP_S = 0.1
 """Reports reach the database at most this many seconds after they were made."""
-BUSY_S = 60
-"""How long a locked database is waited for."""
-CONSTRAINT = "constraints:trainable"
-STATES: dict[State, TrialState] = {
-    "running": TrialState.RUNNING,
-    "paused": TrialState.RUNNING,
-    "complete": TrialState.COMPLETE,
-    "pruned": TrialState.PRUNED,
-    "failed": TrialState.FAIL,
-}
-
-
-def open_storage(path: Path) -> RDBStorage:
-    """Open the Optuna storage: rollback journal, synchronous FULL, patient with locks."""
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    url = f"sqlite:///{path.resolve()}"
-    return RDBStorage(url, engine_kwargs={"connect_args": {"timeout": BUSY_S}})
+T = TypeVar("T")
+log = logging.getLogger(__name__)
 
 
 class StudyRecord:
-    """Writes one study's database. Only the driver, under the study's lock, may hold one."""
+    """Writes one study's database: the one driver of a file, or one of several of a server."""
 
-    def __init__(self, folder: StudyFolder, name: str) -> None:
+    def __init__(
+        self, folder: StudyFolder, name: str, storage: str = "sqlite", lease_s: float = LEASE_S
+    ) -> None:
         """Open or create the database.
+
+        Args:
+            folder: The study's folder.
+            name: The study's name in the database.
+            storage: "sqlite" for the folder's own file, or a postgresql:// URL.
+            lease_s: On a server, seconds after which a silent driver's trials are free.
 
         Raises:
             InputError: The file is there and is not this study's database.
             EnvironmentFailure: It cannot be opened.
         """
-        self.path = folder.database
-        if self.path.exists():
-            check_database(self.path)
-            check_whole(self.path)
+        self.place = place(folder, storage)
+        if not is_server(storage) and folder.database.exists():
+            check_database(folder.database)
+            check_whole(folder.database)
         try:
-            self._storage = open_storage(self.path)
+            self.storage = open_storage(folder, storage)
             self._study = optuna.create_study(
-                storage=self._storage,
+                storage=self.storage,
                 study_name=name,
                 direction="minimize",
                 sampler=optuna.samplers.RandomSampler(seed=0),
@@ -77,32 +78,34 @@ class StudyRecord:
                 with warnings.catch_warnings():  # an experimental function; it names the axis
                     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
                     self._study.set_metric_names(["validation error"])
+            self.study_id = self._study._study_id
+            self.leases = Leases(self.storage.engine, lease_s) if is_server(storage) else None
         except Exception as error:
             raise self._failure(error) from error
-        self._ids: dict[int, int] = {}
-        self._began: dict[int, datetime.datetime] = {}
+        self.notice: Callable[[str], None] = log.warning
+        self.ids: dict[int, int] = {}
         self._pending: list[tuple[int, int, float]] = []
         self._reported: set[tuple[int, int]] = set()
         self._flushed = time.monotonic()
 
     def load(self) -> list[TrialRecord]:
         """Return the history as the database holds it, by number."""
-        trials = self._storage.get_all_trials(self._study._study_id, deepcopy=False)
-        self._ids = {t.number: t._trial_id for t in trials}
-        self._began = {t.number: t.datetime_start for t in trials if t.datetime_start}
-        self._reported = {(t.number, step) for t in trials for step in t.intermediate_values}
-        return [to_record(t) for t in trials]
+        trials = self.write(lambda: self.storage.get_all_trials(self.study_id, deepcopy=False))
+        return [self.note(trial) for trial in trials]
+
+    def note(self, trial: FrozenTrial) -> TrialRecord:
+        """Remember what the database holds of a trial, and return the search's record of it."""
+        self.ids[trial.number] = trial._trial_id
+        self._reported |= {(trial.number, step) for step in trial.intermediate_values}
+        return to_record(trial)
 
     def attribute(self, key: str, default: Any = None) -> Any:
         """Return one of the study's user attributes."""
-        return self._study.user_attrs.get(key, default)
+        return self.write(lambda: self._study.user_attrs).get(key, default)
 
     def set_attribute(self, key: str, value: Any) -> None:
         """Set one of the study's user attributes."""
-        try:
-            self._study.set_user_attr(key, value)
-        except Exception as error:
-            raise self._failure(error) from error
+        self.write(lambda: self._study.set_user_attr(key, value))
 
     def add(
         self,
@@ -110,9 +113,10 @@ class StudyRecord:
         distributions: Mapping[str, BaseDistribution],
         attributes: Mapping[str, Any],
     ) -> None:
-        """Enter a running trial in one transaction.
+        """Enter a running trial in one transaction; on a server it is leased in the same one.
 
         Raises:
+            NumberTakenError: Another driver of the server's study was first.
             EnvironmentFailure: The database refused it, or gave it another number.
         """
         frozen = optuna.trial.create_trial(
@@ -122,30 +126,63 @@ class StudyRecord:
             user_attrs=dict(attributes),
         )
         frozen.datetime_start = datetime.datetime.now()
-        try:
-            trial_id = self._storage.create_new_trial(self._study._study_id, frozen)
-            number = self._storage.get_trial_number_from_id(trial_id)
-        except Exception as error:
-            raise self._failure(error) from error
-        if number != trial.number:
+        trial_id = self.write(lambda: self._insert(trial.number, frozen))
+        if trial_id is not None:
+            self.ids[trial.number] = trial_id
+        elif self.leases:
+            self.leases.behind = True
+            raise NumberTakenError(f"trial {trial.number} was entered by another driver")
+        else:
             raise EnvironmentFailure(
-                f"{self.path}: trial {trial.number} was stored as {number}: something else writes "
+                f"{self.place}: trial {trial.number} is there already: something else writes "
                 "to this study; stop it, then run the same command again"
             )
-        self._ids[number] = trial_id
-        self._began[number] = frozen.datetime_start
+
+    def _insert(self, number: int, frozen: FrozenTrial) -> int | None:
+        """Insert a trial if its number is the next; return its id, None when it is not."""
+        with self.session() as session:
+            models.StudyModel.find_or_raise_by_id(self.study_id, session, for_update=True)
+            trials = models.TrialModel
+            rows = session.query(trials).filter(trials.study_id == self.study_id)
+            if rows.count() != number:
+                if self.leases is None:
+                    return None
+                # An insert whose answer was lost on the way is ours by its lease.
+                there = rows.filter(trials.number == number).one_or_none()
+                found = self.leases.held(session, [int(there.trial_id)]) if there else set()
+                return next(iter(found), None)
+            inserted = self.storage._get_prepared_new_trial(self.study_id, frozen, session)
+            trial_id = int(inserted.trial_id)
+            if self.leases:
+                self.leases.take(session, trial_id)
+            return trial_id
+
+    def session(self) -> AbstractContextManager[Session]:
+        """Return one transaction: committed at its end, rolled back on an exception."""
+        return _create_scoped_session(self.storage.scoped_session)
 
     def set_trial_attribute(self, number: int, key: str, value: Any) -> None:
-        """Set a user attribute of an unfinished trial.
+        """Set a user attribute of an unfinished trial, after the reports that it speaks of.
 
         Raises:
+            TrialTakenError: Another driver of the server's study has taken the trial over.
             EnvironmentFailure: The database failed.
         """
-        self.flush(force=True)  # what the attribute speaks of comes before it
-        try:
-            self._storage.set_trial_user_attr(self._ids[number], key, value)
-        except Exception as error:
-            raise self._failure(error) from error
+        self.write(lambda: self._set_trial_attribute(number, key, value))
+        self._pending.clear()
+
+    def _set_trial_attribute(self, number: int, key: str, value: Any) -> None:
+        trial_id = self.ids[number]
+        with self.session() as session:
+            self._check_ours(session, number)
+            self._insert_pending(session)
+            self.storage._set_trial_attr_without_commit(
+                session, models.TrialUserAttributeModel, trial_id, key, value
+            )
+
+    def _check_ours(self, session: Session, number: int) -> None:
+        if self.leases and not self.leases.held(session, [self.ids[number]]):
+            raise TrialTakenError(f"trial {number} is another driver's")
 
     def report(self, number: int, epoch: int, value: float) -> None:
         """Note an epoch's validation error; `flush` or the next group writes it."""
@@ -156,88 +193,116 @@ class StudyRecord:
     def flush(self, *, force: bool = False) -> None:
         """Write the noted reports in one transaction when the group is due, or at once."""
         due = force or time.monotonic() - self._flushed >= GROUP_S
-        if not (self._pending and due):
-            return
+        if self._pending and due:
+            self.write(self._write_pending)
+
+    def _write_pending(self) -> None:
+        with self.session() as session:
+            self._insert_pending(session)
+        self._pending.clear()
+        self._flushed = time.monotonic()
+
+    def _insert_pending(self, session: Session) -> None:
+        """Insert the noted reports; those of trials that other drivers hold now are dropped."""
+        ids = {self.ids[number] for number, _, _ in self._pending}
+        if self.leases and ids:
+            ids = self.leases.held(session, ids)
         kind = models.TrialIntermediateValueModel
         rows = []
         for number, epoch, value in self._pending:
+            if self.ids[number] not in ids:
+                continue
             stored, stored_type = kind.intermediate_value_to_stored_repr(value)
             rows.append(
                 {
-                    "trial_id": self._ids[number],
+                    "trial_id": self.ids[number],
                     "step": epoch,
                     "intermediate_value": stored,
                     "intermediate_value_type": stored_type,
                 }
             )
-        try:
-            with self._storage.engine.begin() as connection:
-                connection.execute(kind.__table__.insert(), rows)
-        except Exception as error:
-            raise self._failure(error) from error
+        if rows:
+            insert = self._insert_or_leave(kind.__table__)
+            session.execute(insert, rows)
+
+    def _insert_or_leave(self, table: Table) -> Any:
+        """Return an insert that leaves rows alone which a lost answer hid from us."""
+        dialect = postgresql if self.leases else sqlite
+        return dialect.insert(table).on_conflict_do_nothing()
+
+    def end(self, trial: TrialRecord, attributes: Mapping[str, Any]) -> None:
+        """End a trial in one transaction, together with the reports that wait.
+
+        Raises:
+            TrialTakenError: Another driver of the server's study has taken the trial over.
+            EnvironmentFailure: The database refused it.
+        """
+        self.write(lambda: self._end(trial, attributes))
         self._pending.clear()
         self._flushed = time.monotonic()
 
-    def end(self, trial: TrialRecord, attributes: Mapping[str, Any]) -> None:
-        """End a trial; its state comes last, so that a cut leaves it running, not half told."""
-        self.flush(force=True)
-        trial_id = self._ids[trial.number]
-        try:
+    def _end(self, trial: TrialRecord, attributes: Mapping[str, Any]) -> None:
+        trial_id = self.ids[trial.number]
+        with self.session() as session:
+            row = models.TrialModel.find_or_raise_by_id(trial_id, session, for_update=True)
+            if row.state.is_finished():
+                return  # told before, and the answer was lost
+            self._check_ours(session, trial.number)
+            self._insert_pending(session)
             for key, value in attributes.items():
-                self._storage.set_trial_user_attr(trial_id, key, value)
+                self.storage._set_trial_attr_without_commit(
+                    session, models.TrialUserAttributeModel, trial_id, key, value
+                )
             if not trial.trainable:
-                self._storage.set_trial_system_attr(trial_id, CONSTRAINT, 1.0)
-            values = None if trial.value is None or trial.state == "failed" else [trial.value]
-            self._storage.set_trial_state_values(trial_id, STATES[trial.state], values)
-            began = self._began.get(trial.number)
-            if began is not None and datetime.datetime.now() < began:
-                self._end_at(trial_id, began)
-        except Exception as error:
-            raise self._failure(error) from error
+                self.storage._set_trial_attr_without_commit(
+                    session, models.TrialSystemAttributeModel, trial_id, CONSTRAINT, 1.0
+                )
+            if trial.value is not None and trial.state != "failed":
+                self.storage._set_trial_value_without_commit(session, row, 0, trial.value)
+            row.state = STATES[trial.state]
+            now = datetime.datetime.now()  # or later: the clock may have been set back
+            row.datetime_complete = max(now, row.datetime_start or now)
+            if self.leases:
+                self.leases.end(session, trial_id)
 
-    def _end_at(self, trial_id: int, began: datetime.datetime) -> None:
-        """Let a trial end when it began: the clock was set back meanwhile."""
-        table = models.TrialModel.__table__
-        with self._storage.engine.begin() as connection:
-            chosen = table.update().where(table.c.trial_id == trial_id)
-            connection.execute(chosen.values(datetime_complete=began))
+    def write(self, action: Callable[[], T]) -> T:
+        """Do something with the database; while a server is away, wait for it and do it again.
+
+        Raises:
+            EnvironmentFailure: It failed, or the server stayed away too long.
+        """
+        deadline = None
+        while True:
+            try:
+                return action()
+            except (NumberTakenError, TrialTakenError):
+                raise
+            except Exception as error:
+                away = self.leases is not None and is_away(error)
+                if not away or (deadline is not None and time.monotonic() > deadline):
+                    raise self._failure(error) from error
+                if deadline is None:
+                    deadline = time.monotonic() + BUSY_S
+                    self.notice(f"{self.place} does not answer; waiting at most {BUSY_S} s")
+                time.sleep(0.5)
 
     def close(self) -> None:
         """Write what is noted and let the file go."""
         self.flush(force=True)
-        self._storage.remove_session()
-        self._storage.engine.dispose()
+        if self.leases:
+            with self.session() as session:
+                self.leases.release(session)
+        self.storage.remove_session()
+        self.storage.engine.dispose()
 
-    def _failure(self, error: Exception) -> EnvironmentFailure:
-        text = " ".join(str(error).split())[:160]
+    def _failure(self, error: Exception) -> HpsearchError:
+        if isinstance(error, HpsearchError):
+            return error
+        text = " ".join(str(root_cause(error)).split())[:160]
         return EnvironmentFailure(
-            f"{self.path}: the database failed ({type(error).__name__}: {text}); results are kept "
+            f"{self.place}: the database failed ({type(error).__name__}: {text}); results are kept "
             "in the trials' folders, run the same command again"
         )
-
-
-def to_record(trial: FrozenTrial) -> TrialRecord:
-    """Turn Optuna's trial into the search's record."""
-    names: dict[TrialState, State] = {
-        TrialState.COMPLETE: "complete",
-        TrialState.PRUNED: "pruned",
-        TrialState.FAIL: "failed",
-    }
-    unfinished: State = "paused" if trial.user_attrs.get("paused") else "running"
-    state = names.get(trial.state, unfinished)
-    values = dict(sorted(trial.intermediate_values.items()))
-    value = trial.value if trial.values else min(values.values(), default=None)
-    return TrialRecord(
-        number=trial.number,
-        state=state,
-        params=dict(trial.params),
-        values=values,
-        value=value,
-        trainable=not trial.system_attrs.get(CONSTRAINT, 0.0) > 0,
-        cause=trial.user_attrs.get("cause"),
-        audit=trial.user_attrs.get("audit"),
-        seconds=trial.user_attrs.get("seconds"),
-    )
 
 
 @dataclass(frozen=True)
@@ -259,9 +324,10 @@ def read_study(folder: StudyFolder) -> StudyView:
         InputError: The folder holds no study, or its database cannot be read as one.
     """
     config = StudyConfig.from_values(read_yaml(folder.study_file), folder.study_file)
-    check_database(folder.database)
+    if not is_server(config.storage):
+        check_database(folder.database)
     try:
-        storage = open_storage(folder.database)
+        storage = open_storage(folder, config.storage)
         study = optuna.load_study(
             study_name=config.name,
             storage=storage,
@@ -270,10 +336,12 @@ def read_study(folder: StudyFolder) -> StudyView:
         )
         trials = study.get_trials(deepcopy=False)
         storage.engine.dispose()
+    except HpsearchError:
+        raise
     except Exception as error:
         text = " ".join(str(error).split())[:160]
         raise InputError(
-            f"{folder.database}: cannot be read as the study {config.name!r} ({text})"
+            f"{place(folder, config.storage)}: cannot be read as the study {config.name!r} ({text})"
         ) from error
     return StudyView(
         folder=folder,

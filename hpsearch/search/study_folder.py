@@ -22,7 +22,19 @@ from hpsearch.search.prior import Prior, read_prior
 from hpsearch.search.shipped import find_shipped
 from hpsearch.search.space import SearchSpace
 
-MAY_CHANGE = ("budget", "workers", "device", "worker_timeout_s", "description", "space")
+MAY_CHANGE = (
+    "budget",
+    "workers",
+    "device",
+    "worker_timeout_s",
+    "description",
+    "space",
+    "executor",
+    "address",
+    "resources",
+    "storage",
+    "lease_s",
+)
 
 
 @dataclass(frozen=True)

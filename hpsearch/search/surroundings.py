@@ -1,18 +1,33 @@
-"""What a driver writes to, asks and reads the time from. Knows nothing of what it does with them."""
+"""What a driver needs around it: who watches, where the data lies, what it writes to and asks."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from hpsearch.search.asking import Asker
 from hpsearch.search.ledger import Ledger
+from hpsearch.search.progress import Progress
 from hpsearch.search.record import StudyRecord, read_json
+from hpsearch.search.sharing import Others
 from hpsearch.search.study_folder import StudyPlan
 
 N_TASKS = 320
 """One-shot tasks behind a validation error where the data set's description does not say."""
+
+
+class Observer(Protocol):
+    """Shows a search to a person."""
+
+    def update(self, progress: Progress) -> None:
+        """Show where the search stands; called about ten times a second."""
+        ...
+
+    def message(self, text: str) -> None:
+        """Tell one thing that happened, in one line."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -32,14 +47,17 @@ class Surroundings:
     asker: Asker
     n_tasks: int = N_TASKS
     clock: Callable[[], float] = time.monotonic
+    others: Others | None = None
+    """The study's other drivers, where its storage allows for them."""
 
     @classmethod
     def of(cls, plan: StudyPlan, data: DataPlace) -> Surroundings:
         """Open the study's database and prepare the helper that is asked."""
         config = plan.config
-        record = StudyRecord(plan.folder, config.name)
+        record = StudyRecord(plan.folder, config.name, config.storage, config.lease_s)
         asker = Asker(
             plan.space, config.trial, config.limits, config.sampler, config.seed, plan.prior
         )
+        others = Others(record, record.leases) if record.leases else None
         n_tasks = read_json(plan.folder.dataset).get("n_tasks", N_TASKS)
-        return cls(record, Ledger(plan, data, record), asker, n_tasks)
+        return cls(record, Ledger(plan, data, record), asker, n_tasks, others=others)

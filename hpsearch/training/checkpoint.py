@@ -15,9 +15,7 @@ import safetensors
 import safetensors.torch
 from torch import Tensor
 
-from hpsearch.errors import EnvironmentFailure
-from hpsearch.paths import fsync_folder, write_atomically
-from hpsearch.training.checkpoint_file import previous, unwrap, wrap
+from hpsearch.training.checkpoint_file import previous, unwrap, wrap, write_keeping_previous
 from hpsearch.training.config import TrialConfig
 from hpsearch.training.epoch import EpochResult
 
@@ -73,20 +71,7 @@ def save(checkpoint: Checkpoint, path: Path) -> None:
         {n: t.contiguous() for n, t in checkpoint.tensors.items()},
         {"state": json.dumps(checkpoint.state)},
     )
-    aside = path.with_name(f".{path.name}.tmp")
-    try:
-        write_atomically(aside, wrap(content))
-        if path.exists():
-            path.replace(previous(path))
-        aside.replace(path)
-        fsync_folder(path.parent)
-    except OSError as error:
-        raise EnvironmentFailure(
-            f"{path}: cannot be written ({error.strerror}); mend the permission, then run the same "
-            "command again"
-        ) from error
-    finally:
-        aside.unlink(missing_ok=True)
+    write_keeping_previous(path, wrap(content))
 
 
 def load(path: Path) -> Checkpoint | None:

@@ -10,8 +10,8 @@ import json
 from pathlib import Path
 from typing import IO, Any
 
-from hpsearch.errors import InputError
-from hpsearch.paths import write_atomically
+from hpsearch.errors import EnvironmentFailure, InputError
+from hpsearch.paths import fsync_folder, write_atomically
 
 FORMAT = b"hpsearch checkpoint "
 MAGIC = FORMAT + b"1\n"
@@ -46,6 +46,28 @@ def unwrap(content: bytes, source: str = "checkpoint") -> bytes:
 def previous(path: Path) -> Path:
     """Return where the last but one checkpoint lies."""
     return path.with_name(path.name + ".previous")
+
+
+def write_keeping_previous(path: Path, content: bytes) -> None:
+    """Write a checkpoint; the one that was there becomes `previous` once the new one is whole.
+
+    Raises:
+        EnvironmentFailure: It could not be written.
+    """
+    aside = path.with_name(f".{path.name}.tmp")
+    try:
+        write_atomically(aside, content)
+        if path.exists():
+            path.replace(previous(path))
+        aside.replace(path)
+        fsync_folder(path.parent)
+    except OSError as error:
+        raise EnvironmentFailure(
+            f"{path}: cannot be written ({error.strerror}); mend the permission, then run the same "
+            "command again"
+        ) from error
+    finally:
+        aside.unlink(missing_ok=True)
 
 
 def verify(path: Path) -> None:

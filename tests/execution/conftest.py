@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,10 +17,55 @@ from .tiny import Jobs
 
 MakeExecutor = Callable[[int], Executor]
 
-EXECUTORS: dict[str, Callable[[int, Path], Executor]] = {
-    "local": lambda slots, logs: LocalExecutor(slots, threads=1, log_folder=logs),
-}
-"""Every executor by name, made from its slots and a folder for logs; a new one joins here."""
+Make = Callable[[pytest.FixtureRequest, int, Path], Executor]
+
+
+def make_local(_: pytest.FixtureRequest, slots: int, folder: Path) -> Executor:
+    return LocalExecutor(slots, threads=1, log_folder=folder)
+
+
+def make_ray(request: pytest.FixtureRequest, slots: int, folder: Path) -> Executor:
+    request.getfixturevalue("ray_cluster")
+    from hpsearch.execution.ray_executor import RayExecutor, RaySettings
+
+    return RayExecutor(RaySettings(workers=slots), folder)
+
+
+def make_ray_apart(request: pytest.FixtureRequest, slots: int, folder: Path) -> Executor:
+    """A cluster whose nodes see neither the study's folder nor the data."""
+    request.getfixturevalue("ray_cluster")
+    from hpsearch.execution.ray_executor import RayExecutor, RaySettings
+
+    class Apart(RayExecutor):
+        def _mark(self, data: Path) -> str:
+            return f"apart-{super()._mark(data)}" if data.exists() else ""
+
+    executor = Apart(RaySettings(workers=slots), folder)
+    for probe in folder.glob(".ray-*"):
+        probe.unlink()
+    return executor
+
+
+EXECUTORS: dict[str, Make] = {"local": make_local, "ray": make_ray, "ray-apart": make_ray_apart}
+"""Every executor by name, made from its slots and a study's folder; a new one joins here."""
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[Any]:
+    """Start a Ray cluster on this machine: a head without cores, and one node of four."""
+    ray = pytest.importorskip("ray", reason="the extra hpsearch[ray] is not installed")
+    importlib.import_module("hpsearch.execution.ray_executor")  # sets Ray's environment
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(
+        initialize_head=True,
+        head_node_args={"num_cpus": 0, "include_dashboard": False, "node_ip_address": "127.0.0.2"},
+    )
+    cluster.add_node(num_cpus=4, node_ip_address="127.0.0.2")
+    ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
+    yield cluster
+    ray.shutdown()
+    cluster.shutdown()
 
 
 @pytest.fixture(scope="session")
@@ -41,7 +88,7 @@ def make_executor(
     made: list[Executor] = []
 
     def make(slots: int) -> Executor:
-        made.append(EXECUTORS[request.param](slots, tmp_path_factory.mktemp("logs")))
+        made.append(EXECUTORS[request.param](request, slots, tmp_path_factory.mktemp("study")))
         return made[-1]
 
     yield make

@@ -1,0 +1,201 @@
+"""One driver with up to a thousand simulated workers: what it stores, and how late it decides.
+
+`python -m benchmarks.scaling` prints the table of docs/scaling.md. Nothing is trained: a worker
+ends an epoch every second and waits for its decision. Everything else is the real thing: driver,
+pruner, sampler's process, trials' folders, SQLite with synchronous FULL.
+"""
+
+from __future__ import annotations
+
+import argparse
+import heapq
+import json
+import math
+import resource
+import sqlite3
+import statistics
+import tempfile
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hpsearch.execution import Decision, Ended, Ending, EpochEnded, Event, Job, Started
+from hpsearch.paths import StudyFolder
+from hpsearch.search.driver import Driver
+from hpsearch.search.progress import Progress
+from hpsearch.search.study_folder import plan_study, save_plan, study_lock
+from hpsearch.search.surroundings import DataPlace
+from hpsearch.seeding import generator
+from hpsearch.training.epoch import EpochResult
+
+from .scaling_history import Filling, fill
+
+EPOCH_S = 1.0
+MAX_EPOCHS = 50
+SETTINGS = {
+    "trial.max_epochs": MAX_EPOCHS,
+    "sampler.name": "random",
+    "pruner.name": "asha",
+    "pruner.min_resource": 5,
+    "pruner.reduction_factor": 3,
+    "budget.trials": 1_000_000,
+}
+
+
+@dataclass
+class SimulatedExecutor:
+    """Workers that end an epoch each second; time is real, training is not."""
+
+    workers: int
+    lags: list[float] = field(default_factory=list)
+    stops: int = 0
+    busy: list[int] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Begin with idle workers."""
+        self._jobs: dict[int, Job] = {}
+        self._epoch: dict[int, int] = {}
+        self._due: list[tuple[float, int]] = []
+        self._asked: dict[int, float] = {}
+        self._told: deque[Event] = deque()
+        self._phase = generator(0, "phase")
+
+    @property
+    def slots(self) -> int:
+        """Trials at once."""
+        return self.workers
+
+    def submit(self, job: Job) -> None:
+        """Start a trial; its first epoch ends within a second, so that not all end at once."""
+        self._jobs[job.trial], self._epoch[job.trial] = job, 0
+        self._told.append(Started(job.trial, 0, "simulated"))
+        wait = EPOCH_S * float(self._phase.random())
+        heapq.heappush(self._due, (time.monotonic() + wait, job.trial))
+
+    def decide(self, trial: int, decision: Decision) -> None:
+        """Note how long the worker has waited, and go on as told."""
+        now = time.monotonic()
+        self.lags.append(now - self._asked.pop(trial))
+        if decision is Decision.GO and self._epoch[trial] < MAX_EPOCHS:
+            heapq.heappush(self._due, (now + EPOCH_S, trial))
+            return
+        self.stops += decision is not Decision.GO
+        stopped = Ending.STOPPED if decision is Decision.STOP else Ending.PAUSED
+        ending = Ending.FINISHED if decision is Decision.GO else stopped
+        del self._jobs[trial]
+        self._told.append(Ended(trial, ending))
+
+    def events(self, timeout_s: float) -> list[Event]:
+        """Return the epochs that are due."""
+        self.busy.append(len(self._jobs))
+        now = time.monotonic()
+        if not self._told and (not self._due or self._due[0][0] > now):
+            until = self._due[0][0] - now if self._due else timeout_s
+            time.sleep(min(timeout_s, until))
+            now = time.monotonic()
+        events = list(self._told)
+        self._told.clear()
+        while self._due and self._due[0][0] <= now:
+            due, trial = heapq.heappop(self._due)
+            self._asked[trial] = due
+            self._epoch[trial] += 1
+            events.append(EpochEnded(trial, self._result(trial)))
+        return events
+
+    def _result(self, trial: int) -> EpochResult:
+        epoch = self._epoch[trial]
+        noise = generator(self._jobs[trial].seed, "simulated").random()
+        error = 0.2 + 0.5 * float(noise) + 0.2 * math.exp(-epoch / 10)
+        return EpochResult(epoch, error, error, epoch * EPOCH_S, 1000 * epoch, 10**9 * epoch)
+
+    def interrupt(self) -> None:
+        """End every trial at once."""
+        self._told.extend(Ended(trial, Ending.INTERRUPTED) for trial in self._jobs)
+        self._jobs.clear()
+
+    def close(self) -> None:
+        """Free nothing."""
+
+
+class Watch:
+    """An observer that ends the search after a while, and notes what the loop cost."""
+
+    def __init__(self, seconds: float, warm_up_s: float, executor: SimulatedExecutor) -> None:
+        self._ends = time.monotonic() + warm_up_s + seconds
+        self._starts, self._executor = time.monotonic() + warm_up_s, executor
+        self.began = 0.0
+        self.cpu = 0.0
+
+    def update(self, progress: Progress) -> None:  # noqa: ARG002
+        """Forget what happened before everything ran."""
+        if not self.began and time.monotonic() >= self._starts:
+            self.began, self.cpu = time.monotonic(), _cpu_s()
+            self._executor.lags.clear()
+            self._executor.busy.clear()
+            self._executor.stops = 0
+
+    def message(self, text: str) -> None:
+        """Show nothing."""
+
+    def interrupts(self) -> int:
+        """Interrupt when the time is over."""
+        return 2 if time.monotonic() >= self._ends else 0
+
+
+def measure(workers: int, finished: int, seconds: float, folder: Path) -> dict[str, float]:
+    """Run one driver with so many workers on a study with so many finished trials."""
+    plan = plan_study("quickstart", folder, SETTINGS)
+    dataset = {"kind": "glyphs", "fingerprint": "f" * 64, "packed": "/nowhere", "n_tasks": 320}
+    executor = SimulatedExecutor(workers)
+    with study_lock(plan.folder):
+        save_plan(plan, dataset)
+        fill(plan, Filling(finished, running=workers, epochs=MAX_EPOCHS))
+        watch = Watch(seconds, 5.0 + workers / 100, executor)
+        stored = _reports(plan.folder)
+        driver = Driver(plan, DataPlace("/nowhere", ""), executor, watch, watch.interrupts)
+        driver.run()
+    lasted = time.monotonic() - watch.began
+    lags = sorted(executor.lags)
+    return {
+        "workers": workers,
+        "finished before": finished,
+        "busy": round(statistics.mean(executor.busy)),
+        "reports/s": round(len(lags) / lasted, 1),
+        "stored in all": _reports(plan.folder) - stored,
+        "lag p50 ms": round(1000 * lags[len(lags) // 2], 1),
+        "lag p95 ms": round(1000 * lags[int(len(lags) * 0.95)], 1),
+        "lag max ms": round(1000 * lags[-1], 1),
+        "ended/s": round(executor.stops / lasted, 1),
+        "driver CPU": round((_cpu_s() - watch.cpu) / lasted, 2),
+        "MB": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+    }
+
+
+def _reports(folder: StudyFolder) -> int:
+    with sqlite3.connect(folder.database) as connection:
+        (count,) = connection.execute("SELECT count(*) FROM trial_intermediate_values").fetchone()
+    return int(count)
+
+
+def _cpu_s() -> float:
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
+
+
+def main() -> None:
+    """Print one JSON line per measurement."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--workers", type=int, nargs="+", default=[10, 100, 1000])
+    parser.add_argument("--finished", type=int, nargs="+", default=[0, 10_000])
+    parser.add_argument("--seconds", type=float, default=20.0)
+    arguments = parser.parse_args()
+    for finished in arguments.finished:
+        for workers in arguments.workers:
+            with tempfile.TemporaryDirectory() as folder:
+                row = measure(workers, finished, arguments.seconds, Path(folder) / "study")
+            print(json.dumps(row), flush=True)  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""Makes the executor a study asks for; Ray is imported only for a study that runs on Ray."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from hpsearch.errors import InputError
+from hpsearch.execution import Executor
+from hpsearch.execution.devices import choose_device, default_workers
+from hpsearch.search.study_folder import StudyPlan
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """Where trials will run, in words, and what makes its executor."""
+
+    words: str
+    make: Callable[[], Executor]
+
+
+def find_workplace(plan: StudyPlan) -> Workplace:
+    """Choose where a study's trials run; nothing is started yet.
+
+    Raises:
+        InputError: What the study asks for is not here.
+    """
+    return _on_ray(plan) if plan.config.executor == "ray" else _here(plan)
+
+
+def _here(plan: StudyPlan) -> Workplace:
+    from hpsearch.execution.local import LocalExecutor
+
+    config = plan.config
+    device = choose_device(config.device)
+    cpu, gpu = config.resources.cpu, config.resources.gpu
+    if config.workers == "auto":
+        share = gpu if device == "cuda" else cpu
+        slots = max(1, int(default_workers(device) / (share or 1) + 1e-6))
+    else:
+        slots = config.workers
+    threads = max(1, int(cpu)) if cpu else None
+    logs = plan.folder.root / "logs"
+
+    def make() -> Executor:
+        return LocalExecutor(
+            slots, device, threads=threads, log_folder=logs, silence_s=config.worker_timeout_s
+        )
+
+    return Workplace(f"{slots} worker(s) on {device}", make)
+
+
+def _on_ray(plan: StudyPlan) -> Workplace:
+    try:
+        import ray  # noqa: F401
+    except ImportError:
+        raise InputError(
+            "executor: ray: Ray is not installed; pip install 'hpsearch[ray]', or use local"
+        ) from None
+    config = plan.config
+    most = None if config.workers == "auto" else config.workers
+
+    def make() -> Executor:
+        from hpsearch.execution.ray_executor import RayExecutor, RaySettings
+
+        resources = config.resources
+        settings = RaySettings(
+            workers=most,
+            device=config.device,
+            cpu=resources.cpu,
+            gpu=resources.gpu,
+            address=config.address or os.environ.get("RAY_ADDRESS") or None,
+            silence_s=config.worker_timeout_s,
+        )
+        return RayExecutor(settings, plan.folder.root)
+
+    where = f"the Ray cluster at {config.address}" if config.address else "Ray on this machine"
+    return Workplace(f"{most or 'as many as fit'} worker(s), {config.device}, on {where}", make)

@@ -1,0 +1,373 @@
+"""Runs trials on a Ray cluster: Ray places them, each slot is an actor with one local worker.
+
+The cluster may grow and shrink meanwhile. Imported only when a study chooses it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import os
+import secrets
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "error")
+os.environ.setdefault("RAY_worker_niceness", "0")  # training is what the machine is there for
+
+import ray
+import ray.autoscaler.sdk
+from ray.exceptions import ActorUnavailableError, RayActorError, RayError
+
+from hpsearch import __version__
+from hpsearch.errors import EnvironmentFailure, InputError
+from hpsearch.execution import Decision, Ended, Ending, Event, Job, Lost
+from hpsearch.execution.local import SILENCE_S
+from hpsearch.execution.ray_worker import (
+    Parcel,
+    RayWorker,
+    Sight,
+    Study,
+    Told,
+    data_mark,
+    packed_files,
+)
+from hpsearch.paths import write_atomically
+from hpsearch.training.checkpoint_file import previous, write_keeping_previous
+
+POLL_S = 30.0
+"""How long an actor waits for an event before it answers that there was none."""
+LOOK_AROUND_S = 1.0
+"""How often the cluster is asked what it has."""
+IDLE_S = 60.0
+"""How long a slot is kept for the next trial before its cores go back to the cluster."""
+
+
+@dataclass(frozen=True)
+class RaySettings:
+    """What a study asks of the cluster.
+
+    Args:
+        workers: Trials at once; None takes whatever the cluster has.
+        device: "cpu", "cuda", or "auto": CUDA where a node of the cluster has a GPU.
+        cpu: Cores of each trial, may be a fraction; None is 1.
+        gpu: GPUs of each trial, may be a fraction; None is 1 on CUDA, else 0.
+        address: Address of a running cluster ("auto" finds one on this machine); None starts one
+            on this machine that ends with the search.
+        silence_s: Without a sign of life for so long a worker is ended, and its trial lost.
+    """
+
+    workers: int | None = None
+    device: str = "auto"
+    cpu: float | None = None
+    gpu: float | None = None
+    address: str | None = None
+    silence_s: float = SILENCE_S
+
+    def device_and_needs(self, nodes: list[dict[str, float]]) -> tuple[str, dict[str, float]]:
+        """Return the device, and one trial's resources by Ray's names, for a cluster's nodes."""
+        device = self.device
+        if device == "auto":
+            wanted = self.gpu is None or self.gpu > 0
+            device = "cuda" if wanted and any(node.get("GPU") for node in nodes) else "cpu"
+        gpu = 0.0 if device == "cpu" else 1.0 if self.gpu is None else self.gpu
+        needs = {"CPU": 1.0 if self.cpu is None else self.cpu, "GPU": gpu}
+        return device, {name: n for name, n in needs.items() if n > 0}
+
+
+@dataclass(eq=False)
+class _Slot:
+    """One actor: what it runs, what it was last asked, and what it sees of the disk."""
+
+    actor: Any
+    asked: str = ""
+    ref: Any = None
+    job: Job | None = None
+    heard: bool = False
+    """Whether the job has sent an event."""
+    used: bool = False
+    """Whether an earlier job ran here."""
+    sight: Sight | None = None
+    data: Path | None = None
+    """The data set that `sight` tells of."""
+    idle_since: float = field(default_factory=time.monotonic)
+
+
+class RayExecutor:
+    """The executor of a cluster; see `hpsearch.execution.Executor` for the contract."""
+
+    def __init__(self, settings: RaySettings, folder: Path) -> None:
+        """Connect to the cluster, or start one on this machine.
+
+        Args:
+            settings: What each trial needs, and where.
+            folder: The study's folder; nodes that see it exchange checkpoints through it.
+
+        Raises:
+            InputError: There is no cluster at the address, or no node of it is large enough.
+        """
+        self._workers = settings.workers
+        self._started = _connect(settings)
+        device, self._needs = settings.device_and_needs(_nodes())
+        folder.mkdir(parents=True, exist_ok=True)
+        token = secrets.token_hex(16)
+        self._probe = folder / f".ray-{token[:8]}.tmp"
+        write_atomically(self._probe, token)
+        threads = max(1, int(self._needs["CPU"]))
+        self._study = Study(
+            folder.resolve(), self._probe.name, token, device, threads, settings.silence_s
+        )
+        self._slots: list[_Slot] = []
+        self._found: list[Event] = []
+        self._sent_data: dict[Path, dict[str, Any]] = {}
+        self._looked, self._room = time.monotonic(), self._look_around()
+        if settings.workers is not None and settings.address is not None:
+            ray.autoscaler.sdk.request_resources(bundles=[self._needs] * settings.workers)
+        elif not any(_times(node, self._needs) for node in _nodes()):
+            self.close()
+            raise InputError(
+                f"resources: no node of the Ray cluster has {_words(self._needs)}; "
+                "lower resources.cpu or resources.gpu, or set workers to wait for such nodes"
+            )
+
+    @property
+    def slots(self) -> int:
+        """Trials that can run at once, by what the cluster has now."""
+        if time.monotonic() - self._looked >= LOOK_AROUND_S:
+            self._looked = time.monotonic()
+            self._room = self._look_around()
+        return self._capacity()
+
+    def _capacity(self) -> int:
+        room = max(self._busy(), self._room)
+        return room if self._workers is None else min(room, self._workers)
+
+    def _busy(self) -> int:
+        return sum(slot.job is not None for slot in self._slots)
+
+    def _look_around(self) -> int:
+        """Return our own slots plus what is free, at most what the nodes could hold."""
+        total = sum(_times(node, self._needs) for node in _nodes())
+        free: dict[str, float] = ray.available_resources()  # type: ignore[no-untyped-call]
+        return min(total, len(self._slots) + _times(free, self._needs))
+
+    def submit(self, job: Job) -> None:
+        """Start a trial on a free slot.
+
+        Raises:
+            RuntimeError: No slot is free.
+        """
+        if self._busy() >= self._capacity():
+            raise RuntimeError(f"all {self._busy()} slots are busy")
+        self._place(job)
+
+    def _place(self, job: Job) -> None:
+        slot = next((s for s in self._slots if s.job is None), None) or self._start_slot()
+        slot.job, slot.heard = job, False
+        if slot.ref is None:
+            self._ask_sight_or_submit(slot)
+
+    def _start_slot(self) -> _Slot:
+        actor: Any = ray.remote
+        kind = actor(
+            num_cpus=self._needs["CPU"],
+            num_gpus=self._needs.get("GPU", 0),
+            max_restarts=0,
+            concurrency_groups={"control": 1},
+            max_concurrency=1,
+        )(RayWorker)
+        slot = _Slot(kind.remote(self._study))
+        self._slots.append(slot)
+        return slot
+
+    def _ask_sight_or_submit(self, slot: _Slot) -> None:
+        """Take the next step towards a slot's job: see what its node sees, then start it."""
+        job = slot.job
+        if job is None:
+            slot.idle_since = time.monotonic()
+        elif slot.sight is None or slot.data != job.data:
+            slot.data, slot.asked = job.data, "sight"
+            slot.ref = slot.actor.look.remote(job.data, self._mark(job.data))
+        else:
+            slot.asked = "submitted"
+            parcel = self._parcel(slot.sight, job)
+            slot.ref = slot.actor.submit.options(concurrency_group="control").remote(job, parcel)
+
+    def _parcel(self, sight: Sight, job: Job) -> Parcel:
+        checkpoint = {}
+        if not sight.folder:
+            for path in (job.checkpoint, previous(job.checkpoint)):
+                with contextlib.suppress(FileNotFoundError):
+                    checkpoint[path.name] = path.read_bytes()
+        if sight.data:
+            return Parcel(checkpoint)
+        if job.data not in self._sent_data:
+            files = packed_files(job.data)
+            self._sent_data[job.data] = {n: ray.put(content) for n, content in files.items()}
+        return Parcel(checkpoint, self._sent_data[job.data], self._mark(job.data))
+
+    def _mark(self, data: Path) -> str:
+        """Return what tells a node whether it sees the same data set."""
+        return data_mark(data)
+
+    def decide(self, trial: int, decision: Decision) -> None:
+        """Answer the trial's last `EpochEnded`; ignored when the trial is gone."""
+        for slot in self._slots:
+            if slot.job is not None and slot.job.trial == trial:
+                slot.actor.decide.options(concurrency_group="control").remote(trial, decision)
+
+    def events(self, timeout_s: float) -> list[Event]:
+        """Return what has happened, in order; wait at most `timeout_s` for something."""
+        found, self._found = self._found, []
+        asked = {slot.ref: slot for slot in self._slots if slot.ref is not None}
+        if not asked:
+            time.sleep(0 if found else timeout_s)
+            return found
+        ready, waiting = ray.wait(list(asked), timeout=0 if found else timeout_s)
+        if ready and waiting:
+            more, _ = ray.wait(waiting, num_returns=len(waiting), timeout=0)
+            ready += more
+        for ref in ready:
+            found += self._take(asked[ref])
+        self._let_idle_go()
+        return found
+
+    def _take(self, slot: _Slot) -> list[Event]:
+        """Take what a slot has answered, and ask it for more."""
+        ref, slot.ref = slot.ref, None
+        try:
+            answer = ray.get(ref)
+        except RayError as error:
+            return self._lose(slot, error)
+        if slot.asked == "sight":
+            slot.sight = answer
+            if answer.version != __version__:
+                self._drop(slot)
+                raise InputError(
+                    f"node {answer.host} has hpsearch {answer.version}, this one {__version__}; "
+                    "install the same version on every node"
+                )
+            self._ask_sight_or_submit(slot)
+            return []
+        told: list[Told] = answer or []
+        events = [self._hear(slot, one) for one in told]
+        if slot.job is None:
+            self._ask_sight_or_submit(slot)
+        else:
+            slot.asked = "events"
+            slot.ref = slot.actor.events.remote(POLL_S)
+        return events
+
+    def _hear(self, slot: _Slot, told: Told) -> Event:
+        """Keep the checkpoint that came with an event, and note a trial's end."""
+        slot.heard = True
+        if told.checkpoint is not None and slot.job is not None:
+            write_keeping_previous(slot.job.checkpoint, told.checkpoint)
+        if isinstance(told.event, Ended | Lost):
+            slot.job, slot.used = None, True
+        return told.event
+
+    def _lose(self, slot: _Slot, error: RayError) -> list[Event]:
+        """Give up a slot; a job that a slot lost before its start goes to another one."""
+        job, sight = slot.job, slot.sight
+        self._drop(slot)
+        if job is None:
+            return []
+        if slot.used and not slot.heard:
+            self._place(job)
+            return []
+        if not isinstance(error, RayActorError):
+            return [Lost(job.trial, f"its slot failed: {_one_line(error)}")]
+        host = f"node {sight.host}" if sight else "its node"
+        unreachable = isinstance(error, ActorUnavailableError)  # Ray calls a node dead much later
+        if unreachable or (sight is not None and not _is_alive(sight.node)):
+            return [Lost(job.trial, f"{host} left the cluster", blameless=True)]
+        return [Lost(job.trial, f"the slot on {host} died: {_one_line(error)}")]
+
+    def _drop(self, slot: _Slot) -> None:
+        if slot in self._slots:
+            self._slots.remove(slot)
+        with contextlib.suppress(RayError, ValueError):
+            ray.kill(slot.actor)
+
+    def _let_idle_go(self) -> None:
+        for slot in [s for s in self._slots if s.job is None and s.ref is None]:
+            if time.monotonic() - slot.idle_since > IDLE_S:
+                self._drop(slot)
+
+    def interrupt(self) -> None:
+        """Ask every running trial to checkpoint and end within its batch (INTERRUPTED)."""
+        for slot in self._slots:
+            if slot.job is None:
+                continue
+            if slot.asked == "sight" or slot.ref is None:
+                self._found.append(Ended(slot.job.trial, Ending.INTERRUPTED))
+                slot.job = None
+            else:
+                slot.actor.interrupt.options(concurrency_group="control").remote()
+
+    def close(self) -> None:
+        """End all workers at once and free everything; may be called twice."""
+        if ray.is_initialized():
+            for slot in list(self._slots):
+                self._drop(slot)
+        self._probe.unlink(missing_ok=True)
+        if self._started:
+            self._started = False
+            ray.shutdown()
+
+
+def _connect(settings: RaySettings) -> bool:
+    """Connect to Ray unless this process is connected; say whether it was done."""
+    if ray.is_initialized():
+        return False
+    options: dict[str, Any] = {"address": settings.address}
+    if settings.address is None:
+        # Nobody else has a part in this cluster: it listens on this machine only.
+        options = {"address": "local", "include_dashboard": False, "_node_ip_address": "127.0.0.1"}
+        if settings.workers is not None:
+            options["num_cpus"] = max(1, math.ceil(settings.workers * (settings.cpu or 1.0)))
+    try:
+        ray.init(**options, log_to_driver=False, logging_level=logging.ERROR)
+    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        text = " ".join(str(error).split())[:200]
+        if settings.address is None:
+            raise EnvironmentFailure(f"executor: ray: cannot be started here ({text})") from error
+        raise InputError(
+            f"--address {settings.address}: no Ray cluster can be reached there ({text}); start "
+            "one with `ray start --head`, or leave the address out"
+        ) from error
+    return True
+
+
+def _times(resources: dict[str, float], needs: dict[str, float]) -> int:
+    """Return how many times the needs fit into the resources."""
+    return min(int(resources.get(name, 0.0) / n + 1e-6) for name, n in needs.items())
+
+
+def _nodes() -> list[dict[str, float]]:
+    """Return what each node of the cluster has in all."""
+    return [node["Resources"] for node in _described_nodes() if node["Alive"]]
+
+
+def _is_alive(node: str) -> bool:
+    return any(n["NodeID"] == node and n["Alive"] for n in _described_nodes())
+
+
+def _described_nodes() -> list[dict[str, Any]]:
+    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+    return nodes
+
+
+def _words(needs: dict[str, float]) -> str:
+    return " and ".join(f"{n:g} {name}" for name, n in needs.items())
+
+
+def _one_line(error: BaseException) -> str:
+    text = " ".join(f"{type(error).__name__}: {error}".split())
+    return "".join(c if c.isprintable() else "?" for c in text)[:300]

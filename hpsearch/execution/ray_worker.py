@@ -1,0 +1,214 @@
+"""The far end of the Ray executor: one slot on one node, which runs a local worker process.
+
+Must not know the search. Where the node does not see the study's folder, checkpoints and data
+come and go through Ray's object store.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import socket
+import tempfile
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import ray
+
+from hpsearch import __version__
+from hpsearch.data.pack import SEALED_FILE
+from hpsearch.errors import EnvironmentFailure
+from hpsearch.execution import Decision, Ended, EpochEnded, Event, Job
+from hpsearch.execution.local import LocalExecutor
+from hpsearch.paths import cache_folder, write_atomically
+
+TURN_S = 0.05
+"""How long a look at the worker process may keep an interrupt waiting."""
+META = "meta.json"
+"""The file of a packed data set that names its fingerprint."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """What every node is told about a study.
+
+    Args:
+        folder: The study's folder, as the driver sees it.
+        probe: Name of a file in it that holds `token`; a node that reads it shares the folder.
+        token: Random text.
+        device: "cpu" or "cuda".
+        threads: Threads of a worker process.
+        silence_s: Without a sign of life for so long it is ended.
+    """
+
+    folder: Path
+    probe: str
+    token: str
+    device: str
+    threads: int
+    silence_s: float
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What a slot's node sees of the driver's disk, and which node that is."""
+
+    node: str
+    host: str
+    version: str
+    folder: bool
+    data: bool
+
+
+@dataclass(frozen=True)
+class Told:
+    """An event on its way to the driver, with the checkpoint where no disk is shared."""
+
+    event: Event
+    checkpoint: bytes | None = None
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """What a trial needs that its node does not see; references are fetched there.
+
+    Args:
+        checkpoint: The checkpoint to resume from and the one before, by file name; empty where
+            there are none or the node sees them.
+        data: The packed data set's files by name, None where the node sees them.
+        mark: Digest of the data set's description; names the copy.
+    """
+
+    checkpoint: Mapping[str, bytes] = field(default_factory=dict)
+    data: Mapping[str, ray.ObjectRef[bytes]] | None = None
+    mark: str = ""
+
+
+def data_mark(folder: Path) -> str:
+    """Return a digest of a packed data set's description; empty where there is none."""
+    try:
+        return hashlib.sha256((folder / META).read_bytes()).hexdigest()[:16]
+    except OSError:
+        return ""
+
+
+def packed_files(folder: Path) -> dict[str, bytes]:
+    """Return a packed data set's files by name, without the sealed test set."""
+    left_out = (SEALED_FILE, ".")
+    return {p.name: p.read_bytes() for p in folder.iterdir() if not p.name.startswith(left_out)}
+
+
+class RayWorker:
+    """A Ray actor. Two threads call it: one waits for events, one submits, decides, interrupts."""
+
+    def __init__(self, study: Study) -> None:
+        """Look whether the study's folder is seen from here; start nothing yet."""
+        self._study = study
+        self._lock = threading.Lock()
+        try:
+            self._shared = (study.folder / study.probe).read_text() == study.token
+        except OSError:
+            self._shared = False
+        logs = study.folder / "logs" / f"{socket.gethostname()}-{os.getpid()}"
+        self._local = LocalExecutor(
+            1,
+            study.device,
+            threads=study.threads,
+            log_folder=logs if self._shared else None,
+            silence_s=study.silence_s,
+        )
+        self._own = _own_folder()
+        self._job: Job | None = None
+
+    def look(self, data: Path, mark: str) -> Sight:
+        """Say what this node sees: the study's folder, and the data set that has this mark."""
+        return Sight(
+            node=ray.get_runtime_context().get_node_id(),
+            host=socket.gethostname(),
+            version=__version__,
+            folder=self._shared,
+            data=not mark or data_mark(data) == mark,
+        )
+
+    def submit(self, job: Job, parcel: Parcel) -> None:
+        """Start a trial.
+
+        Raises:
+            EnvironmentFailure: The worker process or a file could not be made here.
+        """
+        if parcel.data is not None:
+            job = replace(job, data=_copy_of(parcel.data, parcel.mark))
+        if not self._shared:
+            shutil.rmtree(self._own, ignore_errors=True)
+            job = replace(job, checkpoint=self._own / job.checkpoint.name)
+            self._own.mkdir(parents=True, exist_ok=True)
+            for name, content in parcel.checkpoint.items():
+                write_atomically(self._own / name, content)
+        with self._lock:
+            self._job = job
+            self._local.submit(job)
+
+    def events(self, timeout_s: float) -> list[Told]:
+        """Return what has happened, in order; wait at most `timeout_s` for something."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            with self._lock:
+                events = self._local.events(TURN_S)
+            if events or time.monotonic() >= deadline:
+                return [Told(event, self._checkpoint(event)) for event in events]
+            time.sleep(0.001)  # let whoever waits for the lock have it
+
+    def _checkpoint(self, event: Event) -> bytes | None:
+        """Return the checkpoint that the driver does not see; a trial that ends leaves one too."""
+        if self._shared or self._job is None or not isinstance(event, EpochEnded | Ended):
+            return None
+        try:
+            return self._job.checkpoint.read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def decide(self, trial: int, decision: Decision) -> None:
+        """Answer the trial's last epoch."""
+        with self._lock:
+            self._local.decide(trial, decision)
+
+    def interrupt(self) -> None:
+        """Ask the trial to checkpoint and end within its batch."""
+        with self._lock:
+            self._local.interrupt()
+
+
+def _own_folder() -> Path:
+    """Return this process's folder for checkpoints; those of processes that died go."""
+    base = Path(tempfile.gettempdir()) / f"hpsearch-{os.getuid()}"
+    base.mkdir(mode=0o700, exist_ok=True)
+    if base.stat().st_uid != os.getuid():
+        raise EnvironmentFailure(f"{base}: belongs to another user; set TMPDIR on this node")
+    for left in base.glob("[0-9]*"):
+        if not _alive(int(left.name)):
+            shutil.rmtree(left, ignore_errors=True)
+    return base / str(os.getpid())
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _copy_of(files: Mapping[str, ray.ObjectRef[bytes]], mark: str) -> Path:
+    """Return this node's copy of a packed data set; the first trial that needs it fetches it."""
+    folder = cache_folder() / "packed" / f"ray-{mark}"
+    if (folder / META).exists():
+        return folder
+    for name in sorted(files, key=lambda name: name == META):  # the description comes last
+        write_atomically(folder / name, ray.get(files[name]))
+    return folder

@@ -1,0 +1,33 @@
+"""What a trial's end on a worker means for the study."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hpsearch.execution import Ended, Ending
+from hpsearch.search.history import OUT_OF_MEMORY, TrialRecord
+
+
+def outcome(trial: TrialRecord, event: Ended, diagnosis: str | None) -> TrialRecord:
+    """Return the trial with its final state: complete, not trainable (pruned), or failed.
+
+    Args:
+        trial: The running trial.
+        event: How its worker ended it, neither on request nor by the pruner.
+        diagnosis: What its last epoch said.
+    """
+    if event.ending is Ending.FINISHED and trial.value is not None:
+        return replace(trial, state="complete", cause=event.cause)
+    if event.ending is Ending.DIAGNOSED:
+        cause = diagnosis or event.cause or "cannot be trained"
+        return replace(trial, state="pruned", trainable=False, cause=cause)
+    memory = f"{OUT_OF_MEMORY}: " if event.ending is Ending.OUT_OF_MEMORY else ""
+    cause = memory + (event.cause or event.ending.value)
+    return replace(trial, state="failed", value=None, cause=cause)
+
+
+def in_words(trial: TrialRecord) -> str:
+    """Tell a trial's end in one line."""
+    error = "" if trial.value is None else f", error {trial.value:.3f}"
+    cause = f" ({trial.cause})" if trial.cause else ""
+    return f"trial {trial.number} {trial.state}{error}{cause}"

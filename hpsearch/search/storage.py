@@ -1,0 +1,160 @@
+"""Where a study's database lies: a file in its folder, or a PostgreSQL server.
+
+Credentials come from PGPASSWORD, PGPASSFILE or ~/.pgpass; no URL here ever holds a password.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import optuna
+import sqlalchemy
+from optuna.storages import RDBStorage
+
+from hpsearch.configfile import read_yaml
+from hpsearch.errors import EnvironmentFailure, HpsearchError, InputError
+from hpsearch.paths import StudyFolder
+from hpsearch.search.config import StudyConfig
+
+BUSY_S = 60
+"""How long a locked database, or a server that does not answer, is waited for."""
+CONNECT_S = 10
+"""How long a PostgreSQL server may take to answer a connection."""
+SETUP_LOCK = 7_235_091_641
+"""Advisory lock under which one driver at a time makes tables; the number means nothing else."""
+REFUSED = ("password", "authentication", "does not exist", "permission denied", "pg_hba.conf")
+"""What PostgreSQL says of mistakes that a second attempt does not mend."""
+
+
+def is_server(storage: str) -> bool:
+    """Say whether a study's storage is a server, which several drivers may share."""
+    return storage.startswith("postgresql")
+
+
+def storage_of(folder: StudyFolder) -> str:
+    """Return a study's storage as its folder tells it; "sqlite" where it tells nothing.
+
+    Raises:
+        InputError: The folder's study file cannot be read.
+    """
+    if not folder.study_file.exists():
+        return "sqlite"
+    return StudyConfig.from_values(read_yaml(folder.study_file), folder.study_file).storage
+
+
+def place(folder: StudyFolder, storage: str) -> str:
+    """Return where the database lies, for messages."""
+    return storage if is_server(storage) else str(folder.database)
+
+
+def open_file(path: Path) -> RDBStorage:
+    """Open an SQLite storage: rollback journal, synchronous FULL, patient with locks."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    url = f"sqlite:///{path.resolve()}"
+    return RDBStorage(_template(url), engine_kwargs={"connect_args": {"timeout": BUSY_S}})
+
+
+def open_storage(folder: StudyFolder, storage: str) -> RDBStorage:
+    """Open a study's storage, and make its tables where they are missing.
+
+    Args:
+        folder: The study's folder.
+        storage: "sqlite" for the folder's own file, or a postgresql:// URL.
+
+    Raises:
+        InputError: The extra is missing, or the server refuses user, password or database.
+        EnvironmentFailure: The server does not answer.
+    """
+    if not is_server(storage):
+        return open_file(folder.database)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    kwargs: dict[str, Any] = {
+        "pool_pre_ping": True,  # a connection that the server closed is opened again
+        "pool_size": 2,
+        "connect_args": {"connect_timeout": CONNECT_S, "application_name": "hpsearch"},
+    }
+    url = server_url(storage)
+    try:
+        engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.pool.NullPool,
+                                          connect_args=kwargs["connect_args"])
+        with _setting_up(engine):
+            return RDBStorage(_template(url.render_as_string()), engine_kwargs=kwargs)
+    except Exception as error:
+        raise server_failure(storage, error) from error
+
+
+def server_url(storage: str) -> sqlalchemy.URL:
+    """Return SQLAlchemy's URL of a server, which names the driver psycopg.
+
+    Raises:
+        InputError: psycopg is not installed.
+    """
+    try:
+        import psycopg  # noqa: F401
+    except ImportError:
+        raise InputError(
+            f"storage: {storage}: needs psycopg; pip install 'hpsearch[postgres]'"
+        ) from None
+    parts = urlsplit(storage)
+    query = {k: v for k, _, v in (p.partition("=") for p in parts.query.split("&")) if k}
+    return sqlalchemy.URL.create(
+        "postgresql+psycopg",
+        username=unquote(parts.username) if parts.username else None,
+        host=parts.hostname,
+        port=parts.port,
+        database=unquote(parts.path.lstrip("/")) or None,
+        query={key: unquote(value) for key, value in query.items()},
+    )
+
+
+@contextlib.contextmanager
+def _setting_up(engine: sqlalchemy.Engine) -> Iterator[None]:
+    """Keep other drivers from making the same tables at the same time."""
+    with engine.connect() as connection:
+        connection.execute(sqlalchemy.text("SELECT pg_advisory_lock(:key)"), {"key": SETUP_LOCK})
+        connection.commit()
+        yield  # the lock goes with the connection
+
+
+def is_away(error: Exception) -> bool:
+    """Say whether a server may answer when it is asked again: it restarts, or is overloaded."""
+    import psycopg
+
+    cause = root_cause(error)
+    if not isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError):
+        return False
+    code = cause.sqlstate
+    refused = any(word in str(cause) for word in REFUSED)
+    return not refused if code is None else code.startswith(("08", "53300", "57P0", "40"))
+
+
+def root_cause(error: BaseException) -> BaseException:
+    """Return what lies behind the wrappings of SQLAlchemy and Optuna."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error
+
+
+def server_failure(storage: str, error: Exception) -> HpsearchError:
+    """Turn what went wrong with a server into one line that says what to do."""
+    if isinstance(error, HpsearchError):
+        return error
+    text = " ".join(str(root_cause(error)).split())[:200]
+    if any(word in text for word in REFUSED):
+        return InputError(
+            f"storage: {storage}: refused ({text}); check the user, the database and the password "
+            "in PGPASSWORD or ~/.pgpass"
+        )
+    return EnvironmentFailure(
+        f"storage: {storage}: the server failed ({text}); mend that, then run the same command "
+        "again"
+    )
+
+
+def _template(url: str) -> str:
+    """Keep Optuna, which formats URLs, from reading braces in one."""
+    return url.replace("{", "{{").replace("}", "}}")

@@ -1,0 +1,137 @@
+"""What every storage must do: written once, for SQLite and PostgreSQL."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import optuna
+import pytest
+
+from hpsearch.paths import StudyFolder
+from hpsearch.search.history import TrialRecord
+from hpsearch.search.leases import NumberTakenError, TrialTakenError
+from hpsearch.search.record import StudyRecord
+
+from .problems import random_params, shipped_problem
+
+PROBLEM = shipped_problem("quickstart")
+PARAMS = random_params(PROBLEM, 8)
+DISTRIBUTIONS = PROBLEM.space.distributions()
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def storage(request: pytest.FixtureRequest) -> str:
+    return "sqlite" if request.param == "sqlite" else request.getfixturevalue("postgres")
+
+
+def opened(folder: Path, storage: str, lease_s: float = 60.0) -> StudyRecord:
+    return StudyRecord(StudyFolder(folder), "contract", storage, lease_s)
+
+
+def running(number: int) -> TrialRecord:
+    return TrialRecord(number, "running", PARAMS[number])
+
+
+def enter(record: StudyRecord, number: int) -> None:
+    record.add(running(number), DISTRIBUTIONS, {"origin": "test", "seed": number})
+
+
+def test_what_is_written_is_read_by_the_next_who_opens_it(tmp_path: Path, storage: str) -> None:
+    record = opened(tmp_path, storage)
+    assert record.load() == []
+    for number in range(3):
+        enter(record, number)
+    curve = {1: 0.75, 2: float("nan"), 3: float("inf"), 4: 0.1 + 0.2}
+    for epoch, value in curve.items():
+        record.report(0, epoch, value)
+    values = {1: 0.75, 4: 0.1 + 0.2}
+    record.end(replace(running(0), state="complete", values=values, value=0.1 + 0.2), {"epochs": 4})
+    failed = replace(running(1), state="failed", cause="crash", value=0.3)
+    record.end(failed, {"cause": "crash"})
+    record.set_attribute("driver_seconds", 12.5)
+    record.close()
+
+    again = opened(tmp_path, storage)
+    first, second, third = again.load()
+    assert (first.state, first.value, dict(first.params)) == ("complete", 0.1 + 0.2, PARAMS[0])
+    assert str(first.values) == str(curve)
+    assert (second.state, second.value, second.cause) == ("failed", None, "crash")
+    assert (third.state, dict(third.params)) == ("running", PARAMS[2])
+    assert again.attribute("driver_seconds") == 12.5
+    again.close()
+
+
+def test_an_epoch_told_twice_is_kept_once(tmp_path: Path, storage: str) -> None:
+    record = opened(tmp_path, storage)
+    enter(record, 0)
+    for _ in range(2):
+        record.report(0, 1, 0.5)
+        record.flush(force=True)
+    record.close()
+    again = opened(tmp_path, storage)
+    assert again.load()[0].values == {1: 0.5}
+    again.report(0, 1, 0.5)
+    again.flush(force=True)
+    assert again.load()[0].values == {1: 0.5}
+    again.close()
+
+
+def test_an_end_told_twice_is_kept_once(tmp_path: Path, storage: str) -> None:
+    record = opened(tmp_path, storage)
+    enter(record, 0)
+    ended = replace(running(0), state="complete", values={1: 0.5}, value=0.5)
+    record.end(ended, {})
+    record.end(replace(ended, value=0.9), {})  # the answer to the first was lost on the way
+    assert record.load()[0].value == 0.5
+    record.close()
+
+
+def test_optuna_reads_it(tmp_path: Path, storage: str) -> None:
+    record = opened(tmp_path, storage)
+    enter(record, 0)
+    dead = replace(running(0), state="pruned", trainable=False, value=0.9, values={1: 0.9})
+    record.report(0, 1, 0.9)
+    record.end(dead, {"cause": "diverged"})
+    study = optuna.load_study(study_name="contract", storage=record.storage)
+    (trial,) = study.trials
+    assert trial.params == PARAMS[0]
+    assert trial.state is optuna.trial.TrialState.PRUNED
+    assert trial.datetime_start is not None
+    assert trial.datetime_complete is not None
+    assert trial.datetime_start <= trial.datetime_complete
+    assert trial.system_attrs == {"constraints:trainable": 1.0}
+    record.close()
+
+
+def test_a_number_is_given_once(tmp_path: Path, postgres: str) -> None:
+    one, other = opened(tmp_path, postgres), opened(tmp_path, postgres)
+    enter(one, 0)
+    with pytest.raises(NumberTakenError):
+        enter(other, 0)
+    assert [t.number for t in other.load()] == [0]
+    enter(other, 1)
+    with pytest.raises(NumberTakenError):
+        enter(one, 1)
+    one.close()
+    other.close()
+
+
+def test_postgres_refuses_what_a_driver_says_of_anothers_trial(
+    tmp_path: Path, postgres: str
+) -> None:
+    one, other = opened(tmp_path, postgres), opened(tmp_path, postgres)
+    enter(one, 0)
+    other.load()
+    ended = replace(running(0), state="complete", values={1: 0.5}, value=0.5)
+    with pytest.raises(TrialTakenError):
+        other.end(ended, {})
+    with pytest.raises(TrialTakenError):
+        other.set_trial_attribute(0, "paused", 1)
+    other.report(0, 1, 0.1)
+    other.flush(force=True)
+    assert one.load()[0].values == {}
+    one.end(ended, {})
+    assert other.load()[0].value == 0.5
+    one.close()
+    other.close()
