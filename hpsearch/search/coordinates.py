@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from hpsearch.errors import InputError
 from hpsearch.network.geometry import Convolution, NetworkShape
 from hpsearch.search.config import Limits
-from hpsearch.search.feasible_sizes import FeasibleSizes, Step
+from hpsearch.search.feasible_sizes import FeasibleSizes
 from hpsearch.search.history import Value
 from hpsearch.search.nearest import Nearest
 from hpsearch.search.space import SearchSpace
@@ -126,19 +126,33 @@ class Coordinates:
 
     def reason(self, params: Mapping[str, Any]) -> str | None:
         """Say why the parameters cannot be trained, or None where they can."""
-        for name in params:
-            if name not in self.space.parameters:
-                return f"{name} is not a parameter of search space {self.space.name}"
-        for name, parameter in self.space.parameters.items():
+        return next(iter(self.reasons(params)), None)
+
+    def reasons(self, params: Mapping[str, Any]) -> list[str]:
+        """Say everything that keeps the parameters from being trained; nothing where they can be.
+
+        Whether the filters fit is only asked where every value is in its range, and what the
+        network costs only where they fit.
+        """
+        space = self.space
+        found = [
+            f"{name} is not a parameter of search space {space.name}"
+            for name in params
+            if name not in space.parameters
+        ]
+        for name, parameter in space.parameters.items():
             if name not in params:
-                return f"{name} is missing"
-            if not parameter.contains(params[name]):
-                return f"{name} {params[name]!r} is outside {parameter.describe()}"
+                found.append(f"{name} is missing")
+            elif not parameter.contains(params[name]):
+                found.append(f"{name} {params[name]!r} is outside {parameter.describe()}")
+        if found:
+            return found
         if not self.sizes.fits(params):
             image, *sizes = self.sizes.sizes(params)
             maps = " > ".join(str(size) for size in [image, *dict.fromkeys(sizes)])
-            return f"the filters do not fit {image} px: {maps}"
-        return self.over_limits(params)
+            return [f"the filters do not fit {image} px: {maps}"]
+        beyond = self.over_limits(params)
+        return [] if beyond is None else [beyond]
 
     def over_limits(self, params: Mapping[str, Any]) -> str | None:
         """Say which limit on cost fitting parameters exceed, or None."""
@@ -200,32 +214,3 @@ class Coordinates:
     def feasible_share(self) -> float:
         """Return the share of size combinations that fit, 0 to 1, before any limit on cost."""
         return self.sizes.share()
-
-    def cost_range(self) -> tuple[dict[str, Value], dict[str, Value]]:
-        """Return the sizes, counts and width of the cheapest and the dearest network that fits.
-
-        Cost is multiply-adds of encoding one image; limits do not count.
-        """
-        return self._extreme_cost(1), self._extreme_cost(-1)
-
-    def _extreme_cost(self, sign: int) -> dict[str, Value]:
-        def value(name: str, fixed: int) -> int:
-            parameter = self.space.parameters.get(name)
-            extremes = parameter.extremes if parameter else (fixed,)
-            return max((int(v) for v in extremes), key=lambda v: -sign * v)
-
-        counts = [value(f"{n}.filter_count", c.filter_count) for n, c in self._convolutions]
-        width = value("fc.width", self.base.layers.fc.width)
-        channels = [1, *counts]
-
-        def cost(step: Step, size: int, filter_size: Value) -> float:
-            if step.kind != "filter":
-                return 0
-            after = size - int(filter_size) + 1
-            k = step.layer
-            return sign * after**2 * counts[k] * channels[k] * int(filter_size) ** 2
-
-        sizes = self.sizes.cheapest(cost, lambda size: sign * size**2 * channels[-1] * width)
-        names = [f"{name}.filter_count" for name, _ in self._convolutions]
-        named = dict(zip(names, counts, strict=True))
-        return {**sizes, **named, "fc.width": width}

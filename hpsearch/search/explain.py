@@ -9,9 +9,11 @@ from typing import Any
 from pydantic import BaseModel
 
 from hpsearch.errors import InputError
-from hpsearch.search.config import Limits
+from hpsearch.search.config import Limits, StudyConfig
 from hpsearch.search.coordinates import Coordinates
+from hpsearch.search.cost_range import CostRange, Measure
 from hpsearch.search.space import SearchSpace
+from hpsearch.seeding import generator
 from hpsearch.training.config import (
     ConvolutionLayer,
     Distortion,
@@ -20,9 +22,21 @@ from hpsearch.training.config import (
     TrialConfig,
 )
 
+DRAWS = 1000
+"""Random draws by which the share within the limits is measured."""
+COSTS: tuple[tuple[Measure, str], ...] = (
+    ("multiply_adds", "multiply-adds per image"),
+    ("parameters", "weights and biases"),
+    ("memory_bytes", "GB of memory"),
+)
 
-def describe_space(space: SearchSpace) -> str:
+
+def describe_space(space: SearchSpace, study: StudyConfig | None = None) -> str:
     """Return a table of the dimensions, the feasible share, and the range of costs.
+
+    Args:
+        space: The space.
+        study: The study whose `trial` and limits count; None takes the space's own `network`.
 
     Raises:
         InputError: The space has a parameter that cannot be searched, or nothing fits.
@@ -36,54 +50,86 @@ def describe_space(space: SearchSpace) -> str:
         lines.append(f"{name:{width}}  {parameter.type:11}  {parameter.describe()}")
     lines.append("")
     try:
+        problem = _problem(space, study)
+    except NoNetworkError as error:
+        return "\n".join([*lines, f"feasible share: unknown ({error})"])
+    return "\n".join([*lines, *_feasible(problem), *_costs(problem)])
+
+
+class NoNetworkError(InputError):
+    """A space file that does not say which network it is for."""
+
+
+def _problem(space: SearchSpace, study: StudyConfig | None) -> Coordinates:
+    if study is not None:
+        frozen = space.frozen(study.freeze)
+        frozen.check(study.trial)
+        return Coordinates(frozen, study.trial, study.limits)
+    try:
         base = space.frame()
     except InputError as error:
-        return "\n".join([*lines, f"feasible share: unknown ({error})"])
+        raise NoNetworkError(f"{error}; or name a study: --study STUDY") from error
     space.check_paths(base)
-    return "\n".join([*lines, *_costs(Coordinates(space, base, Limits()))])
+    return Coordinates(space, base, Limits())
 
 
-def _costs(problem: Coordinates) -> list[str]:
+def _feasible(problem: Coordinates) -> list[str]:
     every = round(problem.sizes.total / problem.feasible_share())
-    network = problem.space.network
-    pools = ", ".join("pool" if pool else "no pool" for pool in network.pools) if network else ""
+    layers = problem.base.layers.convolutions.values()
+    pools = ", ".join("pool" if layer.pool else "no pool" for layer in layers)
     lines = [
         f"network: {problem.base.input_size} x {problem.base.input_size}, {pools}",
         f"feasible share: {100 * problem.feasible_share():.1f} % "
         f"({problem.sizes.total} of {every} size combinations)",
     ]
-    for name, sizes in zip(("smallest", "largest"), problem.cost_range(), strict=True):
-        shape = problem.shape(sizes)
-        layers = "-".join(f"{c.filter_count}@{c.filter_size}" for c in shape.convolutions)
-        lines.append(
-            f"{name} cost: {shape.multiply_adds:.3g} multiply-adds per image, "
-            f"{shape.parameters:.3g} weights (filters {layers or 'none'}, width {shape.width})"
-        )
-    return lines
+    if problem.limits == Limits():
+        return lines
+    points = generator(0, "space show").random((DRAWS, len(problem.free))).tolist()
+    within = sum(problem.over_limits(problem.cube.params(point)) is None for point in points)
+    return [*lines, f"within the limits: {within / DRAWS:.0%} of {DRAWS} random draws that fit"]
 
 
-def explain_config(space: SearchSpace, values: Mapping[str, Any], source: Path) -> str:
+def _costs(problem: Coordinates) -> list[str]:
+    costs = CostRange(problem)
+    lines = []
+    for name, find in (("smallest", costs.cheapest), ("largest", costs.dearest)):
+        lines.append(f"{name} network by")
+        for measure, unit in COSTS:
+            params = find(measure)
+            value = costs.of(params, measure) / (1e9 if measure == "memory_bytes" else 1)
+            layers = problem.shape(params).convolutions
+            filters = ", ".join(f"{c.filter_count} of {c.filter_size}" for c in layers) or "none"
+            lines.append(
+                f"  {unit:24} {value:9.3g}  (filters {filters}; width {params['fc.width']})"
+            )
+    return [*lines, f"memory: estimated, of one training step of {costs.images} images"]
+
+
+def explain_config(
+    space: SearchSpace, values: Mapping[str, Any], source: Path, study: StudyConfig | None = None
+) -> str:
     """Say whether a configuration lies in a space, why not, and which is nearest.
 
     Args:
-        space: The space; it needs a `network:` section.
+        space: The space; without a study it needs a `network:` section.
         values: What the configuration's file holds: a trial's configuration, a file that holds
             one under `trial` or `config`, or parameters by path.
         source: The file's name, for messages.
+        study: The study whose `trial` and limits count.
 
     Raises:
         InputError: The file holds no such configuration.
     """
-    params = _searched_values(space, values, source)
-    problem = Coordinates(space, space.frame(), Limits())
+    problem = _problem(space, study)
+    params = _searched_values(problem.space, values, source)
     try:
-        reason = problem.reason(params)
-        if reason is None:
+        reasons = problem.reasons(params)
+        if not reasons:
             return f"possible: {source} lies in search space {space.name}"
         nearest = problem.nearest_feasible(params)
     except InputError as error:
         raise InputError(f"{source}: {error}") from error
-    lines = [f"impossible: {reason}", "nearest possible:"]
+    lines = [*(f"impossible: {reason}" for reason in reasons), "nearest possible:"]
     for name, value in nearest.items():
         change = "" if value == params[name] else f"  (instead of {params[name]})"
         lines.append(f"  {name}: {value}{change}")

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.errors import InputError
+from hpsearch.search.cost_range import CostRange, Measure
 from hpsearch.search.feasible_sizes import Step
 from hpsearch.search.history import Value
 from hpsearch.seeding import generator
@@ -57,6 +58,13 @@ class Nearest:
             lowest = self._lowest(values)
         return self._raise_each(values, self._lower_together(values, lowest))
 
+    def _tightest(self) -> Measure:
+        """Return the first limit that is set, for the last attempt to stay within it."""
+        limits = self._problem.limits
+        if limits.multiply_adds is not None:
+            return "multiply_adds"
+        return "parameters" if limits.parameters is not None else "memory_bytes"
+
     def _costly(self) -> list[str]:
         return [
             name
@@ -83,7 +91,7 @@ class Nearest:
             distance = sum(_distance(s, values, sizes[s.name]) for s in steps)
             if problem.over_limits({**lowest, **searched}) is None:
                 found.append((distance, len(found), searched))
-        cheapest, _ = problem.cost_range()
+        cheapest = CostRange(problem).cheapest(self._tightest())
         searched = {s.name: cheapest[s.name] for s in steps}
         if problem.over_limits({**lowest, **searched}) is None:
             found.append((float("inf"), len(found), searched))

@@ -64,6 +64,17 @@ def find_study(name_or_path: str, output: Path | None = None) -> StudyFolder:
     return StudyFolder(Path("runs") / source.stem)
 
 
+def read_config(name_or_path: str) -> StudyConfig:
+    """Return a study's configuration, from its file, its shipped name or its folder.
+
+    Raises:
+        InputError: Nothing of that name is there, or it is no study.
+    """
+    path = Path(name_or_path)
+    source = find_study(name_or_path).study_file if path.is_dir() else _study_source(name_or_path)
+    return StudyConfig.from_values(read_yaml(source), source)
+
+
 def _study_source(name_or_path: str) -> Path:
     path = Path(name_or_path)
     if path.suffix in (".yaml", ".yml") or path.is_file():
