@@ -55,15 +55,17 @@ def observe(coordinates: Coordinates, history: Sequence[TrialRecord]) -> list[Ob
     """Return what samplers learn from a history, by trial number.
 
     A failed trial says something about its configuration only where memory was short; others
-    are left out. So are ended trials without a finite value.
+    are left out. So are ended trials without a finite value, and those of another space whose
+    choice this one does not know.
     """
     found = []
     for trial in sorted(history, key=lambda t: t.number):
         curve = best_so_far(trial.values)
         value = next(reversed(curve.values()), None)
         kind = _kind(trial, value)
-        if kind is not None:
-            params = {name: trial.params[name] for name in coordinates.space.parameters}
+        searched = coordinates.space.parameters
+        if kind is not None and searched.keys() <= trial.params.keys():
+            params = {name: trial.params[name] for name in searched}
             point = coordinates.encode(params)
             seconds = trial.seconds
             found.append(Observation(trial.number, kind, params, point, curve, value, seconds))
