@@ -70,7 +70,10 @@ class Source:
 def _read_source(root: Path) -> Source:
     from hpsearch.search.record import read_study
 
-    folder = find_study(str(root))
+    try:
+        folder = find_study(str(root))
+    except InputError as error:
+        raise InputError(f"--from {root}: no such study; name a study's folder") from error
     view = read_study(folder)
     base = view.config.trial
     space = SearchSpace.from_yaml(folder.space_file)

@@ -1,0 +1,89 @@
+"""What Optuna Dashboard shows of a study: what was trained, on its scale, and why it ended."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from optuna.importance import FanovaImportanceEvaluator, PedAnovaImportanceEvaluator
+from optuna.trial import Trial
+from optuna_dashboard import get_note
+
+from hpsearch.configfile import read_yaml
+from hpsearch.execution import Ending
+from hpsearch.paths import StudyFolder
+from hpsearch.results.dashboard import make_app
+from hpsearch.search.effects import leaf_paths
+from hpsearch.search.record import read_study
+from hpsearch.training.config import TrialConfig
+from tests.search.fake_executor import FakeExecutor
+from tests.search.test_driver import search
+
+from .test_dashboard import PORT, ask
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study of quickstart's 27 parameters, two of whose trials end badly."""
+    folder = tmp_path_factory.mktemp("dashboard") / "s"
+    executor = FakeExecutor()
+    executor.failing = {5: Ending.OUT_OF_MEMORY, 6: Ending.DIAGNOSED}
+    search(folder, executor, pruner__name="none", budget__trials=12, sampler__name="random")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def detail(root: Path) -> dict[str, Any]:
+    app = make_app(StudyFolder(root), PORT, write=False)
+    found: dict[str, Any] = json.loads(ask(app, "/api/studies/1").body)
+    return found
+
+
+def test_names_values_and_scales_are_those_trained(root: Path, detail: dict[str, Any]) -> None:
+    for shown in detail["trials"]:
+        path = StudyFolder(root).trial(shown["number"]).config
+        trained = leaf_paths(TrialConfig.from_values(read_yaml(path)))
+        assert len(shown["params"]) == 27
+        for parameter in shown["params"]:
+            value = trained[parameter["name"]]
+            assert math.isclose(float(parameter["param_external_value"]), value, rel_tol=1e-12)
+    scales = {p["name"]: p["distribution"] for p in detail["trials"][0]["params"]}
+    assert scales["conv1.learning_rate"]["log"] is True
+    assert (scales["conv1.learning_rate"]["low"], scales["conv1.learning_rate"]["high"]) == (0.01, 0.1)
+    assert scales["conv2.momentum"]["log"] is False
+    assert (scales["fc.width"]["low"], scales["fc.width"]["step"]) == (128, 16)
+    assert (scales["conv1.filter_size"]["low"], scales["conv1.filter_size"]["high"]) == (2, 7)
+
+
+def test_each_trial_carries_a_note_with_the_cause_of_its_end(
+    root: Path, detail: dict[str, Any]
+) -> None:
+    notes = {t["number"]: t["note"]["body"] for t in detail["trials"]}
+    for trial in read_study(StudyFolder(root)).trials:
+        assert notes[trial.number].startswith("**")
+        assert trial.cause is None or trial.cause in notes[trial.number]
+    assert notes[5].startswith("**failed: out of memory")
+    assert notes[6].startswith("**cannot be trained: ")
+    assert "complete: trained to its end" in notes[7]
+    study = optuna.load_study(study_name="quickstart", storage=f"sqlite:///{root / 'study.db'}")
+    assert get_note(Trial(study, study.trials[5]._trial_id)) == notes[5]
+
+
+def test_importances_and_slices_work(root: Path) -> None:
+    app = make_app(StudyFolder(root), PORT, write=False)
+    answer = json.loads(ask(app, "/api/studies/1/param_importances").body)
+    shown = {one["name"] for one in answer["param_importances"][0]}
+    study = optuna.load_study(study_name="quickstart", storage=f"sqlite:///{root / 'study.db'}")
+    names = set(study.trials[0].params)
+    assert shown == names
+    for evaluator in (PedAnovaImportanceEvaluator(), FanovaImportanceEvaluator(n_trees=8, seed=0)):
+        importances = optuna.importance.get_param_importances(study, evaluator=evaluator)
+        assert set(importances) == names
+        assert all(math.isfinite(value) for value in importances.values())
+    slices = optuna.visualization.plot_slice(study, params=["conv1.learning_rate", "fc.width"])
+    assert slices.layout.xaxis.type == "log"
+    assert len(slices.data[0].x) == sum(t.state.name == "COMPLETE" for t in study.trials)
