@@ -66,6 +66,7 @@ def make_app(folder: StudyFolder, port: int, *, write: bool) -> Guard:
     Raises:
         InputError: The folder holds no study's database.
     """
+    from optuna.storages import get_storage
     from optuna_dashboard import wsgi
 
     from hpsearch.results.notes import Notes
@@ -75,7 +76,8 @@ def make_app(folder: StudyFolder, port: int, *, write: bool) -> Guard:
     storage = storage_of(folder)
     if not is_server(storage):
         check_database(folder.database)
-    app = Notes(wsgi(open_storage(folder, storage)), str(folder.root))
+    shared = get_storage(open_storage(folder, storage))  # reads ended trials once
+    app = Notes(wsgi(shared), str(folder.root))
     return Guard(app, port, write=write)
 
 

@@ -67,8 +67,8 @@ def test_the_report_draws_everything_and_asks_for_nothing(
 def test_a_chromium_that_complains_is_heard(page: Page, tmp_path: Path) -> None:
     bad = tmp_path / "bad.html"
     bad.write_text(
-        "<script>console.error('first'); setTimeout(() => alert(1), 50);"
-        "setTimeout(() => { throw new Error('second') })</script><img src='http://127.0.0.1:9/x'>"
+        "<script>console.error('first'); setTimeout(() => { throw new Error('second') });"
+        "onload = () => setTimeout(() => alert(1), 300)</script><img src='http://127.0.0.1:9/x'>"
     )
     page.open(bad.as_uri())
     page.wait_for(lambda: page.dialogs and len(page.complaints) >= 2, "complaints")
