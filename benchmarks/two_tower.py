@@ -129,7 +129,7 @@ def train_two_towers(
     optimiser = make_optimiser(network, config)
     loader = DataLoader(
         Pairs(dataset, config, seed), batch_size=config.batch_pairs, num_workers=workers,
-        persistent_workers=True, multiprocessing_context="spawn",
+        persistent_workers=workers > 0, multiprocessing_context="spawn" if workers else None,
     )  # fmt: skip
     result = EpochResult(0, math.nan, 1.0, 0.0, 0, 0)
     began = time.monotonic()

@@ -14,7 +14,7 @@ from torch.nn import functional
 from hpsearch.network.convolution import convolve
 from hpsearch.network.geometry import NetworkShape
 
-CHUNK_VALUES = 1 << 22
+CHUNK_VALUES = 1 << 19
 """Values of |h1 - h2| held at once by `score_matrix`."""
 
 
