@@ -30,14 +30,10 @@ from hpsearch.configfile import read_yaml
 from hpsearch.errors import EnvironmentFailure, HpsearchError, InputError
 from hpsearch.paths import StudyFolder
 from hpsearch.search.config import StudyConfig
-<<<<<<< HEAD
 from hpsearch.search.history import TrialRecord, Value
 from hpsearch.search.leases import LEASE_S, Leases, NumberTakenError, TrialTakenError
-from hpsearch.search.optuna_trial import CONSTRAINT, STATES, to_record
-=======
-from hpsearch.search.history import State, TrialRecord, Value
 from hpsearch.search.note import note_attributes
->>>>>>> 8cffb7e (Note why each trial ended in the dashboard; test warm starts, queues and frozen parameters)
+from hpsearch.search.optuna_trial import CONSTRAINT, STATES, to_record
 from hpsearch.search.sqlite_file import check_database, check_whole
 from hpsearch.search.storage import BUSY_S, is_away, is_server, open_storage, place, root_cause
 
@@ -259,10 +255,10 @@ class StudyRecord:
                     session, models.TrialUserAttributeModel, trial_id, key, value
                 )
             if not trial.trainable:
-<<<<<<< HEAD
                 self.storage._set_trial_attr_without_commit(
                     session, models.TrialSystemAttributeModel, trial_id, CONSTRAINT, 1.0
                 )
+            self._insert_note(session, trial, attributes)
             if trial.value is not None and trial.state != "failed":
                 self.storage._set_trial_value_without_commit(session, row, 0, trial.value)
             row.state = STATES[trial.state]
@@ -270,18 +266,17 @@ class StudyRecord:
             row.datetime_complete = max(now, row.datetime_start or now)
             if self.leases:
                 self.leases.end(session, trial_id)
-=======
-                self._storage.set_trial_system_attr(trial_id, CONSTRAINT, 1.0)
-            for key, value in note_attributes(trial, attributes, trial_id).items():
-                self._storage.set_study_system_attr(self._study._study_id, key, value)
-            values = None if trial.value is None or trial.state == "failed" else [trial.value]
-            self._storage.set_trial_state_values(trial_id, STATES[trial.state], values)
-            began = self._began.get(trial.number)
-            if began is not None and datetime.datetime.now() < began:
-                self._end_at(trial_id, began)
-        except Exception as error:
-            raise self._failure(error) from error
->>>>>>> 8cffb7e (Note why each trial ended in the dashboard; test warm starts, queues and frozen parameters)
+
+    def _insert_note(
+        self, session: Session, trial: TrialRecord, attributes: Mapping[str, Any]
+    ) -> None:
+        """Write what Optuna Dashboard shows beside the trial."""
+        table = models.StudySystemAttributeModel.__table__
+        rows = [
+            {"study_id": self.study_id, "key": key, "value_json": json.dumps(value)}
+            for key, value in note_attributes(trial, attributes, self.ids[trial.number]).items()
+        ]
+        session.execute(self._insert_or_leave(table), rows)
 
     def write(self, action: Callable[[], T]) -> T:
         """Do something with the database; while a server is away, wait for it and do it again.
