@@ -17,7 +17,7 @@ SEARCH_OPTIONS := $(if $(DATA),--data "$(DATA)") $(if $(TRIALS),--trials $(TRIAL
   $(if $(STORAGE),--storage "$(STORAGE)")
 DATA_OPTION := $(if $(DATA),--data "$(DATA)")
 
-.PHONY: help install install-cluster search status dashboard report baselines export retrain evaluate bench drill lint typecheck test check clean
+.PHONY: help install install-cluster search status dashboard report baselines confirm export retrain evaluate bench drill lint typecheck test check clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -53,6 +53,10 @@ report: $(STAMP) ## Write OUTPUT/report.html, one page that needs no network
 
 baselines: $(STAMP) ## Score pixels and Hausdorff distance on the sealed one-shot tasks
 	@$(HPSEARCH) baselines $(DATA_OPTION)
+
+confirm: $(STAMP) ## Train the best configurations again, with fresh seeds on fresh tasks
+	@$(HPSEARCH) confirm "$(OUTPUT)" $(if $(TOP),--top $(TOP)) $(if $(SEEDS),--seeds $(SEEDS)) \
+	  $(if $(WORKERS),--workers $(WORKERS)) $(if $(DEVICE),--device $(DEVICE))
 
 export: $(STAMP) ## Write the best configuration to OUTPUT/best.yaml
 	@$(HPSEARCH) export "$(OUTPUT)"

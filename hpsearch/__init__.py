@@ -1,18 +1,21 @@
 """hpsearch: the search for Koch's siamese network, with nothing wasted and nothing lost.
 
-From Python: ``hpsearch.load("runs/x/model").rank(images, support_folder)``. Importing this alone
+From Python: ``hpsearch.search("quickstart", "omniglot/")`` searches, and
+``hpsearch.load("runs/x/model").rank(images, support_folder)`` recognises. Importing this alone
 loads neither numpy nor torch.
 """
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hpsearch.api import search as run_study
     from hpsearch.recognition.model import load_model as load
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "load"]
+__all__ = ["__version__", "load", "run_study", "search"]
 
 
 def __getattr__(name: str) -> Any:
@@ -20,4 +23,10 @@ def __getattr__(name: str) -> Any:
         from hpsearch.recognition.model import load_model
 
         return load_model
+    if name == "run_study":
+        from hpsearch.api import search
+
+        return search
+    if name == "search":
+        return import_module("hpsearch.search")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

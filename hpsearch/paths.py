@@ -162,6 +162,16 @@ class StudyFolder:
         return self.root / "best.yaml"
 
     @property
+    def confirmation(self) -> Path:
+        """Folder of the runs that confirm the best configurations."""
+        return self.root / "confirmation"
+
+    @property
+    def certificate(self) -> Path:
+        """What the confirmation found."""
+        return self.root / "certificate.json"
+
+    @property
     def model(self) -> Path:
         """The retrained model's folder."""
         return self.root / "model"

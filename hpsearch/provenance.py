@@ -81,19 +81,3 @@ def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     if then.get("dirty"):
         found.append("source changed since its commit")
     return found
-
-
-def complaints(recorded: Mapping[str, Any], fingerprint: str | None) -> list[str]:
-    """Return what of a trial's provenance contradicts its study or this program, in words.
-
-    Args:
-        recorded: What was stored with the trial; empty for trials older than that.
-        fingerprint: Of the study's data set.
-    """
-    if not recorded:
-        return []
-    found = differences(recorded, software())
-    trained_on = recorded.get("fingerprint")
-    if fingerprint and trained_on and trained_on != fingerprint:
-        found.insert(0, f"data {trained_on[:12]}, the study's are {fingerprint[:12]}")
-    return found

@@ -31,8 +31,10 @@ FLOORS = {
     "search": 4,
     "results": 5,
     "cli": 6,
+    "api": 6,
 }
 NEIGHBOURS = {("paths", "errors"), ("configfile", "errors"), ("recognition", "training")}
+NEIGHBOURS |= {("api", "cli")}
 """Who may import whom on its own floor."""
 
 MUST_NOT_KNOW = {

@@ -16,7 +16,18 @@ from pathlib import Path
 import typer
 
 from hpsearch import __version__
-from hpsearch.cli import data, doctor, migrate, recognise, report, results, search, space
+from hpsearch.cli import (
+    confirm,
+    data,
+    doctor,
+    migrate,
+    recognise,
+    report,
+    results,
+    search,
+    space,
+    trace,
+)
 from hpsearch.errors import HpsearchError
 
 app = typer.Typer(
@@ -30,7 +41,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-GROUPS = (search, results, report, recognise, doctor, migrate)
+GROUPS = (search, trace, confirm, results, report, recognise, doctor, migrate)
 for command in [one for group in GROUPS for one in group.COMMANDS]:
     app.command()(command)
 app.add_typer(data.app, name="data", help="Check, fetch or show a data set.")

@@ -25,12 +25,21 @@ def recognise(
     top: Annotated[int, typer.Option(min=1, help="Classes shown per image.")] = 5,
     json: Annotated[bool, typer.Option("--json", help="Print JSON, every class ranked.")] = False,
     html: Annotated[Path | None, typer.Option(help="Write a page with pictures.")] = None,
+    unknown_below: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SCORE",
+            help="Call an image unknown whose best score is lower; `suggested` takes validation's.",
+        ),
+    ] = None,
 ) -> None:
     """Rank the classes of a support folder for each image, from one or few examples a class."""
     if html is not None and (html.suffix.lower() not in (".html", ".htm") or html.is_dir()):
         raise InputError(f"--html {html}: name a file that ends in .html")
+    from dataclasses import replace
+
     from hpsearch.execution.devices import choose_device
-    from hpsearch.recognition.model import load_model
+    from hpsearch.recognition.model import load_model, suggested_threshold
     from hpsearch.recognition.support import read_images, read_support
 
     loaded = load_model(model, choose_device("auto"))
@@ -39,7 +48,9 @@ def recognise(
 
     from hpsearch.recognition.rank import rank
 
-    ranking = rank(loaded, queries, classes)
+    suggested = suggested_threshold(model)
+    below = _threshold(unknown_below, suggested, model)
+    ranking = replace(rank(loaded, queries, classes), below=below)
     names = [str(path) for path in images]
     if html is not None:
         from hpsearch.paths import write_atomically
@@ -53,6 +64,35 @@ def recognise(
         _print_json(names, ranking)
     else:
         _print_table(names, ranking, top)
+        if suggested is not None and below is None:
+            typer.echo(
+                f"to tell unknown images: --unknown-below {suggested['score']:.3f} (on validation "
+                f"it keeps {suggested['known_kept']:.0%} of known and rejects "
+                f"{suggested['unknown_rejected']:.0%} of unknown ones among {suggested['ways']})",
+                err=True,
+            )
+
+
+def _threshold(
+    asked: str | None, suggested: dict[str, Any] | None, model: Path
+) -> float | None:
+    """Return the score asked for, None without one."""
+    if asked is None:
+        return None
+    if asked == "suggested":
+        if suggested is None:
+            raise InputError(
+                f"--unknown-below suggested: {model / 'metrics.json'} holds no suggestion (older, or "
+                "trained on validation); give a score from 0 to 1"
+            )
+        return float(suggested["score"])
+    try:
+        score = float(asked)
+    except ValueError:
+        score = -1.0
+    if not 0 <= score <= 1:
+        raise InputError(f"--unknown-below {asked}: must be a score from 0 to 1, or `suggested`")
+    return score
 
 
 def _print_json(names: list[str], ranking: Ranking) -> None:
@@ -61,6 +101,7 @@ def _print_json(names: list[str], ranking: Ranking) -> None:
     answers = [
         {
             "image": name,
+            **({"unknown": ranking.unknown(query)} if ranking.below is not None else {}),
             "ranked": [{"class": c, "score": score} for c, score in ranking.candidates(query)],
         }
         for query, name in enumerate(names)
@@ -71,7 +112,10 @@ def _print_json(names: list[str], ranking: Ranking) -> None:
 def _print_table(names: list[str], ranking: Ranking, top: int) -> None:
     count = len(ranking.names)
     for query, name in enumerate(names):
-        typer.echo(f"{_line(name)}: {min(top, count)} of {count} classes")
+        verdict = ""
+        if ranking.unknown(query):
+            verdict = f", unknown: no score reaches {ranking.below:.3f}"
+        typer.echo(f"{_line(name)}: {min(top, count)} of {count} classes{verdict}")
         for place, one in enumerate(ranking.candidates(query, top), start=1):
             typer.echo(f"{place:5}  {one.score:.3f}  {_line(one.name)}")
 

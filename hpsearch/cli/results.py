@@ -27,8 +27,18 @@ def export(
     from hpsearch.results.export import export_best
     from hpsearch.search.study_folder import find_study
 
-    path = export_best(find_study(study), trial, output)
-    typer.echo(f"{path}: unconfirmed best; next: hpsearch retrain {path}")
+    folder = find_study(study)
+    done = export_best(folder, trial, output)
+    for notice in done.notices:
+        typer.echo(f"NOTE: the trial was trained with {notice}", err=True)
+    if done.certificate is None:
+        what = "another trial, unconfirmed" if trial is not None else "unconfirmed best"
+        advice = f"next: hpsearch confirm {folder.root}, or hpsearch retrain {done.path}"
+    else:
+        low, high = done.certificate["interval"]
+        what = f"confirmed best, error {done.certificate['error']:.3f} [{low:.3f}, {high:.3f}]"
+        advice = f"next: hpsearch retrain {done.path}"
+    typer.echo(f"{done.path}: {what}; {advice}")
 
 
 def retrain(
@@ -47,6 +57,7 @@ def retrain(
 ) -> None:
     """Train an exported configuration in full; the same command continues."""
     from hpsearch.execution.devices import choose_device
+    from hpsearch.provenance import differences, software
     from hpsearch.results.retrain import read_exported
     from hpsearch.results.retrain import retrain as train_model
 
@@ -54,6 +65,8 @@ def retrain(
     kind = exported.dataset.kind if exported.dataset else "auto"
     dataset = _dataset(kind, data, config.parent)
     folder = output or config.parent / "model"
+    for notice in differences(exported.provenance, software()) if exported.provenance else []:
+        typer.echo(f"NOTE: found with {notice}: the result may differ", err=True)
     seen = "error on validation characters it trains on"
     what = seen if include_validation else "validation error"
 
@@ -79,15 +92,49 @@ def retrain(
         typer.echo(
             f"{folder}: trained on background and validation characters, weights of the last "
             f"epoch ({metrics['epochs']}, a fixed length); it has no validation error of its own "
-            f"({error:.3f} was seen in training), only hpsearch evaluate can tell"
+            f"({error:.3f} was seen in training), only hpsearch evaluate can tell; certificate: "
+            f"{metrics['certificate']['verdict']}"
         )
         return
-    low, high = metrics["interval"]
+    _print_metrics(folder, metrics)
+
+
+def _print_metrics(folder: Path, metrics: dict[str, Any]) -> None:
+    """Print what validation says of a model, each figure with its noise."""
+    dense = metrics["objective"] == "dense"
+    on = "all tasks of eight drawers" if dense else f"{metrics['n_tasks']} tasks"
     typer.echo(
-        f"{folder}: validation error {metrics['validation_error']:.3f} [{low:.3f}, {high:.3f}] on "
-        f"{metrics['n_tasks']} tasks (epoch {metrics['weights_epoch']}), verification accuracy "
+        f"{folder}: validation error {metrics['validation_error']:.3f} "
+        f"{_interval(metrics['interval'])} on "
+        f"{on} (epoch {metrics['weights_epoch']}), verification accuracy "
         f"{metrics['verification_accuracy']:.4f} on {metrics['n_pairs']} pairs"
     )
+    paper, every, noise = metrics["tasks_320"], metrics["dense"], metrics["noise"]
+    typer.echo(f"  {paper['n_tasks']} tasks {paper['error']:.3f}, all tasks {every['error']:.3f}")
+    if noise:
+        typer.echo(
+            f"  standard error {noise['tasks_320']:.3f} and {noise['dense']:.3f} (drawers and tasks "
+            f"redrawn), {noise['tasks_320_alphabets']:.3f} and {noise['dense_alphabets']:.3f} "
+            "(alphabets too)"
+        )
+    if metrics["degenerate"]:
+        typer.echo("  DEGENERATE: the scores do not depend on the images")
+    certificate = metrics["certificate"]
+    where = f" {_interval(certificate['interval'])}" if certificate["interval"] else ""
+    typer.echo(
+        f"  error {metrics['fresh_error']:.3f} on fresh tasks; certificate: "
+        f"{certificate['verdict']}{where}"
+    )
+    if threshold := metrics["unknown_below"]:
+        typer.echo(
+            f"  recognise --unknown-below {threshold['score']:.3f} keeps "
+            f"{threshold['known_kept']:.0%} of known and rejects "
+            f"{threshold['unknown_rejected']:.0%} of unknown validation characters"
+        )
+
+
+def _interval(ends: list[float] | None) -> str:
+    return "" if ends is None else f"[{ends[0]:.3f}, {ends[1]:.3f}]"
 
 
 def evaluate(

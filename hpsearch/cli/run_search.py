@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -47,7 +48,7 @@ def run_search(
     if dry_run:
         _describe(plan, workplace)
         return 0
-    dataset = _dataset(plan, data)
+    dataset = held_dataset(plan, data)
     # On a server the study's leases keep drivers apart; its folder may be shared by them.
     alone = nullcontext() if is_server(plan.config.storage) else study_lock(plan.folder)
     with alone:
@@ -73,7 +74,7 @@ def _drive(plan: StudyPlan, dataset: Dataset, workplace: Workplace) -> int:
     executor = workplace.make()
     try:
         # After the executor: Ray sets signal handlers of its own when it starts.
-        with _signals() as caught, make_observer(plan.config.name) as observer:
+        with interrupts() as caught, make_observer(plan.config.name) as observer:
             driver = Driver(plan, place, executor, observer, lambda: caught.count)
             reason = driver.run()
     finally:
@@ -89,7 +90,7 @@ def _drive(plan: StudyPlan, dataset: Dataset, workplace: Workplace) -> int:
     if progress.best is not None:
         typer.echo(
             f"best: trial {progress.best.number}, validation error {progress.best.value:.3f} "
-            "(unconfirmed); next: hpsearch export " + str(plan.folder.root)
+            f"(unconfirmed); next: hpsearch confirm {plan.folder.root}, or hpsearch export"
         )
     return 0
 
@@ -103,14 +104,17 @@ class Caught:
 
 
 @contextmanager
-def _signals() -> Iterator[Caught]:
+def interrupts() -> Iterator[Caught]:
+    """Count SIGINT and SIGTERM instead of dying of them."""
     caught = Caught()
 
     def note(number: int, _: FrameType | None) -> None:
         caught.count += 1
         caught.signal = number
 
-    before = {s: signal.signal(s, note) for s in (signal.SIGINT, signal.SIGTERM)}
+    main = threading.current_thread() is threading.main_thread()  # only there handlers can be set
+    signals = (signal.SIGINT, signal.SIGTERM) if main else ()
+    before = {s: signal.signal(s, note) for s in signals}
     try:
         yield caught
     finally:
@@ -118,8 +122,12 @@ def _signals() -> Iterator[Caught]:
             signal.signal(number, handler)
 
 
-def _dataset(plan: StudyPlan, data: Path | None) -> Dataset:
-    """Find the data; a study's folder goes on with what it holds."""
+def held_dataset(plan: StudyPlan, data: Path | None = None) -> Dataset:
+    """Find the data; a study's folder goes on with what it holds.
+
+    Raises:
+        InputError: They are not there, or are not the study's.
+    """
     from hpsearch.data import open_packed
 
     folder, wanted = plan.folder, plan.config.dataset

@@ -1,4 +1,4 @@
-"""Commands around a study: search, status, list, show, trials."""
+"""Commands around a study: search, status, list, trials."""
 
 from __future__ import annotations
 
@@ -83,14 +83,14 @@ def status(
     from collections import Counter
     from json import dumps
 
-    from hpsearch.search.history import best_trial
+    from hpsearch.results.certificate import best_of
     from hpsearch.search.record import read_study
     from hpsearch.search.study_folder import find_study
 
     view = read_study(find_study(study))
     states = ("complete", "pruned", "failed", "running", "paused")
     counts = Counter[str](t.state for t in view.trials)
-    best = best_trial(view.trials)
+    best, certificate = best_of(view)
     summary = {
         "study": view.name,
         "dataset": view.dataset["kind"],
@@ -100,7 +100,8 @@ def status(
             "trial": best.number,
             "validation_error": best.value,
             "params": dict(best.params),
-            "confirmed": False,
+            "confirmed": certificate is not None,
+            **({"certificate": certificate} if certificate else {}),
         },
     }
     if json:
@@ -111,11 +112,17 @@ def status(
     if best is None:
         typer.echo("no complete trial yet")
         return
-    n_tasks = int(view.dataset.get("n_tasks", 0))
-    typer.echo(
-        f"best: trial {best.number}, validation error {best.value:.3f} on {n_tasks} tasks, "
-        "unconfirmed (the best of several looks better than it is)"
-    )
+    dense = view.config.objective == "dense"
+    on = "all tasks (dense)" if dense else f"{view.dataset.get('n_tasks', 0)} tasks"
+    figure = f"best: trial {best.number}, validation error {best.value:.3f} on {on}"
+    if certificate is None:
+        typer.echo(f"{figure}, unconfirmed (the best of several looks better than it is)")
+    else:
+        low, high = certificate["interval"]
+        typer.echo(
+            f"{figure} in the search; confirmed {certificate['error']:.3f} [{low:.3f}, {high:.3f}] "
+            f"on fresh tasks, best with probability {certificate['probability_best']:.0%}"
+        )
     for name, value in best.params.items():
         shown = f"{value:.3g}" if isinstance(value, float) else str(value)
         typer.echo(f"  {name:24} {shown}")
@@ -141,30 +148,6 @@ def list_studies(
 
 
 list_studies.__name__ = "list"
-
-
-def show(
-    study: StudyArgument,
-    trial: Annotated[int, typer.Argument(min=0, help="The trial's number.")],
-) -> None:
-    """Show one trial: parameters, curve, and why it ended."""
-    from hpsearch.search.record import read_study
-    from hpsearch.search.study_folder import find_study
-
-    view = read_study(find_study(study))
-    if trial >= len(view.trials):
-        raise InputError(f"trial {trial}: {view.name} has trials 0 to {len(view.trials) - 1}")
-    record, attributes = view.trials[trial], view.attributes[trial]
-    value = "none yet" if record.value is None else f"{record.value:.4f}"
-    typer.echo(f"trial {trial} of {view.name}: {record.state}, validation error {value}")
-    for name, text in attributes.items():
-        typer.echo(f"  {name:24} {text}")
-    typer.echo("parameters")
-    for name, parameter in record.params.items():
-        typer.echo(f"  {name:24} {parameter}")
-    typer.echo("validation error by epoch")
-    for epoch, error in record.values.items():
-        typer.echo(f"  {epoch:5} {error:.4f}")
 
 
 def trials(
@@ -226,4 +209,4 @@ def _cell(value: Any) -> Any:
     return f"'{value}" if formula else value
 
 
-COMMANDS: tuple[Callable[..., Any], ...] = (search, status, list_studies, show, trials, copy)
+COMMANDS: tuple[Callable[..., Any], ...] = (search, status, list_studies, trials, copy)

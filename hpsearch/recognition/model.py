@@ -67,6 +67,20 @@ def read_description(folder: Path) -> dict[str, Any]:
     return description
 
 
+def suggested_threshold(folder: Path) -> dict[str, Any] | None:
+    """Return the score below which validation calls a query unknown, None where there is none.
+
+    A model that trained on the validation characters has none.
+    """
+    from json import loads
+
+    try:
+        found = loads((folder / "metrics.json").read_bytes())["unknown_below"]
+        return {**found, "score": float(found["score"])}
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
 def load_model(folder: Path | str, device: str = "cpu") -> Model:
     """Load weights.safetensors and config.yaml from a model folder.
 

@@ -69,7 +69,12 @@ def render_page(
         return found
 
     answers = [
-        {"name": printable(name), "picture": _data_uri(image), "candidates": shown(query)}
+        {
+            "name": printable(name),
+            "picture": _data_uri(image),
+            "candidates": shown(query),
+            "unknown": ranking.unknown(query),
+        }
         for query, (name, image) in enumerate(zip(names, queries, strict=True))
     ]
     environment = Environment(
@@ -82,6 +87,7 @@ def render_page(
         classes=len(support.names),
         images=len(support.images),
         top=min(top, len(support.names)),
+        below=ranking.below,
     )
 
 
@@ -114,7 +120,9 @@ content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
 <section>
 <figure class="query">
 <div class="pictures"><img src="{{ answer.picture }}" width="105" height="105" alt=""></div>
-<figcaption><h2><bdi>{{ answer.name }}</bdi></h2></figcaption>
+<figcaption><h2><bdi>{{ answer.name }}</bdi></h2>\
+{% if answer.unknown %}<p class="unknown">unknown: no score reaches {{ "%.3f"|format(below) }}</p>\
+{% endif %}</figcaption>
 </figure>
 <ol>
 {% for one in answer.candidates %}
@@ -171,6 +179,7 @@ img { display: block; width: 100%; height: auto; }
 .pictures { background: var(--paper); border: 1px solid var(--line); border-radius: 8px;
   overflow: hidden; aspect-ratio: 1; align-content: center; }
 .query figcaption { margin-top: .6rem; }
+.unknown { color: var(--accent); font-size: .85rem; font-weight: 600; margin-top: .35rem; }
 ol { list-style: none; padding: 0; display: grid; gap: 1rem;
   grid-template-columns: repeat(auto-fill, minmax(8.25rem, 1fr)); align-content: start; }
 li:first-child .pictures { border-color: var(--accent); box-shadow: 0 0 0 1px var(--accent); }

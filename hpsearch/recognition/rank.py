@@ -41,6 +41,12 @@ class Ranking:
     """[Q, C], p = sigmoid of the class's mean logit."""
     order: NDArray[np.int64]
     """[Q, C], classes from the most alike to the least; equal ones by name."""
+    below: float | None = None
+    """Best scores below it mean that the query is none of the classes; None never says so."""
+
+    def unknown(self, query: int) -> bool:
+        """Say whether a query is taken for none of the classes."""
+        return self.below is not None and float(self.scores[query].max()) < self.below
 
     def candidates(self, query: int, top: int | None = None) -> list[Candidate]:
         """Return one query's classes, best first; `top` cuts the list."""

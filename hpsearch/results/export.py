@@ -3,23 +3,38 @@
 from __future__ import annotations
 
 import datetime
-import importlib.metadata
-import platform
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from hpsearch import __version__
 from hpsearch.configfile import dump_yaml, read_yaml
 from hpsearch.errors import InputError
-from hpsearch.paths import StudyFolder, write_atomically
-from hpsearch.search.history import best_trial
+from hpsearch.paths import StudyFolder, TrialFolder, write_atomically
+from hpsearch.provenance import differences, software
+from hpsearch.results.certificate import best_of
+from hpsearch.search.ledger import read_provenance
 from hpsearch.search.record import read_study
 
 FORMAT = 1
 HEAD = "# Best configuration of a search; train it with: hpsearch retrain FILE\n"
-PACKAGES = ("torch", "optuna", "numpy")
 
 
-def export_best(folder: StudyFolder, trial: int | None, output: Path | None) -> Path:
+@dataclass(frozen=True)
+class Export:
+    """What an export wrote.
+
+    Args:
+        path: The file.
+        certificate: The certificate it carries, None while the configuration is unconfirmed.
+        notices: Where its trial's provenance contradicts its study or this program.
+    """
+
+    path: Path
+    certificate: dict[str, Any] | None
+    notices: list[str]
+
+
+def export_best(folder: StudyFolder, trial: int | None, output: Path | None) -> Export:
     """Write best.yaml.
 
     Args:
@@ -28,14 +43,15 @@ def export_best(folder: StudyFolder, trial: int | None, output: Path | None) -> 
         output: Another file than the study's best.yaml.
 
     Returns:
-        The file written.
+        What was written.
 
     Raises:
         InputError: There is no such trial, or none is complete.
     """
     view = read_study(folder)
+    best, certificate = best_of(view)
     if trial is None:
-        chosen = best_trial(view.trials)
+        chosen = best
         if chosen is None:
             raise InputError(f"{folder.root}: no completed trial to export; search on")
     elif trial < 0 or trial >= len(view.trials) or view.trials[trial].value is None:
@@ -43,29 +59,42 @@ def export_best(folder: StudyFolder, trial: int | None, output: Path | None) -> 
     else:
         chosen = view.trials[trial]
     attributes = view.attributes[chosen.number]
+    held = read_provenance(folder.trial(chosen.number))
+    _check_data(folder.trial(chosen.number), held, view.dataset["fingerprint"])
+    certified = certificate if certificate and certificate["trial"] == chosen.number else None
     values = {
         "format": FORMAT,
         "study": view.name,
         "trial": chosen.number,
         "validation_error": chosen.value,
         "n_tasks": view.dataset.get("n_tasks"),
-        "confirmed": False,
+        "objective": view.config.objective,
+        "confirmed": certified is not None,
+        "certificate": certified,
         "dataset": {key: view.dataset[key] for key in ("kind", "fingerprint")},
         "seed": attributes.get("seed", view.config.seed),
         "study_seed": view.config.seed,
         "epochs": len(chosen.values),
         "created": datetime.datetime.now().isoformat(timespec="seconds"),
-        "versions": {
-            "hpsearch": __version__,
-            "python": platform.python_version(),
-            **{name: importlib.metadata.version(name) for name in PACKAGES},
-        },
+        "versions": software()["versions"],
+        "provenance": held[-1] if held else None,
         "config": read_yaml(folder.trial(chosen.number).config),
     }
     path = output or folder.best
     _refuse_foreign(path)
     write_atomically(path, HEAD + dump_yaml(values))
-    return path
+    return Export(path, certified, differences(held[-1], software()) if held else [])
+
+
+def _check_data(folder: TrialFolder, held: list[dict[str, Any]], fingerprint: str) -> None:
+    """Refuse a trial that was trained on other data than its study names."""
+    for one in held:
+        trained_on = one.get("fingerprint", fingerprint)
+        if trained_on != fingerprint:
+            raise InputError(
+                f"{folder.provenance}: fingerprint: trained on {trained_on[:12]}, the study's data "
+                f"are {fingerprint[:12]}; export another trial, or search anew"
+            )
 
 
 def _refuse_foreign(path: Path) -> None:

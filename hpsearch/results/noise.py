@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from itertools import permutations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -78,17 +77,14 @@ def noise_of_scores(
     """
     chance = generator(seed, "noise")
     n_alphabets, n_drawers = len(scores), scores[0].shape[1]
-    by_pair = np.stack([_accuracy_by_pair(s, ways) for s in scores])  # [A, D, D]
+    drawers = chance.permuted(np.tile(np.arange(n_drawers), (redraws, 1)), axis=1)[:, :DENSE_DRAWERS]
     dense = np.empty((redraws, n_alphabets))
     tasks = np.empty((redraws, n_alphabets, 2))
-    ordered = np.array(list(permutations(range(VALIDATION_DRAWERS), 2)))
-    for redraw in range(redraws):
-        drawers = chance.permutation(n_drawers)[:DENSE_DRAWERS]
-        pairs = drawers[ordered]  # [12, 2]
-        dense[redraw] = np.nanmean(by_pair[:, drawers[:, None], drawers], axis=(1, 2))
-        for alphabet, of_alphabet in enumerate(scores):
-            for run, pair in enumerate(pairs[chance.permutation(len(pairs))[:2]]):
-                tasks[redraw, alphabet, run] = _run_accuracy(of_alphabet, pair, ways, chance)
+    for alphabet, of_alphabet in enumerate(scores):
+        by_pair = _accuracy_by_pair(of_alphabet, ways)  # [D, D]
+        dense[:, alphabet] = np.nanmean(by_pair[drawers[:, :, None], drawers[:, None]], axis=(1, 2))
+        for run in range(2):
+            tasks[:, alphabet, run] = _run_accuracies(of_alphabet, drawers, ways, chance)
     twice = _weights(n_alphabets)
     fixed_tasks = (tasks * twice).sum(axis=(1, 2))
     fixed_dense = dense.mean(axis=1)
@@ -109,16 +105,22 @@ def _weights(n_alphabets: int, n_runs: int = 16) -> NDArray[np.float64]:
     return weights
 
 
-def _run_accuracy(
+def _run_accuracies(
     scores: NDArray[np.floating],
-    pair: NDArray[np.int64],
+    drawers: NDArray[np.int64],
     ways: int,
     chance: np.random.Generator,
-) -> float:
-    """Return the accuracy of one run of W tasks, characters drawn from one alphabet."""
-    chosen = chance.permutation(len(scores))[:ways]
-    run = scores[:, pair[0], :, pair[1]][np.ix_(chosen, chosen)]
-    return float(expected_credits(run, ways).mean())
+) -> NDArray[np.float64]:
+    """Return the accuracy of one run of W tasks in each redraw, [R], from one alphabet's scores.
+
+    Each run draws W characters and an ordered pair of the first four of the redraw's drawers.
+    """
+    redraws, n = len(drawers), len(scores)
+    chosen = chance.permuted(np.tile(np.arange(n), (redraws, 1)), axis=1)[:, :ways]
+    two = chance.permuted(np.tile(np.arange(VALIDATION_DRAWERS), (redraws, 1)), axis=1)[:, :2]
+    first, second = np.take_along_axis(drawers, two, axis=1).T[:, :, None, None]
+    runs = scores[chosen[:, :, None], first, chosen[:, None], second]  # [R, W, W]
+    return np.asarray(expected_credits(runs, ways).mean(axis=1))
 
 
 def _accuracy_by_pair(scores: NDArray[np.floating], ways: int) -> NDArray[np.float64]:

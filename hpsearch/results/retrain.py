@@ -20,17 +20,14 @@ from hpsearch.data import Dataset
 from hpsearch.errors import InputError
 from hpsearch.paths import write_atomically
 from hpsearch.results.intervals import wilson
-from hpsearch.training.config import TrialConfig
+from hpsearch.results.validation import N_PAIRS, validation_figures
+from hpsearch.training.config import Objective, TrialConfig
 from hpsearch.training.epoch import EpochResult
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from hpsearch.training.checkpoint import Checkpoint
-
-N_PAIRS = 10_000
-"""Verification pairs (Koch et al. 2015, section 4.2)."""
-
 
 class ExportedDataset(Section):
     """The data a configuration was found on."""
@@ -39,6 +36,15 @@ class ExportedDataset(Section):
     """omniglot, glyphs or folder."""
     fingerprint: str
     """SHA-256 (hex) of the content."""
+
+
+class Certified(Section):
+    """What retraining needs of a certificate."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    interval_one_training: tuple[float, float]
+    """Where the error of one training on fresh tasks falls with 95 % probability."""
 
 
 class Exported(Section):
@@ -54,6 +60,12 @@ class Exported(Section):
     """The trial's seed."""
     study_seed: int = Field(0, ge=0)
     """Chooses the drawers and the validation tasks."""
+    objective: Objective = "tasks_320"
+    """What is validated on while it trains."""
+    certificate: Certified | None = None
+    """What `hpsearch confirm` found of it; None while it is unconfirmed."""
+    provenance: dict[str, Any] | None = None
+    """Software and machine of the trial."""
 
 
 def read_exported(path: Path) -> tuple[Exported, TrialConfig]:
@@ -100,10 +112,12 @@ def retrain(
     from safetensors.torch import save
 
     from hpsearch.training import checkpoint
+    from hpsearch.training.fresh import build_network
     from hpsearch.training.loop import train
     from hpsearch.training.trainingdata import TrainingData
 
     exported, config = read_exported(path)
+    as_found = not include_validation and epochs in (None, config.max_epochs)
     if epochs is not None:
         config = config.with_parameters({"max_epochs": epochs})
     if include_validation:  # no early stopping on characters that are trained on
@@ -123,6 +137,8 @@ def retrain(
             "seed": chosen,
             "study_seed": exported.study_seed,
             "include_validation": include_validation,
+            # older folders do not name the only objective there was
+            **({"objective": exported.objective} if exported.objective == "dense" else {}),
             "config": config.plain(),
         },
     )
@@ -130,6 +146,7 @@ def retrain(
         dataset,
         config,
         study_seed=exported.study_seed,
+        objective=exported.objective,
         device=device,
         include_validation=include_validation,
     )
@@ -151,8 +168,12 @@ def retrain(
     _check_usable(path, last, weights, include_validation)
     packed = {name: weight.contiguous() for name, weight in weights.items()}
     write_atomically(output / "weights.safetensors", save(packed))
-    accuracy = _verification(config, weights, dataset, exported.study_seed)
-    metrics = _metrics(last.curve, accuracy, data.tasks.n_tasks, seen=include_validation)
+    network = build_network(config, weights, device)
+    figures = validation_figures(network, config, dataset, exported.study_seed)
+    metrics = _metrics(last.curve, exported.objective, figures, seen=include_validation)
+    metrics["certificate"] = _verdict(
+        figures["fresh_error"], exported.certificate, as_found=as_found
+    )
     write_atomically(output / "metrics.json", json.dumps(metrics, indent=1) + "\n")
     return metrics
 
@@ -188,52 +209,45 @@ def _check_usable(
         )
 
 
-def _verification(
-    config: TrialConfig, weights: dict[str, Tensor], dataset: Dataset, study_seed: int
-) -> float:
-    """Return the accuracy on the validation drawers' pairs."""
-    import numpy as np
-    import torch
-
-    from hpsearch.data.tasks import split_drawers, verification_pairs
-    from hpsearch.network.siamese import SiameseNetwork
-    from hpsearch.training.evaluation import encode, verification_accuracy
-
-    network = SiameseNetwork(
-        config.shape(), output_bias=config.layers.output.bias, convolution=config.convolution
-    )
-    network.load_state_dict(weights)
-    network.eval()
-    characters = dataset.validation(config.input_size)
-    _, drawers = split_drawers(characters.n_drawers, config.drawers, study_seed)
-    left, right, same = verification_pairs(characters, N_PAIRS, drawers, study_seed)
-    rows, place = np.unique(np.concatenate([left, right]), return_inverse=True)
-    encodings = encode(network, torch.from_numpy(np.array(characters.images[rows])))
-    first, second = torch.from_numpy(place[:N_PAIRS]), torch.from_numpy(place[N_PAIRS:])
-    return verification_accuracy(network, encodings, first, second, torch.from_numpy(same))
-
-
 def _metrics(
-    curve: list[EpochResult], accuracy: float, n_tasks: int, *, seen: bool
+    curve: list[EpochResult], objective: Objective, figures: dict[str, Any], *, seen: bool
 ) -> dict[str, Any]:
     """Return metrics.json; figures on characters that were trained on stand apart."""
     kept = curve[-1] if seen else min(curve, key=lambda r: (r.validation_error, r.epoch))
-    figures = {
+    accuracy = figures["verification_accuracy"]
+    shown = {
         "validation_error": kept.validation_error,
-        "interval": list(wilson(kept.validation_error, n_tasks)),
-        "verification_accuracy": accuracy,
+        **figures,
+        "interval": figures[objective]["interval"],
         "verification_interval": list(wilson(accuracy, N_PAIRS)),
         "curve": [r.to_json() for r in curve],
     }
     if seen:
-        figures = {**dict.fromkeys(figures), "seen_in_training": figures}
+        shown = {**dict.fromkeys(shown), "seen_in_training": shown}
     return {
         "include_validation": seen,
+        "objective": objective,
         "weights_epoch": kept.epoch,
         "epochs": len(curve),
-        "n_tasks": n_tasks,
+        "n_tasks": figures["tasks_320"]["n_tasks"],
         "n_pairs": N_PAIRS,
         "seconds": curve[-1].seconds,
         "images": curve[-1].images,
-        **figures,
+        **shown,
     }
+
+
+def _verdict(
+    fresh_error: float, certificate: Certified | None, *, as_found: bool
+) -> dict[str, Any]:
+    """Say whether a training's error on fresh tasks lies where the certificate expects one.
+
+    That says nothing of a training on other images or of another length.
+    """
+    if not as_found:
+        return {"verdict": "not applicable", "interval": None}
+    if certificate is None:
+        return {"verdict": "unconfirmed", "interval": None}
+    low, high = certificate.interval_one_training
+    within = low <= fresh_error <= high
+    return {"verdict": "within" if within else "outside", "interval": [low, high]}

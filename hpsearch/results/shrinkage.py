@@ -18,6 +18,8 @@ SHARES = (0.02, 0.1, 0.2, 0.4)
 """w: the share of configurations that differ; each value as likely as the next."""
 REACHES = (10.0, 20.0, 40.0)
 """L: by how much at most, in standard errors of one configuration's mean."""
+WIDEST = 20.0
+"""Means that lie further apart, in standard errors, widen every L, so that it still holds them."""
 SIGMAS = 15
 """Values of sigma, the spread of one measurement."""
 CENTRES = 81
@@ -101,7 +103,8 @@ def shrink(
     if variance <= 0:  # nothing varies, or nothing was repeated: no luck to take away
         return Posterior(np.tile(mean, (DRAWS, 1)), 0.0)
     error = float(np.sqrt(variance / np.median(count)))
-    grid = np.meshgrid(sigmas, SHARES, np.multiply(REACHES, error), indexing="ij")
+    reaches = np.multiply(REACHES, max(error, float(np.ptp(mean)) / WIDEST))
+    grid = np.meshgrid(sigmas, SHARES, reaches, indexing="ij")
     setting = _Settings(*(axis.reshape(-1, 1, 1) for axis in grid))
     centre = _centres(mean, error)
     return Posterior(_draw(mean, count, centre, setting, seed), float(np.sqrt(variance)))

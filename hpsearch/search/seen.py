@@ -48,7 +48,7 @@ def recall(
         opened = {int(n): (OPEN[s], int(e)) for n, (s, e) in seen["open"].items()}
         history = [trials[number] for number in finished]
         history += [_as_it_was(trials[n], *then, curves.get(n, ())) for n, then in opened.items()]
-    except (KeyError, TypeError, ValueError, IndexError) as error:
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         raise InputError(f"what the ask had seen cannot be read back ({error!r})") from error
     unfinished = [number for number in finished if not trials[number].finished]
     if unfinished:

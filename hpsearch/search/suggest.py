@@ -67,7 +67,7 @@ def suggest(
         return derive_seed(seed, "suggest", n, attempt)
 
     acting = decider(problem, sampler, history, prior)
-    chosen = _sampler(problem, acting, history, n, prior)
+    chosen = informed_sampler(problem, acting, history, n, prior)
     proposal: dict[str, Value] = {}
     for attempt in range(min(chosen.redraws, REDRAWS)):
         sequence = derive_seed(seed, "sobol", attempt)  # one for all trials, so that they spread
@@ -106,7 +106,7 @@ def decider(
     return SamplerConfig(name=sampler.start)  # nothing to learn from yet
 
 
-def _sampler(
+def informed_sampler(
     problem: Coordinates,
     acting: SamplerConfig,
     history: Sequence[TrialRecord],

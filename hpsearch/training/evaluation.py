@@ -73,7 +73,7 @@ def evaluate_tasks(
     """Score tasks whose rows point into uint8 images [M, S, S]; each image is encoded once."""
     encodings = encode(network, images)
     if isinstance(tasks, DenseTasks):
-        matrices = _dense_scores(network, encodings, tasks)
+        matrices = dense_scores(network, encodings, tasks)
         dense = dense_accuracy(matrices, tasks)
         credit = np.concatenate([expected_credits(matrix, tasks.ways) for matrix in matrices])
         scores = np.concatenate([matrix.ravel() for matrix in matrices])
@@ -94,7 +94,7 @@ def task_scores(scores: NDArray[np.floating], tasks: OneShotTasks) -> TaskScores
 
 
 @torch.no_grad()
-def _dense_scores(
+def dense_scores(
     network: SiameseNetwork, encodings: Tensor, tasks: DenseTasks
 ) -> list[NDArray[np.float32]]:
     """Return logits [N (query), N (support)] of each pair of drawers."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from hpsearch.data.dense import dense_tasks
+from hpsearch.data.dense import DenseTasks, dense_tasks
 from hpsearch.data.tasks import fresh_drawers
 from hpsearch.network.siamese import SiameseNetwork
 from hpsearch.training.evaluation import TaskScores, evaluate_tasks
@@ -15,7 +15,7 @@ from hpsearch.training.evaluation import TaskScores, evaluate_tasks
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from hpsearch.data.dataset import Dataset
+    from hpsearch.data.dataset import Characters, Dataset
     from hpsearch.training.config import TrialConfig
 
 
@@ -28,12 +28,19 @@ def build_network(
     return network.eval().to(device)
 
 
+def fresh_tasks(characters: Characters, ways: int, study_seed: int) -> DenseTasks:
+    """Return all tasks of the drawers that a study does not validate on.
+
+    With fewer than 16 drawers there are no others; then only the pairings of drawings are fresh.
+    """
+    drawers = fresh_drawers(characters.n_drawers, study_seed)
+    return dense_tasks(characters, ways=ways, drawers=drawers, seed=study_seed + 1)
+
+
 def fresh_scores(
     network: SiameseNetwork, config: TrialConfig, dataset: Dataset, study_seed: int
 ) -> TaskScores:
     """Return the dense accuracy on validation characters as drawn by the other drawers.
-
-    With fewer than 16 drawers there are no others; then only the pairings of drawings are fresh.
 
     Args:
         network: On the device to score on.
@@ -42,8 +49,7 @@ def fresh_scores(
         study_seed: Says which drawers the study validates on.
     """
     characters = dataset.validation(config.input_size)
-    drawers = fresh_drawers(characters.n_drawers, study_seed)
-    tasks = dense_tasks(characters, ways=dataset.ways, drawers=drawers, seed=study_seed + 1)
+    tasks = fresh_tasks(characters, dataset.ways, study_seed)
     rows = tasks.rows
     device = network.fc.weight.device
     images = torch.from_numpy(np.array(characters.images[rows])).to(device)

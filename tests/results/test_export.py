@@ -14,6 +14,7 @@ from hpsearch.configfile import read_yaml
 from hpsearch.data import Dataset
 from hpsearch.errors import InputError
 from hpsearch.paths import StudyFolder
+from hpsearch.provenance import PACKAGES
 from hpsearch.results.export import export_best
 from hpsearch.results.retrain import read_exported
 from tests.recognition.made import CommandLine
@@ -22,7 +23,7 @@ from .made import SEEDS, STUDY_SEED, TRIALS, tiny, write_study
 
 
 def test_the_file_is_complete(study: Path, dataset: Dataset, tmp_path: Path) -> None:
-    path = export_best(StudyFolder(study), None, tmp_path / "out" / "b.yaml")
+    path = export_best(StudyFolder(study), None, tmp_path / "out" / "b.yaml").path
     assert path == tmp_path / "out" / "b.yaml"
     values = read_yaml(path)
     assert values.pop("created").startswith("20")
@@ -35,7 +36,10 @@ def test_the_file_is_complete(study: Path, dataset: Dataset, tmp_path: Path) -> 
         "trial": 1,
         "validation_error": 0.25,
         "n_tasks": 320,
+        "objective": "tasks_320",
         "confirmed": False,
+        "certificate": None,
+        "provenance": None,
         "dataset": {"kind": "glyphs", "fingerprint": dataset.fingerprint},
         "seed": SEEDS[1],
         "study_seed": STUDY_SEED,
@@ -43,13 +47,13 @@ def test_the_file_is_complete(study: Path, dataset: Dataset, tmp_path: Path) -> 
         "versions": {
             "hpsearch": package.__version__,
             "python": platform.python_version(),
-            **{name: importlib.metadata.version(name) for name in ("torch", "optuna", "numpy")},
+            **{name: importlib.metadata.version(name) for name in PACKAGES},
         },
     }
 
 
 def test_the_file_is_readable(study: Path, tmp_path: Path) -> None:
-    lines = export_best(StudyFolder(study), None, tmp_path / "b.yaml").read_text().splitlines()
+    lines = export_best(StudyFolder(study), None, tmp_path / "b.yaml").path.read_text().splitlines()
     assert lines[0].startswith("# ")
     assert "hpsearch retrain" in lines[0]
     assert "trial: 1" in lines
@@ -59,7 +63,7 @@ def test_the_file_is_readable(study: Path, tmp_path: Path) -> None:
 
 
 def test_what_retrain_reads_is_what_was_exported(study: Path, tmp_path: Path) -> None:
-    path = export_best(StudyFolder(study), 0, tmp_path / "b.yaml")
+    path = export_best(StudyFolder(study), 0, tmp_path / "b.yaml").path
     exported, config = read_exported(path)
     assert config.plain() == read_yaml(StudyFolder(study).trial(0).config)
     assert (exported.seed, exported.study_seed) == (SEEDS[0], STUDY_SEED)

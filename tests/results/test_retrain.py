@@ -59,7 +59,7 @@ def test_an_exported_trial_is_trained_from_the_command_line(
 ) -> None:
     """The data are those the study beside it remembers: there is no --data."""
     (tmp_path / "dataset.json").write_text((study / "dataset.json").read_text())
-    path = export_best(StudyFolder(study), None, tmp_path / "best.yaml")
+    path = export_best(StudyFolder(study), None, tmp_path / "best.yaml").path
     done = hpsearch("retrain", path, "--epochs", 2)
     assert done.code == 0, done.err
     assert [line.split(":")[0] for line in done.err.splitlines()] == ["epoch 1/2", "epoch 2/2"]

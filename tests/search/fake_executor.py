@@ -22,6 +22,14 @@ def fake_curve(job: Job, max_epochs: int) -> list[float]:
     ]
 
 
+def fake_scores(job: Job) -> dict[str, float]:
+    """The accuracy on fresh tasks of two alphabets, which the search's own noise is not in."""
+    rate = job.config["layers"]["conv1"]["learning_rate"]
+    truth = 0.8 - 0.1 * abs(math.log10(rate) + 1.5)
+    noise = generator(job.seed, "fresh", str(rate)).normal(0, 0.004)
+    return {"One": float(truth + noise + 0.02), "Two": float(truth + noise - 0.02)}
+
+
 class FakeExecutor:
     """Runs epochs one at a time, oldest trial first; checkpoints are numbers in files."""
 
@@ -50,7 +58,8 @@ class FakeExecutor:
         done = int(unwrap(job.checkpoint.read_bytes())) if job.checkpoint.exists() else 0
         curve = tuple(self._result(job, epoch) for epoch in range(1, done + 1))
         self._running[job.trial] = (job, done)
-        self._events.append(Started(job.trial, 1, "cpu", curve))
+        made_by = {"host": "fake", "device": "cpu", "threads": 1, "seed": job.seed}
+        self._events.append(Started(job.trial, 1, "cpu", curve, made_by))
 
     def decide(self, trial: int, decision: Decision) -> None:
         self._waiting.discard(trial)
@@ -74,7 +83,9 @@ class FakeExecutor:
         ending = self.failing.get(trial)
         if ending or done >= job.config["max_epochs"]:
             del self._running[trial]
-            self._events.append(Ended(trial, ending or Ending.FINISHED, "told to" if ending else None))
+            scores = fake_scores(job) if job.fresh else None
+            cause = "told to" if ending else None
+            self._events.append(Ended(trial, ending or Ending.FINISHED, cause, scores))
             return
         if self.die_after_epochs is not None and self.epochs >= self.die_after_epochs:
             raise KeyboardInterrupt("the driver is killed here")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from hpsearch.search.history import TrialRecord, Value
 
@@ -24,6 +24,20 @@ class Sampler(Protocol):
 
     def draw(self, seed: int) -> dict[str, Value]:
         """Return parameters that fit, from a seed in [0, 2**63)."""
+        ...
+
+
+@runtime_checkable
+class Predicts(Protocol):
+    """A sampler with a model of values."""
+
+    def predict(self, params: Mapping[str, Value], seed: int) -> tuple[float, float]:
+        """Return the validation error expected of parameters, and its standard deviation.
+
+        Args:
+            params: A configuration of the space.
+            seed: Of the draw whose model is meant.
+        """
         ...
 
 

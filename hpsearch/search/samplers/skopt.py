@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -51,13 +51,31 @@ class SkoptSampler:
         self._cube, self._name, self._options = coordinates.cube, name, options
         kept = best_and_recent(observations)
         self._points = [self._cube.shares(o.params) for o in kept]
-        self._values: list[Any] = _standardised(kept)
+        values = _with_lies(kept)
+        self._scale = float(np.mean(values)), float(np.std(values)) or 1.0
+        self._values: list[Any] = [(value - self._scale[0]) / self._scale[1] for value in values]
         if options.acquisition == "EIps":
             seconds = _comparable_seconds(kept, max(self._values))
             self._values = list(zip(self._values, seconds, strict=True))
 
     def draw(self, seed: int) -> dict[str, Value]:
         """Fit the model and return the point of the best acquisition value."""
+        proposed: list[Any] = self._fitted(seed).ask()
+        return self._cube.params([float(share) for share in proposed])
+
+    def predict(self, params: Mapping[str, Value], seed: int) -> tuple[float, float]:
+        """Return the validation error expected of parameters, and its standard deviation."""
+        optimizer = self._fitted(seed)
+        model = optimizer.models[-1]
+        if self._options.acquisition == "EIps":
+            model = model.estimators_[0]  # the other one predicts the logarithm of seconds
+        point = optimizer.space.transform([self._cube.shares(params)])
+        mean, spread = model.predict(point, return_std=True)
+        centre, unit = self._scale
+        return centre + unit * float(mean[0]), unit * float(spread[0])
+
+    def _fitted(self, seed: int) -> Any:
+        """Return scikit-optimize's optimiser, told the history."""
         from skopt import Optimizer
 
         climbs = self._name == "skopt-gp"
@@ -83,8 +101,7 @@ class SkoptSampler:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             optimizer.tell(self._points, self._values)
-            proposed: list[Any] = optimizer.ask()
-        return self._cube.params([float(share) for share in proposed])
+        return optimizer
 
     def _process(self, seed: int) -> Any:
         """Return scikit-optimize's default process, its kernel fitted once.
@@ -124,14 +141,11 @@ class SkoptSampler:
         )
 
 
-def _standardised(observations: Sequence[Observation]) -> list[float]:
-    """Return the value of each observation, lies among them, in standard deviations."""
+def _with_lies(observations: Sequence[Observation]) -> list[float]:
+    """Return the value of each observation, lies among them."""
     known = [o.value for o in observations if o.value is not None and o.kind != "running"]
     worst, mean = max(known), float(np.mean(known))
-    values = [_value(o, worst, mean) for o in observations]
-    spread = float(np.std(values))
-    standardised: list[float] = ((np.asarray(values) - np.mean(values)) / (spread or 1.0)).tolist()
-    return standardised
+    return [_value(o, worst, mean) for o in observations]
 
 
 def _value(observation: Observation, worst: float, mean: float) -> float:

@@ -1,0 +1,75 @@
+"""What Python programs call: ``hpsearch.search(study, data)``. The command line from inside."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hpsearch.search.history import TrialRecord
+
+
+@dataclass(frozen=True)
+class Searched:
+    """A study after a search.
+
+    Args:
+        folder: The study's folder; every command takes it.
+        trials: All trials, by number.
+        best: The confirmed best, else the complete trial of the lowest validation error; None
+            before a trial is complete.
+        confirmed: Whether `hpsearch confirm` has confirmed it.
+    """
+
+    folder: Path
+    trials: Sequence[TrialRecord]
+    best: TrialRecord | None
+    confirmed: bool
+
+
+def search(
+    study: str | Path,
+    data: str | Path | None = None,
+    *,
+    output: str | Path | None = None,
+    **settings: Any,
+) -> Searched:
+    """Search, or continue a study, as `hpsearch search` does; print the same lines.
+
+    It starts worker processes, so a program that calls it needs `if __name__ == "__main__":`.
+
+    Args:
+        study: A study file, a shipped name (quickstart), or a study's folder.
+        data: Omniglot's zips or folders, or own images; None looks where the command looks.
+        output: The study's folder; None means runs/STUDY.
+        settings: Of the study file: `budget={"trials": 4}`, `workers=2`, `seed=1`.
+
+    Raises:
+        InputError: Something to mend; the message says what.
+        EnvironmentFailure: Something failed on the way; the same call continues.
+        KeyboardInterrupt: It was stopped; the same call continues.
+    """
+    from hpsearch.cli.run_search import run_search
+    from hpsearch.results.certificate import best_of
+    from hpsearch.search.record import read_study
+    from hpsearch.search.study_folder import find_study
+
+    place = None if output is None else Path(output)
+    changes = dict(_flat(settings))
+    source = None if data is None else Path(data)
+    if run_search(str(study), source, changes, place, dry_run=False):
+        raise KeyboardInterrupt
+    folder = find_study(str(study), place)
+    view = read_study(folder)
+    best, certificate = best_of(view)
+    return Searched(folder.root, view.trials, best, certificate is not None)
+
+
+def _flat(settings: dict[str, Any], before: str = "") -> list[tuple[str, Any]]:
+    """Return settings by path, as the command line names them."""
+    found: list[tuple[str, Any]] = []
+    for key, value in settings.items():
+        path = f"{before}{key}"
+        found += _flat(value, f"{path}.") if isinstance(value, dict) else [(path, value)]
+    return found

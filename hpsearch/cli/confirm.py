@@ -1,0 +1,119 @@
+"""The command that confirms a study's best: trains the best few again and writes a certificate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from hpsearch.errors import InputError
+
+
+def confirm(
+    study: Annotated[str, typer.Argument(help="A study's folder, file or shipped name.")],
+    top: Annotated[int, typer.Option(min=2, max=50, help="Best trials to train again.")] = 5,
+    seeds: Annotated[int, typer.Option(min=2, max=100, help="Fresh seeds of each.")] = 3,
+    workers: Annotated[int | None, typer.Option(min=1, help="Trainings at once.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> int:
+    """Train the best trials again with fresh seeds, on fresh tasks; the same command continues."""
+    from json import dumps
+
+    from hpsearch.cli.executors import find_workplace
+    from hpsearch.cli.run_search import held_dataset, interrupts
+    from hpsearch.results.certificate import certify, write_certificate
+    from hpsearch.results.confirmation import Confirmation, Run, best_trials, read_run
+    from hpsearch.search.record import read_study
+    from hpsearch.search.study_folder import find_study, plan_study, study_lock
+
+    folder = find_study(study)
+    view = read_study(folder)
+    changes = {k: v for k, v in {"workers": workers, "device": device}.items() if v is not None}
+    plan = plan_study(str(folder.root), None, changes)
+    candidates = best_trials(view, top)
+    runs = [Run(t.number, place) for place in range(seeds) for t in candidates]
+
+    def tell(text: str) -> None:
+        typer.echo(text, err=json)
+
+    with study_lock(folder):
+        packed = held_dataset(plan).folder.resolve()
+        tell(
+            f"{view.name}: training the best {len(candidates)} of "
+            f"{sum(t.state == 'complete' for t in view.trials)} complete trials with {seeds} fresh "
+            "seeds each"
+        )
+        executor = find_workplace(plan).make()
+        try:
+            with interrupts() as caught:
+                work = Confirmation(view, runs, packed, executor, tell, lambda: caught.count)
+                complete = work.train()
+        finally:
+            executor.close()
+        if not complete:
+            tell("the same command continues")
+            return 128 + caught.signal
+        found = {run: read_run(folder.confirmation, run) for run in runs}
+        if missing := [run for run, result in found.items() if result is None]:
+            raise InputError(
+                f"{folder.confirmation / missing[0].name}: its result cannot be read back; run the "
+                "same command again"
+            )
+        of_trial: dict[int, list[Mapping[str, Any]]] = {t.number: [] for t in candidates}
+        for run, result in found.items():
+            if result is not None:
+                of_trial[run.trial].append(result)
+        certificate = certify(view, candidates, of_trial)
+        write_certificate(folder, certificate)
+    if json:
+        typer.echo(dumps(certificate))
+    else:
+        print_certificate(certificate, folder.root)
+    return 0
+
+
+def print_certificate(certificate: Mapping[str, Any], root: Path) -> None:
+    """Print a certificate for a person."""
+    from rich.console import Console
+    from rich.table import Table
+
+    low, high = certificate["interval"]
+    one = certificate["interval_one_training"]
+    typer.echo(
+        f"confirmed best: trial {certificate['trial']}, error {certificate['error']:.3f} "
+        f"[{low:.3f}, {high:.3f}], the best of those compared with probability "
+        f"{certificate['probability_best']:.0%}"
+    )
+    typer.echo(f"  one more training of it falls within [{one[0]:.3f}, {one[1]:.3f}]")
+    if other := certificate["interval_other_alphabets"]:
+        typer.echo(f"  on other alphabets like these: [{other[0]:.3f}, {other[1]:.3f}]")
+    optimism = certificate["optimism"]
+    typer.echo(
+        f"  the search's figure for trial {optimism['trial']}, {optimism['search_error']:.3f}, was "
+        f"{optimism['measured']:+.3f} from the truth [{optimism['interval'][0]:+.3f}, "
+        f"{optimism['interval'][1]:+.3f}]; luck among {optimism['trials']} trials explains "
+        f"{optimism['luck']:.3f}"
+    )
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for header in ("trial", "search", "again", "shrunken", "95 %", "P(best)", "behind"):
+        table.add_column(header, justify="right", no_wrap=True)
+    for row in certificate["candidates"]:
+        low, high = row["interval"]
+        behind = f"{row['behind_best']:+.3f} +- {row['behind_best_se']:.3f}"
+        table.add_row(
+            str(row["trial"]),
+            f"{row['search_error']:.3f}",
+            f"{row['mean']:.3f}",
+            f"{row['error']:.3f}",
+            f"{low:.3f} to {high:.3f}",
+            f"{row['probability_best']:.0%}",
+            "-" if row["trial"] == certificate["trial"] else behind,
+        )
+    Console().print(table)
+    typer.echo(f"{root / 'certificate.json'}: written; next: hpsearch export {root}")
+
+
+COMMANDS: tuple[Callable[..., Any], ...] = (confirm,)

@@ -1,0 +1,156 @@
+"""Commands that trace a trial back: show it with its provenance, verify every suggestion."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hpsearch.errors import InputError
+
+if TYPE_CHECKING:
+    from hpsearch.search.history import TrialRecord
+    from hpsearch.search.record import StudyView
+    from hpsearch.search.why import Reason
+
+StudyArgument = Annotated[str, typer.Argument(help="A study's folder, file or shipped name.")]
+BARS = "▁▂▃▄▅▆▇█"
+
+
+def show(
+    study: StudyArgument,
+    trial: Annotated[int, typer.Argument(min=0, help="The trial's number.")],
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show one trial: parameters, curve, where it was trained, and why it was proposed."""
+    from dataclasses import asdict
+    from json import dumps
+
+    from hpsearch.search.ledger import read_provenance
+    from hpsearch.search.record import read_study
+    from hpsearch.search.study_folder import find_study, plan_study
+    from hpsearch.search.why import explain
+
+    folder = find_study(study)
+    view = read_study(folder)
+    if trial >= len(view.trials):
+        known = f"has trials 0 to {len(view.trials) - 1}" if view.trials else "has no trials yet"
+        raise InputError(f"trial {trial}: {view.name} {known}")
+    record = view.trials[trial]
+    held = read_provenance(folder.trial(trial))
+    reason: Reason | str
+    try:
+        reason = explain(plan_study(str(folder.root), None, {}), view, trial)
+    except InputError as error:
+        reason = str(error)
+    if json:
+        why = {"unknown": reason} if isinstance(reason, str) else asdict(reason)
+        typer.echo(dumps({**record.to_json(), "provenance": held, "why": why}))
+        return
+    _print_trial(view, record)
+    _print_reason(reason)
+    _print_provenance(held)
+
+
+def _print_trial(view: StudyView, record: TrialRecord) -> None:
+    value = "none yet" if record.value is None else f"{record.value:.4f}"
+    typer.echo(f"trial {record.number} of {view.name}: {record.state}, validation error {value}")
+    if record.cause:
+        typer.echo(f"  {record.cause}")
+    typer.echo("parameters")
+    for name, parameter in record.params.items():
+        shown = f"{parameter:.4g}" if isinstance(parameter, float) else str(parameter)
+        typer.echo(f"  {name:24} {shown}")
+    if record.values:
+        typer.echo(f"validation error by epoch  {_bars(list(record.values.values()))}")
+        best = min(record.values, key=lambda epoch: (record.values[epoch], epoch))
+        for epoch, error in record.values.items():
+            typer.echo(f"  {epoch:5} {error:.4f}{'  lowest' if epoch == best else ''}")
+
+
+def _bars(values: list[float]) -> str:
+    """Return a curve as one line of text; at most 60 of its values."""
+    kept = values[:: max(1, len(values) // 60)]
+    low, high = min(kept), max(kept)
+    span = (high - low) or 1.0
+    return "".join(BARS[round((v - low) / span * (len(BARS) - 1))] for v in kept)
+
+
+def _print_reason(reason: Reason | str) -> None:
+    typer.echo("why it was proposed")
+    if isinstance(reason, str):
+        typer.echo(f"  unknown: {reason}")
+        return
+    typer.echo(f"  by {reason.proposer}")
+    if reason.seen:
+        seen = ", ".join(f"{count} {state}" for state, count in reason.seen.items())
+        lowest = "no error yet" if reason.lowest is None else f"lowest error {reason.lowest:.4f}"
+        typer.echo(f"  it had seen {seen} trials; {lowest}")
+    if reason.predicted is not None:
+        typer.echo(f"  its model expected {reason.predicted[0]:.4f} +- {reason.predicted[1]:.4f}")
+
+
+def _print_provenance(held: list[dict[str, Any]]) -> None:
+    typer.echo("provenance")
+    if not held:
+        typer.echo("  not stored: an older version trained it, or it has not begun")
+    for one in held:
+        commit = one.get("commit")
+        state = {True: ", changed since", False: "", None: ""}[one.get("dirty")]
+        typer.echo(f"  {'commit':24} {commit or 'none: installed from a package'}{state}")
+        for name in ("host", "device", "threads", "seed", "study_seed", "fingerprint", "objective"):
+            typer.echo(f"  {name:24} {_line(one.get(name))}")
+        for name, text in {**_mapping(one, "versions"), **_mapping(one, "split")}.items():
+            typer.echo(f"  {name:24} {_line(text)}")
+
+
+def _mapping(one: Mapping[str, Any], key: str) -> dict[str, Any]:
+    found = one.get(key)
+    return dict(found) if isinstance(found, Mapping) else {}
+
+
+def _line(value: Any) -> str:
+    text = " ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
+def verify(
+    study: StudyArgument,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> int:
+    """Derive every suggestion again from what its ask had seen, and compare."""
+    from collections import Counter
+    from json import dumps
+
+    from hpsearch.search.record import read_study
+    from hpsearch.search.study_folder import find_study, plan_study
+    from hpsearch.search.why import verify as verdicts
+
+    folder = find_study(study)
+    view = read_study(folder)
+    plan = plan_study(str(folder.root), None, {})
+    counts: Counter[str] = Counter()
+    found = []
+    for one in verdicts(plan, view):
+        counts[one.kind] += 1
+        found.append({"trial": one.trial, "verdict": one.kind, "text": one.text})
+        if not json and one.kind in ("different", "unknown"):
+            typer.echo(f"trial {one.trial}: {one.kind}: {one.text}")
+    if json:
+        typer.echo(dumps({"study": view.name, "counts": dict(counts), "trials": found}))
+    else:
+        typer.echo(
+            f"{view.name}: of {len(found)} trials {counts['same']} derived again and equal, "
+            f"{counts['enqueued']} enqueued as the study file says, {counts['different']} "
+            f"different, {counts['unknown']} that cannot be derived"
+        )
+    if counts["different"]:
+        raise InputError(
+            f"{folder.root}: {counts['different']} suggestion(s) differ from what is stored: the "
+            "study was changed, or made by other versions (hpsearch show STUDY TRIAL names them)"
+        )
+    return 0
+
+
+COMMANDS: tuple[Callable[..., Any], ...] = (show, verify)

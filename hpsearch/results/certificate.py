@@ -1,0 +1,202 @@
+"""The certificate of a study's best configuration: which it is, how good, and how sure that is.
+
+Read by status, export, retrain and the report; written by confirm.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from hpsearch.errors import InputError
+from hpsearch.paths import StudyFolder, write_atomically
+from hpsearch.provenance import software
+from hpsearch.results.shrinkage import Posterior, pooled_variance, predicted_optimism, shrink
+from hpsearch.search.history import TrialRecord, best_trial
+from hpsearch.search.record import StudyView
+from hpsearch.seeding import derive_seed
+
+FORMAT = 1
+Runs = Mapping[int, Sequence[Mapping[str, Any]]]
+"""The runs of each trial, ordered by their seed's place."""
+
+
+def certify(view: StudyView, candidates: Sequence[TrialRecord], runs: Runs) -> dict[str, Any]:
+    """Return the certificate.
+
+    Args:
+        view: The study.
+        candidates: The trials that were trained again, in the search's order.
+        runs: What `Confirmation` wrote for them, at least two each.
+    """
+    seed = derive_seed(view.config.seed, "certificate")
+    errors = [[float(run["error"]) for run in runs[t.number]] for t in candidates]
+    posterior = shrink(errors, seed)
+    best = posterior.best
+    chosen = candidates[best]
+    low, high = posterior.interval(best)
+    return {
+        "format": FORMAT,
+        "trial": chosen.number,
+        "error": float(posterior.mean[best]),
+        "interval": [low, high],
+        "interval_one_training": _one_training(posterior, best, errors, seed),
+        "interval_other_alphabets": _other_alphabets(posterior, best, runs[chosen.number]),
+        "sd_of_trainings": posterior.sigma,
+        "probability_best": float(posterior.chance_best()[best]),
+        "search_error": chosen.value,
+        "optimism": _optimism(view, posterior, candidates, runs, seed),
+        "candidates": _candidates(posterior, candidates, errors, runs),
+        "seeds": min(len(e) for e in errors),
+        "objective": view.config.objective,
+        "compared": [t.number for t in view.trials if t.state == "complete"],
+        "created": datetime.datetime.now().isoformat(timespec="seconds"),
+        "software": software(),
+    }
+
+
+def _one_training(
+    posterior: Posterior, best: int, errors: Sequence[Sequence[float]], seed: int
+) -> list[float]:
+    """Return where one more training of the winner falls with 95 % probability."""
+    _, freedom = pooled_variance(errors)
+    chance = np.random.default_rng(derive_seed(seed, "one training"))
+    spread = posterior.sigma * chance.standard_t(max(1, freedom), len(posterior.draws))
+    low, high = np.quantile(posterior.draws[:, best] + spread, [0.025, 0.975])
+    return [float(low), float(high)]
+
+
+def _other_alphabets(
+    posterior: Posterior, best: int, runs: Sequence[Mapping[str, Any]]
+) -> list[float] | None:
+    """Return the interval of the error on other alphabets like these; None with one alphabet."""
+    names = sorted(runs[0]["per_alphabet"])
+    means = [np.mean([run["per_alphabet"][name] for run in runs]) for name in names]
+    if len(names) < 2:
+        return None
+    variance = float(np.var(means, ddof=1)) / len(names)
+    half = 1.96 * math.sqrt(variance + float(posterior.sd[best]) ** 2)
+    centre = float(posterior.mean[best])
+    return [max(0.0, centre - half), min(1.0, centre + half)]
+
+
+def _optimism(
+    view: StudyView,
+    posterior: Posterior,
+    candidates: Sequence[TrialRecord],
+    runs: Runs,
+    seed: int,
+) -> dict[str, Any]:
+    """Return by how much the search's own best figure was too low: measured, and predicted.
+
+    `measured` is the shrunken error of the search's best trial on fresh seeds and tasks, less the
+    search's figure. `luck` is what its noise explains, from all complete trials.
+    """
+    naive = candidates[0]
+    low, high = posterior.interval(0)
+    figure = float(naive.value or 0.0)
+    values = [float(t.value) for t in view.trials if t.state == "complete" and t.value is not None]
+    noise = search_noise(candidates, runs)
+    return {
+        "trial": naive.number,
+        "search_error": figure,
+        "measured": float(posterior.mean[0]) - figure,
+        "interval": [low - figure, high - figure],
+        "luck": predicted_optimism(values, noise, seed) if noise > 0 else 0.0,
+        "noise": noise,
+        "trials": len(values),
+    }
+
+
+def search_noise(candidates: Sequence[TrialRecord], runs: Runs) -> float:
+    """Return the standard deviation of a search figure around its configuration's true error.
+
+    Of the seed, from figures on the study's own tasks that repeat a configuration; and of the
+    tasks, which suit one configuration more than another: the variance between configurations
+    of (figure on the study's tasks - error on fresh ones), less what seeds explain of it.
+    """
+    figures = [[float(r["validation_error"]) for r in runs[t.number]] for t in candidates]
+    gaps = [
+        [float(r["validation_error"]) - float(r["error"]) for r in runs[t.number]]
+        for t in candidates
+    ]
+    of_seed, _ = pooled_variance(figures)
+    within, _ = pooled_variance(gaps)
+    count = float(np.mean([len(g) for g in gaps]))
+    between = float(np.var([np.mean(g) for g in gaps], ddof=1)) - within / count
+    return math.sqrt(of_seed + max(0.0, between))
+
+
+def _candidates(
+    posterior: Posterior,
+    candidates: Sequence[TrialRecord],
+    errors: Sequence[Sequence[float]],
+    runs: Runs,
+) -> list[dict[str, Any]]:
+    best, chances = posterior.best, posterior.chance_best()
+    rows = []
+    for place, trial in enumerate(candidates):
+        paired = np.subtract(errors[place], errors[best])
+        error = float(paired.std(ddof=1) / math.sqrt(len(paired))) if len(paired) > 1 else 0.0
+        rows.append(
+            {
+                "trial": trial.number,
+                "search_error": trial.value,
+                "errors": list(errors[place]),
+                "mean": float(np.mean(errors[place])),
+                "error": float(posterior.mean[place]),
+                "interval": list(posterior.interval(place)),
+                "probability_best": float(chances[place]),
+                "behind_best": float(paired.mean()),
+                "behind_best_se": error,
+                "broke_down": sum(run["diagnosis"] is not None for run in runs[trial.number]),
+            }
+        )
+    return sorted(rows, key=lambda row: (row["error"], row["trial"]))
+
+
+def write_certificate(folder: StudyFolder, certificate: Mapping[str, Any]) -> None:
+    """Write certificate.json."""
+    write_atomically(folder.certificate, json.dumps(certificate, indent=1) + "\n")
+
+
+def read_certificate(folder: StudyFolder) -> dict[str, Any] | None:
+    """Return a study's certificate, None where it was never confirmed.
+
+    Raises:
+        InputError: The file cannot be read as one.
+    """
+    path = folder.certificate
+    try:
+        found = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read ({error}); run hpsearch confirm again") from error
+    if not isinstance(found, dict) or found.get("format") != FORMAT:
+        raise InputError(f"{path}: is no certificate; run hpsearch confirm again")
+    return found
+
+
+def best_of(view: StudyView) -> tuple[TrialRecord | None, dict[str, Any] | None]:
+    """Return a study's best trial, and its certificate where it is confirmed.
+
+    A certificate holds until the search finds a trial that would have been among those it
+    compared: then the lowest validation error counts again, unconfirmed.
+    """
+    certificate = read_certificate(view.folder)
+    lowest = best_trial(view.trials)
+    if certificate is None or certificate["trial"] >= len(view.trials):
+        return lowest, None
+    worst = max(float(row["search_error"]) for row in certificate["candidates"])
+    known = set(certificate["compared"])
+    news = [
+        t for t in view.trials
+        if t.state == "complete" and t.number not in known and (t.value or 0.0) < worst
+    ]  # fmt: skip
+    return (lowest, None) if news else (view.trials[certificate["trial"]], certificate)

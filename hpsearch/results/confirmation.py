@@ -1,0 +1,237 @@
+"""Trains the best few configurations again with fresh seeds and scores them on fresh tasks.
+
+Knows executors only by their interface. Every run ends in a file of its own, so the same command
+goes on where it was stopped, and asks only for what is missing.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hpsearch.configfile import read_yaml
+from hpsearch.errors import EnvironmentFailure, InputError
+from hpsearch.execution import (
+    Decision,
+    Ended,
+    Ending,
+    EpochEnded,
+    Event,
+    Executor,
+    Job,
+    Lost,
+    Started,
+)
+from hpsearch.paths import write_atomically
+from hpsearch.search.history import TrialRecord
+from hpsearch.search.record import StudyView
+from hpsearch.seeding import derive_seed
+from hpsearch.training.config import TrialConfig
+
+MAX_ATTEMPTS = 3
+"""Workers' deaths under one run after which the environment is to blame."""
+MAX_SEEDS = 1000
+INTERRUPT_S = 10.0
+TICK_S = 0.1
+
+
+@dataclass(frozen=True)
+class Run:
+    """One retraining: a trial's configuration with one of the fresh seeds."""
+
+    trial: int
+    place: int
+    """Which fresh seed, from 0; runs of the same place share the seed and the tasks."""
+
+    @property
+    def number(self) -> int:
+        """The number that executors know it by."""
+        return self.trial * MAX_SEEDS + self.place
+
+    @property
+    def name(self) -> str:
+        """Its folder."""
+        return f"{self.trial:05d}-{self.place}"
+
+
+@dataclass
+class _Active:
+    """A run on a worker."""
+
+    run: Run
+    values: dict[int, float] = field(default_factory=dict)
+    seconds: float = 0.0
+    diagnosis: str | None = None
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+
+def best_trials(view: StudyView, top: int) -> list[TrialRecord]:
+    """Return the complete trials of the lowest validation error, the lowest first.
+
+    Raises:
+        InputError: The study has fewer than two complete trials.
+    """
+    complete = [t for t in view.trials if t.state == "complete" and t.value is not None]
+    if len(complete) < 2:
+        raise InputError(
+            f"{view.folder.root}: {len(complete)} complete trial(s); confirming compares at least "
+            "two: search on"
+        )
+    return sorted(complete, key=lambda t: (t.value, t.number))[:top]
+
+
+class Confirmation:
+    """Trains the runs that are missing, on whatever executor it is given."""
+
+    def __init__(
+        self,
+        view: StudyView,
+        runs: list[Run],
+        packed: Path,
+        executor: Executor,
+        tell: Callable[[str], None],
+        interrupted: Callable[[], int],
+    ) -> None:
+        """Prepare; nothing is started before `train`.
+
+        Args:
+            view: The study; the caller holds its lock.
+            runs: What is to be trained.
+            packed: Folder of the packed data set.
+            executor: The study's workers; closed by the caller.
+            tell: Says one thing that happened, in one line.
+            interrupted: How many interrupts have come, as for the search's driver.
+        """
+        self._view, self._runs, self._executor, self._packed = view, runs, executor, packed
+        self._tell, self._interrupted = tell, interrupted
+        self._folder = view.folder.confirmation
+        self._waiting = [run for run in runs if read_run(self._folder, run) is None]
+        self._active: dict[int, _Active] = {}
+        self._deaths: dict[int, int] = {}
+
+    def train(self) -> bool:
+        """Train what is missing; return whether everything is there.
+
+        Raises:
+            EnvironmentFailure: A run failed, or its workers died; the same command goes on.
+        """
+        done = len(self._runs) - len(self._waiting)
+        if done:
+            self._tell(f"{done} of {len(self._runs)} runs are there already")
+        while self._waiting or self._active:
+            if self._interrupted():
+                self._interrupt()
+                return False
+            while self._waiting and len(self._active) < self._executor.slots:
+                self._submit(self._waiting.pop(0))
+            for event in self._executor.events(TICK_S):
+                self._handle(event)
+        return True
+
+    def _submit(self, run: Run) -> None:
+        view = self._view
+        path = view.folder.trial(run.trial).config
+        config = TrialConfig.from_values(read_yaml(path), str(path))
+        place = self._folder / run.name
+        place.mkdir(parents=True, exist_ok=True)
+        self._active[run.number] = _Active(run)
+        self._executor.submit(
+            Job(
+                trial=run.number,
+                config=config.plain(),
+                seed=fresh_seed(view.config.seed, run.place),
+                data=self._packed,
+                study_seed=view.config.seed,
+                checkpoint=place / "checkpoint",
+                objective=view.config.objective,
+                fresh=True,
+            )
+        )
+
+    def _handle(self, event: Event) -> None:
+        active = self._active.get(event.trial)
+        if active is None:
+            return
+        if isinstance(event, Started):
+            active.provenance = dict(event.provenance)
+            for result in event.curve:
+                active.values[result.epoch] = result.validation_error
+        elif isinstance(event, EpochEnded):
+            active.values[event.result.epoch] = event.result.validation_error
+            active.seconds, active.diagnosis = event.result.seconds, event.result.diagnosis
+            self._executor.decide(event.trial, Decision.GO)
+        elif isinstance(event, Ended):
+            del self._active[event.trial]
+            self._ended(active, event)
+        elif isinstance(event, Lost):
+            del self._active[event.trial]
+            deaths = self._deaths[event.trial] = self._deaths.get(event.trial, 0) + 1
+            if deaths >= MAX_ATTEMPTS:
+                raise EnvironmentFailure(
+                    f"{self._folder / active.run.name}: its worker died {deaths} times "
+                    f"({event.cause}); mend that, then run the same command again"
+                )
+            self._tell(f"trial {active.run.trial}: {event.cause}; trying it again")
+            self._waiting.insert(0, active.run)
+
+    def _ended(self, active: _Active, event: Ended) -> None:
+        run = active.run
+        if event.ending is Ending.INTERRUPTED:
+            return
+        if event.ending not in (Ending.FINISHED, Ending.DIAGNOSED) or not event.scores:
+            raise EnvironmentFailure(
+                f"{self._folder / run.name}: training trial {run.trial} again failed "
+                f"({event.cause or event.ending.value}); see the logs, then run the same command "
+                "again"
+            )
+        error = 1 - sum(event.scores.values()) / len(event.scores)
+        result = {
+            "trial": run.trial,
+            "place": run.place,
+            "seed": fresh_seed(self._view.config.seed, run.place),
+            "error": error,
+            "per_alphabet": {name: 1 - share for name, share in event.scores.items()},
+            "validation_error": min(active.values.values()),
+            "epochs": len(active.values),
+            "seconds": round(active.seconds, 2),
+            "diagnosis": active.diagnosis,
+            "provenance": active.provenance,
+        }
+        place = self._folder / run.name
+        write_atomically(place / "result.json", json.dumps(result, indent=1) + "\n")
+        for name in ("checkpoint", "checkpoint.previous"):
+            (place / name).unlink(missing_ok=True)
+        left = len(self._waiting) + len(self._active)
+        broke = f" ({active.diagnosis})" if active.diagnosis else ""
+        self._tell(
+            f"trial {run.trial}, seed {run.place + 1}: error {error:.3f} on fresh tasks{broke}; "
+            f"{left} of {len(self._runs)} runs left"
+        )
+
+    def _interrupt(self) -> None:
+        """Ask for checkpoints and take what still arrives."""
+        self._tell("stopping: running trainings write their checkpoints")
+        self._executor.interrupt()
+        deadline = time.monotonic() + INTERRUPT_S
+        while self._active and self._interrupted() < 2 and time.monotonic() < deadline:
+            for event in self._executor.events(TICK_S):
+                if isinstance(event, Ended | Lost):
+                    self._active.pop(event.trial, None)
+
+
+def fresh_seed(study_seed: int, place: int) -> int:
+    """Return a seed that no trial of the study was trained with, in [0, 2**32)."""
+    return derive_seed(study_seed, "confirm", place) % 2**32
+
+
+def read_run(folder: Path, run: Run) -> Mapping[str, Any] | None:
+    """Return a run's result, None while there is none; a torn file counts as none."""
+    try:
+        found = json.loads((folder / run.name / "result.json").read_bytes())
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) and "per_alphabet" in found else None

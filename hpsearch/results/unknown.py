@@ -1,0 +1,87 @@
+"""A suggested score below which a query counts as none of the classes, from validation.
+
+Letters: N characters of an alphabet, W ways.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """A score p, and what it does on validation tasks.
+
+    Args:
+        score: Best scores below it mean "unknown", 0 to 1.
+        known_kept: Share of queries whose class is among the candidates that stay.
+        unknown_rejected: Share of queries whose class is not that are called unknown.
+        n_queries: Queries of each kind.
+        ways: Candidates they were compared with; with more, unknown queries score higher.
+    """
+
+    score: float
+    known_kept: float
+    unknown_rejected: float
+    n_queries: int
+    ways: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what JSON can hold."""
+        return dict(vars(self))
+
+
+def suggest_threshold(
+    logits: Sequence[NDArray[np.floating]], ways: int, seed: int
+) -> Threshold | None:
+    """Return the score that tells known from unknown queries best: most balanced accuracy.
+
+    Every query is asked twice: among W candidates with its own character, and among W others
+    (or all others, where there are fewer).
+
+    Args:
+        logits: [N (query), N (support)] of each pair of drawers, right ones on the diagonal.
+        ways: W.
+        seed: Draws the candidates.
+
+    Returns:
+        None where scores are not finite.
+
+    Reference:
+        Youden (1950), "Index for rating diagnostic tests".
+    """
+    chance = np.random.default_rng(seed)
+    known, unknown = [], []
+    for matrix in logits:
+        with_own, without = best_scores(np.asarray(matrix, np.float64), ways, chance)
+        known.append(with_own)
+        unknown.append(without)
+    own, other = np.concatenate(known), np.concatenate(unknown)
+    if not (np.isfinite(own).all() and np.isfinite(other).all()):
+        return None
+    values = np.unique(np.concatenate([own, other]))
+    kept = 1 - np.searchsorted(np.sort(own), values, side="left") / len(own)
+    rejected = np.searchsorted(np.sort(other), values, side="left") / len(other)
+    place = int(np.argmax(kept + rejected))
+    below = values[max(0, place - 1)]
+    middle = (values[place] + below) / 2  # between two scores, so that rounding changes nothing
+    score = float(np.exp(-np.logaddexp(0, -middle)))
+    return Threshold(score, float(kept[place]), float(rejected[place]), len(own), ways)
+
+
+def best_scores(matrix: Array, ways: int, chance: np.random.Generator) -> tuple[Array, Array]:
+    """Return each query's best logit with its own character among W candidates, and without."""
+    n = len(matrix)
+    known, unknown = np.empty(n), np.empty(n)
+    for query in range(n):
+        others = chance.permutation(np.delete(np.arange(n), query))
+        known[query] = max(matrix[query, query], matrix[query, others[: ways - 1]].max())
+        unknown[query] = matrix[query, others[:ways]].max()
+    return known, unknown

@@ -1,0 +1,109 @@
+"""Everything that validation says of a trained network, each figure with its noise."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hpsearch.data.dense import DenseTasks, dense_accuracy, dense_tasks
+from hpsearch.data.tasks import dense_drawers, split_drawers, verification_pairs
+from hpsearch.results.intervals import Z_95, wilson
+from hpsearch.results.noise import measure_noise
+from hpsearch.results.unknown import suggest_threshold
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from hpsearch.data import Characters, Dataset
+    from hpsearch.network.siamese import SiameseNetwork
+    from hpsearch.training.config import TrialConfig
+
+N_PAIRS = 10_000
+"""Verification pairs (Koch et al. 2015, section 4.2)."""
+
+
+def validation_figures(
+    network: SiameseNetwork, config: TrialConfig, dataset: Dataset, study_seed: int
+) -> dict[str, Any]:
+    """Return errors on the paper's tasks, on all tasks, on fresh ones; noise; verification.
+
+    Args:
+        network: A trained network, on the device to score on.
+        config: Its configuration.
+        dataset: What it was trained on.
+        study_seed: Chose the drawers and the tasks.
+    """
+    from hpsearch.training.evaluation import evaluate_tasks
+    from hpsearch.training.fresh import fresh_tasks
+    from hpsearch.training.trainingdata import objective_tasks
+
+    characters, ways = dataset.validation(config.input_size), dataset.ways
+    noise = measure_noise(network, characters, ways=ways, seed=study_seed)
+    rows, tasks = objective_tasks(characters, ways, "tasks_320", study_seed)
+    paper = evaluate_tasks(network, _images(network, characters, rows), tasks)
+    drawers = dense_drawers(characters.n_drawers, study_seed)
+    every = dense_tasks(characters, ways=ways, drawers=drawers, seed=study_seed)
+    dense, _ = _dense(network, characters, every)
+    fresh, logits = _dense(network, characters, fresh_tasks(characters, ways, study_seed))
+    threshold = suggest_threshold(logits, ways, study_seed)
+    return {
+        "tasks_320": {
+            "error": 1 - paper.accuracy,
+            "n_tasks": tasks.n_tasks,
+            "interval": list(wilson(1 - paper.accuracy, tasks.n_tasks)),
+        },
+        "dense": {"error": 1 - dense, "interval": _around(1 - dense, noise.dense if noise else None)},
+        "fresh_error": 1 - fresh,
+        "noise": noise.to_json() if noise else None,
+        "degenerate": paper.degenerate,
+        "verification_accuracy": _verification(network, characters, config, study_seed),
+        "unknown_below": threshold.to_json() if threshold else None,
+    }
+
+
+def _around(error: float, se: float | None) -> list[float] | None:
+    if se is None:
+        return None
+    return [max(0.0, error - Z_95 * se), min(1.0, error + Z_95 * se)]
+
+
+def _dense(
+    network: SiameseNetwork, characters: Characters, tasks: DenseTasks
+) -> tuple[float, list[Any]]:
+    """Return the dense accuracy, and the logits of each pair of drawers."""
+    import torch
+
+    from hpsearch.training.evaluation import dense_scores, encode
+
+    rows = tasks.rows
+    with torch.no_grad():
+        codes = encode(network, _images(network, characters, rows))
+    logits = dense_scores(network, codes, tasks.renumbered(rows))
+    return dense_accuracy(logits, tasks).accuracy, list(logits)
+
+
+def _images(network: SiameseNetwork, characters: Characters, rows: Any) -> Tensor:
+    import torch
+
+    return torch.from_numpy(np.array(characters.images[rows])).to(network.fc.weight.device)
+
+
+def _verification(
+    network: SiameseNetwork, characters: Characters, config: TrialConfig, study_seed: int
+) -> float:
+    """Return the accuracy on the validation drawers' pairs."""
+    import torch
+
+    from hpsearch.training.evaluation import encode, verification_accuracy
+
+    _, drawers = split_drawers(characters.n_drawers, config.drawers, study_seed)
+    left, right, same = verification_pairs(characters, N_PAIRS, drawers, study_seed)
+    rows, place = np.unique(np.concatenate([left, right]), return_inverse=True)
+    with torch.no_grad():
+        codes = encode(network, _images(network, characters, rows))
+    first, second = torch.from_numpy(place[:N_PAIRS]), torch.from_numpy(place[N_PAIRS:])
+    device = codes.device
+    return verification_accuracy(
+        network, codes, first.to(device), second.to(device), torch.from_numpy(same).to(device)
+    )

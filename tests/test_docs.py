@@ -1,0 +1,52 @@
+"""What the documents show is run as it stands there."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+DOCS = Path(__file__).parent.parent / "docs"
+
+
+def blocks(document: str, language: str) -> list[str]:
+    text = (DOCS / document).read_text(encoding="utf-8")
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+
+
+def run(command: list[str], cwd: Path) -> str:
+    done = subprocess.run(
+        command, cwd=cwd, capture_output=True, text=True, timeout=300, check=False,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.timeout(600)
+def test_the_python_page_does_what_it_says(tmp_path: Path) -> None:
+    search, rank = blocks("python.md", "python")
+    (shell,) = blocks("python.md", "sh")
+    (tmp_path / "search.py").write_text(search)
+    out = run([sys.executable, "search.py"], tmp_path)
+    assert re.search(r"trial \d: 0\.\d{3}, confirmed: False", out), out
+    for line in shell.strip().splitlines():
+        program, *arguments = line.split()
+        assert program == "hpsearch"
+        run([sys.executable, "-m", "hpsearch.cli.main", *arguments], tmp_path)
+    chance = np.random.default_rng(0)
+    support = tmp_path / "support"
+    support.mkdir()
+    for name in ("first", "second", "third", "fourth"):
+        Image.fromarray(chance.integers(0, 256, (60, 60), np.uint8)).save(support / f"{name}.png")
+    (tmp_path / "query.png").write_bytes((support / "third.png").read_bytes())
+    (tmp_path / "rank.py").write_text(rank)
+    lines = run([sys.executable, "rank.py"], tmp_path).splitlines()
+    assert len(lines) == 3
+    assert all(re.fullmatch(r"[01]\.\d{3} (first|second|third|fourth)", line) for line in lines)
