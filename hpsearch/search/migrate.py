@@ -32,6 +32,7 @@ from hpsearch.search.prior import Prior, read_prior
 from hpsearch.search.record import read_study
 from hpsearch.search.space import SearchSpace
 from hpsearch.search.sqlite_file import back_up, connect
+from hpsearch.search.storage import is_server
 from hpsearch.search.study_folder import study_lock
 
 ASIDE = "trained with "
@@ -76,6 +77,11 @@ def migrate(folder: StudyFolder, space_file: Path) -> Migration:
     """
     with study_lock(folder):
         view = read_study(folder)
+        if is_server(view.config.storage):
+            raise InputError(
+                f"{folder.root}: its trials are on a server, which several drivers may share; "
+                "copy the study to a folder of its own (hpsearch copy), then migrate that"
+            )
         old = SearchSpace.from_yaml(folder.space_file)
         new = SearchSpace.from_yaml(space_file).frozen(view.config.freeze)
         new.check(view.config.trial)

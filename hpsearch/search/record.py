@@ -32,7 +32,6 @@ from hpsearch.paths import StudyFolder
 from hpsearch.search.config import StudyConfig
 from hpsearch.search.history import TrialRecord, Value
 from hpsearch.search.leases import LEASE_S, Leases, NumberTakenError, TrialTakenError
-from hpsearch.search.note import note_attributes
 from hpsearch.search.optuna_trial import CONSTRAINT, STATES, to_record
 from hpsearch.search.sqlite_file import check_database, check_whole
 from hpsearch.search.storage import BUSY_S, is_away, is_server, open_storage, place, root_cause
@@ -258,7 +257,6 @@ class StudyRecord:
                 self.storage._set_trial_attr_without_commit(
                     session, models.TrialSystemAttributeModel, trial_id, CONSTRAINT, 1.0
                 )
-            self._insert_note(session, trial, attributes)
             if trial.value is not None and trial.state != "failed":
                 self.storage._set_trial_value_without_commit(session, row, 0, trial.value)
             row.state = STATES[trial.state]
@@ -266,17 +264,6 @@ class StudyRecord:
             row.datetime_complete = max(now, row.datetime_start or now)
             if self.leases:
                 self.leases.end(session, trial_id)
-
-    def _insert_note(
-        self, session: Session, trial: TrialRecord, attributes: Mapping[str, Any]
-    ) -> None:
-        """Write what Optuna Dashboard shows beside the trial."""
-        table = models.StudySystemAttributeModel.__table__
-        rows = [
-            {"study_id": self.study_id, "key": key, "value_json": json.dumps(value)}
-            for key, value in note_attributes(trial, attributes, self.ids[trial.number]).items()
-        ]
-        session.execute(self._insert_or_leave(table), rows)
 
     def write(self, action: Callable[[], T]) -> T:
         """Do something with the database; while a server is away, wait for it and do it again.

@@ -33,7 +33,7 @@ def with_prior(plan: StudyPlan, dataset: Mapping[str, Any]) -> StudyPlan:
             trial of it has ended.
     """
     start = plan.config.warm_start
-    if start is None or plan.prior is not None or plan.folder.database.exists():
+    if start is None or plan.prior is not None or plan.folder.study_file.exists():
         return plan
     source = _read_source(Path(start.study))
     here = Coordinates(plan.space, plan.config.trial, plan.config.limits)
