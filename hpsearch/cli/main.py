@@ -76,6 +76,10 @@ def main() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        advice = "mend that, then run the same command again"
+        code = _say(f"{where}{error.strerror or error}; {advice}", 3)
     except Exception as error:
         usage = getattr(error, "format_message", None)
         code = _say(f"{usage()}; see hpsearch --help", 2) if usage else _bug(error)

@@ -177,7 +177,7 @@ def _find_space(name: str, source: Path) -> SearchSpace:
 def _compare(folder: StudyFolder, config: StudyConfig, space: SearchSpace) -> None:
     """Refuse to go on with another space, data set, seed, sampler, pruner or objective."""
     if not folder.study_file.exists():
-        if folder.root.exists() and any(folder.root.iterdir()):
+        if folder.root.exists() and not _begun(folder):
             raise InputError(f"{folder.root}: is there, but holds no study; name another OUTPUT")
         return
     values = read_yaml(folder.study_file)
@@ -201,6 +201,15 @@ def _compare(folder: StudyFolder, config: StudyConfig, space: SearchSpace) -> No
             f"{folder.study_file}: {key}: the study was begun with {was}, asked for is {asked}; "
             "a running study keeps it: name another OUTPUT, or leave the setting as it was"
         )
+
+
+def _begun(folder: StudyFolder) -> bool:
+    """Say whether a folder holds nothing but what a search killed at its very start leaves."""
+    first = {folder.lock.name, folder.space_file.name, folder.dataset.name}
+    return folder.root.is_dir() and all(
+        path.name in first or (path.name.startswith(".") and path.suffix == ".tmp")
+        for path in folder.root.iterdir()
+    )
 
 
 def _first_difference(old: Any, new: Any, key: str = "") -> tuple[str, Any, Any] | None:

@@ -1,0 +1,69 @@
+"""Faults at the N-th write: every write below a folder is numbered, and one of them goes wrong.
+
+For forked processes only: what is installed here cannot be taken out again.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import sqlite3
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import sqlalchemy
+from sqlalchemy.exc import OperationalError
+
+Kind = Literal["file", "sql"]
+WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
+CHANGES = ("os.rename", "os.remove", "os.mkdir")
+STRIDE = 1 if os.environ.get("HPSEARCH_EVERY_WRITE") else 37
+"""`make test` takes some writes for each kind of fault, `make soak` every one."""
+
+
+def on_write(root: Path, act: Callable[[int, Kind], None]) -> None:
+    """Call `act` with a running number before every write below a folder, in this process.
+
+    Files opened to be written, flushed, renamed, deleted; folders made; rows and commits of any
+    database.
+    """
+    count = itertools.count(1)
+    prefix = str(root)
+
+    def hook(event: str, arguments: tuple[Any, ...]) -> None:
+        writes = event == "open" and isinstance(arguments[2], int) and arguments[2] & WRITES
+        if (writes or event in CHANGES) and str(arguments[0]).startswith(prefix):
+            act(next(count), "file")
+
+    def flush(handle: int) -> None:
+        act(next(count), "file")
+        real_flush(handle)
+
+    def statement(*arguments: Any) -> None:
+        if arguments[2].lstrip().split(None, 1)[0].upper() in ("INSERT", "UPDATE", "DELETE", "CREATE"):
+            act(next(count), "sql")
+
+    real_flush, os.fsync = os.fsync, flush
+    sqlalchemy.event.listen(sqlalchemy.Engine, "before_cursor_execute", statement)
+    sqlalchemy.event.listen(sqlalchemy.Engine, "commit", lambda _: act(next(count), "sql"))
+    sys.addaudithook(hook)
+
+
+def failing(nth: int, number: int, *, lasting: bool) -> Callable[[int, Kind], None]:
+    """Return what makes the N-th write fail with an error number, or every one from there on."""
+
+    def act(count: int, kind: Kind) -> None:
+        if count == nth or (lasting and count > nth):
+            if kind == "file":
+                raise OSError(number, os.strerror(number))
+            cause = sqlite3.OperationalError("database or disk is full")
+            raise OperationalError("a statement", {}, cause)
+
+    return act
+
+
+def dying(nth: int, kill: Callable[[], None]) -> Callable[[int, Kind], None]:
+    """Return what kills this process before its N-th write."""
+    return lambda count, _: kill() if count == nth else None

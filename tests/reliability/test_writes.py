@@ -1,0 +1,139 @@
+"""F02, F03, F07, F08: the driver killed before its N-th write, and its N-th write failing."""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import os
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from hpsearch.errors import HpsearchError
+from hpsearch.paths import StudyFolder
+from hpsearch.results.export import export_best
+from hpsearch.search.invariants import check_invariants
+from hpsearch.search.record import read_study
+
+from .cases import ENQUEUED, in_child, kill_self, run, search, table
+from .faults import STRIDE, dying, failing, on_write
+
+See = Callable[[object], None]
+SETTINGS = {"enqueue": ENQUEUED[:3], "budget__trials": 3, "trial__max_epochs": 2}
+Act = Callable[[int, str], None]
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[object, ...]]:
+    """The table of a search that nobody disturbed."""
+    return table(search(tmp_path_factory.mktemp("straight") / "study", **SETTINGS))
+
+
+def disturbed(output: Path, act: Act) -> int:
+    """Search in a child whose writes are acted upon; return its exit code."""
+
+    def child() -> None:
+        on_write(output, act)
+        try:
+            search(output, **SETTINGS)
+        except HpsearchError as error:
+            os._exit(error.exit_code)
+
+    return in_child(child)
+
+
+def assert_survives(output: Path, straight: list[tuple[object, ...]]) -> None:
+    """Whatever is there is sound, and the same command ends with the same trials."""
+    folder = StudyFolder(output)
+    before: list[object] = []
+    if folder.database.exists() and folder.study_file.exists() and readable(folder):
+        broken = [v for v in check_invariants(folder) if v.standing == "broken"]
+        assert broken == [], broken
+        before = [row for row in table(read_study(folder)) if row[1] == "complete"]
+    after = table(search(output, **SETTINGS))
+    assert after == straight
+    assert [row for row in after if row in before] == before
+    assert {v.standing for v in check_invariants(folder)} == {"holds"}
+
+
+def readable(folder: StudyFolder) -> bool:
+    """Say whether the database has its tables and the study yet."""
+    try:
+        read_study(folder)
+    except HpsearchError:
+        return False
+    return True
+
+
+def every_nth(
+    tmp_path: Path, straight: list[tuple[object, ...]], first: int, act: Callable[[int], Act],
+    codes: set[int],
+) -> int:  # fmt: skip
+    """Disturb every write from `first` in steps, until none is left; return how many were."""
+    for done, nth in enumerate(itertools.count(first, STRIDE)):
+        output = tmp_path / str(nth) / "study"
+        code = disturbed(output, act(nth))
+        if code == 0:
+            assert done > 2
+            return done
+        assert code in codes, f"write {nth}: exit code {code}"
+        assert_survives(output, straight)
+    raise AssertionError
+
+
+def test_F02_F03_killed_before_the_nth_write(
+    tmp_path: Path, straight: list[tuple[object, ...]], see: See
+) -> None:
+    """no acknowledged result is lost; the same command ends with the same trials"""
+    count = every_nth(tmp_path, straight, 4, lambda nth: dying(nth, kill_self), {-9})
+    see(f"{count} kills, each survived")
+
+
+@pytest.mark.parametrize(
+    ("number", "lasting", "first"),
+    [
+        (errno.ENOSPC, True, 1),
+        (errno.ENOSPC, False, 3),
+        (errno.EIO, False, 5),
+        (errno.EACCES, True, 7),
+    ],
+    ids=["ENOSPC-from-there-on", "ENOSPC", "EIO", "EACCES-from-there-on"],
+)
+def test_F07_F08_the_nth_write_fails(
+    tmp_path: Path, straight: list[tuple[object, ...]], see: See, number: int, lasting: bool,
+    first: int,
+) -> None:  # fmt: skip
+    """exit 3, results kept, the same command ends with the same trials"""
+    count = every_nth(
+        tmp_path, straight, first, lambda nth: failing(nth, number, lasting=lasting), {3}
+    )
+    see(f"{count} writes failed, each with exit 3 and survived")
+
+
+def export(output: Path, other: Path, act: Act) -> None:
+    """Export in a child whose writes are acted upon."""
+    on_write(other.parent, act)
+    os._exit(run("export", output, "--output", other).code)
+
+
+def test_F02_F07_export_killed_or_failing_leaves_the_old_file_or_the_new(
+    tmp_path: Path, see: See
+) -> None:
+    """best.yaml is absent, old or whole; nothing half-written"""
+    output = tmp_path / "study"
+    search(output, **SETTINGS)
+    folder, other = StudyFolder(output), tmp_path / "best.yaml"
+    whole = export_best(folder, None, None).read_text()
+    acts = [lambda n: dying(n, kill_self), lambda n: failing(n, errno.ENOSPC, lasting=True)]
+    count = 0
+    for act, nth in itertools.product(acts, range(1, 9)):
+        other.unlink(missing_ok=True)
+
+        code = in_child(partial(export, output, other, act(nth)))
+        assert code in (0, -9, 3), code
+        count += code != 0
+        assert not other.exists() or other.read_text().split("created")[0] == whole.split("created")[0]
+    assert count > 6
+    see(f"{count} disturbed exports, none half-written")
