@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import io
 import os
-import signal
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -191,11 +190,6 @@ def in_child(function: Callable[[], object]) -> int:
             os._exit(code)
     _, status = os.waitpid(pid, 0)
     return os.waitstatus_to_exitcode(status)
-
-
-def kill_self() -> None:
-    """Die as by kill -9."""
-    os.kill(os.getpid(), signal.SIGKILL)
 
 
 @contextlib.contextmanager

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import itertools
 import os
+import signal
 import sqlite3
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -51,19 +53,42 @@ def on_write(root: Path, act: Callable[[int, Kind], None]) -> None:
     sys.addaudithook(hook)
 
 
-def failing(nth: int, number: int, *, lasting: bool) -> Callable[[int, Kind], None]:
-    """Return what makes the N-th write fail with an error number, or every one from there on."""
+@dataclass
+class Failing:
+    """Fails the N-th write, or every one from there on.
 
-    def act(count: int, kind: Kind) -> None:
-        if count == nth or (lasting and count > nth):
+    Args:
+        nth: From 1.
+        number: The system's error number.
+        lasting: Whether all later ones fail too.
+    """
+
+    nth: int
+    number: int
+    lasting: bool
+    fired: bool = False
+
+    def __call__(self, count: int, kind: Kind) -> None:
+        """Fail if it is this write's turn."""
+        if count == self.nth or (self.lasting and count > self.nth):
+            self.fired = True
             if kind == "file":
-                raise OSError(number, os.strerror(number))
+                raise OSError(self.number, os.strerror(self.number))
             cause = sqlite3.OperationalError("database or disk is full")
             raise OperationalError("a statement", {}, cause)
 
-    return act
+
+@dataclass
+class Dying:
+    """Kills this process before its N-th write."""
+
+    nth: int
+    fired: bool = False
+
+    def __call__(self, count: int, kind: Kind) -> None:
+        """Die if it is this write's turn."""
+        if count == self.nth:
+            os.kill(os.getpid(), signal.SIGKILL)
 
 
-def dying(nth: int, kill: Callable[[], None]) -> Callable[[int, Kind], None]:
-    """Return what kills this process before its N-th write."""
-    return lambda count, _: kill() if count == nth else None
+Act = Failing | Dying
