@@ -89,6 +89,8 @@ class Drill:
         if not self.search.wait_for_worker():
             self.trials += TRIALS_MORE  # it ended before anything could happen
             return
+        if self.chance.random() < 0.5:
+            self.search.wait_for_epoch()
         time.sleep(self.chance.uniform(0, 1.2))
         self.search.wait_until_safe()
         workers = self.search.workers()

@@ -136,6 +136,16 @@ class DrillSearch:
         self._ended_well(0)
         return False
 
+    def wait_for_epoch(self) -> None:
+        """Wait until one more epoch has ended, so that there is something to lose."""
+        before = self._epochs()
+        while self.running and self._epochs() <= before:
+            time.sleep(0.02)
+
+    def _epochs(self) -> int:
+        files = self.study.trials.glob("*/epochs.jsonl")
+        return sum(path.read_bytes().count(b"\n") for path in files)
+
     def wait_until_safe(self) -> None:
         """Wait until no trial would fail by the next death of a worker, which is its right."""
         while self.running and any(map(self._on_its_last, self.study.trials.glob("*"))):

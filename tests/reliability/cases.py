@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import json
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -32,6 +33,13 @@ parameters:
   fc.width: {type: int, low: 4, high: 16}
   init: {type: categorical, choices: [he, koch]}
 """
+ENQUEUED = [
+    {"conv1.learning_rate": 0.001 * (1 + number), "fc.width": 4 + number % 12, "init": "he"}
+    for number in range(40)
+]
+"""Parameters that need no sampler, and so no helper process: a search of some milliseconds."""
+
+
 STUDY = """\
 name: small
 dataset: auto
@@ -53,6 +61,7 @@ budget: {trials: 4}
 device: cpu
 workers: 1
 """
+STUDY += f"enqueue: {json.dumps(ENQUEUED[:4])}\n"
 FINGERPRINT = "f" * 64
 DATASET = {
     "kind": "glyphs", "fingerprint": FINGERPRINT, "packed": "/nowhere", "source": None, "ways": 20,
@@ -158,13 +167,6 @@ def search(
         watcher = observer or Silent()
         Driver(plan, place, executor or FakeExecutor(), watcher, interrupted).run()
     return read_study(StudyFolder(output))
-
-
-ENQUEUED = [
-    {"conv1.learning_rate": 0.001 * (1 + number), "fc.width": 4 + number % 12, "init": "he"}
-    for number in range(40)
-]
-"""Parameters that need no sampler, and so no helper process: a search of some milliseconds."""
 
 
 def table(view: StudyView) -> list[tuple[object, ...]]:

@@ -1,0 +1,82 @@
+"""Studies of thousands of trials, written straight into the tables: making them must not take hours."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from optuna.distributions import distribution_to_json
+
+from hpsearch.data import open_packed
+from hpsearch.paths import StudyFolder
+from hpsearch.search.record import StudyRecord
+from hpsearch.search.study_folder import plan_study, save_plan
+from hpsearch.seeding import generator
+
+EPOCHS = 5
+
+
+def large_study(output: Path, file: Path, packed: Path, count: int, **changes: object) -> StudyFolder:
+    """Write a study of finished trials with random parameters of its space.
+
+    Args:
+        output: The study's folder.
+        file: The study file.
+        packed: The packed data set it runs on.
+        count: Trials.
+        changes: Settings of the study, __ for a dot.
+    """
+    settings = {key.replace("__", "."): value for key, value in changes.items()}
+    plan = plan_study(str(file), output, settings)
+    data = open_packed(packed)
+    facts = {"kind": data.kind, "fingerprint": data.fingerprint, "packed": str(packed)}
+    save_plan(plan, {**facts, "source": None, "ways": 5, "n_tasks": 80, "description": "images"})
+    record = StudyRecord(plan.folder, plan.config.name)
+    record.close()
+    distributions = plan.space.distributions()
+    chance = generator(0, "large study")
+    trials, params, values, epochs = [], [], [], []
+    for number in range(count):
+        begun = f"2026-01-01 00:00:{number % 60:02}.{number:06}"
+        trials.append((number + 1, number, 1, "COMPLETE", begun, begun))
+        curve = 0.9 - 0.1 * chance.random(EPOCHS).cumsum() * chance.random()
+        values.append((number + 1, 0, float(curve.min()), "FINITE"))
+        epochs += [(number + 1, e + 1, float(v), "FINITE") for e, v in enumerate(curve)]
+        for name, parameter in plan.space.parameters.items():
+            distribution = distributions[name]
+            chosen = drawn(parameter.extremes, chance.random())
+            text = distribution_to_json(distribution)
+            params.append((number + 1, name, distribution.to_internal_repr(chosen), text))
+    with closing(sqlite3.connect(plan.folder.database)) as connection:
+        for table, columns, rows in (
+            ("trials", "trial_id, number, study_id, state, datetime_start, datetime_complete", trials),
+            ("trial_params", "trial_id, param_name, param_value, distribution_json", params),
+            ("trial_values", "trial_id, objective, value, value_type", values),
+            (
+                "trial_intermediate_values",
+                "trial_id, step, intermediate_value, intermediate_value_type",
+                epochs,
+            ),
+        ):
+            marks = ", ".join("?" for _ in columns.split(","))
+            connection.executemany(f"INSERT INTO {table} ({columns}) VALUES ({marks})", rows)
+        connection.commit()
+    return plan.folder
+
+
+def drawn(extremes: tuple[object, ...], share: float) -> object:
+    """Return a value between a range's ends, or one of the choices."""
+    first, last = extremes[0], extremes[-1]
+    if isinstance(first, float) and isinstance(last, float):
+        return first + share * (last - first)
+    if isinstance(first, int) and isinstance(last, int):
+        return int(first + share * (last - first))
+    return extremes[int(share * len(extremes))]
+
+
+def describe(folder: StudyFolder) -> dict[str, object]:
+    """Return what dataset.json holds."""
+    facts: dict[str, object] = json.loads(folder.dataset.read_text())
+    return facts

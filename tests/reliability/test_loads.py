@@ -1,0 +1,222 @@
+"""L1, L3 to L6 and the measured figures: workers, queues, thousands of trials, memory, disk."""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from hpsearch.network.siamese import SiameseNetwork
+from hpsearch.paths import StudyFolder
+from hpsearch.results.dashboard import make_app
+from hpsearch.search.invariants import check_invariants
+from hpsearch.search.record import read_study
+from hpsearch.training.checkpoint import Checkpoint, read, save
+from hpsearch.training.checkpoint_file import keep_best_weights, previous
+from tests.search.fake_executor import FakeExecutor, fake_curve
+
+from .cases import ENQUEUED, STUDY, run, search, write_study
+from .large import large_study
+from .test_security import PORT, ask
+
+See = Callable[[object], None]
+BUSY = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+"""How much longer everything takes on this machine now than on a quiet one."""
+
+
+def many(count: int) -> list[dict[str, object]]:
+    return [{**ENQUEUED[n % 40], "conv1.learning_rate": 0.001 + n * 1e-5} for n in range(count)]
+
+
+class Polling:
+    """Asks the dashboard for the study every 0.2 s, as an open page does."""
+
+    def __init__(self, output: Path) -> None:
+        self.output, self.statuses = output, Counter[str]()
+        self.over = threading.Event()
+        self.thread = threading.Thread(target=self._poll)
+
+    def _poll(self) -> None:
+        folder = StudyFolder(self.output)
+        while not self.over.is_set() and not folder.database.exists():
+            time.sleep(0.01)
+        time.sleep(0.5)
+        app = make_app(folder, PORT, write=False)
+        while not self.over.is_set():
+            for path in ("/api/studies", "/api/studies/1"):
+                status, _, _ = ask(app, "GET", path, QUERY_STRING="after=0")
+                self.statuses[status] += 1
+            time.sleep(0.2)
+
+
+def test_L1_L5_eight_workers_and_an_open_dashboard(tmp_path: Path, see: See) -> None:
+    """160 trials of 5 reports, each final once with its own value; every answer is 200"""
+    output = tmp_path / "study"
+    polling = Polling(output)
+    polling.thread.start()
+    began = time.monotonic()
+    try:
+        executor = FakeExecutor(slots=8)
+        settings = {"trial__max_epochs": 5, "trial__patience": 5, "budget__trials": 160}
+        view = search(output, executor, enqueue=many(160), **settings)
+    finally:
+        took = time.monotonic() - began
+        polling.over.set()
+        polling.thread.join()
+    assert [t.number for t in view.trials] == list(range(160))
+    assert {t.state for t in view.trials} == {"complete"}
+    assert executor.submitted == list(range(160))
+    assert {v.standing for v in check_invariants(StudyFolder(output))} == {"holds"}
+    assert set(polling.statuses) == {"200 OK"}, polling.statuses
+    see(f"160 trials in {took:.1f} s, {polling.statuses.total()} answers, all 200")
+
+
+def test_L1_each_value_is_its_own_parameters(tmp_path: Path) -> None:
+    """value == f(params) for every trial"""
+    jobs = {}
+
+    class Noting(FakeExecutor):
+        def submit(self, job: object) -> None:
+            jobs[job.trial] = job  # type: ignore[attr-defined]
+            super().submit(job)  # type: ignore[arg-type]
+
+    view = search(tmp_path / "study", Noting(slots=8), enqueue=many(24), budget__trials=24)
+    for trial in view.trials:
+        assert trial.value == min(fake_curve(jobs[trial.number], 3))
+
+
+def test_L3_sixty_queued_trials_run_once_each(tmp_path: Path) -> None:
+    """each exactly once"""
+    executor = FakeExecutor(slots=8)
+    queued = many(60)
+    settings = {"trial__max_epochs": 1, "budget__trials": 60}
+    view = search(tmp_path / "study", executor, enqueue=queued, **settings)
+    assert Counter(executor.submitted) == Counter(range(60))
+    rates = [t.params["conv1.learning_rate"] for t in view.trials]
+    assert rates == [entry["conv1.learning_rate"] for entry in queued]
+
+
+def test_L4_ten_thousand_trials(tmp_path: Path, packed: Path, see: See) -> None:
+    """opens, is continued, exported and checked; seconds and memory recorded"""
+    file = write_study(tmp_path / "file")
+    folder = large_study(tmp_path / "study", file, packed, 10_000, budget__trials=10_001)
+    seconds = {}
+    for command in ("status", "trials"):
+        began = time.monotonic()
+        done = run(command, folder.root)
+        seconds[command] = time.monotonic() - began
+        assert done.code == 0, done
+    assert run("status", folder.root, "--json").out.count('"complete": 10000') == 1
+    began = time.monotonic()
+    view = search(folder.root, file=folder.root, dataset=json.loads(folder.dataset.read_text()))
+    seconds["continue"] = time.monotonic() - began
+    assert len(view.trials) == 10_001
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+    see(f"{ {k: round(v, 1) for k, v in seconds.items()} } s, {memory:.0f} MB at most")
+    assert max(seconds.values()) < 30 * BUSY
+
+
+@pytest.mark.timeout(400)
+def test_continuing_a_study_of_1000_trials_L4_first_new_trial(
+    tmp_path: Path, packed: Path, see: See
+) -> None:
+    """at most 5 s from the command to the first new trial, with tpe (on a quiet machine)"""
+    file = write_study(tmp_path / "file", STUDY.replace("{name: random}", "{name: tpe}"))
+    folder = large_study(tmp_path / "study", file, packed, 1000, budget__trials=1010)
+    began = time.monotonic()
+    driver = subprocess.Popen(
+        [sys.executable, "-m", "hpsearch.cli.main", "search", str(folder.root)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    new = folder.trial(1000).config
+    while not new.exists() and driver.poll() is None and time.monotonic() - began < 300:
+        time.sleep(0.01)
+    took = time.monotonic() - began
+    driver.send_signal(signal.SIGINT)
+    said, _ = driver.communicate(timeout=100)
+    assert new.exists(), said
+    assert driver.returncode == 130, said
+    see(f"{took:.1f} s (machine {BUSY:.1f} times busy)")
+    assert took <= 5 * BUSY
+
+
+def test_L6_memory_of_the_driver_over_many_trials(tmp_path: Path, see: See) -> None:
+    """after trial 100 less than 30 KB a trial; handles and threads flat"""
+    marks: list[tuple[int, int, int]] = []
+
+    class Marking(FakeExecutor):
+        def submit(self, job: object) -> None:
+            if job.trial % 50 == 0:  # type: ignore[attr-defined]
+                gc.collect()
+                marks.append((resident(), handles(), threading.active_count()))
+            super().submit(job)  # type: ignore[arg-type]
+
+    settings = {"trial__max_epochs": 1, "budget__trials": 501}
+    search(tmp_path / "study", Marking(), enqueue=many(501), **settings)
+    grown = (marks[-1][0] - marks[2][0]) / 400
+    see(f"{grown / 1e3:.1f} KB a trial from trial 100 to 500, {marks[-1][1]} handles")
+    assert grown < 30_000
+    assert {mark[1:] for mark in marks[2:]} == {marks[2][1:]}
+
+
+def resident() -> int:
+    """Return this process's memory, bytes."""
+    if sys.platform != "linux":
+        pytest.skip("reads Linux's /proc")
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize()
+
+
+def handles() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def test_disk_L4_a_finished_trial_keeps_its_best_weights_only(tmp_path: Path, see: See) -> None:
+    """three times the weights of the paper's largest network: under 3 GB after any number"""
+    from hpsearch.training.config import TrialConfig
+
+    path = tmp_path / "checkpoint"
+    weights = torch.rand(300_000, generator=torch.Generator().manual_seed(0))
+    state = {"epoch": 2, "curve": []}
+    tensors = {f"{part}.x": weights.clone() for part in ("weights", "velocity", "best")}
+    for _ in range(2):
+        save(Checkpoint(tensors, state), path)
+    keep_best_weights(path)
+    assert not previous(path).exists()
+    kept = read(path)
+    assert list(kept.tensors) == ["best.x"]
+    assert torch.equal(kept.best_weights()["x"], weights)
+    assert kept.state == state
+    overhead = path.stat().st_size - weights.numel() * 4
+    layers = {
+        **{f"conv{n}": {"filter_size": 3, "filter_count": 256} for n in (1, 2, 3)},
+        "conv4": {"filter_size": 3, "filter_count": 256, "pool": False},
+        "fc": {"width": 4096},
+    }
+    config = TrialConfig.from_values({"input_size": 105, "layers": layers})
+    largest = SiameseNetwork(config.shape(), output_bias=False, device="meta")
+    total = 3 * (4 * sum(p.numel() for p in largest.parameters()) + overhead)
+    see(f"{total / 1e9:.2f} GB for the three kept of the paper's largest network")
+    assert total < 3e9
+
+
+def test_L4_a_study_of_many_trials_can_be_read_in_part(tmp_path: Path, packed: Path) -> None:
+    """one trial of many is shown"""
+    file = write_study(tmp_path / "file")
+    folder = large_study(tmp_path / "study", file, packed, 50)
+    assert len(read_study(folder).trials) == 50
+    assert "trial 49 of small: complete" in run("show", folder.root, 49).out
