@@ -4,6 +4,8 @@ OUTPUT ?= runs/$(basename $(notdir $(STUDY)))
 PYTHON ?= python3
 PORT ?= 8080
 KILLS ?= 30
+SECONDS ?= 60
+MINUTES ?= 60
 BIN := .venv/bin
 HPSEARCH := $(BIN)/hpsearch
 STAMP := .venv/.installed
@@ -17,7 +19,7 @@ SEARCH_OPTIONS := $(if $(DATA),--data "$(DATA)") $(if $(TRIALS),--trials $(TRIAL
   $(if $(STORAGE),--storage "$(STORAGE)")
 DATA_OPTION := $(if $(DATA),--data "$(DATA)")
 
-.PHONY: help install install-cluster search status dashboard report baselines confirm export retrain evaluate bench drill lint typecheck test check clean
+.PHONY: help install install-cluster search status dashboard report baselines confirm export retrain evaluate bench drill fuzz soak lint typecheck test check clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -72,6 +74,12 @@ bench: $(STAMP) ## Measure how fast trials learn into build/bench-trials.json; h
 
 drill: $(STAMP) ## Kill a search KILLS times and look for anything lost
 	@$(BIN)/python -m benchmarks.drill --kills $(KILLS)
+
+fuzz: $(STAMP) ## Feed every parser damaged files, SECONDS each
+	@$(BIN)/python -m benchmarks.fuzz --seconds $(SECONDS)
+
+soak: $(STAMP) ## An hour of drills, fuzzing and a fault at every write
+	@$(BIN)/python -m benchmarks.soak --minutes $(MINUTES)
 
 lint: $(STAMP) ## Check the style
 	@$(BIN)/ruff check .

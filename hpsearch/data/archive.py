@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import stat
 import zipfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
@@ -54,10 +53,12 @@ def _zip_files(source: Path) -> Iterator[tuple[str, bytes]]:
                         content = file.read(MAX_MEMBER_BYTES + 1)
                     _check_length(source, member.filename, len(content))
                     yield member.filename, content
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        raise InputError(f"{source}: damaged zip ({error}); fetch it again") from None
+    except InputError:
+        raise
     except OSError as error:
         raise InputError(f"{source}: cannot be read ({error.strerror or error})") from None
+    except Exception as error:  # what zipfile raises on damaged archives is open-ended
+        raise InputError(f"{source}: damaged zip ({error}); fetch it again") from None
 
 
 def _check_members(source: Path, members: list[zipfile.ZipInfo]) -> None:
@@ -65,6 +66,8 @@ def _check_members(source: Path, members: list[zipfile.ZipInfo]) -> None:
         raise InputError(f"{source}: {len(members)} members; Omniglot has at most {MAX_MEMBERS}")
     seen: set[str] = set()
     for member in members:
+        if not member.filename:
+            raise InputError(f"{source}: a member has no name; fetch it again")
         path = PurePosixPath(member.filename)
         kind = stat.S_IFMT(member.external_attr >> 16)
         if path.is_absolute() or ".." in path.parts or "\\" in member.filename:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime
 import json
 import logging
+import sqlite3
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -89,8 +90,23 @@ class StudyRecord:
         self._flushed = time.monotonic()
 
     def load(self) -> list[TrialRecord]:
-        """Return the history as the database holds it, by number."""
-        trials = self.write(lambda: self.storage.get_all_trials(self.study_id, deepcopy=False))
+        """Return the history as the database holds it, by number.
+
+        Raises:
+            InputError: A row cannot be read.
+            EnvironmentFailure: The database failed.
+        """
+        try:
+            trials = self.write(lambda: self.storage.get_all_trials(self.study_id, deepcopy=False))
+        except EnvironmentFailure as error:
+            cause = root_cause(error)
+            if self.leases or isinstance(cause, sqlite3.OperationalError):
+                raise
+            text = " ".join(str(cause).split())[:160]
+            raise InputError(
+                f"{self.place}: a row cannot be read ({text}); `hpsearch doctor "
+                f"{Path(self.place).parent} --repair` builds it again from the trials' folders"
+            ) from error
         return [self.note(trial) for trial in trials]
 
     def note(self, trial: FrozenTrial) -> TrialRecord:

@@ -202,8 +202,8 @@ def as_nobody(*folders: Path) -> Iterator[None]:
         return
     for folder in folders:
         for path in (folder, *folder.parents):
-            if path.stat().st_uid == 0 and path.stat().st_mode & 0o005 != 0o005:
-                path.chmod(path.stat().st_mode | 0o005)
+            if path.stat().st_uid == 0 and path.stat().st_mode & 0o055 != 0o055:
+                path.chmod(path.stat().st_mode | 0o055)
             if path == Path("/tmp"):
                 break
     os.seteuid(65534)
