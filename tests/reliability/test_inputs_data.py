@@ -78,7 +78,7 @@ ARCHIVES: dict[str, tuple[Callable[[Path], None], str]] = {
 
 
 @pytest.mark.parametrize("case", ARCHIVES)
-def test_zip(tmp_path: Path, case: str, see: See) -> None:
+def test_S6_zip(tmp_path: Path, case: str, see: See) -> None:
     """refused in one line that names the archive; nothing unpacked"""
     make, named = ARCHIVES[case]
     path = tmp_path / "images_background.zip"
