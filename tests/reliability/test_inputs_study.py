@@ -154,7 +154,8 @@ def test_database(study: StudyFolder, here: Path, case: str, command: str, see: 
     assert len(done.err.strip().splitlines()) == 1, done.err
     assert "study.db" in done.err
     assert "Traceback" not in done.err
-    assert not study.database.is_file() or study.database.read_bytes() == content
+    if not case.startswith("B54") or command == "status":  # a driver notes its time
+        assert not study.database.is_file() or study.database.read_bytes() == content
     see(f"exit {done.code}: {done.err}")
 
 
@@ -172,7 +173,10 @@ def test_a_damaged_database_is_built_again(study: StudyFolder, here: Path, case:
 @pytest.mark.parametrize("case", ["B50 file", "B51 folder"])
 def test_read_only(study: StudyFolder, here: Path, case: str, see: See) -> None:
     """reading works; searching: exit 2 or 3, names the file, nothing changed"""
-    for path in [study.root, *study.root.rglob("*")]:
+    held = json.loads(study.dataset.read_text())
+    shutil.copytree(held["packed"], here / "packed")
+    study.dataset.write_text(json.dumps({**held, "packed": str(here / "packed")}))
+    for path in [here / "packed", *(here / "packed").rglob("*"), study.root, *study.root.rglob("*")]:
         path.chmod(0o555 if path.is_dir() else 0o444)
     with as_nobody(here):
         told = run("status", study.root)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import itertools
 import os
+import resource
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -139,3 +140,21 @@ def test_F02_F07_export_killed_or_failing_leaves_the_old_file_or_the_new(
         assert not other.exists() or other.read_text().split("created")[0] == whole.split("created")[0]
     assert count > 6
     see(f"{count} disturbed exports, none half-written")
+
+
+@pytest.mark.parametrize("limit", [20_000, 100_000, 150_000])
+def test_F07_a_real_limit_on_file_sizes(
+    tmp_path: Path, straight: list[tuple[object, ...]], limit: int
+) -> None:
+    """exit 3 where the database may not grow; once it may, the same command ends it"""
+    output = tmp_path / "study"
+
+    def child() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+        try:
+            search(output, **SETTINGS)
+        except HpsearchError as error:
+            os._exit(error.exit_code)
+
+    assert in_child(child) == 3
+    assert_survives(output, straight)
