@@ -148,7 +148,7 @@ class Process:
 
         self._mean, self._scale = float(np.mean(values)), float(np.std(values)) or 1.0
         kernel: Any = ConstantKernel(1.0, (1e-2, 1e2)) * Matern(
-            np.full(inputs.shape[1], 2.0), (0.3, 30.0), nu=2.5
+            np.full(inputs.shape[1], 3.0), (1.0, 30.0), nu=2.5
         ) + WhiteKernel(0.3, (1e-3, 1.0))
         model = GaussianProcessRegressor(kernel, optimizer="fmin_l_bfgs_b")
         with warnings.catch_warnings():
