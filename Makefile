@@ -19,7 +19,7 @@ SEARCH_OPTIONS := $(if $(DATA),--data "$(DATA)") $(if $(TRIALS),--trials $(TRIAL
   $(if $(STORAGE),--storage "$(STORAGE)")
 DATA_OPTION := $(if $(DATA),--data "$(DATA)")
 
-.PHONY: help install install-cluster search status dashboard report baselines confirm export retrain evaluate bench drill fuzz soak lint typecheck test check clean
+.PHONY: help install install-cluster search status dashboard report baselines confirm export retrain evaluate bench bench-search drill fuzz soak lint typecheck test check clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -71,6 +71,10 @@ evaluate: $(STAMP) ## Score OUTPUT/model on the sealed one-shot tasks
 
 bench: $(STAMP) ## Measure how fast trials learn into build/bench-trials.json; half an hour
 	@$(BIN)/python -m benchmarks.bench $(DATA_OPTION)
+
+bench-search: $(STAMP) ## Replay the default, random search and one drawn set-up (TABLE, SPACE: on another table)
+	@$(BIN)/python -m benchmarks.search_bench $(if $(TABLE),--table "$(TABLE)" --space "$(SPACE)") \
+	  $(if $(SEEDS),--seeds $(SEEDS))
 
 drill: $(STAMP) ## Kill a search KILLS times and look for anything lost
 	@$(BIN)/python -m benchmarks.drill --kills $(KILLS)

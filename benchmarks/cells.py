@@ -8,7 +8,7 @@ import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
@@ -23,6 +23,7 @@ from benchmarks.surrogate import NearestRow, Surrogate
 from benchmarks.table import read_space, read_table
 from hpsearch.configfile import read_yaml
 from hpsearch.paths import write_atomically
+from hpsearch.results.intervals import wilson
 from hpsearch.search.config import Budget, Limits, StudyConfig
 from hpsearch.seeding import derive_seed, generator
 from hpsearch.training.config import TrialConfig
@@ -30,6 +31,8 @@ from hpsearch.training.config import TrialConfig
 POINTS = 10_000
 """Feasible points whose objective without noise says what the best 5 % is."""
 BEST_SHARE = 0.05
+ALWAYS_WRONG = 1.0
+"""The error of a configuration that cannot be trained, and of a search before its first trial."""
 HORIZON_TRIALS = 60
 """A replay lasts as long as so many average trials take in full, one after the other."""
 PROCESSES = 2
@@ -86,7 +89,7 @@ def load_problem(source: Source) -> tuple[Problem, Goal]:
         base, limits = study.trial, study.limits
     model = NearestRow(table, space) if source.nearest else Surrogate(table, space)
     problem = Problem(space, base, limits, model)
-    objective = model.objective(feasible_points(problem, POINTS))
+    objective = np.minimum(model.objective(feasible_points(problem, POINTS)), ALWAYS_WRONG)
     whole = [t.seconds[-1] for t in table.trials if t.complete]
     goal = Goal(
         threshold=float(np.quantile(objective, BEST_SHARE)),
@@ -125,6 +128,7 @@ def summarise(trace: Trace, threshold: float) -> dict[str, Any]:
         "path": [[round(s, 2), round(e, 5)] for s, e in trace.incumbent() if math.isfinite(e)],
         "trials": {state: states.count(state) for state in sorted(set(states))},
         "epochs": len(trace.steps),
+        "false_prunes": asdict(trace.false_prunes()),
     }
 
 
@@ -199,7 +203,29 @@ def median_interval(values: Sequence[float]) -> tuple[float, float, float]:
     )
 
 
+def false_prune(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Pool the audits of replays, as a study's report does, beside the truth.
+
+    Returns:
+        estimate with low and high (Wilson, 95 %) from the audits alone, true over all trials that
+        were pruned or audited; null where there were none.
+    """
+    audits, lost, ended, ended_lost = (
+        sum(run["false_prunes"][key] for run in runs)
+        for key in ("audits", "audits_lost", "ended", "ended_lost")
+    )
+    low, high = wilson(lost / audits, audits) if audits else (None, None)
+    return {
+        "estimate": lost / audits if audits else None,
+        "low": low,
+        "high": high,
+        "true": ended_lost / ended if ended else None,
+        "audits": audits,
+        "pruned": ended,
+    }
+
+
 def error_at(path: Sequence[Sequence[float]], seconds: float) -> float:
-    """Return the best trial's error without noise at a simulated time; chance before any."""
+    """Return the best trial's error without noise at a simulated time; 1 before any."""
     known = [error for s, error in path if s <= seconds]
-    return known[-1] if known else 1.0
+    return known[-1] if known else ALWAYS_WRONG

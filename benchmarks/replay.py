@@ -6,7 +6,8 @@ Nothing else is replaced: sampler, pruner, driver and budget are those of a real
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -73,11 +74,36 @@ class Setup:
 
 
 @dataclass(frozen=True)
+class FalsePrunes:
+    """How many trials the pruner ended, and how many of them would have beaten all it kept.
+
+    Args:
+        audits: Those that were trained on as an audit.
+        audits_lost: Audits that beat every trial kept; all that a real study can count.
+        ended: All, audited or not.
+        ended_lost: Of all, those that would have won; only a replay knows.
+    """
+
+    audits: int
+    audits_lost: int
+    ended: int
+    ended_lost: int
+
+
+@dataclass(frozen=True)
 class Trace:
-    """What a replay did: every epoch in the order of its end, and the trials' final records."""
+    """What a replay did.
+
+    Args:
+        steps: Every epoch in the order of its end.
+        history: The trials' final records.
+        whole: Lowest observed error of each trial had it been trained to its end, by number;
+            infinite for one that diverges.
+    """
 
     steps: tuple[Step, ...]
     history: tuple[TrialRecord, ...]
+    whole: Mapping[int, float] = field(default_factory=dict)
 
     def incumbent(self) -> list[tuple[float, float]]:
         """Return (simulated seconds, error without noise) of the best trial, whenever it changes.
@@ -92,6 +118,16 @@ class Trace:
                 best, holder = min(best, step.error), step.trial
                 path.append((step.seconds, step.truth))
         return path
+
+    def false_prunes(self) -> FalsePrunes:
+        """Count the trials that pruning ended, or would have, and those that would have won."""
+        ended = [t for t in self.history if t.audit is not None or _was_pruned(t)]
+        kept = [t.value for t in self.history if t.state == "complete" and t.audit is None]
+        best = min((value for value in kept if value is not None), default=math.inf)
+        lost = [t for t in ended if self.whole[t.number] < best]
+        audited = [t for t in ended if t.audit is not None]
+        audits_lost = sum(t.audit is not None for t in lost)
+        return FalsePrunes(len(audited), audits_lost, len(ended), len(lost))
 
     def time_to(self, threshold: float) -> float:
         """Return the simulated seconds until the best trial's error without noise is as low."""
@@ -123,4 +159,9 @@ def replay(problem: Problem, setup: Setup, seed: int, budget: Budget, work: Path
     around = Surroundings(record, ledger, asker, clock=lambda: executor.now)
     driver = Driver(plan, data, executor, Silent(), lambda: 0, around)
     driver.run()
-    return Trace(tuple(executor.steps), tuple(ledger.ended[n] for n in sorted(ledger.ended)))
+    ended = tuple(ledger.ended[n] for n in sorted(ledger.ended))
+    return Trace(tuple(executor.steps), ended, executor.whole())
+
+
+def _was_pruned(trial: TrialRecord) -> bool:
+    return trial.state == "pruned" and trial.trainable

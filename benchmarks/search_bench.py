@@ -18,7 +18,14 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.ask_time import SAMPLERS, SIZES, ask_seconds
-from benchmarks.cells import Cells, Source, error_at, load_problem, median_interval
+from benchmarks.cells import (
+    Cells,
+    Source,
+    error_at,
+    false_prune,
+    load_problem,
+    median_interval,
+)
 from benchmarks.replay import Setup
 from hpsearch.paths import write_atomically
 from hpsearch.search.config import PrunerConfig, SamplerConfig
@@ -47,7 +54,7 @@ def setups() -> dict[str, Setup]:
     for name in ("random", *SAMPLERS):
         other = sampler.model_copy(update={"name": name})
         add(f"{name}-{pruner.name}", Setup(other, pruner))
-    for name in ("none", "median", "asha", "hyperband"):
+    for name in ("none", "median", "asha", "asha-promotion", "hyperband"):
         other_pruner = pruner.model_copy(update={"name": name})
         add(f"{sampler.name}-{name}", Setup(sampler, other_pruner))
     for count in (5, 10, 20, 40):
@@ -85,6 +92,7 @@ def main() -> None:
         "ask_seconds": _ask_seconds(source),
         **_goal(source),
         "time_to_best_5_percent": {n: summary(runs) for n, runs in results.items()},
+        "false_prune": false_prune(results[default_name()]),
         "error_over_time": _curves(results, load_problem(source)[1].horizon_s),
     }
     write_atomically(options.output, json.dumps(report, indent=1) + "\n")
@@ -203,6 +211,12 @@ def _print(report: Mapping[str, Any]) -> None:
         if reference and values["median"]:
             share = f", {reference / values['median']:.1f} x random"
         _say(f"{name:28} {_span(values)}, {values['reached']} of {values['seeds']}{share}")
+    prunes = report["false_prune"]
+    if prunes["audits"]:
+        _say(
+            f"false prunes: {prunes['estimate']:.3f} ({prunes['low']:.3f} to {prunes['high']:.3f}) "
+            f"from {prunes['audits']} audits, true {prunes['true']:.3f} of {prunes['pruned']}"
+        )
     for sampler, seconds in report["ask_seconds"].items():
         shown = ", ".join(f"{s:.2f} s at {n}" for n, s in seconds.items())
         _say(f"one ask of {sampler}: {shown}")

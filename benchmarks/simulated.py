@@ -124,6 +124,13 @@ class SimulatedExecutor:
     def close(self) -> None:
         """Nothing is held."""
 
+    def whole(self) -> dict[int, float]:
+        """Return each trial's lowest error had it been trained to its end; infinite if diverged."""
+        return {
+            number: math.inf if trial.answer.diverged else min(trial.answer.errors)
+            for number, trial in self._trials.items()
+        }
+
     def _advance(self) -> None:
         training = [n for n in sorted(self._running) if not self._trials[n].waits]
         if not training:
