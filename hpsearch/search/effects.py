@@ -18,6 +18,7 @@ NOT_SEARCHABLE = {
     "max_epochs": "trials of different length cannot be compared epoch by epoch",
     "images_per_epoch": "trials of different length cannot be compared epoch by epoch",
     "patience": "it decides how long a trial is watched, not how it trains",
+    "stop_untrainable": "it decides how long a trial is watched, not how it trains",
 }
 
 

@@ -18,6 +18,15 @@ from hpsearch.network.siamese import SiameseNetwork
 from hpsearch.seeding import derive_seed, generator
 from hpsearch.training.checkpoint import Checkpoint
 from hpsearch.training.config import TrialConfig
+from hpsearch.training.diagnosis import (
+    Vitals,
+    chance_loss,
+    diagnose,
+    largest_move,
+    layer_values,
+    measure,
+    probe_rows,
+)
 from hpsearch.training.distortion import distort, draw_transforms
 from hpsearch.training.epoch import EpochResult
 from hpsearch.training.evaluation import evaluate_tasks, to_input
@@ -41,10 +50,17 @@ class Interrupted(Exception):
 
 @dataclass(frozen=True)
 class Epoch:
-    """An ended epoch; `checkpoint` is valid until training goes on."""
+    """An ended epoch; `checkpoint` is valid until training goes on.
+
+    Args:
+        result: What is told of it.
+        checkpoint: Copies the whole state.
+        vitals: What a diagnosis rests on; None where the loss or a weight is not finite.
+    """
 
     result: EpochResult
     checkpoint: Callable[[], Checkpoint]
+    vitals: Vitals | None = None
 
 
 def train(
@@ -82,7 +98,8 @@ def train(
             if interrupt is not None and interrupt():
                 raise Interrupted(run.checkpoint())
             run.train_step()
-        yield Epoch(run.end_epoch(), run.checkpoint)
+        result = run.end_epoch()
+        yield Epoch(result, run.checkpoint, run.vitals[-1] if run.vitals else None)
 
 
 class _Run:
@@ -115,6 +132,8 @@ class _Run:
         self.step = self.images = self.epoch = 0
         self.loss_sum = torch.zeros((), device=device, dtype=torch.float64)
         self.seconds = 0.0
+        self.moved = 0.0
+        self.vitals: list[Vitals] = []
         self.diagnosis: str | None = None
         self.finished = False
 
@@ -140,7 +159,11 @@ class _Run:
             config,
         )
         loss.backward()  # type: ignore[no-untyped-call]
+        ends_epoch = self.step + 1 == config.steps_per_epoch
+        before = layer_values(self.network) if ends_epoch else {}
         self.optimiser.step()
+        if ends_epoch:
+            self.moved = largest_move(before, layer_values(self.network))
         self._average()
         self.loss_sum += loss.detach()
         self.images += rows.size
@@ -157,6 +180,8 @@ class _Run:
         loss = float(self.loss_sum) / self.step
         if self.diagnosis is None and not self._finite(loss):
             self.diagnosis = f"diverged: loss {loss} in epoch {self.epoch}"
+        if self.diagnosis is None:
+            self.diagnosis = self._examine(loss)
         self.averaged.eval()
         scores = evaluate_tasks(self.averaged, self.data.validation, self.data.tasks)
         error = 1 - scores.accuracy
@@ -177,6 +202,15 @@ class _Run:
             or self.diagnosis is not None
         )
         return result
+
+    def _examine(self, loss: float) -> str | None:
+        """Take the network's vital signs; return what they say, None while it can learn."""
+        images = self.data.validation
+        probe = images[probe_rows(len(images)).to(images.device)]
+        share = loss / chance_loss(self.config)
+        self.network.eval()
+        self.vitals.append(measure(self.network, probe, share, self.moved))
+        return diagnose(self.vitals, self.config) if self.config.stop_untrainable else None
 
     def _finite(self, loss: float) -> bool:
         weights = all(bool(p.isfinite().all()) for p in self.network.parameters())
@@ -214,6 +248,7 @@ class _Run:
             "seconds": self.seconds,
             "finished": self.finished,
             "diagnosis": self.diagnosis,
+            "vitals": [v.to_json() for v in self.vitals],
             "pairs": self.chance.bit_generator.state,
             "curve": [r.to_json() for r in self.curve],
         }
@@ -242,6 +277,7 @@ class _Run:
         self.epoch, self.step, self.images = state["epoch"], state["step"], state["images"]
         self.seconds, self.finished = state["seconds"], state["finished"]
         self.diagnosis = state["diagnosis"]
+        self.vitals = [Vitals.from_json(values) for values in state.get("vitals", [])]
         self.curve = checkpoint.curve
 
 

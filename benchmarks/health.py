@@ -1,0 +1,84 @@
+"""Records how random configurations fare to the end, with every diagnosis switched off.
+
+    python -m benchmarks.health --data PACKED --trials 40 --family koch2015_35px
+
+appends to benchmarks/tables/health.jsonl; the tests hold the diagnosis against it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from hpsearch.configfile import read_yaml
+from hpsearch.data.find import find_dataset
+from hpsearch.search.config import Limits, StudyConfig
+from hpsearch.search.coordinates import Coordinates
+from hpsearch.search.shipped import find_shipped
+from hpsearch.search.space import SearchSpace
+from hpsearch.training.config import TrialConfig
+from hpsearch.training.loop import train
+from hpsearch.training.trainingdata import TrainingData
+
+TABLE = Path(__file__).parent / "tables" / "health.jsonl"
+FAMILIES: dict[str, dict[str, Any]] = {
+    "koch2015_35px": {"batch_pairs": 16, "max_epochs": 20, "images_per_epoch": 3000},
+    "quickstart": {"max_epochs": 10, "images_per_epoch": 3000},
+}
+MULTIPLY_ADDS = 1.5e6
+"""Limit of the networks recorded, for one CPU core."""
+
+
+def configurations(family: str, count: int, seed: int) -> Iterator[TrialConfig]:
+    """Draw configurations of a shipped study's box, with every diagnosis off."""
+    path = find_shipped("studies", family)
+    study = StudyConfig.from_values(read_yaml(path), path)
+    changes = {"stop_untrainable": False, **FAMILIES[family]}
+    base = study.trial.with_parameters(changes)
+    problem = Coordinates(SearchSpace.from_yaml(study.space), base, Limits(multiply_adds=MULTIPLY_ADDS))
+    rng = np.random.default_rng(seed)
+    while count:
+        params = problem.cube.params(rng.random(len(problem.free)).tolist())
+        if problem.over_limits(params) is None:
+            count -= 1
+            yield base.with_parameters(dict(params))
+
+
+def main() -> None:
+    """Train and append one line a configuration."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--trials", type=int, default=40)
+    parser.add_argument("--family", choices=sorted(FAMILIES), required=True)
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    dataset = find_dataset("omniglot", given.data)
+    TABLE.parent.mkdir(exist_ok=True)
+    data: TrainingData | None = None
+    for number, config in enumerate(configurations(given.family, given.trials, given.seed)):
+        data = data or TrainingData.from_dataset(dataset, config, study_seed=0)
+        vitals, errors, seconds = [], [], 0.0
+        for epoch in train(config, data, given.seed * 1000 + number):
+            errors.append(round(epoch.result.validation_error, 5))
+            seconds = epoch.result.seconds
+            if epoch.result.diagnosis is None and epoch.vitals is not None:
+                vitals.append([float(f"{v:.4g}") for v in epoch.vitals.to_json().values()])
+        line = {
+            "family": given.family, "seed": given.seed, "number": number,
+            "steps": config.steps_per_epoch, "epochs": config.max_epochs,
+            "errors": errors, "vitals": vitals,
+        }
+        with TABLE.open("a") as file:
+            file.write(json.dumps(line) + "\n")
+        print(number, f"{seconds:.0f}s", min(errors), vitals[-1:] , flush=True)  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()
