@@ -1,6 +1,6 @@
 """Records how random configurations fare to the end, with every diagnosis switched off.
 
-    python -m benchmarks.health --data PACKED --trials 40 --family koch2015_35px
+    python -m benchmarks.health --data PACKED --trials 40 --family paper
 
 appends to benchmarks/tables/health.jsonl; the tests hold the diagnosis against it.
 """
@@ -27,21 +27,30 @@ from hpsearch.training.loop import train
 from hpsearch.training.trainingdata import TrainingData
 
 TABLE = Path(__file__).parent / "tables" / "health.jsonl"
-FAMILIES: dict[str, dict[str, Any]] = {
-    "koch2015_35px": {"batch_pairs": 16, "max_epochs": 20, "images_per_epoch": 3000},
-    "quickstart": {"max_epochs": 10, "images_per_epoch": 3000},
+FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
+    "paper": ("koch2015_35px", {"batch_pairs": 16, "max_epochs": 20, "images_per_epoch": 1500}),
+    "kinder": (
+        "quickstart",
+        {"max_epochs": 12, "images_per_epoch": 1500, "batch_characters": 8},
+    ),
+    "papers_weights": (
+        "quickstart",
+        {"max_epochs": 30, "images_per_epoch": 1500, "batch_characters": 8, "init": "koch"},
+    ),
 }
-MULTIPLY_ADDS = 1.5e6
+"""The paper's box; the kinder one; the kinder one with the paper's initial weights."""
+MULTIPLY_ADDS = 1e6
 """Limit of the networks recorded, for one CPU core."""
 
 
 def configurations(family: str, count: int, seed: int) -> Iterator[TrialConfig]:
     """Draw configurations of a shipped study's box, with every diagnosis off."""
-    path = find_shipped("studies", family)
+    name, settings = FAMILIES[family]
+    path = find_shipped("studies", name)
     study = StudyConfig.from_values(read_yaml(path), path)
-    changes = {"stop_untrainable": False, **FAMILIES[family]}
-    base = study.trial.with_parameters(changes)
-    problem = Coordinates(SearchSpace.from_yaml(study.space), base, Limits(multiply_adds=MULTIPLY_ADDS))
+    base = study.trial.with_parameters({"stop_untrainable": False, **settings})
+    space, limits = SearchSpace.from_yaml(study.space), Limits(multiply_adds=MULTIPLY_ADDS)
+    problem = Coordinates(space, base, limits)
     rng = np.random.default_rng(seed)
     while count:
         params = problem.cube.params(rng.random(len(problem.free)).tolist())
@@ -71,13 +80,17 @@ def main() -> None:
             if epoch.result.diagnosis is None and epoch.vitals is not None:
                 vitals.append([float(f"{v:.4g}") for v in epoch.vitals.to_json().values()])
         line = {
-            "family": given.family, "seed": given.seed, "number": number,
-            "steps": config.steps_per_epoch, "epochs": config.max_epochs,
-            "errors": errors, "vitals": vitals,
+            "family": given.family,
+            "seed": given.seed,
+            "number": number,
+            "steps": config.steps_per_epoch,
+            "epochs": config.max_epochs,
+            "errors": errors,
+            "vitals": vitals,
         }
         with TABLE.open("a") as file:
             file.write(json.dumps(line) + "\n")
-        print(number, f"{seconds:.0f}s", min(errors), vitals[-1:] , flush=True)  # noqa: T201
+        print(f"{number}: error {min(errors):.3f}, {seconds:.0f} s", flush=True)  # noqa: T201
 
 
 if __name__ == "__main__":

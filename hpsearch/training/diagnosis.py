@@ -20,6 +20,18 @@ from hpsearch.training.evaluation import to_input
 PROBE_IMAGES = 64
 BEYOND = 4.0
 """A sigmoid unit whose input lies beyond it is saturated: its slope is below 0.018."""
+LOOKS, LONG_LOOKS = 3, 5
+"""Epochs in a row before a sign counts; more for saturation, from which L2 may lead out."""
+ALL = 0.98
+NEAR_CHANCE = 0.01
+"""A loss this near that of guessing, as a share of it, is stuck there."""
+FAR_ABOVE_CHANCE = 20.0
+ROUNDING = 1e-7
+"""A spread of the encoding below it is that of rounding to float32."""
+GROWING = 1.1
+"""A spread that grows by more within `LOOKS` epochs may still become something."""
+NOTHING = 1e-3
+"""Relative change over all of training below which a layer counts as unmoved."""
 
 
 @dataclass(frozen=True)
@@ -114,4 +126,69 @@ def chance_loss(config: TrialConfig) -> float:
 
 
 def diagnose(vitals: Sequence[Vitals], config: TrialConfig) -> str | None:
-    return None
+    """Say why training cannot lead anywhere, None while it may.
+
+    No sign counts before it has held for some epochs in a row: with the paper's initial weights a
+    network sits at the loss of guessing for long, with most of its units saturated, and learns
+    after all. What never happens there is that all of them are, that the encodings of different
+    images agree to the last digit, or that nothing moves.
+
+    Args:
+        vitals: Of every epoch so far.
+        config: What is trained.
+    """
+    for look in (_diverged, _dead, _saturated):
+        cause = look(vitals)
+        if cause:
+            return cause
+    return _stuck(vitals, config)
+
+
+def _diverged(vitals: Sequence[Vitals]) -> str | None:
+    """The loss is finite, far above that of guessing, and does not fall."""
+    last = vitals[-LOOKS:]
+    high = len(last) == LOOKS and all(v.loss > FAR_ABOVE_CHANCE for v in last)
+    if not high or last[-1].loss < 0.5 * last[0].loss:
+        return None
+    return f"diverged: the loss is {last[-1].loss:.3g} times that of guessing{_since(vitals, LOOKS)}"
+
+
+def _dead(vitals: Sequence[Vitals]) -> str | None:
+    """Encodings of different images agree to rounding, so that no gradient tells them apart."""
+    last = vitals[-LOOKS:]
+    flat = len(last) == LOOKS and all(v.spread < ROUNDING for v in last)
+    if not flat or last[-1].spread > GROWING * last[0].spread:
+        return None
+    end = vitals[-1]
+    if end.saturated >= ALL:
+        return (
+            f"saturated: {end.saturated:.0%} of the sigmoid units' inputs lie beyond 4 and the "
+            f"encoding does not depend on the image{_since(vitals, LOOKS)}"
+        )
+    filters = f", {end.silent:.0%} of the last filters give 0" if end.silent else ""
+    return f"dead: the encoding does not depend on the image{filters}{_since(vitals, LOOKS)}"
+
+
+def _saturated(vitals: Sequence[Vitals]) -> str | None:
+    """All units are saturated and the loss stays that of guessing."""
+    last = vitals[-LONG_LOOKS:]
+    if len(last) < LONG_LOOKS or not all(
+        v.saturated >= ALL and abs(v.loss - 1) < NEAR_CHANCE for v in last
+    ):
+        return None
+    return (
+        f"saturated: {last[-1].saturated:.0%} of the sigmoid units' inputs lie beyond 4 and the "
+        f"loss is that of guessing{_since(vitals, LONG_LOOKS)}"
+    )
+
+
+def _stuck(vitals: Sequence[Vitals], config: TrialConfig) -> str | None:
+    """At the fastest pace seen, all of training would not move any layer."""
+    pace = max(v.moved for v in vitals)
+    if len(vitals) < LOOKS or pace * config.steps_per_epoch * config.max_epochs > NOTHING:
+        return None
+    return f"stuck: no step moves a layer by more than {pace:.1g} of its size{_since(vitals, LOOKS)}"
+
+
+def _since(vitals: Sequence[Vitals], looks: int) -> str:
+    return f" (epochs {len(vitals) - looks + 1} to {len(vitals)})"

@@ -18,7 +18,7 @@ class EpochResult:
         images: Images encoded for training since the trial's start.
         multiply_adds: Nominal multiply-adds trained since the trial's start (3 x forward).
         diagnosis: None while training is healthy, else why it cannot go on:
-            "diverged", "saturated" or "dead", with the figure behind it.
+            "diverged", "saturated", "dead" or "stuck", with the figure behind it.
     """
 
     epoch: int

@@ -143,7 +143,9 @@ def test_training_learns(data: TrainingData) -> None:
 
 @pytest.mark.parametrize("patience", [1, 3])
 def test_patience_ends_training_that_does_not_improve(data: TrainingData, patience: int) -> None:
-    config = tiny_config({"learning_rate": 1e-30, "l2": 0}, patience=patience, max_epochs=50)
+    config = tiny_config(
+        {"learning_rate": 1e-30, "l2": 0}, patience=patience, max_epochs=50, stop_untrainable=False
+    )
     states = [epoch.checkpoint() for epoch in train(config, data, seed=1)]
     first, last = states[0], states[-1]
     assert len({r.validation_error for r in last.curve}) == 1
