@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import replace
 from itertools import islice
@@ -58,8 +57,8 @@ def test_a_planted_bad_configuration_has_the_right_diagnosis(
     data: TrainingData, name: str, init: str
 ) -> None:
     each, kinds = BAD[name]
-    epoch, cause = verdict(config_of(each, init), data)
-    assert epoch <= 5
+    epoch, cause = verdict(config_of(each, init, max_epochs=30), data)
+    assert epoch <= 12
     assert cause is not None
     assert cause.split(":")[0] in kinds.split("|"), cause
 
