@@ -1,0 +1,125 @@
+"""What pruning saved and what it may have lost, from the audits of a study."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from hpsearch.execution import Decision
+from hpsearch.results.intervals import wilson
+from hpsearch.search.audit import ended_at_audit, without_audits
+from hpsearch.search.config import StudyConfig
+from hpsearch.search.history import TrialRecord
+from hpsearch.search.pruners import make_pruner
+from hpsearch.search.resource import Resource
+
+ENOUGH_AUDITS = 10
+"""Below so many audits the share of lost trials is unknown."""
+
+
+@dataclass(frozen=True)
+class Pruning:
+    """What a study's pruner did.
+
+    Args:
+        pruned: Trials it ended.
+        audited: Trials it would have ended that were trained to their end instead.
+        lost: Of the audited, those that beat the best of the trials it let through.
+        interval: Wilson's 95 % interval of the share of pruned trials that would have; None
+            below `ENOUGH_AUDITS` audits.
+        epochs_saved: Epochs that the pruned trials would have trained, had they lived as long
+            as complete ones on average.
+        epochs_spent: Epochs that audits trained beyond their pruning.
+        share_saved: epochs_saved as a share of all epochs without pruning, audits deducted.
+    """
+
+    pruned: int
+    audited: int
+    lost: int
+    interval: tuple[float, float] | None
+    epochs_saved: float
+    epochs_spent: int
+    share_saved: float
+
+    @property
+    def share_lost(self) -> float | None:
+        """The share of audited trials that beat the best; None while unknown."""
+        return self.lost / self.audited if self.interval is not None else None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what JSON can hold."""
+        return {**asdict(self), "share_lost": self.share_lost}
+
+    def sentence(self) -> str:
+        """Say it in one line."""
+        if not self.pruned and not self.audited:
+            return "pruning: no trial pruned yet"
+        if self.interval is None or self.share_lost is None:
+            risk = f"unknown ({self.audited} of at least {ENOUGH_AUDITS} audits)"
+        else:
+            low, high = self.interval
+            risk = (
+                f"{self.share_lost:.0%} [{low:.0%}, {high:.0%}] ({self.lost} of {self.audited} "
+                "audits)"
+            )
+        saved = self.epochs_saved - self.epochs_spent
+        return (
+            f"pruning: {self.pruned} pruned, {saved:.0f} epochs saved ({self.share_saved:.0%}); "
+            f"a pruned trial would have beaten the best: {risk}"
+        )
+
+
+def pruning(trials: Sequence[TrialRecord], config: StudyConfig) -> Pruning:
+    """Count what a study's pruner saved and lost.
+
+    Args:
+        trials: All trials of the study.
+        config: The study.
+    """
+    resource = Resource(config.pruner.resource, config.trial)
+    pruned = [t for t in trials if t.state == "pruned" and t.trainable]
+    audited = [t for t in trials if _is_audited(t, trials, config, resource)]
+    complete = [t for t in trials if t.state == "complete"]
+    through = [t.value for t in complete if t.audit is None and t.value is not None]
+    best = min(through, default=math.inf)
+    lost = sum(t.value is not None and t.value < best for t in audited)
+    saved = sum(_epochs_left(t, complete, resource) for t in pruned)
+    spent = sum(len(t.values) - t.audit for t in trials if t.audit is not None)
+    trained = sum(len(t.values) for t in trials)
+    whole = trained + saved
+    enough = len(audited) >= ENOUGH_AUDITS and bool(through)
+    return Pruning(
+        pruned=len(pruned),
+        audited=len(audited),
+        lost=lost,
+        interval=wilson(lost / len(audited), len(audited)) if enough else None,
+        epochs_saved=saved,
+        epochs_spent=spent,
+        share_saved=(saved - spent) / whole if whole else 0.0,
+    )
+
+
+def _is_audited(
+    trial: TrialRecord, trials: Sequence[TrialRecord], config: StudyConfig, resource: Resource
+) -> bool:
+    """Say whether a trial was trained to its end although the pruner ended it for good.
+
+    One that a promoting pruner would have gone on with later is none.
+    """
+    if trial.audit is None or trial.state != "complete":
+        return False
+    pruner = make_pruner(config.pruner, resource)
+    decision = pruner.decide(without_audits(trials), ended_at_audit(trial), trial.audit)
+    return decision is not Decision.GO or not config.pruner.name.endswith("-promotion")
+
+
+def _epochs_left(
+    trial: TrialRecord, complete: Sequence[TrialRecord], resource: Resource
+) -> float:
+    """Return the epochs a pruned trial would still have trained, like complete ones did."""
+    length = resource.length(trial.params)
+    shares = [len(t.values) / resource.length(t.params) for t in complete]
+    lived = sum(shares) / len(shares) if shares else 1.0
+    return max(0.0, lived * length - len(trial.values))
