@@ -80,7 +80,8 @@ def migrate(folder: StudyFolder, space_file: Path) -> Migration:
         if is_server(view.config.storage):
             raise InputError(
                 f"{folder.root}: its trials are on a server, which several drivers may share; "
-                "copy the study to a folder of its own (hpsearch copy), then migrate that"
+                "run `hpsearch copy` with --to sqlite and `hpsearch search` with --storage sqlite, "
+                "then migrate"
             )
         old = SearchSpace.from_yaml(folder.space_file)
         new = SearchSpace.from_yaml(space_file).frozen(view.config.freeze)

@@ -13,11 +13,15 @@ from hpsearch.errors import InputError
 from hpsearch.network.geometry import Convolution, NetworkShape
 from hpsearch.search.config import Limits
 from hpsearch.search.coordinates import Coordinates
+from hpsearch.search.cost_range import CostRange, Measure
+from hpsearch.search.space import SearchSpace
+from hpsearch.training.config import TrialConfig
 from tests.search.problems import (
     SHIPPED,
     base_config,
     random_params,
     shipped_problem,
+    shipped_study,
     space_of,
 )
 
@@ -208,15 +212,19 @@ def test_costs_agree_with_the_whole_configuration() -> None:
         assert f"about {config.memory_bytes() / 1e9:.3g} GB" in (problem.reason(params) or "")
 
 
-def test_the_extreme_costs_are_those_of_the_enumeration() -> None:
-    problem = shipped_problem("koch2015_35px", Limits())
-    low, high = problem.cost_range()
-    for chosen, pick in ((low, min), (high, max)):
-        costs = [
-            problem.shape({**chosen, **{f"conv{k}.filter_size": s for k, s in enumerate(c, 1)}})
+@pytest.mark.parametrize("measure", ["multiply_adds", "parameters", "memory_bytes"])
+@pytest.mark.parametrize("batch_norm", [False, True])
+def test_the_extreme_costs_are_those_of_the_enumeration(measure: Measure, batch_norm: bool) -> None:
+    study = shipped_study("koch2015_35px")
+    space = SearchSpace.from_yaml(study.space)
+    base = TrialConfig.from_values({**study.trial.plain(), "batch_norm": batch_norm})
+    costs = CostRange(Coordinates(space, base, Limits()))
+    for chosen, pick in ((costs.cheapest(measure), min), (costs.dearest(measure), max)):
+        every = [
+            costs.of({**chosen, **{f"conv{k}.filter_size": s for k, s in enumerate(c, 1)}}, measure)
             for c in fitting(35, range(2, 8), POOLS)
         ]
-        assert problem.shape(chosen).multiply_adds == pick(c.multiply_adds for c in costs)
+        assert costs.of(chosen, measure) == pick(every)
 
 
 @pytest.mark.parametrize(
@@ -234,5 +242,7 @@ def test_the_reason_is_named(change: dict[str, Any], words: str) -> None:
     params = random_params(problem, 1)[0]
     assert problem.reason(params) is None
     assert words in (problem.reason({**params, **change}) or "")
+    two = {**params, "fc.l2": "much", "conv1.filter_count": 40}
+    assert [reason.split()[0] for reason in problem.reasons(two)] == ["conv1.filter_count", "fc.l2"]
     del params["fc.l2"]
     assert problem.reason(params) == "fc.l2 is missing"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -20,8 +21,41 @@ def test_show_prints_the_papers_feasible_share() -> None:
     assert result.exit_code == 0
     assert "feasible share: 11.7 % (12308 of 104976" in result.output
     assert "conv4.filter_size     int          3 to 20\n" in result.output
-    assert "smallest cost: 8.21e+06 multiply-adds" in result.output
-    assert "largest cost: 2.72e+10 multiply-adds" in result.output
+    smallest, largest = result.output.partition("largest network by")[::2]
+    for line, part in (
+        ("multiply-adds per image   8.21e+06  (filters 16 of 3, 16 of 3, 16 of 3, 16 of", smallest),
+        ("weights and biases        3.09e+04", smallest),
+        ("GB of memory                  0.63", smallest),
+        ("multiply-adds per image   2.72e+10  (filters 256 of", largest),
+        ("weights and biases        8.72e+07", largest),
+        ("GB of memory                  17.5", largest),
+    ):
+        assert line in part
+
+
+def test_show_measures_the_share_within_a_studys_limits() -> None:
+    result = CliRunner().invoke(app, ["show", "koch2015_35px", "--study", "koch2015_35px"])
+    assert result.exit_code == 0
+    problem = shipped_problem("koch2015_35px")
+    rng = np.random.default_rng(0)
+    points = rng.random((4000, len(problem.free))).tolist()
+    share = np.mean([problem.over_limits(problem.cube.params(p)) is None for p in points])
+    shown = int(result.output.partition("within the limits: ")[2].split("%")[0])
+    assert abs(shown / 100 - share) < 0.04
+
+
+def test_explain_names_a_studys_limit(tmp_path: Path) -> None:
+    values = shipped_study("quickstart").trial.plain()
+    for layer, count in (("conv1", 64), ("conv2", 96), ("conv3", 96)):
+        values["layers"][layer]["filter_count"] = count
+    path = tmp_path / "config.yaml"
+    path.write_text(dump_yaml(values))
+    result = CliRunner().invoke(app, ["explain", "quickstart", str(path)])
+    assert result.output.startswith("possible: ")
+    result = CliRunner().invoke(app, ["explain", "quickstart", str(path), "--study", "quickstart"])
+    assert result.output.startswith("impossible: ")
+    assert "multiply-adds, limit 1.2e+07" in result.output
+    assert "(instead of 96)" in result.output
 
 
 def test_a_space_without_a_network_says_that_its_share_is_unknown() -> None:
