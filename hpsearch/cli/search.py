@@ -132,6 +132,7 @@ def list_studies(
     folder: Annotated[Path, typer.Argument(help="Where studies lie.")] = Path("runs"),
 ) -> None:
     """List shipped studies and those found in a folder."""
+    from hpsearch.results.certificate import best_of
     from hpsearch.search.record import read_study
     from hpsearch.search.shipped import shipped_names
     from hpsearch.search.study_folder import find_study
@@ -140,11 +141,16 @@ def list_studies(
     for path in sorted(folder.glob("*/study.yaml")) if folder.is_dir() else []:
         try:
             view = read_study(find_study(str(path.parent)))
+            best, certificate = best_of(view)
         except InputError as error:
             typer.echo(f"{path.parent}: {error}")
             continue
         done = sum(t.finished for t in view.trials)
-        typer.echo(f"{path.parent}: {view.name} on {view.dataset['kind']}, {done} trials finished")
+        sure = "confirmed" if certificate else "unconfirmed"
+        found = f", best trial {best.number}, error {best.value:.3f} ({sure})" if best else ""
+        typer.echo(
+            f"{path.parent}: {view.name} on {view.dataset['kind']}, {done} trials finished{found}"
+        )
 
 
 list_studies.__name__ = "list"

@@ -195,3 +195,43 @@ def test_heavy_packages_are_loaded_late(code: str, absent: list[str]) -> None:
     loaded = set(done.stdout.split())
     assert "hpsearch" in loaded
     assert not loaded & set(absent)
+
+
+def test_an_image_below_the_threshold_is_called_unknown(
+    hpsearch: CommandLine, support: Path, queries: list[Path], tmp_path: Path
+) -> None:
+    model = write_model(tmp_path / "m")
+    command = ["recognise", model, "--support", support, *queries]
+    ranked = json.loads(hpsearch(*command, "--json").out)
+    best = sorted(one["ranked"][0]["score"] for one in ranked)
+    assert all("unknown" not in one for one in ranked)
+    between = (best[0] + best[1]) / 2
+    assert best[0] < between < best[1]
+    told = json.loads(hpsearch(*command, "--json", "--unknown-below", between).out)
+    assert [one["unknown"] for one in told] == [
+        one["ranked"][0]["score"] < between for one in ranked
+    ]
+    assert sum(one["unknown"] for one in told) == 1
+    page = tmp_path / "p.html"
+    done = hpsearch(*command, "--unknown-below", between, "--html", page)
+    assert done.out.count(f"unknown: no score reaches {between:.3f}") == 1
+    assert page.read_text(encoding="utf-8").count("unknown: no score reaches") == 1
+
+
+def test_the_suggested_threshold_is_what_retraining_wrote(
+    hpsearch: CommandLine, support: Path, queries: list[Path], tmp_path: Path
+) -> None:
+    model = write_model(tmp_path / "m")
+    command = ["recognise", model, "--support", support, *queries]
+    missing = hpsearch(*command, "--unknown-below", "suggested")
+    assert missing.code == 2
+    assert "holds no suggestion" in missing.err
+    figures = {"score": 0.999, "known_kept": 0.9, "unknown_rejected": 0.8, "ways": 20}
+    (model / "metrics.json").write_text(json.dumps({"unknown_below": figures}))
+    done = hpsearch(*command)
+    assert "--unknown-below 0.999 (on validation it keeps 90% of known" in done.err
+    assert hpsearch(*command, "--unknown-below", "suggested").out.count("unknown: no score") == 3
+    for wrong in ("1.5", "-0.1", "nan", "often"):
+        done = hpsearch(*command, f"--unknown-below={wrong}")
+        assert done.code == 2
+        assert wrong in done.err
