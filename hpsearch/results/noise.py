@@ -6,6 +6,7 @@ Letters: A alphabets, N characters of one alphabet, D drawers, R redraws, W ways
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from hpsearch.network.siamese import SiameseNetwork
 
 REDRAWS = 1000
+RUNS = 16
+"""Of the paper's 320 tasks."""
 
 
 @dataclass(frozen=True)
@@ -73,35 +76,35 @@ def noise_of_scores(
 ) -> Noise:
     """Return the noise from the scores of all drawings of each alphabet, [N, D, N, D].
 
-    The alphabets that the 16 runs show twice are held fixed with the alphabets.
+    The alphabets that the 16 runs show once more than others are held fixed with the alphabets.
     """
     chance = generator(seed, "noise")
     n_alphabets, n_drawers = len(scores), scores[0].shape[1]
     drawers = chance.permuted(np.tile(np.arange(n_drawers), (redraws, 1)), axis=1)[:, :DENSE_DRAWERS]
     dense = np.empty((redraws, n_alphabets))
-    tasks = np.empty((redraws, n_alphabets, 2))
+    weights = _weights(n_alphabets)  # [A, runs of one alphabet]
+    tasks = np.empty((redraws, *weights.shape))
     for alphabet, of_alphabet in enumerate(scores):
         by_pair = _accuracy_by_pair(of_alphabet, ways)  # [D, D]
         dense[:, alphabet] = np.nanmean(by_pair[drawers[:, :, None], drawers[:, None]], axis=(1, 2))
-        for run in range(2):
+        for run in range(weights.shape[1]):
             tasks[:, alphabet, run] = _run_accuracies(of_alphabet, drawers, ways, chance)
-    twice = _weights(n_alphabets)
-    fixed_tasks = (tasks * twice).sum(axis=(1, 2))
+    fixed_tasks = (tasks * weights).sum(axis=(1, 2))
     fixed_dense = dense.mean(axis=1)
     # A new alphabet brings its own drawers and tasks: each place takes another redraw.
     place = chance.integers(n_alphabets, size=(redraws, n_alphabets))
     drawn = chance.integers(redraws, size=(redraws, n_alphabets))
-    new_tasks = (tasks[drawn, place] * twice).sum(axis=(1, 2))
+    new_tasks = (tasks[drawn, place] * weights).sum(axis=(1, 2))
     new_dense = dense[drawn, place].mean(axis=1)
     spread = [float(v.std(ddof=1)) for v in (fixed_tasks, fixed_dense, new_tasks, new_dense)]
     return Noise(redraws, *spread)
 
 
-def _weights(n_alphabets: int, n_runs: int = 16) -> NDArray[np.float64]:
-    """Return the share of each alphabet's first and second run among 16, [A, 2]."""
-    weights = np.zeros((n_alphabets, 2))
-    for run in range(n_runs):
-        weights[run % n_alphabets, min(run // n_alphabets, 1)] += 1 / n_runs
+def _weights(n_alphabets: int) -> NDArray[np.float64]:
+    """Return each run's share of the tasks, [A, runs of one alphabet]; 0 where there is no run."""
+    weights = np.zeros((n_alphabets, math.ceil(RUNS / n_alphabets)))
+    for run in range(RUNS):
+        weights[run % n_alphabets, run // n_alphabets] = 1 / RUNS
     return weights
 
 

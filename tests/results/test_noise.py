@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import pytest
 
@@ -36,7 +38,7 @@ def test_both_standard_errors_are_those_of_redrawn_tasks() -> None:
     names = ("a", "b", "c")
     chance = np.random.default_rng(4)
     paper, dense = [], []
-    for _ in range(300):
+    for _ in range(200):
         drawers = chance.permutation(20)[:8]
         parts = []
         for s, name in zip(made, names, strict=True):
@@ -53,8 +55,8 @@ def test_both_standard_errors_are_those_of_redrawn_tasks() -> None:
             chosen = chance.permutation(len(s))[:WAYS]
             credits.append(_accuracy(s[:, one, :, two][np.ix_(chosen, chosen)]))
         paper.append(np.mean(credits))
-    # A standard deviation of 300 values is known to about 4 %; the weights of 16 runs differ by 1/16.
-    assert found.dense == pytest.approx(np.std(dense, ddof=1), rel=0.15)
+    # A standard deviation of 200 values is known to 5 %, one of 1,000 to 2 %.
+    assert found.dense == pytest.approx(np.std(dense, ddof=1), rel=0.2)
     assert found.tasks_320 == pytest.approx(np.std(paper, ddof=1), rel=0.2)
     assert found.dense_alphabets > found.dense
     assert found.tasks_320_alphabets > found.tasks_320
@@ -62,10 +64,14 @@ def test_both_standard_errors_are_those_of_redrawn_tasks() -> None:
 
 def _accuracy(matrix: np.ndarray) -> float:
     """Score by ranks: no ties, so the credit is the share of subsets that avoid all above."""
-    n = len(matrix)
     above = (matrix > np.diagonal(matrix)[:, None]).sum(axis=1)
-    chances = [np.prod([(n - 1 - h - k) / (n - 1 - k) for k in range(WAYS - 1)]) for h in above]
-    return float(np.mean(chances))
+    return float(np.mean([avoided(len(matrix), int(h)) for h in above]))
+
+
+@cache
+def avoided(n: int, above: int) -> float:
+    """Draw W - 1 of N - 1 one after the other, none of those above."""
+    return float(np.prod([(n - 1 - above - k) / (n - 1 - k) for k in range(WAYS - 1)]))
 
 
 def test_the_same_seed_gives_the_same_noise_and_few_drawers_none(dataset: Dataset) -> None:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from hpsearch.data.dataset import Characters
+from hpsearch.data.dense import dense_tasks
 from hpsearch.data.tasks import OneShotTasks, validation_tasks
 from hpsearch.network.geometry import Convolution, NetworkShape
 from hpsearch.network.initialisation import initialise
@@ -113,6 +114,28 @@ def test_scores_that_do_not_depend_on_images_earn_chance(
     if value != -math.inf:  # 0 x infinity is NaN, the rest ties at -infinity
         assert found.accuracy == 1 / WAYS
         assert (found.credit == 1 / WAYS).all()
+
+
+@pytest.mark.parametrize("name", ["alpha 0", "alpha NaN", "no weights", "dead convolution"])
+def test_they_earn_exactly_chance_in_dense_validation_too(name: str) -> None:
+    every = dense_tasks(characters(), ways=WAYS, drawers=range(4), seed=0)
+    found = evaluate_tasks(spoil(*CONSTANT[name]), random_images(), every)
+    assert found.degenerate
+    assert found.accuracy == 1 / WAYS
+    assert set(found.per_alphabet.values()) == {1 / WAYS}
+
+
+def test_dense_validation_tells_who_knows_and_lies_within_noise_of_random_scores() -> None:
+    every = dense_tasks(characters(), ways=WAYS, drawers=range(4), seed=0)
+    knows = evaluate_tasks(Oracle(), numbered_images(), every)  # type: ignore[arg-type]
+    lies = evaluate_tasks(Liar(), numbered_images(), every)  # type: ignore[arg-type]
+    assert (knows.accuracy, lies.accuracy) == (1, 0)
+    assert not knows.degenerate
+    dice = evaluate_tasks(Dice(), random_images(), every)  # type: ignore[arg-type]
+    # Of W candidates each is the best with chance 1/W; queries are independent of one another.
+    error = math.sqrt(1 / WAYS * (1 - 1 / WAYS) / every.n_tasks)
+    assert abs(dice.accuracy - 1 / WAYS) < 3 * error
+    assert not dice.degenerate
 
 
 def test_scores_that_differ_by_rounding_only_are_degenerate() -> None:
