@@ -126,10 +126,12 @@ def summary(request: pytest.FixtureRequest) -> Summary:
                     / (TRAINING_SD / np.sqrt(SEEDS)),
                     truth[top[0]] - figures[top[0]],
                     found.mean[0] - figures[top[0]],
-                    predicted_optimism(figures.tolist(), SEARCH_SD, study),
+                    predicted_optimism(figures.tolist(), SEARCH_SD, study)
+                    if study % 2
+                    else np.nan,
                 )
             )
-    return Summary(*np.mean(rows, axis=0).tolist())
+    return Summary(*np.nanmean(rows, axis=0).tolist())
 
 
 def test_the_interval_covers_the_truth_as_often_as_it_says(summary: Summary) -> None:

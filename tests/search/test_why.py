@@ -26,16 +26,16 @@ from .test_driver import search
 
 @pytest.fixture(scope="module", params=["tpe", "skopt-et"])
 def study(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a study of 14 trials by three workers, stopped once on the way."""
+    """Return a study of ten trials by three workers, stopped once on the way."""
     folder = tmp_path_factory.mktemp("runs") / "s"
     changes = {
         "sampler__name": request.param,
         "sampler__startup_trials": 4,
-        "budget__trials": 14,
+        "budget__trials": 10,
         "pruner__name": "asha-promotion" if request.param == "tpe" else "asha",
     }
     with pytest.raises(KeyboardInterrupt):
-        search(folder, FakeExecutor(3, die_after_epochs=31), **changes)
+        search(folder, FakeExecutor(3, die_after_epochs=23), **changes)
     search(folder, FakeExecutor(3), **changes)
     return folder
 
@@ -49,12 +49,13 @@ def verdicts(folder: Path) -> dict[int, tuple[str, str]]:
 def test_every_suggestion_of_several_workers_is_derived_again(study: Path) -> None:
     found = verdicts(study)
     kinds = Counter(kind for kind, _ in found.values())
-    assert kinds == {"same": 13, "enqueued": 1}, found
+    assert kinds == {"same": 9, "enqueued": 1}, found
     view = read_study(StudyFolder(study))
-    opened = [len(view.attributes[n]["seen"]["open"]) for n in range(1, 14)]
+    opened = [len(view.attributes[n]["seen"]["open"]) for n in range(1, 10)]
     assert max(opened) >= 2  # or several workers would not have been tried
 
 
+@pytest.mark.parametrize("study", ["tpe"], indirect=True)
 def test_a_parameter_that_was_changed_is_found(study: Path, tmp_path: Path) -> None:
     copy = copied(study, tmp_path)
     with sqlite3.connect(copy / "study.db") as connection:
@@ -68,16 +69,18 @@ def test_a_parameter_that_was_changed_is_found(study: Path, tmp_path: Path) -> N
     assert text.endswith("stored 0.0123")
 
 
+@pytest.mark.parametrize("study", ["tpe"], indirect=True)
 def test_a_value_that_was_changed_is_found_by_what_followed_from_it(
     study: Path, tmp_path: Path
 ) -> None:
     copy = copied(study, tmp_path)
     with sqlite3.connect(copy / "study.db") as connection:
         for table, column in (("trial_intermediate_values", "intermediate_value"),):
-            connection.execute(f"UPDATE {table} SET {column} = 1 - {column} WHERE trial_id <= 5")
+            connection.execute(f"UPDATE {table} SET {column} = 1 - {column} WHERE trial_id <= 4")
     assert "different" in {kind for kind, _ in verdicts(copy).values()}
 
 
+@pytest.mark.parametrize("study", ["tpe"], indirect=True)
 def test_a_study_older_than_what_asks_have_seen_says_so(study: Path, tmp_path: Path) -> None:
     copy = copied(study, tmp_path)
     with sqlite3.connect(copy / "study.db") as connection:
@@ -99,12 +102,12 @@ def test_why_says_what_was_seen_and_what_the_model_expected(study: Path) -> None
     view = read_study(StudyFolder(study))
     plan = plan_study(str(study), None, {})
     assert explain(plan, view, 0).proposer == "enqueued: reference"
-    early, late = explain(plan, view, 1), explain(plan, view, 13)
+    early, late = explain(plan, view, 1), explain(plan, view, 9)
     assert early.proposer == view.config.sampler.start
     assert early.predicted is None
     assert late.proposer == view.config.sampler.name
-    assert sum(late.seen.values()) == 13
-    seen = [t.value for t in history_of(view, 13) if t.value is not None]
+    assert sum(late.seen.values()) == 9
+    seen = [t.value for t in history_of(view, 9) if t.value is not None]
     assert late.lowest == min(seen)
     if late.proposer == "tpe":
         assert late.predicted is None
@@ -115,6 +118,7 @@ def test_why_says_what_was_seen_and_what_the_model_expected(study: Path) -> None
     assert 0 < spread < 0.5
 
 
+@pytest.mark.parametrize("study", ["tpe"], indirect=True)
 def test_a_prediction_at_a_measured_point_is_near_its_value(study: Path) -> None:
     """Of the forest, whose trees reach single points: most of them hold the point itself."""
     from hpsearch.search.coordinates import Coordinates
@@ -134,9 +138,10 @@ def test_a_prediction_at_a_measured_point_is_near_its_value(study: Path) -> None
     assert spread == pytest.approx(0, abs=1e-3)
 
 
+@pytest.mark.parametrize("study", ["tpe"], indirect=True)
 def test_provenance_is_kept_with_each_trial(study: Path) -> None:
     view = read_study(StudyFolder(study))
-    for number in range(14):
+    for number in range(10):
         held = read_provenance(StudyFolder(study).trial(number))
         assert [one["host"] for one in held] == ["fake"]
         assert held[0]["seed"] == view.attributes[number]["seed"]
