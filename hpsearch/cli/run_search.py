@@ -19,9 +19,10 @@ from hpsearch.data import Dataset
 from hpsearch.data.find import find_dataset
 from hpsearch.errors import InputError
 from hpsearch.paths import network_filesystem
+from hpsearch.results.certificate import best_of
 from hpsearch.search.coordinates import Coordinates
 from hpsearch.search.driver import Driver
-from hpsearch.search.record import read_json
+from hpsearch.search.record import read_json, read_study
 from hpsearch.search.storage import is_server
 from hpsearch.search.study_folder import StudyPlan, plan_study, save_plan, study_lock
 from hpsearch.search.surroundings import DataPlace
@@ -87,11 +88,15 @@ def _drive(plan: StudyPlan, dataset: Dataset, workplace: Workplace) -> int:
     if caught.count:
         typer.echo("the same command continues")
         return 128 + caught.signal
-    if progress.best is not None:
-        typer.echo(
-            f"best: trial {progress.best.number}, validation error {progress.best.value:.3f} "
-            f"(unconfirmed); next: hpsearch confirm {plan.folder.root}, or hpsearch export"
-        )
+    best, certificate = best_of(read_study(plan.folder))
+    if best is not None:
+        figure = f"best: trial {best.number}, validation error {best.value:.3f}"
+        root = plan.folder.root
+        if certificate is None:
+            advice = f"(unconfirmed); next: hpsearch confirm {root}, or hpsearch export {root}"
+        else:
+            advice = f"(confirmed: {certificate['error']:.3f}); next: hpsearch export {root}"
+        typer.echo(f"{figure} {advice}")
     return 0
 
 
