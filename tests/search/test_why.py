@@ -8,13 +8,18 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from hpsearch.errors import InputError
 from hpsearch.paths import StudyFolder
+from hpsearch.search.coordinates import Coordinates
 from hpsearch.search.history import TrialRecord
 from hpsearch.search.ledger import read_provenance
 from hpsearch.search.record import StudyView, read_study
+from hpsearch.search.samplers import make_sampler, observe
+from hpsearch.search.samplers.base import Predicts
+from hpsearch.search.samplers.config import SamplerConfig, SamplerName
 from hpsearch.search.seen import recall, summarise
 from hpsearch.search.study_folder import plan_study
 from hpsearch.search.why import explain, history_of, verify
@@ -119,23 +124,25 @@ def test_why_says_what_was_seen_and_what_the_model_expected(study: Path) -> None
 
 
 @pytest.mark.parametrize("study", ["tpe"], indirect=True)
-def test_a_prediction_at_a_measured_point_is_near_its_value(study: Path) -> None:
-    """Of the forest, whose trees reach single points: most of them hold the point itself."""
-    from hpsearch.search.coordinates import Coordinates
-    from hpsearch.search.samplers import make_sampler, observe
-    from hpsearch.search.samplers.base import Predicts
-    from hpsearch.search.samplers.config import SamplerConfig
-
+@pytest.mark.parametrize("name", ["skopt-et", "skopt-gp", "gp"])
+def test_a_prediction_at_a_measured_point_is_near_its_value(
+    study: Path, name: SamplerName
+) -> None:
     view: StudyView = read_study(StudyFolder(study))
     plan = plan_study(str(study), None, {})
     coordinates = Coordinates(plan.space, plan.config.trial, plan.config.limits)
-    told = observe(coordinates, view.trials)
-    sampler = make_sampler(SamplerConfig(name="skopt-et"), coordinates, told, 0)
+    told = [o for o in observe(coordinates, view.trials) if o.value is not None]
+    sampler = make_sampler(SamplerConfig(name=name), coordinates, told, 0)
     assert isinstance(sampler, Predicts)
-    best = min((o for o in told if o.value is not None), key=lambda o: o.value or 1)
-    expected, spread = sampler.predict(best.params, 5)
-    assert expected == pytest.approx(best.value, abs=1e-6)
-    assert spread == pytest.approx(0, abs=1e-3)
+    errors, spreads = [], []
+    for one in told:
+        expected, spread = sampler.predict(one.params, 5)
+        errors.append(abs(expected - (one.value or 0)))
+        spreads.append(spread)
+    scale = np.std([o.value for o in told])
+    # A process may take a part of the values for noise; trees that reach single points none.
+    assert np.mean(errors) < (1e-6 if name == "skopt-et" else 0.8 * scale)
+    assert 0 <= max(spreads) < 3 * scale
 
 
 @pytest.mark.parametrize("study", ["tpe"], indirect=True)

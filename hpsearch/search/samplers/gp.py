@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import optuna
 from optuna.trial import TrialState
 
@@ -42,17 +43,40 @@ class GpSampler:
                 continue
             value = worst if observation.kind == "bad" else observation.value
             trials.append(frozen(observation.point, distributions, TrialState.COMPLETE, value))
+        self._coordinates = coordinates
+        self._values = [float(t.value or 0.0) for t in trials if t.state == TrialState.COMPLETE]
         self._study = OptunaStudy(coordinates, trials)
 
     def draw(self, seed: int) -> dict[str, Value]:
         """Return the point of the highest expected improvement."""
+        return self._study.ask(self._process(seed))
+
+    def predict(self, params: Mapping[str, Value], seed: int) -> tuple[float, float]:
+        """Return the validation error expected of parameters, and its standard deviation.
+
+        Reads Optuna's fitted process and undoes its scaling, for neither of which it has a public
+        way.
+        """
+        from optuna._gp.search_space import SearchSpace
+
+        sampler = self._process(seed)
+        self._study.ask(sampler)
+        process: Any = sampler._gprs_cache_list[0] if sampler._gprs_cache_list else None
+        # Optuna orders the joint space by name.
+        distributions = dict(sorted(self._coordinates.coordinate_distributions().items()))
+        point = frozen(self._coordinates.encode(params), distributions, TrialState.COMPLETE, 0.0)
+        place = SearchSpace(distributions).get_normalized_params([point])
+        mean, variance = process.posterior(process._X_train.new_tensor(place))
+        centre, unit = float(np.mean(self._values)), float(np.std(self._values)) or 1.0
+        expected = centre - unit * float(mean[0])  # it maximises the negative
+        return expected, unit * float(variance[0]) ** 0.5
+
+    def _process(self, seed: int) -> optuna.samplers.GPSampler:
         seed = seed % SEEDS
-        return self._study.ask(
-            optuna.samplers.GPSampler(
-                n_startup_trials=0,
-                deterministic_objective=not self._options.noise,
-                independent_sampler=optuna.samplers.RandomSampler(seed=seed),
-                warn_independent_sampling=False,
-                seed=seed,
-            )
+        return optuna.samplers.GPSampler(
+            n_startup_trials=0,
+            deterministic_objective=not self._options.noise,
+            independent_sampler=optuna.samplers.RandomSampler(seed=seed),
+            warn_independent_sampling=False,
+            seed=seed,
         )
