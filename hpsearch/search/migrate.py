@@ -35,6 +35,8 @@ from hpsearch.search.sqlite_file import back_up, connect
 from hpsearch.search.storage import is_server
 from hpsearch.search.study_folder import study_lock
 
+MIGRATED = "migrated"
+"""User attribute of trials that were proposed in an earlier space."""
 ASIDE = "trained with "
 """User attributes that hold values no parameter of the space can hold."""
 
@@ -183,18 +185,19 @@ def _rewrite_trial(
 ) -> None:
     unknown = _unknown(space, params)
     connection.execute(
-        "DELETE FROM trial_user_attributes WHERE trial_id = ? AND key LIKE ?",
-        (trial_id, f"{ASIDE}%"),
+        "DELETE FROM trial_user_attributes WHERE trial_id = ? AND (key LIKE ? OR key = ?)",
+        (trial_id, f"{ASIDE}%", MIGRATED),
+    )
+    aside = {f"{ASIDE}{name}": params[name] for name in unknown}
+    connection.executemany(
+        "INSERT INTO trial_user_attributes (trial_id, key, value_json) VALUES (?, ?, ?)",
+        [(trial_id, key, json.dumps(value)) for key, value in {MIGRATED: True, **aside}.items()],
     )
     for name, parameter in space.parameters.items():
         connection.execute(
             "DELETE FROM trial_params WHERE trial_id = ? AND param_name = ?", (trial_id, name)
         )
         if name in unknown:
-            connection.execute(
-                "INSERT INTO trial_user_attributes (trial_id, key, value_json) VALUES (?, ?, ?)",
-                (trial_id, f"{ASIDE}{name}", json.dumps(params[name])),
-            )
             continue
         distribution = _holding(parameter.distribution(), params[name])
         connection.execute(

@@ -12,6 +12,7 @@ from hpsearch.search.coordinates import Coordinates
 from hpsearch.search.enqueue import enqueued_points
 from hpsearch.search.history import TrialRecord
 from hpsearch.search.ledger import read_curve
+from hpsearch.search.migrate import MIGRATED
 from hpsearch.search.record import StudyView
 from hpsearch.search.samplers.base import Predicts
 from hpsearch.search.seen import recall
@@ -68,7 +69,7 @@ def verify(plan: StudyPlan, view: StudyView) -> Iterator[Verdict]:
     asker = Asker(plan.space, config.trial, config.limits, config.sampler, config.seed, plan.prior)
     try:
         for trial in view.trials:
-            if "seen" in view.attributes[trial.number]:
+            if {"seen", MIGRATED} & view.attributes[trial.number].keys():
                 yield _asked_again(asker, view, trial)
             elif trial.number < len(enqueued):
                 yield _compared(trial, enqueued[trial.number][0], "enqueued")
@@ -107,6 +108,8 @@ def history_of(view: StudyView, number: int) -> list[TrialRecord]:
     Raises:
         InputError: It was not stored, or cannot be read back.
     """
+    if MIGRATED in view.attributes[number]:
+        raise InputError(f"trial {number}: it was proposed before the study's space was changed")
     seen: Any = view.attributes[number].get("seen")
     if not isinstance(seen, Mapping):
         raise InputError(f"trial {number}: what its ask had seen is not stored")

@@ -20,6 +20,7 @@ from hpsearch.search.record import StudyView, read_study
 from hpsearch.search.samplers import observe
 from hpsearch.search.space import SearchSpace
 from hpsearch.search.study_folder import plan_study
+from hpsearch.search.why import verify
 from tests.search.fake_executor import FakeExecutor
 from tests.search.test_driver import Silent, search
 
@@ -80,6 +81,9 @@ def test_a_changed_space_keeps_every_trial_and_goes_on(tmp_path: Path) -> None:
     for observation in observe(problem, after.trials):
         assert 0.6 <= float(observation.point["fc.momentum"]) <= 0.8
     on = go_on(root, 14)
+    plan = plan_study(str(root), None, {})
+    kinds_of = [verdict.kind for verdict in verify(plan, on)]
+    assert kinds_of == ["unknown"] * 9 + ["same"] * 5
     assert rows(on)[:9] == rows(before)
     assert len(on.trials) == 14
     for trial in on.trials[9:]:
