@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from hpsearch.network import pooling
 from hpsearch.network.convolution_cost import Way, choose_way
 from hpsearch.network.spectrum import inverse, transform
 
@@ -44,10 +43,11 @@ def convolve(
     if torch.is_autocast_enabled("cpu"):  # spectra need their digits
         dtype = torch.get_autocast_dtype("cpu")
         images, weight, way = images.to(dtype), weight.to(dtype), "direct"
-    if way == "direct" and not pool:
-        return functional.conv2d(images, weight, bias)
-    maps: Tensor = ByParts.apply(images, weight, way, pool, torch.is_grad_enabled())  # type: ignore[no-untyped-call]
-    return maps if bias is None else maps + bias[:, None, None]
+    if way == "direct":
+        maps = functional.conv2d(images, weight, bias)
+        return functional.max_pool2d(maps, 2) if pool else maps
+    result: Tensor = ByParts.apply(images, weight, way, pool, torch.is_grad_enabled())  # type: ignore[no-untyped-call]
+    return result if bias is None else result + bias[:, None, None]
 
 
 class ByParts(torch.autograd.Function):
@@ -58,21 +58,21 @@ class ByParts(torch.autograd.Function):
         ctx: Any, images: Tensor, weight: Tensor, way: Way, pool: bool, training: bool
     ) -> Tensor:
         """Return [B, D, T, T] or [B, D, H, H]; keep what the gradients need."""
-        out = images.shape[2] - weight.shape[2] + 1
+        filters, out = len(weight), images.shape[2] - weight.shape[2] + 1
         solver = WAYS[way](weight, images.shape[2])
-        whole = way != "fft" and not pool  # nothing larger than the result is made
-        ctx.step = len(images) if whole else solver.images_at_once()
+        ctx.step = solver.images_at_once(len(images), pool=pool)
         parts = _parts(len(images), ctx.step)
-        result, kept = _empty_maps(images, len(weight), out // 2 if pool else out), []
+        result, kept = _empty_maps(images, filters, out // 2 if pool else out), []
         for rows in parts:
-            maps, own = solver.maps(images[rows])  # [T, T, B, D]
-            placed = result[rows].permute(2, 3, 0, 1)
+            maps, own = solver.maps(images[rows])
             if pool:
-                own += pooling.max_pool(maps, placed)
-            elif len(parts) == 1:
-                result = maps.permute(2, 3, 0, 1)
+                maps, places = functional.max_pool2d(maps, 2, return_indices=True)
+                own.append(places)
+            maps = maps.view(-1, filters, *result.shape[2:])
+            if len(parts) == 1:
+                result = maps
             else:
-                placed.copy_(maps)
+                result[rows] = maps
             if training:
                 kept += own
         ctx.save_for_backward(images, weight, *kept)
@@ -88,13 +88,21 @@ class ByParts(torch.autograd.Function):
         back = torch.empty_like(images) if ctx.needs_input_grad[0] else None
         for number, rows in enumerate(parts):
             own = kept[number * each : (number + 1) * each]
-            errors = grads[0][rows].permute(2, 3, 0, 1)  # [H, H, B, D] or [T, T, B, D]
+            errors = ctx.solver.arrange(grads[0][rows])
             if ctx.pool:
-                spread = ctx.solver.blank_maps(errors.shape[2], ctx.out)
-                errors = pooling.spread(errors, own[-3:], spread)
+                errors = _unpool(errors, own[-1], ctx.out)
             part = None if back is None else back[rows]
             ctx.solver.add_gradients(images[rows], weight, errors, own, part)
         return back, ctx.solver.weight_gradient(), None, None, None
+
+
+def _unpool(errors: Tensor, places: Tensor, side: int) -> Tensor:
+    """Return the gradient [N, D, side, side] of what was max-pooled to errors [N, D, H, H]."""
+    sizes_only = errors.new_empty(len(errors), side, side, errors.shape[1]).permute(0, 3, 1, 2)
+    unpooled: Tensor = torch.ops.aten.max_pool2d_with_indices_backward(
+        errors, sizes_only, [2, 2], [2, 2], [0, 0], [1, 1], False, places
+    )
+    return unpooled
 
 
 def _empty_maps(images: Tensor, filters: int, side: int) -> Tensor:
@@ -104,50 +112,6 @@ def _empty_maps(images: Tensor, filters: int, side: int) -> Tensor:
 
 def _parts(images: int, step: int) -> list[slice]:
     return [slice(first, first + step) for first in range(0, images, step)]
-
-
-class Direct:
-    """Torch's own convolution."""
-
-    def __init__(self, weight: Tensor, side: int) -> None:
-        self._weight_gradient: Tensor | None = None
-        self._filters, self._out = len(weight), side - weight.shape[2] + 1
-        self._weight = weight.detach()
-
-    def images_at_once(self) -> int:
-        """Return how many images a part holds."""
-        return max(1, MAP_VALUES // (self._filters * self._out**2))
-
-    def maps(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Return the maps [T, T, B, D] of images [B, C, S, S], and what to keep."""
-        return functional.conv2d(images, self._weight).permute(2, 3, 0, 1), []
-
-    def blank_maps(self, images: int, out: int) -> Tensor:
-        """Return [T, T, B, D] without values, laid out as `maps` are."""
-        shape = (images, out, out, self._filters)
-        return self._weight.new_empty(shape).permute(1, 2, 0, 3)
-
-    def add_gradients(
-        self, images: Tensor, weight: Tensor, errors: Tensor, kept: list[Tensor], back: Tensor | None
-    ) -> None:
-        """Add to the gradient of the weight, and write that of the images into `back`."""
-        del kept
-        errors = errors.permute(2, 3, 0, 1)
-        mask = [back is not None, True, False]
-        toward_images, toward_weight, _ = torch.ops.aten.convolution_backward(
-            errors, images, weight, None, [1, 1], [0, 0], [1, 1], False, [0, 0], 1, mask
-        )
-        if back is not None:
-            back.copy_(toward_images)
-        if self._weight_gradient is None:
-            self._weight_gradient = toward_weight
-        else:
-            self._weight_gradient += toward_weight
-
-    def weight_gradient(self) -> Tensor | None:
-        """Return the gradient of the weight over all parts."""
-        gradient, self._weight_gradient = self._weight_gradient, None
-        return gradient
 
 
 class Spectral:
@@ -162,27 +126,30 @@ class Spectral:
         self._filters = _to_spectrum(weight.detach().permute(2, 3, 1, 0), side)  # [F, 2, C, D]
         self._total: Tensor | None = None
 
-    def images_at_once(self) -> int:
+    def images_at_once(self, images: int, *, pool: bool) -> int:
         """Return how many images a part holds."""
+        del images, pool
         frequencies, _, channels, filters = self._filters.shape
         return max(1, SPECTRUM_VALUES // (frequencies * 2 * (channels + filters)))
 
     def maps(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Return the maps [T, T, B, D] of images [B, C, S, S], and what to keep."""
+        """Return the maps of images [B, C, S, S] as [1, B D, T, T], and what to keep."""
         spectrum = _to_spectrum(images.permute(2, 3, 0, 1), self._side)  # [F, 2, B, C]
         product = _product(spectrum, self._filters, conjugate=True)  # [F, 2, B, D]
-        return _from_spectrum(product, self._side, self._side - self._taps + 1), [spectrum]
+        maps = _from_spectrum(product, self._side, self._side - self._taps + 1)  # [T, T, B, D]
+        return _as_one_image(maps), [spectrum]
 
-    def blank_maps(self, images: int, out: int) -> Tensor:
-        """Return [T, T, B, D] without values."""
-        return self._filters.new_empty(out, out, images, self._filters.shape[3])
+    def arrange(self, errors: Tensor) -> Tensor:
+        """Return errors [B, D, T, T] as `maps` lays them out."""
+        return _as_one_image(errors.permute(2, 3, 0, 1))
 
     def add_gradients(
         self, images: Tensor, weight: Tensor, errors: Tensor, kept: list[Tensor], back: Tensor | None
     ) -> None:
         """Add to the gradient of the weight, and write that of the images into `back`."""
-        del images, weight
-        error = _to_spectrum(errors, self._side)  # [F, 2, B, D]
+        del weight
+        rows = errors[0].permute(1, 2, 0).unflatten(2, (len(images), -1))  # [T, T, B, D]
+        error = _to_spectrum(rows, self._side)  # [F, 2, B, D]
         spectrum = kept[0].transpose(2, 3)
         self._total = _product(spectrum, error, conjugate=True, onto=self._total)
         if back is not None:
@@ -195,6 +162,11 @@ class Spectral:
             return None
         total, self._total = self._total, None
         return _from_spectrum(total, self._side, self._taps).permute(3, 2, 0, 1)
+
+
+def _as_one_image(x: Tensor) -> Tensor:
+    """Return [H, W, P, Q] as one image of P Q channels, [1, P Q, H, W], channels last."""
+    return x.reshape(1, *x.shape[:2], -1).permute(0, 3, 1, 2)
 
 
 def _to_spectrum(x: Tensor, side: int) -> Tensor:
@@ -222,33 +194,47 @@ def _product(a: Tensor, b: Tensor, *, conjugate: bool, onto: Tensor | None = Non
     return result
 
 
-class Patches(Direct):
+class Patches:
     """Correlation of one channel as one of K channels, which hold K neighbours of each row.
 
     A single channel leaves most of a vector unit idle. Only rows are unfolded: K copies of the
-    image instead of K squared.
+    image instead of K squared; torch's own convolution does the rest.
     """
 
     def __init__(self, weight: Tensor, side: int) -> None:
-        super().__init__(weight, side)
         self._weight = _along_rows(weight.detach())
+        self._out = side - weight.shape[2] + 1
+        self._total: Tensor | None = None
+
+    def images_at_once(self, images: int, *, pool: bool) -> int:
+        """Return how many images a part holds; without pooling the result is as large anyhow."""
+        return max(1, MAP_VALUES // (len(self._weight) * self._out**2)) if pool else images
 
     def maps(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Return the maps [T, T, B, D] of images [B, 1, S, S], and what to keep."""
-        return super().maps(self._patches(images))
+        """Return the maps [B, D, T, T] of images [B, 1, S, S], and what to keep."""
+        return functional.conv2d(self._patches(images), self._weight), []
+
+    def arrange(self, errors: Tensor) -> Tensor:
+        """Return errors [B, D, T, T] as `maps` lays them out."""
+        return errors.contiguous(memory_format=torch.channels_last)
 
     def add_gradients(
         self, images: Tensor, weight: Tensor, errors: Tensor, kept: list[Tensor], back: Tensor | None
     ) -> None:
         """Add to the gradient of the weight, and write that of the images into `back`."""
-        super().add_gradients(self._patches(images), _along_rows(weight), errors, kept, None)
+        del kept
+        _, gradient, _ = torch.ops.aten.convolution_backward(
+            errors, self._patches(images), _along_rows(weight), None,
+            [1, 1], [0, 0], [1, 1], False, [0, 0], 1, [False, True, False],
+        )  # fmt: skip
+        self._total = gradient if self._total is None else self._total.add_(gradient)
         if back is not None:
-            back.copy_(functional.conv_transpose2d(errors.permute(2, 3, 0, 1), weight))
+            back.copy_(functional.conv_transpose2d(errors, weight))
 
     def weight_gradient(self) -> Tensor | None:
         """Return the gradient of the weight over all parts."""
-        gradient = super().weight_gradient()
-        return None if gradient is None else gradient.permute(0, 3, 2, 1)
+        total, self._total = self._total, None
+        return None if total is None else total.permute(0, 3, 2, 1)
 
     def _patches(self, images: Tensor) -> Tensor:
         """Return [B, K, S, T]: channel k is the image moved k to the left."""
@@ -263,8 +249,7 @@ def _along_rows(weight: Tensor) -> Tensor:
     return weight.permute(0, 3, 2, 1).contiguous()
 
 
-WAYS: dict[Way, type[Direct] | type[Spectral] | type[Patches]] = {
-    "direct": Direct,
+WAYS: dict[Way, type[Spectral] | type[Patches]] = {
     "fft": Spectral,
     "patches": Patches,
 }
