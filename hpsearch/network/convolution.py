@@ -46,8 +46,9 @@ def convolve(
     if way == "direct":
         maps = functional.conv2d(images, weight, bias)
         return functional.max_pool2d(maps, 2) if pool else maps
-    result: Tensor = ByParts.apply(images, weight, way, pool, torch.is_grad_enabled())  # type: ignore[no-untyped-call]
-    return result if bias is None else result + bias[:, None, None]
+    training = torch.is_grad_enabled()
+    result: Tensor = ByParts.apply(images, weight, bias, way, pool, training)  # type: ignore[no-untyped-call]
+    return result
 
 
 class ByParts(torch.autograd.Function):
@@ -55,7 +56,13 @@ class ByParts(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, images: Tensor, weight: Tensor, way: Way, pool: bool, training: bool
+        ctx: Any,
+        images: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        way: Way,
+        pool: bool,
+        training: bool,
     ) -> Tensor:
         """Return [B, D, T, T] or [B, D, H, H]; keep what the gradients need."""
         filters, out = len(weight), images.shape[2] - weight.shape[2] + 1
@@ -69,6 +76,8 @@ class ByParts(torch.autograd.Function):
                 maps, places = functional.max_pool2d(maps, 2, return_indices=True)
                 own.append(places)
             maps = maps.view(-1, filters, *result.shape[2:])
+            if bias is not None:
+                maps += bias.detach()[:, None, None]
             if len(parts) == 1:
                 result = maps
             else:
@@ -93,7 +102,8 @@ class ByParts(torch.autograd.Function):
                 errors = _unpool(errors, own[-1], ctx.out)
             part = None if back is None else back[rows]
             ctx.solver.add_gradients(images[rows], weight, errors, own, part)
-        return back, ctx.solver.weight_gradient(), None, None, None
+        toward_bias = grads[0].sum((0, 2, 3)) if ctx.needs_input_grad[2] else None
+        return back, ctx.solver.weight_gradient(), toward_bias, None, None, None
 
 
 def _unpool(errors: Tensor, places: Tensor, side: int) -> Tensor:

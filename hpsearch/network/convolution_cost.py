@@ -17,9 +17,9 @@ Way = Literal["direct", "fft", "patches"]
 WIDEST_FAST_FILTER = 14
 """Torch's convolution takes a slower path to the gradient of wider filters."""
 COSTS: dict[str, tuple[float, ...]] = {
-    "direct": (0.007815, 0.01578, 0.01036, 1.142, 0.0, 252000.0),
-    "direct, one channel": (0.008517, 0.0, 0.003392, 0.9237, 11.88, 0.0),
-    "patches": (0.009088, 0.05155, 0.0, 0.5804, 0.0, 447400.0),
+    "direct": (0.007761, 0.01732, 0.007325, 0.0, 0.138, 0.9414, 0.0, 251900.0),
+    "direct, one channel": (0.007144, 0.05166, 0.0, 0.0, 0.2137, 0.6199, 5.024, 217400.0),
+    "patches": (0.009084, 0.03917, 0.0, 0.0, 0.02662, 0.6339, 0.0, 740900.0),
     "fft": (0.03614, 0.01995, 0.6648, 0.342, 10890.0, 0.0),
 }
 """Nanoseconds of each of a way's `terms`."""
@@ -58,7 +58,8 @@ def terms(
     work = passes * images * channels * filters * taps**2 * out**2
     values = images * (filters * out**2 + channels * side**2)
     wide = work if taps > WIDEST_FAST_FILTER else 0
-    return (work, work / out, wide, values, filters * channels * taps**2, 1)
+    weights = filters * channels * taps**2
+    return (work, work / out, wide, wide / out, wide / filters, values, weights, 1)
 
 
 def _spectral_terms(

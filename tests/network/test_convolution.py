@@ -135,7 +135,7 @@ class Largest(TorchDispatchMode):
         return out
 
 
-@pytest.mark.parametrize("way", ["direct", "fft", "patches"])
+@pytest.mark.parametrize("way", ["fft", "patches"])
 def test_maps_before_pooling_are_made_a_part_at_a_time(
     way: Way, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -162,7 +162,7 @@ CHOICES = {
     (32, 64, 128, 48, 12): "fft",
     (32, 64, 128, 48, 20): "fft",
     (32, 64, 64, 6, 3): "direct",
-    (32, 1, 64, 105, 10): "patches",
+    (32, 1, 64, 105, 3): "direct",
     (32, 1, 16, 105, 20): "patches",
     (32, 1, 16, 35, 3): "direct",
 }
