@@ -29,7 +29,7 @@ def run(command: list[str], cwd: Path) -> str:
     return done.stdout
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 def test_the_python_page_does_what_it_says(tmp_path: Path) -> None:
     search, rank = blocks("python.md", "python")
     (shell,) = blocks("python.md", "sh")

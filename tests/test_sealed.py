@@ -49,12 +49,12 @@ def run(cwd: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
         cwd=cwd,
         capture_output=True,
         text=True,
-        timeout=140,
+        timeout=500,
         check=False,
     )
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(2000)
 def test_search_confirm_export_and_retrain_succeed_and_evaluate_fails(
     packed: Path, tmp_path: Path
 ) -> None:
