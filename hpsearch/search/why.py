@@ -74,7 +74,10 @@ def verify(plan: StudyPlan, view: StudyView) -> Iterator[Verdict]:
             elif trial.number < len(enqueued):
                 yield _compared(trial, enqueued[trial.number][0], "enqueued")
             else:
-                text = "what its ask had seen is not stored: an older version made it"
+                text = (
+                    "what its ask had seen is not stored: an older version made it, or the study "
+                    "was migrated or built again since"
+                )
                 yield Verdict(trial.number, "unknown", text)
     finally:
         asker.close()
@@ -112,7 +115,7 @@ def history_of(view: StudyView, number: int) -> list[TrialRecord]:
         raise InputError(f"trial {number}: it was proposed before the study's space was changed")
     seen: Any = view.attributes[number].get("seen")
     if not isinstance(seen, Mapping):
-        raise InputError(f"trial {number}: what its ask had seen is not stored")
+        raise InputError("what its ask had seen is not stored")
     opened = [int(n) for n in seen.get("open", {}) if str(n).isdigit()]
     curves = {n: read_curve(view.folder.trial(n).epochs) for n in opened}
     return recall(seen, view.trials, curves)

@@ -93,7 +93,7 @@ def test_a_study_older_than_what_asks_have_seen_says_so(study: Path, tmp_path: P
     found = verdicts(copy)
     assert found[0][0] == "enqueued"
     assert {kind for n, (kind, _) in found.items() if n > 0} == {"unknown"}
-    assert "older version" in found[5][1]
+    assert "not stored: an older version" in found[5][1]
 
 
 def copied(study: Path, place: Path) -> Path:
