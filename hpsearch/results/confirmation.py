@@ -169,7 +169,8 @@ class Confirmation:
             self._ended(active, event)
         elif isinstance(event, Lost):
             del self._active[event.trial]
-            deaths = self._deaths[event.trial] = self._deaths.get(event.trial, 0) + 1
+            deaths = self._deaths.get(event.trial, 0) + (not event.blameless)
+            self._deaths[event.trial] = deaths
             if deaths >= MAX_ATTEMPTS:
                 raise EnvironmentFailure(
                     f"{self._folder / active.run.name}: its worker died {deaths} times "
