@@ -18,6 +18,8 @@ from hpsearch.network.spectrum import inverse, transform
 
 MAP_VALUES = 1 << 21
 """Values of the maps before pooling made at once, so that they stay in the cache."""
+FEW_VALUES = 1 << 22
+"""Values of the maps before pooling up to which torch's own convolution makes them at once."""
 SPECTRUM_VALUES = 1 << 25
 """Values of the spectra made at once."""
 
@@ -43,7 +45,8 @@ def convolve(
     if torch.is_autocast_enabled("cpu"):  # spectra need their digits
         dtype = torch.get_autocast_dtype("cpu")
         images, weight, way = images.to(dtype), weight.to(dtype), "direct"
-    if way == "direct":
+    out = side - weight.shape[2] + 1
+    if way == "direct" and (not pool or count * len(weight) * out**2 <= FEW_VALUES):
         maps = functional.conv2d(images, weight, bias)
         return functional.max_pool2d(maps, 2) if pool else maps
     training = torch.is_grad_enabled()
@@ -158,7 +161,8 @@ class Spectral:
     ) -> None:
         """Add to the gradient of the weight, and write that of the images into `back`."""
         del weight
-        rows = errors[0].permute(1, 2, 0).unflatten(2, (len(images), -1))  # [T, T, B, D]
+        out = errors.shape[2]
+        rows = errors[0].permute(1, 2, 0).reshape(out, out, len(images), -1)  # [T, T, B, D]
         error = _to_spectrum(rows, self._side)  # [F, 2, B, D]
         spectrum = kept[0].transpose(2, 3)
         self._total = _product(spectrum, error, conjugate=True, onto=self._total)
@@ -204,15 +208,11 @@ def _product(a: Tensor, b: Tensor, *, conjugate: bool, onto: Tensor | None = Non
     return result
 
 
-class Patches:
-    """Correlation of one channel as one of K channels, which hold K neighbours of each row.
-
-    A single channel leaves most of a vector unit idle. Only rows are unfolded: K copies of the
-    image instead of K squared; torch's own convolution does the rest.
-    """
+class Direct:
+    """Torch's own convolution."""
 
     def __init__(self, weight: Tensor, side: int) -> None:
-        self._weight = _along_rows(weight.detach())
+        self._weight = self._filters(weight.detach())
         self._out = side - weight.shape[2] + 1
         self._total: Tensor | None = None
 
@@ -221,8 +221,9 @@ class Patches:
         return max(1, MAP_VALUES // (len(self._weight) * self._out**2)) if pool else images
 
     def maps(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Return the maps [B, D, T, T] of images [B, 1, S, S], and what to keep."""
-        return functional.conv2d(self._patches(images), self._weight), []
+        """Return the maps [B, D, T, T] of images [B, C, S, S], and what to keep."""
+        maps = functional.conv2d(self._operand(images), self._weight)
+        return maps.contiguous(memory_format=torch.channels_last), []
 
     def arrange(self, errors: Tensor) -> Tensor:
         """Return errors [B, D, T, T] as `maps` lays them out."""
@@ -233,33 +234,56 @@ class Patches:
     ) -> None:
         """Add to the gradient of the weight, and write that of the images into `back`."""
         del kept
-        _, gradient, _ = torch.ops.aten.convolution_backward(
-            errors, self._patches(images), _along_rows(weight), None,
-            [1, 1], [0, 0], [1, 1], False, [0, 0], 1, [False, True, False],
+        operand = self._operand(images)
+        mask = [back is not None and operand is images, True, False]
+        toward_images, gradient, _ = torch.ops.aten.convolution_backward(
+            errors, operand, self._filters(weight), None,
+            [1, 1], [0, 0], [1, 1], False, [0, 0], 1, mask,
         )  # fmt: skip
         self._total = gradient if self._total is None else self._total.add_(gradient)
         if back is not None:
-            back.copy_(functional.conv_transpose2d(errors, weight))
+            if toward_images is None:
+                toward_images = functional.conv_transpose2d(errors, weight)
+            back.copy_(toward_images)
 
     def weight_gradient(self) -> Tensor | None:
         """Return the gradient of the weight over all parts."""
         total, self._total = self._total, None
+        return total
+
+    def _operand(self, images: Tensor) -> Tensor:
+        return images
+
+    def _filters(self, weight: Tensor) -> Tensor:
+        return weight
+
+
+class Patches(Direct):
+    """Correlation of one channel as one of K channels, which hold K neighbours of each row.
+
+    A single channel leaves most of a vector unit idle. Only rows are unfolded: K copies of the
+    image instead of K squared; torch's own convolution does the rest.
+    """
+
+    def weight_gradient(self) -> Tensor | None:
+        """Return the gradient of the weight over all parts."""
+        total = super().weight_gradient()
         return None if total is None else total.permute(0, 3, 2, 1)
 
-    def _patches(self, images: Tensor) -> Tensor:
+    def _operand(self, images: Tensor) -> Tensor:
         """Return [B, K, S, T]: channel k is the image moved k to the left."""
         side = images.shape[2]
         shape = (len(images), self._weight.shape[1], side, self._out)
         view = images.contiguous().as_strided(shape, (side * side, 1, side, 1))
         return view.contiguous(memory_format=torch.channels_last)
 
+    def _filters(self, weight: Tensor) -> Tensor:
+        """Return weight [D, 1, K, K] with its columns as channels, [D, K, K, 1]."""
+        return weight.permute(0, 3, 2, 1).contiguous()
 
-def _along_rows(weight: Tensor) -> Tensor:
-    """Return weight [D, 1, K, K] with its columns as channels, [D, K, K, 1]."""
-    return weight.permute(0, 3, 2, 1).contiguous()
 
-
-WAYS: dict[Way, type[Spectral] | type[Patches]] = {
+WAYS: dict[Way, type[Direct] | type[Spectral]] = {
+    "direct": Direct,
     "fft": Spectral,
     "patches": Patches,
 }

@@ -64,6 +64,7 @@ def gradients(maps: Tensor, *leaves: Tensor) -> tuple[Tensor, ...]:
 def parts(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.param == "in parts":
         monkeypatch.setattr(convolution, "MAP_VALUES", 400)
+        monkeypatch.setattr(convolution, "FEW_VALUES", 0)
         monkeypatch.setattr(convolution, "SPECTRUM_VALUES", 2500)
 
 
@@ -135,11 +136,12 @@ class Largest(TorchDispatchMode):
         return out
 
 
-@pytest.mark.parametrize("way", ["fft", "patches"])
+@pytest.mark.parametrize("way", ["direct", "fft", "patches"])
 def test_maps_before_pooling_are_made_a_part_at_a_time(
     way: Way, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(convolution, "MAP_VALUES", 4 * 8 * 16**2)
+    monkeypatch.setattr(convolution, "FEW_VALUES", 0)
     monkeypatch.setattr(convolution, "SPECTRUM_VALUES", 4 * 9 * 18 * 10 * 2)
     images, weight, _ = operands(64, 1, 8, 18, 3)
     with Largest() as largest:
