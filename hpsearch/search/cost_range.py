@@ -1,7 +1,8 @@
 """The cheapest and the dearest network of a space that fits, by multiply-adds, weights or memory.
 
 Each cost is a sum over the layers, so the best sizes are found layer by layer, not by listing
-them. Memory also counts the patches of one layer, the largest: each layer is tried as that one.
+them. Memory also counts the patches of one image in the layer that has most; the choice leaves
+them aside, as they are little beside the activations of a step.
 """
 
 from __future__ import annotations
@@ -43,44 +44,29 @@ class CostRange:
 
     def cheapest(self, measure: Measure) -> dict[str, Value]:
         """Return the sizes, counts and width of the network that costs least."""
-        return min(self._candidates(measure, 1), key=lambda p: self.of(p, measure))
+        return self._find(measure, 1)
 
     def dearest(self, measure: Measure) -> dict[str, Value]:
         """Return the sizes, counts and width of the network that costs most."""
-        return max(self._candidates(measure, -1), key=lambda p: self.of(p, measure))
+        return self._find(measure, -1)
 
-    def _candidates(self, measure: Measure, sign: int) -> list[dict[str, Value]]:
-        """Return the extreme network for each layer that may need the most patches."""
+    def _find(self, measure: Measure, sign: int) -> dict[str, Value]:
         names = [f"{name}.filter_count" for name, _ in self._layers]
         counts = [
             self._extreme(name, layer.filter_count, sign)
             for name, (_, layer) in zip(names, self._layers, strict=True)
         ]
         width = self._extreme("fc.width", self._problem.base.layers.fc.width, sign)
-        wide = {**dict(zip(names, counts, strict=True)), "fc.width": width}
         channels = [1, *counts]
         weight = 4 if measure == "memory_bytes" else 1
-
-        def last(size: int) -> float:
-            return sign * weight * size**2 * channels[-1] * width
-
-        found: list[dict[str, Value]] = []
-        for widest in range(max(1, len(counts) if measure == "memory_bytes" else 1)):
-
-            def cost(step: Step, size: int, value: Value, widest: int = widest) -> float:
-                return sign * self._step_cost(measure, step, size, value, channels, widest)
-
-            found.append({**self._problem.sizes.cheapest(cost, last), **wide})
-        return found
+        sizes = self._problem.sizes.cheapest(
+            lambda step, size, value: sign * self._step_cost(measure, step, size, value, channels),
+            lambda size: sign * weight * size**2 * channels[-1] * width,
+        )
+        return {**sizes, **dict(zip(names, counts, strict=True)), "fc.width": width}
 
     def _step_cost(
-        self,
-        measure: Measure,
-        step: Step,
-        size: int,
-        value: Value,
-        channels: list[int],
-        widest: int,
+        self, measure: Measure, step: Step, size: int, value: Value, channels: list[int]
     ) -> float:
         """Return what one step adds; of constant parts only those that depend on a size."""
         after = step.after(size, value)
@@ -92,8 +78,7 @@ class CostRange:
             if measure == "parameters":
                 return weights
             maps = 3 if self._problem.base.batch_norm else 2
-            patches = after**2 * entering * int(value) ** 2 if step.layer == widest else 0
-            return 4 * weights + 2 * self.images * maps * after**2 * leaving + patches
+            return 4 * weights + 2 * self.images * maps * after**2 * leaving
         if measure != "memory_bytes":
             return 0
         return 2 * self.images * after**2 * (channels[step.layer + 1] if step.layer >= 0 else 1)

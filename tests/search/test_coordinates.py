@@ -213,11 +213,13 @@ def test_costs_agree_with_the_whole_configuration() -> None:
 
 
 @pytest.mark.parametrize("measure", ["multiply_adds", "parameters", "memory_bytes"])
-@pytest.mark.parametrize("batch_norm", [False, True])
-def test_the_extreme_costs_are_those_of_the_enumeration(measure: Measure, batch_norm: bool) -> None:
+@pytest.mark.parametrize("setting", [{}, {"batch_norm": True}, {"batch_pairs": 2}], ids=str)
+def test_the_extreme_costs_are_those_of_the_enumeration(
+    measure: Measure, setting: dict[str, Any]
+) -> None:
     study = shipped_study("koch2015_35px")
     space = SearchSpace.from_yaml(study.space)
-    base = TrialConfig.from_values({**study.trial.plain(), "batch_norm": batch_norm})
+    base = TrialConfig.from_values({**study.trial.plain(), **setting})
     costs = CostRange(Coordinates(space, base, Limits()))
     for chosen, pick in ((costs.cheapest(measure), min), (costs.dearest(measure), max)):
         every = [
