@@ -1,0 +1,59 @@
+"""Folders and checkpoints from before a setting was there open, and go on as they were."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hpsearch.configfile import dump_yaml, read_yaml
+from hpsearch.errors import InputError
+from hpsearch.search.config import StudyConfig
+from hpsearch.search.shipped import find_shipped
+from hpsearch.search.study_folder import plan_study, save_plan
+from hpsearch.training.checkpoint import Checkpoint
+
+
+def older_folder(name: str, folder: Path) -> Path:
+    """Save a shipped study's folder as it was without the setting."""
+    save_plan(plan_study(name, folder, {}), {"kind": "glyphs"})
+    values = read_yaml(folder / "study.yaml")
+    del values["trial"]["convolution"]
+    (folder / "study.yaml").write_text(dump_yaml(values))
+    return folder
+
+
+@pytest.mark.parametrize("name", ["quickstart", "koch2015"])
+def test_a_folder_opened_by_itself_goes_on_direct(name: str, tmp_path: Path) -> None:
+    folder = older_folder(name, tmp_path / "study")
+    assert plan_study(str(folder), None, {}).config.trial.convolution == "direct"
+
+
+@pytest.mark.parametrize(("name", "way"), [("quickstart", "auto"), ("koch2015", "direct")])
+def test_a_folder_continued_by_name_takes_what_the_study_says(
+    name: str, way: str, tmp_path: Path
+) -> None:
+    folder = older_folder(name, tmp_path / "study")
+    assert plan_study(name, folder, {}).config.trial.convolution == way
+
+
+def test_another_setting_is_still_refused(tmp_path: Path) -> None:
+    folder = older_folder("quickstart", tmp_path / "study")
+    with pytest.raises(InputError, match=r"trial\.init"):
+        plan_study("quickstart", folder, {"trial.init": "koch"})
+
+
+@pytest.mark.parametrize("name", ["koch2015", "koch2015_35px"])
+def test_the_papers_studies_convolve_as_published(name: str) -> None:
+    values = read_yaml(find_shipped("studies", name))
+    assert StudyConfig.from_values(values, name).trial.convolution == "direct"
+
+
+def test_a_checkpoint_without_the_setting_belongs_to_its_configuration() -> None:
+    values = read_yaml(find_shipped("studies", "koch2015_35px"))
+    config = StudyConfig.from_values(values, "study").trial
+    older = {k: v for k, v in config.plain().items() if k != "convolution"}
+    assert Checkpoint({}, {"config": older}).belongs_to(config)
+    assert not Checkpoint({}, {"config": older}).belongs_to(config.with_parameters({"drawers": 11}))
+    other = {**older, "convolution": "auto"}
+    assert not Checkpoint({}, {"config": other}).belongs_to(config)
