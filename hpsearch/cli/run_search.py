@@ -202,11 +202,20 @@ def _describe(plan: StudyPlan, workplace: Workplace) -> None:
     config = plan.config
     coordinates = Coordinates(plan.space, config.trial, config.limits)
     typer.echo(f"{config.name} in {plan.folder.root}: {config.description}")
+    held = len(plan.space.parameters) - len(coordinates.free)
     typer.echo(
-        f"{len(plan.space.parameters)} parameters, sampler {config.sampler.name}, "
+        f"{len(plan.space.parameters)} parameters{f', {held} of them held' if held else ''}, "
+        f"sampler {config.sampler.name}, "
         f"pruner {config.pruner.name}, {workplace.words}, seed {config.seed}"
     )
     typer.echo(f"feasible share of the filter sizes: {coordinates.feasible_share():.1%}")
+    if config.warm_start is not None:
+        prior = with_prior(plan, {}).prior  # as of other data: which they are is not known yet
+        count = 0 if prior is None else len(prior.trials)
+        typer.echo(
+            f"learns from {count} ended trials of {config.warm_start.study}: as measured where "
+            "data and settings are the same, else as a prior that fades"
+        )
     typer.echo(
         f"{config.trial.max_epochs} epochs of {config.trial.images_per_epoch} images at most; "
         f"budget: {config.budget.trials or '-'} trials, {config.budget.hours or '-'} hours"
