@@ -32,6 +32,7 @@ class Made:
         running: Trials that still run, after the ended ones.
         settings: Of the study file, by path.
         causes: What the failed and the diverged trials say.
+        audits: Whether the third complete trial of each ten is one the pruner would have ended.
     """
 
     trials: int
@@ -39,6 +40,7 @@ class Made:
     running: int = 0
     settings: tuple[tuple[str, Any], ...] = ()
     causes: str = "made up"
+    audits: bool = False
 
 
 def write_search(root: Path, made: Made, dataset: Dataset | None = None) -> StudyFolder:
@@ -104,6 +106,8 @@ def _trial(
         attributes["multiply_adds"] = 3 * cost * images
     if number % 10 in (6, 8):
         attributes["cause"] = made.causes
+    if made.audits and number % 10 == 2:
+        attributes["audit"] = made.epochs // 2
     if number % 10 == 8:
         system["constraints:trainable"] = 1.0
     told = state in (TrialState.COMPLETE, TrialState.PRUNED)

@@ -34,9 +34,7 @@ def drawn(
     log = tmp_path_factory.mktemp("log") / "openings.jsonl"
     opened = open_test_set(dataset, "a test", log=log)
     tasks = opened.tasks
-    three = OneShotTasks(
-        tasks.query[:3], tasks.support[:3], tasks.target[:3], tasks.alphabet[:3]
-    )
+    three = OneShotTasks(tasks.query[:3], tasks.support[:3], tasks.target[:3], tasks.alphabet[:3])
     return opened.characters.images, three
 
 

@@ -19,6 +19,7 @@ from hpsearch.data.pack import Contents, pack
 from hpsearch.errors import InputError
 from hpsearch.paths import StudyFolder
 from hpsearch.results.baselines import baselines_file
+from hpsearch.results.pruning import pruning
 from hpsearch.results.report import write_report
 from hpsearch.results.report.evidence import baselines_chart
 from hpsearch.results.report.facts import read_facts
@@ -117,6 +118,36 @@ def test_a_study_of_any_size_has_a_report(name: str, tmp_path: Path) -> None:
     text = page(write_search(tmp_path / "s", made))
     assert told in visible(text)
     figures(text)
+
+
+def test_a_certificate_and_audits_are_shown(tmp_path: Path) -> None:
+    folder = write_search(tmp_path / "s", Made(100, audits=True))
+    best = read_facts(folder).best
+    assert best is not None
+    row = {"trial": best.number, "search_error": best.value, "mean": 0.31, "error": 0.305}
+    optimism = {"trial": best.number, "search_error": best.value, "measured": 0.04}
+    certificate = {
+        "format": 1,
+        "trial": best.number,
+        "error": 0.305,
+        "interval": [0.29, 0.32],
+        "interval_one_training": [0.28, 0.33],
+        "interval_other_alphabets": None,
+        "probability_best": 0.81,
+        "seeds": 3,
+        "optimism": {**optimism, "interval": [0.02, 0.06], "luck": 0.035, "trials": 40},
+        "candidates": [{**row, "interval": [0.29, 0.32], "probability_best": 0.81}],
+        "compared": list(range(100)),
+    }
+    folder.certificate.write_text(json.dumps(certificate))
+    shown = visible(page(folder))
+    assert re.search(r"Confirmed validation error\s+30.5 % \s*\[29.0, 32.0\]", shown)
+    assert re.search(r"with probability\s+81 %", shown)
+    assert re.search(r"too low by 4.0 points\s+\[2.0, 6.0\]", shown)
+    assert "nconfirmed" not in shown
+    told = pruning(read_facts(folder).view.trials, read_facts(folder).view.config)
+    assert told.audited == 10
+    assert f"{told.lost} of 10 that were trained on" in shown
 
 
 def test_names_with_markup_stay_text(tmp_path: Path, dataset: Dataset) -> None:

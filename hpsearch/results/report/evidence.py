@@ -1,45 +1,12 @@
-"""How far the figures can be trusted: the baselines' chart, and what pruning may have lost."""
+"""The baselines' chart: accuracies on the sealed tasks, measured here and published."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from hpsearch.results.baselines import PUBLISHED
-from hpsearch.results.intervals import wilson
 from hpsearch.results.report.facts import Facts
 from hpsearch.results.report.figure import Figure, shown
-
-
-@dataclass(frozen=True)
-class FalsePrunes:
-    """What the audited trials tell: those trained on where the pruner would have ended them.
-
-    Args:
-        audited: Audited trials that ended.
-        lost: Those that beat every trial the search kept.
-        share: lost / audited.
-        interval: Wilson 95 % of the share.
-    """
-
-    audited: int
-    lost: int
-    share: float
-    interval: tuple[float, float]
-
-
-def false_prunes(facts: Facts) -> FalsePrunes | None:
-    """Estimate how often pruning ends a trial that would have become the best; None if unknown."""
-    ended = [t for t in facts.view.trials if t.finished]
-    audited = [t for t in ended if t.audit is not None]
-    complete = [t for t in ended if t.state == "complete" and t.audit is None]
-    kept = [t.value for t in complete if t.value is not None]
-    if not audited or not kept:
-        return None
-    won = [t for t in audited if t.state == "complete" and t.value is not None]
-    lost = sum(t.value < min(kept) for t in won if t.value is not None)
-    share = lost / len(audited)
-    return FalsePrunes(len(audited), lost, share, wilson(share, len(audited)))
 
 
 def baselines_chart(facts: Facts) -> Figure | None:

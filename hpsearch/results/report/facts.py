@@ -17,9 +17,10 @@ from hpsearch.data import Dataset, open_packed
 from hpsearch.errors import HpsearchError
 from hpsearch.paths import StudyFolder
 from hpsearch.results.baselines import read_baselines
+from hpsearch.results.certificate import best_of
 from hpsearch.results.evaluate import EVALUATION
 from hpsearch.search.coordinates import Coordinates
-from hpsearch.search.history import TrialRecord, best_trial
+from hpsearch.search.history import TrialRecord
 from hpsearch.search.record import StudyView, read_study
 from hpsearch.search.space import SearchSpace
 
@@ -37,6 +38,8 @@ class Facts:
         baselines: What `hpsearch baselines` measured on its data.
         evaluation: What `hpsearch evaluate` found for its model.
         others: Name to evaluation of other models on the same data.
+        best: The confirmed trial, else the complete one of the lowest error.
+        certificate: What `hpsearch confirm` found; None while unconfirmed.
     """
 
     folder: StudyFolder
@@ -47,16 +50,13 @@ class Facts:
     baselines: Mapping[str, Any] | None
     evaluation: Mapping[str, Any] | None
     others: Mapping[str, Mapping[str, Any]]
+    best: TrialRecord | None
+    certificate: Mapping[str, Any] | None
 
     @cached_property
     def counts(self) -> Counter[str]:
         """Trials by what became of them, as `outcome` names it."""
         return Counter(outcome(t) for t in self.view.trials)
-
-    @cached_property
-    def best(self) -> TrialRecord | None:
-        """The complete trial of the lowest error."""
-        return best_trial(self.view.trials)
 
     @cached_property
     def scored(self) -> list[TrialRecord]:
@@ -84,7 +84,9 @@ class Facts:
 
     @property
     def n_tasks(self) -> int | None:
-        """One-shot tasks behind every error; None where the study does not say."""
+        """One-shot tasks behind every error; None where they are no count of tasks, as in dense."""
+        if self.view.config.objective != "tasks_320":
+            return None
         count = self.view.dataset.get("n_tasks")
         return int(count) if isinstance(count, int | float) and count >= 1 else None
 
@@ -121,6 +123,7 @@ def read_facts(folder: StudyFolder, beside: Sequence[Path] = ()) -> Facts:
     fingerprint = str(view.dataset.get("fingerprint", ""))
     packed = Path(str(view.dataset.get("packed", "")))
     own = _evaluation(folder.root, fingerprint)
+    best, certificate = best_of(view)
     others = {path.resolve().name: _evaluation(path, fingerprint) for path in beside}
     return Facts(
         folder=folder,
@@ -131,6 +134,8 @@ def read_facts(folder: StudyFolder, beside: Sequence[Path] = ()) -> Facts:
         baselines=read_baselines(packed, fingerprint),
         evaluation=own,
         others={name: found for name, found in others.items() if found is not None},
+        best=best,
+        certificate=certificate,
     )
 
 

@@ -9,15 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from hpsearch import __version__
 from hpsearch.errors import InputError
 from hpsearch.paths import StudyFolder, write_atomically
 from hpsearch.recognition.support import printable
 from hpsearch.results.intervals import wilson
-from hpsearch.results.report.certificate import read_certificate
+from hpsearch.results.pruning import ENOUGH_AUDITS, pruning
 from hpsearch.results.report.cost import costs
-from hpsearch.results.report.evidence import baselines_chart, false_prunes
+from hpsearch.results.report.evidence import baselines_chart
 from hpsearch.results.report.facts import Facts, read_facts
 from hpsearch.results.report.figure import Figure, number, percent, si
 from hpsearch.results.report.importance import draw_importances, importances
@@ -75,9 +76,11 @@ def write_report(
 
 def render(facts: Facts) -> str:
     """Return the page as HTML."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-    from plotly.offline import get_plotlyjs
+    return _environment().get_template("report.html.j2").render(**_page(facts))
 
+
+def _environment() -> Environment:
+    """Return what fills in the page; whatever is put into it is escaped."""
     environment = Environment(
         loader=FileSystemLoader(HERE),
         autoescape=True,
@@ -92,16 +95,23 @@ def render(facts: Facts) -> str:
         "duration": _duration,
         "si": si,
     }
+    return environment
+
+
+def _page(facts: Facts) -> dict[str, Any]:
+    """Return everything the page shows, by the names its template uses."""
+    from plotly.offline import get_plotlyjs
+
     content = _content(facts)
     figures = {f.key: f.spec() for f in _figures(content)}
-    return environment.get_template("report.html.j2").render(
+    return {
         **content,
-        shown_slices=SHOWN_SLICES,
-        figures=figures,
-        style=(HERE / "report.css").read_text(encoding="utf-8"),
-        script=(HERE / "report.js").read_text(encoding="utf-8"),
-        plotly=get_plotlyjs() if figures else "",
-    )
+        "shown_slices": SHOWN_SLICES,
+        "figures": figures,
+        "style": (HERE / "report.css").read_text(encoding="utf-8"),
+        "script": (HERE / "report.js").read_text(encoding="utf-8"),
+        "plotly": get_plotlyjs() if figures else "",
+    }
 
 
 def _figures(content: Any) -> list[Figure]:
@@ -133,13 +143,15 @@ def _content(facts: Facts) -> dict[str, Any]:
         "layers": _layers(facts),
         "settings": _settings(facts),
         "top": _top(facts),
-        "certificate": read_certificate(facts),
+        "certificate": facts.certificate,
+        "dense": facts.view.config.objective == "dense",
         "n_tasks": facts.n_tasks,
         "incumbent": incumbent(facts),
         "curves": curves(facts),
         "landscape": _landscape(facts),
         "costs": costs(facts),
-        "false_prunes": false_prunes(facts),
+        "pruning": pruning(facts.view.trials, facts.view.config),
+        "enough_audits": ENOUGH_AUDITS,
         "pruner": facts.view.config.pruner.name,
         "maps": feasible_maps(facts),
         "feasible": feasible_share(facts),

@@ -15,7 +15,6 @@ from hpsearch.results.report.figure import (
     error_axis,
     lines,
     packed,
-    percent,
 )
 from hpsearch.search.history import TrialRecord
 
@@ -135,8 +134,7 @@ def curves(facts: Facts) -> Figure | None:
         "hovermode": "closest",
     }
     note = "One line a trial; a dot marks the epoch after which it was pruned."
-    saved = _saved(facts, trials)
-    return Figure("curves", "Every trial's curve", data, layout, 420, f"{note} {saved}".strip())
+    return Figure("curves", "Every trial's curve", data, layout, 420, note)
 
 
 def _curve(
@@ -168,13 +166,3 @@ def _pruning_points(pruned: list[TrialRecord], kind: str) -> dict[str, Any]:
         "marker": {"size": 5, "color": "var(--pruned)", "opacity": 0.7},
         "hovertemplate": "trial %{customdata} pruned after epoch %{x}: %{y:.1%}<extra></extra>",
     }
-
-
-def _saved(facts: Facts, trials: list[TrialRecord]) -> str:
-    ended = [t for t in trials if t.finished]
-    longest = max((len(t.values) for t in ended if t.state == "complete"), default=0)
-    trained = sum(len(t.values) for t in ended)
-    if not longest or not any(t.state == "pruned" for t in ended):
-        return ""
-    share = 1 - trained / (len(ended) * max(longest, facts.view.config.trial.max_epochs))
-    return f"Pruning left {percent(share, 0)} of the epochs untrained."
