@@ -16,6 +16,9 @@ Way = Literal["direct", "fft", "patches"]
 
 WIDEST_FAST_FILTER = 14
 """Torch's convolution takes a slower path to the gradient of wider filters."""
+MOST_FILTER_VALUES = 1 << 26
+"""Values of the filters' spectra (and as many of their gradient's) beyond which fft takes too much
+memory."""
 COSTS: dict[str, tuple[float, ...]] = {
     "direct": (0.007761, 0.01732, 0.007325, 0.0, 0.138, 0.9414, 0.0, 251900.0),
     "direct, one channel": (0.007144, 0.05166, 0.0, 0.0, 0.2137, 0.6199, 5.024, 217400.0),
@@ -36,7 +39,11 @@ def choose_way(images: int, channels: int, filters: int, side: int, taps: int) -
         side: S, pixels.
         taps: K, pixels.
     """
-    ways: list[Way] = ["direct", "patches"] if channels == 1 else ["direct", "fft"]
+    ways: list[Way] = ["direct"]
+    if channels == 1:
+        ways.append("patches")
+    elif 2 * (side // 2 + 1) * side * channels * filters <= MOST_FILTER_VALUES:
+        ways.append("fft")
     return min(ways, key=lambda way: cost(way, images, channels, filters, side, taps))
 
 

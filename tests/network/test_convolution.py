@@ -164,6 +164,7 @@ CHOICES = {
     (32, 64, 128, 48, 12): "fft",
     (32, 64, 128, 48, 20): "fft",
     (32, 64, 64, 6, 3): "direct",
+    (32, 256, 256, 48, 12): "direct",  # its spectra would take over a gigabyte
     (32, 1, 64, 105, 3): "direct",
     (32, 1, 16, 105, 20): "patches",
     (32, 1, 16, 35, 3): "direct",

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from hpsearch.network import convolution
+from hpsearch.network.convolution_cost import Way
 from hpsearch.training.checkpoint import Checkpoint, load, save
 from hpsearch.training.loop import Interrupted, train
 from hpsearch.training.trainingdata import TrainingData
@@ -49,6 +51,26 @@ def test_stopped_after_any_epoch(
         first = list(islice(train(config, data, seed=1), epochs))
         resume = through_file(first[-1].checkpoint(), tmp_path)
         assert_same_training(last_checkpoint(train(config, data, seed=1, resume=resume)), whole)
+
+
+def test_stopped_while_convolving_by_spectra_and_patches(
+    data: TrainingData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used = set()
+
+    def other_ways(images: int, channels: int, *_: int) -> Way:
+        way: Way = "patches" if channels == 1 else "fft"
+        used.add(way)
+        return way
+
+    monkeypatch.setattr(convolution, "choose_way", other_ways)
+    config = tiny_config()
+    whole = last_checkpoint(train(config, data, seed=1))
+    with pytest.raises(Interrupted) as stop:
+        list(train(config, data, seed=1, interrupt=after(7).__next__))
+    resume = through_file(stop.value.checkpoint, tmp_path)
+    assert_same_training(last_checkpoint(train(config, data, seed=1, resume=resume)), whole)
+    assert used == {"patches", "fft"}
 
 
 def test_interrupted_before_any_step(
