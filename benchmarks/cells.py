@@ -12,13 +12,13 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from scipy.stats import binom
 
 import hpsearch.search
-from benchmarks.replay import Problem, Setup, Trace, replay
+from benchmarks.replay import Problem, Trace
 from benchmarks.surrogate import NearestRow, Surrogate
 from benchmarks.table import read_space, read_table
 from hpsearch.configfile import read_yaml
@@ -111,11 +111,23 @@ def feasible_points(problem: Problem, count: int) -> list[dict[str, Any]]:
     return points
 
 
-def run_cell(source: Source, setup: Setup, seed: int) -> dict[str, Any]:
+class Way(Protocol):
+    """A way to search: one of our set-ups, or another system."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what decides the search."""
+        ...
+
+    def run(self, problem: Problem, seed: int, budget: Budget) -> Trace:
+        """Search until the budget's simulated hours are spent."""
+        ...
+
+
+def run_cell(source: Source, setup: Way, seed: int) -> dict[str, Any]:
     """Replay one set-up under one seed; return what the benchmark keeps of it."""
     problem, goal = load_problem(source)
     budget = Budget(hours=goal.horizon_s / 3600)
-    trace = replay(problem, setup, derive_seed(seed, "replay") % 2**32, budget, Path())
+    trace = setup.run(problem, derive_seed(seed, "replay") % 2**32, budget)
     return summarise(trace, goal.threshold)
 
 
@@ -142,7 +154,7 @@ class Cells:
 
     def run(
         self,
-        setups: Mapping[str, Setup],
+        setups: Mapping[str, Way],
         seeds: Sequence[int],
         tell: Callable[[str, int, int], None],
     ) -> dict[str, list[dict[str, Any]]]:
@@ -172,7 +184,7 @@ class Cells:
             for name, setup in setups.items()
         }
 
-    def _path(self, setup: Setup, seed: int) -> Path:
+    def _path(self, setup: Way, seed: int) -> Path:
         text = json.dumps([self._fixed, setup.to_json(), seed], sort_keys=True)
         return self._folder / f"{hashlib.sha256(text.encode()).hexdigest()[:24]}.json"
 
@@ -180,7 +192,7 @@ class Cells:
 def code_digest() -> str:
     """Return what changes when the search or the replay does."""
     here = Path(__file__).parent
-    names = ("cells", "features", "replay", "simulated", "surrogate")
+    names = ("cells", "features", "outside", "replay", "simulated", "surrogate")
     files = [here / f"{name}.py" for name in names]
     for folder in hpsearch.search.__path__:
         files += sorted(Path(folder).rglob("*.py"))

@@ -6,7 +6,7 @@ Nothing else is replaced: sampler, pruner, driver and budget are those of a real
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -72,6 +72,10 @@ class Setup:
         sampler, pruner = (c.model_dump(mode="json") for c in (self.sampler, self.pruner))
         return {"sampler": sampler, "pruner": pruner, "workers": self.workers}
 
+    def run(self, problem: Problem, seed: int, budget: Budget) -> Trace:
+        """Replay it; see `replay`."""
+        return replay(problem, self, seed, budget)
+
 
 @dataclass(frozen=True)
 class FalsePrunes:
@@ -101,8 +105,8 @@ class Trace:
             infinite for one that diverges.
     """
 
-    steps: tuple[Step, ...]
-    history: tuple[TrialRecord, ...]
+    steps: Sequence[Step]
+    history: Sequence[TrialRecord]
     whole: Mapping[int, float] = field(default_factory=dict)
 
     def incumbent(self) -> list[tuple[float, float]]:
@@ -134,7 +138,14 @@ class Trace:
         return next((s for s, error in self.incumbent() if error <= threshold), math.inf)
 
 
-def replay(problem: Problem, setup: Setup, seed: int, budget: Budget, work: Path) -> Trace:
+def replay(
+    problem: Problem,
+    setup: Setup,
+    seed: int,
+    budget: Budget,
+    work: Path = Path(),
+    goal: float | None = None,
+) -> Trace:
     """Run one study on the model.
 
     Args:
@@ -143,6 +154,7 @@ def replay(problem: Problem, setup: Setup, seed: int, budget: Budget, work: Path
         seed: The study's seed; decides suggestions and noise.
         budget: Its hours are simulated ones.
         work: A folder; nothing is written into it.
+        goal: An error without noise at which the best trial ends the replay; None goes on.
     """
     epochs = problem.model.epochs
     trial = problem.base.model_copy(update={"max_epochs": epochs, "patience": epochs})
@@ -157,7 +169,12 @@ def replay(problem: Problem, setup: Setup, seed: int, budget: Budget, work: Path
     ledger = MemoryLedger(plan, data, record)
     asker = DirectAsker(problem.coordinates, config)
     around = Surroundings(record, ledger, asker, clock=lambda: executor.now)
-    driver = Driver(plan, data, executor, Silent(), lambda: 0, around)
+
+    def interrupts() -> int:
+        reached = goal is not None and math.isfinite(Trace(executor.steps, ()).time_to(goal))
+        return 2 if reached else 0
+
+    driver = Driver(plan, data, executor, Silent(), interrupts, around)
     driver.run()
     ended = tuple(ledger.ended[n] for n in sorted(ledger.ended))
     return Trace(tuple(executor.steps), ended, executor.whole())

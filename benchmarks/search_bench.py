@@ -21,11 +21,13 @@ from benchmarks.ask_time import SAMPLERS, SIZES, ask_seconds
 from benchmarks.cells import (
     Cells,
     Source,
+    Way,
     error_at,
     false_prune,
     load_problem,
     median_interval,
 )
+from benchmarks.outside import PlainOptuna, PlainSkopt
 from benchmarks.replay import Setup
 from hpsearch.paths import write_atomically
 from hpsearch.search.config import PrunerConfig, SamplerConfig
@@ -40,6 +42,14 @@ SEEDS = 30
 RANDOM = "random-none"
 GRID = 60
 """Points in time at which the error is kept for figures."""
+
+
+OUTSIDE: dict[str, Way] = {
+    "plain-optuna-tpe": PlainOptuna("tpe"),
+    "plain-optuna-gp": PlainOptuna("gp"),
+    "plain-scikit-optimize": PlainSkopt(),
+}
+"""Other systems on the same problem; `--cells` and `--all` run them."""
 
 
 def setups() -> dict[str, Setup]:
@@ -79,7 +89,7 @@ def main() -> None:
     """Run the benchmark and write its results."""
     options = _options()
     source = Source(options.table, options.space, options.study, options.nearest)
-    known = setups()
+    known: dict[str, Way] = {**setups(), **OUTSIDE}
     own = options.table == TABLE and not options.nearest
     committed = json.loads(COMMITTED.read_bytes()) if own and COMMITTED.exists() else None
     chosen = _chosen(options, known)
@@ -118,7 +128,7 @@ def _options() -> argparse.Namespace:
     return options
 
 
-def _chosen(options: argparse.Namespace, known: Mapping[str, Setup]) -> dict[str, Setup]:
+def _chosen(options: argparse.Namespace, known: Mapping[str, Way]) -> dict[str, Way]:
     names = list(known)
     if options.cells:
         unknown = [name for name in options.cells if name not in known]
@@ -126,7 +136,7 @@ def _chosen(options: argparse.Namespace, known: Mapping[str, Setup]) -> dict[str
             sys.exit(f"no cell {unknown[0]!r}; there are {', '.join(names)}")
         names = [default_name(), RANDOM, *options.cells]
     elif not options.all:
-        rest = [n for n in names if n not in (default_name(), RANDOM) and "gp" not in n]
+        rest = [n for n in names if n not in (default_name(), RANDOM, *OUTSIDE) and "gp" not in n]
         drawn = generator(int.from_bytes(os.urandom(4), "big"), "cell").choice(rest)
         names = [default_name(), RANDOM, str(drawn)]
     return {name: known[name] for name in dict.fromkeys(names)}

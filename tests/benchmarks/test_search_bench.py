@@ -1,0 +1,121 @@
+import json
+import math
+
+import pytest
+
+from benchmarks import search_bench
+from benchmarks.cells import Cells, Source, error_at, false_prune, load_problem, median_interval
+from benchmarks.replay import replay
+from benchmarks.search_bench import RANDOM, compare, default_name, setups, summary
+from benchmarks.table import read_space, read_table, write_table
+from hpsearch.search.config import Budget, PrunerConfig, SamplerConfig
+from tests.benchmarks.made import SPACE, made_table
+
+FRESH = range(1000, 1012)
+"""Seeds that no committed result has used."""
+ENOUGH = 100
+"""Trials of 27 dimensions from which a surrogate knows more than its own prior."""
+
+
+def test_the_default_is_what_a_study_does_that_says_nothing():
+    known = setups()
+    assert next(iter(known)) == default_name()
+    assert known[default_name()].sampler == SamplerConfig()
+    assert known[default_name()].pruner == PrunerConfig()
+    assert known[RANDOM].pruner.name == "none"
+
+
+def test_every_other_set_up_differs_from_the_default_in_one_thing():
+    known = setups()
+    default = known[default_name()]
+    for name, setup in known.items():
+        if name.startswith(("random-none", default_name() + "-4")) or name == default_name():
+            continue
+        same = (setup.sampler == default.sampler, setup.pruner == default.pruner)
+        assert same in ((True, False), (False, True)), name
+
+
+def test_the_default_beats_random_search_on_the_recorded_table():
+    source = Source(search_bench.TABLE, search_bench.SPACE, search_bench.STUDY)
+    recorded = len(read_table(search_bench.TABLE, read_space(search_bench.SPACE)).trials)
+    if recorded < ENOUGH:
+        pytest.skip(f"the table holds {recorded} trials, {ENOUGH} are needed to say anything")
+    problem, goal = load_problem(source)
+    budget = Budget(hours=goal.horizon_s / 3600)
+    ranges = {}
+    for name in (RANDOM, default_name()):
+        traces = [
+            replay(problem, setups()[name], seed, budget, goal=goal.threshold) for seed in FRESH
+        ]
+        ranges[name] = median_interval([trace.time_to(goal.threshold) for trace in traces])
+    assert ranges[default_name()][2] < ranges[RANDOM][1], ranges
+
+
+def test_results_are_kept_and_not_computed_again(tmp_path, monkeypatch):
+    write_table(tmp_path / "table.csv", made_table(40).trials)
+    (tmp_path / "space.yaml").write_text(SPACE.to_yaml())
+    source = Source(tmp_path / "table.csv", str(tmp_path / "space.yaml"))
+    monkeypatch.setattr("benchmarks.cells.ProcessPoolExecutor", AtOnce)
+    told = []
+    chosen = {RANDOM: setups()[RANDOM]}
+    first = Cells(source, tmp_path / "kept").run(chosen, range(2), lambda *a: told.append(a))
+    again = Cells(source, tmp_path / "kept").run(chosen, range(2), lambda *a: told.append(a))
+    assert first == again
+    assert told == [(RANDOM, 1, 2), (RANDOM, 2, 2)]
+    assert all(run["path"] and run["epochs"] > 20 for run in first[RANDOM])
+
+
+class AtOnce:
+    """A pool that computes in this process."""
+
+    def __init__(self, *_, **__):
+        pass
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def submit(self, function, *arguments):
+        from concurrent.futures import Future
+
+        future = Future()
+        future.set_result(function(*arguments))
+        return future
+
+
+def test_the_median_has_the_interval_of_its_order_statistics():
+    assert median_interval(range(1, 31)) == (15.5, 10, 21)  # Conover's table for n = 30
+    assert median_interval([1.0, 2.0, 3.0, math.inf, math.inf, math.inf])[0] == math.inf
+
+
+def test_a_summary_says_how_many_came_so_far():
+    runs = [{"time_to": float(t)} for t in range(1, 30)] + [{"time_to": None}]
+    assert summary(runs) == {"median": 15.5, "low": 10.0, "high": 21.0, "reached": 29, "seeds": 30}
+    assert summary([{"time_to": None}] * 3)["median"] is None
+    json.dumps(summary(runs), allow_nan=False)
+
+
+def test_the_error_before_the_first_epoch_is_that_of_no_search():
+    path = [[2.0, 0.5], [4.0, 0.3]]
+    assert [error_at(path, s) for s in (1.0, 2.0, 3.9, 9.0)] == [1.0, 0.5, 0.5, 0.3]
+
+
+def test_false_prunes_pool_audits_and_know_the_truth():
+    run = {"false_prunes": {"audits": 5, "audits_lost": 1, "ended": 50, "ended_lost": 8}}
+    pooled = false_prune([run, run])
+    assert (pooled["estimate"], pooled["true"]) == (0.2, 0.16)
+    assert pooled["low"] < 0.16 < pooled["high"]
+    none = {"audits": 0, "audits_lost": 0, "ended": 0, "ended_lost": 0}
+    assert false_prune([{"false_prunes": none}])["estimate"] is None
+
+
+@pytest.mark.parametrize(("now", "lost"), [((5.0, 4.0, 6.0), 0), ((25.0, 20.0, 30.0), 1)])
+def test_a_default_slower_beyond_both_intervals_is_told(now, lost):
+    values = [
+        dict(zip(("median", "low", "high"), v, strict=True)) for v in (now, (8.0, 5.0, 10.0))
+    ]
+    report = {"default": "tpe-asha", "time_to_best_5_percent": {"tpe-asha": values[0]}}
+    committed = {"time_to_best_5_percent": {"tpe-asha": values[1]}}
+    assert compare(report, committed) == lost
