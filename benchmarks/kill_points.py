@@ -45,7 +45,7 @@ POINTS: dict[str, KillPoint] = {
     "before a file is renamed": KillPoint("pathlib:Path.replace"),
     "after a file is renamed": KillPoint("pathlib:Path.replace", after=True),
     "result written, not told": KillPoint(f"{RECORD}.end"),
-    "told in part": KillPoint(f"{STORAGE}.set_trial_state_values"),
+    "told in part": KillPoint(f"{STORAGE}._set_trial_value_without_commit"),
     "told, files not deleted": KillPoint(f"{RECORD}.end", after=True),
     "before files are deleted": KillPoint(f"{LEDGER}.keep_best_checkpoints"),
     "worker: inside a checkpoint": KillPoint("os:fsync", in_worker=True),

@@ -196,6 +196,11 @@ class StudyFolder:
         found = (p for p in self.trials.glob("*") if p.name.isdigit() and p.is_dir())
         return sorted(int(p.name) for p in found)
 
+    def temporary_files(self) -> list[Path]:
+        """Return what interrupted writes have left."""
+        places = (self.root, self.model, *(self.trial(n).root for n in self.trial_numbers()))
+        return sorted(path for place in places for path in place.glob(".*.tmp"))
+
     def trial(self, number: int) -> TrialFolder:
         """Return the folder of one trial."""
         return TrialFolder(self.trials / f"{number:05d}")

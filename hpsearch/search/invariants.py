@@ -237,7 +237,7 @@ def _times_and_values_are_sound(study: Study) -> Findings:
 
 
 def _nothing_is_left_over(study: Study) -> Findings:
-    left = [str(p.relative_to(study.folder.root)) for p in temporary_files(study.folder)]
+    left = [str(p.relative_to(study.folder.root)) for p in study.folder.temporary_files()]
     if study.holder:
         return Findings(fine=f"the lock is held by {study.holder}")
     pending = tuple(f"{name} is left over" for name in left)
@@ -307,12 +307,6 @@ def read_epochs(path: Path) -> dict[int, float] | None:
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return epochs
-
-
-def temporary_files(folder: StudyFolder) -> list[Path]:
-    """Return what an interrupted write left in a study's folder."""
-    places = (folder.root, folder.model, *(folder.trial(n).root for n in folder.trial_numbers()))
-    return sorted(p for place in places for p in place.glob(".*.tmp"))
 
 
 def damage(path: Path) -> str | None:

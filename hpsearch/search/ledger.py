@@ -237,7 +237,7 @@ class Ledger:
 
     def _sweep(self, history: Sequence[TrialRecord]) -> None:
         self.keep_best_checkpoints(history)
-        for aside in self._plan.folder.trials.glob("*/.*.tmp"):
+        for aside in self._plan.folder.temporary_files():
             aside.unlink(missing_ok=True)
 
 

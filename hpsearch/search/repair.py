@@ -24,7 +24,6 @@ from hpsearch.search.invariants import (
     damage,
     read_epochs,
     read_result,
-    temporary_files,
 )
 from hpsearch.search.ledger import trial_seed
 from hpsearch.search.record import StudyRecord, StudyView, read_study
@@ -54,7 +53,7 @@ def repair(folder: StudyFolder) -> list[str]:
     config = StudyConfig.from_values(read_yaml(folder.study_file), folder.study_file)
     plan = StudyPlan(folder, config, SearchSpace.from_yaml(folder.space_file))
     with study_lock(folder):
-        done = [_remove(path, folder) for path in temporary_files(folder)]
+        done = [_remove(path, folder) for path in folder.temporary_files()]
         done += _repair_trials(folder)
         broken = {v.key for v in check_invariants(folder) if v.standing != "holds"}
         if broken & REBUILT_BY:
