@@ -32,13 +32,14 @@ from hpsearch.training.epoch import EpochResult
 from .scaling_history import Filling, fill
 
 EPOCH_S = 1.0
-MAX_EPOCHS = 50
+WARM_UP_S = 3.0
+MAX_EPOCHS = 100
 SETTINGS = {
     "trial.max_epochs": MAX_EPOCHS,
     "sampler.name": "random",
     "pruner.name": "asha",
-    "pruner.min_resource": 5,
-    "pruner.reduction_factor": 3,
+    "pruner.min_resource": 25,
+    "pruner.reduction_factor": 2,
     "budget.trials": 1_000_000,
 }
 
@@ -48,8 +49,10 @@ class SimulatedExecutor:
     """Workers that end an epoch each second; time is real, training is not."""
 
     workers: int
+    known: int
+    """Trials that were there before."""
     lags: list[float] = field(default_factory=list)
-    stops: int = 0
+    ends: int = 0
     busy: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -68,8 +71,13 @@ class SimulatedExecutor:
 
     def submit(self, job: Job) -> None:
         """Start a trial; its first epoch ends within a second, so that not all end at once."""
-        self._jobs[job.trial], self._epoch[job.trial] = job, 0
-        self._told.append(Started(job.trial, 0, "simulated"))
+        # The trials that were there before are spread over their lengths, so that trials end and
+        # begin from the start on, as they do in a search that has run for long.
+        new = job.trial >= self.known
+        self._jobs[job.trial] = job
+        self._epoch[job.trial] = 0 if new else int(self._phase.integers(MAX_EPOCHS))
+        curve = (self._result(job.trial, e) for e in range(1, self._epoch[job.trial] + 1))
+        self._told.append(Started(job.trial, 0, "simulated", tuple(curve)))
         wait = EPOCH_S * float(self._phase.random())
         heapq.heappush(self._due, (time.monotonic() + wait, job.trial))
 
@@ -80,7 +88,7 @@ class SimulatedExecutor:
         if decision is Decision.GO and self._epoch[trial] < MAX_EPOCHS:
             heapq.heappush(self._due, (now + EPOCH_S, trial))
             return
-        self.stops += decision is not Decision.GO
+        self.ends += 1
         stopped = Ending.STOPPED if decision is Decision.STOP else Ending.PAUSED
         ending = Ending.FINISHED if decision is Decision.GO else stopped
         del self._jobs[trial]
@@ -100,11 +108,10 @@ class SimulatedExecutor:
             due, trial = heapq.heappop(self._due)
             self._asked[trial] = due
             self._epoch[trial] += 1
-            events.append(EpochEnded(trial, self._result(trial)))
+            events.append(EpochEnded(trial, self._result(trial, self._epoch[trial])))
         return events
 
-    def _result(self, trial: int) -> EpochResult:
-        epoch = self._epoch[trial]
+    def _result(self, trial: int, epoch: int) -> EpochResult:
         noise = generator(self._jobs[trial].seed, "simulated").random()
         error = 0.2 + 0.5 * float(noise) + 0.2 * math.exp(-epoch / 10)
         return EpochResult(epoch, error, error, epoch * EPOCH_S, 1000 * epoch, 10**9 * epoch)
@@ -119,39 +126,42 @@ class SimulatedExecutor:
 
 
 class Watch:
-    """An observer that ends the search after a while, and notes what the loop cost."""
+    """An observer that begins to measure once all trials run, and ends the search after a while."""
 
-    def __init__(self, seconds: float, warm_up_s: float, executor: SimulatedExecutor) -> None:
-        self._ends = time.monotonic() + warm_up_s + seconds
-        self._starts, self._executor = time.monotonic() + warm_up_s, executor
-        self.began = 0.0
-        self.cpu = 0.0
+    def __init__(self, seconds: float, executor: SimulatedExecutor) -> None:
+        self._seconds, self._executor = seconds, executor
+        self._created = time.monotonic()
+        self.start_s = self.began = self.cpu = 0.0
 
-    def update(self, progress: Progress) -> None:  # noqa: ARG002
+    def update(self, progress: Progress) -> None:
         """Forget what happened before everything ran."""
-        if not self.began and time.monotonic() >= self._starts:
-            self.began, self.cpu = time.monotonic(), _cpu_s()
+        now = time.monotonic()
+        if not self.start_s:
+            if len(progress.running) >= 0.9 * progress.slots:
+                self.start_s = now - self._created
+        elif not self.began and now - self._created > self.start_s + WARM_UP_S:
+            self.began, self.cpu = now, _cpu_s()
             self._executor.lags.clear()
             self._executor.busy.clear()
-            self._executor.stops = 0
+            self._executor.ends = 0
 
     def message(self, text: str) -> None:
         """Show nothing."""
 
     def interrupts(self) -> int:
         """Interrupt when the time is over."""
-        return 2 if time.monotonic() >= self._ends else 0
+        return 2 if self.began and time.monotonic() >= self.began + self._seconds else 0
 
 
 def measure(workers: int, finished: int, seconds: float, folder: Path) -> dict[str, float]:
     """Run one driver with so many workers on a study with so many finished trials."""
     plan = plan_study("quickstart", folder, SETTINGS)
     dataset = {"kind": "glyphs", "fingerprint": "f" * 64, "packed": "/nowhere", "n_tasks": 320}
-    executor = SimulatedExecutor(workers)
+    executor = SimulatedExecutor(workers, known=finished + workers)
     with study_lock(plan.folder):
         save_plan(plan, dataset)
         fill(plan, Filling(finished, running=workers, epochs=MAX_EPOCHS))
-        watch = Watch(seconds, 5.0 + workers / 100, executor)
+        watch = Watch(seconds, executor)
         stored = _reports(plan.folder)
         driver = Driver(plan, DataPlace("/nowhere", ""), executor, watch, watch.interrupts)
         driver.run()
@@ -166,7 +176,8 @@ def measure(workers: int, finished: int, seconds: float, folder: Path) -> dict[s
         "lag p50 ms": round(1000 * lags[len(lags) // 2], 1),
         "lag p95 ms": round(1000 * lags[int(len(lags) * 0.95)], 1),
         "lag max ms": round(1000 * lags[-1], 1),
-        "ended/s": round(executor.stops / lasted, 1),
+        "ended/s": round(executor.ends / lasted, 1),
+        "start s": round(watch.start_s, 1),
         "driver CPU": round((_cpu_s() - watch.cpu) / lasted, 2),
         "MB": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
     }

@@ -69,3 +69,7 @@ def fill(plan: StudyPlan, filling: Filling) -> None:
             if rows[name]:
                 connection.execute(table.__table__.insert(), rows[name])
     record.close()
+    for number in range(filling.finished, filling.finished + filling.running):
+        trial = plan.folder.trial(number)
+        trial.root.mkdir(parents=True)
+        trial.config.write_text("# as a driver that was killed has left it\n")

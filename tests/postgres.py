@@ -10,8 +10,6 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-import psycopg
-
 PASSWORD = "ca{n}ary%40$ecret"
 """Must never be seen; its braces and percent signs must do no harm."""
 USER = "searcher"
@@ -83,6 +81,8 @@ class Server:
 
     def new_database(self, name: str) -> str:
         """Make an empty database and return its URL."""
+        import psycopg
+
         with psycopg.connect(self.url(), autocommit=True) as connection:
             connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')  # type: ignore[call-overload]
             connection.execute(f'CREATE DATABASE "{name}"')  # type: ignore[call-overload]

@@ -23,7 +23,7 @@ from hpsearch.results.certificate import best_of
 from hpsearch.search.coordinates import Coordinates
 from hpsearch.search.driver import Driver
 from hpsearch.search.record import read_json, read_study
-from hpsearch.search.storage import is_server
+from hpsearch.search.storage import check_server, is_server
 from hpsearch.search.study_folder import StudyPlan, plan_study, save_plan, study_lock
 from hpsearch.search.surroundings import DataPlace
 from hpsearch.search.warm_start import with_prior
@@ -49,6 +49,7 @@ def run_search(
     if dry_run:
         _describe(plan, workplace)
         return 0
+    check_server(plan.folder, plan.config.storage)
     dataset = held_dataset(plan, data)
     # On a server the study's leases keep drivers apart; its folder may be shared by them.
     alone = nullcontext() if is_server(plan.config.storage) else study_lock(plan.folder)

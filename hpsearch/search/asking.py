@@ -51,6 +51,7 @@ class Asker:
             "prior": prior and prior.to_json(),
         }
         self._process: subprocess.Popen[bytes] | None = None
+        self._sent: list[TrialRecord] = []
         self._buffer = b""
         self.pending: int | None = None
 
@@ -60,7 +61,15 @@ class Asker:
             self._process = self._start()
         self.pending = n
         self.seen = summarise(history)
-        self._send({"n": n, "history": [t.to_json() for t in history]})
+        # Only what has changed since the last ask: a long history takes long to write and to read.
+        known = len(self._sent)
+        changed = {
+            place: trial.to_json()
+            for place, trial in enumerate(history)
+            if place >= known or self._sent[place] is not trial
+        }
+        self._sent = list(history)
+        self._send({"n": n, "length": len(history), "changed": changed})
 
     def answer(self, timeout_s: float) -> dict[str, Any] | None:
         """Return the parameters when they are there within `timeout_s`, else None.
@@ -113,7 +122,7 @@ class Asker:
             stdout=subprocess.PIPE,
             env=environment,
         )
-        self._process = process
+        self._process, self._sent = process, []
         self._send(self._problem)
         return process
 
@@ -143,9 +152,12 @@ def serve() -> None:
     coordinates = Coordinates(space, base, Limits(**problem["limits"]))
     sampler = SamplerConfig(**problem["sampler"])
     prior = Prior.from_json(problem["prior"]) if problem["prior"] else None
+    history: list[TrialRecord] = []
     for line in sys.stdin.buffer:
         ask = json.loads(line)
-        history = [TrialRecord.from_json(t) for t in ask["history"]]
+        del history[ask["length"] :]
+        for place, trial in ask["changed"].items():  # in the order of places
+            history[int(place) : int(place) + 1] = [TrialRecord.from_json(trial)]
         try:
             params = suggest(coordinates, sampler, history, problem["seed"], ask["n"], prior)
             reply: dict[str, Any] = {"params": params}

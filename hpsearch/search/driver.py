@@ -73,6 +73,7 @@ class Driver:
         around = surroundings or Surroundings.of(plan, data)
         self._stopping = Stopping(config, self._resource, around.n_tasks)
         self._record, self._ledger = around.record, around.ledger
+        self._record.notice = observer.message
         self._asker, self._clock, self._others = around.asker, around.clock, around.others
         self._history: list[TrialRecord] = []
         self._waiting: list[int] = []
@@ -223,7 +224,8 @@ class Driver:
 
     def _fill_slots(self) -> None:
         """Start waiting trials, then promoted ones, then new ones while the budget has room."""
-        while self._waiting and self._busy() < self._executor.slots:
+        until = self._clock() + TICK_S  # workers that wait for a decision come first
+        while self._waiting and self._busy() < self._executor.slots and self._clock() < until:
             self._submit(self._waiting.pop(0))
         while self._busy() < self._executor.slots:
             promoted = self._next_promotion()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from typing import Any, Literal
 
 OUT_OF_MEMORY = "out of memory"
@@ -54,6 +56,17 @@ class TrialRecord:
     def out_of_memory(self) -> bool:
         """Whether it failed for want of memory: its configuration's fault."""
         return self.state == "failed" and (self.cause or "").startswith(OUT_OF_MEMORY)
+
+    @cached_property
+    def lowest(self) -> dict[int, float]:
+        """By epoch, in order, the lowest finite validation error so far; infinity without one."""
+        lowest, so_far = math.inf, dict[int, float]()
+        for epoch in sorted(self.values):
+            value = self.values[epoch]
+            if math.isfinite(value):
+                lowest = min(lowest, value)
+            so_far[epoch] = lowest
+        return so_far
 
     def with_value(
         self, epoch: int, value: float, seconds: float | None = None

@@ -23,7 +23,6 @@ from optuna.distributions import BaseDistribution
 from optuna.storages._rdb import models
 from optuna.storages._rdb.storage import _create_scoped_session
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import Table
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -66,7 +65,7 @@ class StudyRecord:
             check_database(folder.database)
             check_whole(folder.database)
         try:
-            self.storage = open_storage(folder, storage)
+            self.storage = open_storage(folder, storage, idle_s=lease_s)
             self._study = optuna.create_study(
                 storage=self.storage,
                 study_name=name,
@@ -86,6 +85,7 @@ class StudyRecord:
         self.notice: Callable[[str], None] = log.warning
         self.ids: dict[int, int] = {}
         self._pending: list[tuple[int, int, float]] = []
+        self._ends: list[tuple[TrialRecord, Mapping[str, Any]]] = []
         self._reported: set[tuple[int, int]] = set()
         self._flushed = time.monotonic()
 
@@ -96,6 +96,7 @@ class StudyRecord:
             InputError: A row cannot be read.
             EnvironmentFailure: The database failed.
         """
+        self.flush(force=True)
         try:
             trials = self.write(lambda: self.storage.get_all_trials(self.study_id, deepcopy=False))
         except EnvironmentFailure as error:
@@ -145,6 +146,8 @@ class StudyRecord:
         trial_id = self.write(lambda: self._insert(trial.number, frozen))
         if trial_id is not None:
             self.ids[trial.number] = trial_id
+            if self.leases is None:
+                self._forget_pending()
         elif self.leases:
             self.leases.behind = True
             raise NumberTakenError(f"trial {trial.number} was entered by another driver")
@@ -167,6 +170,8 @@ class StudyRecord:
                 there = rows.filter(trials.number == number).one_or_none()
                 found = self.leases.held(session, [int(there.trial_id)]) if there else set()
                 return next(iter(found), None)
+            if self.leases is None:
+                self._insert_pending(session)  # one commit for both
             inserted = self.storage._get_prepared_new_trial(self.study_id, frozen, session)
             trial_id = int(inserted.trial_id)
             if self.leases:
@@ -185,7 +190,7 @@ class StudyRecord:
             EnvironmentFailure: The database failed.
         """
         self.write(lambda: self._set_trial_attribute(number, key, value))
-        self._pending.clear()
+        self._forget_pending()
 
     def _set_trial_attribute(self, number: int, key: str, value: Any) -> None:
         trial_id = self.ids[number]
@@ -207,19 +212,24 @@ class StudyRecord:
             self._pending.append((number, epoch, value))
 
     def flush(self, *, force: bool = False) -> None:
-        """Write the noted reports in one transaction when the group is due, or at once."""
+        """Write the noted reports and ends in one transaction when it is due, or at once."""
         due = force or time.monotonic() - self._flushed >= GROUP_S
-        if self._pending and due:
+        if (self._pending or self._ends) and due:
             self.write(self._write_pending)
 
     def _write_pending(self) -> None:
         with self.session() as session:
             self._insert_pending(session)
+        self._forget_pending()
+
+    def _forget_pending(self) -> None:
+        """Note that the pending reports and ends are written; only now, after the commit."""
         self._pending.clear()
+        self._ends.clear()
         self._flushed = time.monotonic()
 
     def _insert_pending(self, session: Session) -> None:
-        """Insert the noted reports; those of trials that other drivers hold now are dropped."""
+        """Write what is noted; reports of trials that other drivers hold now are dropped."""
         ids = {self.ids[number] for number, _, _ in self._pending}
         if self.leases and ids:
             ids = self.leases.held(session, ids)
@@ -238,48 +248,52 @@ class StudyRecord:
                 }
             )
         if rows:
-            insert = self._insert_or_leave(kind.__table__)
-            session.execute(insert, rows)
-
-    def _insert_or_leave(self, table: Table) -> Any:
-        """Return an insert that leaves rows alone which a lost answer hid from us."""
-        dialect = postgresql if self.leases else sqlite
-        return dialect.insert(table).on_conflict_do_nothing()
+            dialect = postgresql if self.leases else sqlite
+            insert = dialect.insert(kind.__table__)  # rows may be there: an answer may have been lost
+            session.execute(insert.on_conflict_do_nothing(), rows)
+        for trial, attributes in self._ends:
+            self._tell_end(session, trial, attributes)
 
     def end(self, trial: TrialRecord, attributes: Mapping[str, Any]) -> None:
-        """End a trial in one transaction, together with the reports that wait.
+        """End a trial, after its reports, in one transaction.
+
+        On a server at once, because another driver may hold the trial now; in a file with the next
+        group, because the trial's folder has its result already.
 
         Raises:
             TrialTakenError: Another driver of the server's study has taken the trial over.
             EnvironmentFailure: The database refused it.
         """
-        self.write(lambda: self._end(trial, attributes))
-        self._pending.clear()
-        self._flushed = time.monotonic()
+        self._ends.append((trial, attributes))
+        if self.leases is None:
+            return
+        try:
+            self.write(self._write_pending)
+        except TrialTakenError:
+            self._ends.clear()
+            raise
 
-    def _end(self, trial: TrialRecord, attributes: Mapping[str, Any]) -> None:
+    def _tell_end(self, session: Session, trial: TrialRecord, told: Mapping[str, Any]) -> None:
         trial_id = self.ids[trial.number]
-        with self.session() as session:
-            row = models.TrialModel.find_or_raise_by_id(trial_id, session, for_update=True)
-            if row.state.is_finished():
-                return  # told before, and the answer was lost
-            self._check_ours(session, trial.number)
-            self._insert_pending(session)
-            for key, value in attributes.items():
-                self.storage._set_trial_attr_without_commit(
-                    session, models.TrialUserAttributeModel, trial_id, key, value
-                )
-            if not trial.trainable:
-                self.storage._set_trial_attr_without_commit(
-                    session, models.TrialSystemAttributeModel, trial_id, CONSTRAINT, 1.0
-                )
-            if trial.value is not None and trial.state != "failed":
-                self.storage._set_trial_value_without_commit(session, row, 0, trial.value)
-            row.state = STATES[trial.state]
-            now = datetime.datetime.now()  # or later: the clock may have been set back
-            row.datetime_complete = max(now, row.datetime_start or now)
-            if self.leases:
-                self.leases.end(session, trial_id)
+        row = models.TrialModel.find_or_raise_by_id(trial_id, session, for_update=True)
+        if row.state.is_finished():
+            return  # told before, and the answer was lost
+        self._check_ours(session, trial.number)
+        for key, value in told.items():
+            self.storage._set_trial_attr_without_commit(
+                session, models.TrialUserAttributeModel, trial_id, key, value
+            )
+        if not trial.trainable:
+            self.storage._set_trial_attr_without_commit(
+                session, models.TrialSystemAttributeModel, trial_id, CONSTRAINT, 1.0
+            )
+        if trial.value is not None and trial.state != "failed":
+            self.storage._set_trial_value_without_commit(session, row, 0, trial.value)
+        row.state = STATES[trial.state]
+        now = datetime.datetime.now()  # or later: the clock may have been set back
+        row.datetime_complete = max(now, row.datetime_start or now)
+        if self.leases:
+            self.leases.end(session, trial_id)
 
     def write(self, action: Callable[[], T]) -> T:
         """Do something with the database; while a server is away, wait for it and do it again.

@@ -29,6 +29,7 @@ from hpsearch.search.ledger import trial_seed
 from hpsearch.search.record import StudyRecord, StudyView, read_study
 from hpsearch.search.space import SearchSpace
 from hpsearch.search.sqlite_file import back_up, connect
+from hpsearch.search.storage import is_server
 from hpsearch.search.study_folder import StudyPlan, study_lock
 from hpsearch.training.checkpoint_file import previous
 from hpsearch.training.config import TrialConfig
@@ -51,6 +52,11 @@ def repair(folder: StudyFolder) -> list[str]:
         EnvironmentFailure: A file cannot be written.
     """
     config = StudyConfig.from_values(read_yaml(folder.study_file), folder.study_file)
+    if is_server(config.storage):
+        raise InputError(
+            f"{config.storage}: the server keeps this study and its backups; --repair is for studies "
+            "in a folder"
+        )
     plan = StudyPlan(folder, config, SearchSpace.from_yaml(folder.space_file))
     with study_lock(folder):
         done = [_remove(path, folder) for path in folder.temporary_files()]

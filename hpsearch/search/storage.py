@@ -26,6 +26,8 @@ CONNECT_S = 10
 """How long a PostgreSQL server may take to answer a connection."""
 SETUP_LOCK = 7_235_091_641
 """Advisory lock under which one driver at a time makes tables; the number means nothing else."""
+AWAY = ("08", "25P03", "53300", "57P0", "40")
+"""SQLSTATEs that a second attempt may mend: lost connection, time-out, overload, restart, deadlock."""
 REFUSED = ("password", "authentication", "does not exist", "permission denied", "pg_hba.conf")
 """What PostgreSQL says of mistakes that a second attempt does not mend."""
 
@@ -58,12 +60,14 @@ def open_file(path: Path) -> RDBStorage:
     return RDBStorage(_template(url), engine_kwargs={"connect_args": {"timeout": BUSY_S}})
 
 
-def open_storage(folder: StudyFolder, storage: str) -> RDBStorage:
+def open_storage(folder: StudyFolder, storage: str, idle_s: float = BUSY_S) -> RDBStorage:
     """Open a study's storage, and make its tables where they are missing.
 
     Args:
         folder: The study's folder.
         storage: "sqlite" for the folder's own file, or a postgresql:// URL.
+        idle_s: Seconds after which a server ends a transaction in which nothing happens: a driver
+            that was stopped in the middle of one must not hold up the others.
 
     Raises:
         InputError: The extra is missing, or the server refuses user, password or database.
@@ -75,7 +79,11 @@ def open_storage(folder: StudyFolder, storage: str) -> RDBStorage:
     kwargs: dict[str, Any] = {
         "pool_pre_ping": True,  # a connection that the server closed is opened again
         "pool_size": 2,
-        "connect_args": {"connect_timeout": CONNECT_S, "application_name": "hpsearch"},
+        "connect_args": {
+            "connect_timeout": CONNECT_S,
+            "application_name": "hpsearch",
+            "options": f"-c idle_in_transaction_session_timeout={int(1000 * idle_s)}",
+        },
     }
     url = server_url(storage)
     try:
@@ -85,6 +93,17 @@ def open_storage(folder: StudyFolder, storage: str) -> RDBStorage:
             return RDBStorage(_template(url.render_as_string()), engine_kwargs=kwargs)
     except Exception as error:
         raise server_failure(storage, error) from error
+
+
+def check_server(folder: StudyFolder, storage: str) -> None:
+    """Refuse a server that cannot be used, before anything is prepared or written.
+
+    Raises:
+        InputError: The extra is missing, or the server refuses user, password or database.
+        EnvironmentFailure: The server does not answer.
+    """
+    if is_server(storage):
+        open_storage(folder, storage).engine.dispose()
 
 
 def server_url(storage: str) -> sqlalchemy.URL:
@@ -125,11 +144,12 @@ def is_away(error: Exception) -> bool:
     import psycopg
 
     cause = root_cause(error)
-    if not isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError):
+    if not isinstance(cause, psycopg.Error):
         return False
-    code = cause.sqlstate
-    refused = any(word in str(cause) for word in REFUSED)
-    return not refused if code is None else code.startswith(("08", "53300", "57P0", "40"))
+    if cause.sqlstate is not None:
+        return cause.sqlstate.startswith(AWAY)
+    lost = isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError)
+    return lost and not any(word in str(cause) for word in REFUSED)
 
 
 def root_cause(error: BaseException) -> BaseException:

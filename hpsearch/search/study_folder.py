@@ -46,6 +46,11 @@ class StudyPlan:
     space: SearchSpace
     prior: Prior | None = None
 
+    def fixed_part(self) -> str:
+        """Return, as text, all that may not change between the runs of a study."""
+        kept = self.config.model_dump(mode="json", exclude=set(MAY_CHANGE))
+        return json.dumps([kept, self.space.to_yaml()], sort_keys=True)
+
 
 def find_study(name_or_path: str, output: Path | None = None) -> StudyFolder:
     """Return a study's folder: the folder itself, or the one its file or name searches into.

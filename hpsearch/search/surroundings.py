@@ -7,12 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from hpsearch.errors import InputError
 from hpsearch.search.asking import Asker
 from hpsearch.search.ledger import Ledger
 from hpsearch.search.progress import Progress
 from hpsearch.search.record import StudyRecord, read_json
 from hpsearch.search.sharing import Others
 from hpsearch.search.study_folder import StudyPlan
+from hpsearch.seeding import derive_seed
 
 N_TASKS = 320
 """One-shot tasks behind a validation error where the data set's description does not say."""
@@ -61,8 +63,29 @@ class Surroundings:
         asker = Asker(
             plan.space, config.trial, config.limits, config.sampler, config.seed, plan.prior
         )
-        others = Others(record, record.leases) if record.leases else None
+        others = None
+        if record.leases:
+            _check_same(record, plan, data)
+            others = Others(record, record.leases)
         n_tasks = read_json(plan.folder.dataset).get("n_tasks", N_TASKS)
         if config.objective == "dense":
             n_tasks *= DENSE_WORTH
         return cls(record, Ledger(plan, data, record), asker, n_tasks, others=others)
+
+
+def _check_same(record: StudyRecord, plan: StudyPlan, data: DataPlace) -> None:
+    """Refuse to join a study of this name that was begun with something else.
+
+    Raises:
+        InputError: Its configuration, space or data is another one.
+    """
+    mark = derive_seed(0, plan.fixed_part(), data.fingerprint)
+    known = record.attribute("plan")
+    if known is None:
+        record.set_attribute("plan", mark)
+    elif known != mark:
+        record.close()
+        raise InputError(
+            f"{record.place}: holds a study {plan.config.name!r} that was begun with another "
+            "configuration, space or data set; set another `name`, or search with the same"
+        )

@@ -59,7 +59,12 @@ def ray_cluster() -> Iterator[Any]:
 
     cluster = Cluster(
         initialize_head=True,
-        head_node_args={"num_cpus": 0, "include_dashboard": False, "node_ip_address": "127.0.0.2"},
+        head_node_args={
+            "num_cpus": 0,
+            "include_dashboard": False,
+            "node_ip_address": "127.0.0.2",
+            "_system_config": {"health_check_period_ms": 500, "health_check_failure_threshold": 4},
+        },
     )
     cluster.add_node(num_cpus=4, node_ip_address="127.0.0.2")
     ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")

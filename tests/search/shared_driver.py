@@ -6,6 +6,7 @@ import sys
 import time
 from pathlib import Path
 
+from hpsearch.configfile import parse_yaml
 from hpsearch.execution import EpochEnded, Event, Job
 from hpsearch.search.driver import Driver
 from hpsearch.search.progress import Progress
@@ -51,14 +52,15 @@ class Printing:
 
 def main() -> None:
     """Search a study that other processes search too."""
-    folder, storage, log, name, trials = sys.argv[1:6]
+    folder, storage, log, name, trials, *given = sys.argv[1:]
+    given = given or ["workers=2"]
     settings = {
         "storage": storage,
         "lease_s": 2.0,
         "budget.trials": int(trials),
         "trial.max_epochs": 6,
         "sampler.name": "random",
-        **dict(pair.split("=", 1) for pair in sys.argv[6:]),
+        **parse_yaml("\n".join(pair.replace("=", ": ", 1) for pair in given).encode(), "given"),
     }
     plan = plan_study("quickstart", Path(folder), settings)
     save_plan(plan, {"kind": "glyphs", "fingerprint": "f" * 64, "packed": "/nowhere"})

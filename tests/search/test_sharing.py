@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections import Counter
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
 from hpsearch.paths import StudyFolder
 from hpsearch.search.record import StudyView, read_study
+from tests.postgres import PASSWORD, Server
 
 DEADLINE_S = 120.0
 TRIALS = 60
@@ -78,6 +81,8 @@ def test_two_drivers_spend_one_budget(drivers: Drivers) -> None:
     drivers.start("two")
     said = drivers.finish()
     check(drivers, drivers.study())
+    kept = [p.read_text(errors="replace") for p in drivers.folder.rglob("*") if p.is_file()]
+    assert not any(PASSWORD in text for text in [*kept, *said])
     shares = Counter(name for what, _, _, name in drivers.lines() if what == "submit")
     assert min(shares["one"], shares["two"]) >= 5
     assert all(f"the budget of {TRIALS} trials is spent" in text for text in said)
@@ -94,3 +99,100 @@ def test_a_driver_killed_in_the_middle_leaves_its_trials_to_the_other(drivers: D
     submits = Counter(trial for what, trial, _, _ in drivers.lines() if what == "submit")
     assert len(submits) == TRIALS
     assert 1 <= sum(submits.values()) - TRIALS <= 2  # what the dead one ran went on elsewhere
+
+
+def test_drivers_survive_a_postgres_server_that_crashes_and_restarts(
+    drivers: Drivers, postgres_server: Server
+) -> None:
+    drivers.start("one", "pruner.name=none")
+    drivers.start("two", "pruner.name=none")
+    for epochs in (60, 160):
+        drivers.wait_for_epochs(epochs)
+        postgres_server.stop()
+        time.sleep(1.5)
+        postgres_server.go()
+    said = drivers.finish()
+    check(drivers, drivers.study())
+    assert any("does not answer; waiting" in text for text in said)
+    assert not any("another driver" in text for text in said)  # nobody lost a lease over it
+
+
+def test_drivers_in_folders_of_their_own_share_a_study(drivers: Drivers) -> None:
+    drivers.start("one", own_folder=True)
+    drivers.start("two", own_folder=True)
+    drivers.finish()
+    check(drivers, drivers.study("one"))
+    ran = [n for name in ("one", "two") for n in StudyFolder(drivers.folder / name).trial_numbers()]
+    assert sorted(ran) == list(range(TRIALS))
+
+
+def test_a_stopped_driver_that_wakes_up_finds_its_trials_taken(drivers: Drivers) -> None:
+    asleep = drivers.start("one", "pruner.name=none")
+    drivers.start("two", "pruner.name=none")
+    drivers.wait_for_epochs(100)
+    asleep.send_signal(signal.SIGSTOP)
+    held = {trial for _, trial, _, name in drivers.lines() if name == "one"}
+    deadline = time.monotonic() + DEADLINE_S
+    while not any(name == "two" and trial in held for _, trial, _, name in drivers.lines()):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    asleep.send_signal(signal.SIGCONT)
+    said = drivers.finish()
+    assert "another driver" in said[0]
+    view = drivers.study()
+    assert [t.number for t in view.trials] == list(range(TRIALS))
+    assert {t.state for t in view.trials} == {"complete"}
+    assert all(sorted(t.values) == list(range(1, 7)) for t in view.trials)
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "words"),
+    [
+        ({"PGPASSWORD": "wr0ng-canary"}, 2, "refused"),
+        ({"PGPORT": "1"}, 3, "the server failed"),
+        ({"PGDATABASE": "absent"}, 2, "does not exist"),
+    ],
+)
+def test_the_command_says_in_one_line_what_postgres_refuses(
+    drivers: Drivers, postgres_server: Server, change: dict[str, str], code: int, words: str
+) -> None:
+    port = change.get("PGPORT", postgres_server.port)
+    database = change.get("PGDATABASE", urlsplit(drivers.storage).path[1:])
+    url = f"postgresql://searcher@127.0.0.1:{port}/{database}"
+    done = command("search", "quickstart", "--storage", url, "--set", "dataset=glyphs",
+                   "--output", drivers.folder / "s", environment=change)
+    assert done.returncode == code, done.stderr
+    assert done.stderr.count("\n") == 1
+    assert words in done.stderr
+    assert "canary" not in done.stdout + done.stderr
+    assert PASSWORD not in done.stdout + done.stderr
+    assert not (drivers.folder / "s").exists()
+
+
+def test_a_driver_with_another_configuration_does_not_join(drivers: Drivers) -> None:
+    drivers.start("one", "budget.trials=2", own_folder=True)
+    drivers.finish()
+    other = drivers.start("two", "budget.trials=2", "seed=5", own_folder=True)
+    said, _ = other.communicate(timeout=DEADLINE_S)
+    assert other.returncode == 1  # the tests' driver lets the error through
+    assert "begun with another configuration, space or data set" in said
+    assert [t.number for t in drivers.study("one").trials] == [0, 1]
+
+
+def test_a_password_in_a_postgres_url_is_refused_and_not_repeated(tmp_path: Path) -> None:
+    url = "postgresql://me:s3cr{t%40canary@db.example/studies"
+    for given in (("search", "quickstart", "--storage", url), ("copy", "quickstart", "--to", url)):
+        done = command(*given)
+        assert done.returncode == 2
+        assert "canary" not in done.stdout + done.stderr
+    assert "PGPASSWORD" in command("search", "quickstart", "--storage", url).stderr
+
+
+def command(
+    *arguments: object, environment: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "hpsearch.cli.main", *map(str, arguments)],
+        capture_output=True, text=True, timeout=DEADLINE_S, check=False,
+        env={**os.environ, **(environment or {})},
+    )

@@ -93,6 +93,7 @@ def test_optuna_reads_it(tmp_path: Path, storage: str) -> None:
     dead = replace(running(0), state="pruned", trainable=False, value=0.9, values={1: 0.9})
     record.report(0, 1, 0.9)
     record.end(dead, {"cause": "diverged"})
+    record.flush(force=True)
     study = optuna.load_study(study_name="contract", storage=record.storage)
     (trial,) = study.trials
     assert trial.params == PARAMS[0]

@@ -62,17 +62,18 @@ def value_at(trial: TrialRecord, epoch: int) -> float | None:
         Infinity where no epoch gave a finite error; None where the trial has not come so far. A
         complete trial that ended early has come as far as any: its error stands.
     """
-    if not trial.values:
+    lowest = trial.lowest
+    value = lowest.get(epoch)
+    if value is not None or not lowest:
+        return value
+    if next(reversed(lowest)) < epoch and trial.state != "complete":
         return None
-    if max(trial.values) < epoch and trial.state != "complete":
-        return None
-    values = [v for e, v in trial.values.items() if e <= epoch and math.isfinite(v)]
-    return min(values, default=math.inf)
+    return min((v for e, v in lowest.items() if e <= epoch), default=math.inf)
 
 
 def best_value(trial: TrialRecord) -> float:
     """Return a trial's lowest validation error, infinity where no epoch gave a finite one."""
-    return min((v for v in trial.values.values() if math.isfinite(v)), default=math.inf)
+    return next(reversed(trial.lowest.values()), math.inf)
 
 
 def peers(history: Sequence[TrialRecord], trial: TrialRecord) -> list[TrialRecord]:
