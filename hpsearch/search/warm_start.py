@@ -40,10 +40,12 @@ def with_prior(plan: StudyPlan, dataset: Mapping[str, Any]) -> StudyPlan:
     if not set(source.problem.free) & set(here.free):
         raise InputError(f"--from {start.study}: no searched parameter in common with this study")
     same = source.fingerprint == dataset.get("fingerprint") and source.agrees_with(here)
-    mapped = [_same(t, source, here) if same else _scaled(t, source, here) for t in source.trials]
-    known = [t for t in mapped if t is not None]
+    inside = [_same(t, source, here) for t in source.trials] if same else []
+    known = [t for t in inside if t is not None]
+    if not known:  # another problem, or one of whose space nothing is searched here
+        same, known = False, [_scaled(t, source, here) for t in source.trials]
     if not known:
-        raise InputError(f"--from {start.study}: no ended trial of it lies in this study's space")
+        raise InputError(f"--from {start.study}: no trial of it has ended; search there first")
     numbered = [replace(t, number=k - len(known)) for k, t in enumerate(known)]
     return replace(plan, prior=Prior(source.name, same, start.fades_after, tuple(numbered)))
 

@@ -62,7 +62,7 @@ INIT = {"type": "categorical", "choices": ["koch", "he"]}
 
 def test_a_changed_space_keeps_every_trial_and_goes_on(tmp_path: Path) -> None:
     root = tmp_path / "s"
-    _, before = search(root, FakeExecutor(), budget__trials=9)
+    _, before = search(root, FakeExecutor(), budget__trials=9, sampler__name="random")
     narrow = {"type": "float", "low": 0.6, "high": 0.8}
     space = changed_space(root, init=INIT, conv1__momentum=None, fc__momentum=narrow)
     result = CliRunner().invoke(app, ["migrate", str(root), "--space", str(space)])
@@ -116,7 +116,7 @@ def test_a_choice_that_is_gone_and_comes_back_is_as_it_was(tmp_path: Path) -> No
 
 def test_a_space_that_does_not_fit_the_study_changes_nothing(tmp_path: Path) -> None:
     root = tmp_path / "s"
-    search(root, FakeExecutor(), budget__trials=3)
+    search(root, FakeExecutor(), budget__trials=1)
     before = {p.name: p.read_bytes() for p in root.iterdir() if p.is_file()}
     wrong = {"type": "float", "low": 0, "high": 1}
     with pytest.raises(InputError, match="names nothing"):
@@ -127,7 +127,7 @@ def test_a_space_that_does_not_fit_the_study_changes_nothing(tmp_path: Path) -> 
 
 def test_an_unfinished_trial_keeps_its_choice(tmp_path: Path) -> None:
     root = tmp_path / "s"
-    search(root, FakeExecutor(), budget__trials=2)
+    search(root, FakeExecutor(), budget__trials=2, sampler__name="random")
     migrate(StudyFolder(root), changed_space(root, init=INIT))
     with pytest.raises(KeyboardInterrupt):
         go_on(root, 9, FakeExecutor(die_after_epochs=2))

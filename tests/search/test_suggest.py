@@ -27,7 +27,7 @@ STARTUP = 5
 SUGGESTIONS = {
     "random": {0: 250, 12: 250, 60: 250, 200: 250},
     "sobol": {0: 250, 12: 250, 60: 250, 200: 250},
-    "tpe": {0: 700, 12: 220, 60: 50, 200: 30},
+    "tpe": {0: 800, 12: 150, 60: 35, 200: 15},
 }
 """Suggestions of the contract test by the length of the history, 1,000 of each sampler."""
 SLOW = {0: 44, 12: 10, 60: 4, 200: 2}

@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hpsearch.configfile import dump_yaml, read_yaml
 from hpsearch.errors import InputError
 from hpsearch.search.driver import DataPlace, Driver
 from hpsearch.search.history import TrialRecord
 from hpsearch.search.prior import Prior, read_prior
 from hpsearch.search.record import StudyView, read_study
 from hpsearch.search.samplers import SamplerConfig, observe
+from hpsearch.search.shipped import find_shipped
 from hpsearch.search.study_folder import StudyPlan, plan_study, save_plan
 from hpsearch.search.suggest import decider, suggest
 from hpsearch.search.warm_start import with_prior
@@ -62,6 +64,25 @@ def test_another_setting_makes_it_a_prior(
     prior = warm(source, tmp_path / "s", **change).prior
     assert prior is not None
     assert not prior.same
+
+
+def test_trials_outside_the_space_are_left_out_or_all_a_prior(
+    source: StudyView, tmp_path: Path
+) -> None:
+    widths = sorted(int(t.params["fc.width"]) for t in source.trials)
+    values = read_yaml(find_shipped("search_spaces", "quickstart"))
+    values["parameters"]["fc.width"]["high"] = widths[-1] - 16
+    (tmp_path / "narrow.yaml").write_text(dump_yaml(values))
+    prior = warm(source, tmp_path / "a", space=str(tmp_path / "narrow.yaml")).prior
+    assert prior is not None
+    assert prior.same
+    assert len(prior.trials) == sum(width < widths[-1] for width in widths)
+
+    elsewhere = next(w for w in range(128, 513, 16) if w not in widths)
+    prior = warm(source, tmp_path / "b", **{"freeze__fc__width": elsewhere}).prior
+    assert prior is not None
+    assert not prior.same
+    assert {t.params["fc.width"] for t in prior.trials} == {elsewhere}
 
 
 def test_another_data_set_makes_it_a_prior(source: StudyView, tmp_path: Path) -> None:
@@ -169,5 +190,5 @@ def test_a_study_with_nothing_to_teach_is_refused(source: StudyView, tmp_path: P
     with pytest.raises(InputError, match="no such study"):
         warm(source, tmp_path / "a", warm_start__study=str(tmp_path / "nowhere"))
     _, empty = search(tmp_path / "empty", FakeExecutor(), interrupts=1)
-    with pytest.raises(InputError, match="no ended trial"):
+    with pytest.raises(InputError, match="no trial of it has ended"):
         warm(empty, tmp_path / "b")
