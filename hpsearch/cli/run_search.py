@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import signal
+import statistics
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -14,19 +15,27 @@ from typing import Any
 import typer
 
 from hpsearch.cli.executors import Workplace, find_workplace
-from hpsearch.cli.live import make_observer
+from hpsearch.cli.live import forecast_line, make_observer
 from hpsearch.data import Dataset
 from hpsearch.data.find import find_dataset
 from hpsearch.errors import InputError
 from hpsearch.paths import network_filesystem
 from hpsearch.results.certificate import best_of
+from hpsearch.search.config import Budget
 from hpsearch.search.coordinates import Coordinates
 from hpsearch.search.driver import Driver
 from hpsearch.search.record import read_json, read_study
+from hpsearch.search.resource import Resource
+from hpsearch.search.samplers.config import SamplerConfig
+from hpsearch.search.stopping import forecast_study
 from hpsearch.search.storage import check_server, is_server
 from hpsearch.search.study_folder import StudyPlan, plan_study, save_plan, study_lock
+from hpsearch.search.suggest import suggest
 from hpsearch.search.surroundings import DataPlace
 from hpsearch.search.warm_start import with_prior
+
+TYPICAL = 64
+"""Random configurations whose cost stands for a study's."""
 
 
 def run_search(
@@ -219,5 +228,36 @@ def _describe(plan: StudyPlan, workplace: Workplace) -> None:
         )
     typer.echo(
         f"{config.trial.max_epochs} epochs of {config.trial.images_per_epoch} images at most; "
-        f"budget: {config.budget.trials or '-'} trials, {config.budget.hours or '-'} hours"
+        f"budget: {_budget(config.budget)}"
+    )
+    typer.echo(_expectation(plan))
+
+
+def _budget(budget: Budget) -> str:
+    parts = [
+        f"{limit:g} {name}"
+        for name, limit in (
+            ("trials", budget.trials), ("hours", budget.hours), ("multiply-adds", budget.compute)
+        )
+        if limit is not None
+    ]
+    return ", ".join([*parts, *([f"or {budget.stop_when}"] if budget.stop_when else [])])
+
+
+def _expectation(plan: StudyPlan) -> str:
+    """Say what is left of a study that has begun, or what a trial of a new one costs."""
+    if plan.folder.database.exists() or is_server(plan.config.storage):
+        view = replace(read_study(plan.folder), config=plan.config)
+        known = forecast_line(forecast_study(view))
+        return f"{len(view.trials)} trials so far, {known or 'too few to tell what is left'}"
+    coordinates = Coordinates(plan.space, plan.config.trial, plan.config.limits)
+    resource = Resource(plan.config.pruner.resource, plan.config.trial)
+    costs = []
+    for number in range(TYPICAL):
+        params = suggest(coordinates, SamplerConfig(name="random"), [], plan.config.seed, number)
+        costs.append(resource.cost(params) * resource.length(params))
+    low, middle, high = statistics.quantiles(costs, n=4)
+    return (
+        f"a whole trial costs about {middle:.2g} multiply-adds ({low:.2g} to {high:.2g} for half "
+        "of them); how long that takes shows after the first trials"
     )

@@ -83,11 +83,15 @@ def status(
     from collections import Counter
     from json import dumps
 
+    from hpsearch.cli.live import forecast_line
     from hpsearch.results.certificate import best_of
+    from hpsearch.results.pruning import pruning
     from hpsearch.search.record import read_study
+    from hpsearch.search.stopping import forecast_study
     from hpsearch.search.study_folder import find_study
 
     view = read_study(find_study(study))
+    pruned = pruning(view.trials, view.config)
     states = ("complete", "pruned", "failed", "running", "paused")
     counts = Counter[str](t.state for t in view.trials)
     best, certificate = best_of(view)
@@ -103,12 +107,21 @@ def status(
             "confirmed": certificate is not None,
             **({"certificate": certificate} if certificate else {}),
         },
+        "pruning": pruned.to_json(),
     }
     if json:
         typer.echo(dumps(summary))
         return
     typer.echo(f"{view.name} on {view.dataset['kind']}, in {view.folder.root}")
     typer.echo(", ".join(f"{counts.get(state, 0)} {state}" for state in states))
+    untrainable = Counter[str]((t.cause or "").split(":")[0] for t in view.trials if not t.trainable)
+    if untrainable:
+        kinds = ", ".join(f"{count} {kind}" for kind, count in untrainable.most_common())
+        typer.echo(f"of the pruned, could not be trained: {kinds}")
+    if pruned.pruned or pruned.audited:
+        typer.echo(pruned.sentence())
+    if left := forecast_line(forecast_study(view)):
+        typer.echo(left)
     if best is None:
         typer.echo("no complete trial yet")
         return

@@ -345,6 +345,7 @@ class StudyView:
     dataset: Mapping[str, Any]
     trials: Sequence[TrialRecord]
     attributes: Mapping[int, Mapping[str, Value]]
+    driver_seconds: float = 0.0
 
 
 def read_study(folder: StudyFolder) -> StudyView:
@@ -380,6 +381,7 @@ def read_study(folder: StudyFolder) -> StudyView:
         dataset=read_json(folder.dataset),
         trials=[to_record(t) for t in trials],
         attributes={t.number: dict(t.user_attrs) for t in trials},
+        driver_seconds=float(study.user_attrs.get("driver_seconds", 0.0)),
     )
 
 

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from hpsearch.search.config import StudyConfig
 from hpsearch.search.forecast import Forecast, expected_gain, remaining_seconds, standard_error
 from hpsearch.search.history import TrialRecord, best_trial
 from hpsearch.search.resource import Resource
+
+if TYPE_CHECKING:
+    from hpsearch.search.record import StudyView
+
+N_TASKS = 320
+"""One-shot tasks behind a validation error where the data set's description does not say."""
 
 
 class Stopping:
@@ -101,3 +108,12 @@ class Stopping:
         if budget.compute is not None and (spent := self.compute(history)):
             estimates.append((budget.compute / spent - 1) * seconds)
         return max(0.0, min(estimates)) if estimates else None
+
+
+def forecast_study(view: StudyView) -> Forecast:
+    """Return what is left of a study that is only read, as fast as it went so far."""
+    resource = Resource(view.config.pruner.resource, view.config.trial)
+    stopping = Stopping(view.config, resource, int(view.dataset.get("n_tasks", N_TASKS)))
+    workers = view.config.workers
+    slots = workers if isinstance(workers, int) else 1
+    return stopping.forecast(view.trials, view.driver_seconds, slots)
