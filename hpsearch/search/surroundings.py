@@ -17,15 +17,10 @@ from hpsearch.search.stopping import N_TASKS
 from hpsearch.search.study_folder import StudyPlan
 from hpsearch.seeding import derive_seed
 
-<<<<<<< HEAD
-N_TASKS = 320
-"""One-shot tasks behind a validation error where the data set's description does not say."""
 DENSE_WORTH = 7
 """Tasks that would have to be scored for each of the paper's to have the noise of dense validation:
 one over its squared standard error in theirs, 0.37 (docs/trust.md)."""
 
-=======
->>>>>>> 6e92317 (Show pruning, diagnoses and what is left in status; forecast in a dry run; one count of lost trials)
 
 class Observer(Protocol):
     """Shows a search to a person."""

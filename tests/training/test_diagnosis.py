@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import replace
 from itertools import islice
@@ -167,3 +168,38 @@ def test_the_largest_relative_move_is_that_of_one_layer() -> None:
         network.output.weight.fill_(math.nan)
     assert largest_move(before, layer_values(network)) == math.inf
 
+
+def recorded() -> dict[str, list[dict[str, Any]]]:
+    """Return the recorded trials by family, best first."""
+    lines = [json.loads(line) for line in TABLE.read_text().splitlines()]
+    families: dict[str, list[dict[str, Any]]] = {}
+    for line in sorted(lines, key=lambda t: min(t["errors"])):
+        families.setdefault(line["family"], []).append(line)
+    return families
+
+
+def would_be_diagnosed(trial: dict[str, Any]) -> bool:
+    config = tiny_config(
+        images_per_epoch=16 * trial["steps"], max_epochs=trial["epochs"], pairs="batch"
+    )
+    vitals = [Vitals(*values) for values in trial["vitals"]]
+    return any(diagnose(vitals[:k], config) for k in range(1, len(vitals) + 1))
+
+
+def test_at_most_one_in_a_hundred_of_the_better_half_would_be_diagnosed() -> None:
+    """On recorded trials of every box in which most learn, with every diagnosis off."""
+    stopped = kept = 0
+    for own in recorded().values():
+        better = own[: len(own) // 2]
+        if min(own[len(own) // 2]["errors"]) < 0.85:  # guessing errs 0.95
+            kept += len(better)
+            stopped += sum(map(would_be_diagnosed, better))
+    assert kept >= 12
+    assert stopped <= 0.01 * kept
+
+
+def test_no_diagnosis_of_recorded_trials_that_sit_at_ln_2_with_the_papers_weights() -> None:
+    trials = recorded()["papers_weights"]
+    assert len(trials) >= 5
+    assert all(abs(v[0] - 1) < 0.01 for t in trials for v in t["vitals"][-10:])
+    assert not any(map(would_be_diagnosed, trials))

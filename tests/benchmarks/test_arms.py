@@ -1,0 +1,64 @@
+"""The page of the three arms, from studies made by hand."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from benchmarks import arms
+from hpsearch.configfile import read_yaml
+from hpsearch.paths import StudyFolder
+from hpsearch.search.config import StudyConfig
+from hpsearch.search.history import TrialRecord
+from hpsearch.search.record import StudyView
+from hpsearch.search.shipped import find_shipped
+
+
+def view(errors: list[float], states: list[str]) -> StudyView:
+    path = find_shipped("studies", arms.STUDY)
+    trials = [
+        TrialRecord(n, state, {}, {1: 0.9, 2: error}, error)  # type: ignore[arg-type]
+        for n, (error, state) in enumerate(zip(errors, states, strict=True))
+    ]
+    return StudyView(
+        StudyFolder(Path()), "s", StudyConfig.from_values(read_yaml(path), path),
+        {"n_tasks": 320}, trials, {n: {"multiply_adds": 100} for n in range(len(trials))}, 3600.0,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def made() -> StudyView:
+    states = ["complete", "pruned", "complete", "complete", "failed"]
+    return view([0.5, 0.1, 0.6, 0.4, 0.9], states)
+
+
+def test_a_curve_falls_where_a_complete_trial_is_better(made: StudyView) -> None:
+    found = [(s.compute, s.error) for s in arms.steps(made)]
+    assert found == [(100, 0.5), (400, 0.4), (500, 0.4)]
+    assert arms.steps(view([], [])) == []
+
+
+def test_the_table_has_a_row_an_arm_with_its_interval(made: StudyView) -> None:
+    given = argparse.Namespace(hours=1.0, workers=2, seed=0)
+    text = arms.table({"default": made, "without pruning": view([], [])}, given)
+    rows = [line for line in text.splitlines() if line.startswith("| ")]
+    assert len({row.count("|") for row in rows}) == 1
+    assert "| default | 1.00 | 5 | 3 | 1 | 0 | 1 | 10 |" in text
+    assert "0.400 [0.348, 0.454] on 320 tasks" in text  # Wilson
+    assert "unknown" in rows[2]
+
+
+def test_the_figure_is_a_drawing_with_a_line_an_arm(made: StudyView) -> None:
+    root = ElementTree.fromstring(arms.curves({"default": arms.steps(made), "empty": []}))
+    lines = [e for e in root.iter("{http://www.w3.org/2000/svg}path") if e.get("stroke-width")]
+    assert len(lines) == 1
+    texts = [e.text for e in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert {"default", "empty"} <= set(texts)
+
+
+def test_no_arm_begun_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert arms.main(["--table", "--output", str(tmp_path / "none")]) == 2
+    assert "no arm has begun" in capsys.readouterr().err

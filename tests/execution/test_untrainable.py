@@ -1,0 +1,148 @@
+"""Searches with real workers: pausing and promoting, and trials that cannot be trained."""
+
+from __future__ import annotations
+
+import gc
+from pathlib import Path
+from typing import Any
+
+from hpsearch.data import open_packed
+from hpsearch.execution import Decision, Ending
+from hpsearch.execution.local import LocalExecutor
+from hpsearch.execution.worker import run_job
+from hpsearch.network.siamese import SiameseNetwork
+from hpsearch.paths import StudyFolder
+from hpsearch.search.driver import Driver
+from hpsearch.search.ledger import read_curve, trial_seed
+from hpsearch.search.record import StudyView, read_study
+from hpsearch.search.study_folder import plan_study, save_plan, study_lock
+from hpsearch.search.surroundings import DataPlace
+from hpsearch.training.loop import train
+from hpsearch.training.trainingdata import TrainingData
+
+from .test_end_to_end import Silent
+from .tiny import Jobs, point
+
+RATES = [f"{layer}.learning_rate" for layer in ("conv1", "conv2", "conv3", "conv4", "fc", "output")]
+L2S = [name.replace("learning_rate", "l2") for name in RATES]
+GIANT = {"conv4": {"filter_size": 2, "filter_count": 4096, "pool": False}, "fc": {"width": 65536}}
+"""3.4e10 weights behind the last map: more memory than a process may ask for."""
+
+
+def search(folder: Path, packed: Path, **changes: Any) -> StudyView:
+    """Search the quickstart's box with one real worker."""
+    settings = {
+        "dataset": "glyphs", "workers": 1, "device": "cpu", "sampler.name": "random",
+        "trial.images_per_epoch": 128, "trial.max_epochs": 4, "pruner.audit_share": 0,
+        **{key.replace("__", "."): value for key, value in changes.items()},
+    }  # fmt: skip
+    plan = plan_study("quickstart", folder, settings)
+    dataset = open_packed(packed)
+    executor = LocalExecutor(1, threads=1)
+    try:
+        with study_lock(plan.folder):
+            facts = {"kind": "glyphs", "fingerprint": dataset.fingerprint, "packed": str(packed)}
+            save_plan(plan, {**facts, "source": None})
+            place = DataPlace(str(packed), dataset.fingerprint)
+            Driver(plan, place, executor, Silent(), lambda: 0).run()
+    finally:
+        executor.close()
+    return read_study(StudyFolder(folder))
+
+
+def test_resume_from_a_pause_gives_the_curve_of_a_trial_that_ran_through(
+    tmp_path: Path, glyphs: Path
+) -> None:
+    view = search(
+        tmp_path / "s", glyphs, budget__trials=6, pruner__name="asha-promotion",
+        pruner__min_resource=1, pruner__reduction_factor=2, pruner__startup_trials=1,
+    )  # fmt: skip
+    assert {t.state for t in view.trials} == {"complete", "pruned"}
+    data: TrainingData | None = None
+    for trial in view.trials:
+        folder = view.folder.trial(trial.number)
+        config = view.config.trial.with_parameters(dict(trial.params))
+        data = data or TrainingData.load(glyphs, config, study_seed=view.config.seed)
+        seed = trial_seed(view.config.seed, trial.number)
+        straight = [point(epoch.result) for epoch in train(config, data, seed)]
+        told = [point(result) for result in read_curve(folder.epochs)]
+        assert told == straight[: len(told)]
+        assert len(told) == len(trial.values)
+
+
+BAD: dict[str, tuple[dict[str, Any], str]] = {
+    "rate 10": (dict.fromkeys(RATES, 10.0), "saturated|dead|diverged"),
+    "rate 1e-9": (dict.fromkeys(RATES, 1e-9), "stuck"),
+    "L2 100": (dict.fromkeys(L2S, 100.0), "diverged|dead"),
+}
+
+
+def test_a_diagnosis_is_stored_with_its_epoch_as_a_violated_constraint(
+    tmp_path: Path, glyphs: Path
+) -> None:
+    import optuna
+
+    for name, (changes, kinds) in BAD.items():
+        folder = tmp_path / name
+        settings = {f"trial__layers__{key.replace('.', '__')}": v for key, v in changes.items()}
+        space = tmp_path / "space.yaml"
+        space.write_text(
+            "name: s\nparameters:\n  conv1.filter_count: {type: int, low: 16, high: 32}\n"
+        )
+        view = search(
+            folder, glyphs, budget__trials=1, space=str(space), trial__max_epochs=20,
+            trial__images_per_epoch=640, **settings,
+        )  # fmt: skip
+        (trial,) = view.trials
+        assert (trial.state, trial.trainable) == ("pruned", False)
+        assert (trial.cause or "").split(":")[0] in kinds.split("|"), trial.cause
+        assert "epoch" in (trial.cause or "")
+        assert view.attributes[0]["epochs"] == len(trial.values) < 20
+        stored = optuna.load_study(
+            study_name=view.name, storage=f"sqlite:///{view.folder.database}"
+        ).trials[0]
+        assert stored.system_attrs["constraints:trainable"] == 1.0
+        assert stored.state is optuna.trial.TrialState.PRUNED
+
+
+def test_a_diagnosis_of_width_beyond_memory_is_a_failure_that_is_not_proposed_again(
+    tmp_path: Path, glyphs: Path
+) -> None:
+    layers = {f"trial__layers__{n}__{k}": v for n, own in GIANT.items() for k, v in own.items()}
+    space = tmp_path / "space.yaml"
+    space.write_text("name: s\nparameters:\n  fc.width: {type: int, low: 65534, high: 65536}\n")
+    sizes = {f"trial__layers__conv{k}__filter_size": 1 for k in (1, 2)}
+    pools = {f"trial__layers__conv{k}__pool": False for k in (1, 2, 3)}
+    view = search(
+        tmp_path / "s", glyphs, budget__trials=2, space=str(space),
+        limits__multiply_adds=None, limits__memory_gb=None, **layers, **sizes, **pools,
+    )  # fmt: skip
+    assert [t.state for t in view.trials] == ["failed", "failed"]
+    assert all(t.out_of_memory for t in view.trials)
+    assert view.trials[0].params != view.trials[1].params
+
+
+class OneDecision:
+    """The worker's end of the pipes: pauses the trial after its first epoch."""
+
+    class _Never:
+        @staticmethod
+        def is_set() -> bool:
+            return False
+
+    interrupted = _Never()
+
+    def send(self, **message: Any) -> None: ...
+
+    def wait_for_decision(self) -> Decision:
+        return Decision.PAUSE
+
+
+def test_a_paused_trial_leaves_no_network_in_the_worker(jobs: Jobs) -> None:
+    job = jobs()
+    fields = {**vars(job), "data": str(job.data), "checkpoint": str(job.checkpoint)}
+    ending, *_ = run_job(fields, "cpu", OneDecision(), {})  # type: ignore[arg-type]
+    assert ending is Ending.PAUSED
+    gc.collect()
+    alive = [o for o in gc.get_objects() if isinstance(o, SiameseNetwork)]
+    assert alive == []
