@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from hpsearch.search.config import StudyConfig
 from hpsearch.search.forecast import Forecast, expected_gain, remaining_seconds, standard_error
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 N_TASKS = 320
 """One-shot tasks behind a validation error where the data set's description does not say."""
+DENSE_WORTH = 7
+"""Tasks that would have to be scored for each of the paper's to have the noise of dense validation:
+one over its squared standard error in theirs, 0.37 (docs/trust.md)."""
 
 
 class Stopping:
@@ -110,10 +113,16 @@ class Stopping:
         return max(0.0, min(estimates)) if estimates else None
 
 
+def tasks_behind(config: StudyConfig, dataset: Mapping[str, Any]) -> int:
+    """Return the one-shot tasks whose noise a study's validation errors have."""
+    n_tasks = int(dataset.get("n_tasks", N_TASKS))
+    return n_tasks * DENSE_WORTH if config.objective == "dense" else n_tasks
+
+
 def forecast_study(view: StudyView) -> Forecast:
     """Return what is left of a study that is only read, as fast as it went so far."""
     resource = Resource(view.config.pruner.resource, view.config.trial)
-    stopping = Stopping(view.config, resource, int(view.dataset.get("n_tasks", N_TASKS)))
+    stopping = Stopping(view.config, resource, tasks_behind(view.config, view.dataset))
     workers = view.config.workers
     slots = workers if isinstance(workers, int) else 1
     return stopping.forecast(view.trials, view.driver_seconds, slots)

@@ -13,13 +13,9 @@ from hpsearch.search.ledger import Ledger
 from hpsearch.search.progress import Progress
 from hpsearch.search.record import StudyRecord, read_json
 from hpsearch.search.sharing import Others
-from hpsearch.search.stopping import N_TASKS
+from hpsearch.search.stopping import N_TASKS, tasks_behind
 from hpsearch.search.study_folder import StudyPlan
 from hpsearch.seeding import derive_seed
-
-DENSE_WORTH = 7
-"""Tasks that would have to be scored for each of the paper's to have the noise of dense validation:
-one over its squared standard error in theirs, 0.37 (docs/trust.md)."""
 
 
 class Observer(Protocol):
@@ -66,9 +62,7 @@ class Surroundings:
         if record.leases:
             _check_same(record, plan, data)
             others = Others(record, record.leases)
-        n_tasks = read_json(plan.folder.dataset).get("n_tasks", N_TASKS)
-        if config.objective == "dense":
-            n_tasks *= DENSE_WORTH
+        n_tasks = tasks_behind(config, read_json(plan.folder.dataset))
         return cls(record, Ledger(plan, data, record), asker, n_tasks, others=others)
 
 
