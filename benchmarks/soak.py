@@ -15,7 +15,8 @@ from collections.abc import Iterator
 ROUNDS = (
     ["-m", "benchmarks.drill", "--kills", "40"],
     ["-m", "benchmarks.fuzz", "--seconds", "20"],
-    ["-m", "pytest", "-q", "--timeout", "3600", "tests/reliability/test_writes.py"],
+    ["-m", "pytest", "-q", "--timeout", "3600", "tests/reliability/test_writes.py",
+     "tests/reliability/test_loads.py"],
 )
 
 
@@ -39,7 +40,7 @@ def main() -> int:
     for seed, command in rounds():
         if time.monotonic() - began > 60 * chosen.minutes:
             break
-        environment = {**os.environ, "HPSEARCH_EVERY_WRITE": "1"}
+        environment = {**os.environ, "HPSEARCH_LONG": "1"}
         ended = subprocess.run(command, env=environment, check=False)
         if ended.returncode:
             sys.stdout.write(f"WRONG: {' '.join(command[1:])} (seed {seed})\n")

@@ -21,8 +21,9 @@ from sqlalchemy.exc import OperationalError
 Kind = Literal["file", "sql"]
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 CHANGES = ("os.rename", "os.remove", "os.mkdir")
-STRIDE = 1 if os.environ.get("HPSEARCH_EVERY_WRITE") else 37
-"""`make test` takes some writes for each kind of fault, `make soak` every one."""
+LONG = bool(os.environ.get("HPSEARCH_LONG"))
+"""Set by `make soak`: every write and the full counts, instead of some."""
+STRIDE = 1 if LONG else 37
 
 
 def on_write(root: Path, act: Callable[[int, Kind], None]) -> None:

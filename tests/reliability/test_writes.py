@@ -19,8 +19,9 @@ from hpsearch.search.invariants import check_invariants
 from hpsearch.search.record import read_study
 
 from .cases import ENQUEUED, in_child, run, search, table
-from .faults import STRIDE, Act, Dying, Failing, on_write
+from .faults import LONG, STRIDE, Act, Dying, Failing, on_write
 
+pytestmark = pytest.mark.timeout(3600 if LONG else 900)
 See = Callable[[object], None]
 SETTINGS = {"enqueue": ENQUEUED[:3], "budget__trials": 3, "trial__max_epochs": 2}
 HARMLESS = 4
