@@ -121,3 +121,13 @@ def test_the_best_trial_is_picked_by_what_was_observed_and_judged_without_noise(
     assert trace.incumbent() == [(1.0, 0.55), (3.0, 0.45), (4.0, 0.39)]
     assert trace.time_to(0.45) == 3.0
     assert trace.time_to(0.1) == math.inf
+
+
+@pytest.mark.parametrize("pruner", ["median", "asha-promotion", "hyperband", "hyperband-promotion"])
+def test_every_pruner_replays_and_leaves_no_trial_unfinished(pruner):
+    trace = run("random", pruner, seconds=60, workers=2)
+    assert {trial.state for trial in trace.history} == {"complete", "pruned"}
+    assert [trial.number for trial in trace.history] == list(range(len(trace.history)))
+    counts = trace.false_prunes()
+    assert counts.audits_lost <= counts.audits <= counts.ended
+    assert counts.ended_lost <= counts.ended
