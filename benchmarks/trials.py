@@ -96,13 +96,14 @@ def run_arm(name: str, dataset: Dataset, limit_s: float, *, workers: int) -> Arm
 
 
 def until(epochs: Iterator[EpochResult], limit_s: float, level: float) -> Iterator[EpochResult]:
-    """Pass epochs on until one reaches the level, has trained too long, or diverged."""
+    """Pass epochs on, at least one, until one reaches the level, took too long, or diverged."""
     with closing(epochs):  # type: ignore[type-var]
         for result in epochs:
-            if result.seconds > limit_s:
+            late = result.seconds > limit_s
+            if late and result.epoch > 1:
                 return
             yield result
-            if result.diagnosis is not None or 1 - result.validation_error >= level - 1e-9:
+            if late or result.diagnosis is not None or 1 - result.validation_error >= level - 1e-9:
                 return
 
 

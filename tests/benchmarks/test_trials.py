@@ -56,9 +56,10 @@ def test_an_arm_ends_at_the_level_the_limit_or_a_diagnosis() -> None:
 
     assert ended(1000, 0.75) == 3
     assert ended(20, 0.75) == 2
+    assert ended(5, 0.75) == 1  # something to show
     assert ended(1000, 1.0) == 4
     assert ended(1000, 1.0, diagnosed=2) == 2
-    assert len(closed) == 4
+    assert len(closed) == 5
 
 
 def test_a_level_is_taken_at_the_first_epoch_that_reached_it() -> None:
