@@ -66,7 +66,16 @@ def affine(
 
 def distort(images: Tensor, transforms: Tensor) -> Tensor:
     """Apply transforms [B, 2, 3] to images [B, 1, S, S]; paper (0) comes in from outside."""
-    grid = functional.affine_grid(transforms, list(images.shape), align_corners=False)
     return functional.grid_sample(
-        images, grid, mode="bilinear", padding_mode="zeros", align_corners=False
-    )
+        images, _grid(transforms, images.shape[2]), mode="bilinear", padding_mode="zeros",
+        align_corners=False,
+    )  # fmt: skip
+
+
+def _grid(transforms: Tensor, side: int) -> Tensor:
+    """Return torch's affine_grid, bit for bit and many times faster, [B, S, S, 2]."""
+    places = torch.linspace(-1, 1, side, dtype=transforms.dtype, device=transforms.device)
+    places = places * (side - 1) / side  # centres of the pixels
+    along_x, along_y, shift = transforms.reshape(-1, 3, 1, 1).unbind(1)  # each [2B, 1, 1]
+    grid = along_x * places + along_y * places[:, None]  # [2B, S, S]
+    return grid.add_(shift).view(-1, 2, side, side).permute(0, 2, 3, 1)

@@ -9,6 +9,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from scipy import ndimage, stats
+from torch.nn import functional
 
 from hpsearch.training.config import Distortion
 from hpsearch.training.distortion import affine, distort, draw_transforms
@@ -193,3 +194,14 @@ def test_a_shift_of_three_full_size_pixels_is_one_pixel_at_35() -> None:
     one, two = (forward_of(move, 16)[:, :2, 2] * 35 / 2 for move in moves)
     np.testing.assert_allclose(two, 2 * one, rtol=1e-5)
     assert 0.9 < abs(one).max() <= 1 + 1e-6
+
+
+@pytest.mark.parametrize("side", [20, 35, 105])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_sampling_places_are_torchs_bit_for_bit(side: int, dtype: torch.dtype) -> None:
+    source = torch.Generator().manual_seed(side)
+    images = torch.rand(16, 1, side, side, generator=source).to(dtype)
+    transforms = draw_transforms(16, Distortion(), source).to(dtype)
+    grid = functional.affine_grid(transforms, list(images.shape), align_corners=False)
+    expected = functional.grid_sample(images, grid, align_corners=False)
+    assert torch.equal(distort(images, transforms), expected)
