@@ -186,8 +186,8 @@ def _notices(plan: StudyPlan) -> list[str]:
             f"another data set, input size or setting: a prior, gone after {prior.fades_after} "
             "finished trials"
         )
-        what = "the same problem: they count as measured" if prior.same else other
-        notices.append(f"learning from {len(prior.trials)} trials of {prior.study} ({what})")
+        what = "the same problem: what it measured counts" if prior.same else other
+        notices.append(f"learning from {len(prior.trials)} trial(s) of {prior.study}, {what}")
     if not plan.config.sampler.replayable:
         notices.append(
             "EIps weighs measured training times, so another machine or another run of this study "
@@ -223,7 +223,7 @@ def _describe(plan: StudyPlan, workplace: Workplace) -> None:
         prior = with_prior(plan, {}).prior  # as of other data: which they are is not known yet
         count = 0 if prior is None else len(prior.trials)
         typer.echo(
-            f"learns from {count} ended trials of {config.warm_start.study}: as measured where "
+            f"learns from {count} ended trial(s) of {config.warm_start.study}: as measured where "
             "data and settings are the same, else as a prior that fades"
         )
     typer.echo(

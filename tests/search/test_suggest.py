@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
@@ -16,7 +17,9 @@ from hpsearch.search.config import Limits
 from hpsearch.search.coordinates import Coordinates
 from hpsearch.search.effects import leaf_paths
 from hpsearch.search.history import TrialRecord
+from hpsearch.search.proposer import Proposer
 from hpsearch.search.samplers.config import GP_LIMIT, SamplerConfig, SamplerName, acting_sampler
+from hpsearch.search.study_folder import plan_study
 from hpsearch.search.suggest import SpaceExhaustedError, decider, suggest
 from tests.search.problems import base_config, mixed_history, shipped_problem, space_of
 
@@ -244,6 +247,18 @@ def test_gaussian_processes_hand_over_by_count(problem: Coordinates, name: Sampl
         tpe = SamplerConfig(name="tpe", startup_trials=STARTUP)
         successor = suggest(problem, config, history, 0, 400)
         assert successor == suggest(problem, tpe, history, 0, 400)
+
+
+def test_a_handover_is_told_once(tmp_path: Path) -> None:
+    plan = plan_study("koch2015_35px", tmp_path / "s", {"sampler.name": "gp"})
+    problem = Coordinates(plan.space, plan.config.trial, plan.config.limits)
+    told: list[str] = []
+    proposer = Proposer(plan, problem, told.append)
+    many = mixed_history(problem, GP_LIMIT + 3)
+    names = [proposer.name(history) for history in ([], many[:GP_LIMIT], many, many)]
+    assert names == ["sobol", "gp", "tpe", "tpe"]
+    assert len(told) == 1
+    assert told[0].startswith("gp hands over to tpe: above 300 finished trials")
 
 
 def test_asking_imports_no_model_and_changes_no_global_generators() -> None:
