@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,12 +21,18 @@ from .fake_executor import FakeExecutor
 from .test_driver import search
 
 
-@pytest.fixture
-def study(tmp_path: Path) -> StudyFolder:
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A study that was killed in the middle, with finished and with running trials."""
+    folder = tmp_path_factory.mktemp("killed") / "s"
     with pytest.raises(KeyboardInterrupt):
-        search(tmp_path / "s", FakeExecutor(slots=2, die_after_epochs=30))
-    return StudyFolder(tmp_path / "s")
+        search(folder, FakeExecutor(slots=2, die_after_epochs=30))
+    return folder
+
+
+@pytest.fixture
+def study(killed: Path, tmp_path: Path) -> StudyFolder:
+    return StudyFolder(Path(shutil.copytree(killed, tmp_path / "s")))
 
 
 def add_strange_values(folder: StudyFolder) -> None:

@@ -77,10 +77,12 @@ def drivers(tmp_path: Path, postgres: str) -> Drivers:
 
 
 def test_two_drivers_spend_one_budget(drivers: Drivers) -> None:
-    drivers.start("one")
-    drivers.start("two")
+    drivers.start("one", own_folder=True)
+    drivers.start("two", own_folder=True)
     said = drivers.finish()
-    check(drivers, drivers.study())
+    check(drivers, drivers.study("one"))
+    ran = [n for name in ("one", "two") for n in StudyFolder(drivers.folder / name).trial_numbers()]
+    assert sorted(ran) == list(range(TRIALS))
     kept = [p.read_text(errors="replace") for p in drivers.folder.rglob("*") if p.is_file()]
     assert not any(PASSWORD in text for text in [*kept, *said])
     shares = Counter(name for what, _, _, name in drivers.lines() if what == "submit")
@@ -115,15 +117,6 @@ def test_drivers_survive_a_postgres_server_that_crashes_and_restarts(
     check(drivers, drivers.study())
     assert any("does not answer; waiting" in text for text in said)
     assert not any("another driver" in text for text in said)  # nobody lost a lease over it
-
-
-def test_drivers_in_folders_of_their_own_share_a_study(drivers: Drivers) -> None:
-    drivers.start("one", own_folder=True)
-    drivers.start("two", own_folder=True)
-    drivers.finish()
-    check(drivers, drivers.study("one"))
-    ran = [n for name in ("one", "two") for n in StudyFolder(drivers.folder / name).trial_numbers()]
-    assert sorted(ran) == list(range(TRIALS))
 
 
 def test_a_stopped_driver_that_wakes_up_finds_its_trials_taken(drivers: Drivers) -> None:
