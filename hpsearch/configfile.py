@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import io
+import json
 import math
 import re
 from pathlib import Path
@@ -240,3 +241,21 @@ def _check_finite(values: Any) -> None:
             _check_finite(value)
     elif isinstance(values, float) and not math.isfinite(values):
         raise ValueError(f"{values} cannot be written to a configuration")
+
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises:
+        InputError: The file is missing or holds something else.
+    """
+    try:
+        values = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; the study's folder is incomplete") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read as JSON ({error})") from error
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: must hold one JSON object")
+    return values

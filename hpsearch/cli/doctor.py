@@ -96,7 +96,7 @@ def _around(folder: StudyFolder) -> dict[str, str]:
 
 
 def _data(folder: StudyFolder) -> str:
-    from hpsearch.search.record import read_json
+    from hpsearch.configfile import read_json
 
     try:
         held = read_json(folder.dataset)

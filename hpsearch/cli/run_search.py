@@ -16,6 +16,7 @@ import typer
 
 from hpsearch.cli.executors import Workplace, find_workplace
 from hpsearch.cli.live import forecast_line, make_observer
+from hpsearch.configfile import read_json
 from hpsearch.data import Dataset
 from hpsearch.data.find import find_dataset
 from hpsearch.errors import InputError
@@ -24,7 +25,7 @@ from hpsearch.results.certificate import best_of
 from hpsearch.search.config import Budget
 from hpsearch.search.coordinates import Coordinates
 from hpsearch.search.driver import Driver
-from hpsearch.search.record import read_json, read_study
+from hpsearch.search.record import read_study
 from hpsearch.search.resource import Resource
 from hpsearch.search.samplers.config import SamplerConfig
 from hpsearch.search.stopping import forecast_study

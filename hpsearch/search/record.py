@@ -7,7 +7,6 @@ so `optuna.load_study` and Optuna Dashboard open it as it is.
 from __future__ import annotations
 
 import datetime
-import json
 import logging
 import sqlite3
 import time
@@ -26,7 +25,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from hpsearch.configfile import read_yaml
+from hpsearch.configfile import read_json, read_yaml
 from hpsearch.errors import EnvironmentFailure, HpsearchError, InputError
 from hpsearch.paths import StudyFolder
 from hpsearch.search.config import StudyConfig
@@ -383,20 +382,3 @@ def read_study(folder: StudyFolder) -> StudyView:
         attributes={t.number: dict(t.user_attrs) for t in trials},
         driver_seconds=float(study.user_attrs.get("driver_seconds", 0.0)),
     )
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object.
-
-    Raises:
-        InputError: The file is missing or holds something else.
-    """
-    try:
-        values = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; the study's folder is incomplete") from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read as JSON ({error})") from error
-    if not isinstance(values, dict):
-        raise InputError(f"{path}: must hold one JSON object")
-    return values

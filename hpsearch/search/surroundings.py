@@ -7,11 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from hpsearch.configfile import read_json
 from hpsearch.errors import InputError
 from hpsearch.search.asking import Asker
 from hpsearch.search.ledger import Ledger
 from hpsearch.search.progress import Progress
-from hpsearch.search.record import StudyRecord, read_json
+from hpsearch.search.record import StudyRecord
 from hpsearch.search.sharing import Others
 from hpsearch.search.stopping import N_TASKS, tasks_behind
 from hpsearch.search.study_folder import StudyPlan
