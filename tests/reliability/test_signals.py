@@ -71,7 +71,8 @@ def test_F04_interrupted_once_twice_and_terminated(
         said, _ = driver.communicate(timeout=60 * BUSY)
         took.append(time.monotonic() - began)
         assert driver.returncode == code, said
-        assert "the same command continues" in said
+        if len(numbers) == 1:  # twice ends it at once, without a word
+            assert "the same command continues" in said
         assert "Traceback" not in said
         broken = [v for v in check_invariants(folder) if v.standing == "broken"]
         assert broken == []
