@@ -64,7 +64,7 @@ def reference(name: str) -> TrialConfig:
     }
     layers["fc"] = {"width": 512, **each}
     layers["output"] = {"bias": True, **each}
-    pairwise = {"pairs": "independent", "batch_pairs": 32}
+    pairwise = {"pairs": "independent", "batch_pairs": 128}  # the paper's
     in_batches = {"pairs": "batch", "batch_characters": 16, "batch_drawings": 4}
     own = pairwise if name in ("two_tower", "independent") else in_batches
     if name == "softmax":

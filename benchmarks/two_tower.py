@@ -1,13 +1,14 @@
 """A trainer as public reimplementations of the network write it; what ours is compared with.
 
-A Dataset draws one pair at a time and distorts both images with Pillow, a DataLoader collects
-batches in worker processes, and both images of each pair are encoded. The images lie in memory and
-have their final size already, which such trainers do not even do. Network, initial weights, loss,
-optimiser and validation are ours.
+A Dataset draws one pair at a time, opens both images with Pillow, distorts them at full size and
+reduces them; a DataLoader collects batches in worker processes; and both images of each pair are
+encoded. Such trainers read files; here the same PNG bytes lie in memory. Network, initial weights,
+loss, optimiser and validation are ours.
 """
 
 from __future__ import annotations
 
+import io
 import math
 import random
 import time
@@ -38,10 +39,10 @@ class Pairs(torch.utils.data.Dataset[tuple[Tensor, Tensor, Tensor]]):
     """Pairs of distorted images, alternately of the same and of different characters."""
 
     def __init__(self, dataset: Dataset, config: TrialConfig, seed: int) -> None:
-        background = dataset.background(config.input_size)
+        background = dataset.background(FULL_SIDE)
         drawers, _ = split_drawers(background.n_drawers, config.drawers, seed)
         self._drawings = [
-            [Image.fromarray(np.array(background.images[row])) for row in rows if row >= 0]
+            [_to_png(background.images[row]) for row in rows if row >= 0]
             for rows in background.index()[:, drawers]
         ]
         self._alphabet_of = background.alphabet_of
@@ -75,12 +76,20 @@ class Pairs(torch.utils.data.Dataset[tuple[Tensor, Tensor, Tensor]]):
             if other != character and alike == within:
                 return other
 
-    def _to_tensor(self, image: Image.Image, chance: random.Random) -> Tensor:
+    def _to_tensor(self, png: bytes, chance: random.Random) -> Tensor:
+        image, size = Image.open(io.BytesIO(png)).convert("L"), self._config.input_size
         place = pixel_transform(self._config.distortion, image.width, chance)
         moved = image.transform(
             image.size, Image.Transform.AFFINE, place, resample=Image.Resampling.BILINEAR
         )
-        return torch.from_numpy(np.asarray(moved, np.float32) / 255)[None]
+        reduced = moved.resize((size, size), Image.Resampling.BOX)
+        return torch.from_numpy(np.asarray(reduced, np.float32) / 255)[None]
+
+
+def _to_png(image: np.ndarray) -> bytes:
+    content = io.BytesIO()
+    Image.fromarray(np.array(image)).save(content, "PNG")
+    return content.getvalue()
 
 
 def pixel_transform(
