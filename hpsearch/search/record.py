@@ -222,8 +222,7 @@ class StudyRecord:
         self._forget_pending()
 
     def _forget_pending(self) -> None:
-        """Note that the pending reports and ends are written; only now, after the commit."""
-        self._pending.clear()
+        self._pending.clear()  # only after the commit
         self._ends.clear()
         self._flushed = time.monotonic()
 
@@ -264,10 +263,9 @@ class StudyRecord:
             EnvironmentFailure: The database refused it.
         """
         self._ends.append((trial, attributes))
-        if self.leases is None:
-            return
         try:
-            self.write(self._write_pending)
+            if self.leases:
+                self.write(self._write_pending)
         except TrialTakenError:
             self._ends.clear()
             raise

@@ -25,7 +25,9 @@ from hpsearch.search.surroundings import DataPlace
 
 from .tiny import ENDLESS, Jobs, follow, points, wait_until
 
-NODE = {"num_cpus": 1, "resources": {"spot": 1}, "node_ip_address": "127.0.0.2"}
+NODE: dict[str, Any] = {"num_cpus": 1, "resources": {"spot": 1}, "node_ip_address": "127.0.0.2"}
+
+LONE = {**NODE, "resources": {"lone": 1}}
 
 
 class Chaos:
@@ -48,6 +50,42 @@ class Chaos:
 
     def message(self, text: str) -> None:
         self.messages.append(text)
+
+
+def test_ray_runs_as_many_trials_as_shares_of_cores_allow(
+    ray_cluster: Any, jobs: Jobs, tmp_path: Path
+) -> None:
+    from hpsearch.execution.ray_executor import RayExecutor, RaySettings
+
+    executor = RayExecutor(RaySettings(cpu=2.0), tmp_path / "study")
+    try:
+        wait_until(lambda: executor.slots == 2, "two slots of two cores on a node of four")
+        executor.submit(jobs(images_per_epoch=ENDLESS))
+        executor.submit(jobs(1, images_per_epoch=ENDLESS))
+        with pytest.raises(RuntimeError):
+            executor.submit(jobs(2))
+    finally:
+        executor.close()
+    with pytest.raises(InputError, match=r"no node of the Ray cluster has 5 CPU"):
+        RayExecutor(RaySettings(cpu=5.0), tmp_path / "study")
+    with pytest.raises(InputError, match=r"has 1 CPU and 1 GPU"):
+        RayExecutor(RaySettings(device="cuda"), tmp_path / "study")
+    assert not list((tmp_path / "study").glob(".ray-*"))
+
+
+def test_the_search_command_joins_a_ray_cluster(ray_cluster: Any, tmp_path: Path) -> None:
+    settings = ["dataset=glyphs", "trial.max_epochs=1", "trial.images_per_epoch=64"]
+    given = [word for setting in settings for word in ("--set", setting)]
+    command = ["search", "quickstart", "--trials", "2", "--workers", "1", "--output", tmp_path / "s"]
+    done = subprocess.run(
+        [sys.executable, "-m", "hpsearch.cli.main", *command, "--address", ray_cluster.address, *given],
+        capture_output=True, text=True, timeout=120, check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "the budget of 2 trials is spent" in done.stdout
+    view = read_study(StudyFolder(tmp_path / "s"))
+    assert (view.config.executor, view.config.address) == ("ray", ray_cluster.address)
+    assert [t.state for t in view.trials] == ["complete", "complete"]
 
 
 @pytest.mark.timeout(300)
@@ -103,13 +141,13 @@ def test_a_lost_ray_node_is_nobodys_fault_and_its_trial_goes_on_elsewhere(
 ) -> None:
     from hpsearch.execution.ray_executor import RayExecutor, RaySettings
 
-    class OnSpotNodes(RayExecutor):
+    class OnOneNode(RayExecutor):
         def _start_slot(self) -> Any:
-            self._needs = {**self._needs, "spot": 1.0}
+            self._needs = {**self._needs, "lone": 1.0}
             return super()._start_slot()
 
-    executor = OnSpotNodes(RaySettings(workers=1), tmp_path / "study")
-    node = ray_cluster.add_node(**NODE)
+    executor = OnOneNode(RaySettings(workers=1), tmp_path / "study")
+    node = ray_cluster.add_node(**LONE)
     try:
         executor.submit(jobs())
         first = follow(executor, 0, hold=lambda e: isinstance(e, EpochEnded))
@@ -118,7 +156,7 @@ def test_a_lost_ray_node_is_nobodys_fault_and_its_trial_goes_on_elsewhere(
         assert isinstance(lost, Lost)
         assert lost.blameless
         assert "left the cluster" in lost.cause
-        node = ray_cluster.add_node(**NODE)
+        node = ray_cluster.add_node(**LONE)
         executor.submit(jobs())
         second = follow(executor, 0)
         assert isinstance(second[0], Started)
@@ -127,39 +165,3 @@ def test_a_lost_ray_node_is_nobodys_fault_and_its_trial_goes_on_elsewhere(
     finally:
         executor.close()
         ray_cluster.remove_node(node)
-
-
-def test_ray_runs_as_many_trials_as_shares_of_cores_allow(
-    ray_cluster: Any, jobs: Jobs, tmp_path: Path
-) -> None:
-    from hpsearch.execution.ray_executor import RayExecutor, RaySettings
-
-    executor = RayExecutor(RaySettings(cpu=2.0), tmp_path / "study")
-    try:
-        wait_until(lambda: executor.slots == 2, "two slots of two cores on a node of four")
-        executor.submit(jobs(images_per_epoch=ENDLESS))
-        executor.submit(jobs(1, images_per_epoch=ENDLESS))
-        with pytest.raises(RuntimeError):
-            executor.submit(jobs(2))
-    finally:
-        executor.close()
-    with pytest.raises(InputError, match=r"no node of the Ray cluster has 5 CPU"):
-        RayExecutor(RaySettings(cpu=5.0), tmp_path / "study")
-    with pytest.raises(InputError, match=r"has 1 CPU and 1 GPU"):
-        RayExecutor(RaySettings(device="cuda"), tmp_path / "study")
-    assert not list((tmp_path / "study").glob(".ray-*"))
-
-
-def test_the_search_command_joins_a_ray_cluster(ray_cluster: Any, tmp_path: Path) -> None:
-    settings = ["dataset=glyphs", "trial.max_epochs=1", "trial.images_per_epoch=64"]
-    given = [word for setting in settings for word in ("--set", setting)]
-    command = ["search", "quickstart", "--trials", "2", "--workers", "1", "--output", tmp_path / "s"]
-    done = subprocess.run(
-        [sys.executable, "-m", "hpsearch.cli.main", *command, "--address", ray_cluster.address, *given],
-        capture_output=True, text=True, timeout=120, check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "the budget of 2 trials is spent" in done.stdout
-    view = read_study(StudyFolder(tmp_path / "s"))
-    assert (view.config.executor, view.config.address) == ("ray", ray_cluster.address)
-    assert [t.state for t in view.trials] == ["complete", "complete"]
