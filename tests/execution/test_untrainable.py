@@ -6,6 +6,8 @@ import gc
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from hpsearch.data import open_packed
 from hpsearch.execution import Decision, Ending
 from hpsearch.execution.local import LocalExecutor
@@ -77,32 +79,32 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
+@pytest.mark.parametrize("name", BAD)
 def test_a_diagnosis_is_stored_with_its_epoch_as_a_violated_constraint(
-    tmp_path: Path, glyphs: Path
+    tmp_path: Path, glyphs: Path, name: str
 ) -> None:
     import optuna
 
-    for name, (changes, kinds) in BAD.items():
-        folder = tmp_path / name
-        settings = {f"trial__layers__{key.replace('.', '__')}": v for key, v in changes.items()}
-        space = tmp_path / "space.yaml"
-        space.write_text(
-            "name: s\nparameters:\n  conv1.filter_count: {type: int, low: 16, high: 32}\n"
-        )
-        view = search(
-            folder, glyphs, budget__trials=1, space=str(space), trial__max_epochs=20,
-            trial__images_per_epoch=640, **settings,
-        )  # fmt: skip
-        (trial,) = view.trials
-        assert (trial.state, trial.trainable) == ("pruned", False)
-        assert (trial.cause or "").split(":")[0] in kinds.split("|"), trial.cause
-        assert "epoch" in (trial.cause or "")
-        assert view.attributes[0]["epochs"] == len(trial.values) < 20
-        stored = optuna.load_study(
-            study_name=view.name, storage=f"sqlite:///{view.folder.database}"
-        ).trials[0]
-        assert stored.system_attrs["constraints:trainable"] == 1.0
-        assert stored.state is optuna.trial.TrialState.PRUNED
+    changes, kinds = BAD[name]
+    settings = {f"trial__layers__{key.replace('.', '__')}": v for key, v in changes.items()}
+    space = tmp_path / "space.yaml"
+    space.write_text(
+        "name: s\nparameters:\n  conv1.filter_count: {type: int, low: 16, high: 32}\n"
+    )
+    view = search(
+        tmp_path / "s", glyphs, budget__trials=1, space=str(space), trial__max_epochs=20,
+        trial__images_per_epoch=640, **settings,
+    )  # fmt: skip
+    (trial,) = view.trials
+    assert (trial.state, trial.trainable) == ("pruned", False)
+    assert (trial.cause or "").split(":")[0] in kinds.split("|"), trial.cause
+    assert "epoch" in (trial.cause or "")
+    assert view.attributes[0]["epochs"] == len(trial.values) < 20
+    stored = optuna.load_study(
+        study_name=view.name, storage=f"sqlite:///{view.folder.database}"
+    ).trials[0]
+    assert stored.system_attrs["constraints:trainable"] == 1.0
+    assert stored.state is optuna.trial.TrialState.PRUNED
 
 
 def test_a_diagnosis_of_width_beyond_memory_is_a_failure_that_is_not_proposed_again(
@@ -144,5 +146,4 @@ def test_a_paused_trial_leaves_no_network_in_the_worker(jobs: Jobs) -> None:
     ending, *_ = run_job(fields, "cpu", OneDecision(), {})  # type: ignore[arg-type]
     assert ending is Ending.PAUSED
     gc.collect()
-    alive = [o for o in gc.get_objects() if isinstance(o, SiameseNetwork)]
-    assert alive == []
+    assert [o for o in gc.get_objects() if type(o) is SiameseNetwork] == []
