@@ -317,6 +317,7 @@ class RayExecutor:
             for slot in list(self._slots):
                 self._drop(slot)
         self._probe.unlink(missing_ok=True)
+        self._looked = math.inf  # there is nothing to look at any more
         if self._started:
             self._started = False
             ray.shutdown()

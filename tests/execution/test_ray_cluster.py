@@ -88,6 +88,37 @@ def test_the_search_command_joins_a_ray_cluster(ray_cluster: Any, tmp_path: Path
     assert [t.state for t in view.trials] == ["complete", "complete"]
 
 
+def test_a_lost_ray_node_is_nobodys_fault_and_its_trial_goes_on_elsewhere(
+    ray_cluster: Any, jobs: Jobs, tmp_path: Path
+) -> None:
+    from hpsearch.execution.ray_executor import RayExecutor, RaySettings
+
+    class OnOneNode(RayExecutor):
+        def _start_slot(self) -> Any:
+            self._needs = {**self._needs, "lone": 1.0}
+            return super()._start_slot()
+
+    executor = OnOneNode(RaySettings(workers=1), tmp_path / "study")
+    node = ray_cluster.add_node(**LONE)
+    try:
+        executor.submit(jobs())
+        first = follow(executor, 0, hold=lambda e: isinstance(e, EpochEnded))
+        ray_cluster.remove_node(node, allow_graceful=False)
+        (lost,) = follow(executor, 0)
+        assert isinstance(lost, Lost)
+        assert lost.blameless
+        assert "left the cluster" in lost.cause
+        node = ray_cluster.add_node(**LONE)
+        executor.submit(jobs())
+        second = follow(executor, 0)
+        assert isinstance(second[0], Started)
+        assert len(second[0].curve) == 1
+        assert points(first + second) == jobs.curve()
+    finally:
+        executor.close()
+        ray_cluster.remove_node(node)
+
+
 @pytest.mark.timeout(300)
 def test_a_search_on_ray_ends_while_nodes_come_and_go(
     ray_cluster: Any, glyphs: Path, tmp_path: Path
@@ -134,34 +165,3 @@ def test_a_search_on_ray_ends_while_nodes_come_and_go(
     assert {v.key: v.seen for v in check_invariants(plan.folder) if v.standing != "holds"} == {}
     assert all(event.blameless for event in events if isinstance(event, Lost))
     assert max(Counter(e.trial for e in events if isinstance(e, Ended)).values()) == 1
-
-
-def test_a_lost_ray_node_is_nobodys_fault_and_its_trial_goes_on_elsewhere(
-    ray_cluster: Any, jobs: Jobs, tmp_path: Path
-) -> None:
-    from hpsearch.execution.ray_executor import RayExecutor, RaySettings
-
-    class OnOneNode(RayExecutor):
-        def _start_slot(self) -> Any:
-            self._needs = {**self._needs, "lone": 1.0}
-            return super()._start_slot()
-
-    executor = OnOneNode(RaySettings(workers=1), tmp_path / "study")
-    node = ray_cluster.add_node(**LONE)
-    try:
-        executor.submit(jobs())
-        first = follow(executor, 0, hold=lambda e: isinstance(e, EpochEnded))
-        ray_cluster.remove_node(node, allow_graceful=False)
-        (lost,) = follow(executor, 0)
-        assert isinstance(lost, Lost)
-        assert lost.blameless
-        assert "left the cluster" in lost.cause
-        node = ray_cluster.add_node(**LONE)
-        executor.submit(jobs())
-        second = follow(executor, 0)
-        assert isinstance(second[0], Started)
-        assert len(second[0].curve) == 1
-        assert points(first + second) == jobs.curve()
-    finally:
-        executor.close()
-        ray_cluster.remove_node(node)
