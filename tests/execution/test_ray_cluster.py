@@ -14,7 +14,7 @@ import pytest
 
 from hpsearch.data import open_packed
 from hpsearch.errors import InputError
-from hpsearch.execution import Ended, EpochEnded, Event, Lost, Started
+from hpsearch.execution import Ended, Event, Lost
 from hpsearch.paths import StudyFolder
 from hpsearch.search.driver import Driver
 from hpsearch.search.invariants import check_invariants
@@ -23,11 +23,10 @@ from hpsearch.search.record import read_study
 from hpsearch.search.study_folder import plan_study, save_plan, study_lock
 from hpsearch.search.surroundings import DataPlace
 
-from .tiny import ENDLESS, Jobs, follow, points, wait_until
+from .tiny import ENDLESS, Jobs, wait_until
 
 NODE: dict[str, Any] = {"num_cpus": 1, "resources": {"spot": 1}, "node_ip_address": "127.0.0.2"}
 
-LONE = {**NODE, "resources": {"lone": 1}}
 
 
 class Chaos:
@@ -86,37 +85,6 @@ def test_the_search_command_joins_a_ray_cluster(ray_cluster: Any, tmp_path: Path
     view = read_study(StudyFolder(tmp_path / "s"))
     assert (view.config.executor, view.config.address) == ("ray", ray_cluster.address)
     assert [t.state for t in view.trials] == ["complete", "complete"]
-
-
-def test_a_lost_ray_node_is_nobodys_fault_and_its_trial_goes_on_elsewhere(
-    ray_cluster: Any, jobs: Jobs, tmp_path: Path
-) -> None:
-    from hpsearch.execution.ray_executor import RayExecutor, RaySettings
-
-    class OnOneNode(RayExecutor):
-        def _start_slot(self) -> Any:
-            self._needs = {**self._needs, "lone": 1.0}
-            return super()._start_slot()
-
-    executor = OnOneNode(RaySettings(workers=1), tmp_path / "study")
-    node = ray_cluster.add_node(**LONE)
-    try:
-        executor.submit(jobs())
-        first = follow(executor, 0, hold=lambda e: isinstance(e, EpochEnded))
-        ray_cluster.remove_node(node, allow_graceful=False)
-        (lost,) = follow(executor, 0)
-        assert isinstance(lost, Lost)
-        assert lost.blameless
-        assert "left the cluster" in lost.cause
-        node = ray_cluster.add_node(**LONE)
-        executor.submit(jobs())
-        second = follow(executor, 0)
-        assert isinstance(second[0], Started)
-        assert len(second[0].curve) == 1
-        assert points(first + second) == jobs.curve()
-    finally:
-        executor.close()
-        ray_cluster.remove_node(node)
 
 
 @pytest.mark.timeout(300)
