@@ -44,7 +44,7 @@ def search_here(folder: Path, packed: Path) -> None:
     """Search in this process, with one worker, to the end of the budget."""
     plan = plan_study("quickstart", folder, SETTINGS)
     dataset = open_packed(packed)
-    executor = LocalExecutor(1, threads=1)
+    executor = LocalExecutor(1)  # as many threads as the command line gives one worker
     try:
         with study_lock(plan.folder):
             facts = {"kind": "glyphs", "fingerprint": dataset.fingerprint, "packed": str(packed)}
