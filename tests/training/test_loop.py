@@ -275,7 +275,7 @@ def test_every_layer_trains(data: TrainingData, layer: str) -> None:
 def test_validation_does_not_disturb_training(data: TrainingData) -> None:
     tasks = replace(
         data.tasks, query=data.tasks.query[:1], support=data.tasks.support[:1],
-        target=data.tasks.target[:1],
+        target=data.tasks.target[:1], alphabet=data.tasks.alphabet[:1],
     )
     whole = last_checkpoint(train(tiny_config(), data, seed=1))
     few = last_checkpoint(train(tiny_config(), replace(data, tasks=tasks), seed=1))
