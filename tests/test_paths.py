@@ -230,6 +230,9 @@ def test_everything_of_a_study_lies_in_its_folder() -> None:
         "report": "report.html",
         "lock": "study.lock",
         "trials": "trials",
+        "certificate": "certificate.json",
+        "confirmation": "confirmation",
+        "prior": "prior.json",
     }
     trial = folder.trial(12)
     assert trial.root == Path("runs/x/trials/00012")

@@ -20,12 +20,14 @@ from hpsearch.training.evaluation import to_input
 PROBE_IMAGES = 64
 BEYOND = 4.0
 """A sigmoid unit whose input lies beyond it is saturated: its slope is below 0.018."""
-LOOKS, LONG_LOOKS = 3, 5
-"""Epochs in a row before a sign counts; more for saturation, from which L2 may lead out."""
+LOOKS, LONG_LOOKS, LONGEST_LOOKS = 3, 5, 10
+"""Epochs in a row before a sign counts; more for saturation, from which L2 may lead out, and most
+for a loss above that of guessing, which the noise of a few steps explains too."""
 ALL = 0.98
 NEAR_CHANCE = 0.01
 """A loss this near that of guessing, as a share of it, is stuck there."""
-FAR_ABOVE_CHANCE = 20.0
+ABOVE_CHANCE, FAR_ABOVE_CHANCE = 1.005, 20.0
+"""Losses as multiples of that of guessing; the paper's initial weights start at 1.001."""
 ROUNDING = 1e-7
 """A spread of the encoding below it is that of rounding to float32."""
 GROWING = 1.1
@@ -137,7 +139,7 @@ def diagnose(vitals: Sequence[Vitals], config: TrialConfig) -> str | None:
         vitals: Of every epoch so far.
         config: What is trained.
     """
-    for look in (_diverged, _dead, _saturated):
+    for look in (_diverged, _dead, _saturated, _worse_than_guessing):
         cause = look(vitals)
         if cause:
             return cause
@@ -179,6 +181,17 @@ def _saturated(vitals: Sequence[Vitals]) -> str | None:
     return (
         f"saturated: {last[-1].saturated:.0%} of the sigmoid units' inputs lie beyond 4 and the "
         f"loss is that of guessing{_since(vitals, LONG_LOOKS)}"
+    )
+
+
+def _worse_than_guessing(vitals: Sequence[Vitals]) -> str | None:
+    """Every epoch's mean loss is worse than that of guessing, as steps far too long leave it."""
+    last = vitals[-LONGEST_LOOKS:]
+    if len(last) < LONGEST_LOOKS or not all(v.loss > ABOVE_CHANCE for v in last):
+        return None
+    return (
+        f"diverged: the loss stays above that of guessing, at {last[-1].loss:.3g} times it"
+        f"{_since(vitals, LONGEST_LOOKS)}"
     )
 
 

@@ -66,7 +66,7 @@ def test_a_worker_ignores_signals_meant_for_its_driver_and_ends_with_it(
     worker.process.send_signal(signal.SIGTERM)
     worker.send(interrupt=True)
     assert worker.next() == {
-        "event": "ended", "trial": 0, "ending": "interrupted", "cause": None
+        "event": "ended", "trial": 0, "ending": "interrupted", "cause": None, "scores": None
     }  # fmt: skip
     worker.submit(jobs, 1, images_per_epoch=ENDLESS)
     assert worker.next()["event"] == "started"

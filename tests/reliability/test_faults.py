@@ -21,7 +21,7 @@ from hpsearch.errors import EnvironmentFailure, InputError
 from hpsearch.execution import Ended, Ending, EpochEnded, Event, Job, Lost, Started
 from hpsearch.execution.local import LocalExecutor
 from hpsearch.paths import StudyFolder
-from hpsearch.search import record
+from hpsearch.search import record, storage
 from hpsearch.search.invariants import check_invariants
 from hpsearch.search.record import StudyRecord, read_study
 from hpsearch.search.study_folder import study_lock
@@ -158,7 +158,7 @@ def test_F09_locked_longer_is_exit_3_and_the_result_is_adopted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, see: See
 ) -> None:
     """exit 3; the result waits in its folder and is adopted by the next run"""
-    monkeypatch.setattr(record, "BUSY_S", 0.3)
+    monkeypatch.setattr(storage, "BUSY_S", 0.3)
     output = tmp_path / "study"
     executor = LockedAtTheEnd(output / "study.db")
     with pytest.raises(EnvironmentFailure, match=r"study\.db: the database failed") as caught:

@@ -103,7 +103,7 @@ def test_an_alphabet_in_both_roles_is_one_alphabet() -> None:
 
 @pytest.fixture(scope="module")
 def best(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    config = tiny(STUCK, patience=1)
+    config = tiny(STUCK, patience=1, stop_untrainable=False)
     return write_best(tmp_path_factory.mktemp("best") / "best.yaml", dataset, config)
 
 

@@ -130,6 +130,14 @@ def test_a_finite_loss_far_above_guessing_is_divergence_only_while_it_does_not_f
     assert diagnose([*high[:2], replace(HEALTHY, loss=19.0)], config) is None
 
 
+def test_a_loss_that_stays_worse_than_guessing_is_divergence() -> None:
+    above = [replace(HEALTHY, loss=loss) for loss in (1.3, 1.02, 1.1, 1.01, 1.03) * 2]
+    assert "above that of guessing" in (diagnose(above, config_of({})) or "")
+    assert diagnose(above[1:], config_of({})) is None
+    assert diagnose([*above[:3], HEALTHY, *above[3:]], config_of({})) is None
+    assert diagnose([replace(HEALTHY, loss=1.001)] * 20, config_of({})) is None
+
+
 def test_vital_signs_are_what_a_slow_loop_counts(data: TrainingData) -> None:
     config = config_of({"learning_rate": 0.3})
     state = last_checkpoint(train(config, data, seed=3))
