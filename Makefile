@@ -92,7 +92,7 @@ typecheck: $(CLUSTER) ## Check the types
 	@$(BIN)/mypy
 
 test: $(CLUSTER) ## Run the tests
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -q
 
 check: lint typecheck test ## What CI runs
 
