@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -40,11 +41,13 @@ class Silent:
     def message(self, text: str) -> None: ...
 
 
-def search_here(folder: Path, packed: Path) -> None:
+def search_here(
+    folder: Path, packed: Path, settings: dict[str, Any], threads: int | None = None
+) -> None:
     """Search in this process, with one worker, to the end of the budget."""
-    plan = plan_study("quickstart", folder, SETTINGS)
+    plan = plan_study("quickstart", folder, settings)
     dataset = open_packed(packed)
-    executor = LocalExecutor(1)  # as many threads as the command line gives one worker
+    executor = LocalExecutor(1, threads=threads)
     try:
         with study_lock(plan.folder):
             facts = {"kind": "glyphs", "fingerprint": dataset.fingerprint, "packed": str(packed)}
@@ -109,7 +112,7 @@ def test_a_search_killed_in_the_middle_and_run_again_makes_the_same_trials(
     again = start_search(killed)
     said, _ = again.communicate(timeout=100)
     assert again.returncode == 0, said
-    search_here(straight, glyphs)
+    search_here(straight, glyphs, SETTINGS)  # with all cores, as the command line
     expected = table(straight, capsys)
     assert table(killed, capsys) == expected
     assert expected.count("\n") == 5

@@ -11,21 +11,16 @@ from typing import Any
 import pytest
 import torch
 
-from hpsearch.data import open_packed
 from hpsearch.execution import Decision, Ending
-from hpsearch.execution.local import LocalExecutor
 from hpsearch.execution.worker import run_job
 from hpsearch.network.siamese import SiameseNetwork
 from hpsearch.paths import StudyFolder
-from hpsearch.search.driver import Driver
 from hpsearch.search.ledger import read_curve, trial_seed
 from hpsearch.search.record import StudyView, read_study
-from hpsearch.search.study_folder import plan_study, save_plan, study_lock
-from hpsearch.search.surroundings import DataPlace
 from hpsearch.training.loop import train
 from hpsearch.training.trainingdata import TrainingData
 
-from .test_end_to_end import Silent
+from .test_end_to_end import search_here
 from .tiny import Jobs, point
 
 RATES = [f"{layer}.learning_rate" for layer in ("conv1", "conv2", "conv3", "conv4", "fc", "output")]
@@ -52,17 +47,7 @@ def search(folder: Path, packed: Path, **changes: Any) -> StudyView:
         "trial.images_per_epoch": 128, "trial.max_epochs": 4, "pruner.audit_share": 0,
         **{key.replace("__", "."): value for key, value in changes.items()},
     }  # fmt: skip
-    plan = plan_study("quickstart", folder, settings)
-    dataset = open_packed(packed)
-    executor = LocalExecutor(1, threads=1)
-    try:
-        with study_lock(plan.folder):
-            facts = {"kind": "glyphs", "fingerprint": dataset.fingerprint, "packed": str(packed)}
-            save_plan(plan, {**facts, "source": None})
-            place = DataPlace(str(packed), dataset.fingerprint)
-            Driver(plan, place, executor, Silent(), lambda: 0).run()
-    finally:
-        executor.close()
+    search_here(folder, packed, settings, threads=1)
     return read_study(StudyFolder(folder))
 
 
