@@ -91,8 +91,8 @@ lint: $(STAMP) ## Check the style
 typecheck: $(CLUSTER) ## Check the types
 	@$(BIN)/mypy
 
-test: $(CLUSTER) ## Run the tests
-	@$(BIN)/python -m pytest -q
+test: $(CLUSTER) ## Run the tests, in two processes
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 check: lint typecheck test ## What CI runs
 

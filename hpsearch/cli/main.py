@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 import os
+import signal
 import sys
 import tempfile
 import traceback
@@ -29,6 +30,9 @@ from hpsearch.cli import (
     trace,
 )
 from hpsearch.errors import HpsearchError
+
+STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM)
+"""Exit codes of a command stopped by a signal."""
 
 app = typer.Typer(
     name="hpsearch",
@@ -83,6 +87,9 @@ def main() -> None:
     except Exception as error:
         usage = getattr(error, "format_message", None)
         code = _say(f"{usage()}; see hpsearch --help", 2) if usage else _bug(error)
+    if code in STOPPED:  # one more Ctrl-C while Python ends must not change the exit code
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -84,13 +84,14 @@ def run_search(
 def _drive(plan: StudyPlan, dataset: Dataset, workplace: Workplace) -> int:
     place = DataPlace(str(dataset.folder.resolve()), dataset.fingerprint)
     executor = workplace.make()
-    try:
-        # After the executor: Ray sets signal handlers of its own when it starts.
-        with interrupts() as caught, make_observer(plan.config.name) as observer:
-            driver = Driver(plan, place, executor, observer, lambda: caught.count)
-            reason = driver.run()
-    finally:
-        executor.close()
+    # After the executor: Ray sets signal handlers of its own when it starts.
+    with interrupts() as caught:
+        try:
+            with make_observer(plan.config.name) as observer:
+                driver = Driver(plan, place, executor, observer, lambda: caught.count)
+                reason = driver.run()
+        finally:
+            executor.close()
     progress = driver.progress()
     counts = ", ".join(
         f"{progress.counts.get(s, 0)} {s}" for s in ("complete", "pruned", "failed")
