@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from hpsearch.cli.bars import progress_bars
 
 if TYPE_CHECKING:
     from hpsearch.data import Dataset
@@ -40,20 +42,9 @@ def show(data: DataOption = None, as_json: JsonOption = False) -> None:
 
 def _find(kind: str, data: Path | None, *, afresh: bool = False) -> Dataset:
     """Find a data set with a progress bar on a terminal's stderr."""
-    from rich.console import Console
-    from rich.progress import Progress
-
     from hpsearch.data import find_dataset
 
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bars:
-        shown: dict[str, Any] = {}
-
-        def progress(label: str, done: int, total: int) -> None:
-            if label not in shown:
-                shown[label] = bars.add_task(label)
-            bars.update(shown[label], completed=done, total=total)
-
+    with progress_bars() as progress:
         return find_dataset(kind, data, progress=progress, afresh=afresh)
 
 

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from hpsearch.cli.bars import progress_bars
 
 DataOption = Annotated[Path | None, typer.Option(help="Omniglot's zips or folders, or images.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def baselines(data: DataOption = None, as_json: JsonOption = False) -> None:
-    """Score nearest neighbour and Hausdorff distance on the sealed tasks; opens them, logged."""
+    """Score pixels and networks that know nothing on the sealed tasks; opens them, logged."""
     from hpsearch.data import find_dataset
     from hpsearch.results.baselines import measure_baselines
 
-    with _progress_bars() as progress:
+    with progress_bars() as progress:
         dataset = find_dataset("auto", data, progress=progress)
         found = measure_baselines(dataset, progress)
     if as_json:
@@ -30,37 +31,21 @@ def baselines(data: DataOption = None, as_json: JsonOption = False) -> None:
     n_tasks = found["nearest_neighbour"]["n_tasks"]
     head = f"one-shot accuracy, {n_tasks} {dataset.kind} tasks"
     published = "published" if dataset.kind == "omniglot" else ""
-    typer.echo(f"{head:46} {'measured [95 %]':26} {published}".rstrip())
+    typer.echo(f"{head:46} {'measured [95 %]':22} {'AUC':7} {published}".rstrip())
     for entry in sorted(found.values(), key=_shown, reverse=True):
-        measured = ""
+        measured, auc = "", ""
         if entry["accuracy"] is not None:
             low, high = entry["interval"]
             measured = f"{entry['accuracy']:6.2%} [{low:.1%}, {high:.1%}]"
+            auc = f"{entry['verification_auc']:.3f}" + ("!" if entry["degenerate"] else "")
         beside = "" if entry["published"] is None else f"{entry['published']:6.1%}"
-        typer.echo(f"  {entry['name']:44} {measured:26} {beside}".rstrip())
+        typer.echo(f"  {entry['name']:44} {measured:22} {auc:7} {beside}".rstrip())
+    typer.echo("AUC: of telling same pairs from different ones; ! marks guessing, within 0.05 of 0.5")
 
 
 def _shown(entry: dict[str, Any]) -> float:
     known = entry["published"] if entry["published"] is not None else entry["accuracy"]
     return float(known)
-
-
-@contextmanager
-def _progress_bars() -> Iterator[Callable[[str, int, int], None]]:
-    """Yield what shows progress bars on a terminal's stderr, and nothing elsewhere."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bars:
-        shown: dict[str, Any] = {}
-
-        def progress(label: str, done: int, total: int) -> None:
-            if label not in shown:
-                shown[label] = bars.add_task(label)
-            bars.update(shown[label], completed=done, total=total)
-
-        yield progress
 
 
 def report(

@@ -118,7 +118,7 @@ def _print_metrics(folder: Path, metrics: dict[str, Any]) -> None:
             "(alphabets too)"
         )
     if metrics["degenerate"]:
-        typer.echo("  DEGENERATE: the scores do not depend on the images")
+        typer.echo(f"  {_guessing(metrics)}")
     certificate = metrics["certificate"]
     where = f" {_interval(certificate['interval'])}" if certificate["interval"] else ""
     typer.echo(
@@ -131,6 +131,11 @@ def _print_metrics(folder: Path, metrics: dict[str, Any]) -> None:
             f"{threshold['known_kept']:.0%} of known and rejects "
             f"{threshold['unknown_rejected']:.0%} of unknown validation characters"
         )
+
+
+def _guessing(figures: dict[str, Any]) -> str:
+    auc = figures["verification_auc"]
+    return f"DEGENERATE: the scores tell same from different no better than guessing (AUC {auc:.3f})"
 
 
 def _interval(ends: list[float] | None) -> str:
@@ -156,7 +161,7 @@ def evaluate(
         typer.echo(dumps(result))
         return
     low, high = result["interval"]
-    warning = " DEGENERATE: the scores do not depend on the images" if result["degenerate"] else ""
+    warning = f" {_guessing(result)}" if result["degenerate"] else ""
     typer.echo(
         f"one-shot accuracy {result['accuracy']:.1%} [{low:.1%}, {high:.1%}] on "
         f"{result['n_tasks']} tasks of {result['dataset']}{warning}"

@@ -6,7 +6,6 @@ Letters: R runs, W ways, M images, P ink points.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpsearch.data import Dataset
-from hpsearch.data.tasks import OneShotTasks, score_tasks
+from hpsearch.data.tasks import OneShotTasks
 from hpsearch.paths import write_atomically
-from hpsearch.results.intervals import wilson
 
 INK = 128
 """Values from here on are ink; Omniglot's drawings are 0 or 255."""
@@ -123,23 +121,26 @@ def _mean_distances(
 
 
 def measure_baselines(dataset: Dataset, progress: Progress | None = None) -> dict[str, Any]:
-    """Open the sealed tasks, score what needs no training, and keep the result beside the data.
+    """Open the sealed tasks, score what has learnt nothing, and keep the result beside the data.
 
     Args:
         dataset: The packed data set.
-        progress: Told how far the slower of the two is.
+        progress: Told how far the slow ones are.
 
     Returns:
-        By key: accuracy, interval (Wilson 95 %), n_tasks, name and published accuracy, each None
-        where there is none. Published figures stand beside Omniglot only.
+        By key: accuracy, interval (Wilson 95 %), n_tasks, verification_auc, degenerate (see
+        `TaskScores`), name and published accuracy, each None where there is none. Published
+        figures stand beside Omniglot only.
 
     Raises:
         InputError: The sealed file is missing or damaged.
         EnvironmentFailure: The opening cannot be written down.
     """
     from hpsearch.data.sealed import open_test_set
+    from hpsearch.results.controls import figures, measure_controls
+    from hpsearch.training.evaluation import task_scores
 
-    test = open_test_set(dataset, "baselines: nearest neighbour and modified Hausdorff distance")
+    test = open_test_set(dataset, "baselines: pixels, Hausdorff distance, networks that know nothing")
     images = test.characters.images
     measured = {
         "nearest_neighbour": cosine_scores(images, test.tasks),
@@ -148,14 +149,10 @@ def measure_baselines(dataset: Dataset, progress: Progress | None = None) -> dic
     published = PUBLISHED if dataset.kind == "omniglot" else {}
     found: dict[str, Any] = {}
     for key in [*measured, *(k for k in PUBLISHED if k not in measured and k in published)]:
-        entry: dict[str, Any] = {"accuracy": None, "interval": None, "n_tasks": None}
-        if key in measured:
-            credit = score_tasks(measured[key], test.tasks)
-            accuracy = math.fsum(credit.flat) / credit.size
-            interval = list(wilson(accuracy, credit.size))
-            entry = {"accuracy": accuracy, "interval": interval, "n_tasks": credit.size}
         name, figure = PUBLISHED[key]
-        found[key] = {**entry, "name": name, "published": figure if published else None}
+        scores = task_scores(measured[key], test.tasks) if key in measured else None
+        found[key] = figures(name, scores, figure if published else None)
+    found |= measure_controls(dataset, test, progress)
     kept = {"fingerprint": dataset.fingerprint, "baselines": found}
     write_atomically(baselines_file(dataset.folder), json.dumps(kept, indent=1) + "\n")
     return found

@@ -17,7 +17,7 @@ EVALUATION = "evaluation.json"
 
 
 def evaluate(folder: Path, dataset: Dataset, device: str = "cpu") -> dict[str, Any]:
-    """Return accuracy, interval, accuracies by alphabet, and whether scores are degenerate.
+    """Return accuracy, interval, accuracies by alphabet, AUC, and whether it is degenerate.
 
     The result is also kept beside the weights.
 
@@ -62,6 +62,7 @@ def evaluate(folder: Path, dataset: Dataset, device: str = "cpu") -> dict[str, A
             name: {"accuracy": sum(credits) / len(credits), "n_tasks": len(credits)}
             for name, credits in sorted(by_alphabet.items())
         },
+        "verification_auc": scores.auc,
         "degenerate": scores.degenerate,
     }
     kept = {**result, "fingerprint": dataset.fingerprint}

@@ -56,6 +56,7 @@ def validation_figures(
         "dense": {"error": 1 - dense, "interval": _around(1 - dense, noise.dense if noise else None)},
         "fresh_error": 1 - fresh,
         "noise": noise.to_json() if noise else None,
+        "verification_auc": paper.auc,
         "degenerate": paper.degenerate,
         "verification_accuracy": _verification(network, characters, config, study_seed),
         "unknown_below": threshold.to_json() if threshold else None,

@@ -19,6 +19,8 @@ from hpsearch.network.siamese import SiameseNetwork
 
 DEGENERATE_SPREAD = 1e-6
 """Scores that differ by less, relative to their size, say nothing."""
+CHANCE_AUC = 0.05
+"""Scores whose verification AUC is as near to 0.5 as this do not tell same from different."""
 IMAGES_AT_ONCE = 128
 
 
@@ -31,12 +33,16 @@ class TaskScores:
         credit: Credit of each task, [R, W]; of dense validation the expected credit of each
             query, one pair of drawers after the other.
         per_alphabet: Mean credit of each alphabet's tasks.
-        degenerate: Scores do not depend on the images, or are not finite.
+        auc: Verification AUC: how often a query scores higher with its own character than with
+            another one of its tasks, ties count half. 0.5 is guessing.
+        degenerate: Scores do not depend on the images, are not finite, or have a verification
+            AUC within 0.05 of 0.5.
     """
 
     accuracy: float
     credit: NDArray[np.float64]
     per_alphabet: dict[str, float]
+    auc: float
     degenerate: bool
 
 
@@ -77,7 +83,11 @@ def evaluate_tasks(
         dense = dense_accuracy(matrices, tasks)
         credit = np.concatenate([expected_credits(matrix, tasks.ways) for matrix in matrices])
         scores = np.concatenate([matrix.ravel() for matrix in matrices])
-        return TaskScores(dense.accuracy, credit, dense.per_alphabet, _degenerate(scores))
+        same = np.concatenate([np.eye(len(matrix), dtype=bool).ravel() for matrix in matrices])
+        auc = pair_auc(scores, same)
+        return TaskScores(
+            dense.accuracy, credit, dense.per_alphabet, auc, _degenerate(scores, auc)
+        )
     scores = run_scores(network, encodings, tasks).float().cpu().numpy()
     return task_scores(scores, tasks)
 
@@ -90,7 +100,9 @@ def task_scores(scores: NDArray[np.floating], tasks: OneShotTasks) -> TaskScores
         by_alphabet.setdefault(name, []).extend(run.tolist())
     per_alphabet = {name: math.fsum(c) / len(c) for name, c in by_alphabet.items()}
     accuracy = math.fsum(credit.flat) / credit.size  # exactly 1 / W where every task earns that
-    return TaskScores(accuracy, credit, per_alphabet, _degenerate(scores))
+    same = tasks.target[:, :, None] == np.arange(tasks.ways)
+    auc = pair_auc(scores, same)
+    return TaskScores(accuracy, credit, per_alphabet, auc, _degenerate(scores, auc))
 
 
 @torch.no_grad()
@@ -107,10 +119,34 @@ def dense_scores(
     return [matrix.cpu().numpy() for matrix in matrices]
 
 
-def _degenerate(scores: NDArray[np.floating]) -> bool:
-    """Say whether scores differ by too little to say anything, or are not all finite."""
+def pair_auc(scores: NDArray[np.floating], same: NDArray[np.bool_]) -> float:
+    """Return the area under the ROC curve of telling same pairs from different ones.
+
+    Args:
+        scores: Higher is more alike; any shape. Those not finite rank last and tie.
+        same: Whether the two images show the same character, of that shape.
+
+    Returns:
+        0 to 1; 0.5 where there are no pairs of either kind.
+
+    Reference:
+        Hanley and McNeil (1982): the Mann-Whitney statistic over the product of both counts.
+    """
+    n_same = int(same.sum())
+    n_different = same.size - n_same
+    if not n_same or not n_different:
+        return 0.5
+    ranked = np.where(np.isfinite(scores), scores, -np.inf).ravel()
+    _, place, counts = np.unique(ranked, return_inverse=True, return_counts=True)
+    rank = np.cumsum(counts) - (counts - 1) / 2  # ties share their mean rank, from 1 on
+    total = float(rank[place][same.ravel()].sum())
+    return (total - n_same * (n_same + 1) / 2) / (n_same * n_different)
+
+
+def _degenerate(scores: NDArray[np.floating], auc: float) -> bool:
+    """Say whether scores say nothing of the images, or are not all finite."""
     finite = scores[np.isfinite(scores)]
-    if finite.size < scores.size or not finite.size:
+    if finite.size < scores.size or not finite.size or abs(auc - 0.5) <= CHANCE_AUC:
         return True
     return bool(np.ptp(finite) <= DEGENERATE_SPREAD * max(float(np.abs(finite).max()), 1e-30))
 

@@ -16,7 +16,7 @@ from hpsearch.data import Dataset, open_test_set
 from hpsearch.data.find import find_dataset
 from hpsearch.data.pack import Contents, pack
 from hpsearch.data.tasks import OneShotTasks, score_tasks
-from hpsearch.results import baselines
+from hpsearch.results import baselines, controls
 from hpsearch.results.baselines import (
     PUBLISHED,
     cosine_scores,
@@ -24,6 +24,8 @@ from hpsearch.results.baselines import (
     measure_baselines,
     read_baselines,
 )
+from hpsearch.results.controls import shuffle_labels
+from hpsearch.training.trainingdata import TrainingData
 
 
 @pytest.fixture(scope="module")
@@ -118,6 +120,30 @@ def test_every_opening_is_written_down(contents: Contents, tmp_path: Path) -> No
         lines = (dataset.folder / "openings.jsonl").read_text().splitlines()
         assert len(lines) == times
         assert "baselines" in json.loads(lines[-1])["reason"]
+
+
+def test_shuffled_labels_are_those_of_other_drawings(dataset: Dataset) -> None:
+    config = controls.reference_config()
+    data = TrainingData.from_dataset(dataset, config, study_seed=0)
+    shuffled = shuffle_labels(data)
+    here, there = (d.images.flatten(1).numpy() for d in (data, shuffled))
+    assert sorted(map(bytes, here)) == sorted(map(bytes, there))
+    kept = (here == there).all(1).mean()
+    assert kept < 0.02
+    assert shuffled.sampler is data.sampler
+
+
+def test_networks_that_know_nothing_stand_beside_pixels(
+    contents: Contents, tmp_path: Path, quick: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(controls, "EPOCHS", 1)
+    found = measure_baselines(pack(contents, tmp_path))
+    for key in ("untrained_network", "shuffled_labels", "nearest_neighbour"):
+        entry = found[key]
+        assert entry["n_tasks"] == 400
+        assert entry["published"] is None
+        assert entry["degenerate"] is (abs(entry["verification_auc"] - 0.5) <= 0.05)
+    assert found["untrained_network"]["accuracy"] != found["shuffled_labels"]["accuracy"]
 
 
 def test_the_published_baselines_are_found_again(

@@ -18,6 +18,7 @@ from hpsearch.network.siamese import SiameseNetwork
 from hpsearch.training.evaluation import (
     encode,
     evaluate_tasks,
+    pair_auc,
     run_scores,
     to_input,
     verification_accuracy,
@@ -41,6 +42,15 @@ def random_images(count: int | None = None) -> Tensor:
     count = len(characters().character) if count is None else count
     images = np.random.default_rng(0).integers(0, 256, (count, SIDE, SIDE), np.uint8)
     return torch.from_numpy(images)
+
+
+def drawn_images() -> Tensor:
+    """Return noise that is the same in every drawing of a character, and a little more of it."""
+    chance = np.random.default_rng(0)
+    number = characters().character
+    forms = chance.integers(0, 200, (int(number.max()) + 1, SIDE, SIDE))
+    noise = chance.integers(0, 55, (len(number), SIDE, SIDE))
+    return torch.from_numpy((forms[number] + noise).astype(np.uint8))
 
 
 def network(*, bias: bool = False) -> SiameseNetwork:
@@ -135,7 +145,8 @@ def test_dense_validation_tells_who_knows_and_lies_within_noise_of_random_scores
     # Of W candidates each is the best with chance 1/W; queries are independent of one another.
     error = math.sqrt(1 / WAYS * (1 - 1 / WAYS) / every.n_tasks)
     assert abs(dice.accuracy - 1 / WAYS) < 3 * error
-    assert not dice.degenerate
+    assert dice.degenerate
+    assert (knows.auc, lies.auc) == (1, 0)
 
 
 def test_scores_that_differ_by_rounding_only_are_degenerate() -> None:
@@ -147,7 +158,7 @@ def test_scores_that_differ_by_rounding_only_are_degenerate() -> None:
 
 def test_small_scores_that_differ_are_not_degenerate() -> None:
     made = network()
-    images, some = random_images(), tasks()
+    images, some = drawn_images(), tasks()
     plain = evaluate_tasks(made, images, some)
     with torch.no_grad():
         made.output.weight.mul_(2.0**-40)
@@ -164,7 +175,19 @@ def test_random_scores_earn_chance_within_three_standard_errors() -> None:
     assert many.n_tasks == 4000
     assert abs(found.accuracy - 1 / WAYS) < 3 * error
     assert set(np.unique(found.credit)) == {0, 1}
-    assert not found.degenerate
+    assert found.degenerate
+    assert found.auc == pytest.approx(0.5, abs=0.02)
+
+
+def test_auc_is_the_share_of_pairs_of_pairs_in_the_right_order() -> None:
+    chance = np.random.default_rng(3)
+    scores = chance.integers(0, 6, (4, 5)).astype(float)  # with ties
+    scores[1, 2], scores[3, 3] = math.nan, -math.inf  # both rank last and tie
+    same = chance.random((4, 5)) < 0.4
+    ranked = np.where(np.isfinite(scores), scores, -1)
+    order = np.sign(ranked[same][:, None] - ranked[~same][None])
+    assert pair_auc(scores, same) == pytest.approx(float((order + 1).mean() / 2), abs=1e-12)
+    assert pair_auc(scores, np.zeros_like(same)) == 0.5
 
 
 def test_who_knows_the_characters_earns_everything_and_who_lies_nothing() -> None:
