@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hpsearch.execution import local
+
 
 @dataclass(frozen=True)
 class KillPoint:
@@ -90,6 +92,14 @@ def die(token: Path) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def start_workers_with(command: list[str]) -> None:
+    """Have this process start its workers with another command line."""
+    init = local.LocalExecutor.__init__
+    local.LocalExecutor.__init__ = functools.partialmethod(  # type: ignore[assignment, method-assign]
+        init, command=command
+    )
+
+
 def main() -> None:
     """Arm the point and run the command line, or a worker."""
     name, nth, token, kind, *rest = sys.argv[1:]
@@ -101,13 +111,12 @@ def main() -> None:
         arm(point, int(nth), Path(token))
         worker.main()
         return
-    from hpsearch.cli import run_search
     from hpsearch.cli.main import main as command_line
 
     if point.in_worker:
-        command = [sys.executable, "-m", "benchmarks.kill_points", name, nth, token, "worker"]
-        executor = functools.partial(run_search.LocalExecutor, command=command)
-        run_search.LocalExecutor = executor  # type: ignore[assignment, misc]
+        start_workers_with(
+            [sys.executable, "-m", "benchmarks.kill_points", name, nth, token, "worker"]
+        )
     else:
         arm(point, int(nth), Path(token))
     sys.argv = ["hpsearch", kind, *rest]

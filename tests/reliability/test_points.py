@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 import torch
 
-from benchmarks.kill_points import POINTS, arm
+from benchmarks.kill_points import POINTS, arm, start_workers_with
+from hpsearch.cli.executors import find_workplace
+from hpsearch.execution import Job
+from hpsearch.search.study_folder import plan_study
 from hpsearch.training.checkpoint import Checkpoint, load, save
 
-from .cases import in_child, search
+from .cases import in_child, search, write_study
 from .test_writes import SETTINGS, assert_survives, straight
 
 See = Callable[[object], None]
@@ -64,6 +69,23 @@ def test_F02_a_worker_killed_in_a_checkpoint(tmp_path: Path, name: str, nth: int
 
 def checkpoint(epoch: int) -> Checkpoint:
     return Checkpoint({"weights.x": torch.full((9,), float(epoch))}, {"epoch": epoch, "curve": []})
+
+
+def test_a_search_starts_the_workers_that_die(tmp_path: Path) -> None:
+    program = tmp_path / "worker"
+    program.write_text(f"#!/bin/sh\ntouch {tmp_path}/started\n")
+    program.chmod(0o755)
+
+    def child() -> None:
+        start_workers_with([str(program)])
+        plan = plan_study(str(write_study(tmp_path / "file")), tmp_path / "study", {})
+        with closing(find_workplace(plan).make()) as executor:
+            executor.submit(Job(0, {}, 1, tmp_path, 0, tmp_path / "checkpoint"))
+            while not (tmp_path / "started").exists():
+                time.sleep(0.01)
+        os._exit(7)
+
+    assert in_child(child) == 7
 
 
 def test_a_token_lets_a_point_kill_once(tmp_path: Path) -> None:
