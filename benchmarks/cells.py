@@ -192,7 +192,7 @@ class Cells:
 def code_digest() -> str:
     """Return what changes when the search or the replay does."""
     here = Path(__file__).parent
-    names = ("cells", "features", "outside", "replay", "simulated", "surrogate")
+    names = ("cells", "features", "outside", "regression", "replay", "simulated", "surrogate")
     files = [here / f"{name}.py" for name in names]
     for folder in hpsearch.search.__path__:
         files += sorted(Path(folder).rglob("*.py"))

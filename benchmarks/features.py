@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,18 +19,24 @@ SATURATION = 0.99
 class Features:
     """Turns parameters into columns: each on its own scale, choices one-hot, then what layers add.
 
-    A layer that has both rates moves by learning_rate / (1 - momentum) in the long run; that step,
-    on a log scale, is a column of its own, because neither rate tells it alone.
+    A layer that has both rates moves by learning_rate / (1 - momentum) in the long run, its step,
+    and with an L2 weight shrinks by step * l2, its decay. Both are columns on a log scale, because
+    no parameter tells them alone; and they are columns in their order over the layers, because a
+    network fails by its worst layer, whichever that is.
     """
 
     def __init__(self, space: SearchSpace) -> None:
-        """Note the parameters and the layers that have both rates."""
+        """Note the parameters and the layers that have rates, L2 weights and filters."""
         self._parameters = {n: p for n, p in space.parameters.items() if not p.single}
-        self._layers = [
-            name.removesuffix(".momentum")
-            for name in self._parameters
-            if name.endswith(".momentum")
-            and name.removesuffix("momentum") + "learning_rate" in self._parameters
+        self._steps = self._layers_with("learning_rate", "momentum")
+        self._decays = self._layers_with("learning_rate", "momentum", "l2")
+        self._filters = self._layers_with("filter_count")
+
+    def _layers_with(self, *keys: str) -> list[str]:
+        return [
+            layer
+            for layer, _, key in (name.rpartition(".") for name in self._parameters)
+            if key == keys[0] and layer and all(f"{layer}.{k}" in self._parameters for k in keys)
         ]
 
     def matrix(self, trials: Sequence[Mapping[str, Value]]) -> NDArray[np.float64]:
@@ -42,11 +48,30 @@ class Features:
         row: list[float] = []
         for name, parameter in self._parameters.items():
             row.extend(_columns(parameter, params[name]))
-        for layer in self._layers:
-            rate, momentum = (float(params[f"{layer}.{k}"]) for k in ("learning_rate", "momentum"))
-            step = math.log10(max(rate, 1e-12) / (1 - min(momentum, SATURATION)))
-            row.append((step + 3) / 4)
+        steps = {layer: _step(params, layer) for layer in self._steps}
+        decays = {n: steps[n] + _log(params[f"{n}.l2"]) for n in self._decays}
+        for known in (steps, decays):
+            row.extend(known.values())
+            row.extend(sorted(known.values()))
+            row.extend(_summary(list(known.values()), np.mean))
+            filters = [known[layer] for layer in self._filters if layer in known]
+            row.extend(_summary(filters, np.mean, np.max, np.std))
+        counts = [_log(params[f"{layer}.filter_count"]) for layer in self._filters]
+        row.extend(_summary(counts, np.mean, np.min))
         return row
+
+
+def _step(params: Mapping[str, Value], layer: str) -> float:
+    momentum = min(float(params[f"{layer}.momentum"]), SATURATION)
+    return _log(params[f"{layer}.learning_rate"]) - math.log10(1 - momentum)
+
+
+def _log(value: Value) -> float:
+    return math.log10(max(float(value), 1e-12))
+
+
+def _summary(values: list[float], *functions: Callable[[list[float]], np.floating]) -> list[float]:
+    return [float(function(values)) for function in functions] if len(values) > 1 else []
 
 
 def _columns(parameter: Parameter, value: Value) -> list[float]:

@@ -1,21 +1,22 @@
 """A model of the recorded problem: any configuration's curve, seconds, divergence and noise.
 
-Curves are modelled by their principal components, each a Gaussian process of the configuration;
-what two seeds of one configuration disagree in is drawn on top.
+Curves are modelled by their principal components, each by the regression of the configuration
+that tells held-out trials better. The lowest point of a curve, which is what a search compares, has
+a regression of its own: the curve is shifted to it, because the lowest of a mean curve tells it
+worse. What two seeds of one configuration disagree in is drawn on top.
 """
 
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.features import Features
+from benchmarks.regression import Forest, Process, Regression, choose
 from benchmarks.table import RecordedTrial, Table
 from hpsearch.search.history import Value
 from hpsearch.search.space import SearchSpace
@@ -59,8 +60,12 @@ class Surrogate:
         _, _, axes = np.linalg.svd(curves - self._centre, full_matrices=False)
         self._axes = axes[:COMPONENTS]
         scores = (curves - self._centre) @ self._axes.T
-        self._curve = [Process(inputs, scores[:, k]) for k in range(scores.shape[1])]
-        self._cost = Process(inputs, np.log([t.seconds[-1] / self.epochs for t in complete]))
+        lowest = (self._centre + scores @ self._axes).min(axis=1)
+        kind = choose(inputs, lowest)
+        self._lowest = kind(inputs, lowest)
+        self._curve = [kind(inputs, scores[:, k]) for k in range(scores.shape[1])]
+        cost = np.log([t.seconds[-1] / self.epochs for t in complete])
+        self._cost = choose(inputs, cost)(inputs, cost)
         self._divergence = Divergence(self._features, table.trials)
         self._noise = np.linalg.cholesky(seed_noise(table, self.epochs))
 
@@ -75,7 +80,7 @@ class Surrogate:
         inputs = self._features.matrix(params)
         scores = np.stack([process.mean(inputs) for process in self._curve], axis=1)
         mean: NDArray[np.float64] = self._centre + scores @ self._axes
-        return mean
+        return mean + (self._lowest.mean(inputs) - mean.min(axis=1))[:, None]
 
     def objective(self, params: Sequence[Mapping[str, Value]]) -> NDArray[np.float64]:
         """Return the objective without noise: the lowest error of any epoch, float64 [trials]."""
@@ -138,43 +143,6 @@ def _truth(trial: RecordedTrial, epochs: int) -> tuple[float, ...]:
     return trial.errors + (trial.errors[-1],) * (epochs - len(trial.errors))
 
 
-class Process:
-    """A Gaussian process with one length per column, its lengths found by marginal likelihood."""
-
-    def __init__(self, inputs: NDArray[np.float64], values: NDArray[np.float64]) -> None:
-        """Fit; inputs [trials, columns] near the unit cube, values [trials]."""
-        from sklearn.gaussian_process import GaussianProcessRegressor
-        from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
-
-        self._mean, self._scale = float(np.mean(values)), float(np.std(values)) or 1.0
-        kernel: Any = ConstantKernel(1.0, (1e-2, 1e2)) * Matern(
-            np.full(inputs.shape[1], 3.0), (1.0, 30.0), nu=2.5
-        ) + WhiteKernel(0.3, (1e-3, 1.0))
-        model = GaussianProcessRegressor(kernel, optimizer="fmin_l_bfgs_b")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a length at its bound is a column without effect
-            model.fit(inputs, (values - self._mean) / self._scale)
-        signal = model.kernel_.k1
-        self.amplitude = float(signal.k1.constant_value)
-        self.lengths = np.atleast_1d(signal.k2.length_scale)
-        self.noise = float(model.kernel_.k2.noise_level) + model.alpha
-        self._places = inputs / self.lengths
-        self._weights = self.amplitude * model.alpha_
-
-    def mean(self, inputs: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the posterior mean, float64 [trials]."""
-        places = inputs / self.lengths
-        square = (
-            np.square(places).sum(axis=1)[:, None]
-            + np.square(self._places).sum(axis=1)
-            - 2 * places @ self._places.T
-        )
-        far = np.sqrt(5 * np.maximum(square, 0.0))
-        matern = (1 + far + far**2 / 3) * np.exp(-far)  # nu = 5/2
-        predicted: NDArray[np.float64] = matern @ self._weights
-        return predicted * self._scale + self._mean
-
-
 class Divergence:
     """Which configurations cannot be trained, and in which epoch that shows."""
 
@@ -183,10 +151,11 @@ class Divergence:
         diverged = [not t.complete for t in trials]
         self._lasted = [len(t.errors) for t in trials if not t.complete]
         self._share = float(np.mean(diverged))
-        self._model: Process | None = None
+        self._model: Regression | None = None
         if FEWEST <= sum(diverged) <= len(trials) - FEWEST:
             inputs = features.matrix([t.params for t in trials])
-            self._model = Process(inputs, np.array(diverged, np.float64))
+            shares = np.array(diverged, np.float64)
+            self._model = choose(inputs, shares, (Process, Forest))(inputs, shares)
 
     def probability(self, inputs: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the probability of divergence, float64 [trials]."""

@@ -88,7 +88,8 @@ def _correlation(first: NDArray[np.float64], second: NDArray[np.float64]) -> dic
             resampled.append(spearmanr(first[rows], second[rows]).statistic)
     low, high = np.quantile(resampled, [0.025, 0.975])
     value = spearmanr(first, second).statistic
-    return {"value": round(float(value), 4), "low": round(low, 4), "high": round(high, 4)}
+    found = zip(("value", "low", "high"), (value, low, high), strict=True)
+    return {key: round(float(number), 4) for key, number in found}
 
 
 def auc(scores: NDArray[np.float64], positive: NDArray[np.bool_]) -> float:

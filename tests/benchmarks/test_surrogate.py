@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from benchmarks.surrogate import NearestRow, Process, Surrogate, seed_noise
+from benchmarks.regression import Forest, Process, Trees, choose
+from benchmarks.surrogate import NearestRow, Surrogate, seed_noise
 from benchmarks.surrogate_check import auc, check
 from benchmarks.table import RecordedTrial, Table
 from tests.benchmarks.made import EPOCHS, NOISE, SPACE, diverges, floor, made_params, made_table
@@ -91,19 +92,23 @@ def test_the_check_holds_repeated_configurations_out_together():
     assert report["divergence_auc"] > 0.9
 
 
-def test_a_process_predicts_as_scikit_learn_does():
-    from sklearn.gaussian_process import GaussianProcessRegressor
-    from sklearn.gaussian_process.kernels import Matern
-
+@pytest.mark.parametrize(("wavy", "kind"), [(True, Process), (False, Trees)])
+def test_the_regression_is_the_one_that_tells_held_out_rows_better(wavy, kind):
     chance = np.random.default_rng(1)
-    inputs, new = chance.uniform(size=(40, 3)), chance.uniform(size=(20, 3))
-    values = np.sin(4 * inputs[:, 0]) + inputs[:, 1] ** 2 + chance.normal(0, 0.05, 40)
-    ours = Process(inputs, values)
-    kernel = ours.amplitude * Matern(ours.lengths, nu=2.5)
-    theirs = GaussianProcessRegressor(kernel, alpha=ours.noise, optimizer=None)
-    theirs.fit(inputs, (values - values.mean()) / values.std())
-    expected = theirs.predict(new) * values.std() + values.mean()
-    assert ours.mean(new) == pytest.approx(expected, abs=1e-6)
+    inputs = chance.uniform(size=(160, 2 if wavy else 12))
+    if wavy:
+        values = np.sin(6 * inputs[:, 0]) + inputs[:, 1] ** 2
+    else:
+        values = (inputs[:, :3] > 0.5).sum(axis=1) + 0.0
+    assert choose(inputs, values) is kind
+
+
+@pytest.mark.parametrize("kind", [Process, Trees, Forest])
+def test_a_regression_tells_new_rows(kind):
+    chance = np.random.default_rng(1)
+    inputs, new = chance.uniform(size=(300, 3)), chance.uniform(size=(100, 3))
+    told = kind(inputs, 50 + 7 * inputs[:, 0] + chance.normal(0, 0.1, 300)).mean(new)
+    assert told == pytest.approx(50 + 7 * new[:, 0], abs=1.5)
 
 
 def test_auc_counts_ties_half():
