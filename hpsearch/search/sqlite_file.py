@@ -18,6 +18,8 @@ HEAD = b"SQLite format 3\x00"
 TABLES = {"studies", "trials", "version_info", "alembic_version"}
 """Optuna's tables; all others begin with study_ or trial_."""
 BUSY_S = 60
+DAMAGED = (sqlite3.DatabaseError, UnicodeDecodeError)
+"""What Python raises for a damaged file: SQLite's message may quote bytes that are no text."""
 
 
 def check_database(path: Path) -> None:
@@ -42,7 +44,7 @@ def check_database(path: Path) -> None:
                 str(row[0])
                 for row in connection.execute("SELECT name FROM sqlite_master WHERE type='table'")
             }
-        except sqlite3.DatabaseError as error:
+        except DAMAGED as error:
             if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
                 return  # another process writes: whoever opens it next waits
             raise InputError(f"{path}: damaged ({error}); {_mend(path)}") from error
@@ -78,7 +80,7 @@ def integrity_problems(path: Path, pragma: str = "integrity_check") -> list[str]
             if pragma == "integrity_check":
                 foreign = connection.execute("PRAGMA foreign_key_check").fetchmany(10)
                 lines += [f"row {row[1]} of {row[0]} refers to nothing" for row in foreign]
-        except sqlite3.DatabaseError as error:
+        except DAMAGED as error:
             return [str(error)]
     return [" ".join(line.split()) for line in lines if line != "ok"]
 
@@ -113,7 +115,7 @@ def back_up(path: Path) -> Path:
     try:
         with connect(path) as source, contextlib.closing(sqlite3.connect(copy)) as target:
             source.backup(target)
-    except sqlite3.DatabaseError as error:
+    except DAMAGED as error:
         copy.unlink(missing_ok=True)
         raise EnvironmentFailure(f"{copy}: the backup failed ({error}); free space") from error
     return copy

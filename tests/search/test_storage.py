@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 from dataclasses import replace
 from pathlib import Path
 
 import optuna
 import pytest
 
+from hpsearch.errors import InputError
 from hpsearch.paths import StudyFolder
 from hpsearch.search.history import TrialRecord
 from hpsearch.search.leases import NumberTakenError, TrialTakenError
 from hpsearch.search.record import StudyRecord
+from hpsearch.search.sqlite_file import check_database, integrity_problems
 
 from .problems import random_params, shipped_problem
 
@@ -136,3 +140,16 @@ def test_postgres_refuses_what_a_driver_says_of_anothers_trial(
     assert other.load()[0].value == 0.5
     one.close()
     other.close()
+
+
+def test_a_schema_of_bytes_that_are_no_text_is_damage(tmp_path: Path) -> None:
+    """SQLite's message quotes them, and Python cannot decode it."""
+    path = tmp_path / "study.db"
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE trials (x)")
+        connection.execute("PRAGMA writable_schema = 1")
+        connection.execute("UPDATE sqlite_master SET sql = CAST(x'63726561746520ff' AS TEXT)")
+        connection.commit()
+    with pytest.raises(InputError, match="damaged"):
+        check_database(path)
+    assert integrity_problems(path)
