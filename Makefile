@@ -92,7 +92,7 @@ typecheck: $(CLUSTER) ## Check the types
 	@$(BIN)/mypy
 
 test: $(CLUSTER) ## Run the tests, in two processes
-	@$(BIN)/python -m pytest -q -n 2 --dist loadfile
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 
 check: lint typecheck test ## What CI runs
 

@@ -363,6 +363,7 @@ def read_study(folder: StudyFolder) -> StudyView:
             pruner=optuna.pruners.NopPruner(),
         )
         trials = study.get_trials(deepcopy=False)
+        driver_seconds = float(study.user_attrs.get("driver_seconds", 0.0))
         storage.engine.dispose()
     except HpsearchError:
         raise
@@ -378,5 +379,5 @@ def read_study(folder: StudyFolder) -> StudyView:
         dataset=read_json(folder.dataset),
         trials=[to_record(t) for t in trials],
         attributes={t.number: dict(t.user_attrs) for t in trials},
-        driver_seconds=float(study.user_attrs.get("driver_seconds", 0.0)),
+        driver_seconds=driver_seconds,
     )

@@ -14,7 +14,8 @@ from hpsearch.errors import InputError
 from hpsearch.paths import StudyFolder
 from hpsearch.search.history import TrialRecord
 from hpsearch.search.leases import NumberTakenError, TrialTakenError
-from hpsearch.search.record import StudyRecord
+from hpsearch.search.record import StudyRecord, read_study
+from hpsearch.search.shipped import find_shipped
 from hpsearch.search.sqlite_file import check_database, integrity_problems
 
 from .problems import random_params, shipped_problem
@@ -153,3 +154,20 @@ def test_a_schema_of_bytes_that_are_no_text_is_damage(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="damaged"):
         check_database(path)
     assert integrity_problems(path)
+
+
+def test_damage_to_what_is_noted_of_the_study_is_refused_in_one_line(tmp_path: Path) -> None:
+    folder = StudyFolder(tmp_path)
+    folder.study_file.write_bytes(find_shipped("studies", "quickstart").read_bytes())
+    folder.dataset.write_text("{}")
+    record = StudyRecord(folder, "quickstart")
+    record.load()
+    record.close()
+    assert read_study(folder).driver_seconds == 0
+    with contextlib.closing(sqlite3.connect(folder.database)) as connection:
+        connection.execute("UPDATE study_user_attributes SET value_json = 'no JSON'")
+        added = "INSERT INTO study_user_attributes (study_id, key, value_json) VALUES (1, 'x', '{')"
+        connection.execute(added)
+        connection.commit()
+    with pytest.raises(InputError, match="cannot be read as the study 'quickstart'"):
+        read_study(folder)
