@@ -141,6 +141,16 @@ def test_a_break_is_seen_and_repaired(study: StudyFolder, case: str, see: See) -
     see(f"{standing}: {seen.seen}; repaired")
 
 
+def test_I11_an_ended_trial_that_the_database_lacks_needs_no_checkpoint(study: StudyFolder) -> None:
+    """its result is in its folder and reaches the database with the next run"""
+    before = table(read_study(study))
+    unend(study)
+    kept(study).unlink()
+    assert {v.key for v in check_invariants(study) if v.standing == "broken"} == set()
+    search(study.root, file=study.root)
+    assert table(read_study(study)) == before
+
+
 def test_I12_continuing_a_finished_study_adds_nothing(study: StudyFolder) -> None:
     """0 new trials, exit 0, the same table"""
     before = table(read_study(study))
