@@ -14,6 +14,8 @@ import pytest
 if TYPE_CHECKING:
     from .postgres import Server
 
+pytest_plugins = ["tests.reliability_table"]
+
 
 @pytest.fixture(scope="session", autouse=True)
 def session_cache() -> Iterator[Path]:
