@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from .conftest import ROW
+from tests.reliability_table import ROW
 
 HERE = Path(__file__).parent
 ROWS = [
