@@ -2,7 +2,8 @@
 
 `make drill KILLS=30`. Driver and workers are killed (SIGKILL, SIGTERM), stopped and let go on
 (SIGSTOP, SIGCONT) at random moments and at named points; after each the invariants are checked.
-In the end the study must equal one that nobody disturbed.
+In the end the study must equal one that nobody disturbed. More than `KILLS_PER_STUDY` kills are
+spread over several studies, so that no study grows until its checks take longer than its kills.
 """
 
 from __future__ import annotations
@@ -35,18 +36,20 @@ KINDS = (
 )
 """What happens, and how often relative to the rest."""
 STOPS = {"SIGSTOP and SIGCONT of a worker", "SIGSTOP and SIGCONT of the driver"}
+KILLS_PER_STUDY = 30
 TRIALS_FIRST = 6
 TRIALS_MORE = 4
 
 
 @dataclass
 class Tally:
-    """What was done so far, and what survived."""
+    """What was done so far in all studies, and what survived."""
 
     done: Counter[str] = field(default_factory=Counter)
-    lost: list[str] = field(default_factory=list)
     restarts: int = 0
     points: Counter[str] = field(default_factory=Counter)
+    acknowledged: int = 0
+    equal: int = 0
 
     @property
     def kills(self) -> int:
@@ -55,20 +58,29 @@ class Tally:
 
 
 class Drill:
-    """One search, disturbed until enough was killed, then run to its end."""
+    """One search, disturbed until so many were killed in all, then run to its end."""
 
-    def __init__(self, folder: Path, kills: int, seed: int, workers: int) -> None:
-        self.folder, self.wanted = folder, kills
+    def __init__(self, folder: Path, wanted: int, seed: int, workers: int, tally: Tally) -> None:
+        self.folder, self.wanted, self.tally = folder, wanted, tally
         self.chance = random.Random(seed)
         self.search = DrillSearch(folder, write_study(folder, seed), workers)
-        self.tally = Tally()
         self.trials = TRIALS_FIRST
         self.named = list(POINTS)
         self.chance.shuffle(self.named)
         self.finished: set[int] = set()
 
     def run(self) -> None:
-        """Disturb until enough was killed, then let the search end."""
+        """Disturb until enough was killed, let the search end, and compare it.
+
+        Raises:
+            DrillFailed: Something was lost.
+        """
+        try:
+            self._run()
+        finally:
+            self.search.close()
+
+    def _run(self) -> None:
         while self.tally.kills < self.wanted:
             kinds, weights = zip(*KINDS, strict=True)
             kind = self.chance.choices(kinds, weights)[0]
@@ -77,6 +89,8 @@ class Drill:
         self._start()
         self.search.finish()
         self._check("the end", at_rest=True)
+        self.tally.acknowledged += len(self.search.promised)
+        self.tally.equal += self._compare()
 
     def _start(self, point: tuple[str, int] | None = None) -> None:
         if not self.search.running:
@@ -96,7 +110,13 @@ class Drill:
         workers = self.search.workers()
         if not self.search.running or not workers:
             return
-        worker = self.chance.choice(workers)
+        try:
+            self._strike(kind, self.chance.choice(workers))
+        except ProcessLookupError:
+            return  # a worker that ends by itself just then counts for nothing
+        self.tally.done[kind] += 1
+
+    def _strike(self, kind: str, worker: int) -> None:
         if kind == "SIGKILL of a worker":
             os.kill(worker, signal.SIGKILL)
         elif kind == "SIGSTOP and SIGCONT of a worker":
@@ -107,7 +127,6 @@ class Drill:
             self.search.end_by(signal.SIGTERM, 143)
         else:
             self.search.kill(everything=kind == "SIGKILL of all processes")
-        self.tally.done[kind] += 1
 
     def _pause(self, pid: int) -> None:
         os.kill(pid, signal.SIGSTOP)
@@ -145,12 +164,8 @@ class Drill:
         if lost:
             raise DrillFailed(f"after {after}: {'; '.join(lost)}")
 
-    def compare(self) -> int:
-        """Run the same search undisturbed; return the number of equal trials.
-
-        Raises:
-            DrillFailed: A trial differs.
-        """
+    def _compare(self) -> int:
+        """Run the same search undisturbed; return the number of equal trials."""
         other = DrillSearch(self.folder / "undisturbed", self.search.file, self.search.slots)
         other.start(self.trials)
         other.finish()
@@ -177,23 +192,24 @@ def main() -> int:
     began = time.monotonic()
     say(f"drill of {chosen.kills} kills, seed {chosen.seed}, {chosen.workers} workers")
     find_dataset("glyphs")  # drawn beforehand: it takes some seconds, once
-    with tempfile.TemporaryDirectory(prefix="hpsearch-drill-") as folder:
-        drill = Drill(Path(folder), chosen.kills, chosen.seed, chosen.workers)
-        try:
-            drill.run()
-            equal = drill.compare()
-        except DrillFailed as failure:
-            say(f"LOST after {drill.tally.kills} kills (seed {chosen.seed}): {failure}")
-            return 1
-        finally:
-            drill.search.close()
-        report(drill, equal, time.monotonic() - began)
+    tally = Tally()
+    try:
+        while tally.kills < chosen.kills:
+            wanted = min(chosen.kills, tally.kills + KILLS_PER_STUDY)
+            with tempfile.TemporaryDirectory(prefix="hpsearch-drill-") as folder:
+                seed = chosen.seed + tally.kills
+                Drill(Path(folder), wanted, seed, chosen.workers, tally).run()
+            if tally.kills < chosen.kills:
+                say(f"{tally.kills} kills survived, {time.monotonic() - began:.0f} s")
+    except DrillFailed as failure:
+        say(f"LOST after {tally.kills} kills (seed {chosen.seed}): {failure}")
+        return 1
+    report(tally, time.monotonic() - began)
     return 0
 
 
-def report(drill: Drill, equal: int, seconds: float) -> None:
+def report(tally: Tally, seconds: float) -> None:
     """Print the table of what was done, and the line that sums up."""
-    tally = drill.tally
     for kind, count in sorted(tally.done.items()):
         say(f"{count:4}  {kind}: survived {count}")
     for name, count in sorted(tally.points.items()):
@@ -201,8 +217,9 @@ def report(drill: Drill, equal: int, seconds: float) -> None:
     stops = sum(tally.done[kind] for kind in STOPS)
     say(
         f"killed {tally.kills} times and stopped {stops} times; survived all, {tally.restarts} "
-        f"restarts; lost 0 of {len(drill.search.promised)} acknowledged results, doubled 0, left "
-        f"running 0; {equal} of {equal} trials equal an undisturbed search; {seconds:.0f} s"
+        f"restarts; lost 0 of {tally.acknowledged} acknowledged results, doubled 0, left "
+        f"running 0; {tally.equal} of {tally.equal} trials equal an undisturbed search; "
+        f"{seconds:.0f} s"
     )
 
 
