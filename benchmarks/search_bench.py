@@ -67,6 +67,10 @@ def setups() -> dict[str, Setup]:
     for name in ("none", "median", "asha", "asha-promotion", "hyperband"):
         other_pruner = pruner.model_copy(update={"name": name})
         add(f"{sampler.name}-{name}", Setup(sampler, other_pruner))
+    for start in ("recentred", "sobol", "random"):
+        if start != sampler.start:
+            begun = sampler.model_copy(update={"start": start})
+            add(f"{default_name()}-{start}-start", Setup(begun, pruner))
     for count in (5, 10, 20, 40):
         if count != sampler.startup_trials:
             changed = sampler.model_copy(update={"startup_trials": count})

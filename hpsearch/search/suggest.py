@@ -15,6 +15,7 @@ from hpsearch.search.coordinates import Coordinates
 from hpsearch.search.history import TrialRecord, Value
 from hpsearch.search.prior import Prior
 from hpsearch.search.samplers import (
+    BLIND,
     Sampler,
     SamplerConfig,
     acting_sampler,
@@ -23,6 +24,7 @@ from hpsearch.search.samplers import (
 )
 from hpsearch.seeding import derive_seed
 
+SEQUENCES = ("sobol", "recentred")
 REDRAWS = 64
 """Draws before a proposal is moved to the nearest configuration within the limits."""
 LAST_DRAWS = 4096
@@ -71,7 +73,7 @@ def suggest(
     proposal: dict[str, Value] = {}
     for attempt in range(min(chosen.redraws, REDRAWS)):
         sequence = derive_seed(seed, "sobol", attempt)  # one for all trials, so that they spread
-        proposal = chosen.draw(sequence if acting.name == "sobol" else seed_of(attempt))
+        proposal = chosen.draw(sequence if acting.name in SEQUENCES else seed_of(attempt))
         if acceptable(proposal):
             return proposal
     for attempt in range(chosen.redraws, REDRAWS):
@@ -101,7 +103,7 @@ def decider(
     trials = [*history, *(prior.trials if prior is not None and known else ())]
     values = {t.value for t in trials if t.trainable and t.state in ("complete", "pruned")}
     values = {v for v in values if v is not None and math.isfinite(v)}
-    if acting.name in ("random", "sobol") or (len(values) >= 2 and problem.free):
+    if acting.name in BLIND or (len(values) >= 2 and problem.free):
         return acting
     return SamplerConfig(name=sampler.start)  # nothing to learn from yet
 
@@ -114,7 +116,7 @@ def informed_sampler(
     prior: Prior | None,
 ) -> Sampler:
     """Return the deciding sampler, told the history and what the prior still says."""
-    if acting.name in ("random", "sobol"):
+    if acting.name in BLIND:
         return make_sampler(acting, problem, [], n)
     observations = observe(problem, history)
     if prior is not None:

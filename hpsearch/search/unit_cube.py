@@ -102,6 +102,12 @@ class UnitCube:
         self._problem = coordinates
         self.names = coordinates.free
         self.axes = [_axis(coordinates, name) for name in self.names]
+        parameters = coordinates.space.parameters
+        self.ordered = [
+            name in coordinates.sizes.free or parameters[name].type != "categorical"
+            for name in self.names
+        ]
+        """Of each coordinate whether its values have an order, so that its range has a middle."""
 
     def coordinates(self, shares: Sequence[float]) -> dict[str, Value]:
         """Return the coordinates of a point, each share from 0 to 1."""

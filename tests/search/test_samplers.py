@@ -13,7 +13,7 @@ from hpsearch.search.coordinates import Coordinates
 from hpsearch.search.history import TrialRecord
 from hpsearch.search.samplers import Observation, observe
 from hpsearch.search.samplers.base import MOST_BEST, MOST_RECENT, best_and_recent, best_so_far
-from hpsearch.search.samplers.config import SamplerConfig, SamplerName
+from hpsearch.search.samplers.config import BLIND, SamplerConfig, SamplerName
 from hpsearch.search.suggest import suggest
 from hpsearch.search.unit_cube import UnitCube
 from tests.search.problems import (
@@ -24,7 +24,7 @@ from tests.search.problems import (
     space_of,
 )
 
-MODELS = [name for name in get_args(SamplerName) if name not in ("random", "sobol")]
+MODELS = [name for name in get_args(SamplerName) if name not in BLIND]
 
 
 def two_dimensions() -> Coordinates:

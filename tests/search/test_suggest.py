@@ -18,18 +18,24 @@ from hpsearch.search.coordinates import Coordinates
 from hpsearch.search.effects import leaf_paths
 from hpsearch.search.history import TrialRecord
 from hpsearch.search.proposer import Proposer
-from hpsearch.search.samplers.config import GP_LIMIT, SamplerConfig, SamplerName, acting_sampler
+from hpsearch.search.samplers.config import (
+    BLIND,
+    GP_LIMIT,
+    SamplerConfig,
+    SamplerName,
+    acting_sampler,
+)
 from hpsearch.search.study_folder import plan_study
 from hpsearch.search.suggest import SpaceExhaustedError, decider, suggest
 from tests.search.problems import base_config, mixed_history, shipped_problem, space_of
 
 SAMPLERS: tuple[SamplerName, ...] = get_args(SamplerName)
-BLIND = ("random", "sobol")
 MODELS = tuple(name for name in SAMPLERS if name not in BLIND)
 STARTUP = 5
 SUGGESTIONS = {
     "random": {0: 250, 12: 250, 60: 250, 200: 250},
     "sobol": {0: 250, 12: 250, 60: 250, 200: 250},
+    "recentred": {0: 250, 12: 250, 60: 250, 200: 250},
     "tpe": {0: 800, 12: 150, 60: 35, 200: 15},
 }
 """Suggestions of the contract test by the length of the history, 1,000 of each sampler."""
@@ -206,6 +212,33 @@ def test_sobol_points_of_a_study_lie_evenly() -> None:
     assert len(set(np.histogram(drawn, 8, (0, 1))[0].tolist())) > 1  # of a random draw they do not
 
 
+def test_two_of_three_recentred_points_lie_nearer_to_the_middle() -> None:
+    """Each lies between its Sobol point and the middle; every third is that point."""
+    problem = shipped_problem("koch2015", Limits())
+    rates = [problem.free.index(f"{name}.learning_rate") for name in ("conv1", "fc", "output")]
+    even, pulled = (
+        np.array([problem.cube.shares(suggest(problem, config, [], 5, n)) for n in range(12)])
+        for config in (SamplerConfig(name="sobol"), SamplerConfig(name="recentred"))
+    )
+    before, after = np.abs(even - 0.5)[:, rates], np.abs(pulled - 0.5)[:, rates]
+    assert np.array_equal(before[2::3], after[2::3])
+    assert np.all(after[0::3] < before[0::3])
+    assert np.all(after[1::3] < before[1::3])
+    assert np.all((even[:, rates] > 0.5) == (pulled[:, rates] > 0.5))
+    assert after[0::3].mean() < after[1::3].mean() < before.mean()
+
+
+def test_choices_have_no_middle() -> None:
+    choices = {"type": "categorical", "choices": ["koch", "he"]}
+    rate = {"type": "float", "low": 1e-3, "high": 1e-1, "log": True}
+    space = space_of({"init": choices, "fc.learning_rate": rate})
+    cube = Coordinates(space, base_config([3], [True], 35), Limits()).cube
+    assert dict(zip(cube.names, cube.ordered, strict=True)) == {
+        "init": False,
+        "fc.learning_rate": True,
+    }
+
+
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_a_tight_limit_on_cost_is_feasible(name: SamplerName) -> None:
     tight = shipped_problem("koch2015_35px", Limits(multiply_adds=2e6))
@@ -256,7 +289,7 @@ def test_a_handover_is_told_once(tmp_path: Path) -> None:
     proposer = Proposer(plan, problem, told.append)
     many = mixed_history(problem, GP_LIMIT + 3)
     names = [proposer.name(history) for history in ([], many[:GP_LIMIT], many, many)]
-    assert names == ["sobol", "gp", "tpe", "tpe"]
+    assert names == ["recentred", "gp", "tpe", "tpe"]
     assert len(told) == 1
     assert told[0].startswith("gp hands over to tpe: above 300 finished trials")
 

@@ -139,7 +139,7 @@ def test_a_prior_moves_models_until_it_has_faded(name: Any) -> None:
     config = SamplerConfig(name=name, startup_trials=12)
     prior = Prior("other", False, 9, tuple(trials))
     assert decider(problem, config, [], prior).name == name  # it stands in for the start
-    assert decider(problem, config, []).name == "sobol"
+    assert decider(problem, config, []).name == "recentred"
     history = mixed_history(problem, 24)
     assert suggest(problem, config, history, 0, 24, prior) == suggest(problem, config, history, 0, 24)
     young = replace(prior, fades_after=100)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from hpsearch.search.samplers.base import Observation, Sampler, observe
 from hpsearch.search.samplers.config import (
+    BLIND,
     GpOptions,
     SamplerConfig,
     SkoptOptions,
@@ -17,7 +18,15 @@ from hpsearch.search.samplers.config import (
 if TYPE_CHECKING:
     from hpsearch.search.coordinates import Coordinates
 
-__all__ = ["Observation", "Sampler", "SamplerConfig", "acting_sampler", "make_sampler", "observe"]
+__all__ = [
+    "BLIND",
+    "Observation",
+    "Sampler",
+    "SamplerConfig",
+    "acting_sampler",
+    "make_sampler",
+    "observe",
+]
 
 
 def make_sampler(
@@ -38,10 +47,10 @@ def make_sampler(
         from hpsearch.search.samplers.random import RandomSampler
 
         return RandomSampler(coordinates)
-    if config.name == "sobol":
-        from hpsearch.search.samplers.sobol import SobolSampler
+    if config.name in ("sobol", "recentred"):
+        from hpsearch.search.samplers.sobol import EVEN, RECENTRED, SobolSampler
 
-        return SobolSampler(coordinates, number)
+        return SobolSampler(coordinates, number, EVEN if config.name == "sobol" else RECENTRED)
     options = config.settings()
     if isinstance(options, TpeOptions):
         from hpsearch.search.samplers.tpe import TpeSampler

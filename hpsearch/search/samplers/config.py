@@ -8,15 +8,19 @@ from pydantic import Field, ValidationError, model_validator
 
 from hpsearch.configfile import Section
 
-SamplerName = Literal["random", "sobol", "tpe", "gp", "skopt-gp", "skopt-rf", "skopt-et"]
+SamplerName = Literal[
+    "random", "sobol", "recentred", "tpe", "gp", "skopt-gp", "skopt-rf", "skopt-et"
+]
 Acquisition = Literal["EI", "LCB", "PI", "gp_hedge", "EIps"]
 GP_LIMIT = 300
 """Finished trials above which Gaussian processes, cubic in them, hand over to tpe."""
 CUBIC: tuple[SamplerName, ...] = ("gp", "skopt-gp")
+BLIND: tuple[SamplerName, ...] = ("random", "sobol", "recentred")
+"""Samplers that learn nothing from a history: what starts a search, and baselines."""
 
 
 class NoOptions(Section):
-    """random and sobol have nothing to set."""
+    """random, sobol and recentred have nothing to set."""
 
 
 class TpeOptions(Section):
@@ -50,6 +54,7 @@ class SkoptOptions(Section):
 OPTIONS: dict[SamplerName, type[Section]] = {
     "random": NoOptions,
     "sobol": NoOptions,
+    "recentred": NoOptions,
     "tpe": TpeOptions,
     "gp": GpOptions,
     "skopt-gp": SkoptOptions,
@@ -62,11 +67,13 @@ class SamplerConfig(Section):
     """Which sampler proposes configurations."""
 
     name: SamplerName = "tpe"
-    """random; sobol, evenly spread; Optuna's tpe or gp; scikit-optimize's gp, rf or et."""
+    """random; sobol, evenly spread; recentred, most of that nearer to the middle of the box; Optuna's
+    tpe or gp; scikit-optimize's gp, rf or et."""
     startup_trials: int = Field(10, ge=1, le=10_000)
     """Finished trials before the model decides; until then `start`. It does not limit the search."""
-    start: Literal["sobol", "random"] = "sobol"
-    """What proposes the first trials: points of a scrambled Sobol sequence, or random ones."""
+    start: Literal["recentred", "sobol", "random"] = "recentred"
+    """What proposes the first trials: points of a scrambled Sobol sequence, two of three of them
+    pulled towards the middle of the box; the same as they are; or random ones."""
     options: dict[str, Any] = Field(default_factory=dict)
     """Options of the named sampler; those of another sampler are refused."""
 
@@ -104,7 +111,7 @@ def acting_sampler(sampler: SamplerConfig, finished: int, known: int = 0) -> Sam
         finished: Finished trials of the study.
         known: Trials of another study that count beside them.
     """
-    if sampler.name in ("random", "sobol"):
+    if sampler.name in BLIND:
         return sampler
     if finished + known < sampler.startup_trials:
         return SamplerConfig(name=sampler.start)
