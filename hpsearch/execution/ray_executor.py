@@ -174,16 +174,18 @@ class RayExecutor:
 
     def _start_slot(self) -> _Slot:
         actor: Any = ray.remote
-        kind = actor(
-            num_cpus=self._needs["CPU"],
-            num_gpus=self._needs.get("GPU", 0),
-            max_restarts=0,
-            concurrency_groups={"control": 1},
-            max_concurrency=1,
-        )(RayWorker)
-        slot = _Slot(kind.remote(self._study))
+        slot = _Slot(actor(**self._actor_options())(RayWorker).remote(self._study))
         self._slots.append(slot)
         return slot
+
+    def _actor_options(self) -> dict[str, Any]:
+        return {
+            "num_cpus": self._needs["CPU"],
+            "num_gpus": self._needs.get("GPU", 0),
+            "max_restarts": 0,
+            "concurrency_groups": {"control": 1},
+            "max_concurrency": 1,
+        }
 
     def _ask_sight_or_submit(self, slot: _Slot) -> None:
         """Take the next step towards a slot's job: see what its node sees, then start it."""

@@ -14,7 +14,7 @@ import pytest
 
 from hpsearch.data import open_packed
 from hpsearch.errors import InputError
-from hpsearch.execution import Ended, Event, Lost
+from hpsearch.execution import Ended, EpochEnded, Event, Lost, Started
 from hpsearch.paths import StudyFolder
 from hpsearch.search.driver import Driver
 from hpsearch.search.invariants import check_invariants
@@ -23,11 +23,11 @@ from hpsearch.search.record import read_study
 from hpsearch.search.study_folder import plan_study, save_plan, study_lock
 from hpsearch.search.surroundings import DataPlace
 
-from .tiny import ENDLESS, Jobs, wait_until
+from .tiny import ENDLESS, Jobs, follow, points, wait_until
 
 NODE: dict[str, Any] = {"num_cpus": 1, "resources": {"spot": 1}, "node_ip_address": "127.0.0.2"}
 
-
+LONE = {**NODE, "resources": {"lone": 1}}
 
 class Chaos:
     """An observer under whose eyes nodes leave and join the cluster, at random."""
@@ -87,6 +87,36 @@ def test_the_search_command_joins_a_ray_cluster(ray_cluster: Any, tmp_path: Path
     assert [t.state for t in view.trials] == ["complete", "complete"]
 
 
+def test_a_lost_ray_node_is_nobodys_fault_and_its_trial_goes_on_elsewhere(
+    ray_cluster: Any, jobs: Jobs, tmp_path: Path
+) -> None:
+    from hpsearch.execution.ray_executor import RayExecutor, RaySettings
+
+    class OnOneNode(RayExecutor):
+        def _actor_options(self) -> dict[str, Any]:
+            return {**super()._actor_options(), "resources": {"lone": 1}}
+
+    executor = OnOneNode(RaySettings(workers=1), tmp_path / "study")
+    node = ray_cluster.add_node(**LONE)
+    try:
+        executor.submit(jobs())
+        first = follow(executor, 0, hold=lambda e: isinstance(e, EpochEnded))
+        ray_cluster.remove_node(node, allow_graceful=False)
+        (lost,) = follow(executor, 0)
+        assert isinstance(lost, Lost)
+        assert lost.blameless
+        assert "left the cluster" in lost.cause
+        node = ray_cluster.add_node(**LONE)
+        executor.submit(jobs())
+        second = follow(executor, 0)
+        assert isinstance(second[0], Started)
+        assert len(second[0].curve) == 1
+        assert points(first + second) == jobs.curve()
+    finally:
+        executor.close()
+        ray_cluster.remove_node(node)
+
+
 @pytest.mark.timeout(300)
 def test_a_search_on_ray_ends_while_nodes_come_and_go(
     ray_cluster: Any, glyphs: Path, tmp_path: Path
@@ -96,9 +126,8 @@ def test_a_search_on_ray_ends_while_nodes_come_and_go(
     class OnSpotNodes(RayExecutor):
         """Keeps to the nodes that this test adds and removes."""
 
-        def _start_slot(self) -> Any:
-            self._needs = {**self._needs, "spot": 0.5}
-            return super()._start_slot()
+        def _actor_options(self) -> dict[str, Any]:
+            return {**super()._actor_options(), "resources": {"spot": 0.5}}
 
     settings = {
         "dataset": "glyphs",
@@ -131,5 +160,7 @@ def test_a_search_on_ray_ends_while_nodes_come_and_go(
     assert [t.number for t in trials] == list(range(6))
     assert {t.state for t in trials} <= {"complete", "pruned"}
     assert {v.key: v.seen for v in check_invariants(plan.folder) if v.standing != "holds"} == {}
-    assert all(event.blameless for event in events if isinstance(event, Lost))
+    lost = [event for event in events if isinstance(event, Lost)]
+    assert lost
+    assert all(event.blameless for event in lost)
     assert max(Counter(e.trial for e in events if isinstance(e, Ended)).values()) == 1
