@@ -27,7 +27,7 @@ from benchmarks.cells import (
     load_problem,
     median_interval,
 )
-from benchmarks.outside import PlainOptuna, PlainSkopt
+from benchmarks.outside import PROGRAM_SYSTEMS, PlainOptuna, PlainSkopt
 from benchmarks.replay import Setup
 from hpsearch.paths import write_atomically
 from hpsearch.search.config import PrunerConfig, SamplerConfig
@@ -48,8 +48,9 @@ OUTSIDE: dict[str, Way] = {
     "plain-optuna-tpe": PlainOptuna("tpe"),
     "plain-optuna-gp": PlainOptuna("gp"),
     "plain-scikit-optimize": PlainSkopt(),
+    **PROGRAM_SYSTEMS,
 }
-"""Other systems on the same problem; `--cells` and `--all` run them."""
+"""Other systems on the same problem; `--cells` runs them, `--all` those whose environment is there."""
 
 
 def setups() -> dict[str, Setup]:
@@ -143,7 +144,10 @@ def _chosen(options: argparse.Namespace, known: Mapping[str, Way]) -> dict[str, 
         rest = [n for n in names if n not in (default_name(), RANDOM, *OUTSIDE) and "gp" not in n]
         drawn = generator(int.from_bytes(os.urandom(4), "big"), "cell").choice(rest)
         names = [default_name(), RANDOM, str(drawn)]
-    return {name: known[name] for name in dict.fromkeys(names)}
+    lacking = [n for n in names if n in PROGRAM_SYSTEMS and not PROGRAM_SYSTEMS[n].python.exists()]
+    if lacking:
+        _say(f"left out, python -m benchmarks.outside installs them: {', '.join(lacking)}")
+    return {name: known[name] for name in dict.fromkeys(names) if name not in lacking}
 
 
 def summary(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
