@@ -17,6 +17,9 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from scipy.stats import rankdata
+
 from benchmarks.ask_time import SAMPLERS, SIZES, ask_seconds
 from benchmarks.cells import (
     Cells,
@@ -109,6 +112,7 @@ def main() -> None:
         "time_to_best_5_percent": {n: summary(runs) for n, runs in results.items()},
         "false_prune": false_prune(results[default_name()]),
         "error_over_time": _curves(results, load_problem(source)[1].horizon_s),
+        "rank_over_time": ranks(results, load_problem(source)[1].horizon_s),
     }
     write_atomically(options.output, json.dumps(report, indent=1) + "\n")
     _print(report)
@@ -187,6 +191,19 @@ def _curves(
         }
         curves[name] = {"seconds": [round(s, 1) for s in times], **quartiles}
     return curves
+
+
+def ranks(
+    results: Mapping[str, Sequence[Mapping[str, Any]]], horizon: float
+) -> dict[str, list[float]]:
+    """Return each set-up's mean rank among all by simulated time; 1 is best, ties share theirs."""
+    found: dict[str, list[float]] = {name: [] for name in results}
+    for k in range(1, GRID + 1):
+        now = horizon * k / GRID
+        errors = [[error_at(run["path"], now) for run in runs] for runs in results.values()]
+        for name, row in zip(found, rankdata(errors, axis=0), strict=True):
+            found[name].append(round(float(np.mean(row)), 3))
+    return found
 
 
 def _ask_seconds(source: Source) -> dict[str, dict[str, float]]:
