@@ -39,6 +39,13 @@ GROUP_S = 0.1
 """Reports reach the database at most this many seconds after they were made."""
 T = TypeVar("T")
 log = logging.getLogger(__name__)
+MACHINE = ("disk is full", "disk I/O error", "unable to open", "readonly database")
+"""What SQLite says where the machine is at fault and not the file."""
+
+
+def _only_begun(folder: StudyFolder) -> bool:
+    """Say whether the database is what a driver leaves that died while it made the file."""
+    return folder.database.stat().st_size == 0 and not any(folder.trials.glob("*"))
 
 
 class StudyRecord:
@@ -60,7 +67,7 @@ class StudyRecord:
             EnvironmentFailure: It cannot be opened.
         """
         self.place = place(folder, storage)
-        if not is_server(storage) and folder.database.exists():
+        if not is_server(storage) and folder.database.exists() and not _only_begun(folder):
             check_database(folder.database)
             check_whole(folder.database)
         try:
@@ -350,6 +357,7 @@ def read_study(folder: StudyFolder) -> StudyView:
 
     Raises:
         InputError: The folder holds no study, or its database cannot be read as one.
+        EnvironmentFailure: The machine cannot read it now.
     """
     config = StudyConfig.from_values(read_yaml(folder.study_file), folder.study_file)
     if not is_server(config.storage):
@@ -368,7 +376,12 @@ def read_study(folder: StudyFolder) -> StudyView:
     except HpsearchError:
         raise
     except Exception as error:
-        text = " ".join(str(error).split())[:160]
+        text = " ".join(str(root_cause(error)).split())[:160]
+        if any(word in text for word in MACHINE):
+            raise EnvironmentFailure(
+                f"{place(folder, config.storage)}: cannot be read now ({text}); mend that, then run "
+                "the same command again"
+            ) from error
         raise InputError(
             f"{place(folder, config.storage)}: cannot be read as the study {config.name!r} ({text})"
         ) from error
