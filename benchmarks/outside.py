@@ -217,6 +217,7 @@ class Program:
             while not clock.over:
                 line = process.stdout.readline()
                 if not line:
+                    process.wait()
                     said.seek(0)
                     raise RuntimeError(f"{self.name} ended: {said.read()[-500:].decode()}")
                 print(self._answer(clock, json.loads(line)), file=process.stdin, flush=True)
