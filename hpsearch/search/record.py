@@ -107,9 +107,10 @@ class StudyRecord:
             trials = self.write(lambda: self.storage.get_all_trials(self.study_id, deepcopy=False))
         except EnvironmentFailure as error:
             cause = root_cause(error)
-            if self.leases or isinstance(cause, sqlite3.OperationalError):
-                raise
             text = " ".join(str(cause).split())[:160]
+            machine = any(word in text for word in MACHINE)
+            if self.leases or machine or isinstance(cause, sqlite3.OperationalError):
+                raise
             raise InputError(
                 f"{self.place}: a row cannot be read ({text}); `hpsearch doctor "
                 f"{Path(self.place).parent} --repair` builds it again from the trials' folders"
