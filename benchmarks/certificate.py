@@ -26,10 +26,10 @@ def main() -> None:
     """Print one row for each size of the difference."""
     studies = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
     print("better  covers   error  lowest  optimism  measured  predicted")  # noqa: T201
-    for better in (0.0, 0.01, 0.02, 0.03, 0.05):
+    for better in (0.0, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05):
         covers, error, lowest, *optimism = summarise(better, studies)
         points = "".join(f"{100 * value:10.2f}" for value in optimism)
-        print(f"{better:6.2f} {covers:7.1%} {error:+7.2f} {lowest:+7.2f}{points}")  # noqa: T201
+        print(f"{better:6.3f} {covers:7.1%} {error:+7.2f} {lowest:+7.2f}{points}")  # noqa: T201
 
 
 def summarise(better: float, studies: int) -> list[float]:

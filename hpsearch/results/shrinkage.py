@@ -14,8 +14,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-SHARES = (0.02, 0.1, 0.2, 0.4)
-"""w: the share of configurations that differ; each value as likely as the next."""
+DIFFERING = (0.25, 0.5, 1.0)
+"""w times the root of K, w the share of configurations that differ; each value as likely as the next."""
+MOST_DIFFER = 0.5
+"""w at most."""
+WIDENED = 0.7
+"""An interval of level p is the posterior's of level 1 - WIDENED (1 - p): the plain one covers too
+seldom where one configuration is better by two to four standard errors (docs/trust.md)."""
 REACHES = (10.0, 20.0, 40.0)
 """L: by how much at most, in standard errors of one configuration's mean."""
 WIDEST = 20.0
@@ -57,8 +62,9 @@ class Posterior:
         return int(np.argmin(self.mean))
 
     def interval(self, index: int, level: float = 0.95) -> tuple[float, float]:
-        """Return the central interval of one configuration."""
-        low, high = np.quantile(self.draws[:, index], [(1 - level) / 2, (1 + level) / 2])
+        """Return an interval of one configuration that covers its true value at least so often."""
+        tail = WIDENED * (1 - level) / 2
+        low, high = np.quantile(self.draws[:, index], [tail, 1 - tail])
         return float(low), float(high)
 
     def chance_best(self) -> Array:
@@ -104,7 +110,8 @@ def shrink(
         return Posterior(np.tile(mean, (DRAWS, 1)), 0.0)
     error = float(np.sqrt(variance / np.median(count)))
     reaches = np.multiply(REACHES, max(error, float(np.ptp(mean)) / WIDEST))
-    grid = np.meshgrid(sigmas, SHARES, reaches, indexing="ij")
+    shares = np.minimum(np.divide(DIFFERING, np.sqrt(len(mean))), MOST_DIFFER)
+    grid = np.meshgrid(sigmas, shares, reaches, indexing="ij")
     setting = _Settings(*(axis.reshape(-1, 1, 1) for axis in grid))
     centre = _centres(mean, error)
     return Posterior(_draw(mean, count, centre, setting, seed), float(np.sqrt(variance)))

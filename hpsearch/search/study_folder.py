@@ -117,7 +117,7 @@ def plan_study(
     space = _find_space(config.space, source).frozen(config.freeze)
     space.check(config.trial)
     config = _with_whole_path(config)
-    _compare(folder, config, space)
+    config = _compare(folder, config, space)
     return StudyPlan(folder, config, space, read_prior(folder.prior))
 
 
@@ -179,17 +179,22 @@ def _find_space(name: str, source: Path) -> SearchSpace:
     return SearchSpace.from_yaml(find_shipped("search_spaces", name))
 
 
-def _compare(folder: StudyFolder, config: StudyConfig, space: SearchSpace) -> None:
-    """Refuse to go on with another space, data set, seed, sampler, pruner or objective."""
+def _compare(folder: StudyFolder, config: StudyConfig, space: SearchSpace) -> StudyConfig:
+    """Refuse to go on with another space, data set, seed, sampler, pruner or objective.
+
+    Returns:
+        The configuration, with what it leaves open as the study was begun.
+    """
     if not folder.study_file.exists():
         if folder.root.exists() and not _begun(folder):
             raise InputError(f"{folder.root}: is there, but holds no study; name another OUTPUT")
-        return
+        return config
     values = read_yaml(folder.study_file)
     StudyConfig.from_values(values, folder.study_file)
     # A setting newer than the folder is taken from what is asked for.
     values["trial"] = {**config.trial.plain(), **values["trial"]}
     saved = StudyConfig.from_values(values, folder.study_file)
+    config = _as_begun(config, saved)
     old, new = (c.model_dump(mode="json", exclude=set(MAY_CHANGE)) for c in (saved, config))
     difference = _first_difference(old, new)
     if difference is None:
@@ -206,6 +211,21 @@ def _compare(folder: StudyFolder, config: StudyConfig, space: SearchSpace) -> No
             f"{folder.study_file}: {key}: the study was begun with {was}, asked for is {asked}; "
             "a running study keeps it: name another OUTPUT, or leave the setting as it was"
         )
+    return config
+
+
+def _as_begun(config: StudyConfig, saved: StudyConfig) -> StudyConfig:
+    """Take what file and command leave open of sampler and pruner from the begun study.
+
+    So a default that a newer version changed does not end a study that was begun before.
+    """
+    taken: dict[str, Any] = {}
+    for part in ("sampler", "pruner"):
+        asked, begun = getattr(config, part), getattr(saved, part)
+        if "name" not in asked.model_fields_set or asked.name == begun.name:
+            named = {key: getattr(asked, key) for key in asked.model_fields_set}
+            taken[part] = begun.model_copy(update=named)
+    return config.model_copy(update=taken)
 
 
 def _begun(folder: StudyFolder) -> bool:

@@ -57,3 +57,17 @@ def test_a_checkpoint_without_the_setting_belongs_to_its_configuration() -> None
     assert not Checkpoint({}, {"config": older}).belongs_to(config.with_parameters({"drawers": 11}))
     other = {**older, "convolution": "auto"}
     assert not Checkpoint({}, {"config": other}).belongs_to(config)
+
+
+def test_a_study_begun_under_another_default_goes_on_under_its_own(tmp_path: Path) -> None:
+    folder = tmp_path / "study"
+    save_plan(plan_study("quickstart", folder, {}), {"kind": "glyphs"})
+    values = read_yaml(folder / "study.yaml")
+    values["sampler"]["start"], values["pruner"]["audit_share"] = "sobol", 0.2
+    (folder / "study.yaml").write_text(dump_yaml(values))
+    again = plan_study("quickstart", folder, {}).config
+    assert (again.sampler.start, again.pruner.audit_share) == ("sobol", 0.2)
+    with pytest.raises(InputError, match=r"sampler\.start: the study was begun with sobol"):
+        plan_study("quickstart", folder, {"sampler.start": "recentred"})
+    with pytest.raises(InputError, match=r"sampler\.name"):
+        plan_study("quickstart", folder, {"sampler.name": "gp"})
