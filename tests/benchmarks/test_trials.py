@@ -79,12 +79,15 @@ def test_pairs_count_once_each() -> None:
     assert pairs == {"two_tower": 5, "independent": 5, "batch": 10 * 63 / 2, "softmax": 10 * 63 / 2}
 
 
-def test_arms_differ_in_their_pairs_only() -> None:
+def test_arms_differ_in_their_pairs_only_and_the_softmax_in_its_rate() -> None:
     plain = {name: trials.reference(name).plain() for name in trials.LIMITS_S}
     assert plain["two_tower"] == plain["independent"]
     keys = [k for k, v in plain["batch"].items() if v != plain["independent"][k]]
     assert keys == ["pairs"]
-    assert [k for k, v in plain["softmax"].items() if v != plain["batch"][k]] == ["loss"]
+    softmax = plain["softmax"]
+    for name, layer in softmax["layers"].items():
+        layer["learning_rate"] = plain["batch"]["layers"][name]["learning_rate"]
+    assert [k for k, v in softmax.items() if v != plain["batch"][k]] == ["loss"]
 
 
 def test_work_of_the_papers_network_counts_no_gradient_of_the_image() -> None:
