@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,9 +41,17 @@ def write_atomically(path: Path, content: bytes | str) -> None:
         if aside is not None:
             aside.unlink(missing_ok=True)
         raise EnvironmentFailure(
-            f"{path}: cannot be written ({error.strerror}); free space or mend the permission, "
+            f"{path}: cannot be written ({_why(path, error)}); free space or mend the permission, "
             "then run the same command again"
         ) from error
+
+
+def _why(path: Path, error: OSError) -> str:
+    """Return an error's words; of a full disk also how much is free."""
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        return str(error.strerror)
+    free = shutil.disk_usage(path.parent).free / 1e6 if path.parent.is_dir() else 0.0
+    return f"{error.strerror}, {free:.0f} MB free"
 
 
 def make_private(folder: Path) -> None:

@@ -5,6 +5,7 @@ Run as `python -m hpsearch.execution.worker`. It never touches the study's datab
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import json
 import os
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.allocation import keep_freed_memory, return_freed_memory
+from hpsearch.errors import EnvironmentFailure
 from hpsearch.execution import Decision, Ending
 
 if TYPE_CHECKING:
@@ -112,14 +114,12 @@ def serve(device: str, threads: int) -> None:
         trial, scores = job["trial"], None
         try:
             ending, cause, scores = run_job(job, device, driver, kept)
-        except MemoryError as error:
-            ending, cause = Ending.OUT_OF_MEMORY, one_line(error)
         except Exception as error:
-            sys.stderr.write(traceback.format_exc())
-            sys.stderr.flush()
-            memory = isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error)
-            ending = Ending.OUT_OF_MEMORY if memory else Ending.FAILED
-            cause = one_line(error)
+            with contextlib.suppress(OSError):  # the disk of the log may be full
+                sys.stderr.write(traceback.format_exc())
+                sys.stderr.flush()
+            ending = ending_of(error)
+            cause = str(error) if isinstance(error, EnvironmentFailure) else one_line(error)
         driver.send(
             event="ended", trial=trial, ending=ending.value, cause=cause, scores=scores
         )
@@ -213,6 +213,17 @@ def provenance(job: dict[str, Any], device: str, data: TrainingData) -> dict[str
         "seed": job["seed"],
         "study_seed": job["study_seed"],
     }
+
+
+def ending_of(error: Exception) -> Ending:
+    """Say whose fault an exception is: memory too small for it, disk or permission, or the trial."""
+    import torch
+
+    memory = isinstance(error, MemoryError | torch.OutOfMemoryError)
+    if memory or "allocate memory" in str(error):
+        return Ending.OUT_OF_MEMORY
+    own = not isinstance(error, EnvironmentFailure | OSError)
+    return Ending.FAILED if own else Ending.ENVIRONMENT
 
 
 def one_line(error: BaseException) -> str:

@@ -330,9 +330,11 @@ class Driver:
     def _ended(self, event: Ended) -> None:
         running = self._running.pop(event.trial)
         trial = self._history[event.trial]
-        if event.ending is Ending.INTERRUPTED:
+        if event.ending in (Ending.INTERRUPTED, Ending.ENVIRONMENT):
             self._ledger.forgive_attempt(trial)
             self._waiting.append(event.trial)
+            if event.ending is Ending.ENVIRONMENT:
+                raise EnvironmentFailure(event.cause or event.ending.value)
         elif event.ending is Ending.PAUSED:
             self._ledger.forgive_attempt(trial)
             self._pause(trial)

@@ -196,6 +196,22 @@ def test_an_exception_fails_the_trial_with_one_line_and_the_next_one_runs(
     assert points(run(executor, jobs(1))) == jobs.curve()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="needs prlimit")
+def test_a_checkpoint_that_cannot_be_written_is_the_environments_fault(
+    executor: Executor, jobs: Jobs
+) -> None:
+    first = run(executor, jobs())[0]
+    assert isinstance(first, Started)
+    before = resource.prlimit(first.pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(first.pid, resource.RLIMIT_FSIZE, (100, before[1]))  # as a full disk: no log either
+    ended = run(executor, jobs(1))[-1]
+    resource.prlimit(first.pid, resource.RLIMIT_FSIZE, before)
+    assert isinstance(ended, Ended)
+    assert ended.ending is Ending.ENVIRONMENT, ended
+    assert "cannot be written" in (ended.cause or "")
+    assert points(run(executor, jobs(1))) == jobs.curve()
+
+
 def test_a_trial_that_diverges_is_diagnosed(executor: Executor, jobs: Jobs) -> None:
     layers = {
         "conv1": {"filter_size": 4, "filter_count": 4, "learning_rate": 1e6, "l2": 1e3},

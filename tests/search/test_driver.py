@@ -161,6 +161,18 @@ def test_failures_in_a_row_stop_the_search(tmp_path: Path) -> None:
         search(tmp_path / "s", executor, budget__trials=50)
 
 
+def test_a_disk_that_fails_a_worker_ends_the_search_and_costs_no_trial(tmp_path: Path) -> None:
+    _, straight = search(tmp_path / "straight", FakeExecutor())
+    executor = FakeExecutor()
+    executor.failing = {3: Ending.ENVIRONMENT}
+    with pytest.raises(EnvironmentFailure, match="told to"):
+        search(tmp_path / "s", executor)
+    _, view = search(tmp_path / "s", FakeExecutor())
+    assert [(t.state, t.value, t.params) for t in view.trials] == [
+        (t.state, t.value, t.params) for t in straight.trials
+    ]
+
+
 def test_only_the_best_three_keep_checkpoints(tmp_path: Path) -> None:
     _, view = search(tmp_path / "s", FakeExecutor(), pruner__name="none")
     kept = {int(p.parent.name) for p in (tmp_path / "s" / "trials").glob("*/checkpoint")}

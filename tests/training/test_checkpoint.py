@@ -185,7 +185,7 @@ def saving_fails(state: Checkpoint, path: Path) -> bool:
     try:
         save(state, path)
     except EnvironmentFailure as error:
-        return "cannot be written (No space left on device)" in str(error)
+        return "cannot be written (No space left on device" in str(error)
     return False
 
 
