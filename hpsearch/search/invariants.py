@@ -139,7 +139,8 @@ def _results_are_kept(study: Study) -> Findings:
         folder = study.trial(trial.number)
         result = read_result(folder.result)
         if result is None:
-            if trial.finished and folder.root.exists():
+            elsewhere = is_server(study.view.config.storage) and not folder.root.exists()
+            if trial.finished and not elsewhere:  # another driver's folder may hold it
                 broken.append(f"trial {trial.number}: no whole {folder.result.name}")
         elif not trial.finished:
             pending.append(f"trial {trial.number}: its result reaches the database with the next run")

@@ -32,7 +32,7 @@ from hpsearch.search.config import StudyConfig
 from hpsearch.search.history import TrialRecord, Value
 from hpsearch.search.leases import LEASE_S, Leases, NumberTakenError, TrialTakenError
 from hpsearch.search.optuna_trial import CONSTRAINT, STATES, to_record
-from hpsearch.search.sqlite_file import check_database, check_whole
+from hpsearch.search.sqlite_file import check_database, check_whole, only_begun
 from hpsearch.search.storage import BUSY_S, is_away, is_server, open_storage, place, root_cause
 
 GROUP_S = 0.1
@@ -41,11 +41,6 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 MACHINE = ("disk is full", "disk I/O error", "unable to open", "readonly database")
 """What SQLite says where the machine is at fault and not the file."""
-
-
-def _only_begun(folder: StudyFolder) -> bool:
-    """Say whether the database is what a driver leaves that died while it made the file."""
-    return folder.database.stat().st_size == 0 and not any(folder.trials.glob("*"))
 
 
 class StudyRecord:
@@ -67,7 +62,7 @@ class StudyRecord:
             EnvironmentFailure: It cannot be opened.
         """
         self.place = place(folder, storage)
-        if not is_server(storage) and folder.database.exists() and not _only_begun(folder):
+        if not is_server(storage) and folder.database.exists() and not only_begun(folder):
             check_database(folder.database)
             check_whole(folder.database)
         try:
@@ -334,6 +329,11 @@ class StudyRecord:
         if isinstance(error, HpsearchError):
             return error
         text = " ".join(str(root_cause(error)).split())[:160]
+        if "table schema" in text:  # Optuna's words
+            return InputError(
+                f"{self.place}: of another version of Optuna ({text[:100]}); install that version, or "
+                f"`hpsearch doctor {Path(self.place).parent} --repair` builds it again for this one"
+            )
         return EnvironmentFailure(
             f"{self.place}: the database failed ({type(error).__name__}: {text}); results are kept "
             "in the trials' folders, run the same command again"

@@ -37,6 +37,9 @@ from hpsearch.training.config import TrialConfig
 REBUILT_BY = {"I2", "I3", "I4", "I5", "I6", "I7"}
 """Invariants that hold again once the database is built anew."""
 
+ENDED_WITH = ("cause", "epochs", "seconds", "images", "multiply_adds")
+"""What result.json holds beside the trial, as the database's attributes name it."""
+
 
 def repair(folder: StudyFolder) -> list[str]:
     """Put right what can be put right, under the study's lock, after a backup.
@@ -60,7 +63,7 @@ def repair(folder: StudyFolder) -> list[str]:
     plan = StudyPlan(folder, config, SearchSpace.from_yaml(folder.space_file))
     with study_lock(folder):
         done = [_remove(path, folder) for path in folder.temporary_files()]
-        done += _repair_trials(folder)
+        done += _repair_trials(folder) + _restore_results(folder)
         broken = {v.key for v in check_invariants(folder) if v.standing != "holds"}
         if broken & REBUILT_BY:
             done += _rebuild(plan)
@@ -90,6 +93,19 @@ def _repair_trials(folder: StudyFolder) -> list[str]:
         if trial.epochs.exists() and read_epochs(trial.epochs) is None:
             write_atomically(trial.epochs, _whole_lines(trial.epochs))
             done.append(f"trial {number}: cut {trial.epochs.name} after its last whole line")
+    return done
+
+
+def _restore_results(folder: StudyFolder) -> list[str]:
+    """Write the results that only the database holds into their trials' folders again."""
+    view, done = _read_or_none(folder), []
+    for trial in view.trials if view else ():
+        path = folder.trial(trial.number).result
+        if trial.finished and read_result(path) is None:
+            known = view.attributes[trial.number] if view else {}
+            kept = {key: known[key] for key in ENDED_WITH if key in known}
+            write_atomically(path, json.dumps({"trial": trial.to_json(), **kept}, indent=1) + "\n")
+            done.append(f"trial {trial.number}: wrote {path.name} again from the database")
     return done
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from hpsearch.errors import EnvironmentFailure, InputError
+from hpsearch.paths import StudyFolder
 
 HEAD = b"SQLite format 3\x00"
 TABLES = {"studies", "trials", "version_info", "alembic_version"}
@@ -20,6 +21,11 @@ TABLES = {"studies", "trials", "version_info", "alembic_version"}
 BUSY_S = 60
 DAMAGED = (sqlite3.DatabaseError, UnicodeDecodeError)
 """What Python raises for a damaged file: SQLite's message may quote bytes that are no text."""
+
+
+def only_begun(folder: StudyFolder) -> bool:
+    """Say whether the database is what a driver leaves that died while it made the file."""
+    return folder.database.stat().st_size == 0 and not any(folder.trials.glob("*"))
 
 
 def check_database(path: Path) -> None:

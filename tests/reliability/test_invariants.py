@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -61,6 +62,7 @@ BREAKS: dict[str, tuple[str, Break]] = {
     "I1 a trial left running": ("pending", lambda f: (unend(f), f.trial(best(f)).result.unlink())),
     "I2 a result that the database lacks": ("pending", lambda f: unend(f)),
     "I2 another value": ("broken", lambda f: sql(f, "UPDATE trial_values SET value=0.01")),
+    "I2 a folder that is gone": ("broken", lambda f: shutil.rmtree(f.trial(1).root)),
     "I3 a trial the database lost": (
         "broken", lambda f: [sql(f, f"DELETE FROM {t} WHERE trial_id=4") for t in TABLES],
     ),
