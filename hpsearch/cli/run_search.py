@@ -190,6 +190,14 @@ def _notices(plan: StudyPlan) -> list[str]:
         )
         what = "the same problem: what it measured counts" if prior.same else other
         notices.append(f"learning from {len(prior.trials)} trial(s) of {prior.study}, {what}")
+    single = [
+        name for name, parameter in plan.space.parameters.items()
+        if parameter.single and name not in plan.config.freeze
+    ]  # fmt: skip
+    if single:
+        notices.append(
+            f"{', '.join(single)}: one value only, so the search never changes it; `freeze` says so too"
+        )
     if not plan.config.sampler.replayable:
         notices.append(
             "EIps weighs measured training times, so another machine or another run of this study "
@@ -220,6 +228,8 @@ def _describe(plan: StudyPlan, workplace: Workplace) -> None:
         f"sampler {config.sampler.name}, "
         f"pruner {config.pruner.name}, {workplace.words}, seed {config.seed}"
     )
+    for text in _notices(plan):
+        typer.echo(f"NOTE: {text}")
     typer.echo(f"feasible share of the filter sizes: {coordinates.feasible_share():.1%}")
     if config.warm_start is not None:
         prior = with_prior(plan, {}).prior  # as of other data: which they are is not known yet

@@ -83,11 +83,12 @@ ACCEPTED = {
 
 @pytest.mark.parametrize("case", ACCEPTED)
 def test_accepted(here: Path, case: str, see: See) -> None:
-    """accepted, exit 0"""
+    """accepted, exit 0; a range of one value with a note"""
     study, space = ACCEPTED[case]
     write_study(here, space=space).write_bytes(study)
     done = run("search", "small.yaml", "--dry-run")
     assert done.code == 0, done
+    assert ("NOTE: fc.width: one value only" in done.out) == case.startswith("B22")
     assert sorted(p.name for p in here.iterdir()) == ["small.yaml", "space.yaml"]
     see(done.out.splitlines()[0])
 
