@@ -67,7 +67,7 @@ class Prior:
         ranked = sorted(observed, key=_rank)
         places = np.linspace(0, len(ranked) - 1, min(self.count(finished), len(ranked)))
         kept = [ranked[k] for k in sorted({round(float(place)) for place in places})]
-        measured = [o.value for o in own if o.kind in ("complete", "partial")]
+        measured = [o.value for o in own if o.kind in ("complete", "pruned", "paused")]
         values = [v for v in measured if v is not None]
         if len(set(values)) >= 2:
             kept = _to_scale(kept, values)

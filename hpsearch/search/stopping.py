@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -124,5 +125,9 @@ def forecast_study(view: StudyView) -> Forecast:
     resource = Resource(view.config.pruner.resource, view.config.trial)
     stopping = Stopping(view.config, resource, tasks_behind(view.config, view.dataset))
     workers = view.config.workers
-    slots = workers if isinstance(workers, int) else 1
+    if isinstance(workers, int):
+        slots = workers
+    else:  # as many as were at work on average, on whatever machine that was
+        trained = sum(t.seconds or 0.0 for t in view.trials)
+        slots = max(1, math.ceil(trained / view.driver_seconds)) if view.driver_seconds > 0 else 1
     return stopping.forecast(view.trials, view.driver_seconds, slots)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from hpsearch.errors import InputError
-from hpsearch.search.config import Limits
+from hpsearch.search.config import Limits, StudyConfig
 from hpsearch.search.coordinates import Coordinates
 from hpsearch.search.effects import leaf_paths
 from hpsearch.search.history import TrialRecord, Value
@@ -39,7 +39,7 @@ def with_prior(plan: StudyPlan, dataset: Mapping[str, Any]) -> StudyPlan:
     here = Coordinates(plan.space, plan.config.trial, plan.config.limits)
     if not set(source.problem.free) & set(here.free):
         raise InputError(f"--from {start.study}: no searched parameter in common with this study")
-    same = source.fingerprint == dataset.get("fingerprint") and source.agrees_with(here)
+    same = source.fingerprint == dataset.get("fingerprint") and source.agrees_with(here, plan.config)
     inside = [_same(t, source, here) for t in source.trials] if same else []
     known = [t for t in inside if t is not None]
     if not known:  # another problem, or one of whose space nothing is searched here
@@ -50,6 +50,11 @@ def with_prior(plan: StudyPlan, dataset: Mapping[str, Any]) -> StudyPlan:
     return replace(plan, prior=Prior(source.name, same, start.fades_after, tuple(numbered)))
 
 
+def measure_of(config: StudyConfig) -> tuple[str, ...]:
+    """Return what a trial's error depends on beside its own settings."""
+    return config.objective, config.pruner.resource
+
+
 @dataclass(frozen=True)
 class Source:
     """The study that is learnt from."""
@@ -58,10 +63,13 @@ class Source:
     fingerprint: str
     problem: Coordinates
     settings: Mapping[str, Any]
+    measure: tuple[str, ...]
     trials: tuple[TrialRecord, ...]
 
-    def agrees_with(self, here: Coordinates) -> bool:
-        """Say whether every setting that neither study searches is the same."""
+    def agrees_with(self, here: Coordinates, config: StudyConfig) -> bool:
+        """Say whether the error means the same, and every setting that neither study searches."""
+        if self.measure != measure_of(config):
+            return False
         settings = leaf_paths(here.base)
         searched = {*here.space.parameters, *self.problem.space.parameters}
         return settings.keys() == self.settings.keys() and all(
@@ -87,6 +95,7 @@ def _read_source(root: Path) -> Source:
         fingerprint=str(view.dataset.get("fingerprint")),
         problem=Coordinates(space, base, Limits()),
         settings=leaf_paths(base),
+        measure=measure_of(view.config),
         trials=tuple(told),
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from hpsearch.search.forecast import (
 )
 from hpsearch.search.history import TrialRecord
 from hpsearch.search.resource import Resource
-from hpsearch.search.stopping import Stopping
+from hpsearch.search.stopping import Stopping, forecast_study
 
 from .problems import base_config, shipped_study
 
@@ -177,6 +178,14 @@ def test_the_forecast_takes_the_limit_that_comes_first() -> None:
     halved = stopping(trials=40).forecast(history, 50.0, 2)
     assert halved.seconds == pytest.approx(150)
     assert halved.standard_error == pytest.approx(math.sqrt(0.25 / 320))
+
+
+def test_a_study_that_is_only_read_is_forecast_by_the_workers_it_had() -> None:
+    history = [trial(n, seconds=10.0) for n in range(10)]
+    for workers in ("auto", 2):
+        config = study(trials=40).model_copy(update={"workers": workers})
+        view = SimpleNamespace(config=config, dataset={}, trials=history, driver_seconds=50.0)
+        assert forecast_study(view).seconds == pytest.approx(150)  # type: ignore[arg-type]
 
 
 def test_the_standard_error_is_the_binomials_and_never_zero() -> None:

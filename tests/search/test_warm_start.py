@@ -55,8 +55,11 @@ def test_the_same_problem_counts_as_measured(source: StudyView, tmp_path: Path) 
 
 @pytest.mark.parametrize(
     "change",
-    [{"trial__max_epochs": 10}, {"trial__init": "koch"}, {"trial__input_size": 40}],
-    ids=["length", "setting", "input size"],
+    [
+        {"trial__max_epochs": 10}, {"trial__init": "koch"}, {"trial__input_size": 40},
+        {"objective": "dense"}, {"pruner__resource": "compute"},
+    ],
+    ids=["length", "setting", "input size", "objective", "resource"],
 )
 def test_another_setting_makes_it_a_prior(
     source: StudyView, tmp_path: Path, change: dict[str, Any]
@@ -117,7 +120,8 @@ def test_the_prior_fades_and_never_beats_what_is_measured_here() -> None:
     assert [prior.count(n) for n in (0, 20, 39, 40, 400)] == [20, 10, 1, 0, 0]
     history = mixed_history(problem, 12)
     own = observe(problem, history)
-    measured = [o.value for o in own if o.kind in ("complete", "partial") and o.value is not None]
+    scored = [o for o in own if o.kind in ("complete", "pruned", "paused")]
+    measured = [o.value for o in scored if o.value is not None]
     finished = sum(t.finished for t in history)
     seen = prior.observations(problem, own, finished)
     assert len(seen) == prior.count(finished) < 20

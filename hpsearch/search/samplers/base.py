@@ -7,11 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
+import numpy as np
+
 from hpsearch.search.history import TrialRecord, Value
 
 if TYPE_CHECKING:
     from hpsearch.search.coordinates import Coordinates
 
+Kind = Literal["complete", "pruned", "paused", "running", "bad"]
 MOST_BEST, MOST_RECENT = 50, 150
 """Samplers whose cost grows with the cube of the history learn from the best and last so many."""
 
@@ -47,8 +50,8 @@ class Observation:
 
     Args:
         number: The trial's number.
-        kind: complete; partial, which was pruned or waits paused; running; bad, which cannot be
-            trained or needs more memory than there is.
+        kind: complete, pruned, paused or running; or bad, which cannot be trained or needs more
+            memory than there is.
         params: Its parameters.
         point: Its coordinates.
         curve: Lowest validation error so far by epoch.
@@ -57,7 +60,7 @@ class Observation:
     """
 
     number: int
-    kind: Literal["complete", "partial", "running", "bad"]
+    kind: Kind
     params: Mapping[str, Value]
     point: Mapping[str, Value]
     curve: Mapping[int, float]
@@ -88,15 +91,13 @@ def observe(coordinates: Coordinates, history: Sequence[TrialRecord]) -> list[Ob
 
 def _kind(
     trial: TrialRecord, value: float | None
-) -> Literal["complete", "partial", "running", "bad"] | None:
+) -> Kind | None:
     out_of_memory = trial.state == "failed" and (trial.cause or "").startswith("out of memory")
     if out_of_memory or not trial.trainable:
         return "bad"
     if trial.state == "running" or (trial.state == "paused" and value is None):
         return "running"
-    if trial.state == "failed" or value is None:
-        return None
-    return "complete" if trial.state == "complete" else "partial"
+    return None if trial.state == "failed" or value is None else trial.state
 
 
 def best_so_far(values: Mapping[int, float]) -> dict[int, float]:
@@ -108,6 +109,21 @@ def best_so_far(values: Mapping[int, float]) -> dict[int, float]:
         if best < math.inf:
             curve[epoch] = best
     return curve
+
+
+def expected_end(observation: Observation, others: Sequence[Observation]) -> float | None:
+    """Return the error an unfinished trial is expected to end with, by complete ones at its epoch.
+
+    The complete trial that stood where it stands is its measure, between two of them linearly;
+    beyond the best or the worst it is that one's. None where fewer than two came by that epoch.
+    """
+    epoch = max(observation.curve)
+    peers = [o for o in others if o.kind == "complete" and epoch in o.curve]
+    if len(peers) < 2:
+        return None
+    then = sorted(o.curve[epoch] for o in peers)
+    ends = sorted(min(o.curve.values()) for o in peers)
+    return min(observation.curve[epoch], float(np.interp(observation.curve[epoch], then, ends)))
 
 
 def best_and_recent(observations: Sequence[Observation]) -> list[Observation]:

@@ -13,7 +13,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from hpsearch.search.history import Value
-from hpsearch.search.samplers.base import Observation
+from hpsearch.search.samplers.base import Observation, expected_end
 from hpsearch.search.samplers.optuna_study import SEEDS, OptunaStudy, frozen
 
 if TYPE_CHECKING:
@@ -26,10 +26,11 @@ if TYPE_CHECKING:
 class TpeSampler:
     """Optuna's TPE on the joint coordinates.
 
-    Complete trials rank by value; pruned and paused ones after them, by how far they came and
-    their lowest error so far; bad ones last. A running trial with an epoch behind it ranks like
-    a paused one. Without, it lies among the worse trials (the constant liar), so that
-    workers spread. (Filed there with a good curve, it would push the search off the optimum.)
+    Complete trials rank by value; paused ones, and running ones with an epoch behind them, among
+    them by the error they are expected to end with; pruned ones after them, by how far they came
+    and their lowest error so far; bad ones last. A running trial without an epoch lies among
+    the worse trials (the constant liar), so that workers spread. (Filed there with a good curve, an
+    unfinished one would push the search off the optimum.)
     """
 
     redraws = 64
@@ -43,7 +44,7 @@ class TpeSampler:
         """Tell the history."""
         self._options = options
         distributions = coordinates.coordinate_distributions()
-        trials = [_trial(observation, distributions) for observation in observations]
+        trials = [_trial(one, observations, distributions) for one in observations]
         self._study = OptunaStudy(coordinates, trials)
 
     def draw(self, seed: int) -> dict[str, Value]:
@@ -60,7 +61,11 @@ class TpeSampler:
         )
 
 
-def _trial(observation: Observation, distributions: dict[str, BaseDistribution]) -> FrozenTrial:
+def _trial(
+    observation: Observation,
+    others: Sequence[Observation],
+    distributions: dict[str, BaseDistribution],
+) -> FrozenTrial:
     point = observation.point
     if observation.kind == "complete":
         return frozen(point, distributions, TrialState.COMPLETE, observation.value)
@@ -69,6 +74,10 @@ def _trial(observation: Observation, distributions: dict[str, BaseDistribution])
         return frozen(point, distributions, TrialState.PRUNED, None, constraints=violated)
     if observation.value is None:
         return frozen(point, distributions, TrialState.RUNNING, None)
+    if observation.kind != "pruned":
+        expected = expected_end(observation, others)
+        if expected is not None:
+            return frozen(point, distributions, TrialState.COMPLETE, expected)
     last = max(observation.curve)
     reached = {last: observation.curve[last]}  # all that pruned trials are ranked by
     return frozen(point, distributions, TrialState.PRUNED, None, intermediate_values=reached)
