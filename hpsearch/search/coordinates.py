@@ -131,8 +131,8 @@ class Coordinates:
     def reasons(self, params: Mapping[str, Any]) -> list[str]:
         """Say everything that keeps the parameters from being trained; nothing where they can be.
 
-        Whether the filters fit is only asked where every value is in its range, and what the
-        network costs only where they fit.
+        Whether the filters fit is asked where every size is a whole number, and what the network
+        costs only where all else is possible.
         """
         space = self.space
         found = [
@@ -145,12 +145,14 @@ class Coordinates:
                 found.append(f"{name} is missing")
             elif not parameter.contains(params[name]):
                 found.append(f"{name} {params[name]!r} is outside {parameter.describe()}")
+        sizes = [params[step.name] for step in self.sizes.steps if step.name in params]
+        whole = all(isinstance(size, int) and size >= 0 for size in sizes)
+        if whole and not self.sizes.fits(params):
+            image, *maps = self.sizes.sizes(params)
+            shown = " > ".join(str(size) for size in [image, *dict.fromkeys(maps)])
+            found.append(f"the filters do not fit {image} px: {shown}")
         if found:
             return found
-        if not self.sizes.fits(params):
-            image, *sizes = self.sizes.sizes(params)
-            maps = " > ".join(str(size) for size in [image, *dict.fromkeys(sizes)])
-            return [f"the filters do not fit {image} px: {maps}"]
         beyond = self.over_limits(params)
         return [] if beyond is None else [beyond]
 

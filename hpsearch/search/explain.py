@@ -125,8 +125,10 @@ def explain_config(
     try:
         reasons = problem.reasons(params)
         if not reasons:
-            return f"possible: {source} lies in search space {space.name}"
-        nearest = problem.nearest_feasible(params)
+            unlimited = "; no limit on costs was checked, name one by --study" if study is None else ""
+            return f"possible: {source} lies in search space {space.name}{unlimited}"
+        known = {name: params[name] for name in problem.space.parameters}
+        nearest = problem.nearest_feasible(known)
     except InputError as error:
         raise InputError(f"{source}: {error}") from error
     lines = [*(f"impossible: {reason}" for reason in reasons), "nearest possible:"]
@@ -149,7 +151,7 @@ def _searched_values(
             raise InputError(
                 f"{source}: {missing[0]}: missing; search space {space.name} needs it"
             )
-        return {name: values[name] for name in space.parameters}
+        return dict(values)
     return {name: _written_or_default(name, values, source) for name in space.parameters}
 
 

@@ -94,3 +94,14 @@ def test_explain_refuses_what_is_no_configuration(tmp_path: Path) -> None:
     values["layers"]["conv1"]["filter_size"] = "big"
     with pytest.raises(InputError, match="no number"):
         explain_config(space, values, tmp_path)
+
+
+def test_explain_names_every_reason_and_unknown_parameters(tmp_path: Path) -> None:
+    params = shipped_problem("koch2015").cube.params([0.5] * 27)
+    params |= {f"conv{n}.filter_size": 20 for n in (1, 2, 3)}
+    params |= {"fc.width": 9999, "fc.mass": 3}
+    said = explain_config(SearchSpace.from_yaml("koch2015"), params, tmp_path / "c.yaml")
+    assert "fc.mass is not a parameter" in said
+    assert "fc.width 9999 is outside" in said
+    assert "the filters do not fit 105 px" in said
+    assert "nearest possible:" in said
