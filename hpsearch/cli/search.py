@@ -87,7 +87,7 @@ def status(
     from hpsearch.results.certificate import best_of
     from hpsearch.results.pruning import pruning
     from hpsearch.search.record import read_study
-    from hpsearch.search.stopping import forecast_study
+    from hpsearch.search.stopping import forecast_study, why_over
     from hpsearch.search.study_folder import find_study
 
     view = read_study(find_study(study))
@@ -108,6 +108,7 @@ def status(
             **({"certificate": certificate} if certificate else {}),
         },
         "pruning": pruned.to_json(),
+        "over": why_over(view),
     }
     if json:
         typer.echo(dumps(summary))
@@ -120,7 +121,9 @@ def status(
         typer.echo(f"of the pruned, could not be trained: {kinds}")
     if pruned.pruned or pruned.audited:
         typer.echo(pruned.sentence())
-    if left := forecast_line(forecast_study(view)):
+    if summary["over"]:
+        typer.echo(f"over: {summary['over']}")
+    elif left := forecast_line(forecast_study(view)):
         typer.echo(left)
     if best is None:
         typer.echo("no complete trial yet")

@@ -120,14 +120,27 @@ def tasks_behind(config: StudyConfig, dataset: Mapping[str, Any]) -> int:
     return n_tasks * DENSE_WORTH if config.objective == "dense" else n_tasks
 
 
+def why_over(view: StudyView) -> str | None:
+    """Return why a study that is only read is over, None where the same command goes on with it."""
+    if not view.trials or any(not t.finished for t in view.trials):
+        return None
+    trials = view.config.budget.trials
+    if trials is not None and len(view.trials) >= trials:
+        return f"the budget of {trials} trials is spent"
+    return _stopping(view).reason(view.trials, view.driver_seconds)
+
+
+def _stopping(view: StudyView) -> Stopping:
+    resource = Resource(view.config.pruner.resource, view.config.trial)
+    return Stopping(view.config, resource, tasks_behind(view.config, view.dataset))
+
+
 def forecast_study(view: StudyView) -> Forecast:
     """Return what is left of a study that is only read, as fast as it went so far."""
-    resource = Resource(view.config.pruner.resource, view.config.trial)
-    stopping = Stopping(view.config, resource, tasks_behind(view.config, view.dataset))
     workers = view.config.workers
     if isinstance(workers, int):
         slots = workers
     else:  # as many as were at work on average, on whatever machine that was
         trained = sum(t.seconds or 0.0 for t in view.trials)
         slots = max(1, math.ceil(trained / view.driver_seconds)) if view.driver_seconds > 0 else 1
-    return stopping.forecast(view.trials, view.driver_seconds, slots)
+    return _stopping(view).forecast(view.trials, view.driver_seconds, slots)

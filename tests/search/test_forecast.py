@@ -18,7 +18,7 @@ from hpsearch.search.forecast import (
 )
 from hpsearch.search.history import TrialRecord
 from hpsearch.search.resource import Resource
-from hpsearch.search.stopping import Stopping, forecast_study
+from hpsearch.search.stopping import Stopping, forecast_study, why_over
 
 from .problems import base_config, shipped_study
 
@@ -186,6 +186,16 @@ def test_a_study_that_is_only_read_is_forecast_by_the_workers_it_had() -> None:
         config = study(trials=40).model_copy(update={"workers": workers})
         view = SimpleNamespace(config=config, dataset={}, trials=history, driver_seconds=50.0)
         assert forecast_study(view).seconds == pytest.approx(150)  # type: ignore[arg-type]
+
+
+def test_a_study_that_is_only_read_is_over_once_its_budget_is_spent() -> None:
+    ended, still = [trial(n) for n in range(4)], [*(trial(n) for n in range(3)), trial(3, "running")]
+    for trials, history, expected in (
+        (4, ended, "the budget of 4 trials is spent"), (5, ended, None), (4, still, None), (4, [], None),
+    ):  # fmt: skip
+        config = study(trials=trials)
+        view = SimpleNamespace(config=config, dataset={}, trials=history, driver_seconds=5.0)
+        assert why_over(view) == expected  # type: ignore[arg-type]
 
 
 def test_the_standard_error_is_the_binomials_and_never_zero() -> None:
