@@ -221,6 +221,7 @@ def _describe_dataset(dataset: Dataset, data: Path | None) -> dict[str, Any]:
 def _describe(plan: StudyPlan, workplace: Workplace) -> None:
     config = plan.config
     coordinates = Coordinates(plan.space, config.trial, config.limits)
+    prior = with_prior(plan, {}).prior  # as of other data: which they are is not known yet
     typer.echo(f"{config.name} in {plan.folder.root}: {config.description}")
     held = len(plan.space.parameters) - len(coordinates.free)
     typer.echo(
@@ -232,7 +233,6 @@ def _describe(plan: StudyPlan, workplace: Workplace) -> None:
         typer.echo(f"NOTE: {text}")
     typer.echo(f"feasible share of the filter sizes: {coordinates.feasible_share():.1%}")
     if config.warm_start is not None:
-        prior = with_prior(plan, {}).prior  # as of other data: which they are is not known yet
         count = 0 if prior is None else len(prior.trials)
         typer.echo(
             f"learns from {count} ended trial(s) of {config.warm_start.study}: as measured where "
