@@ -116,10 +116,11 @@ class LiveView:
             last = running.last
             best = progress.best_values.get(running.number)
             epoch = last.epoch if last else 0
-            filled = round(24 * epoch / progress.max_epochs)
+            length = progress.lengths[running.number]
+            filled = round(24 * epoch / length)
             table.add_row(
                 str(running.number),
-                f"{epoch}/{progress.max_epochs}",
+                f"{epoch}/{length}",
                 f"{last.validation_error:.1%}" if last else "-",
                 f"{best:.1%}" if best is not None else "-",
                 duration(time.monotonic() - running.began),

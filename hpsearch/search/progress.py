@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from hpsearch.search.config import StudyConfig
 from hpsearch.search.forecast import Forecast
 from hpsearch.search.history import TrialRecord, best_trial
+from hpsearch.search.resource import Resource
 from hpsearch.training.epoch import EpochResult
 
 
@@ -32,7 +33,7 @@ class Progress:
         best: The best complete trial.
         seconds: The driver's time at work over all runs.
         forecast: What is left until the budget is spent.
-        max_epochs: Epochs of a complete trial.
+        lengths: Epochs of each running trial, were it trained to its end.
         trials: The budget in trials, None without one.
         hours: The budget in hours, None without one.
         slots: Trials that can run at once.
@@ -44,7 +45,7 @@ class Progress:
     best: TrialRecord | None
     seconds: float
     forecast: Forecast
-    max_epochs: int
+    lengths: Mapping[int, int]
     trials: int | None
     hours: float | None
     slots: int
@@ -69,13 +70,14 @@ class Progress:
         counts = Counter[str](t.state for t in history)
         counts["running"] = len(running)
         budget = config.budget
+        resource = Resource(config.pruner.resource, config.trial)
         return cls(
             running=tuple(running[n] for n in sorted(running)),
             counts=dict(counts),
             best=best_trial(history),
             seconds=seconds,
             forecast=forecast,
-            max_epochs=config.trial.max_epochs,
+            lengths={n: resource.length(history[n].params) for n in running},
             trials=budget.trials,
             hours=budget.hours,
             slots=slots,
