@@ -33,7 +33,7 @@ from hpsearch.search.history import TrialRecord, Value
 from hpsearch.search.leases import LEASE_S, Leases, NumberTakenError, TrialTakenError
 from hpsearch.search.optuna_trial import CONSTRAINT, STATES, to_record
 from hpsearch.search.sqlite_file import check_database, check_whole, only_begun
-from hpsearch.search.storage import BUSY_S, is_away, is_server, open_storage, place, root_cause
+from hpsearch.search.storage import BUSY_S, is_away, is_server, open_storage, place, root_cause, telling
 
 GROUP_S = 0.1
 """Reports reach the database at most this many seconds after they were made."""
@@ -304,7 +304,8 @@ class StudyRecord:
         deadline = None
         while True:
             try:
-                return action()
+                with telling(self.notice, self.place):
+                    return action()
             except (NumberTakenError, TrialTakenError):
                 raise
             except Exception as error:

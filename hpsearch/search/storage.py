@@ -6,7 +6,8 @@ Credentials come from PGPASSWORD, PGPASSFILE or ~/.pgpass; no URL here ever hold
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -22,6 +23,8 @@ from hpsearch.search.config import StudyConfig
 
 BUSY_S = 60
 """How long a locked database, or a server that does not answer, is waited for."""
+SLOW_S = 3.0
+"""How long a write may take before a person is told what it waits for."""
 CONNECT_S = 10
 """How long a PostgreSQL server may take to answer a connection."""
 SETUP_LOCK = 7_235_091_641
@@ -58,6 +61,19 @@ def open_file(path: Path) -> RDBStorage:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     url = f"sqlite:///{path.resolve()}"
     return RDBStorage(_template(url), engine_kwargs={"connect_args": {"timeout": BUSY_S}})
+
+
+@contextlib.contextmanager
+def telling(tell: Callable[[str], None], where: str) -> Iterator[None]:
+    """Say once what is waited for, where what is done inside takes long."""
+    text = f"{where} is locked by another process, or its disk is slow; waiting at most {BUSY_S} s"
+    timer = threading.Timer(SLOW_S, tell, [text])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def open_storage(folder: StudyFolder, storage: str, idle_s: float = BUSY_S) -> RDBStorage:

@@ -131,27 +131,31 @@ def lock_for(path: Path, seconds: float) -> threading.Thread:
     return thread
 
 
-def test_F09_a_database_locked_for_2_s_is_waited_for(tmp_path: Path) -> None:
-    """waits, then goes on"""
+def test_F09_a_database_locked_for_2_s_is_waited_for_with_one_notice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, see: See
+) -> None:
+    """waits and says so once, then goes on"""
+    monkeypatch.setattr(storage, "SLOW_S", 0.5)
+    observer = Silent()
     output = tmp_path / "study"
-    search(output, **{**SETTINGS, "budget__trials": 1})
-    thread = lock_for(StudyFolder(output).database, 2)
-    view = search(output, **SETTINGS)
-    thread.join()
-    assert len(view.trials) == 4
+    executor = LockedAtTheEnd(StudyFolder(output).database, 2)
+    assert len(search(output, executor, observer=observer, **SETTINGS).trials) == 4
+    told = [text for text in observer.messages if "locked by another process" in text]
+    assert len(told) == 1
+    see(told[0])
 
 
 class LockedAtTheEnd(FakeExecutor):
-    """Locks the database when the first trial ends, for longer than the driver waits."""
+    """Locks the database when the first trial ends."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, seconds: float = 4) -> None:
         super().__init__()
-        self.path, self.thread = path, None
+        self.path, self.seconds, self.thread = path, seconds, None
 
     def _step(self, trial: int) -> None:
         super()._step(trial)
         if self.thread is None and any(isinstance(e, Ended) for e in self._events):
-            self.thread = lock_for(self.path, 4)
+            self.thread = lock_for(self.path, self.seconds)
 
 
 def test_F09_locked_longer_is_exit_3_and_the_result_is_adopted(
