@@ -62,6 +62,21 @@ def check_database(path: Path) -> None:
         )
 
 
+def check_writable(path: Path) -> None:
+    """Refuse a file that only may be read; whether it is a database is not looked at.
+
+    Raises:
+        EnvironmentFailure: It cannot be opened to be written.
+    """
+    try:
+        path.open("r+b").close()
+    except OSError as error:
+        raise EnvironmentFailure(
+            f"{path}: cannot be written ({error.strerror}); mend the permission, then run the same "
+            "command again"
+        ) from error
+
+
 def check_whole(path: Path) -> None:
     """Have SQLite read every page of a study's database.
 

@@ -20,6 +20,7 @@ from hpsearch.configfile import read_yaml
 from hpsearch.errors import EnvironmentFailure, HpsearchError, InputError
 from hpsearch.paths import StudyFolder
 from hpsearch.search.config import StudyConfig
+from hpsearch.search.sqlite_file import check_writable
 
 BUSY_S = 60
 """How long a locked database, or a server that does not answer, is waited for."""
@@ -111,15 +112,17 @@ def open_storage(folder: StudyFolder, storage: str, idle_s: float = BUSY_S) -> R
         raise server_failure(storage, error) from error
 
 
-def check_server(folder: StudyFolder, storage: str) -> None:
-    """Refuse a server that cannot be used, before anything is prepared or written.
+def check_storage(folder: StudyFolder, storage: str) -> None:
+    """Refuse a database that a search cannot use, before anything is prepared or written.
 
     Raises:
         InputError: The extra is missing, or the server refuses user, password or database.
-        EnvironmentFailure: The server does not answer.
+        EnvironmentFailure: The server does not answer, or the file may not be written.
     """
     if is_server(storage):
         open_storage(folder, storage).engine.dispose()
+    elif folder.database.is_file():
+        check_writable(folder.database)
 
 
 def server_url(storage: str) -> sqlalchemy.URL:

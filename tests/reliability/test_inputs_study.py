@@ -14,7 +14,7 @@ import pytest
 from hpsearch.paths import StudyFolder, network_filesystem
 from hpsearch.search.record import read_study
 
-from .cases import SPACE, STUDY, as_nobody, refused, run, search, write_study
+from .cases import SPACE, STUDY, as_nobody, refused, run, search, snapshot, write_study
 
 See = Callable[[object], None]
 
@@ -172,21 +172,25 @@ def test_a_damaged_database_is_built_again(study: StudyFolder, here: Path, case:
 
 @pytest.mark.parametrize("case", ["B50 file", "B51 folder"])
 def test_read_only(study: StudyFolder, here: Path, case: str, see: See) -> None:
-    """reading works; searching: exit 2 or 3, names the file, nothing changed"""
+    """reading works; searching: exit 2 or 3, one line names the file, nothing changed"""
     assert run("status", study.root).code == 0  # imports what nobody may be unable to read
     assert run("search", study.root).code == 0
     held = json.loads(study.dataset.read_text())
     shutil.copytree(held["packed"], here / "packed")
     study.dataset.write_text(json.dumps({**held, "packed": str(here / "packed")}))
+    databases = {study.root / f"study.db{end}" for end in ("", "-journal", "-wal", "-shm")}
     for path in [here / "packed", *(here / "packed").rglob("*"), study.root, *study.root.rglob("*")]:
-        path.chmod(0o555 if path.is_dir() else 0o444)
+        kept = case == "B51 folder" or path in databases
+        path.chmod((0o555 if kept else 0o777) if path.is_dir() else (0o444 if kept else 0o666))
+    before = snapshot(here)
     with as_nobody(here):
         told = run("status", study.root)
         done = run("search", study.root, "--trials", 9)
     assert told.code == 0, told
     assert done.code in (2, 3), done
-    assert len(done.err.strip().splitlines()) == 1
-    assert str(study.root) in done.err
+    assert len(done.err.strip().splitlines()) == 1, done.err
+    assert str(study.database if case == "B50 file" else study.root) in done.err
+    assert snapshot(here) == before
     see(f"exit {done.code}: {done.err}")
 
 
