@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,8 @@ Progress = Callable[[str, int, int], None]
 
 FORMAT = 1
 """Version of the packed folder's layout; another one is packed again."""
+UNREADABLE = (OSError, ValueError, EOFError, KeyError, TypeError, BadZipFile)
+"""What numpy raises for a damaged file, for missing arrays, and for pickled ones, never loaded."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,8 +99,12 @@ class Dataset:
 
     def _role(self, role: str, input_size: int) -> Characters:
         images = _resized(self.folder, role, input_size)
-        with _open_arrays(self.folder / f"{role}-labels.npz") as labels:
-            return characters_from(images, labels)
+        path = self.folder / f"{role}-labels.npz"
+        try:
+            with np.load(path, allow_pickle=False) as labels:
+                return characters_from(images, labels)
+        except UNREADABLE as error:
+            raise InputError(f"{path}: cannot be read ({error}); delete {self.folder}") from None
 
 
 def characters_from(images: NDArray[np.uint8], labels: Any) -> Characters:
@@ -168,7 +175,7 @@ def _resized(folder: Path, role: str, size: int) -> NDArray[np.uint8]:
     path = folder / f"{role}-{size}.npy"
     try:
         return _map(path)
-    except (OSError, ValueError, EOFError):
+    except UNREADABLE:
         pass  # missing, or cut off by a full disk: made again below
     stored = _load_checked(folder, role)
     _save_aside(path, area_average(stored, size))
@@ -185,7 +192,7 @@ def _load_checked(folder: Path, role: str) -> NDArray[np.uint8]:
     path = folder / f"{role}.npy"
     try:
         stored: NDArray[np.uint8] = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except UNREADABLE as error:
         raise InputError(f"{path}: cannot be read ({error}); delete {folder}") from None
     if checksum(stored) != read_meta(folder)["sha256"].get(role):
         raise InputError(f"{path}: its checksum does not fit; delete {folder} to pack again")
@@ -214,11 +221,3 @@ def _save_aside(path: Path, array: NDArray[np.uint8]) -> None:
         raise EnvironmentFailure(
             f"{path}: cannot be written ({error.strerror}); free space or set HPSEARCH_CACHE"
         ) from error
-
-
-def _open_arrays(path: Path) -> Any:
-    """Open an .npz file without pickle."""
-    try:
-        return np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"{path}: cannot be read ({error}); delete {path.parent}") from None

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hpsearch.data.dataset import Characters, Dataset, characters_from, check_size
+from hpsearch.data.dataset import UNREADABLE, Characters, Dataset, characters_from, check_size
 from hpsearch.data.pack import SEALED_FILE
 from hpsearch.data.resize import SIDE, area_average
 from hpsearch.data.tasks import OneShotTasks
@@ -58,7 +58,7 @@ def open_test_set(
             )
             images = area_average(arrays["images"], input_size)
             return TestSet(characters_from(images, arrays), tasks)
-    except (OSError, ValueError, EOFError, KeyError) as error:
+    except UNREADABLE as error:
         raise InputError(f"{path}: cannot be read ({error}); delete {dataset.folder}") from None
 
 

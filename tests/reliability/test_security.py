@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
+import os
 import pickle
+import re
+import shutil
 import sqlite3
 import stat
 from collections.abc import Callable, Iterable
@@ -17,7 +21,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hpsearch.errors import HpsearchError
+from hpsearch.data import open_packed
+from hpsearch.data.sealed import open_test_set
+from hpsearch.errors import InputError
 from hpsearch.paths import StudyFolder
 from hpsearch.recognition.model import load_model
 from hpsearch.results.dashboard import make_app
@@ -27,7 +33,7 @@ from hpsearch.training.checkpoint import load
 from hpsearch.training.checkpoint_file import wrap
 from tests.test_source import findings, sources
 
-from .cases import STUDY, refused, run, search, snapshot, write_study
+from .cases import ENQUEUED, STUDY, as_nobody, refused, run, search, snapshot, write_study
 
 See = Callable[[object], None]
 PORT = 8080
@@ -84,15 +90,30 @@ def test_S1_the_dashboard_refuses(study: StudyFolder, case: str, see: See) -> No
     see(status)
 
 
+REFUSED = {
+    "served": ("GET", {}),
+    "of an unknown host": ("GET", {"HTTP_HOST": "evil"}),
+    "of an unknown origin": ("GET", {"HTTP_ORIGIN": "http://evil"}),
+    "of a change": ("DELETE", {}),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
 @pytest.mark.parametrize("path", ["/dashboard", "/dashboard/", "/api/studies", "/absent"])
-def test_S2_headers_on_every_answer(study: StudyFolder, path: str) -> None:
-    """nosniff and DENY on each route, also on refusals"""
-    app = make_app(study, PORT, write=False)
-    for headers in ({}, {"HTTP_HOST": "evil"}):
-        _, answered, _ = ask(app, "GET", path, **headers)
-        assert answered["X-Frame-Options"] == "DENY"
-        if not headers:
-            assert answered["X-Content-Type-Options"] == "nosniff"
+def test_S2_headers_on_every_answer(study: StudyFolder, path: str, case: str) -> None:
+    """nosniff, DENY and a policy that loads from nowhere else on each route, also on refusals"""
+    method, headers = REFUSED[case]
+    status, answered, _ = ask(make_app(study, PORT, write=False), method, path, **headers)
+    assert status.startswith("403") == (case != "served")
+    assert answered["X-Frame-Options"] == "DENY"
+    assert answered["X-Content-Type-Options"] == "nosniff"
+    policy = dict(
+        part.split(maxsplit=1) for part in answered["Content-Security-Policy"].split("; ")
+    )
+    assert policy["default-src"] == policy["frame-ancestors"] == policy["base-uri"] == "'none'"
+    assert policy["script-src"] == "'self' 'unsafe-eval'"
+    allowed = {word for sources in policy.values() for word in sources.split()}
+    assert allowed <= {"'none'", "'self'", "'unsafe-eval'", "'unsafe-inline'", "data:", "blob:"}
 
 
 @pytest.mark.parametrize("path", ["/api/artifacts/1/x", "/artifacts/1/1", "/api/llm", "/../study.yaml"])
@@ -124,39 +145,65 @@ def test_the_payload_works_where_pickle_is_loaded(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "case", ["checkpoint", "checkpoint body", "best.yaml", "weights", "packed data", "study file"]
+    "case", ["checkpoint", "checkpoint body", "best.yaml", "weights", "study file"]
 )
-def test_S4_a_planted_payload_does_not_run(here: Path, packed: Path, case: str, see: See) -> None:
+def test_S4_a_planted_payload_does_not_run(here: Path, case: str, see: See) -> None:
     """refused or passed over; no code runs"""
     ran = here / "ran"
     payload = pickle.dumps(Payload(ran))
     yaml = f"x: !!python/object/apply:pathlib.Path.touch [!!python/object/apply:pathlib.Path [{ran}]]\n"
     said = "passed over"
-    try:
-        if case.startswith("checkpoint"):
-            (here / "checkpoint").write_bytes(wrap(payload) if "body" in case else payload)
-            assert load(here / "checkpoint") is None
-        elif case == "weights":
-            (here / "model").mkdir()
-            config = json.dumps({"dataset": {"kind": "x", "fingerprint": "y"}, "config": trial()})
-            (here / "model" / "config.yaml").write_text(config)
-            (here / "model" / "weights.safetensors").write_bytes(payload)
+    if case.startswith("checkpoint"):
+        (here / "checkpoint").write_bytes(wrap(payload) if "body" in case else payload)
+        assert load(here / "checkpoint") is None
+    elif case == "weights":
+        (here / "model").mkdir()
+        config = json.dumps({"dataset": {"kind": "x", "fingerprint": "y"}, "config": trial()})
+        (here / "model" / "config.yaml").write_text(config)
+        (here / "model" / "weights.safetensors").write_bytes(payload)
+        with pytest.raises(InputError) as caught:
             load_model(here / "model")
-        elif case == "packed data":
-            hostile = np.array([Payload(ran)], dtype=object)
-            np.savez(here / "labels.npz", character=hostile)
-            with np.load(here / "labels.npz", allow_pickle=False) as arrays:
-                arrays["character"]
-        elif case == "best.yaml":
-            (here / "best.yaml").write_text(yaml)
-            said = refused(here, "tags", "retrain", "best.yaml")
-        else:
-            write_study(here, STUDY + yaml)
-            said = refused(here, "tags", "search", "small.yaml")
-    except (HpsearchError, ValueError) as error:
-        said = str(error)
+        said = str(caught.value)
+    elif case == "best.yaml":
+        (here / "best.yaml").write_text(yaml)
+        said = refused(here, "tags", "retrain", "best.yaml")
+    else:
+        write_study(here, STUDY + yaml)
+        said = refused(here, "tags", "search", "small.yaml")
     assert not ran.exists()
     see(said)
+
+
+PACKED = ["background.npy", "background-20.npy", "background-labels.npz", "sealed-test.npz"]
+
+
+@pytest.mark.parametrize("form", ["an array of objects", "a bare pickle", "text"])
+@pytest.mark.parametrize("name", PACKED)
+def test_S4_a_payload_in_packed_data_does_not_run(
+    here: Path, packed: Path, name: str, form: str, see: See
+) -> None:
+    """the file is refused by its name, or made again; no code runs"""
+    shutil.copytree(packed, here / "packed")
+    ran, path = here / "ran", here / "packed" / name
+    path.unlink(missing_ok=True)
+    hostile = np.array([Payload(ran)], dtype=object)
+    if form == "text":
+        path.write_text("PK\3\4 no archive at all")
+    elif form == "a bare pickle":
+        path.write_bytes(pickle.dumps(Payload(ran)))
+    elif path.suffix == ".npy":
+        np.save(path, hostile)
+    else:
+        np.savez(path, character=hostile, drawer=hostile, query=hostile)
+    dataset = open_packed(here / "packed")
+    if name == "background-20.npy":  # derived from another, and made again
+        images = dataset.background(20).images
+        np.testing.assert_array_equal(images, open_packed(packed).background(20).images)
+    else:
+        with pytest.raises(InputError, match=re.escape(str(path))) as caught:
+            open_test_set(dataset, "a test") if "sealed" in name else dataset.background(21)
+        see(caught.value)
+    assert not ran.exists()
 
 
 def trial() -> dict[str, Any]:
@@ -188,26 +235,27 @@ def test_S4_the_lint_rules_ban_them_too() -> None:
 
 
 def test_S5_a_payload_in_the_database_does_not_run(here: Path, see: See) -> None:
-    """system attributes that a sampler would unpickle are never unpickled"""
-    search(here / "study", budget__trials=2)
+    """system attributes that a sampler would unpickle are never unpickled while tpe proposes"""
+    tpe = {"name": "tpe", "startup_trials": 2}
+    search(here / "study", budget__trials=2, enqueue=ENQUEUED[:2], sampler=tpe)
     ran = here / "ran"
     text = json.dumps(pickle.dumps(Payload(ran)).hex())
     with closing(sqlite3.connect(here / "study" / "study.db")) as connection:
-        for key in ("cma:optimizer", "cma:optimizer:0", "sampler", "hpsearch"):
-            connection.execute(
-                "INSERT INTO study_system_attributes (study_id, key, value_json) VALUES (1, ?, ?)",
-                (key, text),
-            )
-            connection.execute(
-                "INSERT INTO trial_system_attributes (trial_id, key, value_json) VALUES (1, ?, ?)",
-                (key, text),
-            )
+        for key in ("cma:optimizer", "cma:optimizer:0", "tpe", "sampler", "hpsearch"):
+            for table in ("study_system", "trial_system", "study_user", "trial_user"):
+                owner = table.split("_")[0]
+                connection.execute(
+                    f"INSERT INTO {table}_attributes ({owner}_id, key, value_json) VALUES (1, ?, ?)",
+                    (key, text),
+                )
         connection.commit()
-    view = search(here / "study", budget__trials=3)
-    assert len(view.trials) == 3
+    view = search(here / "study", budget__trials=4, enqueue=ENQUEUED[:2], sampler=tpe)
+    assert [view.attributes[n]["origin"] for n in range(4)] == [
+        "enqueued: parameters", "enqueued: parameters", "tpe", "tpe",
+    ]
     assert run("status", "study").code == 0
     assert not ran.exists()
-    see("3 trials, nothing ran")
+    see("2 trials enqueued, 2 proposed by tpe, nothing ran")
 
 
 def test_S7_names_in_the_report_stay_text(study: StudyFolder, see: See) -> None:
@@ -252,13 +300,27 @@ def test_S9_a_name_is_never_a_path(here: Path, name: str) -> None:
     assert not (here.parent / "escaped").exists()
 
 
-def test_S9_only_the_owner_may_enter_a_study(here: Path) -> None:
-    """folder 0700; what holds settings 0600"""
+def test_S9_only_the_owner_may_enter_a_study(here: Path, see: See) -> None:
+    """folder 0700: that keeps others out; files written whole are 0600, those appended to are not"""
     search(here / "study", budget__trials=1)
+    assert run("export", "study").code == run("report", "study").code == 0
     folder = StudyFolder(here / "study")
+    trial = folder.trial(0)
     assert stat.S_IMODE(folder.root.stat().st_mode) == 0o700
-    for path in (folder.study_file, folder.space_file, folder.dataset, folder.lock):
-        assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
+    files = [path for path in folder.root.rglob("*") if path.is_file()]
+    others = {path for path in files if stat.S_IMODE(path.stat().st_mode) != 0o600}
+    assert others <= {folder.database, trial.checkpoint, trial.epochs}
+    with as_nobody(here):
+        assert not [path for path in files if readable(path)]
+    see(f"{len(files)} files, {len(files) - len(others)} of them 0600, in a folder of 0700")
+
+
+def readable(path: Path) -> bool:
+    """Say whether a file can be opened; one's own always can."""
+    with contextlib.suppress(PermissionError):
+        path.open("rb").close()
+        return path.stat().st_uid != os.geteuid()
+    return False
 
 
 def test_S12_an_image_is_measured_before_it_is_decoded() -> None:
