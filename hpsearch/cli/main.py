@@ -6,13 +6,11 @@ failed, the same command resumes; 130 and 143 stopped by a signal.
 
 from __future__ import annotations
 
-import datetime
 import os
 import signal
 import sys
 import tempfile
 import traceback
-from pathlib import Path
 
 import typer
 
@@ -100,10 +98,15 @@ def _say(text: str, code: int) -> int:
 
 
 def _bug(error: Exception) -> int:
-    stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-    log = Path(tempfile.gettempdir()) / f"hpsearch-{stamp}-{os.getpid()}.log"
-    log.write_text("".join(traceback.format_exception(error)))
-    return _say(f"a bug of ours: {type(error).__name__}: {error}; the traceback is in {log}", 1)
+    text = "".join(traceback.format_exception(error))
+    try:  # under a name that nobody can foresee, and so lay a link there
+        handle, log = tempfile.mkstemp(prefix="hpsearch-", suffix=".log")
+        with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(text)
+        where = f"is in {log}"
+    except OSError as failure:
+        where = f"could not be written ({failure.strerror})"
+    return _say(f"a bug of ours: {type(error).__name__}: {error}; the traceback {where}", 1)
 
 
 if __name__ == "__main__":
