@@ -11,6 +11,7 @@ from optuna.distributions import distribution_to_json
 
 from hpsearch.data import open_packed
 from hpsearch.paths import StudyFolder
+from hpsearch.search.coordinates import Coordinates
 from hpsearch.search.record import StudyRecord
 from hpsearch.search.study_folder import plan_study, save_plan
 from hpsearch.seeding import generator
@@ -35,7 +36,9 @@ def large_study(output: Path, file: Path, packed: Path, count: int, **changes: o
     save_plan(plan, {**facts, "source": None, "ways": 5, "n_tasks": 80, "description": "images"})
     record = StudyRecord(plan.folder, plan.config.name)
     record.close()
+    coordinates = Coordinates(plan.space, plan.config.trial, plan.config.limits)
     distributions = plan.space.distributions()
+    texts = {name: distribution_to_json(one) for name, one in distributions.items()}
     chance = generator(0, "large study")
     trials, params, values, epochs = [], [], [], []
     for number in range(count):
@@ -44,11 +47,10 @@ def large_study(output: Path, file: Path, packed: Path, count: int, **changes: o
         curve = 0.9 - 0.1 * chance.random(EPOCHS).cumsum() * chance.random()
         values.append((number + 1, 0, float(curve.min()), "FINITE"))
         epochs += [(number + 1, e + 1, float(v), "FINITE") for e, v in enumerate(curve)]
-        for name, parameter in plan.space.parameters.items():
-            distribution = distributions[name]
-            chosen = drawn(parameter.extremes, chance.random())
-            text = distribution_to_json(distribution)
-            params.append((number + 1, name, distribution.to_internal_repr(chosen), text))
+        chosen = coordinates.cube.params(chance.random(len(coordinates.free)).tolist())
+        for name, distribution in distributions.items():
+            stored = distribution.to_internal_repr(chosen[name])
+            params.append((number + 1, name, stored, texts[name]))
     with closing(sqlite3.connect(plan.folder.database)) as connection:
         for table, columns, rows in (
             ("trials", "trial_id, number, study_id, state, datetime_start, datetime_complete", trials),
@@ -64,16 +66,6 @@ def large_study(output: Path, file: Path, packed: Path, count: int, **changes: o
             connection.executemany(f"INSERT INTO {table} ({columns}) VALUES ({marks})", rows)
         connection.commit()
     return plan.folder
-
-
-def drawn(extremes: tuple[object, ...], share: float) -> object:
-    """Return a value between a range's ends, or one of the choices."""
-    first, last = extremes[0], extremes[-1]
-    if isinstance(first, float) and isinstance(last, float):
-        return first + share * (last - first)
-    if isinstance(first, int) and isinstance(last, int):
-        return int(first + share * (last - first))
-    return extremes[int(share * len(extremes))]
 
 
 def describe(folder: StudyFolder) -> dict[str, object]:

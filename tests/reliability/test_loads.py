@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import os
 import resource
@@ -12,22 +11,25 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
 import torch
 
+from hpsearch.execution import Job
 from hpsearch.network.siamese import SiameseNetwork
 from hpsearch.paths import StudyFolder
 from hpsearch.results.dashboard import make_app
 from hpsearch.search.invariants import check_invariants
 from hpsearch.search.record import read_study
+from hpsearch.search.shipped import find_shipped
 from hpsearch.training.checkpoint import Checkpoint, read, save
 from hpsearch.training.checkpoint_file import keep_best_weights, previous
 from tests.search.fake_executor import FakeExecutor, fake_curve
 
-from .cases import ENQUEUED, STUDY, run, search, write_study
+from .cases import ENQUEUED, run, search, write_study
+from .driver_memory import STEP
 from .faults import LONG
 from .large import large_study
 from .test_security import PORT, ask
@@ -41,36 +43,66 @@ def many(count: int) -> list[dict[str, object]]:
     return [{**ENQUEUED[n % 40], "conv1.learning_rate": 0.001 + n * 1e-5} for n in range(count)]
 
 
+WINDOW = 20
+"""Trials after which an open dashboard is shut or opened again."""
+
+
 class Polling:
-    """Asks the dashboard for the study every 0.2 s, as an open page does."""
+    """Asks the dashboard for the study every 0.2 s, as an open page does, while it is open."""
 
     def __init__(self, output: Path) -> None:
         self.output, self.statuses = output, Counter[str]()
-        self.over = threading.Event()
+        self.answered: set[int] = set()
+        self.window = 0
+        self.open, self.over = threading.Event(), threading.Event()
         self.thread = threading.Thread(target=self._poll)
 
     def _poll(self) -> None:
-        folder = StudyFolder(self.output)
-        while not self.over.is_set() and not folder.database.exists():
-            time.sleep(0.01)
-        time.sleep(0.5)
-        app = make_app(folder, PORT, write=False)
+        app = None
         while not self.over.is_set():
+            if not self.open.wait(0.2):
+                continue
+            app = app or make_app(StudyFolder(self.output), PORT, write=False)
+            window = self.window
             for path in ("/api/studies", "/api/studies/1"):
                 status, _, _ = ask(app, "GET", path, QUERY_STRING="after=0")
                 self.statuses[status] += 1
+            self.answered.add(window)
             time.sleep(0.2)
+
+
+class Watched(FakeExecutor):
+    """Eight slots; notes when each trial begins, and opens the dashboard for every other window."""
+
+    def __init__(self, polling: Polling) -> None:
+        super().__init__(slots=8)
+        self.polling, self.begun = polling, list[float]()
+
+    def submit(self, job: Job) -> None:
+        self.begun.append(time.monotonic())
+        self.polling.window = job.trial // WINDOW
+        (self.polling.open.set if self.polling.window % 2 else self.polling.open.clear)()
+        super().submit(job)
+
+    def speeds(self, windows: Iterable[int]) -> list[float]:
+        """Return trials a second in each window."""
+        marks = self.begun[::WINDOW]
+        return [WINDOW / (marks[n + 1] - marks[n]) for n in windows if n + 1 < len(marks)]
 
 
 @pytest.mark.timeout(900)
 def test_L1_L5_eight_workers_and_an_open_dashboard(tmp_path: Path, see: See) -> None:
-    """160 trials of 5 reports, each final once with its own value; every answer is 200"""
+    """160 trials of 5 reports, each final once with its own value; every answer is 200
+
+    How fast the search is with the dashboard open is noted: the best of three stretches of 20 trials
+    with it against the best of four without, in turns. At least 70 % is asserted by make soak only.
+    """
     output = tmp_path / "study"
     polling = Polling(output)
+    executor = Watched(polling)
     polling.thread.start()
     began = time.monotonic()
     try:
-        executor = FakeExecutor(slots=8)
         settings = {"trial__max_epochs": 5, "trial__patience": 5, "budget__trials": 160}
         view = search(output, executor, enqueue=many(160), **settings)
     finally:
@@ -82,7 +114,13 @@ def test_L1_L5_eight_workers_and_an_open_dashboard(tmp_path: Path, see: See) -> 
     assert executor.submitted == list(range(160))
     assert {v.standing for v in check_invariants(StudyFolder(output))} == {"holds"}
     assert set(polling.statuses) == {"200 OK"}, polling.statuses
-    see(f"160 trials in {took:.1f} s, {polling.statuses.total()} answers, all 200")
+    shut, opened = executor.speeds(range(0, 8, 2)), executor.speeds(polling.answered - {0, 2, 4, 6})
+    share = max(opened) / max(shut)
+    see(
+        f"160 trials in {took:.1f} s, {polling.statuses.total()} answers, all 200; {share:.0%} of "
+        f"the speed while it was open (machine {BUSY:.1f} times busy)"
+    )
+    assert share >= 0.7 or not LONG
 
 
 def test_L1_each_value_is_its_own_parameters(tmp_path: Path) -> None:
@@ -90,46 +128,50 @@ def test_L1_each_value_is_its_own_parameters(tmp_path: Path) -> None:
     jobs = {}
 
     class Noting(FakeExecutor):
-        def submit(self, job: object) -> None:
-            jobs[job.trial] = job  # type: ignore[attr-defined]
-            super().submit(job)  # type: ignore[arg-type]
+        def submit(self, job: Job) -> None:
+            jobs[job.trial] = job
+            super().submit(job)
 
     view = search(tmp_path / "study", Noting(slots=8), enqueue=many(24), budget__trials=24)
     for trial in view.trials:
         assert trial.value == min(fake_curve(jobs[trial.number], 3))
 
 
-def test_L3_sixty_queued_trials_run_once_each(tmp_path: Path) -> None:
-    """each exactly once"""
-    executor = FakeExecutor(slots=8)
+@pytest.mark.timeout(900)
+def test_L3_sixty_queued_trials_run_once_each(tmp_path: Path, see: See) -> None:
+    """each exactly once, 2 rounds of eight slots (20 under make soak)"""
+    rounds = 20 if LONG else 2
     queued = many(60)
     settings = {"trial__max_epochs": 1, "budget__trials": 60}
-    view = search(tmp_path / "study", executor, enqueue=queued, **settings)
-    assert Counter(executor.submitted) == Counter(range(60))
-    rates = [t.params["conv1.learning_rate"] for t in view.trials]
-    assert rates == [entry["conv1.learning_rate"] for entry in queued]
+    for number in range(rounds):
+        executor = FakeExecutor(slots=8)
+        view = search(tmp_path / f"{number}" / "study", executor, enqueue=queued, **settings)
+        assert Counter(executor.submitted) == Counter(range(60))
+        rates = [t.params["conv1.learning_rate"] for t in view.trials]
+        assert rates == [entry["conv1.learning_rate"] for entry in queued]
+    see(f"{rounds} rounds of 60, none twice, none left out")
 
 
 @pytest.mark.timeout(900)
 def test_L4_thousands_of_trials(tmp_path: Path, packed: Path, see: See) -> None:
-    """opens, is continued, exported and checked; seconds and memory recorded"""
+    """opens, is continued, exported, reported and checked; seconds and memory recorded"""
     file = write_study(tmp_path / "file")
     count = 10_000 if LONG else 2_000
-    folder = large_study(tmp_path / "study", file, packed, count, budget__trials=count + 1)
-    seconds = {}
-    for command in ("status", "trials"):
+    budget = {"budget__trials": count + 1, "trial__max_epochs": 12, "trial__patience": 12}
+    folder = large_study(tmp_path / "study", file, packed, count, **budget)
+    began = time.monotonic()
+    view = search(folder.root, file=folder.root, dataset=json.loads(folder.dataset.read_text()))
+    seconds = {"continue": time.monotonic() - began}
+    assert len(view.trials) == count + 1
+    for command in ("status", "trials", "export", "report", "doctor"):
         began = time.monotonic()
         done = run(command, folder.root)
         seconds[command] = time.monotonic() - began
         assert done.code == 0, done
-    assert run("status", folder.root, "--json").out.count(f'"complete": {count}') == 1
-    began = time.monotonic()
-    view = search(folder.root, file=folder.root, dataset=json.loads(folder.dataset.read_text()))
-    seconds["continue"] = time.monotonic() - began
-    assert len(view.trials) == count + 1
+        assert command != "status" or f"{count + 1} complete" in done.out
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
     shown = {k: round(v, 1) for k, v in seconds.items()}
-    see(f"{count} trials: {shown} s, {memory:.0f} MB at most")
+    see(f"{count} trials: {shown} s, {memory:.0f} MB at most (machine {BUSY:.1f} times busy)")
     assert max(seconds.values()) < 30 * BUSY
 
 
@@ -137,9 +179,11 @@ def test_L4_thousands_of_trials(tmp_path: Path, packed: Path, see: See) -> None:
 def test_continuing_a_study_of_1000_trials_L4_first_new_trial(
     tmp_path: Path, packed: Path, see: See
 ) -> None:
-    """at most 5 s from the command to the first new trial, with tpe (on a quiet machine)"""
-    file = write_study(tmp_path / "file", STUDY.replace("{name: random}", "{name: tpe}"))
-    folder = large_study(tmp_path / "study", file, packed, 1000, budget__trials=1010)
+    """at most 5 s from the command to the first new trial, tpe in quickstart's 27 parameters"""
+    shipped = find_shipped("studies", "quickstart").read_text()
+    file = tmp_path / "quickstart.yaml"
+    file.write_text("".join(x for x in shipped.splitlines(True) if not x.startswith("enqueue")))
+    folder = large_study(tmp_path / "study", file, packed, 1000, budget__trials=1010, workers=1)
     began = time.monotonic()
     driver = subprocess.Popen(
         [sys.executable, "-m", "hpsearch.cli.main", "search", str(folder.root)],
@@ -155,41 +199,31 @@ def test_continuing_a_study_of_1000_trials_L4_first_new_trial(
     said, _ = driver.communicate(timeout=100)
     assert new.exists(), said
     assert driver.returncode == 130, said
+    view = read_study(folder)
+    assert view.attributes[1000]["origin"] == "tpe"
+    assert len(view.trials[1000].params) == 27
     see(f"{took:.1f} s (machine {BUSY:.1f} times busy)")
     assert took <= 5 * BUSY
 
 
 @pytest.mark.timeout(900)
+@pytest.mark.skipif(sys.platform != "linux", reason="reads Linux's /proc")
 def test_L6_memory_of_the_driver_over_many_trials(tmp_path: Path, see: See) -> None:
-    """after trial 100 less than 30 KB a trial; handles and threads flat"""
-    marks: list[tuple[int, int, int]] = []
-
-    class Marking(FakeExecutor):
-        def submit(self, job: object) -> None:
-            if job.trial % 50 == 0:  # type: ignore[attr-defined]
-                gc.collect()
-                marks.append((resident(), handles(), threading.active_count()))
-            super().submit(job)  # type: ignore[arg-type]
-
+    """after trial 100 less than 30 KB a trial, all proposed; handles and threads flat"""
     last = 500 if LONG else 250
-    settings = {"trial__max_epochs": 1, "budget__trials": last + 1}
-    search(tmp_path / "study", Marking(), enqueue=many(last + 1), **settings)
-    grown = (marks[-1][0] - marks[2][0]) / (last - 100)
+    command = [sys.executable, "-m", "tests.reliability.driver_memory", tmp_path / "study", str(last)]
+    done = subprocess.run(
+        command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["origins"] == ["sobol"]
+    marks = told["marks"][100 // STEP :]
+    assert len(marks) == 1 + (last - 100) // STEP
+    grown = (marks[-1][0] - marks[0][0]) / (last - 100)
     see(f"{grown / 1e3:.1f} KB a trial from trial 100 to {last}, {marks[-1][1]} handles")
     assert grown < 30_000
-    assert {mark[1:] for mark in marks[2:]} == {marks[2][1:]}
-
-
-def resident() -> int:
-    """Return this process's memory, bytes."""
-    if sys.platform != "linux":
-        pytest.skip("reads Linux's /proc")
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * resource.getpagesize()
-
-
-def handles() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
+    assert [mark[1:] for mark in marks] == [marks[0][1:]] * len(marks)
 
 
 def test_disk_L4_a_finished_trial_keeps_its_best_weights_only(tmp_path: Path, see: See) -> None:
