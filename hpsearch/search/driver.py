@@ -19,7 +19,7 @@ from hpsearch.search.enqueue import enqueued_points
 from hpsearch.search.forecast import Forecast
 from hpsearch.search.history import TrialRecord
 from hpsearch.search.leases import NumberTakenError, TrialTakenError
-from hpsearch.search.outcome import in_words, outcome
+from hpsearch.search.outcome import checked, in_words, outcome
 from hpsearch.search.progress import Progress, RunningTrial
 from hpsearch.search.proposer import Proposer
 from hpsearch.search.pruners import make_pruner
@@ -287,10 +287,11 @@ class Driver:
             for result in event.curve:
                 self._note(event.trial, result)
         elif isinstance(event, EpochEnded):
-            self._note(event.trial, event.result)
-            healthy = event.result.diagnosis is None
-            # With a diagnosis training ends by itself, and gives it as its cause.
-            decision = self._decide(event.trial, event.result.epoch) if healthy else Decision.GO
+            result = checked(event.result)
+            self._note(event.trial, result)
+            # With a diagnosis of its own training ends by itself, and gives it as its cause.
+            ends = Decision.GO if result is event.result else Decision.STOP
+            decision = ends if result.diagnosis else self._decide(event.trial, result.epoch)
             self._executor.decide(event.trial, decision)
         elif isinstance(event, Ended):
             self._ended(event)
@@ -302,13 +303,13 @@ class Driver:
             self._waiting.insert(0, event.trial)
 
     def _note(self, number: int, result: Any) -> None:
-        """Take an epoch into the history, the database and the running trial's line."""
-        self._history[number] = self._history[number].with_value(
-            result.epoch, result.validation_error, round(result.seconds, 2)
-        )
+        """Take an epoch into the running trial's line, and with a finite error into the rest."""
+        trial, epoch, error = self._history[number], result.epoch, result.validation_error
         self._running[number] = replace(self._running[number], last=result)
-        self._ledger.note_epoch(number, result)
-        self._record.report(number, result.epoch, result.validation_error)
+        if result.finite:  # no sampler could learn from another
+            self._history[number] = trial.with_value(epoch, error, round(result.seconds, 2))
+            self._ledger.note_epoch(number, result)
+            self._record.report(number, epoch, error)
 
     def _decide(self, number: int, epoch: int) -> Decision:
         """Say what a trial does after an epoch; an audited one is trained on in any case."""
@@ -330,6 +331,7 @@ class Driver:
     def _ended(self, event: Ended) -> None:
         running = self._running.pop(event.trial)
         trial = self._history[event.trial]
+        diagnosis = running.last.diagnosis if running.last else None
         if event.ending in (Ending.INTERRUPTED, Ending.ENVIRONMENT):
             self._ledger.forgive_attempt(trial)
             self._waiting.append(event.trial)
@@ -338,10 +340,10 @@ class Driver:
         elif event.ending is Ending.PAUSED:
             self._ledger.forgive_attempt(trial)
             self._pause(trial)
-        elif event.ending is Ending.STOPPED:
+        elif event.ending is Ending.STOPPED and not diagnosis:
             self._prune(trial)
         else:
-            self._end(outcome(trial, event, running.last.diagnosis if running.last else None))
+            self._end(outcome(trial, event, diagnosis))
 
     def _prune(self, trial: TrialRecord) -> None:
         cause = f"pruned by {self._plan.config.pruner.name} after epoch {max(trial.values)}"
@@ -359,9 +361,8 @@ class Driver:
         )
 
     def _promote(self, trial: TrialRecord) -> None:
-        self._observer.message(
-            f"trial {trial.number} promoted: it goes on from epoch {max(trial.values)}"
-        )
+        known = trial.last_epoch
+        self._observer.message(f"trial {trial.number} promoted: it goes on from epoch {known}")
         self._history[trial.number] = replace(trial, state="running")
         self._record.set_trial_attribute(trial.number, "paused", None)
         self._submit(trial.number)

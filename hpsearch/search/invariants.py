@@ -112,7 +112,7 @@ def _verdict(key: str, claim: str, found: Findings) -> Verdict:
 def _read(folder: StudyFolder) -> Study:
     holder = lock_holder(folder)
     view = read_study(folder)
-    columns = "t.number, t.state, t.datetime_start, t.datetime_complete, v.value"
+    columns = "t.number, t.state, t.datetime_start, t.datetime_complete, v.value, v.value_type"
     joined = (
         f"SELECT {columns} FROM trials t JOIN studies s ON s.study_id = t.study_id "
         "LEFT JOIN trial_values v ON v.trial_id = t.trial_id WHERE s.study_name = :name "
@@ -232,8 +232,8 @@ def _times_and_values_are_sound(study: Study) -> Findings:
         start, end, value = row["datetime_start"], row["datetime_complete"], row["value"]
         if end is not None and (start is None or str(end) < str(start)):
             broken.append(f"trial {row['number']}: ended {end}, began {start}")
-        if value is not None and not math.isfinite(value):
-            broken.append(f"trial {row['number']}: value {value}")
+        if row["value_type"] not in (None, "FINITE") or not math.isfinite(value or 0.0):
+            broken.append(f"trial {row['number']}: value {value}, {row['value_type']}")
     return Findings(tuple(broken), fine="no trial ends before it begins, all values are finite")
 
 

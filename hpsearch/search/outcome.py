@@ -6,6 +6,14 @@ from dataclasses import replace
 
 from hpsearch.execution import Ended, Ending
 from hpsearch.search.history import OUT_OF_MEMORY, TrialRecord
+from hpsearch.training.epoch import EpochResult
+
+
+def checked(result: EpochResult) -> EpochResult:
+    """Return an epoch's result; one whose error is not finite is diagnosed, and so never best."""
+    if result.finite or result.diagnosis:
+        return result
+    return replace(result, diagnosis=f"diverged: validation error {result.validation_error}")
 
 
 def outcome(trial: TrialRecord, event: Ended, diagnosis: str | None) -> TrialRecord:
@@ -13,12 +21,12 @@ def outcome(trial: TrialRecord, event: Ended, diagnosis: str | None) -> TrialRec
 
     Args:
         trial: The running trial.
-        event: How its worker ended it, neither on request nor by the pruner.
+        event: How its worker ended it, not by the pruner.
         diagnosis: What its last epoch said.
     """
     if event.ending is Ending.FINISHED and trial.value is not None:
         return replace(trial, state="complete", cause=event.cause)
-    if event.ending is Ending.DIAGNOSED:
+    if event.ending in (Ending.DIAGNOSED, Ending.STOPPED):
         cause = diagnosis or event.cause or "cannot be trained"
         return replace(trial, state="pruned", trainable=False, cause=cause)
     memory = f"{OUT_OF_MEMORY}: " if event.ending is Ending.OUT_OF_MEMORY else ""

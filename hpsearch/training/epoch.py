@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -29,10 +30,15 @@ class EpochResult:
     multiply_adds: int
     diagnosis: str | None = None
 
+    @property
+    def finite(self) -> bool:
+        """Whether its validation error is a number that others can be compared with."""
+        return math.isfinite(self.validation_error)
+
     def to_json(self) -> dict[str, Any]:
         """Return a dictionary that JSON can hold (a non-finite loss becomes null)."""
         values = asdict(self)
-        if self.loss - self.loss != 0:
+        if not math.isfinite(self.loss):
             values["loss"] = None
         return values
 

@@ -1,9 +1,8 @@
-"""F05, F06, F09 to F16, F19: checkpoints, locks, clocks, memory, stopped workers, two drivers."""
+"""F01, F05, F06, F09, F11 to F15, F19: checkpoints, locks, memory, stopped workers, two drivers."""
 
 from __future__ import annotations
 
 import contextlib
-import datetime
 import os
 import shutil
 import signal
@@ -21,7 +20,7 @@ from hpsearch.errors import EnvironmentFailure, InputError
 from hpsearch.execution import Ended, Ending, EpochEnded, Event, Job, Lost, Started
 from hpsearch.execution.local import LocalExecutor
 from hpsearch.paths import StudyFolder
-from hpsearch.search import record, storage
+from hpsearch.search import storage
 from hpsearch.search.invariants import check_invariants
 from hpsearch.search.record import StudyRecord, read_study
 from hpsearch.search.study_folder import study_lock
@@ -180,28 +179,6 @@ def test_F09_locked_longer_is_exit_3_and_the_result_is_adopted(
     see(f"exit {caught.value.exit_code}: {caught.value}; adopted")
 
 
-def test_F10_a_diverged_trial_is_never_best(tmp_path: Path) -> None:
-    """PRUNED, not trainable, with its cause; the study goes on"""
-    executor = FakeExecutor()
-    executor.failing = {0: Ending.DIAGNOSED, 2: Ending.DIAGNOSED}
-    view = search(tmp_path / "study", executor, **SETTINGS)
-    assert [t.state for t in view.trials] == ["pruned", "complete", "pruned", "complete"]
-    assert [t.trainable for t in view.trials] == [False, True, False, True]
-    assert {v.standing for v in check_invariants(StudyFolder(tmp_path / "study"))} == {"holds"}
-
-
-def test_F10_a_loss_that_is_not_finite_ends_training(packed: Path) -> None:
-    """diagnosed within the epoch"""
-    from hpsearch.training.loop import train
-    from hpsearch.training.trainingdata import TrainingData
-
-    config = tiny_config({"learning_rate": 1e5}, drawers=2)
-    data = TrainingData.load(packed, config, study_seed=0)
-    results = [epoch.result for epoch in train(config, data, 0)]
-    assert results[-1].diagnosis is not None
-    assert "diverged" in results[-1].diagnosis
-
-
 def test_F11_out_of_memory_is_a_failure_and_not_tried_again(tmp_path: Path, see: See) -> None:
     """FAIL with the cause, submitted once; the others unaffected"""
     executor = FakeExecutor()
@@ -222,35 +199,6 @@ def test_F12_all_trials_fail(tmp_path: Path, see: See) -> None:
         search(output, executor, enqueue=ENQUEUED[:9], budget__trials=9)
     assert caught.value.exit_code == 3
     see(f"{caught.value}; {refused(tmp_path, 'no completed trial', 'export', output)}")
-
-
-class Clock(datetime.datetime):
-    """A wall clock that is set back an hour between any two looks."""
-
-    looks = 0
-
-    @classmethod
-    def now(cls, tz: datetime.tzinfo | None = None) -> datetime.datetime:
-        cls.looks += 1
-        return datetime.datetime(2026, 3, 29, 12, tzinfo=tz) - datetime.timedelta(hours=cls.looks)
-
-
-def test_F13_a_clock_set_back_during_the_search(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """no trial fails, no duration is negative, no trial ends before it began"""
-    import optuna.storages._rdb.storage as optuna_storage
-
-    for module in (record, optuna_storage):
-        fake = type("fake", (), {"datetime": Clock, "timedelta": datetime.timedelta})
-        name = "datetime"
-        whole_module = hasattr(getattr(module, name), "datetime")
-        monkeypatch.setattr(module, name, fake if whole_module else Clock)
-    view = search(tmp_path / "study", **SETTINGS)
-    assert Clock.looks > 4
-    assert {t.state for t in view.trials} == {"complete"}
-    assert all(float(a["seconds"]) >= 0 for a in view.attributes.values())
-    assert {v.standing for v in check_invariants(StudyFolder(tmp_path / "study"))} == {"holds"}
 
 
 @pytest.fixture
@@ -341,29 +289,6 @@ def test_F15_a_second_driver_is_refused(tmp_path: Path, see: See) -> None:
         search(output, **SETTINGS)
     search(output, **SETTINGS)
     see(f"exit {caught.value.exit_code}: {caught.value}")
-
-
-def test_F16_the_study_is_deleted_during_the_search(tmp_path: Path, see: See) -> None:
-    """exit 3, files kept; the next run says how to get it back, and that works"""
-    import optuna
-
-    output = tmp_path / "study"
-
-    class Deleting(FakeExecutor):
-        def submit(self, job: Job) -> None:
-            if job.trial == 2:
-                url = f"sqlite:///{output / 'study.db'}"
-                optuna.delete_study(study_name="small", storage=url)
-            super().submit(job)
-
-    with pytest.raises(EnvironmentFailure, match="run the same command again") as caught:
-        search(output, Deleting(), **SETTINGS)
-    with pytest.raises(InputError, match=r"doctor .* --repair"):
-        search(output, **SETTINGS)
-    assert run("doctor", output, "--repair").code == 0
-    view = search(output, **SETTINGS)
-    assert [t.state for t in view.trials] == ["complete"] * 4
-    see(f"exit {caught.value.exit_code}: {caught.value}; built again")
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="reads Linux's /proc")

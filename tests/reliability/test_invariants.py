@@ -86,6 +86,10 @@ BREAKS: dict[str, tuple[str, Break]] = {
         "broken",
         lambda f: sql(f, "UPDATE trials SET datetime_complete='2001-01-01 00:00:00.000000'"),
     ),
+    "I9 an infinite value": (
+        "broken",
+        lambda f: sql(f, "UPDATE trial_values SET value=NULL, value_type='INF_NEG' WHERE trial_id=2"),
+    ),
     "I10 a temporary file": ("pending", lambda f: (f.trials / "00001" / ".x.tmp").touch()),
     "I11 a changed byte in a checkpoint": ("broken", lambda f: flip(kept(f))),
 }  # fmt: skip
