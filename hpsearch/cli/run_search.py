@@ -29,7 +29,7 @@ from hpsearch.search.record import read_study
 from hpsearch.search.resource import Resource
 from hpsearch.search.samplers.config import SamplerConfig
 from hpsearch.search.stopping import forecast_study
-from hpsearch.search.storage import check_storage, is_server
+from hpsearch.search.storage import check_usable, is_server
 from hpsearch.search.study_folder import StudyPlan, plan_study, save_plan, study_lock
 from hpsearch.search.suggest import suggest
 from hpsearch.search.surroundings import DataPlace
@@ -59,7 +59,7 @@ def run_search(
     if dry_run:
         _describe(plan, workplace)
         return 0
-    check_storage(plan.folder, plan.config.storage)
+    check_usable(plan.folder, plan.config.storage)
     dataset = held_dataset(plan, data)
     # On a server the study's leases keep drivers apart; its folder may be shared by them.
     alone = nullcontext() if is_server(plan.config.storage) else study_lock(plan.folder)

@@ -112,7 +112,7 @@ def open_storage(folder: StudyFolder, storage: str, idle_s: float = BUSY_S) -> R
         raise server_failure(storage, error) from error
 
 
-def check_storage(folder: StudyFolder, storage: str) -> None:
+def check_usable(folder: StudyFolder, storage: str) -> None:
     """Refuse a database that a search cannot use, before anything is prepared or written.
 
     Raises:

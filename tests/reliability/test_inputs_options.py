@@ -1,4 +1,4 @@
-"""B79 to B90: options, outputs and checkpoints that cannot be used."""
+"""B57, B58, B62, B79 to B90: servers, options, outputs and checkpoints that cannot be used."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import socket
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from unittest.mock import Mock
@@ -48,6 +49,27 @@ def test_option(here: Path, monkeypatch: pytest.MonkeyPatch, case: str, see: See
     write_study(here)
     options, named = OPTIONS[case]
     see(refused(here, named, "search", "small.yaml", *options))
+
+
+SERVERS = {
+    "B57 another scheme": ("mysql://me@db.example/studies", "write sqlite, or postgresql://"),
+    "B57 no database": ("postgresql://me@db.example", "write sqlite, or postgresql://"),
+    "B58 a password in the URL": ("postgresql://me:ca{n}ary%40@db.example/studies", "PGPASSWORD"),
+    "B62 the driver is missing": ("postgresql://me@db.example/studies", "hpsearch[postgres]"),
+}
+
+
+@pytest.mark.parametrize("case", SERVERS)
+def test_server(here: Path, monkeypatch: pytest.MonkeyPatch, case: str, see: See) -> None:
+    """exit 2, names what to write or to install; no password repeated, nothing written"""
+    url, named = SERVERS[case]
+    if case.startswith("B62"):
+        monkeypatch.setitem(sys.modules, "psycopg", None)
+    write_study(here)
+    line = refused(here, named, "search", "small.yaml", "--storage", url)
+    assert "storage" in line
+    assert "ca{n}ary" not in line
+    see(line)
 
 
 @pytest.mark.parametrize("case", ["B85 port in use", "B85 port 70000", "B85 port 0"])

@@ -15,7 +15,7 @@ ROWS = [
     *(f"I{n}" for n in range(1, 13)),
     *(f"S{n}" for n in range(1, 15)),
 ]
-POSTGRESQL = {"L2", "F17", "B57", "B58", "B59", "B60", "B61", "B62", "S10", "S11"}
+POSTGRESQL = {"L2", "F17", "B59", "B60", "B61", "S10", "S11"}
 """Rows about a database server; its storage brings their tests."""
 STRUCK = {"B35", "S13"}
 """Rows without a test."""

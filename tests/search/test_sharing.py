@@ -9,13 +9,14 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import pytest
 
 from hpsearch.paths import StudyFolder
-from hpsearch.search.record import StudyView, read_study
+from hpsearch.search.record import StudyRecord, StudyView, read_study
 from tests.postgres import PASSWORD, Server
+from tests.reliability.cases import refused, write_study
 
 DEADLINE_S = 120.0
 TRIALS = 60
@@ -168,6 +169,35 @@ def test_the_command_says_in_one_line_what_postgres_refuses(
     assert "canary" not in done.stdout + done.stderr
     assert PASSWORD not in done.stdout + done.stderr
     assert not (drivers.folder / "s").exists()
+
+
+def test_a_role_that_may_not_make_tables_is_refused_in_one_line(
+    tmp_path: Path, postgres: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """B61: exit 2, names the storage and what is denied; nothing made"""
+    import psycopg
+
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        connection.execute("DROP ROLE IF EXISTS reader")
+        connection.execute("CREATE ROLE reader LOGIN PASSWORD 'r'")
+    monkeypatch.setenv("PGPASSWORD", "r")
+    study = write_study(tmp_path)
+    url = postgres.replace("searcher@", "reader@")
+    line = refused(tmp_path, "permission denied", "search", study, "--storage", url)
+    assert url in line
+
+
+def test_a_database_whose_name_holds_braces_and_percent_signs(
+    tmp_path: Path, postgres_server: Server
+) -> None:
+    """B58: taken as they are; so is the password, whose are in PGPASSWORD"""
+    name = "a{b}%c 40%"
+    url = postgres_server.new_database(name).replace(name, quote(name, safe=""))
+    folder = StudyFolder(tmp_path / "study")
+    for _ in range(2):  # made, then opened again
+        database = StudyRecord(folder, "small", url)
+        assert database.load() == []
+        database.close()
 
 
 def test_a_driver_with_another_configuration_does_not_join(drivers: Drivers) -> None:
