@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shutil
@@ -39,7 +40,8 @@ def write_atomically(path: Path, content: bytes | str) -> None:
         fsync_folder(path.parent)
     except OSError as error:
         if aside is not None:
-            aside.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # on a disk that refuses this too
+                aside.unlink(missing_ok=True)
         raise EnvironmentFailure(
             f"{path}: cannot be written ({_why(path, error)}); free space or mend the permission, "
             "then run the same command again"

@@ -5,6 +5,7 @@ Imports no torch, so that the driver can check a file and shrink it.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from pathlib import Path
@@ -67,7 +68,8 @@ def write_keeping_previous(path: Path, content: bytes) -> None:
             "command again"
         ) from error
     finally:
-        aside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # on a disk that refuses this too
+            aside.unlink(missing_ok=True)
 
 
 def verify(path: Path) -> None:

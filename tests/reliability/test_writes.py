@@ -6,17 +6,21 @@ import errno
 import itertools
 import os
 import resource
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import pytest
+import torch
 
 from hpsearch.errors import EnvironmentFailure, HpsearchError
 from hpsearch.paths import StudyFolder
 from hpsearch.results.export import export_best
+from hpsearch.results.report import page as report_page
 from hpsearch.search.invariants import check_invariants
 from hpsearch.search.record import read_study
+from hpsearch.training.checkpoint import Checkpoint, load, save
 
 from .cases import ENQUEUED, in_child, run, search, table
 from .faults import LONG, STRIDE, Act, Dying, Failing, Kind, on_write
@@ -24,6 +28,7 @@ from .faults import LONG, STRIDE, Act, Dying, Failing, Kind, on_write
 pytestmark = pytest.mark.timeout(3600 if LONG else 900)
 See = Callable[[object], None]
 SETTINGS = {"enqueue": ENQUEUED[:3], "budget__trials": 3, "trial__max_epochs": 2}
+NUMBERS = {name: getattr(errno, name) for name in ("ENOSPC", "EIO", "EACCES", "EROFS")}
 HARMLESS = 4
 """Exit code of a child that needed not the write which failed."""
 
@@ -32,6 +37,10 @@ HARMLESS = 4
 def straight(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[object, ...]]:
     """The table of a search that nobody disturbed."""
     return table(search(tmp_path_factory.mktemp("straight") / "study", **SETTINGS))
+
+
+def checkpoint(epoch: int) -> Checkpoint:
+    return Checkpoint({"weights.x": torch.full((9,), float(epoch))}, {"epoch": epoch, "curve": []})
 
 
 def disturbed(output: Path, act: Act) -> int:
@@ -161,6 +170,88 @@ def test_F02_F07_export_killed_or_failing_leaves_the_old_file_or_the_new(
         assert not other.exists() or other.read_text().split("created")[0] == whole.split("created")[0]
     assert count > 2
     see(f"{count} disturbed exports, none half-written")
+
+
+def report(output: Path, other: Path, page: str, act: Act) -> None:
+    """Write a report, whose page is made already, in a child whose writes are acted upon."""
+    files = itertools.count(1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(report_page, "read_facts", lambda *_: None)
+        patch.setattr(report_page, "render", lambda _: page)
+        on_write(other.parent, lambda _, kind: act(next(files), kind) if kind == "file" else None)
+        os._exit(run("report", output, "--output", other).code)
+
+
+def test_F02_F07_F08_report_killed_or_failing_leaves_the_old_file_or_the_new(
+    tmp_path: Path, see: See
+) -> None:
+    """report.html is old or whole, exit 3 where a write fails; nothing half-written"""
+    output, other = tmp_path / "study", tmp_path / "page" / "report.html"
+    search(output, **SETTINGS)
+    assert run("report", output, "--output", other).code == 0
+    old, new = other.read_text(), "<p>" + "new " * 50_000
+    assert "</html>" in old
+    fails = [lambda nth, number=number: Failing(nth, number, True) for number in NUMBERS.values()]
+    acts: list[Callable[[int], Act]] = [Dying, *fails]
+    ends = Counter[int]()
+    for act in acts:
+        for nth in itertools.count(1):
+            other.write_text(old)
+            code = in_child(partial(report, output, other, new, act(nth)))
+            ends[code] += 1
+            assert other.read_text() == new if code == 0 else other.read_text() in (old, new)
+            if code == 0:
+                break
+            assert code == (-9 if act is Dying else 3)
+            assert nth < 20
+    assert ends[0] == len(acts)
+    assert ends[-9] >= 4
+    assert ends[3] >= 4 * len(NUMBERS)
+    see(f"{ends[-9]} kills, {ends[3]} failures, none half-written")
+
+
+def save_in_child(path: Path, act: Act) -> int:
+    """Save a checkpoint in a child whose writes are acted upon; return its exit code."""
+
+    def child() -> None:
+        on_write(path.parent, act)
+        try:
+            save(checkpoint(3), path)
+        except EnvironmentFailure as error:
+            os._exit(error.exit_code if str(path.parent) in str(error) else 1)
+        os._exit(HARMLESS if act.fired else 0)
+
+    return in_child(child)
+
+
+@pytest.mark.parametrize("lasting", [False, True], ids=["once", "from there on"])
+@pytest.mark.parametrize("name", NUMBERS)
+def test_F07_F08_the_nth_write_of_a_checkpoint_fails(
+    tmp_path: Path, name: str, lasting: bool, see: See
+) -> None:
+    """one error that names the file; the checkpoint is the old one or the new one, whole"""
+    failed = 0
+    for nth in itertools.count(1):
+        path = tmp_path / str(nth) / "checkpoint"
+        for epoch in (1, 2):
+            save(checkpoint(epoch), path)
+        code = save_in_child(path, Failing(nth, NUMBERS[name], lasting))
+        found = load(path)
+        assert found is not None
+        assert found.state["epoch"] in ((2, 3) if code == 3 else (3,))
+        save(checkpoint(4), path)
+        again = load(path)
+        assert again is not None
+        assert again.state["epoch"] == 4
+        names = {p.name for p in path.parent.iterdir()}
+        left = {name for name in names if lasting and name.endswith(".tmp")}  # swept by the next run
+        assert names - left == {"checkpoint", "checkpoint.previous"}
+        if code == 0:
+            break
+        assert code in (3, HARMLESS), f"write {nth}: exit code {code}"
+        failed += code == 3
+    assert failed >= 5
+    see(f"{failed} writes failed, each with one error and survived")
 
 
 @pytest.mark.parametrize("limit", [20_000, 60_000, 100_000])
