@@ -336,7 +336,7 @@ class Driver:
             self._ledger.forgive_attempt(trial)
             self._waiting.append(event.trial)
             if event.ending is Ending.ENVIRONMENT:
-                raise EnvironmentFailure(event.cause or event.ending.value)
+                raise EnvironmentFailure(f"trial {trial.number}: {event.cause or event.ending.value}")
         elif event.ending is Ending.PAUSED:
             self._ledger.forgive_attempt(trial)
             self._pause(trial)

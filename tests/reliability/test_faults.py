@@ -190,6 +190,20 @@ def test_F11_out_of_memory_is_a_failure_and_not_tried_again(tmp_path: Path, see:
     see(view.trials[1].cause)
 
 
+def test_F07_a_worker_whose_disk_is_full_ends_the_search(tmp_path: Path, see: See) -> None:
+    """exit 3 with its cause, no trial has failed; the same command goes on, with the same trials"""
+    straight = table(search(tmp_path / "straight", **SETTINGS))
+    executor = FakeExecutor()
+    executor.failing = {2: Ending.ENVIRONMENT}
+    output = tmp_path / "study"
+    with pytest.raises(EnvironmentFailure, match="trial 2: told to") as caught:
+        search(output, executor, **SETTINGS)
+    assert [t.state for t in read_study(StudyFolder(output)).trials] == ["complete"] * 2 + ["running"]
+    assert {v.standing for v in check_invariants(StudyFolder(output))} <= {"holds", "pending"}
+    assert table(search(output, **SETTINGS)) == straight
+    see(f"exit {caught.value.exit_code}: {caught.value}; went on")
+
+
 def test_F12_all_trials_fail(tmp_path: Path, see: See) -> None:
     """exit 3 after 5 in a row, first and last cause; export: exit 2, no completed trial"""
     executor = FakeExecutor()
@@ -276,6 +290,23 @@ def test_F01_from_a_workers_death_to_its_trial_running_again(
         see(f"seen after {seen:.2f} s, running again after {took:.1f} s")
         busy = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
         assert took <= 6 * busy
+
+
+def test_F07_F08_a_worker_that_cannot_write_its_checkpoint_says_so(
+    job: Callable[[int], Job], see: See
+) -> None:
+    """its machine's failure, not the trial's, in one line that names the file"""
+    hopeless = job(0)
+    hopeless.checkpoint.parent.write_text("a file where the trial's folder should be")
+    with executor() as made:
+        made.submit(hopeless)
+        ended = next_event(made, Ended)
+    assert isinstance(ended, Ended)
+    assert ended.ending is Ending.ENVIRONMENT
+    assert ended.cause is not None
+    assert str(hopeless.checkpoint.parent) in ended.cause
+    assert "cannot be written" in ended.cause
+    see(ended.cause)
 
 
 def test_F15_a_second_driver_is_refused(tmp_path: Path, see: See) -> None:
