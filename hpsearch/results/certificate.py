@@ -184,19 +184,25 @@ def read_certificate(folder: StudyFolder) -> dict[str, Any] | None:
 
 
 def best_of(view: StudyView) -> tuple[TrialRecord | None, dict[str, Any] | None]:
-    """Return a study's best trial, and its certificate where it is confirmed.
+    """Return a study's best trial, and its certificate where it is confirmed."""
+    return best_among(view.trials, read_certificate(view.folder))
+
+
+def best_among(
+    trials: Sequence[TrialRecord], certificate: dict[str, Any] | None
+) -> tuple[TrialRecord | None, dict[str, Any] | None]:
+    """Return the best trial, and the certificate where it holds.
 
     A certificate holds until the search finds a trial that would have been among those it
     compared: then the lowest validation error counts again, unconfirmed.
     """
-    certificate = read_certificate(view.folder)
-    lowest = best_trial(view.trials)
-    if certificate is None or certificate["trial"] >= len(view.trials):
+    lowest = best_trial(trials)
+    if certificate is None or certificate["trial"] >= len(trials):
         return lowest, None
     worst = max(float(row["search_error"]) for row in certificate["candidates"])
     known = set(certificate["compared"])
     news = [
-        t for t in view.trials
+        t for t in trials
         if t.state == "complete" and t.number not in known and (t.value or 0.0) < worst
     ]  # fmt: skip
-    return (lowest, None) if news else (view.trials[certificate["trial"]], certificate)
+    return (lowest, None) if news else (trials[certificate["trial"]], certificate)

@@ -69,7 +69,9 @@ def make_app(folder: StudyFolder, port: int, *, write: bool) -> Guard:
     from optuna.storages import get_storage
     from optuna_dashboard import wsgi
 
-    from hpsearch.results.notes import Notes
+    from hpsearch.results.certificate import read_certificate
+    from hpsearch.results.notes import Notes, standings
+    from hpsearch.search.optuna_trial import to_record
     from hpsearch.search.sqlite_file import check_database
     from hpsearch.search.storage import is_server, open_storage, storage_of
 
@@ -77,8 +79,15 @@ def make_app(folder: StudyFolder, port: int, *, write: bool) -> Guard:
     if not is_server(storage):
         check_database(folder.database)
     shared = get_storage(open_storage(folder, storage))  # reads ended trials once
-    app = Notes(wsgi(shared), str(folder.root))
-    return Guard(app, port, write=write)
+
+    def standings_now(study_id: int) -> dict[int, str]:
+        trials = [to_record(t) for t in shared.get_all_trials(study_id, deepcopy=False)]
+        try:
+            return standings(trials, read_certificate(folder))
+        except InputError:  # a damaged certificate confirms nothing
+            return standings(trials, None)
+
+    return Guard(Notes(wsgi(shared), str(folder.root), standings_now), port, write=write)
 
 
 def serve(

@@ -10,57 +10,102 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from hpsearch.recognition.support import printable
+from hpsearch.results.certificate import best_among
+from hpsearch.search.history import TrialRecord, best_trial
 
-STUDY_DETAIL = re.compile(r"/api/studies/\d+")
+STUDY_DETAIL = re.compile(r"/api/studies/(\d+)")
 MOST_CAUSE = 2_000
 """Characters of a cause that are shown."""
 
 
 class Notes:
-    """WSGI middleware: gives every trial without a note one of ours."""
+    """WSGI middleware: gives every trial without a note one of ours, and the study too."""
 
-    def __init__(self, app: Callable[..., Iterable[bytes]], study: str) -> None:
-        """Note the study's folder, as a command line names it."""
-        self._app, self._study = app, study
+    def __init__(
+        self,
+        app: Callable[..., Iterable[bytes]],
+        study: str,
+        standings: Callable[[int], Mapping[int, str]] = lambda _: {},
+    ) -> None:
+        """Prepare.
+
+        Args:
+            app: Optuna Dashboard.
+            study: The study's folder, as a command line names it.
+            standings: Returns what `standings` says now of the study of an id.
+        """
+        self._app, self._study, self._standings = app, study, standings
 
     def __call__(self, environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
         """Answer one request."""
-        if not STUDY_DETAIL.fullmatch(environ.get("PATH_INFO", "")):
-            return self._app(environ, start)
-        if environ["REQUEST_METHOD"] != "GET":
+        asked = STUDY_DETAIL.fullmatch(environ.get("PATH_INFO", ""))
+        if asked is None or environ["REQUEST_METHOD"] != "GET":
             return self._app(environ, start)
         answers: list[tuple[Any, ...]] = []
         environ = {**environ, "HTTP_ACCEPT_ENCODING": "identity"}
         body = b"".join(self._app(environ, lambda *answer: answers.append(answer)))
         status, headers, *rest = answers[-1]
         if status.startswith("200"):
-            body = self._noted(body)
+            body = self._noted(body, int(asked[1]))
             headers = [(k, v) for k, v in headers if k.lower() != "content-length"]
             headers.append(("Content-Length", str(len(body))))
         start(status, headers, *rest)
         return [body]
 
-    def _noted(self, body: bytes) -> bytes:
+    def _noted(self, body: bytes, study_id: int) -> bytes:
+        standings = self._standings(study_id)
         try:
             detail = json.loads(body)
             for trial in [*detail["trials"], *detail["best_trials"]]:
                 if not trial["note"]["body"]:
-                    trial["note"]["body"] = note(trial, self._study)
+                    standing = standings.get(trial["number"], "")
+                    trial["note"]["body"] = note(trial, self._study, standing)
+            if not detail["note"]["body"]:  # an open page asks for this one again and again
+                said = [f"Trial {number}: {text}" for number, text in standings.items()]
+                detail["note"]["body"] = "\n\n".join(said)
         except (ValueError, KeyError, TypeError):
             return body  # another version of the dashboard: shown without notes
         return json.dumps(detail).encode()
 
 
-def note(trial: Mapping[str, Any], study: str) -> str:
+def standings(
+    trials: Sequence[TrialRecord], certificate: dict[str, Any] | None
+) -> dict[int, str]:
+    """Return, by number, how sure it is of the best trial that it is the best.
+
+    The dashboard calls the lowest error the best; where another trial is confirmed, both are here.
+
+    Args:
+        trials: All, by number.
+        certificate: The study's; None while there is none.
+    """
+    lowest, (best, held) = best_trial(trials), best_among(trials, certificate)
+    if lowest is None or best is None:
+        return {}
+    if held is None:
+        count = _count(sum(t.state == "complete" for t in trials), "complete trial")
+        return {lowest.number: f"lowest error of {count} so far, unconfirmed"}
+    low, high = held["interval"]
+    said = {
+        best.number: f"confirmed best, error {held['error']:.1%} [{low:.1%}, {high:.1%}] on fresh "
+        f"tasks, best with probability {held['probability_best']:.0%}"
+    }
+    if lowest.number != best.number:
+        said[lowest.number] = f"lowest error of the search; confirmed best is trial {best.number}"
+    return said
+
+
+def note(trial: Mapping[str, Any], study: str, standing: str = "") -> str:
     """Return the note of one trial, Markdown.
 
     Args:
         trial: As the dashboard's answers hold it.
         study: The study's folder, as a command line names it.
+        standing: What `standings` says of it.
     """
     told = {a["key"]: _plain(a["value"]) for a in trial.get("user_attrs", [])}
     params = {p["name"]: p["param_external_value"] for p in trial.get("params", [])}
@@ -72,6 +117,8 @@ def note(trial: Mapping[str, Any], study: str) -> str:
     if "seconds" in told:
         head += f", {float(told['seconds']):.0f} s"
     parts = [head]
+    if standing:
+        parts.append(f"**{standing[0].upper()}{standing[1:]}**")
     if "cause" in told:
         parts.append("Why it ended:\n\n" + fenced(printable(str(told["cause"]))[:MOST_CAUSE]))
     if params:

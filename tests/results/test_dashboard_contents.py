@@ -12,6 +12,7 @@ import pytest
 from optuna.importance import FanovaImportanceEvaluator, PedAnovaImportanceEvaluator
 
 from hpsearch.configfile import read_yaml
+from hpsearch.data import Dataset
 from hpsearch.execution import Ending
 from hpsearch.paths import StudyFolder
 from hpsearch.results.dashboard import make_app
@@ -21,6 +22,7 @@ from hpsearch.training.config import TrialConfig
 from tests.search.fake_executor import FakeExecutor
 from tests.search.test_driver import search
 
+from .made import write_study
 from .test_dashboard import PORT, ask
 
 
@@ -66,6 +68,47 @@ def test_each_trial_carries_a_note_with_the_cause_of_its_end(
         assert trial.cause is None or trial.cause in notes[trial.number]
     assert "out of memory" in notes[5]
     assert "Why it ended" in notes[6]
+
+
+def certificate_of(trial: int, search_error: float, compared: list[int]) -> str:
+    """Return a certificate's text, as far as the notes read it."""
+    held: dict[str, Any] = {"format": 1, "trial": trial, "error": 0.305, "interval": [0.29, 0.32]}
+    candidates = [{"trial": trial, "search_error": search_error}]
+    held |= {"probability_best": 0.81, "candidates": candidates, "compared": compared}
+    return json.dumps(held)
+
+
+def test_the_best_trials_note_says_whether_it_is_confirmed(dataset: Dataset, tmp_path: Path) -> None:
+    """It is asked anew each time: the best changes, and so does the certificate."""
+    folder = write_study(tmp_path / "s", dataset)  # trial 1 is the best of two
+    app = make_app(folder, PORT, write=True)
+
+    def said() -> tuple[str, dict[int, str]]:
+        found = json.loads(ask(app, "/api/studies/1").body)
+        later = json.loads(ask(app, "/api/studies/1", QUERY_STRING="after=5").body)
+        assert later["note"] == found["note"]
+        for trial in found["best_trials"]:
+            assert trial["note"] == found["trials"][trial["number"]]["note"]
+        notes = {t["number"]: t["note"]["body"] for t in found["trials"]}
+        return found["note"]["body"], {n: b for n, b in notes.items() if "onfirmed" in b}
+
+    study, notes = said()
+    assert study == "Trial 1: lowest error of 2 complete trials so far, unconfirmed"
+    assert list(notes) == [1]
+    assert "**Lowest error of 2 complete trials so far, unconfirmed**" in notes[1]
+    folder.certificate.write_text(certificate_of(0, 0.3, [0, 1]))
+    study, notes = said()
+    confirmed = "onfirmed best, error 30.5% [29.0%, 32.0%] on fresh tasks, best with probability 81%"
+    assert f"Trial 0: c{confirmed}" in study
+    assert f"**C{confirmed}**" in notes[0]
+    assert "**Lowest error of the search; confirmed best is trial 0**" in notes[1]
+    folder.certificate.write_text(certificate_of(0, 0.3, [0]))  # trial 1 was found afterwards
+    assert said()[0].startswith("Trial 1: lowest error of 2")
+    folder.certificate.write_text("{")
+    assert said()[0].startswith("Trial 1: lowest error of 2")
+    words = json.dumps({"body": "my own", "version": 1}).encode()
+    assert ask(app, "/api/studies/1/2/note", "PUT", words).status == 204
+    assert said() == ("Trial 1: lowest error of 2 complete trials so far, unconfirmed", {})
 
 
 def test_importances_and_slices_work(root: Path) -> None:
