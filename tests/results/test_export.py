@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import platform
 import shutil
 from pathlib import Path
@@ -14,7 +15,7 @@ from hpsearch.configfile import read_yaml
 from hpsearch.data import Dataset
 from hpsearch.errors import InputError
 from hpsearch.paths import StudyFolder
-from hpsearch.provenance import PACKAGES
+from hpsearch.provenance import PACKAGES, software
 from hpsearch.results.export import export_best
 from hpsearch.results.retrain import read_exported
 from tests.recognition.made import CommandLine
@@ -67,6 +68,30 @@ def test_what_retrain_reads_is_what_was_exported(study: Path, tmp_path: Path) ->
     exported, config = read_exported(path)
     assert config.plain() == read_yaml(StudyFolder(study).trial(0).config)
     assert (exported.seed, exported.study_seed) == (SEEDS[0], STUDY_SEED)
+
+
+def test_a_trial_of_other_data_is_refused_and_other_versions_are_named(
+    hpsearch: CommandLine, dataset: Dataset, tmp_path: Path
+) -> None:
+    folder = write_study(tmp_path / "s", dataset)
+    here = software()
+    then = {**here, "versions": {**here["versions"], "numpy": "1.0"}, "dirty": False}
+    held = [{**then, "fingerprint": dataset.fingerprint, "host": "a"}]
+    folder.trial(1).provenance.write_text(json.dumps(held))
+    done = hpsearch("export", folder.root)
+    assert done.code == 0, done.err
+    version = here["versions"]["numpy"]
+    assert done.err == f"NOTE: the trial was trained with numpy 1.0, here {version}\n"
+    assert read_yaml(folder.best)["provenance"] == held[0]
+    before = folder.best.read_bytes()
+    # It began on other data, on a machine before this one.
+    held.insert(0, {**held[0], "fingerprint": "e" * 64, "host": "b"})
+    folder.trial(1).provenance.write_text(json.dumps(held))
+    done = hpsearch("export", folder.root)
+    assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
+    assert f"trained on {'e' * 12}, the study's data are {dataset.fingerprint[:12]}" in done.err
+    assert folder.best.read_bytes() == before
+    assert hpsearch("export", folder.root, "--trial", 0).code == 0
 
 
 def test_export_writes_into_the_study_and_says_unconfirmed(

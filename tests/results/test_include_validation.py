@@ -224,6 +224,7 @@ def test_the_command_line_says_what_it_cannot_say(
     assert "it has no validation error of its own" in done.out
     assert "weights of the last epoch (2, a fixed length)" in done.out
     assert "validation error 0" not in done.out
+    assert done.out.endswith("certificate: not applicable\n")
     assert "error on validation characters it trains on" in done.err
     refused = hpsearch("retrain", path)
     assert refused.code == 2

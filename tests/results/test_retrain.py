@@ -15,10 +15,11 @@ from hpsearch.configfile import read_yaml
 from hpsearch.data import Dataset, split_drawers, validation_tasks, verification_pairs
 from hpsearch.errors import InputError
 from hpsearch.paths import StudyFolder
+from hpsearch.provenance import software
 from hpsearch.recognition.model import load_model
 from hpsearch.results.export import export_best
 from hpsearch.results.intervals import wilson
-from hpsearch.results.retrain import read_exported, retrain
+from hpsearch.results.retrain import Certified, _verdict, read_exported, retrain
 from hpsearch.training import checkpoint
 from hpsearch.training.epoch import EpochResult
 from tests.recognition.made import CommandLine
@@ -66,6 +67,7 @@ def test_an_exported_trial_is_trained_from_the_command_line(
     metrics = json.loads((tmp_path / "model" / "metrics.json").read_text())
     assert f"validation error {metrics['validation_error']:.3f} [" in done.out
     assert "on 10000 pairs" in done.out
+    assert "certificate: not applicable" in done.out  # two epochs instead of four
     model = load_model(tmp_path / "model")
     assert model.config == read_exported(path)[1].with_parameters({"max_epochs": 2})
     assert model.description["dataset"]["fingerprint"] == dataset.fingerprint
@@ -150,6 +152,65 @@ def test_another_model_in_the_same_folder_is_refused(
     with pytest.raises(InputError, match=rf"config\.yaml: {key}: holds another model"):
         retrain(best, dataset, trained, **changes)
     assert {path: path.read_bytes() for path in trained.iterdir()} == before
+
+
+CERTIFIED = Certified(interval_one_training=(0.2, 0.3))
+
+
+@pytest.mark.parametrize(
+    ("error", "certificate", "as_found", "verdict"),
+    [
+        (0.25, CERTIFIED, True, "within"),
+        (0.2, CERTIFIED, True, "within"),
+        (0.3, CERTIFIED, True, "within"),
+        (0.1999, CERTIFIED, True, "outside"),
+        (0.3001, CERTIFIED, True, "outside"),
+        (float("nan"), CERTIFIED, True, "outside"),
+        (0.25, None, True, "unconfirmed"),
+        (0.25, CERTIFIED, False, "not applicable"),
+        (0.9, CERTIFIED, False, "not applicable"),
+        (0.25, None, False, "not applicable"),
+    ],
+)
+def test_the_verdict_holds_the_error_against_the_certificate(
+    error: float, certificate: Certified | None, as_found: bool, verdict: str
+) -> None:
+    found = _verdict(error, certificate, as_found=as_found)
+    told = verdict in ("within", "outside")
+    assert found == {"verdict": verdict, "interval": [0.2, 0.3] if told else None}
+
+
+@pytest.mark.parametrize(
+    ("changes", "verdict"),
+    [
+        ({}, "within"),
+        ({"epochs": 2, "seed": 4}, "within"),  # as many as were searched with
+        ({"epochs": 1}, "not applicable"),
+        ({"include_validation": True}, "not applicable"),
+    ],
+)
+def test_only_a_training_as_it_was_found_has_a_verdict(
+    dataset: Dataset, tmp_path: Path, changes: dict[str, Any], verdict: str
+) -> None:
+    certificate = {"interval_one_training": [0.0, 1.0]}
+    config = tiny(max_epochs=2)
+    path = write_best(tmp_path / "best.yaml", dataset, config, certificate=certificate)
+    found = retrain(path, dataset, tmp_path / "model", **changes)
+    assert found["certificate"]["verdict"] == verdict
+
+
+def test_other_versions_than_the_trials_are_named(
+    hpsearch: CommandLine, study: Path, dataset: Dataset, tmp_path: Path
+) -> None:
+    then = software()
+    then = {**then, "versions": {**then["versions"], "torch": "1.0"}}
+    path = write_best(tmp_path / "best.yaml", dataset, tiny(max_epochs=1), provenance=then)
+    (tmp_path / "dataset.json").write_text((study / "dataset.json").read_text())
+    done = hpsearch("retrain", path)
+    assert done.code == 0, done.err
+    here = software()["versions"]["torch"]
+    assert f"NOTE: found with torch 1.0, here {here}: the result may differ\n" in done.err
+    assert done.err.count("NOTE") == 1 + bool(then["dirty"])
 
 
 def test_another_configuration_in_the_same_folder_is_refused(
