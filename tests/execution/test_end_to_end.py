@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -11,10 +12,13 @@ from typing import Any
 import pytest
 
 from hpsearch.cli.search import trials as trials_command
-from hpsearch.data import open_packed
+from hpsearch.configfile import read_yaml
+from hpsearch.data import open_packed, split_drawers
 from hpsearch.execution.local import LocalExecutor
 from hpsearch.paths import StudyFolder
+from hpsearch.provenance import PACKAGES, software
 from hpsearch.search.driver import Driver
+from hpsearch.search.ledger import read_provenance
 from hpsearch.search.progress import Progress
 from hpsearch.search.record import read_study
 from hpsearch.search.study_folder import plan_study, save_plan, study_lock
@@ -92,6 +96,37 @@ def table(folder: Path, capsys: pytest.CaptureFixture[str]) -> str:
     return capsys.readouterr().out
 
 
+def assert_told_where(folder: Path, number: int, packed: Path) -> None:
+    """Look at every field of a trial's provenance."""
+    held = read_provenance(StudyFolder(folder).trial(number))
+    assert len(held) == 1  # killed and gone on with, on one machine and the same source
+    view, dataset = read_study(StudyFolder(folder)), open_packed(packed)
+    config = read_yaml(StudyFolder(folder).trial(number).config)
+    validation = dataset.validation(config["input_size"])
+    training, others = split_drawers(20, config["drawers"], view.config.seed)
+    told = held[0]
+    threads = told.pop("threads")
+    assert 1 <= threads <= (os.cpu_count() or 1)
+    assert told == {
+        **software(),
+        "host": socket.gethostname(),
+        "device": "cpu",
+        "fingerprint": dataset.fingerprint,
+        "objective": "tasks_320",
+        "seed": view.attributes[number]["seed"],
+        "study_seed": view.config.seed,
+        "split": {
+            "training_drawers": list(training),
+            "validation_drawers": list(others),
+            "validation_alphabets": list(validation.alphabets),
+        },
+    }
+    assert set(told["versions"]) == {"hpsearch", "python", *PACKAGES}
+    assert (told["commit"] is None) == (told["dirty"] is None)
+    shown = view.attributes[number]
+    assert (shown["host"], shown["device"], shown["threads"]) == (told["host"], "cpu", threads)
+
+
 def test_a_search_killed_in_the_middle_and_run_again_makes_the_same_trials(
     tmp_path: Path, glyphs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -121,3 +156,5 @@ def test_a_search_killed_in_the_middle_and_run_again_makes_the_same_trials(
     assert all(t.finished for t in trials)
     if Path("/proc/self").exists():
         assert len(helpers) >= 1
+    for number in range(4):
+        assert_told_where(killed, number, glyphs)
