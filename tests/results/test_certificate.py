@@ -1,0 +1,107 @@
+"""What `certify` prints holds for synthetic studies, whose truth is known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hpsearch.results import shrinkage
+from hpsearch.results.certificate import certify, search_noise
+from hpsearch.search.history import TrialRecord
+
+from .test_shrinkage import ARMS, SEARCH_SD, SEEDS, TOP, TRAINING_SD, TRUTH
+
+STUDIES = 100
+TASKS_SD = SEARCH_SD * np.sqrt(0.2)
+"""Of what the study's own tasks give or take one configuration, whatever its seed."""
+SEED_SD = SEARCH_SD * np.sqrt(0.8)
+SHARED = 0.5
+"""Correlation of one training's error on fresh tasks and on the study's own."""
+
+
+def runs_of(
+    truth: float, tasks: float, chance: np.random.Generator, seeds: int = SEEDS
+) -> list[dict[str, Any]]:
+    """Train a configuration again: on fresh tasks, and on those it was found with."""
+    rows = []
+    for common, rest in chance.normal(size=(seeds, 2)):
+        error = truth + TRAINING_SD * common
+        own = truth + tasks + SEED_SD * (SHARED * common + np.sqrt(1 - SHARED**2) * rest)
+        each = {"A": error - 0.02, "B": error + 0.02}
+        rows.append(
+            {"error": error, "validation_error": own, "per_alphabet": each, "diagnosis": None}
+        )
+    return rows
+
+
+@dataclass
+class Summary:
+    """Means over all studies; errors in points."""
+
+    covered: float
+    one_covered: float
+    optimism: float
+    measured: float
+    luck: float
+
+
+def certified(better: float, seed: int, chance: np.random.Generator) -> tuple[float, ...]:
+    """Search 50 arms, confirm the lowest five; return a row of `Summary`."""
+    truth = np.full(ARMS, TRUTH)
+    truth[chance.integers(ARMS)] -= better
+    tasks = chance.normal(0, TASKS_SD, ARMS)
+    figures = truth + tasks + chance.normal(0, SEED_SD, ARMS)
+    trials = [TrialRecord(n, "complete", {}, {1: f}, f) for n, f in enumerate(figures.tolist())]
+    top = [trials[n] for n in np.argsort(figures)[:TOP]]
+    view: Any = SimpleNamespace(
+        config=SimpleNamespace(seed=seed, objective="tasks_320"), trials=trials
+    )
+    runs = {t.number: runs_of(truth[t.number], tasks[t.number], chance) for t in top}
+    found = certify(view, top, runs)
+    assert found["optimism"]["trials"] == ARMS
+    assert found["optimism"]["trial"] == top[0].number
+    true = truth[found["trial"]]
+    low, high = found["interval"]
+    one_low, one_high = found["interval_one_training"]
+    again = true + chance.normal(0, TRAINING_SD, 100)
+    return (
+        low <= true <= high,
+        float(np.mean((one_low <= again) & (again <= one_high))),
+        100 * (truth[top[0].number] - figures.min()),
+        100 * found["optimism"]["measured"],
+        100 * found["optimism"]["luck"],
+    )
+
+
+@pytest.fixture(scope="module", params=[0.0, 0.015], ids=["equal", "1.5 points better"])
+def summary(request: pytest.FixtureRequest) -> Summary:
+    chance = np.random.default_rng(1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shrinkage, "DRAWS", 1000)
+        rows = [certified(request.param, seed, chance) for seed in range(STUDIES)]
+    return Summary(*np.mean(rows, axis=0).tolist())
+
+
+def test_the_intervals_cover_the_truth_and_one_more_training(summary: Summary) -> None:
+    assert summary.covered >= 0.9
+    assert 0.9 <= summary.one_covered <= 0.99
+
+
+def test_the_optimism_is_measured_and_luck_explains_most_of_it(summary: Summary) -> None:
+    assert summary.optimism > 3
+    assert summary.measured == pytest.approx(summary.optimism, rel=0.05)
+    assert summary.luck == pytest.approx(summary.optimism, rel=0.25)
+
+
+def test_search_noise_is_that_of_seed_and_tasks_where_none_was_selected() -> None:
+    chance = np.random.default_rng(0)
+    trials = [TrialRecord(n, "complete", {}) for n in range(2000)]
+    runs = {
+        t.number: runs_of(TRUTH + chance.normal(0, 0.05), chance.normal(0, TASKS_SD), chance)
+        for t in trials
+    }
+    assert search_noise(trials, runs) == pytest.approx(SEARCH_SD, rel=0.03)
