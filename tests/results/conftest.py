@@ -11,9 +11,11 @@ import torch
 
 from hpsearch.data import Dataset, glyphs
 from hpsearch.data.pack import Contents, pack
+from hpsearch.paths import StudyFolder
 from tests.recognition.made import CommandLine
 
 from .made import write_study
+from .made_search import Made, write_search
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -65,6 +67,12 @@ def other(contents: Contents, tmp_path_factory: pytest.TempPathFactory) -> Datas
 def study(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder of a study of five trials, to be read only."""
     return write_study(tmp_path_factory.mktemp("runs") / "tiny", dataset).root
+
+
+@pytest.fixture(scope="session")
+def thousands(tmp_path_factory: pytest.TempPathFactory) -> StudyFolder:
+    """Return a study of 2,000 trials of 50 reports, to be read only."""
+    return write_search(tmp_path_factory.mktemp("runs") / "thousands", Made(2000, epochs=50))
 
 
 @pytest.fixture

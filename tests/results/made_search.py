@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import optuna
+from optuna.distributions import distribution_to_json
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
-from sqlalchemy import event
 
 from hpsearch.data import Dataset
 from hpsearch.paths import StudyFolder
@@ -20,6 +22,17 @@ from hpsearch.search.study_folder import StudyPlan, plan_study, save_plan
 from hpsearch.seeding import generator
 
 NOWHERE = {"kind": "glyphs", "fingerprint": "f" * 64, "packed": "/nowhere", "source": None}
+
+
+TABLES = (
+    "trials (trial_id, number, study_id, state, datetime_start, datetime_complete)",
+    "trial_params (trial_id, param_name, param_value, distribution_json)",
+    "trial_values (trial_id, objective, value, value_type)",
+    "trial_intermediate_values (trial_id, step, intermediate_value, intermediate_value_type)",
+    "trial_user_attributes (trial_id, key, value_json)",
+    "trial_system_attributes (trial_id, key, value_json)",
+)
+"""Optuna's, as far as a trial needs them."""
 
 
 @dataclass(frozen=True)
@@ -60,20 +73,40 @@ def write_search(root: Path, made: Made, dataset: Dataset | None = None) -> Stud
     )
     save_plan(plan, {**described, "ways": 20, "n_tasks": 320})
     storage = RDBStorage(f"sqlite:///{plan.folder.database}")
-    engine = storage.engine
-    # Nobody cuts the power in a test: no write waits for the disk.
-    event.listen(engine, "connect", lambda c, _: c.execute("PRAGMA synchronous=OFF"))
-    engine.dispose()
     study = optuna.create_study(storage=storage, study_name=plan.config.name)
+    storage.engine.dispose()
     chance = generator(plan.config.seed, "a made study")
     problem = Coordinates(plan.space, plan.config.trial, plan.config.limits)
-    for number in range(made.trials + made.running):
-        trial = _trial(plan, problem, made, number, chance)
-        storage.create_new_trial(study._study_id, trial)
-    engine.dispose()
-    for number in range(made.trials + made.running):
-        (plan.folder.trial(number).root).mkdir(parents=True, exist_ok=True)
+    count = made.trials + made.running
+    trials = [_trial(plan, problem, made, number, chance) for number in range(count)]
+    _insert(plan.folder.database, study._study_id, trials)
+    for number in range(count):
+        plan.folder.trial(number).root.mkdir(parents=True, exist_ok=True)
     return plan.folder
+
+
+def _insert(database: Path, study_id: int, trials: list[FrozenTrial]) -> None:
+    """Write trials straight into an empty study's tables: the storage takes 40 ms for each."""
+    rows: dict[str, list[tuple[Any, ...]]] = {columns: [] for columns in TABLES}
+    into = list(rows.values())
+    texts = {d: distribution_to_json(d) for t in trials[:1] for d in t.distributions.values()}
+    for place, trial in enumerate(trials, start=1):
+        begun, ended = (t and str(t) for t in (trial.datetime_start, trial.datetime_complete))
+        into[0].append((place, place - 1, study_id, trial.state.name, begun, ended))
+        for name, value in trial.params.items():
+            told = trial.distributions[name]
+            into[1].append((place, name, told.to_internal_repr(value), texts[told]))
+        if trial.value is not None:
+            into[2].append((place, 0, trial.value, "FINITE"))
+        into[3] += [(place, step, v, "FINITE") for step, v in trial.intermediate_values.items()]
+        into[4] += [(place, key, json.dumps(v)) for key, v in trial.user_attrs.items()]
+        into[5] += [(place, key, json.dumps(v)) for key, v in trial.system_attrs.items()]
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute("PRAGMA synchronous=OFF")  # nobody cuts the power in a test
+        for table, values in rows.items():
+            marks = ", ".join("?" * (table.count(",") + 1))
+            connection.executemany(f"INSERT INTO {table} VALUES ({marks})", values)
+        connection.commit()
 
 
 def _trial(

@@ -141,3 +141,20 @@ def test_the_dashboard_shows_a_search_at_work(
     assert page.outside(address) == []
     assert page.complaints == []
     assert page.dialogs == []
+
+
+@pytest.mark.timeout(300)
+def test_the_dashboard_shows_2000_trials_of_50_reports(
+    page: Page, served: Callable[[StudyFolder], str], thousands: StudyFolder
+) -> None:
+    address = served(thousands)
+    page.size(1280, 1400)
+    page.open(f"{address}/dashboard/studies/1/trials?numbers=1999")
+
+    def shows(text: str) -> Callable[[], bool]:
+        return lambda: text in page.value("document.body.innerText")
+
+    page.wait_for(shows("Trial 1999"), "the last trial", 120)
+    page.wait_for(shows("As trained:"), "its note")
+    assert page.outside(address) == []
+    assert page.complaints == []

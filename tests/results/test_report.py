@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import re
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -69,6 +70,21 @@ def test_a_report_is_one_file_without_a_reference_outside(text: str) -> None:
     assert expected | {"cost-size", "map-conv1-filter_size"} <= set(figures(text))
     assert sum(key.startswith("slice-") for key in figures(text)) == 27
     assert sum(key.startswith("contour-") for key in figures(text)) == 3
+
+
+@pytest.mark.parametrize("count", [100, 2000])
+def test_a_report_of_many_trials_of_50_reports_stays_small(
+    count: int, thousands: StudyFolder, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    """The seconds are noted (--junit-xml), not judged: other programs take theirs."""
+    many = thousands if count == 2000 else write_search(tmp_path / "s", Made(count, epochs=50))
+    began, used = time.monotonic(), time.process_time()
+    path = write_report(many, tmp_path / "r.html")
+    seconds, core = time.monotonic() - began, time.process_time() - used
+    size = path.stat().st_size / 1e6
+    record_property("seen", f"{size:.1f} MB in {seconds:.1f} s, {core:.1f} s of a core")
+    assert 3 < size < 12
+    assert f"{count} trials" in visible(path.read_text(encoding="utf-8"))
 
 
 def test_every_figure_is_one_that_plotly_knows(text: str) -> None:
