@@ -9,17 +9,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
+import hpsearch as package
 from tests.recognition.made import CommandLine
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 SMALL = [
     *("--set", "trial.max_epochs=1", "--set", "trial.images_per_epoch=128"),
-    *("--set", "dataset=glyphs", "--set", "sampler.name=random"),
+    *("--set", "sampler.name=random"),
 ]
 """Added to searches, so that they take seconds."""
+GLYPHS = ("--set", "dataset=glyphs")
 WALKED = ("search", "report", "export", "retrain", "evaluate")
 """Targets that a test of this file runs; see ELSEWHERE for the others."""
 ELSEWHERE = {
@@ -57,7 +59,8 @@ def expanded(*words: str) -> list[str]:
         cwd=ROOT, capture_output=True, text=True, timeout=30, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    lines = [line for line in done.stdout.splitlines() if "hpsearch " in line]
+    joined = done.stdout.replace("\\\n", " ")
+    lines = [line for line in joined.splitlines() if "hpsearch " in line]
     assert lines, done.stdout
     program, *arguments = shlex.split(lines[-1])
     assert program == ".venv/bin/hpsearch"
@@ -92,7 +95,7 @@ def test_from_search_to_recognition(
     output = tmp_path / "a study"  # a name with a space, as people have
     for target in WALKED:
         arguments = expanded(target, f"OUTPUT={output}", "TRIALS=1", "WORKERS=1")
-        done = hpsearch(*arguments, *(SMALL if target == "search" else []))
+        done = hpsearch(*arguments, *([*SMALL, *GLYPHS] if target == "search" else []))
         assert done.code == 0, (target, done.err)
     for left in ("best.yaml", "report.html", "model/weights.safetensors", "openings.jsonl"):
         assert (output / left).is_file(), left
@@ -107,3 +110,78 @@ def test_from_search_to_recognition(
     assert done.out.index("two") < done.out.index("one")
     assert hpsearch("space", "show", "koch2015").code == 0
     assert hpsearch("data", "show").code == 0
+
+
+ICONS = 15
+
+
+def draw_icon(kind: int, shift: int, mode: str) -> Image.Image:
+    """Draw one of the icons as somebody would, each of another size and colour."""
+    side = 64 + 10 * shift
+    image = Image.new("RGB", (side, side + 6), "white")
+    pen, ink = ImageDraw.Draw(image), (10, 30 * shift, 80)
+    box = (8 + shift, 10, side - 12, side - 8 + shift)
+    sides, turned = kind % 5, kind // 5
+    if sides == 0:
+        pen.ellipse(box, outline=ink, width=5)
+    elif sides == 1:
+        pen.rectangle(box, outline=ink, width=5)
+    else:
+        centre = (side / 2 + shift, side / 2, side / 3)
+        pen.regular_polygon(centre, sides + 1, rotation=20 * turned, outline=ink)
+    pen.line((box[0], box[1] + 9 * turned, box[2], box[1] + 22 * turned), fill=ink, width=4)
+    return image.convert(mode)
+
+
+def own_images(folder: Path) -> Path:
+    """Write CHARACTER/*.png, drawings in every mode that users have."""
+    for kind in range(ICONS):
+        place = folder / f"icon {kind:02}"
+        place.mkdir(parents=True)
+        for shift, mode in enumerate(("L", "RGB", "RGBA", "P", "1")):
+            draw_icon(kind, shift, mode).save(place / f"{mode}.png")
+    return folder
+
+
+def own_commands(**places: Path) -> list[list[str]]:
+    """Return the commands of the README's block on own images, its names replaced."""
+    section = README.split("## Your own images")[1].split("\n## ")[0]
+    (block,) = re.findall(r"```sh\n(.*?)```", section, re.S)
+    for name, place in places.items():
+        block = re.sub(rf"(?<![\w/]){name}\b", lambda _, p=place: shlex.quote(str(p)), block)
+    return [shlex.split(line) for line in block.splitlines()]
+
+
+@pytest.mark.timeout(600)
+def test_own_images_from_search_to_recognition_in_the_readmes_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HPSEARCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("HPSEARCH_DATA", raising=False)
+    hpsearch = CommandLine(monkeypatch, capsys)
+    data, output, new = own_images(tmp_path / "my images"), tmp_path / "mine", tmp_path / "new.png"
+    draw_icon(7, 2, "L").resize((300, 200)).save(new)
+    places = {"my_images": data, "runs/mine": output, "my_examples": data, "new_image.png": new}
+    few = {"search": ("TRIALS=2", "WORKERS=1"), "confirm": ("TOP=2", "SEEDS=2", "WORKERS=1")}
+    told, done = {}, []
+    for program, command, *rest in own_commands(**places):
+        words = rest
+        if program == "make":
+            _, *words = expanded(command, *rest, *few.get(command, ()))
+        ended = hpsearch(command, *words, *(SMALL if command == "search" else ()))
+        assert ended.code == 0, (command, words, ended.err)
+        told[command] = ended.out
+        done.append(command)
+    assert done == ["search", "confirm", "export", "retrain", "evaluate", "recognise"]
+    assert "confirmed best" in told["export"]
+    assert "certificate: within" in told["retrain"] or "certificate: outside" in told["retrain"]
+    assert "on 100 tasks of folder" in told["evaluate"]
+    ranked = [line for line in told["recognise"].splitlines() if "icon " in line]
+    assert len(ranked) == 5
+    assert ranked[0].endswith("icon 07")
+    shown = hpsearch("data", "show", "--data", data)
+    assert "tasks: 5 ways, chance 20.0%" in shown.out
+    study = package.search(output, data, budget={"trials": 3})
+    assert [t.state for t in study.trials][:2] == ["complete", "complete"]
+    assert (len(study.trials), study.folder) == (3, output)
+    assert study.best is not None
