@@ -26,6 +26,7 @@ from hpsearch.results.baselines import (
 )
 from hpsearch.results.controls import shuffle_labels
 from hpsearch.training.trainingdata import TrainingData
+from tests.recognition.made import CommandLine
 
 
 @pytest.fixture(scope="module")
@@ -144,6 +145,30 @@ def test_networks_that_know_nothing_stand_beside_pixels(
         assert entry["published"] is None
         assert entry["degenerate"] is (abs(entry["verification_auc"] - 0.5) <= 0.05)
     assert found["untrained_network"]["accuracy"] != found["shuffled_labels"]["accuracy"]
+
+
+def test_the_command_marks_what_guesses(
+    contents: Contents, tmp_path: Path, hpsearch: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def guess(_images: object, tasks: OneShotTasks, _progress: object) -> NDArray[np.float64]:
+        return np.random.default_rng(0).random((*tasks.query.shape, tasks.ways))
+
+    dataset = pack(replace(contents, kind="omniglot"), tmp_path)
+    monkeypatch.setattr(baselines, "hausdorff_scores", guess)
+    monkeypatch.setattr(controls, "measure_controls", lambda *_: {})
+    monkeypatch.setattr("hpsearch.data.find_dataset", lambda *_, **__: dataset)
+    told = json.loads(hpsearch("baselines", "--json").out)
+    knows, guesses = told["nearest_neighbour"], told["modified_hausdorff"]
+    assert knows["degenerate"] is False
+    assert guesses["degenerate"] is True
+    assert abs(guesses["accuracy"] - 0.05) < 3 * math.sqrt(0.05 * 0.95 / 400)
+    assert told["siamese_net"]["accuracy"] is None
+    lines = {line[2:46].strip(): line for line in hpsearch("baselines").out.splitlines()}
+    auc = f"{guesses['verification_auc']:.3f}"
+    assert f" {auc}! " in lines["modified Hausdorff distance"]
+    marked = [name for name, line in lines.items() if line.startswith("  ") and "!" in line]
+    assert marked == ["modified Hausdorff distance"]
+    assert "marks guessing" in hpsearch("baselines").out
 
 
 def test_the_published_baselines_are_found_again(

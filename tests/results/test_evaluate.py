@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from hpsearch.data import Dataset, open_test_set
 from hpsearch.errors import InputError
@@ -154,6 +155,22 @@ def test_a_degenerate_model_is_told_in_words(
     done = hpsearch("evaluate", write_model(study / "model", dataset, alpha=0.0))
     assert "one-shot accuracy 5.0%" in done.out
     assert "DEGENERATE" in done.out
+
+
+def test_a_model_that_guesses_is_told_though_its_scores_differ(
+    hpsearch: CommandLine, tmp_path: Path, dataset: Dataset
+) -> None:
+    """Distances that count for and against being the same say nothing of it."""
+    model = write_model(write_study_of(tmp_path / "s", dataset) / "model", dataset)
+    weights = load_file(model / "weights.safetensors")
+    weights["output.weight"] = torch.tensor([[1.0, -1.0] * 8])
+    save_file(weights, model / "weights.safetensors")
+    result = json.loads(hpsearch("evaluate", model, "--json").out)
+    assert 0 < abs(result["verification_auc"] - 0.5) <= 0.05
+    assert result["degenerate"] is True
+    done = hpsearch("evaluate", model)
+    told = f"no better than guessing (AUC {result['verification_auc']:.3f})"
+    assert done.out.splitlines()[0].endswith(told)
 
 
 @pytest.mark.parametrize("missing", ["folder", "weights", "config"])
