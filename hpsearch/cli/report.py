@@ -15,14 +15,25 @@ DataOption = Annotated[Path | None, typer.Option(help="Omniglot's zips or folder
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-def baselines(data: DataOption = None, as_json: JsonOption = False) -> None:
+def baselines(
+    data: DataOption = None,
+    as_json: JsonOption = False,
+    beside: Annotated[
+        list[Path] | None,
+        typer.Option(help="Folder of a study; its evaluated model is the siamese net of its kind."),
+    ] = None,
+) -> None:
     """Score pixels and networks that know nothing on the sealed tasks; opens them, logged."""
     from hpsearch.data import find_dataset
-    from hpsearch.results.baselines import measure_baselines
+    from hpsearch.results.baselines import PUBLISHED, measure_baselines, read_networks
 
     with progress_bars() as progress:
         dataset = find_dataset("auto", data, progress=progress)
+        networks = read_networks(beside or (), dataset.fingerprint)
         found = measure_baselines(dataset, progress)
+    for key, measured in networks.items():
+        unknown = {"name": PUBLISHED[key][0], "published": None}
+        found[key] = {**found.get(key, unknown), **measured}
     if as_json:
         typer.echo(json.dumps(found))
         return
@@ -33,13 +44,13 @@ def baselines(data: DataOption = None, as_json: JsonOption = False) -> None:
     published = "published" if dataset.kind == "omniglot" else ""
     typer.echo(f"{head:46} {'measured [95 %]':22} {'AUC':7} {published}".rstrip())
     for entry in sorted(found.values(), key=_shown, reverse=True):
-        measured, auc = "", ""
+        figure, auc = "", ""
         if entry["accuracy"] is not None:
             low, high = entry["interval"]
-            measured = f"{entry['accuracy']:6.2%} [{low:.1%}, {high:.1%}]"
+            figure = f"{entry['accuracy']:6.2%} [{low:.1%}, {high:.1%}]"
             auc = f"{entry['verification_auc']:.3f}" + ("!" if entry["degenerate"] else "")
-        beside = "" if entry["published"] is None else f"{entry['published']:6.1%}"
-        typer.echo(f"  {entry['name']:44} {measured:22} {auc:7} {beside}".rstrip())
+        known = "" if entry["published"] is None else f"{entry['published']:6.1%}"
+        typer.echo(f"  {entry['name']:44} {figure:22} {auc:7} {known}".rstrip())
     typer.echo("AUC: of telling same pairs from different ones; ! marks guessing, within 0.05 of 0.5")
 
 

@@ -6,7 +6,7 @@ Letters: R runs, W ways, M images, P ink points.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from hpsearch.data import Dataset
 from hpsearch.data.tasks import OneShotTasks
+from hpsearch.errors import InputError
 from hpsearch.paths import write_atomically
 
 INK = 128
@@ -155,6 +156,36 @@ def measure_baselines(dataset: Dataset, progress: Progress | None = None) -> dic
     found |= measure_controls(dataset, test, progress)
     kept = {"fingerprint": dataset.fingerprint, "baselines": found}
     write_atomically(baselines_file(dataset.folder), json.dumps(kept, indent=1) + "\n")
+    return found
+
+
+def read_networks(studies: Sequence[Path], fingerprint: str) -> dict[str, dict[str, Any]]:
+    """Return what `hpsearch evaluate` measured of studies' models, by the key of their kind.
+
+    Args:
+        studies: Folders of studies; of two models of one kind the last counts.
+        fingerprint: Of the data.
+
+    Raises:
+        InputError: A study has no model that was evaluated on these data.
+    """
+    from hpsearch.recognition.model import read_description
+    from hpsearch.results.controls import MEASURED
+    from hpsearch.results.evaluate import EVALUATION, read_evaluation
+    from hpsearch.training.config import TrialConfig
+
+    found = {}
+    for study in studies:
+        model = study / "model"
+        config = read_description(model).get("config", {})
+        layers = TrialConfig.from_values(config, str(model / "config.yaml")).layers
+        held = read_evaluation(model, fingerprint)
+        if held is None or not set(MEASURED) <= held.keys():
+            raise InputError(
+                f"{model / EVALUATION}: no evaluation on these data; run hpsearch evaluate {model}"
+            )
+        key = "convolutional_siamese_net" if layers.convolutions else "siamese_net"
+        found[key] = {name: held[name] for name in MEASURED}
     return found
 
 

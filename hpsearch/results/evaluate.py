@@ -68,3 +68,13 @@ def evaluate(folder: Path, dataset: Dataset, device: str = "cpu") -> dict[str, A
     kept = {**result, "fingerprint": dataset.fingerprint}
     write_atomically(folder / EVALUATION, json.dumps(kept, indent=1) + "\n")
     return result
+
+
+def read_evaluation(model: Path, fingerprint: str) -> dict[str, Any] | None:
+    """Return what `evaluate` kept beside a model's weights, None where none is of these data."""
+    try:
+        found = json.loads((model / EVALUATION).read_bytes())
+        same = found["fingerprint"] == fingerprint
+        return dict(found) if same and len(found["interval"]) == 2 else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

@@ -12,6 +12,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
+from hpsearch.configfile import dump_yaml, read_yaml
 from hpsearch.data import Dataset, open_test_set
 from hpsearch.data.find import find_dataset
 from hpsearch.data.pack import Contents, pack
@@ -25,8 +26,11 @@ from hpsearch.results.baselines import (
     read_baselines,
 )
 from hpsearch.results.controls import shuffle_labels
+from hpsearch.results.evaluate import evaluate
 from hpsearch.training.trainingdata import TrainingData
 from tests.recognition.made import CommandLine
+
+from .made import write_model
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +94,8 @@ def test_a_shifted_drawing_is_near_by_points_and_far_by_pixels() -> None:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Score by cosine twice, where only the bookkeeping is looked at."""
+    """Score by cosine twice and train for one epoch, where only the bookkeeping is looked at."""
+    monkeypatch.setattr(controls, "EPOCHS", 1)
     monkeypatch.setattr(baselines, "hausdorff_scores", lambda i, t, _: cosine_scores(i, t))
 
 
@@ -113,7 +118,10 @@ def test_published_figures_stand_beside_omniglot_only(
 
 
 @pytest.mark.usefixtures("quick")
-def test_every_opening_is_written_down(contents: Contents, tmp_path: Path) -> None:
+def test_every_opening_is_written_down(
+    contents: Contents, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(controls, "measure_controls", lambda *_: {})
     dataset = pack(contents, tmp_path)
     assert read_baselines(dataset.folder, dataset.fingerprint) is None
     for times in (1, 2):
@@ -134,10 +142,10 @@ def test_shuffled_labels_are_those_of_other_drawings(dataset: Dataset) -> None:
     assert shuffled.sampler is data.sampler
 
 
+@pytest.mark.usefixtures("quick")
 def test_networks_that_know_nothing_stand_beside_pixels(
-    contents: Contents, tmp_path: Path, quick: None, monkeypatch: pytest.MonkeyPatch
+    contents: Contents, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(controls, "EPOCHS", 1)
     found = measure_baselines(pack(contents, tmp_path))
     for key in ("untrained_network", "shuffled_labels", "nearest_neighbour"):
         entry = found[key]
@@ -169,6 +177,34 @@ def test_the_command_marks_what_guesses(
     marked = [name for name, line in lines.items() if line.startswith("  ") and "!" in line]
     assert marked == ["modified Hausdorff distance"]
     assert "marks guessing" in hpsearch("baselines").out
+
+
+@pytest.mark.usefixtures("quick")
+def test_evaluated_networks_stand_beside_what_was_published_of_their_kind(
+    contents: Contents, tmp_path: Path, hpsearch: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = pack(replace(contents, kind="omniglot"), tmp_path / "packed")
+    monkeypatch.setattr(controls, "measure_controls", lambda *_: {})
+    monkeypatch.setattr("hpsearch.data.find_dataset", lambda *_, **__: dataset)
+    model = write_model(tmp_path / "s" / "model", dataset)
+    words = ("baselines", "--json", "--beside", tmp_path / "s")
+    refused = hpsearch(*words)
+    assert (refused.code, refused.out) == (2, "")
+    assert f"run hpsearch evaluate {model}" in refused.err
+    assert not (dataset.folder / "openings.jsonl").exists()
+    kept = evaluate(model, dataset)
+    told = json.loads(hpsearch(*words).out)
+    for key in ("accuracy", "interval", "n_tasks", "verification_auc", "degenerate"):
+        assert told["convolutional_siamese_net"][key] == kept[key]
+    assert told["convolutional_siamese_net"]["published"] == 0.92
+    assert told["siamese_net"]["accuracy"] is None
+    described = read_yaml(model / "config.yaml")
+    for name in ("conv1", "conv2"):
+        del described["config"]["layers"][name]
+    (model / "config.yaml").write_text(dump_yaml(described))
+    told = json.loads(hpsearch(*words).out)
+    assert told["siamese_net"]["accuracy"] == kept["accuracy"]
+    assert told["convolutional_siamese_net"]["accuracy"] is None
 
 
 def test_the_published_baselines_are_found_again(

@@ -18,7 +18,7 @@ from hpsearch.errors import HpsearchError
 from hpsearch.paths import StudyFolder
 from hpsearch.results.baselines import read_baselines
 from hpsearch.results.certificate import best_of
-from hpsearch.results.evaluate import EVALUATION
+from hpsearch.results.evaluate import read_evaluation
 from hpsearch.search.coordinates import Coordinates
 from hpsearch.search.history import TrialRecord
 from hpsearch.search.record import StudyView, read_study
@@ -122,9 +122,9 @@ def read_facts(folder: StudyFolder, beside: Sequence[Path] = ()) -> Facts:
     space = SearchSpace.from_yaml(folder.space_file)
     fingerprint = str(view.dataset.get("fingerprint", ""))
     packed = Path(str(view.dataset.get("packed", "")))
-    own = _evaluation(folder.root, fingerprint)
+    own = read_evaluation(folder.model, fingerprint)
     best, certificate = best_of(view)
-    others = {path.resolve().name: _evaluation(path, fingerprint) for path in beside}
+    others = {path.resolve().name: read_evaluation(path / "model", fingerprint) for path in beside}
     return Facts(
         folder=folder,
         view=view,
@@ -145,16 +145,6 @@ def _dataset(packed: Path, fingerprint: str) -> Dataset | None:
     except HpsearchError:
         return None
     return dataset if dataset.fingerprint == fingerprint else None
-
-
-def _evaluation(study: Path, fingerprint: str) -> dict[str, Any] | None:
-    """Return what evaluate kept for a study's model, where it is of these data."""
-    try:
-        found = json.loads((study / "model" / EVALUATION).read_bytes())
-        same = found["fingerprint"] == fingerprint
-        return dict(found) if same and len(found["interval"]) == 2 else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
 
 
 def _openings(logs: Sequence[Path], fingerprint: str) -> list[dict[str, Any]]:
