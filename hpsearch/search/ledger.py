@@ -165,12 +165,13 @@ class Ledger:
         return {"attempts": 0, "epoch": 0, **values}
 
     def note_started(self, number: int, provenance: Mapping[str, Any]) -> None:
-        """Keep where a trial is trained; one that moved to another machine names both."""
+        """Keep where a trial is trained; one that moved to another machine names both, it last."""
         if not provenance:
             return
         held = read_provenance(self._plan.folder.trial(number))
-        if provenance not in held:
-            text = json.dumps([*held, dict(provenance)], indent=1) + "\n"
+        told = [*(one for one in held if one != provenance), dict(provenance)]
+        if told != held:
+            text = json.dumps(told, indent=1) + "\n"
             write_atomically(self._plan.folder.trial(number).provenance, text)
 
     def note_epoch(self, number: int, result: EpochResult) -> None:
@@ -257,7 +258,7 @@ def read_curve(path: Path) -> list[EpochResult]:
 
 
 def read_provenance(folder: TrialFolder) -> list[dict[str, Any]]:
-    """Return where a trial was trained, one entry for each machine and version, oldest first.
+    """Return where a trial was trained, one entry for each machine and version, the last one last.
 
     Empty for trials older than provenance; a damaged file counts as none.
     """

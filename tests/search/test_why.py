@@ -7,6 +7,7 @@ import sqlite3
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,13 +16,14 @@ from hpsearch.errors import InputError
 from hpsearch.paths import StudyFolder
 from hpsearch.search.coordinates import Coordinates
 from hpsearch.search.history import TrialRecord
-from hpsearch.search.ledger import read_provenance
+from hpsearch.search.ledger import Ledger, read_provenance
 from hpsearch.search.record import StudyView, read_study
 from hpsearch.search.samplers import make_sampler, observe
 from hpsearch.search.samplers.base import Predicts
 from hpsearch.search.samplers.config import SamplerConfig, SamplerName
 from hpsearch.search.seen import recall, summarise
 from hpsearch.search.study_folder import plan_study
+from hpsearch.search.surroundings import DataPlace
 from hpsearch.search.why import explain, history_of, verify
 from hpsearch.training.epoch import EpochResult
 
@@ -153,6 +155,18 @@ def test_provenance_is_kept_with_each_trial(study: Path) -> None:
         assert [one["host"] for one in held] == ["fake"]
         assert held[0]["seed"] == view.attributes[number]["seed"]
         assert view.attributes[number]["host"] == "fake"
+
+
+def test_a_trial_that_came_back_to_a_machine_names_it_last(tmp_path: Path) -> None:
+    plan = plan_study("quickstart", tmp_path / "s", {})
+    record: Any = None
+    ledger = Ledger(plan, DataPlace("/nowhere", "f" * 64), record)
+    plan.folder.trial(0).root.mkdir(parents=True)
+    for host in "abba":
+        ledger.note_started(0, {"host": host})
+    assert read_provenance(plan.folder.trial(0)) == [{"host": "b"}, {"host": "a"}]
+    ledger.note_started(0, {})
+    assert len(read_provenance(plan.folder.trial(0))) == 2
 
 
 HISTORY = [
