@@ -91,11 +91,12 @@ def print_certificate(certificate: Mapping[str, Any], root: Path) -> None:
     if other := certificate["interval_other_alphabets"]:
         typer.echo(f"  on other alphabets like these: [{other[0]:.3f}, {other[1]:.3f}]")
     optimism = certificate["optimism"]
+    more = ", other drawers and the choice of the best epoch the rest"
     typer.echo(
         f"  the search's figure for trial {optimism['trial']}, {optimism['search_error']:.3f}, was "
         f"{optimism['measured']:+.3f} from the truth [{optimism['interval'][0]:+.3f}, "
         f"{optimism['interval'][1]:+.3f}]; luck among {optimism['trials']} trials explains "
-        f"{optimism['luck']:.3f}, other drawers and the choice of the best epoch the rest"
+        f"{optimism['luck']:.3f}{more if optimism['measured'] > optimism['luck'] else ''}"
     )
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for header in ("trial", "search", "again", "shrunken", "95 %", "P(best)", "behind"):

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from hpsearch.cli.confirm import print_certificate
 from hpsearch.configfile import read_yaml
 from hpsearch.errors import EnvironmentFailure, InputError
 from hpsearch.execution import Ending
@@ -145,6 +146,22 @@ def test_the_certificate_holds_what_the_runs_say(study: StudyView) -> None:
     measured = rows[naive.number]["error"] - (naive.value or 0)
     assert certificate["optimism"]["measured"] == pytest.approx(measured)
     assert certificate == {**certificate_of(study, runs), "created": certificate["created"]}
+
+
+def test_a_rest_beside_luck_is_named_only_where_there_is_one(
+    study: StudyView, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = runs_of(study)
+    train(study, FakeExecutor(2), runs)
+    certificate = certificate_of(study, runs)
+    for measured, rest in ((0.05, True), (0.01, False), (-0.01, False)):
+        optimism = {**certificate["optimism"], "measured": measured, "luck": 0.02}
+        capsys.readouterr()
+        print_certificate({**certificate, "optimism": optimism}, study.folder.root)
+        said = capsys.readouterr().out
+        assert f"was {measured:+.3f} from the truth" in said
+        assert "luck among 10 trials explains 0.020" in said
+        assert ("the rest" in said) is rest
 
 
 def test_a_confirmed_best_is_called_so_until_the_search_finds_a_rival(
