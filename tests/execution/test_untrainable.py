@@ -15,6 +15,8 @@ from hpsearch.execution import Decision, Ending
 from hpsearch.execution.worker import run_job
 from hpsearch.network.siamese import SiameseNetwork
 from hpsearch.paths import StudyFolder
+from hpsearch.search.driver import Driver
+from hpsearch.search.history import TrialRecord
 from hpsearch.search.ledger import read_curve, trial_seed
 from hpsearch.search.record import StudyView, read_study
 from hpsearch.training.loop import train
@@ -52,24 +54,44 @@ def search(folder: Path, packed: Path, **changes: Any) -> StudyView:
 
 
 def test_resume_from_a_pause_gives_the_curve_of_a_trial_that_ran_through(
-    tmp_path: Path, glyphs: Path
+    tmp_path: Path, glyphs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """One rung, after two of four epochs: who is promoted there goes on to the end."""
+    promoted: dict[int, int] = {}
+    promote = Driver._promote
+
+    def noted(driver: Driver, trial: TrialRecord) -> None:
+        promoted[trial.number] = len(trial.values)
+        promote(driver, trial)
+
+    monkeypatch.setattr(Driver, "_promote", noted)
+    sizes = {"conv1": 4, "conv2": 6, "conv3": 8, "conv4": 8}
+    counts = {f"trial__layers__{name}__filter_count": count for name, count in sizes.items()}
+    space = tmp_path / "space.yaml"
+    rates = "".join(
+        f"  {name}: {{type: float, low: 1e-4, high: 1e-1, log: true}}\n" for name in RATES
+    )
+    space.write_text(f"name: s\nparameters:\n{rates}")
     view = search(
-        tmp_path / "s", glyphs, budget__trials=6, pruner__name="asha-promotion",
-        pruner__min_resource=1, pruner__reduction_factor=2, pruner__startup_trials=1,
+        tmp_path / "s", glyphs, seed=8, budget__trials=8, pruner__name="asha-promotion",
+        pruner__min_resource=2, pruner__reduction_factor=2, pruner__startup_trials=1,
+        enqueue=[], space=str(space), trial__layers__fc__width=16, **counts,
     )  # fmt: skip
-    assert {t.state for t in view.trials} == {"complete", "pruned"}
-    data: TrainingData | None = None
+    ended = {t.number: len(t.values) for t in view.trials}
+    assert promoted
+    assert set(promoted.values()) == {2}  # paused at the rung
+    assert {(view.trials[n].state, ended[n]) for n in promoted} == {("complete", 4)}
+    assert any("not promoted" in (t.cause or "") for t in view.trials)
+    data = TrainingData.load(glyphs, view.config.trial, study_seed=view.config.seed)
     for trial in view.trials:
         folder = view.folder.trial(trial.number)
         config = view.config.trial.with_parameters(dict(trial.params))
-        data = data or TrainingData.load(glyphs, config, study_seed=view.config.seed)
         seed = trial_seed(view.config.seed, trial.number)
         with one_thread():
             straight = [point(epoch.result) for epoch in train(config, data, seed)]
         told = [point(result) for result in read_curve(folder.epochs)]
-        assert told == straight[: len(told)]
-        assert len(told) == len(trial.values)
+        assert told == straight[: ended[trial.number]]
+        assert list(trial.values.values()) == [error for _, _, error, *_ in told]
 
 
 BAD: dict[str, tuple[dict[str, Any], str]] = {
