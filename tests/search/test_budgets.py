@@ -35,7 +35,7 @@ class Timed(FakeExecutor):
 class Level(FakeExecutor):
     """Every trial is as good as every other."""
 
-    def _result(self, job: Job, epoch: int) -> EpochResult:  # noqa: ARG002
+    def _result(self, job: Job, epoch: int) -> EpochResult:
         return EpochResult(epoch, 0.3, 0.3, float(epoch), 100 * epoch, 1000 * epoch)
 
 
