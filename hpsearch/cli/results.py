@@ -99,6 +99,13 @@ def retrain(
     _print_metrics(folder, metrics)
 
 
+def _verification(metrics: dict[str, Any]) -> str:
+    accuracy = metrics["verification_accuracy"]
+    if accuracy is None:  # trained by softmax: scores rank, and are no probabilities
+        return f"verification AUC {metrics['verification_auc']:.3f}"
+    return f"verification accuracy {accuracy:.4f} on {metrics['n_pairs']} pairs"
+
+
 def _print_metrics(folder: Path, metrics: dict[str, Any]) -> None:
     """Print what validation says of a model, each figure with its noise."""
     dense = metrics["objective"] == "dense"
@@ -106,8 +113,7 @@ def _print_metrics(folder: Path, metrics: dict[str, Any]) -> None:
     typer.echo(
         f"{folder}: validation error {metrics['validation_error']:.3f} "
         f"{_interval(metrics['interval'])} on "
-        f"{on} (epoch {metrics['weights_epoch']}), verification accuracy "
-        f"{metrics['verification_accuracy']:.4f} on {metrics['n_pairs']} pairs"
+        f"{on} (epoch {metrics['weights_epoch']}), {_verification(metrics)}"
     )
     paper, every, noise = metrics["tasks_320"], metrics["dense"], metrics["noise"]
     typer.echo(f"  {paper['n_tasks']} tasks {paper['error']:.3f}, all tasks {every['error']:.3f}")

@@ -219,7 +219,7 @@ def _metrics(
         "validation_error": kept.validation_error,
         **figures,
         "interval": figures[objective]["interval"],
-        "verification_interval": list(wilson(accuracy, N_PAIRS)),
+        "verification_interval": None if accuracy is None else list(wilson(accuracy, N_PAIRS)),
         "curve": [r.to_json() for r in curve],
     }
     if seen:

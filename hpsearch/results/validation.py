@@ -92,8 +92,10 @@ def _images(network: SiameseNetwork, characters: Characters, rows: Any) -> Tenso
 
 def _verification(
     network: SiameseNetwork, characters: Characters, config: TrialConfig, study_seed: int
-) -> float:
-    """Return the accuracy on the validation drawers' pairs."""
+) -> float | None:
+    """Return the accuracy on the validation drawers' pairs; None where scores are only ranked."""
+    if config.loss == "softmax":
+        return None  # nothing trains its scores to lie on two sides of a threshold
     import torch
 
     from hpsearch.training.evaluation import encode, verification_accuracy

@@ -74,6 +74,20 @@ def test_an_exported_trial_is_trained_from_the_command_line(
     assert model.description["include_validation"] is False
 
 
+def test_scores_trained_by_softmax_have_no_verification_accuracy(
+    hpsearch: CommandLine, study: Path, dataset: Dataset, tmp_path: Path
+) -> None:
+    """They rank; nothing puts them on two sides of a threshold."""
+    config = tiny(loss="softmax", pairs="batch", batch_drawings=2, max_epochs=1)
+    path = write_best(tmp_path / "best.yaml", dataset, config)
+    (tmp_path / "dataset.json").write_text((study / "dataset.json").read_text())
+    done = hpsearch("retrain", path)
+    assert done.code == 0, done.err
+    metrics = json.loads((tmp_path / "model" / "metrics.json").read_text())
+    assert metrics["verification_accuracy"] is metrics["verification_interval"] is None
+    assert f"verification AUC {metrics['verification_auc']:.3f}" in done.out
+
+
 def test_interrupted_and_continued_gives_the_same_weights(
     best: Path, trained: Path, dataset: Dataset, tmp_path: Path
 ) -> None:
