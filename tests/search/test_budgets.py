@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,7 +23,7 @@ from hpsearch.training.epoch import EpochResult
 from .fake_executor import FakeExecutor
 from .test_driver import DATASET, Silent, search
 
-OPEN = {"budget__trials": None, "pruner__name": "none", "sampler__name": "random"}
+OPEN: dict[str, Any] = {"budget__trials": None, "pruner__name": "none", "sampler__name": "random"}
 
 
 class Timed(FakeExecutor):
