@@ -65,6 +65,24 @@ def test_a_configuration_of_another_size_is_moved_to_what_fits(tmp_path: Path) -
     assert shipped_problem("quickstart").feasible(point.params)
 
 
+def test_the_papers_configuration_is_tried_unchanged(tmp_path: Path) -> None:
+    """Figure 3 of the paper, at its own 105 pixels: 38.95 million weights and biases."""
+    plan = plan_study("koch2015", tmp_path / "out", {"enqueue": ["paper"]})
+    problem = Coordinates(plan.space, plan.config.trial, plan.config.limits)
+    (point,) = enqueued_points(plan.config, problem)
+    sizes = {"conv1": (10, 64), "conv2": (7, 128), "conv3": (4, 128), "conv4": (4, 256)}
+    expected: dict[str, Any] = {"fc.width": 4096}
+    for name, (size, count) in sizes.items():
+        expected |= {f"{name}.filter_size": size, f"{name}.filter_count": count}
+    for name in (*sizes, "fc", "output"):
+        expected |= {f"{name}.learning_rate": 0.01, f"{name}.momentum": 0.9, f"{name}.l2": 1e-4}
+    assert point == (expected, "enqueued: paper")
+    shape = problem.shape(point.params)
+    assert shape.final_size == 6
+    filters = 64 * 101 + 128 * (49 * 64 + 1) + 128 * (16 * 128 + 1) + 256 * (16 * 128 + 1)
+    assert shape.parameters == filters + 4096 * (6 * 6 * 256 + 1) + 4096
+
+
 def test_the_same_configuration_needs_a_name_to_be_tried_again(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"entry 2 is the same .* entry 1.*replicate: NAME"):
         points_of(tmp_path, enqueue=["reference", "reference"])
