@@ -32,7 +32,7 @@ HEALTHY = Vitals(loss=0.8, saturated=0.3, silent=0.1, spread=0.1, moved=1e-3)
 
 GOOD = {"learning_rate": 0.05, "l2": 1e-5}
 BAD: dict[str, tuple[dict[str, Any], str]] = {
-    "rate 10": ({"learning_rate": 10.0}, "saturated|dead|diverged"),
+    "rate 10": ({"learning_rate": 10.0}, "saturated"),
     "rate 1e-9": ({"learning_rate": 1e-9}, "stuck"),
     "L2 100": ({"l2": 100.0}, "diverged"),
     "L2 100, rate 1e-3": ({"l2": 100.0, "learning_rate": 1e-3}, "dead"),
@@ -57,14 +57,16 @@ def verdict(config: TrialConfig, data: TrainingData, seed: int = 1) -> tuple[int
 def test_a_planted_bad_configuration_has_the_right_diagnosis(
     data: TrainingData, name: str, init: str
 ) -> None:
-    each, kinds = BAD[name]
+    each, kind = BAD[name]
+    kinds = {kind, "dead"} if (name, init) == ("rate 10", "koch") else {kind}  # hangs on the seed
     epoch, cause = verdict(config_of(each, init, max_epochs=30), data)
     assert epoch <= 12
     assert cause is not None
-    assert cause.split(":")[0] in kinds.split("|"), cause
+    assert cause.split(":")[0] in kinds, cause
 
 
 def test_of_twenty_good_configurations_none_is_diagnosed(data: TrainingData) -> None:
+    """Over twelve epochs, so that the diagnosis that takes ten in a row could come too."""
     rng = np.random.default_rng(0)
     for seed in range(20):
         each = {
@@ -72,8 +74,9 @@ def test_of_twenty_good_configurations_none_is_diagnosed(data: TrainingData) -> 
             "momentum": float(rng.uniform(0.5, 0.95)),
             "l2": float(10 ** rng.uniform(-6, -3)),
         }
-        config = config_of(each, "koch" if seed % 4 == 0 else "he", images_per_epoch=160)
-        assert verdict(config, data, seed) == (6, None), each
+        init = "koch" if seed % 4 == 0 else "he"
+        config = config_of(each, init, images_per_epoch=160, max_epochs=12)
+        assert verdict(config, data, seed) == (12, None), each
 
 
 def test_a_diagnosis_can_be_switched_off_but_for_divergence(data: TrainingData) -> None:
