@@ -37,6 +37,7 @@ def run(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
         (["search", "quickstart", "--set", "trial.max_epoch=3"], "max_epochs"),
         (["search", "quickstart", "--set", "nonsense"], "KEY=VALUE"),
         (["search", "quickstart", "--data", "/no/such/folder"], "/no/such/folder"),
+        (["search", "quickstart", "--from", "nowhere", "--dry-run"], "--from nowhere: no such study"),
         (["search", "quickstart", "--no-such-option"], "--no-such-option"),
         (["search"], "STUDY"),
         (["status", "quickstart"], "study.yaml"),
@@ -55,6 +56,19 @@ def test_wrong_input_is_one_line_exit_2_and_writes_nothing(
     assert named.lower() in done.stderr.lower()
     assert "Traceback" not in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_refused_source_is_one_line_exit_2_and_begins_no_study(tmp_path: Path) -> None:
+    done = run(
+        "search", "quickstart", "--set", "dataset=glyphs", "--from", "nowhere", "--output", "s",
+        cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 2, done
+    assert done.stderr.strip() == (
+        "hpsearch: --from nowhere: no such study; name a study's folder"
+    )
+    assert not (tmp_path / "s" / "study.yaml").exists()
+    assert not (tmp_path / "s" / "study.db").exists()
 
 
 def test_dry_run_writes_nothing(tmp_path: Path) -> None:
