@@ -61,7 +61,6 @@ def run_search(
         return 0
     check_usable(plan.folder, plan.config.storage)
     dataset = held_dataset(plan, data)
-    with_prior(plan, {})  # a source that cannot be learnt from is refused before anything is written
     # On a server the study's leases keep drivers apart; its folder may be shared by them.
     alone = nullcontext() if is_server(plan.config.storage) else study_lock(plan.folder)
     with alone:

@@ -33,7 +33,7 @@ from hpsearch.search.history import TrialRecord, Value
 from hpsearch.search.leases import LEASE_S, Leases, NumberTakenError, TrialTakenError
 from hpsearch.search.optuna_trial import CONSTRAINT, STATES, to_record
 from hpsearch.search.sqlite_file import check_database, check_whole, only_begun
-from hpsearch.search.storage import BUSY_S, is_away, is_server, open_storage, place, root_cause, telling
+from hpsearch.search.storage import BUSY_S, Patience, is_away, is_server, open_storage, place, root_cause
 
 GROUP_S = 0.1
 """Reports reach the database at most this many seconds after they were made."""
@@ -84,6 +84,7 @@ class StudyRecord:
         except Exception as error:
             raise self._failure(error) from error
         self.notice: Callable[[str], None] = log.warning
+        self._patience = Patience(self.place)
         self.ids: dict[int, int] = {}
         self._pending: list[tuple[int, int, float]] = []
         self._ends: list[tuple[TrialRecord, Mapping[str, Any]]] = []
@@ -304,7 +305,7 @@ class StudyRecord:
         deadline = None
         while True:
             try:
-                with telling(self.notice, self.place):
+                with self._patience.telling(self.notice):
                     return action()
             except (NumberTakenError, TrialTakenError):
                 raise

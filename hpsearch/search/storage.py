@@ -6,7 +6,9 @@ Credentials come from PGPASSWORD, PGPASSFILE or ~/.pgpass; no URL here ever hold
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -64,17 +66,29 @@ def open_file(path: Path) -> RDBStorage:
     return RDBStorage(_template(url), engine_kwargs={"connect_args": {"timeout": BUSY_S}})
 
 
-@contextlib.contextmanager
-def telling(tell: Callable[[str], None], where: str) -> Iterator[None]:
-    """Say once what is waited for, where what is done inside takes long."""
-    text = f"{where} is locked by another process, or its disk is slow; waiting at most {BUSY_S} s"
-    timer = threading.Timer(SLOW_S, tell, [text])
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
+class Patience:
+    """Says once in a while what is waited for, where writing takes long."""
+
+    def __init__(self, where: str) -> None:
+        """Note the database's place, for the message."""
+        self._where, self._told = where, -math.inf
+
+    @contextlib.contextmanager
+    def telling(self, tell: Callable[[str], None]) -> Iterator[None]:
+        """Tell, from a thread of its own, when what is done inside takes longer than `SLOW_S`."""
+        timer = threading.Timer(SLOW_S, self._tell, [tell])
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def _tell(self, tell: Callable[[str], None]) -> None:
+        if time.monotonic() - self._told > BUSY_S:
+            self._told = time.monotonic()
+            why = "is locked by another process, or its disk is slow"
+            tell(f"{self._where} {why}; waiting at most {BUSY_S} s")
 
 
 def open_storage(folder: StudyFolder, storage: str, idle_s: float = BUSY_S) -> RDBStorage:

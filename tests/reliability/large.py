@@ -12,6 +12,7 @@ from optuna.distributions import distribution_to_json
 from hpsearch.data import open_packed
 from hpsearch.paths import StudyFolder
 from hpsearch.search.coordinates import Coordinates
+from hpsearch.search.history import TrialRecord
 from hpsearch.search.record import StudyRecord
 from hpsearch.search.study_folder import plan_study, save_plan
 from hpsearch.seeding import generator
@@ -47,10 +48,15 @@ def large_study(output: Path, file: Path, packed: Path, count: int, **changes: o
         curve = 0.9 - 0.1 * chance.random(EPOCHS).cumsum() * chance.random()
         values.append((number + 1, 0, float(curve.min()), "FINITE"))
         epochs += [(number + 1, e + 1, float(v), "FINITE") for e, v in enumerate(curve)]
+        reached = {e + 1: float(v) for e, v in enumerate(curve)}
         chosen = coordinates.cube.params(chance.random(len(coordinates.free)).tolist())
         for name, distribution in distributions.items():
             stored = distribution.to_internal_repr(chosen[name])
             params.append((number + 1, name, stored, texts[name]))
+        ended = TrialRecord(number, "complete", chosen, reached, float(curve.min()))
+        result = plan.folder.trial(number).result
+        result.parent.mkdir(parents=True)
+        result.write_text(json.dumps({"trial": ended.to_json()}))
     with closing(sqlite3.connect(plan.folder.database)) as connection:
         for table, columns, rows in (
             ("trials", "trial_id, number, study_id, state, datetime_start, datetime_complete", trials),
