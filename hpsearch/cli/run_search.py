@@ -59,6 +59,7 @@ def run_search(
     if dry_run:
         _describe(plan, workplace)
         return 0
+    with_prior(plan, {})  # a source that cannot be learnt from is refused before anything is written
     check_usable(plan.folder, plan.config.storage)
     dataset = held_dataset(plan, data)
     # On a server the study's leases keep drivers apart; its folder may be shared by them.

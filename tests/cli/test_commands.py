@@ -67,8 +67,7 @@ def test_a_refused_source_is_one_line_exit_2_and_begins_no_study(tmp_path: Path)
     assert done.stderr.strip() == (
         "hpsearch: --from nowhere: no such study; name a study's folder"
     )
-    assert not (tmp_path / "s" / "study.yaml").exists()
-    assert not (tmp_path / "s" / "study.db").exists()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_dry_run_writes_nothing(tmp_path: Path) -> None:
