@@ -2,24 +2,27 @@
 
     python -m benchmarks.arms --hours 1 --workers 2 --data PATH
 
-The same command continues after any stop, writes docs/arms.md and docs/images/arms.svg from what
-is there, and with --table only writes them.
+The same command continues after any stop. What each arm gave goes to docs/results/arms.json; the
+page docs/arms.md and its figure docs/images/arms.svg are made from that file, so arms may be run
+on different days (`--arm NAME`), and --table only writes what there is.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import subprocess
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
+from hpsearch.configfile import read_json
 from hpsearch.errors import InputError
 from hpsearch.paths import StudyFolder, write_atomically
 from hpsearch.results.intervals import wilson
 from hpsearch.results.pruning import pruning
-from hpsearch.search.history import best_trial
 from hpsearch.search.record import StudyView, read_study
 
 STUDY = "koch2015_35px"
@@ -29,8 +32,72 @@ ARMS: dict[str, tuple[str, ...]] = {
     "random, without pruning": ("--sampler", "random", "--pruner", "none"),
 }
 DOCS = Path(__file__).parents[1] / "docs"
+RESULTS = Path("results") / "arms.json"
 COLOURS = ("#1f77b4", "#d95f02", "#7570b3")
 WIDTH, HEIGHT, MARGIN = 760, 380, 56
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What one trial of an arm gave.
+
+    Args:
+        state: Where it ended, as the dashboard names it.
+        error: Its lowest validation error; None before an epoch has ended.
+        epochs: Epochs trained.
+        multiply_adds: Multiply-adds trained.
+        trainable: False when it diverged, saturated or died.
+    """
+
+    state: str
+    error: float | None
+    epochs: int
+    multiply_adds: float
+    trainable: bool
+
+
+@dataclass(frozen=True)
+class Arm:
+    """What one arm gave, as docs/results/arms.json keeps it.
+
+    Args:
+        hours: Time its driver was at work.
+        workers: Trials at a time.
+        seed: Of the study.
+        tasks: Validation tasks behind each error.
+        commit: The first trial's commit of hpsearch; None outside a checkout.
+        trials: Its trials, in the order of their numbers.
+        pruning: What its pruner did, as `Pruning.to_json` gives it.
+    """
+
+    hours: float
+    workers: int
+    seed: int
+    tasks: int
+    commit: str | None
+    trials: tuple[Trial, ...]
+    pruning: Mapping[str, Any]
+
+    @classmethod
+    def from_view(cls, view: StudyView, workers: int) -> Arm:
+        """Read an arm off its study."""
+        trials = tuple(
+            Trial(
+                t.state, t.value, len(t.values),
+                float(view.attributes[t.number].get("multiply_adds", 0)), t.trainable,
+            )
+            for t in view.trials
+        )  # fmt: skip
+        found = pruning(view.trials, view.config).to_json()
+        return cls(
+            round(view.driver_seconds / 3600, 3), workers, view.config.seed,
+            int(view.dataset.get("n_tasks", 320)), _commit(view.folder), trials, found,
+        )  # fmt: skip
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Arm:
+        """Read an arm as `asdict` wrote it."""
+        return cls(**{**values, "trials": tuple(Trial(**t) for t in values["trials"])})
 
 
 @dataclass(frozen=True)
@@ -39,6 +106,12 @@ class Step:
 
     compute: float
     error: float
+
+
+def _commit(folder: StudyFolder) -> str | None:
+    """Return the commit that the first trial's provenance names."""
+    path = folder.trial(0).provenance
+    return json.loads(path.read_bytes())[0].get("commit") if path.exists() else None
 
 
 def folder_of(root: Path, arm: str) -> Path:
@@ -58,54 +131,58 @@ def run_arm(arm: str, given: argparse.Namespace) -> int:
     return subprocess.run(command, check=False).returncode
 
 
-def steps(view: StudyView) -> list[Step]:
-    """Return the falls of a study's best error, trials in the order of their numbers."""
+def steps(arm: Arm) -> list[Step]:
+    """Return the falls of an arm's best error, trials in the order of their numbers."""
     found: list[Step] = []
     compute = 0.0
-    for trial in view.trials:
-        compute += float(view.attributes[trial.number].get("multiply_adds", 0))
-        better = not found or (trial.value or 1.0) < found[-1].error
-        if trial.state == "complete" and trial.value is not None and better:
-            found.append(Step(compute, trial.value))
+    for trial in arm.trials:
+        compute += trial.multiply_adds
+        better = not found or (trial.error or 1.0) < found[-1].error
+        if trial.state == "complete" and trial.error is not None and better:
+            found.append(Step(compute, trial.error))
     if found:
         found.append(Step(compute, found[-1].error))
     return found
 
 
-def table(views: dict[str, StudyView], given: argparse.Namespace) -> str:
+def row(name: str, arm: Arm) -> str:
+    """Return an arm's row of the table."""
+    states = [t.state for t in arm.trials]
+    errors = [t.error for t in arm.trials if t.state == "complete" and t.error is not None]
+    figure = "-"
+    if errors:
+        low, high = wilson(min(errors), arm.tasks)
+        figure = f"{min(errors):.3f} [{low:.3f}, {high:.3f}] on {arm.tasks} tasks"
+    found = arm.pruning
+    lost = "unknown" if found["interval"] is None else f"{found['lost']} of {found['audited']}"
+    saved = f"{found['epochs_saved'] - found['epochs_spent']:.0f} ({found['share_saved']:.0%})"
+    finished = sum(states.count(state) for state in ("complete", "pruned", "failed"))
+    untrainable = sum(not t.trainable for t in arm.trials)
+    return (
+        f"| {name} | {arm.hours:.2f} | {finished} | {states.count('complete')} "
+        f"| {found['pruned']} | {untrainable} | {states.count('failed')} "
+        f"| {sum(t.epochs for t in arm.trials)} | {saved} | {lost} | {figure} |"
+    )
+
+
+def page(arms: Mapping[str, Arm]) -> str:
     """Return the page: one row an arm, and the command that made it."""
-    rows = []
-    for arm, view in views.items():
-        states = [t.state for t in view.trials]
-        best = best_trial(view.trials)
-        figure = "-"
-        if best is not None and best.value is not None:
-            tasks = int(view.dataset.get("n_tasks", 320))
-            low, high = wilson(best.value, tasks)
-            figure = f"{best.value:.3f} [{low:.3f}, {high:.3f}] on {tasks} tasks"
-        found = pruning(view.trials, view.config)
-        untrainable = sum(not t.trainable for t in view.trials)
-        trained = sum(len(t.values) for t in view.trials)
-        lost = "unknown" if found.share_lost is None else f"{found.lost} of {found.audited}"
-        saved = f"{found.epochs_saved - found.epochs_spent:.0f} ({found.share_saved:.0%})"
-        rows.append(
-            f"| {arm} | {view.driver_seconds / 3600:.2f} | {sum(t.finished for t in view.trials)} "
-            f"| {states.count('complete')} | {found.pruned} | {untrainable} "
-            f"| {states.count('failed')} | {trained} | {saved} | {lost} | {figure} |"
-        )
+    first = next(iter(arms.values()))
+    commits = sorted({arm.commit[:7] for arm in arms.values() if arm.commit})
     return "\n".join(
         [
             f"# Three arms of `{STUDY}`",
             "",
-            f"Made by `python -m benchmarks.arms --hours {given.hours:g} --workers {given.workers} "
-            f"--seed {given.seed}`; one seed, so differences between arms of less than the "
-            "intervals say nothing. The best error is that of the search, unconfirmed: the best "
-            "of several looks better than it is.",
+            f"Made by `python -m benchmarks.arms --workers {first.workers} --seed {first.seed}` on "
+            f"the real Omniglot (commit {', '.join(commits) or 'unknown'}; trial by trial in "
+            "results/arms.json). One seed, so differences between arms of less than the intervals say "
+            "nothing. The best error is that of the search, unconfirmed: the best of several looks "
+            "better than it is, the more so the more there were.",
             "",
             "| arm | hours | trials finished | complete | pruned | could not be trained | failed "
             "| epochs trained | epochs saved | pruned winners (audits) | best validation error |",
             "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |",
-            *rows,
+            *(row(name, arm) for name, arm in arms.items()),
             "",
             "![best validation error by compute](images/arms.svg)",
             "",
@@ -151,19 +228,31 @@ def curves(arms: dict[str, list[Step]]) -> str:
     return "\n".join([*parts, "</svg>", ""])
 
 
-def write(given: argparse.Namespace, docs: Path = DOCS) -> bool:
-    """Write the page and its figure from the arms that have begun; say whether any has."""
-    views = {}
-    for arm in ARMS:
+def recorded(docs: Path) -> dict[str, Arm]:
+    """Return the arms that docs/results/arms.json holds, in the order of `ARMS`."""
+    path = docs / RESULTS
+    found = read_json(path) if path.exists() else {}
+    return {name: Arm.from_json(found[name]) for name in ARMS if name in found}
+
+
+def write(given: argparse.Namespace) -> bool:
+    """Record the arms that lie under the output and write the page; say whether there is any."""
+    docs = given.docs
+    arms = recorded(docs)
+    for name in ARMS:
         try:
-            views[arm] = read_study(StudyFolder(folder_of(given.output, arm)))
+            view = read_study(StudyFolder(folder_of(given.output, name)))
         except InputError:
             continue
-    if views:
-        write_atomically(docs / "arms.md", table(views, given))
-        figure = curves({arm: steps(view) for arm, view in views.items()})
+        arms[name] = Arm.from_view(view, given.workers)
+    arms = {name: arms[name] for name in ARMS if name in arms}
+    if arms:
+        values = {name: asdict(arm) for name, arm in arms.items()}
+        write_atomically(docs / RESULTS, json.dumps(values, indent=1) + "\n")
+        write_atomically(docs / "arms.md", page(arms))
+        figure = curves({name: steps(arm) for name, arm in arms.items()})
         write_atomically(docs / "images" / "arms.svg", figure)
-    return bool(views)
+    return bool(arms)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -174,10 +263,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path, default=Path("runs/arms"))
+    parser.add_argument("--arm", action="append", choices=list(ARMS), help="only this one; repeatable")
+    parser.add_argument("--docs", type=Path, default=DOCS, help="where the page is written")
     parser.add_argument("--table", action="store_true", help="only write what is there")
     given = parser.parse_args(arguments)
     code = 0
-    for arm in () if given.table else ARMS:
+    for arm in () if given.table else given.arm or ARMS:
         code = run_arm(arm, given)
         write(given)
         if code:

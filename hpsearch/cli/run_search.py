@@ -22,9 +22,10 @@ from hpsearch.data.find import find_dataset
 from hpsearch.errors import InputError
 from hpsearch.paths import network_filesystem
 from hpsearch.results.certificate import best_of
-from hpsearch.search.config import Budget
+from hpsearch.search.config import Budget, StudyConfig
 from hpsearch.search.coordinates import Coordinates
 from hpsearch.search.driver import Driver
+from hpsearch.search.pruners import fewest_trials
 from hpsearch.search.record import read_study
 from hpsearch.search.resource import Resource
 from hpsearch.search.samplers.config import SamplerConfig
@@ -199,12 +200,33 @@ def _notices(plan: StudyPlan) -> list[str]:
         notices.append(
             f"{', '.join(single)}: one value only, so the search never changes it; `freeze` says so too"
         )
+    if idle := _idle_pruner(plan.config):
+        notices.append(idle)
     if not plan.config.sampler.replayable:
         notices.append(
             "EIps weighs measured training times, so another machine or another run of this study "
             "proposes other trials"
         )
     return notices
+
+
+def _idle_pruner(config: StudyConfig) -> str | None:
+    """Say why a study's pruner will end no trial, None where it may."""
+    pruner, whole = config.pruner, config.trial.max_epochs
+    needed = fewest_trials(pruner, Resource(pruner.resource, config.trial))
+    if pruner.name == "none":
+        return None
+    if needed is None:
+        return (
+            f"pruner {pruner.name} ends no trial: pruner.min_resource {pruner.min_resource} is not "
+            f"below trial.max_epochs {whole}"
+        )
+    if config.budget.trials is not None and config.budget.trials < needed:
+        return (
+            f"pruner {pruner.name} ends no trial before the {needed}th, and budget.trials is "
+            f"{config.budget.trials}; pruner.startup_trials {pruner.startup_trials} may be lower"
+        )
+    return None
 
 
 def _describe_dataset(dataset: Dataset, data: Path | None) -> dict[str, Any]:

@@ -99,8 +99,10 @@ def _costs(problem: Coordinates) -> list[str]:
             value = costs.of(params, measure) / (1e9 if measure == "memory_bytes" else 1)
             layers = problem.shape(params).convolutions
             filters = ", ".join(f"{c.filter_count} of {c.filter_size}" for c in layers) or "none"
+            beyond = problem.over_limits(params)
             lines.append(
                 f"  {unit:24} {value:9.3g}  (filters {filters}; width {params['fc.width']})"
+                + (f", over the study's limits: {beyond}" if beyond else "")
             )
     return [*lines, f"memory: estimated, of one training step of {costs.images} images"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -11,6 +12,7 @@ from scipy.stats import binomtest
 
 from benchmarks import arms
 from hpsearch.configfile import read_yaml
+from hpsearch.errors import InputError
 from hpsearch.paths import StudyFolder
 from hpsearch.search.config import StudyConfig
 from hpsearch.search.history import TrialRecord
@@ -37,14 +39,14 @@ def made() -> StudyView:
 
 
 def test_a_curve_falls_where_a_complete_trial_is_better(made: StudyView) -> None:
-    found = [(s.compute, s.error) for s in arms.steps(made)]
+    found = [(s.compute, s.error) for s in arms.steps(arms.Arm.from_view(made, 2))]
     assert found == [(100, 0.5), (400, 0.4), (500, 0.4)]
-    assert arms.steps(view([], [])) == []
+    assert arms.steps(arms.Arm.from_view(view([], []), 2)) == []
 
 
 def test_the_table_has_a_row_an_arm_with_its_interval(made: StudyView) -> None:
-    given = argparse.Namespace(hours=1.0, workers=2, seed=0)
-    text = arms.table({"default": made, "without pruning": view([], [])}, given)
+    empty = arms.Arm.from_view(view([], []), 2)
+    text = arms.page({"default": arms.Arm.from_view(made, 2), "without pruning": empty})
     rows = [line for line in text.splitlines() if line.startswith("| ")]
     assert len({row.count("|") for row in rows}) == 1
     assert "| default | 1.00 | 5 | 3 | 1 | 0 | 1 | 10 |" in text
@@ -54,7 +56,9 @@ def test_the_table_has_a_row_an_arm_with_its_interval(made: StudyView) -> None:
 
 
 def test_the_figure_is_a_drawing_with_a_line_an_arm(made: StudyView) -> None:
-    root = ElementTree.fromstring(arms.curves({"default": arms.steps(made), "empty": []}))
+    root = ElementTree.fromstring(
+        arms.curves({"default": arms.steps(arms.Arm.from_view(made, 2)), "empty": []})
+    )
     lines = [e for e in root.iter("{http://www.w3.org/2000/svg}path") if e.get("stroke-width")]
     assert len(lines) == 1
     texts = [e.text for e in root.iter("{http://www.w3.org/2000/svg}text")]
@@ -62,5 +66,30 @@ def test_the_figure_is_a_drawing_with_a_line_an_arm(made: StudyView) -> None:
 
 
 def test_no_arm_begun_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert arms.main(["--table", "--output", str(tmp_path / "none")]) == 2
+    nowhere = ["--output", str(tmp_path / "none"), "--docs", str(tmp_path / "docs")]
+    assert arms.main(["--table", *nowhere]) == 2
     assert "no arm has begun" in capsys.readouterr().err
+
+
+def test_arms_of_other_days_stay_on_the_page(
+    made: StudyView, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def begun(only: str) -> Callable[[StudyFolder], StudyView]:
+        def read(folder: StudyFolder) -> StudyView:
+            if folder.root != arms.folder_of(tmp_path, only):
+                raise InputError("no study")
+            return made
+
+        return read
+
+    (tmp_path / "docs" / "results").mkdir(parents=True)
+    (tmp_path / "docs" / "images").mkdir()
+    given = argparse.Namespace(output=tmp_path, docs=tmp_path / "docs", workers=2)
+    for name in ("random, without pruning", "default"):
+        monkeypatch.setattr(arms, "read_study", begun(name))
+        assert arms.write(given)
+    assert list(arms.recorded(given.docs)) == ["default", "random, without pruning"]
+    assert arms.recorded(given.docs)["default"] == arms.Arm.from_view(made, 2)
+    text = (given.docs / "arms.md").read_text()
+    assert "| default |" in text
+    assert "| random, without pruning |" in text

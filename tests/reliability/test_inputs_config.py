@@ -93,6 +93,26 @@ def test_accepted(here: Path, case: str, see: See) -> None:
     see(done.out.splitlines()[0])
 
 
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (["pruner.name=asha", "budget.trials=3"], "before the 4th, and budget.trials is 3"),
+        (["pruner.name=asha", "budget.trials=4"], None),
+        (["pruner.name=median", "pruner.min_resource=3"], "3 is not below trial.max_epochs 3"),
+    ],
+)
+def test_a_pruner_that_can_end_nothing_is_told(
+    here: Path, settings: list[str], said: str | None
+) -> None:
+    write_study(here)
+    given = [word for setting in settings for word in ("--set", setting)]
+    done = run("search", "small.yaml", "--dry-run", *given)
+    assert done.code == 0, done
+    notes = [line for line in done.out.splitlines() if line.startswith("NOTE: pruner")]
+    assert len(notes) == (said is not None)
+    assert said is None or said in notes[0]
+
+
 def parameter(text: str) -> str:
     return SPACE.replace("{type: int, low: 4, high: 16}", text)
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hpsearch.execution import Decision
 from hpsearch.search.config import PrunerConfig, PrunerName
 from hpsearch.search.history import TrialRecord
-from hpsearch.search.pruners import HyperbandPruner, make_pruner
+from hpsearch.search.pruners import HyperbandPruner, fewest_trials, make_pruner
 from hpsearch.search.resource import Resource
 
 from .problems import base_config
@@ -129,3 +129,30 @@ def test_whom_a_pruner_counts_as_peers(name: PrunerName, state: Any) -> None:
     if isinstance(pruner, HyperbandPruner):
         more = [TrialRecord(n, state, {}, {1: 0.5}, 0.5) for n in strangers]
         assert pruner.decide([*peers[:2], *more, trial], trial, 1) is Decision.GO
+
+
+@pytest.mark.parametrize("peers", [1, 3])
+@pytest.mark.parametrize("name", NAMES)
+def test_fewest_trials_is_where_pruning_may_begin(name: PrunerName, peers: int) -> None:
+    config = PrunerConfig(name=name, startup_trials=peers)
+    resource = Resource("epochs", base_config([3], [True], 20, max_epochs=EPOCHS))
+    fewest = fewest_trials(config, resource)
+    assert fewest is not None
+
+    def ended(trials: int, seed: int) -> bool:
+        curves = [curve(np.random.default_rng([seed, n])) for n in range(trials)]
+        history, _ = play(pruner_of(name, peers), curves, 1)
+        return any(t.state == "pruned" for t in history)
+
+    assert not any(ended(fewest - 1, seed) for seed in range(20))
+    assert any(ended(fewest, seed) for seed in range(20))
+
+
+def test_a_pruner_without_a_rung_ends_none() -> None:
+    resource = Resource("epochs", base_config([3], [True], 20, max_epochs=EPOCHS))
+    found = {
+        name: fewest_trials(PrunerConfig(name=name, min_resource=EPOCHS), resource)
+        for name in NAMES
+    }
+    assert set(found.values()) == {None}
+    assert fewest_trials(PrunerConfig(name="none"), resource) is None

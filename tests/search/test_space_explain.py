@@ -42,6 +42,9 @@ def test_show_measures_the_share_within_a_studys_limits() -> None:
     share = np.mean([problem.over_limits(problem.cube.params(p)) is None for p in points])
     shown = int(result.output.partition("within the limits: ")[2].split("%")[0])
     assert abs(shown / 100 - share) < 0.04
+    smallest, largest = result.output.partition("largest network by")[::2]
+    assert "over the study's limits" not in smallest
+    assert "width 1024), over the study's limits: 3.94e+08 multiply-adds, limit 1e+08\n" in largest
 
 
 def test_explain_names_a_studys_limit(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import accumulate, count
+
 from hpsearch.search.config import PrunerConfig
 from hpsearch.search.pruners.asha import AshaPruner
 from hpsearch.search.pruners.base import NoPruner, Pruner
@@ -17,6 +19,7 @@ __all__ = [
     "PercentilePruner",
     "PromotionPruner",
     "Pruner",
+    "fewest_trials",
     "make_pruner",
 ]
 
@@ -43,6 +46,26 @@ def make_pruner(config: PrunerConfig, resource: Resource) -> Pruner:
         brackets = tuple(_halving(config, first, resource) for first in firsts)
         return HyperbandPruner(brackets, config.reduction_factor)
     return NoPruner()
+
+
+def fewest_trials(config: PrunerConfig, resource: Resource) -> int | None:
+    """Return how many trials a study must begin before its pruner may end one of them.
+
+    Args:
+        config: Which pruner, and its rungs.
+        resource: The lengths of trials.
+
+    Returns:
+        None where it never ends any: `none`, or the first rung is no less than a whole trial.
+    """
+    if config.name == "none" or config.min_resource >= resource.whole:
+        return None
+    enough = config.startup_trials + 1
+    pruner = make_pruner(config, resource)
+    if not isinstance(pruner, HyperbandPruner):
+        return enough
+    largest = accumulate(pruner.bracket(number) == 0 for number in count())
+    return next(n for n, members in enumerate(largest, 1) if members == enough)
 
 
 def _halving(config: PrunerConfig, first: int, resource: Resource) -> Pruner:
