@@ -39,11 +39,10 @@ SUGGESTIONS = {
     "sobol": EVENLY,
     "recentred": EVENLY,
     "tpe": {0: 40, 12: 930, 60: 50, 200: 20},
-    "gp": {0: 4, 12: 20, 60: 6, 200: 4},
 }
 """Suggestions of the contract test by the length of the history. At length 0 the start answers for
-the models, so those count for none of them: 1,000 of random, sobol, recentred and tpe, 60 of
-each of skopt's (`SLOW`), and 30 of gp, which takes 0.4 to 0.9 s for each."""
+the models, so those count for none of them: 1,000 of random, sobol, recentred and tpe, 60 of gp
+and of each of skopt's (`SLOW`)."""
 HISTORIES = tuple(SLOW)
 PENDING = 4
 """Suggestions still in training beside the history."""
