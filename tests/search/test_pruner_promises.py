@@ -70,13 +70,12 @@ class Checked:
             others = [t for t in others if self.inner.bracket(t.number) == own]
             first = FACTOR**own
         amounts = [first * FACTOR**k for k in range(4) if first * FACTOR**k < EPOCHS]
-        cost = self.cost(trial)
-        here = [a for a in amounts if (epoch - 1) * cost < 16 * a <= epoch * cost]
+        here = [a for a in amounts if 16 * a <= epoch * self.cost(trial)]
         counts = [
             sum(t.state == "complete" or len(t.values) * self.cost(t) >= 16 * a for t in others)
             for a in here
         ]
-        return max(counts, default=-1)  # none of its rungs lies here: it may not end
+        return max(counts, default=-1)  # it has reached none of its rungs: it may not end
 
 
 def played(checked: Checked, seed: int, workers: int) -> list[TrialRecord]:

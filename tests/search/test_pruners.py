@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -107,6 +107,22 @@ def play(
     return ended, decisions
 
 
+@dataclass(frozen=True)
+class AtRungs:
+    """Halving as Optuna has it: it judges at a rung alone, and once one other has come there."""
+
+    rule: AshaPruner
+
+    def decide(self, history: Sequence[TrialRecord], trial: TrialRecord, epoch: int) -> Decision:
+        others = [t for t in history if t.number != trial.number]
+        if epoch not in self.rule.rungs() or all(value_at(t, epoch) is None for t in others):
+            return Decision.GO
+        return self.rule.decide(history, trial, epoch)
+
+    def promote(self, history: Sequence[TrialRecord]) -> int | None:
+        return self.rule.promote(history)
+
+
 def optuna_decisions(
     pruner: optuna.pruners.BasePruner, curves: list[list[float]], workers: int
 ) -> list[tuple[int, int, bool]]:
@@ -152,8 +168,11 @@ def test_asha_decides_as_optunas_successive_halving(
     )
     expected = optuna_decisions(theirs, curves, workers)
     asha = pruner_of("asha", min_resource=first, reduction_factor=factor)
-    _, decisions = play(asha, curves, workers)
+    assert isinstance(asha, AshaPruner)
+    _, decisions = play(AtRungs(asha), curves, workers)
     assert decisions == expected
+    if workers == 1:  # nobody comes late
+        assert play(asha, curves, workers)[1] == expected
     assert 5 < sum(stop for *_, stop in decisions) < 24
 
 
@@ -184,6 +203,29 @@ def test_median_decides_as_optunas_median(seed: int, workers: int) -> None:
     _, decisions = play(pruner_of("median", peers=3, min_resource=4), curves, workers)
     assert decisions == expected
     assert 3 < sum(stop for *_, stop in decisions) < 20
+
+
+def test_who_came_before_its_peers_is_judged_once_they_are_there() -> None:
+    """A costly trial at chance that passed its rung alone went on for its 60 epochs."""
+    pruner = pruner_of("asha", peers=2, min_resource=3)
+    early = TrialRecord(0, "running", {}, {e: 0.95 - e / 1000 for e in range(1, 13)}, 0.938)
+    good = [TrialRecord(n, "running", {}, {1: 0.9, 2: 0.8, 3: 0.7}, 0.7) for n in (1, 2)]
+    alone = [replace(early, values={e: v for e, v in early.values.items() if e <= 3}), good[0]]
+    assert pruner.decide(alone, alone[0], 3) is Decision.GO
+    assert pruner.decide([early, *good], early, 12) is Decision.STOP  # of the rung at 9 nobody knows
+    learning = replace(early, values={**early.values, 12: 0.69}, value=0.69)
+    assert pruner.decide([learning, *good], learning, 12) is Decision.GO
+    assert pruner.decide([early, good[0]], early, 12) is Decision.GO
+
+
+def test_who_paused_between_rungs_goes_on_when_it_belongs_to_the_best_share() -> None:
+    pruner = pruner_of("asha-promotion", peers=2, min_resource=3)
+    late = TrialRecord(0, "paused", {}, dict.fromkeys(range(1, 6), 0.6), 0.6)
+    peers = [TrialRecord(n, "complete", {}, {3: 0.5}, 0.5) for n in (1, 2)]
+    worse = [TrialRecord(n, "pruned", {}, {3: 0.8}, 0.8) for n in range(3, 9)]
+    assert pruner.promote([late, *peers]) is None
+    assert pruner.promote([late, *peers, *worse[:5]]) is None
+    assert pruner.promote([late, *peers, *worse]) == 0
 
 
 def test_none_never_stops() -> None:
@@ -255,7 +297,7 @@ def test_hyperband_compares_within_a_bracket_only() -> None:
     for number, epoch, stop in decisions:
         own = pruner.bracket(number)
         if stop:
-            assert epoch in rungs_of(pruner.brackets[own])
+            assert epoch >= min(rungs_of(pruner.brackets[own]))
     assert all(t.state == "complete" for t in history if pruner.bracket(t.number) == 3)
 
 

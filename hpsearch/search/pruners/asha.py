@@ -20,13 +20,18 @@ from hpsearch.search.resource import Resource
 class AshaPruner(StoppingPruner):
     """Compares a trial with every other that has reached the same rung, running ones too.
 
-    Rungs lie at min_resource x reduction_factor^k below the whole amount. At a rung a trial
-    goes on when it is among the best 1 / reduction_factor, or the best while there are fewer.
+    Rungs lie at min_resource x reduction_factor^k below the whole amount. A trial goes on while it
+    is among the best 1 / reduction_factor of a rung, or the best while there are fewer. It is
+    judged at a rung when it comes there, and after every epoch beyond it by what it has reached by
+    then: one that came before its peers, and so could not be judged, does not train to its end
+    when they turn out to be better. With one worker nothing new comes while a trial trains, so
+    only rungs decide.
 
     Args:
         min_resource: Amount of the first rung.
         reduction_factor: One trial in so many goes on.
-        startup_trials: Peers that must have reached a rung before any trial stops there.
+        startup_trials: Peers that must have reached a rung before any trial is judged there; until
+            then the rung below it counts.
         resource: The lengths of trials, and the epochs at which each reaches its rungs.
     """
 
@@ -43,26 +48,28 @@ class AshaPruner(StoppingPruner):
             amount *= self.reduction_factor
         return rungs
 
+    def last_rung(self, trial: TrialRecord, epoch: int) -> int | None:
+        """Return the amount of the last rung that a trial has reached by an epoch."""
+        passed = (r for r in self.rungs() if self.resource.epoch_at(trial.params, r) <= epoch)
+        return max(passed, default=None)
+
     def decide(
         self, history: Sequence[TrialRecord], trial: TrialRecord, epoch: int
     ) -> Decision:
         """Say what a trial does after an epoch; see `Pruner.decide`."""
-        if epoch >= self.resource.length(trial.params):
+        value, last = value_at(trial, epoch), self.last_rung(trial, epoch)
+        if epoch >= self.resource.length(trial.params) or value is None or last is None:
             return Decision.GO
-        here = (r for r in self.rungs() if self.resource.epoch_at(trial.params, r) == epoch)
-        stops = any(self._stops(history, trial, rung) for rung in here)
-        return Decision.STOP if stops else Decision.GO
-
-    def _stops(self, history: Sequence[TrialRecord], trial: TrialRecord, rung: int) -> bool:
-        value = value_at(trial, self.resource.epoch_at(trial.params, rung))
-        if value is None:
-            return False
         others = peers(history, trial)
-        known = (value_at(t, self.resource.epoch_at(t.params, rung)) for t in others)
-        reached = [v for v in known if v is not None]
-        if len(reached) < max(self.startup_trials, 1) or is_best_so_far(others, value):
-            return False
-        return not is_promoted(value, reached, self.reduction_factor)
+        if is_best_so_far(others, value):
+            return Decision.GO
+        for rung in reversed([r for r in self.rungs() if r <= last]):
+            known = (value_at(t, self.resource.epoch_at(t.params, rung)) for t in others)
+            reached = [v for v in known if v is not None]
+            if len(reached) >= max(self.startup_trials, 1):
+                goes_on = is_promoted(value, reached, self.reduction_factor)
+                return Decision.GO if goes_on else Decision.STOP
+        return Decision.GO
 
 
 def is_promoted(value: float, others: Sequence[float], reduction_factor: int) -> bool:

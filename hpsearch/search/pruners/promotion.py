@@ -37,15 +37,14 @@ class PromotionPruner:
 
     def promote(self, history: Sequence[TrialRecord]) -> int | None:
         """Return the best paused trial that may go on, of the highest rung that has one."""
-        epoch_at = self.rule.resource.epoch_at
         paused = [t for t in history if t.state == "paused"]
         for rung in reversed(self.rule.rungs()):
-            here = [t for t in paused if max(t.values, default=0) == epoch_at(t.params, rung)]
+            here = [t for t in paused if self.rule.last_rung(t, t.last_epoch) == rung]
             ranked = [(best_value(t), t.number) for t in here]
             if not ranked:
                 continue
             number = min(ranked)[1]  # behind whom no other of this rung may go on either
             best = next(t for t in here if t.number == number)
-            if self.rule.decide(history, best, max(best.values)) is Decision.GO:
+            if self.rule.decide(history, best, best.last_epoch) is Decision.GO:
                 return number
         return None
