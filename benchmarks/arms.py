@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -171,7 +172,7 @@ def page(arms: Mapping[str, Arm]) -> str:
     commits = sorted({arm.commit[:7] for arm in arms.values() if arm.commit})
     return "\n".join(
         [
-            f"# Three arms of `{STUDY}`",
+            f"# Arms of `{STUDY}`",
             "",
             f"Made by `python -m benchmarks.arms --workers {first.workers} --seed {first.seed}` on "
             f"the real Omniglot (commit {', '.join(commits) or 'unknown'}; trial by trial in "
@@ -190,40 +191,53 @@ def page(arms: Mapping[str, Arm]) -> str:
     )
 
 
-def curves(arms: dict[str, list[Step]]) -> str:
-    """Return an SVG of each arm's best validation error against the multiply-adds trained."""
-    most = max((s[-1].compute for s in arms.values() if s), default=1.0) or 1.0
-    low = min((s[-1].error for s in arms.values() if s), default=0.0)
-    high = max((s[0].error for s in arms.values() if s), default=1.0)
-    span = max(high - low, 1e-3)
+def curves(arms: Mapping[str, Arm]) -> str:
+    """Return an SVG: each arm's best error by multiply-adds trained, and a dot for every trial."""
+    most = max((sum(t.multiply_adds for t in arm.trials) for arm in arms.values()), default=0) or 1.0
+    errors = [t.error for arm in arms.values() for t in arm.trials if t.error is not None]
+    low = 0.1 * math.floor(10 * min(errors, default=0.0))
 
-    def place(compute: float, error: float) -> str:
+    def place(compute: float, error: float) -> tuple[float, float]:
         x = MARGIN + compute / most * (WIDTH - 2 * MARGIN)
-        y = HEIGHT - MARGIN - (error - low) / span * (HEIGHT - 2 * MARGIN)
-        return f"{x:.1f} {y:.1f}"
+        return x, HEIGHT - MARGIN - (error - low) / (1 - low) * (HEIGHT - 2 * MARGIN)
 
+    ticks = [round(low + 0.1 * k, 1) for k in range(round((1 - low) / 0.1) + 1)]
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" '
         'font-family="sans-serif" font-size="13">',
         '<rect width="100%" height="100%" fill="white"/>',
-        f'<path d="M {place(0, high)} L {place(0, low)} L {place(most, low)}" fill="none" '
-        'stroke="#888"/>',
+        *(
+            f'<line x1="{MARGIN}" x2="{WIDTH - MARGIN}" y1="{y:.1f}" y2="{y:.1f}" stroke="#ddd"/>'
+            f'<text x="{MARGIN - 8}" y="{y + 4:.1f}" text-anchor="end">{tick:g}</text>'
+            for tick in ticks
+            for _, y in (place(0, tick),)
+        ),
         f'<text x="{MARGIN}" y="{HEIGHT - 16}">multiply-adds trained, up to {most:.2g}</text>',
-        f'<text x="8" y="{MARGIN - 20}">best validation error, {low:.3f} to {high:.3f}</text>',
+        f'<text x="{MARGIN}" y="{MARGIN - 30}">validation error: best complete trial so far (line), '
+        "every trial (dot, hollow: not complete)</text>",
     ]
-    for number, (arm, found) in enumerate(arms.items()):
-        colour = COLOURS[number % len(COLOURS)]
+    for number, (name, arm) in enumerate(arms.items()):
+        colour, compute = COLOURS[number % len(COLOURS)], 0.0
+        for trial in arm.trials:
+            compute += trial.multiply_adds
+            if trial.error is not None:
+                x, y = place(compute, trial.error)
+                fill = colour if trial.state == "complete" else "white"
+                parts.append(
+                    f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{fill}" stroke="{colour}"/>'
+                )
         line, previous = [], None
-        for step in found:
+        for step in steps(arm):
             if previous is not None:
                 line.append(place(step.compute, previous.error))
             line.append(place(step.compute, step.error))
             previous = step
         if line:
-            path = " L ".join(line)
+            path = " L ".join(f"{x:.1f} {y:.1f}" for x, y in line)
             parts.append(f'<path d="M {path}" fill="none" stroke="{colour}" stroke-width="2"/>')
         parts.append(
-            f'<text x="{WIDTH - 230}" y="{MARGIN + 18 * number}" fill="{colour}">{arm}</text>'
+            f'<text x="{WIDTH - MARGIN}" y="{MARGIN + 18 * number - 8}" text-anchor="end" '
+            f'fill="{colour}">{name}</text>'
         )
     return "\n".join([*parts, "</svg>", ""])
 
@@ -250,8 +264,7 @@ def write(given: argparse.Namespace) -> bool:
         values = {name: asdict(arm) for name, arm in arms.items()}
         write_atomically(docs / RESULTS, json.dumps(values, indent=1) + "\n")
         write_atomically(docs / "arms.md", page(arms))
-        figure = curves({name: steps(arm) for name, arm in arms.items()})
-        write_atomically(docs / "images" / "arms.svg", figure)
+        write_atomically(docs / "images" / "arms.svg", curves(arms))
     return bool(arms)
 
 
