@@ -24,6 +24,8 @@ from hpsearch.search.coordinates import Coordinates
 from hpsearch.search.study_folder import plan_study
 
 LINES = Path(__file__).parent / "tables" / "diagnosed.jsonl"
+ROUNDING = 1e-5
+"""Errors in a table have six digits."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ def better_half(trials: Sequence[RecordedTrial], again: Sequence[Again]) -> tupl
     ends = {t.trial: t.best for t in trials} | {a.trial: a.error_without for a in again}
     middle = statistics.median(ends.values())
     ended = [a for a in again if a.error_without < middle]
-    lost = sum(a.error_without < a.error for a in ended)
+    lost = sum(a.error_without < a.error - ROUNDING for a in ended)
     return sum(error < middle for error in ends.values()), len(ended), lost
 
 
