@@ -1,8 +1,11 @@
 """Convolution forward and backward, our ways against torch's better direct layout, one thread.
 
-    python -m benchmarks.convolution --shapes 200
+    python -m benchmarks.convolution
+    python -m benchmarks.convolution --shapes 200 --output benchmarks/tables/convolution_choices.jsonl
 
-measures the paper's first layer, filters 3 to 20, and so many drawn shapes of the paper's box.
+The first measures the paper's first layer and filters 3 to 20, the second what the cost model chooses
+for so many drawn shapes of the paper's box: about 90 minutes of a core. It may be stopped and goes on
+where it was; --shapes 100:200 leaves the first hundred to another core.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -160,27 +164,44 @@ def filter_table(repeats: int = 3) -> Iterator[tuple[Shape, dict[str, float]]]:
         yield shape, measure(shape, shape.ways, repeats)
 
 
-def measure_choices(
-    shapes: Sequence[Shape], limit_s: float = float("inf"), repeats: int = 7
-) -> list[dict[str, Any]]:
+def measure_choice(shape: Shape, repeats: int = 7) -> dict[str, Any]:
     """Measure what the cost model chose; direct is 1 by definition and not measured.
 
-    Args:
-        shapes: In order.
-        limit_s: No further shape is begun after so many seconds.
-        repeats: Rounds.
-
     Returns:
-        For each shape seen: `shape`, `way`, and `times_faster` than torch's better direct layout.
+        `shape`, `way`, and `times_faster` than torch's better direct layout.
     """
+    way = shape.way
+    gain = 1.0 if way == "direct" else speed_up(measure(shape, [way], repeats), way)
+    return {"shape": str(shape), "way": way, "times_faster": round(gain, 3)}
+
+
+def measure_choices(shapes: Sequence[Shape], limit_s: float) -> list[dict[str, Any]]:
+    """Measure shapes in order, one row each; none is begun after `limit_s` seconds."""
     began, rows = time.monotonic(), []
     for shape in shapes:
         if time.monotonic() - began > limit_s:
             break
-        way = shape.way
-        gain = 1.0 if way == "direct" else speed_up(measure(shape, [way], repeats), way)
-        rows.append({"shape": str(shape), "way": way, "times_faster": round(gain, 3)})
+        rows.append(measure_choice(shape))
     return rows
+
+
+def add_choices(path: Path, first: int, end: int) -> list[dict[str, Any]]:
+    """Measure drawn shapes `first` to `end` that a file of JSON lines lacks; return all its rows.
+
+    Each row is appended, with its `draw`, as soon as it is measured: processes may share a file.
+    """
+    path.touch()
+    known = {row["draw"] for row in _read_rows(path)}
+    for draw, shape in list(enumerate(paper_shapes(end)))[first:]:
+        if draw not in known:
+            line = json.dumps({"draw": draw, **measure_choice(shape)}) + "\n"
+            with path.open("a", encoding="utf-8") as rows:
+                rows.write(line)
+    return sorted(_read_rows(path), key=lambda row: row["draw"])
+
+
+def _read_rows(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def summarise_choices(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -192,27 +213,32 @@ def summarise_choices(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Print every table as JSON lines."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--shapes", type=int, default=200, help="shapes of the paper's box")
+    """Print tables, or measure choices, as JSON lines."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--shapes", metavar="[FROM:]TO", help="which shapes drawn from the paper's box")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="JSON lines that hold their rows")
     options = parser.parse_args()
+    if (options.shapes is None) != (options.output is None):
+        parser.error("--shapes and --output go together")
     prepare(threads=1)
-
-    def say(values: dict[str, Any]) -> None:
-        sys.stdout.write(json.dumps(values) + "\n")
-        sys.stdout.flush()
-
+    if options.output is not None:
+        first, _, end = options.shapes.rpartition(":")
+        _say(summarise_choices(add_choices(options.output, int(first or 0), int(end))))
+        return
     first = measure_first_layer()
-    say({"first layer": speed_up(first, "ours"), **first})
+    _say({"first layer": speed_up(first, "ours"), **first})
     alone = measure(PAPER_FIRST, PAPER_FIRST.ways)
-    say({"its convolution alone": speed_up(alone, PAPER_FIRST.way), **alone})
+    _say({"its convolution alone": speed_up(alone, PAPER_FIRST.way), **alone})
     for shape, times in filter_table():
         gain = speed_up(times, shape.way)
-        say({"shape": str(shape), "way": shape.way, "times_faster": gain, **times})
-    rows = measure_choices(paper_shapes(options.shapes))
-    for row in rows:
-        say(row)
-    say(summarise_choices(rows))
+        _say({"shape": str(shape), "way": shape.way, "times_faster": gain, **times})
+
+
+def _say(values: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(values) + "\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

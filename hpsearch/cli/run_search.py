@@ -223,7 +223,7 @@ def _idle_pruner(config: StudyConfig) -> str | None:
         )
     if config.budget.trials is not None and config.budget.trials < needed:
         return (
-            f"pruner {pruner.name} ends no trial before the {needed}th, and budget.trials is "
+            f"pruner {pruner.name} ends no trial until there are {needed}, and budget.trials is "
             f"{config.budget.trials}; pruner.startup_trials {pruner.startup_trials} may be lower"
         )
     return None

@@ -6,13 +6,22 @@ import json
 import math
 import random
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from benchmarks import trials
-from benchmarks.convolution import PAPER_COUNTS, PAPER_FILTERS, paper_shapes, summarise_choices
+from benchmarks import convolution, trials
+from benchmarks.convolution import (
+    PAPER_COUNTS,
+    PAPER_FILTERS,
+    Shape,
+    add_choices,
+    paper_shapes,
+    summarise_choices,
+)
 from benchmarks.fit_convolution import TABLE, fit, seconds
 from benchmarks.step import Stopwatch, paper_config, profile_steps, work_per_image
 from benchmarks.timing import interleaved_medians
@@ -114,6 +123,25 @@ def test_losses_of_choices_are_counted_and_the_worst_is_named() -> None:
     summary = summarise_choices(rows)
     assert (summary["shape"], summary["slower_share"]) == ("c", pytest.approx(1 / 3))
     assert summary["chosen"] == {"direct": 1, "fft": 2, "patches": 0}
+
+
+def test_choices_are_measured_once_each_whatever_was_measured_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured: list[str] = []
+
+    def measure(shape: Shape) -> dict[str, Any]:
+        measured.append(str(shape))
+        return {"shape": str(shape), "way": "direct", "times_faster": 1.0}
+
+    monkeypatch.setattr(convolution, "measure_choice", measure)
+    path = tmp_path / "choices.jsonl"
+    assert [row["draw"] for row in add_choices(path, 2, 4)] == [2, 3]
+    rows = add_choices(path, 0, 5)
+    assert [row["draw"] for row in rows] == [0, 1, 2, 3, 4]
+    shapes = [str(shape) for shape in paper_shapes(5)]
+    assert [row["shape"] for row in rows] == shapes
+    assert sorted(measured) == sorted(shapes)
 
 
 def test_functions_run_in_turn_and_the_first_round_is_not_timed() -> None:
