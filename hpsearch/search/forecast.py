@@ -28,7 +28,8 @@ class Forecast:
 
     Args:
         trials: New trials until the budget is spent; None while unknown.
-        seconds: Until the budget is spent, at the present number of workers; None while unknown.
+        seconds: Until the search ends, at the present number of workers: the budget is spent and
+            the trials that still run then have ended. None while unknown.
         gain: Expected fall of the best validation error by then, cautiously; None while unknown.
         standard_error: Of the best validation error; None without one.
     """
@@ -93,13 +94,15 @@ def remaining_seconds(
     if len(ended) < 2:
         return None
     model = TimeModel(history, resource)
-    seconds = new_trials * float(np.mean([t.seconds for t in ended if t.seconds]))
+    rests = []
     for trial in (t for t in history if t.state == "running"):
         done = len(trial.values)
         longer = [len(t.values) - done for t in ended if len(t.values) > done]
         rest = float(np.mean(longer)) if longer else resource.length(trial.params) - done
-        seconds += max(0.0, rest) * model.epoch_seconds(trial.params)
-    return seconds / max(busy, 1e-9)
+        rests.append(max(0.0, rest) * model.epoch_seconds(trial.params))
+    seconds = new_trials * float(np.mean([t.seconds for t in ended if t.seconds]))
+    # One trial is on one worker: the last one takes its time however many are free.
+    return max((seconds + sum(rests)) / max(busy, 1e-9), *rests, 0.0)
 
 
 def expected_gain(history: Sequence[TrialRecord], new_trials: float) -> float | None:

@@ -32,7 +32,7 @@ class Progress:
         counts: Trials by state.
         best: The best complete trial.
         seconds: The driver's time at work over all runs.
-        forecast: What is left until the budget is spent.
+        forecast: What is left until the search ends.
         lengths: Epochs of each running trial, were it trained to its end.
         trials: The budget in trials, None without one.
         hours: The budget in hours, None without one.

@@ -111,7 +111,8 @@ class Stopping:
             estimates += [] if rest is None else [rest]
         if budget.compute is not None and (spent := self.compute(history)):
             estimates.append((budget.compute / spent - 1) * seconds)
-        return max(0.0, min(estimates)) if estimates else None
+        running = remaining_seconds(history, self._resource, 0, busy)
+        return max(min(estimates), running or 0.0, 0.0) if estimates else None
 
 
 def tasks_behind(config: StudyConfig, dataset: Mapping[str, Any]) -> int:

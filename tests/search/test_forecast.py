@@ -69,6 +69,7 @@ def test_what_is_left_is_the_new_trials_and_the_rest_of_the_running_ones() -> No
     assert remaining_seconds(done, resource, 3, 2.0) == pytest.approx(6)
     running = trial(2, "running", values={1: 0.5}, seconds=2.0)
     assert remaining_seconds([*done, running], resource, 0, 1.0) == pytest.approx(2)
+    assert remaining_seconds([*done, running], resource, 0, 2.0) == pytest.approx(2)  # on one worker
 
 
 def skewed(rng: np.random.Generator) -> float:
@@ -178,6 +179,16 @@ def test_the_forecast_takes_the_limit_that_comes_first() -> None:
     halved = stopping(trials=40).forecast(history, 50.0, 2)
     assert halved.seconds == pytest.approx(150)
     assert halved.standard_error == pytest.approx(math.sqrt(0.25 / 320))
+
+
+def test_when_the_budget_is_spent_the_running_trials_are_left() -> None:
+    done = [trial(n, values={e: 0.5 for e in range(1, 7)}, seconds=12.0) for n in range(3)]
+    history = [*done, trial(3, "running", values={1: 0.5}, seconds=2.0)]
+    for budget in ({"hours": 0.01}, {"compute": 1.0}, {"trials": 4}):
+        left = stopping(**budget).forecast(history, 38.0, 1)
+        assert left.seconds == pytest.approx(10)  # five epochs of two seconds
+        over = stopping(**budget).forecast(done, 36.0, 1)
+        assert over.seconds == pytest.approx(0 if "trials" not in budget else 12)
 
 
 def test_a_study_that_is_only_read_is_forecast_by_the_workers_it_had() -> None:
