@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,18 @@ if TYPE_CHECKING:
 
 SEEDS = 2**32
 """Optuna takes seeds below it."""
+
+
+class _Told(FrozenTrial):
+    """A trial that a storage in memory takes as it is.
+
+    It would copy each of a trial's distributions, which nothing changes: two thirds of the time of
+    an ask after 1,000 trials.
+    """
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> FrozenTrial:
+        """Share all but the trial itself."""
+        return copy.copy(self)
 
 
 class OptunaStudy:
@@ -55,10 +68,12 @@ def frozen(
     **details: Any,
 ) -> FrozenTrial:
     """Return one trial in Optuna's form; details are intermediate_values or constraints."""
-    return optuna.trial.create_trial(
+    trial = optuna.trial.create_trial(
         state=state,
         value=value,
         params=dict(point),
         distributions=dict(distributions),
         **details,
     )
+    trial.__class__ = _Told
+    return trial
