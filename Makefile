@@ -69,7 +69,7 @@ retrain: $(STAMP) ## Train OUTPUT/best.yaml in full into OUTPUT/model
 evaluate: $(STAMP) ## Score OUTPUT/model on the sealed one-shot tasks
 	@$(HPSEARCH) evaluate "$(OUTPUT)/model" $(DATA_OPTION)
 
-bench: $(STAMP) ## Measure how fast trials learn into build/bench-trials.json; half an hour
+bench: $(STAMP) ## Measure how fast trials learn into build/bench-trials.json; 40 minutes
 	@$(BIN)/python -m benchmarks.bench $(DATA_OPTION)
 
 bench-search: $(STAMP) ## Replay the default, random search and one drawn set-up (TABLE, SPACE: on another table)

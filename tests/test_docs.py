@@ -6,11 +6,16 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import typer
 from PIL import Image
+
+from hpsearch.cli.main import app
 
 DOCS = Path(__file__).parent.parent / "docs"
 
@@ -27,6 +32,23 @@ def run(command: list[str], cwd: Path) -> str:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def options(command: Any, words: tuple[str, ...] = ()) -> Iterator[tuple[str, list[str]]]:
+    """Yield every command in words, and its options."""
+    for name, inner in getattr(command, "commands", {}).items():
+        yield from options(inner, (*words, name))
+    if not hasattr(command, "commands"):
+        yield " ".join(words), [p.opts[-1] for p in command.params if p.opts[-1].startswith("--")]
+
+
+def test_every_command_and_option_is_on_the_page_of_commands() -> None:
+    lines = (DOCS / "commands.md").read_text(encoding="utf-8").splitlines()
+    rows = [line for line in lines if line.startswith("| `")]
+    for command, known in options(typer.main.get_command(app)):
+        (row,) = [r for r in rows if re.search(rf"`{command}[ `]", r)]
+        missing = [option for option in known if not re.search(rf"{option}\b", row)]
+        assert (command, missing) == (command, [])
 
 
 @pytest.mark.timeout(1200)

@@ -56,10 +56,12 @@ def _on_ray(plan: StudyPlan) -> Workplace:
         import ray  # noqa: F401
     except ImportError:
         raise InputError(
-            "executor: ray: Ray is not installed; pip install 'hpsearch[ray]', or use local"
+            "executor: ray: Ray is not installed; make install-cluster, or pip install 'hpsearch[ray]', "
+            "or use local"
         ) from None
     config = plan.config
     most = None if config.workers == "auto" else config.workers
+    address = config.address or os.environ.get("RAY_ADDRESS") or None
 
     def make() -> Executor:
         from hpsearch.execution.ray_executor import RayExecutor, RaySettings
@@ -70,10 +72,10 @@ def _on_ray(plan: StudyPlan) -> Workplace:
             device=config.device,
             cpu=resources.cpu,
             gpu=resources.gpu,
-            address=config.address or os.environ.get("RAY_ADDRESS") or None,
+            address=address,
             silence_s=config.worker_timeout_s,
         )
         return RayExecutor(settings, plan.folder.root)
 
-    where = f"the Ray cluster at {config.address}" if config.address else "Ray on this machine"
+    where = f"the Ray cluster at {address}" if address else "Ray on this machine"
     return Workplace(f"{most or 'as many as fit'} worker(s), {config.device}, on {where}", make)

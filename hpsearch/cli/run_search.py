@@ -61,7 +61,7 @@ def run_search(
         _describe(plan, workplace)
         return 0
     with_prior(plan, {})  # a source that cannot be learnt from is refused before anything is written
-    check_usable(plan.folder, plan.config.storage)
+    check_usable(plan.folder, plan.config.storage, plan.config.name)
     dataset = held_dataset(plan, data)
     # On a server the study's leases keep drivers apart; its folder may be shared by them.
     alone = nullcontext() if is_server(plan.config.storage) else study_lock(plan.folder)
@@ -164,7 +164,7 @@ def held_dataset(plan: StudyPlan, data: Path | None = None) -> Dataset:
         raise InputError(
             f"{folder.dataset}: the study was begun on {held['kind']} with fingerprint "
             f"{held['fingerprint'][:12]}, found is {dataset.kind} with {dataset.fingerprint[:12]}; "
-            "leave DATA out, or name another OUTPUT"
+            "leave --data (DATA=) out, or name another --output (OUTPUT=)"
         )
     return dataset
 

@@ -56,8 +56,9 @@ def read_folder(folder: Path, progress: Progress | None = None) -> Contents:
     """Read, convert and split a user's own images.
 
     A character's drawer is the rank of the file name; characters with one image only are left
-    out. With three or more alphabets of at least five characters the alphabets are split
-    60/20/20, else all characters together; both by a fixed seed.
+    out. With three or more alphabets, two of which have five characters, the alphabets are split
+    60/20/20, else (or where fewer than five characters would be left to train on) all characters
+    together; both by a fixed seed.
 
     Args:
         folder: Holds ALPHABET/CHARACTER/* or CHARACTER/*.

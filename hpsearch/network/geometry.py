@@ -56,6 +56,11 @@ class NetworkShape:
         return sizes[-1][1] if sizes else self.input_size
 
     @property
+    def convolves(self) -> bool:
+        """Whether any filter is smaller than its input; one as large is fully connected."""
+        return any(after > 1 for after, _ in self.map_sizes())
+
+    @property
     def features(self) -> int:
         """Values that enter the fully connected layer."""
         channels = self.convolutions[-1].filter_count if self.convolutions else 1

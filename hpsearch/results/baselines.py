@@ -178,13 +178,13 @@ def read_networks(studies: Sequence[Path], fingerprint: str) -> dict[str, dict[s
     for study in studies:
         model = study / "model"
         config = read_description(model).get("config", {})
-        layers = TrialConfig.from_values(config, str(model / "config.yaml")).layers
+        shape = TrialConfig.from_values(config, str(model / "config.yaml")).shape()
         held = read_evaluation(model, fingerprint)
         if held is None or not set(MEASURED) <= held.keys():
             raise InputError(
                 f"{model / EVALUATION}: no evaluation on these data; run hpsearch evaluate {model}"
             )
-        key = "convolutional_siamese_net" if layers.convolutions else "siamese_net"
+        key = "convolutional_siamese_net" if shape.convolves else "siamese_net"
         found[key] = {name: held[name] for name in MEASURED}
     return found
 

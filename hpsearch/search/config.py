@@ -151,7 +151,7 @@ class StudyConfig(Section):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """auto takes CUDA where there is one."""
     worker_timeout_s: float = Field(120.0, ge=5, le=86_400)
-    """A local worker without a sign of life for so long counts as lost; its trial goes on from
+    """A worker without a sign of life for so long counts as lost; its trial goes on from
     the checkpoint. It does not limit how long an epoch may take."""
     executor: Literal["local", "ray"] = "local"
     """local runs trials on this machine, ray on a Ray cluster (needs hpsearch[ray])."""

@@ -94,7 +94,7 @@ def copy_study(folder: StudyFolder, config: StudyConfig, to: str) -> int:
 
 def _check_target(config: StudyConfig, to: str) -> None:
     if to == config.storage:
-        raise InputError(f"--to {to}: the study is there already")
+        raise InputError(f"--to {to}: the study is there already; name another place")
     if to.startswith(FILE) and to != FILE:
         return
     try:
@@ -164,7 +164,7 @@ def _read(storage: RDBStorage, name: str, where: str) -> Content:
     try:
         study_id = storage.get_study_id_from_name(name)
     except KeyError:
-        raise InputError(f"{where}: holds no study {name!r}") from None
+        raise InputError(f"{where}: holds no study {name!r}; search or copy it there first") from None
     return Content(
         storage.get_study_user_attrs(study_id),
         storage.get_study_system_attrs(study_id),

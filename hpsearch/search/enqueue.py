@@ -153,5 +153,5 @@ def _wanted(
         if name in names:
             wanted[name] = value
         elif not from_file:  # a file holds every setting, searched here or not
-            raise InputError(f"enqueue: {name}: not a parameter of this space")
+            raise InputError(f"enqueue: {name}: not a parameter of this space; remove it")
     return wanted

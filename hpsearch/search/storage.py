@@ -126,15 +126,24 @@ def open_storage(folder: StudyFolder, storage: str, idle_s: float = BUSY_S) -> R
         raise server_failure(storage, error) from error
 
 
-def check_usable(folder: StudyFolder, storage: str) -> None:
+def check_usable(folder: StudyFolder, storage: str, name: str) -> None:
     """Refuse a database that a search cannot use, before anything is prepared or written.
 
     Raises:
-        InputError: The extra is missing, or the server refuses user, password or database.
+        InputError: The extra is missing, the server refuses user, password or database, or it
+            lacks a study whose trials the folder holds.
         EnvironmentFailure: The server does not answer, or the file may not be written.
     """
     if is_server(storage):
-        open_storage(folder, storage).engine.dispose()
+        opened = open_storage(folder, storage)
+        there = {study.study_name for study in opened.get_all_studies()}
+        opened.remove_session()
+        opened.engine.dispose()
+        if name not in there and folder.trial_numbers():
+            raise InputError(
+                f"{storage}: holds no study {name!r}, and {folder.root} has trials of it; "
+                f"`hpsearch copy {folder.root} --to {storage}` takes them along"
+            )
     elif folder.database.is_file():
         check_writable(folder.database)
 
@@ -149,7 +158,8 @@ def server_url(storage: str) -> sqlalchemy.URL:
         import psycopg  # noqa: F401
     except ImportError:
         raise InputError(
-            f"storage: {storage}: needs psycopg; pip install 'hpsearch[postgres]'"
+            f"storage: {storage}: needs psycopg; make install-cluster, or pip install "
+            "'hpsearch[postgres]'"
         ) from None
     parts = urlsplit(storage)
     query = {k: v for k, _, v in (p.partition("=") for p in parts.query.split("&")) if k}

@@ -187,7 +187,8 @@ def _compare(folder: StudyFolder, config: StudyConfig, space: SearchSpace) -> St
     """
     if not folder.study_file.exists():
         if folder.root.exists() and not _begun(folder):
-            raise InputError(f"{folder.root}: is there, but holds no study; name another OUTPUT")
+            raise InputError(f"{folder.root}: is there, but holds no study; "
+                "name another --output (OUTPUT=)")
         return config
     values = read_yaml(folder.study_file)
     StudyConfig.from_values(values, folder.study_file)
@@ -209,7 +210,7 @@ def _compare(folder: StudyFolder, config: StudyConfig, space: SearchSpace) -> St
         key, was, asked = difference
         raise InputError(
             f"{folder.study_file}: {key}: the study was begun with {was}, asked for is {asked}; "
-            "a running study keeps it: name another OUTPUT, or leave the setting as it was"
+            "a study keeps it: name another --output (OUTPUT=), or leave the setting as it was"
         )
     return config
 

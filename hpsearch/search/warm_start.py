@@ -38,7 +38,8 @@ def with_prior(plan: StudyPlan, dataset: Mapping[str, Any]) -> StudyPlan:
     source = _read_source(Path(start.study))
     here = Coordinates(plan.space, plan.config.trial, plan.config.limits)
     if not set(source.problem.free) & set(here.free):
-        raise InputError(f"--from {start.study}: no searched parameter in common with this study")
+        raise InputError(f"--from {start.study}: no searched parameter in common with this study; "
+            "name one that searches some of the same, or leave --from out")
     same = source.fingerprint == dataset.get("fingerprint") and source.agrees_with(here, plan.config)
     inside = [_same(t, source, here) for t in source.trials] if same else []
     known = [t for t in inside if t is not None]

@@ -155,8 +155,8 @@ class TrialConfig(Section):
     """Share of the average that stays at each step in an exponential moving average of the
     weights, which is what is validated and kept; 0 keeps the weights themselves."""
     stop_untrainable: bool = True
-    """End training once it is diagnosed as saturated, dead or stuck. Without, only divergence
-    and patience end it before max_epochs."""
+    """End training once it is diagnosed as diverged, saturated, dead or stuck. Without, only a loss
+    or weight that is not finite and patience end it before max_epochs."""
     learning_rate_decay: float = Field(0.99, gt=0, le=1)
     """eta_j(T) = learning_rate_decay eta_j(T-1), T in epochs (section 3.2: 0.99)."""
     momentum_start: Momentum = 0.5

@@ -60,6 +60,13 @@ def test_the_papers_network_has_the_papers_sizes() -> None:
     assert PAPER.fits()
 
 
+def test_a_filter_as_large_as_its_input_is_no_convolution() -> None:
+    assert PAPER.convolves
+    assert not NetworkShape(35, (), 512).convolves
+    assert not NetworkShape(35, (Convolution(35, 512, pool=False),), 512).convolves
+    assert NetworkShape(35, (Convolution(34, 512, pool=False),), 512).convolves
+
+
 def test_the_papers_network_has_the_papers_costs() -> None:
     convolutions = 64 * 101 + 128 * (64 * 49 + 1) + 128 * (128 * 16 + 1) + 256 * (128 * 16 + 1)
     assert PAPER.parameters == convolutions + 9217 * 4096 + 4096 == 38_951_744

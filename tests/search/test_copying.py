@@ -15,7 +15,7 @@ from hpsearch.search import copying
 from hpsearch.search.copying import copy_study
 from hpsearch.search.invariants import check_invariants
 from hpsearch.search.record import StudyRecord, read_study
-from hpsearch.search.storage import open_file, open_storage
+from hpsearch.search.storage import check_usable, open_file, open_storage
 
 from .fake_executor import FakeExecutor
 from .test_driver import search
@@ -90,6 +90,16 @@ def test_a_storage_that_lacks_the_study_is_refused_for_its_folder(
 ) -> None:
     with pytest.raises(InputError, match="hpsearch copy"):
         search(study.root, FakeExecutor(), storage=postgres)
+
+
+def test_it_is_refused_before_anything_is_written_and_the_advice_helps(
+    study: StudyFolder, postgres: str
+) -> None:
+    with pytest.raises(InputError, match=f"hpsearch copy {study.root} --to {postgres}"):
+        check_usable(study, postgres, "quickstart")
+    copy_study(study, read_study(study).config, postgres)
+    check_usable(study, postgres, "quickstart")
+    check_usable(StudyFolder(study.root.with_name("other")), postgres, "other")
 
 
 def test_what_is_there_already_is_not_overwritten(
