@@ -74,6 +74,14 @@ def _plain(text: str) -> str:
     return "".join(c if c.isprintable() else "?" for c in text)
 
 
+def _size(path: Path) -> int:
+    """Return a file's bytes; 0 of a folder, and of what is gone meanwhile."""
+    try:
+        return path.stat().st_size if path.is_file() else 0
+    except FileNotFoundError:
+        return 0
+
+
 def _around(folder: StudyFolder) -> dict[str, str]:
     """Return versions, data, disk and device as text."""
     import importlib.metadata
@@ -83,7 +91,7 @@ def _around(folder: StudyFolder) -> dict[str, str]:
 
     packages = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES)
     usage = shutil.disk_usage(folder.root)
-    used = sum(p.stat().st_size for p in folder.root.rglob("*") if p.is_file())
+    used = sum(_size(path) for path in folder.root.rglob("*"))
     gpus = count_cuda_devices()
     return {
         "hpsearch": f"{__version__}, Python {platform.python_version()} on {sys.platform}",

@@ -64,7 +64,9 @@ def _best(progress: Progress) -> str:
     best = progress.best
     if best is None or best.value is None:
         return "best: no complete trial yet"
-    return f"best: trial {best.number}, validation error {best.value:.1%} (unconfirmed)"
+    error = progress.forecast.standard_error
+    sure = "" if error is None else f" ± {100 * error:.1f}"
+    return f"best: trial {best.number}, validation error {best.value:.1%}{sure} (unconfirmed)"
 
 
 class PlainLines:

@@ -25,6 +25,7 @@ from hpsearch.results.certificate import best_of
 from hpsearch.search.config import Budget, StudyConfig
 from hpsearch.search.coordinates import Coordinates
 from hpsearch.search.driver import Driver
+from hpsearch.search.enqueue import enqueued_points
 from hpsearch.search.pruners import fewest_trials
 from hpsearch.search.record import read_study
 from hpsearch.search.resource import Resource
@@ -55,7 +56,7 @@ def run_search(
         EnvironmentFailure: Something failed on the way; the same command resumes.
     """
     plan = plan_study(study, output, changes)
-    Driver.check(plan)
+    enqueued_points(plan.config, Coordinates(plan.space, plan.config.trial, plan.config.limits))
     workplace = find_workplace(plan)
     if dry_run:
         _describe(plan, workplace)
@@ -105,6 +106,8 @@ def _drive(plan: StudyPlan, dataset: Dataset, workplace: Workplace) -> int:
     best, certificate = best_of(read_study(plan.folder))
     if best is not None:
         figure = f"best: trial {best.number}, validation error {best.value:.3f}"
+        if (error := progress.forecast.standard_error) is not None:
+            figure += f" ± {error:.3f}"
         root = plan.folder.root
         if certificate is None:
             advice = f"(unconfirmed); next: hpsearch confirm {root}, or hpsearch export {root}"
@@ -281,7 +284,8 @@ def _budget(budget: Budget) -> str:
 
 def _expectation(plan: StudyPlan) -> str:
     """Say what is left of a study that has begun, or what a trial of a new one costs."""
-    if plan.folder.database.exists() or is_server(plan.config.storage):
+    begun = plan.folder.study_file if is_server(plan.config.storage) else plan.folder.database
+    if begun.exists():
         view = replace(read_study(plan.folder), config=plan.config)
         known = forecast_line(forecast_study(view))
         return f"{len(view.trials)} trials so far, {known or 'too few to tell what is left'}"

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from hpsearch.errors import InputError
+from hpsearch.errors import HpsearchError, InputError
 
 StudyArgument = Annotated[
     str, typer.Argument(help="A study file, a shipped name (quickstart), or a study's folder.")
@@ -158,7 +158,7 @@ def list_studies(
         try:
             view = read_study(find_study(str(path.parent)))
             best, certificate = best_of(view)
-        except InputError as error:
+        except HpsearchError as error:  # also a server that does not answer
             typer.echo(f"{path.parent}: {error}")
             continue
         done = sum(t.finished for t in view.trials)

@@ -71,7 +71,7 @@ def _print_trial(view: StudyView, record: TrialRecord) -> None:
 
 def _bars(values: list[float]) -> str:
     """Return a curve as one line of text; at most 60 of its values."""
-    kept = values[:: max(1, len(values) // 60)]
+    kept = values[:: -(-len(values) // 60)]
     low, high = min(kept), max(kept)
     span = (high - low) or 1.0
     return "".join(BARS[round((v - low) / span * (len(BARS) - 1))] for v in kept)

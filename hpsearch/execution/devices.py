@@ -22,7 +22,8 @@ def count_cuda_devices() -> int:
         listed = subprocess.run([program, "-L"], capture_output=True, timeout=10, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return 0
-    return listed.stdout.count(b"GPU ") if listed.returncode == 0 else 0
+    lines = listed.stdout.splitlines() if listed.returncode == 0 else []
+    return sum(line.startswith(b"GPU ") for line in lines)  # names may hold "GPU " too
 
 
 def choose_device(setting: Literal["auto", "cpu", "cuda"]) -> str:

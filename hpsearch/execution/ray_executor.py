@@ -126,6 +126,7 @@ class RayExecutor:
         self._found: list[Event] = []
         self._sent_data: dict[Path, dict[str, Any]] = {}
         self._looked, self._room = time.monotonic(), self._look_around()
+        self._requests_nodes = settings.workers is not None and settings.address is not None
         if settings.workers is not None and settings.address is not None:
             ray.autoscaler.sdk.request_resources(bundles=[self._needs] * settings.workers)
         elif not any(_times(node, self._needs) for node in _nodes()):
@@ -318,6 +319,9 @@ class RayExecutor:
         if ray.is_initialized():
             for slot in list(self._slots):
                 self._drop(slot)
+            if self._requests_nodes:  # a request stands until another replaces it
+                ray.autoscaler.sdk.request_resources(bundles=[])
+        self._requests_nodes = False
         self._probe.unlink(missing_ok=True)
         self._looked = math.inf  # there is nothing to look at any more
         if self._started:

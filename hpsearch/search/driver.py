@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from hpsearch.errors import EnvironmentFailure
+from hpsearch.errors import EnvironmentFailure, InputError
 from hpsearch.execution import Decision, Ended, Ending, EpochEnded, Event, Executor, Lost, Started
 from hpsearch.search.audit import is_audited, without_audits
 from hpsearch.search.coordinates import Coordinates
@@ -80,19 +80,10 @@ class Driver:
         self._running: dict[int, RunningTrial] = {}
         self._causes: list[str] = []  # of the failures in a row
         self._abandoned: set[int] = set()  # on our workers, but another driver's now
+        self._exhausted: str | None = None  # why no more configuration can be proposed
+        self._origin = ""  # of the pending ask
         self._forecast: tuple[float, Forecast] | None = None
         self._time = WorkingTime(self._record, self._others, self._clock)
-
-    @staticmethod
-    def check(plan: StudyPlan) -> None:
-        """Refuse a study that could not start, before anything is written.
-
-        Raises:
-            InputError: The enqueued configurations or the space do not fit the study.
-        """
-        config = plan.config
-        enqueued_points(config, Coordinates(plan.space, config.trial, config.limits))
-        make_pruner(config.pruner, Resource(config.pruner.resource, config.trial))
 
     def run(self) -> str:
         """Search until the study ends; return why it ended, in words.
@@ -105,13 +96,12 @@ class Driver:
             while True:
                 self._follow()
                 reason = self._over()
-                if reason and not self._running and self._end_paused():
+                if reason and not (self._running or self._waiting) and self._end_paused():
                     return reason
                 if self._interrupted():
                     self._interrupt()
                     return "interrupted"
-                if not reason:
-                    self._fill_slots()
+                self._fill_slots(only_waiting=reason is not None)
                 for event in self._executor.events(TICK_S):
                     self._handle(event)
                 self._record.flush()
@@ -202,8 +192,6 @@ class Driver:
         Raises:
             EnvironmentFailure: Too many trials failed in a row.
         """
-        if self._waiting:
-            return None
         if len(self._causes) >= MAX_FAILURES:
             raise EnvironmentFailure(
                 f"{len(self._causes)} trials failed in a row, the first: {self._causes[0]}; the last: "
@@ -214,6 +202,8 @@ class Driver:
         settled = sum(t.finished or t.state == "paused" for t in self._history)
         if trials is not None and settled >= trials and self._next_promotion() is None:
             return f"the budget of {trials} trials is spent"
+        if self._exhausted:
+            return self._exhausted
         return self._stopping.reason(self._history, self._time.seconds())
 
     def _next_promotion(self) -> int | None:
@@ -222,11 +212,13 @@ class Driver:
             return None
         return self._pruner.promote(without_audits(self._history))
 
-    def _fill_slots(self) -> None:
+    def _fill_slots(self, only_waiting: bool) -> None:
         """Start waiting trials, then promoted ones, then new ones while the budget has room."""
         until = self._clock() + TICK_S  # workers that wait for a decision come first
         while self._waiting and self._busy() < self._executor.slots and self._clock() < until:
             self._submit(self._waiting.pop(0))
+        if only_waiting:
+            return
         while self._busy() < self._executor.slots:
             promoted = self._next_promotion()
             if promoted is None or (self._others and not self._others.claim(promoted)):
@@ -240,10 +232,17 @@ class Driver:
             return
         if self._asker.pending is None:
             self._asker.ask(self._history, number)
+            self._origin = self._proposer.name(self._history)
         asked = self._asker.pending
-        params = self._asker.answer(TICK_S if not self._running else 0.01)
+        try:
+            params = self._asker.answer(TICK_S if not self._running else 0.01)
+        except InputError as error:
+            if not self._history:
+                raise  # nothing can be tried at all
+            self._exhausted = str(error)  # what runs and what is paused still ends
+            return
         if params is not None and asked == number:  # else another driver entered a trial meanwhile
-            self._enter(params, self._proposer.name(self._history), self._asker.seen)
+            self._enter(params, self._origin, self._asker.seen)
 
     def _enter(self, params: dict[str, Any], origin: str, seen: Any = None) -> None:
         trial = TrialRecord(number=len(self._history), state="running", params=params)
@@ -261,7 +260,7 @@ class Driver:
             cause = f"died {MAX_ATTEMPTS} times without ending an epoch"
             cause = self._ledger.last_death(trial) or cause
             with self._while_ours(number):
-                self._end(replace(trial, state="failed", cause=cause))
+                self._end(replace(trial, state="failed", value=None, cause=cause))
             return
         self._running[number] = RunningTrial(number, self._clock())
         self._executor.submit(job)
@@ -356,9 +355,8 @@ class Driver:
         self._record.set_trial_attribute(trial.number, "paused", epoch)
         if self._others:
             self._others.release(trial.number)
-        self._observer.message(
-            f"trial {trial.number} paused after epoch {epoch}, error {trial.value:.3f}"
-        )
+        error = f"error {trial.value:.3f}"
+        self._observer.message(f"trial {trial.number} paused after epoch {epoch}, {error}")
 
     def _promote(self, trial: TrialRecord) -> None:
         known = trial.last_epoch

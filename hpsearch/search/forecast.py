@@ -98,7 +98,8 @@ def remaining_seconds(
     for trial in (t for t in history if t.state == "running"):
         done = len(trial.values)
         longer = [len(t.values) - done for t in ended if len(t.values) > done]
-        rest = float(np.mean(longer)) if longer else resource.length(trial.params) - done
+        own = resource.length(trial.params) - done
+        rest = min(float(np.mean(longer)), own) if longer else own
         rests.append(max(0.0, rest) * model.epoch_seconds(trial.params))
     seconds = new_trials * float(np.mean([t.seconds for t in ended if t.seconds]))
     # One trial is on one worker: the last one takes its time however many are free.

@@ -26,7 +26,8 @@ def to_record(trial: FrozenTrial) -> TrialRecord:
     unfinished: State = "paused" if trial.user_attrs.get("paused") else "running"
     state = names.get(trial.state, unfinished)
     values = dict(sorted(trial.intermediate_values.items()))
-    value = trial.value if trial.values else min(values.values(), default=None)
+    lowest = None if state == "failed" else min(values.values(), default=None)
+    value = trial.value if trial.values else lowest
     return TrialRecord(
         number=trial.number,
         state=state,

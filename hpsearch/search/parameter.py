@@ -141,7 +141,7 @@ class Parameter(Section):
         if step is None or (high - low) / step > 100_000:
             return (low,) if low == high else None
         count = round((high - low) / step)
-        return [self._typed(low + k * step) for k in range(count + 1)]
+        return [self._typed(min(low + k * step, high)) for k in range(count + 1)]
 
     def nearest(self, name: str, value: Any) -> Value:
         """Return the value of this parameter nearest to a given one.

@@ -205,7 +205,8 @@ def _write(
             known: Mapping[str, Any] = old.attributes.get(trial.number, {}) if old else {}
             seed = trial_seed(plan.config.seed, trial.number)
             written = _ended_with(plan.folder.trial(trial.number).result)
-            attributes = {"origin": "rebuilt", "seed": seed, **written, **known}
+            audit = {} if trial.audit is None else {"audit": trial.audit}
+            attributes = {"origin": "rebuilt", "seed": seed, **audit, **written, **known}
             record.add(replace(trial, state="running"), distributions, attributes)
             for epoch, value in trial.values.items():
                 record.report(trial.number, epoch, value)

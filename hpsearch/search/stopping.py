@@ -104,7 +104,8 @@ class Stopping:
         if budget.hours is not None:
             estimates.append(budget.hours * 3600 - seconds)
         trained = sum(t.seconds or 0.0 for t in history)
-        busy = min(float(slots), trained / seconds) if trained and seconds > 0 else slots
+        busy = trained / seconds if trained and seconds > 0 else slots
+        busy = min(float(slots), max(busy, sum(t.state == "running" for t in history)))
         if budget.trials is not None:
             new = max(0, budget.trials - len(history))
             rest = remaining_seconds(history, self._resource, new, busy)

@@ -101,7 +101,9 @@ def decider(
     known = prior.count(finished) if prior is not None else 0
     acting = acting_sampler(sampler, finished, known)
     trials = [*history, *(prior.trials if prior is not None and known else ())]
-    values = {t.value for t in trials if t.trainable and t.state in ("complete", "pruned")}
+    searched = problem.space.parameters.keys()
+    told = [t for t in trials if t.trainable and searched <= t.params.keys()]
+    values = {t.value for t in told if t.state in ("complete", "pruned")}
     values = {v for v in values if v is not None and math.isfinite(v)}
     if acting.name in BLIND or (len(values) >= 2 and problem.free):
         return acting
@@ -153,6 +155,5 @@ def _last_resort(
         if acceptable(params):
             return params
     raise SpaceExhaustedError(
-        f"search space {problem.space.name}: no configuration left that was not tried; "
-        "widen a range, or lower the budget's trials"
+        f"search space {problem.space.name}: no configuration left that was not tried; widen a range"
     )

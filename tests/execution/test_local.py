@@ -15,7 +15,7 @@ import pytest
 
 from hpsearch.errors import EnvironmentFailure
 from hpsearch.execution import Ended, Ending, EpochEnded, Event, Lost, Started, local
-from hpsearch.execution.devices import count_cores
+from hpsearch.execution.devices import count_cores, count_cuda_devices
 from hpsearch.execution.local import LocalExecutor
 
 from .fake_worker import GARBAGE
@@ -253,3 +253,16 @@ def test_a_reused_worker_trains_as_a_fresh_one(glyphs: Path, tmp_path: Path) -> 
     assert points(first) == points(again) == jobs.curve()
     assert points(other) == jobs.curve(input_size=24, drawers=8) != jobs.curve()
     assert all(isinstance(event, EpochEnded) for event in other[1:-1])
+
+
+def test_a_gpu_counts_once_whatever_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "nvidia-smi"
+    program.write_text(
+        "#!/bin/sh\n"
+        "echo 'GPU 0: NVIDIA GeForce RTX 3060 Laptop GPU (UUID: GPU-1)'\n"
+        "echo '  MIG 1g.5gb Device 0: (UUID: MIG-1)'\n"
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert count_cuda_devices() == 1

@@ -11,16 +11,20 @@ from typing import Any
 import pytest
 
 from hpsearch.cli.search import status
-from hpsearch.execution import Job
+from hpsearch.execution import Ending, Job
 from hpsearch.paths import StudyFolder
 from hpsearch.search.driver import Driver
+from hpsearch.search.invariants import check_invariants
 from hpsearch.search.record import StudyView, read_study
+from hpsearch.search.repair import repair
 from hpsearch.search.resource import Resource
+from hpsearch.search.space import SearchSpace
 from hpsearch.search.study_folder import plan_study, save_plan, study_lock
 from hpsearch.search.surroundings import DataPlace, Surroundings
 from hpsearch.training.epoch import EpochResult
 
 from .fake_executor import FakeExecutor
+from .problems import shipped_study
 from .test_driver import DATASET, Silent, search
 
 OPEN: dict[str, Any] = {"budget__trials": None, "pruner__name": "none", "sampler__name": "random"}
@@ -113,3 +117,66 @@ def test_status_says_what_pruning_saved(
     told = json.loads(printed(tmp_path / "s", True))["pruning"]
     assert (told["pruned"], told["audited"], told["epochs_saved"]) == (len(short), 0, saved)
     assert told["interval"] is None
+
+
+class Late(FakeExecutor):
+    """Trial 1 fails after its third epoch."""
+
+    def _step(self, trial: int) -> None:
+        if trial == 1 and self._running[trial][1] == 3:
+            self.failing = {1: Ending.FAILED}
+        super()._step(trial)
+
+
+def test_a_trial_that_fails_late_has_no_error_in_database_and_folder(tmp_path: Path) -> None:
+    _, view = search(tmp_path / "s", Late(), pruner__name="none")
+    failed = view.trials[1]
+    assert (failed.state, failed.value, len(failed.values)) == ("failed", None, 3)
+    assert [v for v in check_invariants(view.folder) if v.standing == "broken"] == []
+
+
+def test_audits_are_known_again_when_the_database_is_built_again(tmp_path: Path) -> None:
+    _, view = search(tmp_path / "s", FakeExecutor(), pruner__audit_share=1.0)
+    audits = [t.audit for t in view.trials]
+    assert any(audits)
+    view.folder.database.unlink()
+    repair(view.folder)
+    assert [t.audit for t in read_study(view.folder).trials] == audits
+
+
+def few(output: Path, executor: FakeExecutor, **changes: Any) -> tuple[str, StudyView]:
+    """Search a space of three configurations."""
+    space = SearchSpace.from_yaml(shipped_study("quickstart").space)
+    kept = {name: p.extremes[0] for name, p in space.parameters.items()} | {"conv1.filter_size": None}
+    freeze = {name: value for name, value in kept.items() if value is not None}
+    size = space.parameters["conv1.filter_size"]
+    count = len(size.values() or ())
+    more = {"freeze": freeze, "enqueue": [], "budget__trials": count + 9, **changes}
+    reason, view = search(output, executor, **more)
+    assert len({t.params["conv1.filter_size"] for t in view.trials}) == len(view.trials) <= count
+    return reason, view
+
+
+@pytest.mark.parametrize("pruner", ["none", "asha-promotion"])
+def test_a_space_that_is_used_up_ends_the_search_once_what_runs_has_ended(
+    tmp_path: Path, pruner: str
+) -> None:
+    reason, view = few(tmp_path / "s", FakeExecutor(slots=2), pruner__name=pruner)
+    assert "no configuration left that was not tried" in reason
+    assert all(t.finished for t in view.trials)
+    assert {len(t.values) for t in view.trials if t.state == "complete"} == {9}
+    executor = FakeExecutor(slots=2)
+    again, same = few(tmp_path / "s", executor, pruner__name=pruner)
+    assert again == reason
+    assert executor.submitted == []
+    assert same.trials == view.trials
+
+
+def test_a_spent_budget_only_finishes_what_was_interrupted(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        search(tmp_path / "s", FakeExecutor(die_after_epochs=5), **OPEN, budget__hours=1)
+    executor = FakeExecutor(slots=3)
+    reason, view = search(tmp_path / "s", executor, **OPEN, budget__hours=1e-9)
+    assert reason == "the budget of 1e-09 hours is spent"
+    assert executor.submitted == [0]
+    assert [(t.state, len(t.values)) for t in view.trials] == [("complete", 9)]

@@ -181,6 +181,27 @@ def test_the_forecast_takes_the_limit_that_comes_first() -> None:
     assert halved.standard_error == pytest.approx(math.sqrt(0.25 / 320))
 
 
+def test_no_running_trial_is_taken_to_be_longer_than_it_may_train() -> None:
+    config = study(trials=4)
+    resource = Resource("compute", config.trial)
+    costly = {"conv1.filter_count": 256, "conv2.filter_count": 256}
+    length = resource.length(costly)
+    assert length < config.trial.max_epochs
+    long = {e: 0.5 for e in range(1, config.trial.max_epochs + 1)}
+    history = [trial(n, values=long, seconds=float(len(long))) for n in range(3)]
+    done = {e: 0.5 for e in range(1, length)}
+    history.append(trial(3, "running", params=costly, values=done, seconds=10.0 * len(done)))
+    left = remaining_seconds(history, resource, 0, 1.0)
+    assert left == pytest.approx(TimeModel(history, resource).epoch_seconds(costly))
+
+
+def test_more_workers_than_before_are_counted() -> None:
+    done = [trial(n, seconds=100.0) for n in range(4)]  # one after the other
+    running = [trial(n, "running", values={}, seconds=None) for n in range(4, 12)]
+    left = stopping(trials=20).forecast([*done, *running], 400.0, 8).seconds
+    assert left == pytest.approx(200)  # eight running, eight to come, eight at once
+
+
 def test_when_the_budget_is_spent_the_running_trials_are_left() -> None:
     done = [trial(n, values={e: 0.5 for e in range(1, 7)}, seconds=12.0) for n in range(3)]
     history = [*done, trial(3, "running", values={1: 0.5}, seconds=2.0)]

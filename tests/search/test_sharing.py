@@ -210,6 +210,16 @@ def test_a_driver_with_another_configuration_does_not_join(drivers: Drivers) -> 
     assert [t.number for t in drivers.study("one").trials] == [0, 1]
 
 
+def test_a_dry_run_of_a_new_study_on_a_server_says_what_a_trial_costs(
+    postgres: str, tmp_path: Path
+) -> None:
+    plan = ("--storage", postgres, "--output", tmp_path / "s", "--dry-run")
+    done = command("search", "quickstart", *plan)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "a whole trial costs about" in done.stdout
+    assert not (tmp_path / "s").exists()
+
+
 def test_a_password_in_a_postgres_url_is_refused_and_not_repeated(tmp_path: Path) -> None:
     url = "postgresql://me:s3cr{t%40canary@db.example/studies"
     for given in (("search", "quickstart", "--storage", url), ("copy", "quickstart", "--to", url)):

@@ -76,6 +76,19 @@ def test_an_empty_space_is_refused() -> None:
         space_of({})
 
 
+@pytest.mark.parametrize(("low", "high", "step"), [(0.1, 0.7, 0.1), (0.1, 0.3, 0.1), (0.0, 0.95, 0.05)])
+def test_steps_of_a_float_end_at_its_upper_bound(low: float, high: float, step: float) -> None:
+    parameter = space_of(
+        {"fc.l2": {"type": "float", "low": low, "high": high, "step": step}}
+    ).parameters["fc.l2"]
+    values = parameter.values()
+    assert values is not None
+    assert (values[0], values[-1]) == (low, high)
+    assert all(parameter.nearest("fc.l2", value) == value for value in values)
+    distribution = parameter.distribution()
+    assert all(distribution._contains(distribution.to_internal_repr(value)) for value in values)
+
+
 def test_equal_bounds_fix_a_parameter() -> None:
     space = space_of({"fc.l2": {"type": "float", "low": 0.1, "high": 0.1}})
     space.check(base_config([3], [True], 35))

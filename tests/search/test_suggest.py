@@ -277,6 +277,22 @@ def test_a_tight_limit_on_cost_is_feasible(name: SamplerName, limit: dict[str, f
     assert tight.over_limits(free) is not None or name not in BLIND
 
 
+@pytest.mark.parametrize("name", MODELS)
+def test_trials_that_tell_nothing_of_this_space_leave_it_to_the_start(name: SamplerName) -> None:
+    size = {"type": "int", "low": 2, "high": 9}
+    init = {"type": "categorical", "choices": ["koch", "he"]}
+    problem = Coordinates(
+        space_of({"conv1.filter_size": size, "init": init}), base_config([3], [True], 35), Limits()
+    )
+    old = [
+        TrialRecord(n, "complete", {"conv1.filter_size": 2 + n % 8}, {1: 0.1 * n}, 0.1 * n)
+        for n in range(4)
+    ]
+    config = SamplerConfig(name=name, startup_trials=2)
+    assert decider(problem, config, old).name == config.start
+    assert set(suggest(problem, config, old, 0, 4)) == {"conv1.filter_size", "init"}
+
+
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_a_small_space_is_used_up_and_then_said_to_be(name: SamplerName) -> None:
     values: dict[str, Any] = {"type": "int", "low": 2, "high": 4}
