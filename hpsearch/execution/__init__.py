@@ -29,6 +29,8 @@ class Job:
         objective: What is validated on.
         fresh: Whether the best weights are scored in the end on tasks of drawers that the study
             never validates on.
+        decided: Epochs that were decided on; a later one that the checkpoint holds is reported, and
+            its decision waited for, before training goes on. None: all that it holds.
     """
 
     trial: int
@@ -39,6 +41,7 @@ class Job:
     checkpoint: Path
     objective: Objective = "tasks_320"
     fresh: bool = False
+    decided: int | None = None
 
 
 class Decision(Enum):
@@ -53,7 +56,7 @@ class Decision(Enum):
 class Started:
     """A worker has begun a trial.
 
-    `curve` holds the epochs its checkpoint already knew; `provenance` the worker's software and
+    `curve` holds the decided epochs its checkpoint knew; `provenance` the worker's software and
     machine, the data's fingerprint, the split and the seeds.
     """
 

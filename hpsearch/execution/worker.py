@@ -24,6 +24,7 @@ from hpsearch.execution import Decision, Ending
 
 if TYPE_CHECKING:
     from hpsearch.training.config import TrialConfig
+    from hpsearch.training.epoch import EpochResult
     from hpsearch.training.trainingdata import TrainingData
 
 PR_SET_PDEATHSIG = 1
@@ -153,7 +154,10 @@ def run_job(
         )
     path = Path(job["checkpoint"])
     resume = load(path)
-    curve = resume.curve if resume else []
+    curve = list(resume.curve) if resume else []
+    decided = job.get("decided")
+    # A kill between checkpoint and report leaves an epoch that nobody has decided on.
+    unreported = curve.pop() if curve and decided is not None and curve[-1].epoch > decided else None
     driver.send(
         event="started",
         trial=job["trial"],
@@ -162,7 +166,10 @@ def run_job(
         curve=[result.to_json() for result in curve],
         provenance=provenance(job, device, kept[key]),
     )
-    diagnosis = curve[-1].diagnosis if curve else None
+    last = unreported or (curve[-1] if curve else None)
+    diagnosis = last.diagnosis if last else None
+    if unreported and (ending := _report(driver, job["trial"], unreported)):
+        return ending, None, None
     try:
         epochs = train(
             config, kept[key], job["seed"], resume=resume, interrupt=driver.interrupted.is_set
@@ -170,18 +177,22 @@ def run_job(
         for epoch in epochs:
             save(epoch.checkpoint(), path)
             diagnosis = epoch.result.diagnosis
-            driver.send(event="epoch", trial=job["trial"], result=epoch.result.to_json())
-            decision = driver.wait_for_decision()
-            if decision is None:
-                return Ending.INTERRUPTED, None, None
-            if decision is not Decision.GO:
-                ending = Ending.STOPPED if decision is Decision.STOP else Ending.PAUSED
+            if ending := _report(driver, job["trial"], epoch.result):
                 return ending, None, None
     except Interrupted as stop:
         save(stop.checkpoint, path)
         return Ending.INTERRUPTED, None, None
     scores = fresh(job, config, device) if job["fresh"] else None
     return (Ending.DIAGNOSED if diagnosis else Ending.FINISHED), diagnosis, scores
+
+
+def _report(driver: Driver, trial: int, result: EpochResult) -> Ending | None:
+    """Report an epoch; return how the driver ends the trial, None where it goes on."""
+    driver.send(event="epoch", trial=trial, result=result.to_json())
+    decision = driver.wait_for_decision()
+    if decision is None:
+        return Ending.INTERRUPTED
+    return {Decision.STOP: Ending.STOPPED, Decision.PAUSE: Ending.PAUSED}.get(decision)
 
 
 def fresh(job: dict[str, Any], config: TrialConfig, device: str) -> dict[str, float]:

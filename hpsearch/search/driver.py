@@ -299,7 +299,7 @@ class Driver:
             if not event.blameless:
                 self._ledger.note_death(self._history[event.trial], event.cause)
             self._observer.message(f"trial {event.trial}: {event.cause}; trying it again")
-            self._waiting.insert(0, event.trial)
+            self._continue(self._history[event.trial])  # the last decision may not have been carried out
 
     def _note(self, number: int, result: Any) -> None:
         """Take an epoch into the running trial's line, and with a finite error into the rest."""

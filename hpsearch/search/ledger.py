@@ -129,6 +129,7 @@ class Ledger:
             study_seed=self._plan.config.seed,
             checkpoint=folder.checkpoint,
             objective=self._plan.config.objective,
+            decided=trial.last_epoch,
         )
 
     def note_death(self, trial: TrialRecord, cause: str) -> None:

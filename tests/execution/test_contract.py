@@ -83,6 +83,24 @@ def test_a_paused_trial_goes_on_to_the_same_curve(
     assert second[-1] == Ended(0, Ending.FINISHED)
 
 
+@pytest.mark.parametrize(
+    ("decision", "ending"),
+    [(Decision.GO, Ending.FINISHED), (Decision.STOP, Ending.STOPPED), (Decision.PAUSE, Ending.PAUSED)],
+)
+def test_an_epoch_that_was_not_decided_on_is_told_again_first(
+    executor: Executor, jobs: Jobs, decision: Decision, ending: Ending
+) -> None:
+    executor.submit(jobs())
+    follow(executor, 0, hold=after_epoch(2))
+    executor.interrupt()
+    follow(executor, 0)
+    events = run(executor, replace(jobs(), decided=1), {2: decision})
+    assert isinstance(events[0], Started)
+    assert [point(r) for r in events[0].curve] == jobs.curve()[:1]
+    assert points(events) == jobs.curve()[1 : None if decision is Decision.GO else 2]
+    assert events[-1] == Ended(0, ending)
+
+
 def test_interrupt_ends_a_trial_within_its_batch(executor: Executor, jobs: Jobs) -> None:
     job = jobs(images_per_epoch=ENDLESS)
     executor.submit(job)

@@ -33,12 +33,14 @@ def fake_scores(job: Job) -> dict[str, float]:
 class FakeExecutor:
     """Runs epochs one at a time, oldest trial first; checkpoints are numbers in files."""
 
-    def __init__(self, slots: int = 1, *, die_after_epochs: int | None = None) -> None:
+    def __init__(
+        self, slots: int = 1, *, die_after_epochs: int | None = None, unreported: bool = False
+    ) -> None:
         self._slots = slots
         self._running: dict[int, tuple[Job, int]] = {}
         self._waiting: set[int] = set()
         self._events: deque[Event] = deque()
-        self.die_after_epochs = die_after_epochs
+        self.die_after_epochs, self.unreported = die_after_epochs, unreported
         self.epochs = 0
         self.failing: dict[int, Ending] = {}
         self.losing: set[int] = set()
@@ -56,10 +58,14 @@ class FakeExecutor:
             self._events.append(Lost(job.trial, "killed by signal 9"))
             return
         done = int(unwrap(job.checkpoint.read_bytes())) if job.checkpoint.exists() else 0
-        curve = tuple(self._result(job, epoch) for epoch in range(1, done + 1))
+        decided = done if job.decided is None else min(done, job.decided)
+        curve = tuple(self._result(job, epoch) for epoch in range(1, decided + 1))
         self._running[job.trial] = (job, done)
         made_by = {"host": "fake", "device": "cpu", "threads": 1, "seed": job.seed}
         self._events.append(Started(job.trial, 1, "cpu", curve, made_by))
+        if done > decided:
+            self._waiting.add(job.trial)
+            self._events.append(EpochEnded(job.trial, self._result(job, done)))
 
     def decide(self, trial: int, decision: Decision) -> None:
         self._waiting.discard(trial)
@@ -88,6 +94,9 @@ class FakeExecutor:
             self._events.append(Ended(trial, ending or Ending.FINISHED, cause, scores))
             return
         if self.die_after_epochs is not None and self.epochs >= self.die_after_epochs:
+            if self.unreported:
+                job.checkpoint.parent.mkdir(parents=True, exist_ok=True)
+                job.checkpoint.write_bytes(wrap(str(done + 1).encode()))
             raise KeyboardInterrupt("the driver is killed here")
         self.epochs += 1
         job.checkpoint.parent.mkdir(parents=True, exist_ok=True)

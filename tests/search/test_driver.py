@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import accumulate
 from pathlib import Path
 
 import optuna
@@ -141,6 +142,18 @@ def test_a_trial_whose_worker_always_dies_fails_after_three_attempts(tmp_path: P
     assert view.trials[2].cause == "killed by signal 9"
     assert executor.submitted.count(2) == 3
     assert len(view.trials) == 8
+
+
+def test_an_epoch_that_a_kill_left_unreported_is_decided_on_first(tmp_path: Path) -> None:
+    _, straight = search(tmp_path / "straight", FakeExecutor())
+    ends = list(accumulate(len(t.values) for t in straight.trials))
+    pruned = [end for end, t in zip(ends, straight.trials, strict=True) if t.state == "pruned"]
+    for count in pruned[:3]:  # killed after the checkpoint of the epoch that ends a trial
+        folder = tmp_path / str(count)
+        with pytest.raises(KeyboardInterrupt):
+            search(folder, FakeExecutor(die_after_epochs=count - 1, unreported=True))
+        _, view = search(folder, FakeExecutor())
+        assert table(view) == table(straight), count
 
 
 def test_outcomes_are_told_apart(tmp_path: Path) -> None:
