@@ -215,8 +215,10 @@ class Driver:
     def _fill_slots(self, only_waiting: bool) -> None:
         """Start waiting trials, then promoted ones, then new ones while the budget has room."""
         until = self._clock() + TICK_S  # workers that wait for a decision come first
-        while self._waiting and self._busy() < self._executor.slots and self._clock() < until:
-            self._submit(self._waiting.pop(0))
+        ready = [n for n in self._waiting if n not in self._abandoned]  # whose last worker has ended
+        while ready and self._busy() < self._executor.slots and self._clock() < until:
+            self._waiting.remove(ready[0])
+            self._submit(ready.pop(0))
         if only_waiting:
             return
         while self._busy() < self._executor.slots:

@@ -10,7 +10,7 @@ import optuna
 import pytest
 
 from hpsearch.errors import EnvironmentFailure, InputError
-from hpsearch.execution import Ending
+from hpsearch.execution import Ended, Ending
 from hpsearch.paths import StudyFolder
 from hpsearch.search.driver import Driver
 from hpsearch.search.progress import Progress
@@ -154,6 +154,24 @@ def test_an_epoch_that_a_kill_left_unreported_is_decided_on_first(tmp_path: Path
             search(folder, FakeExecutor(die_after_epochs=count - 1, unreported=True))
         _, view = search(folder, FakeExecutor())
         assert table(view) == table(straight), count
+
+
+def test_a_trial_taken_back_waits_for_the_worker_that_still_has_it(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        search(tmp_path / "s", FakeExecutor(slots=2, die_after_epochs=30))
+    plan = plan_study("quickstart", tmp_path / "s", {"trial.max_epochs": 9, "budget.trials": 8})
+    executor = FakeExecutor(slots=3)
+    with study_lock(plan.folder):
+        driver = Driver(plan, DataPlace("/nowhere", "f" * 64), executor, Silent(), lambda: 0)
+        driver._recover()
+        taken, other = driver._waiting
+        driver._abandoned = {taken}
+        driver._fill_slots(only_waiting=True)
+        assert executor.submitted == [other]
+        driver._handle(Ended(taken, Ending.STOPPED))
+        driver._fill_slots(only_waiting=True)
+        assert executor.submitted == [other, taken]
+        driver._record.close()
 
 
 def test_outcomes_are_told_apart(tmp_path: Path) -> None:
