@@ -17,6 +17,7 @@ import statistics
 import tempfile
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -133,11 +134,11 @@ class Watch:
         self._created = time.monotonic()
         self.start_s = self.began = self.cpu = 0.0
 
-    def update(self, progress: Progress) -> None:
+    def update(self, progress: Callable[[], Progress]) -> None:
         """Forget what happened before everything ran."""
         now = time.monotonic()
         if not self.start_s:
-            if len(progress.running) >= 0.9 * progress.slots:
+            if len(progress().running) >= 0.9 * progress().slots:
                 self.start_s = now - self._created
         elif not self.began and now - self._created > self.start_s + WARM_UP_S:
             self.began, self.cpu = now, _cpu_s()

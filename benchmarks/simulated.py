@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -258,7 +258,7 @@ class MemoryLedger(Ledger):
 class Silent:
     """Shows nothing."""
 
-    def update(self, progress: Progress) -> None:
+    def update(self, progress: Callable[[], Progress]) -> None:
         """Show nothing."""
 
     def message(self, text: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console, Group
@@ -77,18 +77,18 @@ class PlainLines:
         self._epochs: dict[int, int] = {}
         self._told = time.monotonic()
 
-    def update(self, progress: Progress) -> None:
+    def update(self, progress: Callable[[], Progress]) -> None:
         """Tell new epochs at most every ten seconds, so that logs stay readable."""
         if time.monotonic() - self._told < 10:
             return
-        self._told = time.monotonic()
+        self._told, now = time.monotonic(), progress()
         parts = [
             f"{r.number}: epoch {r.last.epoch}, error {r.last.validation_error:.3f}"
-            for r in progress.running
+            for r in now.running
             if r.last is not None
         ]
         running = "; ".join(parts) or "starting"
-        sys.stdout.write(f"{_counts(progress)} | {running}\n")
+        sys.stdout.write(f"{_counts(now)} | {running}\n")
         sys.stdout.flush()
 
     def message(self, text: str) -> None:
@@ -105,20 +105,20 @@ class LiveView:
         self._name, self._live = name, live
         self._drawn = 0.0
 
-    def update(self, progress: Progress) -> None:
+    def update(self, progress: Callable[[], Progress]) -> None:
         """Draw, at most four times a second."""
         if time.monotonic() - self._drawn < 0.25:
             return
-        self._drawn = time.monotonic()
+        self._drawn, now = time.monotonic(), progress()
         table = Table(title=None, box=None, pad_edge=False, padding=(0, 2, 0, 0))
         for header in ("trial", "epoch", "error", "best", "time"):
             table.add_column(header, justify="right")
         table.add_column("progress")
-        for running in progress.running:
+        for running in now.running:
             last = running.last
-            best = progress.best_values.get(running.number)
+            best = now.best_values.get(running.number)
             epoch = last.epoch if last else 0
-            length = progress.lengths[running.number]
+            length = now.lengths[running.number]
             filled = round(24 * epoch / length)
             table.add_row(
                 str(running.number),
@@ -129,7 +129,7 @@ class LiveView:
                 Text("━" * filled, style="green") + Text("─" * (24 - filled), style="dim"),
             )
         head = Text(self._name, style="bold")
-        lines = [head, Text(_counts(progress)), Text(_best(progress), style="cyan")]
+        lines = [head, Text(_counts(now)), Text(_best(now), style="cyan")]
         self._live.update(Group(*lines, table))
 
     def message(self, text: str) -> None:

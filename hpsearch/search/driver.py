@@ -106,7 +106,7 @@ class Driver:
                     self._handle(event)
                 self._record.flush()
                 self._time.save()
-                self._observer.update(self.progress())
+                self._observer.update(self.progress)
         finally:
             self._asker.close()
             self._time.save(force=True)

@@ -22,8 +22,8 @@ from hpsearch.seeding import derive_seed
 class Observer(Protocol):
     """Shows a search to a person."""
 
-    def update(self, progress: Progress) -> None:
-        """Show where the search stands; called about ten times a second."""
+    def update(self, progress: Callable[[], Progress]) -> None:
+        """Show where the search stands, if it is time to: called about ten times a second."""
         ...
 
     def message(self, text: str) -> None:

@@ -36,9 +36,9 @@ def drawn(resource: str) -> str:
     screen = io.StringIO()
     console = Console(file=screen, width=140, force_terminal=True, color_system=None)
     with Live(console=console, auto_refresh=False) as live:
-        LiveView("a [bold]name", live).update(
-            Progress.of(history, running, config, 130.0, 2, Forecast(15, 3600.0, 0.01, 0.02))
-        )
+        forecast = Forecast(15, 3600.0, 0.01, 0.02)
+        progress = Progress.of(history, running, config, 130.0, 2, forecast)
+        LiveView("a [bold]name", live).update(lambda: progress)
         live.refresh()
     length = Resource(resource, config.trial).length(costly)
     assert f"0/{length}" in screen.getvalue()

@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ SETTINGS = {
 class Silent:
     """An observer that shows nothing."""
 
-    def update(self, progress: Progress) -> None: ...
+    def update(self, progress: Callable[[], Progress]) -> None: ...
 
     def message(self, text: str) -> None: ...
 

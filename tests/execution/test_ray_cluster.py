@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +40,8 @@ class Chaos:
         self.removed = 0
         self.messages: list[str] = []
 
-    def update(self, progress: Progress) -> None:
-        if self.removed < 2 and progress.running and time.monotonic() >= self._next:
+    def update(self, progress: Callable[[], Progress]) -> None:
+        if self.removed < 2 and progress().running and time.monotonic() >= self._next:
             gone = self.nodes.pop(int(self._rng.integers(len(self.nodes))))
             self._cluster.remove_node(gone, allow_graceful=False)
             self.removed += 1

@@ -130,8 +130,8 @@ class Silent:
     def __init__(self) -> None:
         self.messages: list[str] = []
 
-    def update(self, progress: Progress) -> None:
-        self.last = progress
+    def update(self, progress: Callable[[], Progress]) -> None:
+        self.last = progress()
 
     def message(self, text: str) -> None:
         self.messages.append(text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from hpsearch.configfile import parse_yaml
@@ -43,7 +44,7 @@ class Logged(FakeExecutor):
 class Printing:
     """An observer that prints what it is told."""
 
-    def update(self, progress: Progress) -> None: ...
+    def update(self, progress: Callable[[], Progress]) -> None: ...
 
     def message(self, text: str) -> None:
         sys.stdout.write(text + "\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from itertools import accumulate
 from pathlib import Path
 
@@ -29,8 +30,8 @@ class Silent:
     def __init__(self) -> None:
         self.messages: list[str] = []
 
-    def update(self, progress: Progress) -> None:
-        self.last = progress
+    def update(self, progress: Callable[[], Progress]) -> None:
+        self.last = progress()
 
     def message(self, text: str) -> None:
         self.messages.append(text)
