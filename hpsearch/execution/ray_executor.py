@@ -287,8 +287,9 @@ class RayExecutor:
         if not isinstance(error, RayActorError):
             return [Lost(job.trial, f"its slot failed: {_one_line(error)}")]
         host = f"node {sight.host}" if sight else "its node"
-        unreachable = isinstance(error, ActorUnavailableError)  # Ray calls a node dead much later
-        if unreachable or (sight is not None and not _is_alive(sight.node)):
+        # Its list of nodes may tell it much later.
+        gone = isinstance(error, ActorUnavailableError) or "node has died" in str(error)
+        if gone or (sight is not None and not _is_alive(sight.node)):
             return [Lost(job.trial, f"{host} left the cluster", blameless=True)]
         return [Lost(job.trial, f"the slot on {host} died: {_one_line(error)}")]
 
