@@ -26,11 +26,12 @@ from hpsearch.search.config import Budget, StudyConfig
 from hpsearch.search.coordinates import Coordinates
 from hpsearch.search.driver import Driver
 from hpsearch.search.enqueue import enqueued_points
+from hpsearch.search.forecast import standard_error
 from hpsearch.search.pruners import fewest_trials
 from hpsearch.search.record import read_study
 from hpsearch.search.resource import Resource
 from hpsearch.search.samplers.config import SamplerConfig
-from hpsearch.search.stopping import forecast_study
+from hpsearch.search.stopping import forecast_study, tasks_behind
 from hpsearch.search.storage import check_usable, is_server
 from hpsearch.search.study_folder import StudyPlan, plan_study, save_plan, study_lock
 from hpsearch.search.suggest import suggest
@@ -103,11 +104,11 @@ def _drive(plan: StudyPlan, dataset: Dataset, workplace: Workplace) -> int:
     if caught.count:
         typer.echo("the same command continues")
         return 128 + caught.signal
-    best, certificate = best_of(read_study(plan.folder))
-    if best is not None:
-        figure = f"best: trial {best.number}, validation error {best.value:.3f}"
-        if (error := progress.forecast.standard_error) is not None:
-            figure += f" ± {error:.3f}"
+    view = read_study(plan.folder)
+    best, certificate = best_of(view)
+    if best is not None and best.value is not None:
+        error = standard_error(best.value, tasks_behind(view.config, view.dataset))
+        figure = f"best: trial {best.number}, validation error {best.value:.3f} ± {error:.3f}"
         root = plan.folder.root
         if certificate is None:
             advice = f"(unconfirmed); next: hpsearch confirm {root}, or hpsearch export {root}"

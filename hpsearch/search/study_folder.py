@@ -187,8 +187,9 @@ def _compare(folder: StudyFolder, config: StudyConfig, space: SearchSpace) -> St
     """
     if not folder.study_file.exists():
         if folder.root.exists() and not _begun(folder):
-            raise InputError(f"{folder.root}: is there, but holds no study; "
-                "name another --output (OUTPUT=)")
+            raise InputError(
+                f"{folder.root}: is there, but holds no study; name another --output (OUTPUT=)"
+            )
         return config
     values = read_yaml(folder.study_file)
     StudyConfig.from_values(values, folder.study_file)
