@@ -199,7 +199,7 @@ class Driver:
                 "again"
             )
         trials = self._plan.config.budget.trials
-        settled = sum(t.finished or t.state == "paused" for t in self._history)
+        settled = sum(t.settled for t in self._history)
         if trials is not None and settled >= trials and self._next_promotion() is None:
             return f"the budget of {trials} trials is spent"
         if self._exhausted:

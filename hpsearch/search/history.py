@@ -48,6 +48,11 @@ class TrialRecord:
         return self.state in ("complete", "pruned", "failed")
 
     @property
+    def settled(self) -> bool:
+        """Whether it holds no worker and waits for none: finished, or paused."""
+        return self.finished or self.state == "paused"
+
+    @property
     def last_epoch(self) -> int:
         """The last epoch that has ended, 0 before any."""
         return max(self.values, default=0)

@@ -40,11 +40,11 @@ class Prior:
     fades_after: int
     trials: tuple[TrialRecord, ...]
 
-    def count(self, finished: int) -> int:
-        """Return how many trials still count after so many finished ones of this study."""
+    def count(self, settled: int) -> int:
+        """Return how many trials still count after so many finished or paused ones of this study."""
         if self.same:
             return len(self.trials)
-        left = max(0.0, 1 - finished / self.fades_after)
+        left = max(0.0, 1 - settled / self.fades_after)
         return math.ceil(left * len(self.trials))
 
     def keys(self, problem: Coordinates) -> set[tuple[Value | None, ...]]:
@@ -52,20 +52,20 @@ class Prior:
         return {problem.key(t.params) for t in self.trials} if self.same else set()
 
     def observations(
-        self, problem: Coordinates, own: Sequence[Observation], finished: int
+        self, problem: Coordinates, own: Sequence[Observation], settled: int
     ) -> list[Observation]:
         """Return what still counts, by number.
 
         Args:
             problem: This study's problem.
             own: What this study has observed itself.
-            finished: Its finished trials.
+            settled: Its finished and paused trials.
         """
         observed = observe(problem, self.trials)
         if self.same:
             return observed
         ranked = sorted(observed, key=_rank)
-        places = np.linspace(0, len(ranked) - 1, min(self.count(finished), len(ranked)))
+        places = np.linspace(0, len(ranked) - 1, min(self.count(settled), len(ranked)))
         kept = [ranked[k] for k in sorted({round(float(place)) for place in places})]
         measured = [o.value for o in own if o.kind in ("complete", "pruned", "paused")]
         values = [v for v in measured if v is not None]

@@ -49,7 +49,7 @@ def suggest(
 
     Args:
         problem: The space, the base configuration and the limits.
-        sampler: Which sampler, and after how many finished trials it takes over from the start.
+        sampler: Which sampler, and after how many finished or paused trials it decides.
         history: All trials so far, running and paused ones too.
         seed: The study's seed.
         n: The new trial's number.
@@ -97,13 +97,13 @@ def decider(
         history: All trials so far.
         prior: What another study has found.
     """
-    finished = sum(trial.finished for trial in history)
-    known = prior.count(finished) if prior is not None else 0
-    acting = acting_sampler(sampler, finished, known)
+    settled = sum(trial.settled for trial in history)
+    known = prior.count(settled) if prior is not None else 0
+    acting = acting_sampler(sampler, settled, known)
     trials = [*history, *(prior.trials if prior is not None and known else ())]
     searched = problem.space.parameters.keys()
     told = [t for t in trials if t.trainable and searched <= t.params.keys()]
-    values = {t.value for t in told if t.state in ("complete", "pruned")}
+    values = {t.value for t in told if t.state in ("complete", "pruned", "paused")}
     values = {v for v in values if v is not None and math.isfinite(v)}
     if acting.name in BLIND or (len(values) >= 2 and problem.free):
         return acting
@@ -122,8 +122,8 @@ def informed_sampler(
         return make_sampler(acting, problem, [], n)
     observations = observe(problem, history)
     if prior is not None:
-        finished = sum(trial.finished for trial in history)
-        observations = [*prior.observations(problem, observations, finished), *observations]
+        settled = sum(trial.settled for trial in history)
+        observations = [*prior.observations(problem, observations, settled), *observations]
     return make_sampler(acting, problem, observations, n)
 
 

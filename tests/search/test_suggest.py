@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -125,11 +126,11 @@ def test_models_take_over_after_the_startup_trials(
     problem: Coordinates, name: SamplerName, start: SamplerName
 ) -> None:
     history = mixed_history(problem, 24)
-    finished = sum(t.finished for t in history)
+    settled = sum(t.settled for t in history)
     begin = suggest(problem, SamplerConfig(name=start), history, 0, 24)
-    late = SamplerConfig(name=name, startup_trials=finished + 1, start=start)  # type: ignore[arg-type]
+    late = SamplerConfig(name=name, startup_trials=settled + 1, start=start)  # type: ignore[arg-type]
     assert suggest(problem, late, history, 0, 24) == begin
-    soon = SamplerConfig(name=name, startup_trials=finished, start=start)  # type: ignore[arg-type]
+    soon = SamplerConfig(name=name, startup_trials=settled, start=start)  # type: ignore[arg-type]
     assert suggest(problem, soon, history, 0, 24) != begin
 
 
@@ -314,13 +315,25 @@ def test_a_small_space_is_used_up_and_then_said_to_be(name: SamplerName) -> None
 
 
 @pytest.mark.parametrize("name", MODELS)
+def test_paused_trials_are_start_trials_too(problem: Coordinates, name: SamplerName) -> None:
+    """A search that pauses finishes few; its model has an error of each and need not wait."""
+    config = SamplerConfig(name=name, startup_trials=STARTUP)
+    finished = [t for t in mixed_history(problem, 40) if t.state == "complete"][:STARTUP]
+    paused = [replace(t, state="paused") for t in finished]
+    assert decider(problem, config, paused).name == name
+    assert decider(problem, config, paused[1:]).name == config.start
+    running = [replace(paused[0], state="running"), *paused[1:]]
+    assert decider(problem, config, running).name == config.start
+
+
+@pytest.mark.parametrize("name", MODELS)
 def test_gaussian_processes_hand_over_by_count(problem: Coordinates, name: SamplerName) -> None:
     config = SamplerConfig(name=name, startup_trials=STARTUP)
     cubic = name in ("gp", "skopt-gp")
     assert acting_sampler(config, GP_LIMIT).name == name
     assert acting_sampler(config, GP_LIMIT + 1).name == ("tpe" if cubic else name)
-    history = mixed_history(problem, GP_LIMIT + 3)  # one of them runs, one waits paused
-    assert sum(t.finished for t in history) == GP_LIMIT + 1
+    history = mixed_history(problem, GP_LIMIT + 2)  # one of them runs, one waits paused
+    assert sum(t.settled for t in history) == GP_LIMIT + 1
     assert decider(problem, config, history).name == ("tpe" if cubic else name)
     if cubic:
         tpe = SamplerConfig(name="tpe", startup_trials=STARTUP)

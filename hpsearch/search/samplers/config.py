@@ -70,7 +70,8 @@ class SamplerConfig(Section):
     """random; sobol, evenly spread; recentred, most of that nearer to the middle of the box; Optuna's
     tpe or gp; scikit-optimize's gp, rf or et."""
     startup_trials: int = Field(10, ge=1, le=10_000)
-    """Finished trials before the model decides; until then `start`. It does not limit the search."""
+    """Finished or paused trials before the model decides; until then `start`. It does not limit the
+    search."""
     start: Literal["recentred", "sobol", "random"] = "recentred"
     """What proposes the first trials: points of a scrambled Sobol sequence, two of three of them
     pulled towards the middle of the box; the same as they are; or random ones."""
@@ -103,18 +104,18 @@ class SamplerConfig(Section):
         return self.options.get("acquisition") != "EIps"
 
 
-def acting_sampler(sampler: SamplerConfig, finished: int, known: int = 0) -> SamplerConfig:
+def acting_sampler(sampler: SamplerConfig, settled: int, known: int = 0) -> SamplerConfig:
     """Return the sampler that decides: the start, the study's own, or its successor.
 
     Args:
         sampler: The study's sampler.
-        finished: Finished trials of the study.
+        settled: Finished and paused trials of the study.
         known: Trials of another study that count beside them.
     """
     if sampler.name in BLIND:
         return sampler
-    if finished + known < sampler.startup_trials:
+    if settled + known < sampler.startup_trials:
         return SamplerConfig(name=sampler.start)
-    if sampler.name in CUBIC and finished > GP_LIMIT:
+    if sampler.name in CUBIC and settled > GP_LIMIT:
         return SamplerConfig(name="tpe", startup_trials=sampler.startup_trials)
     return sampler
