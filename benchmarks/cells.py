@@ -118,16 +118,19 @@ class Way(Protocol):
         """Return what decides the search."""
         ...
 
-    def run(self, problem: Problem, seed: int, budget: Budget) -> Trace:
-        """Search until the budget's simulated hours are spent."""
+    def run(
+        self, problem: Problem, seed: int, budget: Budget, goal: float | None = None
+    ) -> Trace:
+        """Search until the budget's simulated hours are spent, or the goal is reached."""
         ...
 
 
-def run_cell(source: Source, setup: Way, seed: int) -> dict[str, Any]:
-    """Replay one set-up under one seed; return what the benchmark keeps of it."""
+def run_cell(source: Source, setup: Way, seed: int, to_goal: bool = False) -> dict[str, Any]:
+    """Replay one set-up under one seed, perhaps no further than the goal; return what is kept of it."""
     problem, goal = load_problem(source)
     budget = Budget(hours=goal.horizon_s / 3600)
-    trace = setup.run(problem, derive_seed(seed, "replay") % 2**32, budget)
+    until = goal.threshold if to_goal else None
+    trace = setup.run(problem, derive_seed(seed, "replay") % 2**32, budget, until)
     return summarise(trace, goal.threshold)
 
 
@@ -147,10 +150,10 @@ def summarise(trace: Trace, threshold: float) -> dict[str, Any]:
 class Cells:
     """Results by set-up and seed, kept in files named by everything that decides them."""
 
-    def __init__(self, source: Source, folder: Path) -> None:
-        """Note where results are kept."""
-        self._source, self._folder = source, folder
-        self._fixed = source.digest() + code_digest() + str(HORIZON_TRIALS)
+    def __init__(self, source: Source, folder: Path, to_goal: bool = False) -> None:
+        """Note where results are kept, and whether replays end at the goal."""
+        self._source, self._folder, self._to_goal = source, folder, to_goal
+        self._fixed = source.digest() + code_digest() + str(HORIZON_TRIALS) + "goal" * to_goal
 
     def run(
         self,
@@ -171,7 +174,7 @@ class Cells:
         os.environ["OMP_NUM_THREADS"] = "1"
         with ProcessPoolExecutor(PROCESSES, mp_context=get_context("spawn")) as pool:
             futures = {
-                pool.submit(run_cell, self._source, setups[name], seed): (name, seed)
+                pool.submit(run_cell, self._source, setups[name], seed, self._to_goal): (name, seed)
                 for name, seed in missing
             }
             for future in as_completed(futures):

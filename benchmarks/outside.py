@@ -39,8 +39,11 @@ MOST_TRIALS = 2000
 class Clock:
     """Trains one trial after another on simulated time, epoch by epoch."""
 
-    def __init__(self, problem: Problem, seed: int, budget: Budget) -> None:
+    def __init__(
+        self, problem: Problem, seed: int, budget: Budget, goal: float | None = None
+    ) -> None:
         """Begin at second 0."""
+        self._goal = goal
         self._problem, self._seed = problem, seed
         self._end = (budget.hours or 0.0) * 3600
         self._coordinates = problem.coordinates
@@ -52,7 +55,8 @@ class Clock:
     @property
     def over(self) -> bool:
         """Whether no further trial begins."""
-        return self.now >= self._end or self.trials >= MOST_TRIALS
+        reached = self._goal is not None and Trace(self.steps, ()).time_to(self._goal) < math.inf
+        return reached or self.now >= self._end or self.trials >= MOST_TRIALS
 
     def begin(self, point: dict[str, Any]) -> int | None:
         """Begin a trial at a point of the box; None where it lies beyond the limits on cost."""
@@ -102,15 +106,17 @@ class PlainOptuna:
         """Return what decides the search."""
         return {"outside": "optuna", "sampler": self.sampler}
 
-    def run(self, problem: Problem, seed: int, budget: Budget) -> Trace:
-        """Search until the budget's simulated hours are spent."""
+    def run(
+        self, problem: Problem, seed: int, budget: Budget, goal: float | None = None
+    ) -> Trace:
+        """Search until the budget's simulated hours are spent, or the goal is reached."""
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         kind = optuna.samplers.TPESampler if self.sampler == "tpe" else optuna.samplers.GPSampler
         study = optuna.create_study(sampler=kind(seed=seed % 2**32))
         box = problem.coordinates.coordinate_distributions()
-        clock = Clock(problem, seed, budget)
+        clock = Clock(problem, seed, budget, goal)
         pruned = optuna.trial.TrialState.PRUNED
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -140,13 +146,15 @@ class PlainSkopt:
         """Return what decides the search."""
         return {"outside": "scikit-optimize"}
 
-    def run(self, problem: Problem, seed: int, budget: Budget) -> Trace:
-        """Search until the budget's simulated hours are spent."""
+    def run(
+        self, problem: Problem, seed: int, budget: Budget, goal: float | None = None
+    ) -> Trace:
+        """Search until the budget's simulated hours are spent, or the goal is reached."""
         from skopt import Optimizer
 
         cube = problem.coordinates.cube
         optimizer = Optimizer([(0.0, 1.0)] * len(cube.names), random_state=seed % 2**31)
-        clock = Clock(problem, seed, budget)
+        clock = Clock(problem, seed, budget, goal)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             while not clock.over:
@@ -194,13 +202,15 @@ class Program:
             shutil.rmtree(self.python.parent.parent)
             sys.exit(f"{self.requirement} could not be installed")
 
-    def run(self, problem: Problem, seed: int, budget: Budget) -> Trace:
-        """Search until the budget's simulated hours are spent.
+    def run(
+        self, problem: Problem, seed: int, budget: Budget, goal: float | None = None
+    ) -> Trace:
+        """Search until the budget's simulated hours are spent, or the goal is reached.
 
         Raises:
             RuntimeError: The program ended before that.
         """
-        clock = Clock(problem, seed, budget)
+        clock = Clock(problem, seed, budget, goal)
         cube = problem.coordinates.cube
         told = {"dimensions": len(cube.names), "epochs": problem.model.epochs, "seed": seed % 2**31}
         command = [self.python, self.program]

@@ -102,7 +102,7 @@ def main() -> None:
     committed = json.loads(COMMITTED.read_bytes()) if own and COMMITTED.exists() else None
     chosen = _chosen(options, known)
     _say(f"{options.table}: {', '.join(chosen)}; {options.seeds} seeds")
-    results = Cells(source, CACHE).run(chosen, range(options.seeds), _progress)
+    results = Cells(source, CACHE, options.to_goal).run(chosen, range(options.seeds), _progress)
     report = {
         "table": str(options.table),
         "seeds": options.seeds,
@@ -110,10 +110,12 @@ def main() -> None:
         "ask_seconds": _ask_seconds(source),
         **_goal(source),
         "time_to_best_5_percent": {n: summary(runs) for n, runs in results.items()},
-        "false_prune": false_prune(results[default_name()]),
-        "error_over_time": _curves(results, load_problem(source)[1].horizon_s),
-        "rank_over_time": ranks(results, load_problem(source)[1].horizon_s),
     }
+    if not options.to_goal:
+        report["false_prune"] = false_prune(results[default_name()])
+        horizon = load_problem(source)[1].horizon_s
+        report["error_over_time"] = _curves(results, horizon)
+        report["rank_over_time"] = ranks(results, horizon)
     write_atomically(options.output, json.dumps(report, indent=1) + "\n")
     _print(report)
     if committed is not None and not options.all:
@@ -128,6 +130,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=SEEDS)
     parser.add_argument("--all", action="store_true", help="every cell, not only three")
     parser.add_argument("--cells", nargs="*", help="these cells")
+    parser.add_argument(
+        "--to-goal", action="store_true", help="end replays at the best 5 %%: only its time, soon"
+    )
     parser.add_argument("--output", type=Path, default=Path("build/bench-search.json"))
     options = parser.parse_args()
     if options.space is None and options.table != TABLE:
@@ -246,8 +251,8 @@ def _print(report: Mapping[str, Any]) -> None:
         if reference and values["median"]:
             share = f", {reference / values['median']:.1f} x random"
         _say(f"{name:28} {_span(values)}, {values['reached']} of {values['seeds']}{share}")
-    prunes = report["false_prune"]
-    if prunes["audits"]:
+    prunes = report.get("false_prune")
+    if prunes and prunes["audits"]:
         _say(
             f"false prunes: {prunes['estimate']:.3f} ({prunes['low']:.3f} to {prunes['high']:.3f}) "
             f"from {prunes['audits']} audits, true {prunes['true']:.3f} of {prunes['pruned']}"

@@ -5,7 +5,8 @@ import pytest
 
 from benchmarks import outside
 from benchmarks.outside import PlainOptuna, PlainSkopt, Program
-from hpsearch.search.config import Budget
+from benchmarks.replay import Setup
+from hpsearch.search.config import Budget, PrunerConfig, SamplerConfig
 from tests.benchmarks.made import EPOCHS
 from tests.benchmarks.test_replay import PROBLEM
 
@@ -22,6 +23,7 @@ while True:
     trainer.train(min(first, key=first.get), trainer.epochs)
 """
 BUDGET = Budget(hours=90 / 3600)
+SETUP = Setup(SamplerConfig(startup_trials=5), PrunerConfig())
 
 
 @pytest.mark.parametrize("system", [PlainOptuna("tpe"), PlainSkopt()], ids=["optuna", "skopt"])
@@ -33,6 +35,16 @@ def test_another_system_searches_the_same_problem_on_the_same_clock(system):
     assert 90 <= seconds[-1] < 90 + 1.9 * EPOCHS
     begun = [step for step in trace.steps if step.epoch == 1]
     assert [step.trial for step in begun] == list(range(1, len(begun) + 1))
+
+
+@pytest.mark.parametrize("system", [PlainOptuna("tpe"), SETUP], ids=["optuna", "ours"])
+def test_a_goal_ends_a_replay_when_the_best_trial_is_as_good(system):
+    whole = system.run(PROBLEM, 3, BUDGET)
+    goal = whole.incumbent()[-1][1] + 0.01
+    short = system.run(PROBLEM, 3, BUDGET, goal)
+    assert short.time_to(goal) == whole.time_to(goal)
+    assert len(short.steps) < len(whole.steps)
+    assert short.steps == whole.steps[: len(short.steps)]
 
 
 def test_optuna_prunes_by_its_own_default():
