@@ -1,8 +1,9 @@
 """Convolution (stride 1, no padding) and max-pooling by the cheapest way. Knows no data.
 
 Works through the batch a few images at a time, so that the maps before pooling are never held for
-the whole batch. Letters: B images, C channels in, D filters, S side of the map in, K filter side,
-T side of the map out (S - K + 1), H side after pooling, F frequencies.
+the whole batch, and by fft through as many filters at a time as have spectra of a bounded size.
+Letters: B images, C channels in, D filters, S side of the map in, K filter side, T side of the map
+out (S - K + 1), H side after pooling, F frequencies.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from hpsearch.network.convolution_cost import Way, choose_way
+from hpsearch.network.convolution_cost import Way, choose_way, filters_at_once
 from hpsearch.network.spectrum import inverse, transform
 
 MAP_VALUES = 1 << 21
@@ -22,6 +23,8 @@ FEW_VALUES = 1 << 22
 """Values of the maps before pooling up to which torch's own convolution makes them at once."""
 SPECTRUM_VALUES = 1 << 25
 """Values of the spectra made at once."""
+RESTING_VALUES = 1 << 25
+"""Values of filters' spectra up to which they wait for the way back; others are made anew."""
 
 
 def convolve(
@@ -49,6 +52,13 @@ def convolve(
     if way == "direct" and (not pool or count * len(weight) * out**2 <= FEW_VALUES):
         maps = functional.conv2d(images, weight, bias)
         return functional.max_pool2d(maps, 2) if pool else maps
+    group = filters_at_once(channels, len(weight), side) if way == "fft" else len(weight)
+    if group < len(weight):
+        groups = [
+            convolve(images, weight[rows], None if bias is None else bias[rows], pool=pool, way=way)
+            for rows in _parts(len(weight), group)
+        ]
+        return torch.cat(groups, dim=1)
     training = torch.is_grad_enabled()
     result: Tensor = ByParts.apply(images, weight, bias, way, pool, training)  # type: ignore[no-untyped-call]
     return result
@@ -87,6 +97,7 @@ class ByParts(torch.autograd.Function):
                 result[rows] = maps
             if training:
                 kept += own
+        solver.rest()
         ctx.save_for_backward(images, weight, *kept)
         ctx.solver, ctx.pool, ctx.out = solver, pool, out
         return result
@@ -123,8 +134,8 @@ def _empty_maps(images: Tensor, filters: int, side: int) -> Tensor:
     return images.new_empty(len(images), side, side, filters).permute(0, 3, 1, 2)
 
 
-def _parts(images: int, step: int) -> list[slice]:
-    return [slice(first, first + step) for first in range(0, images, step)]
+def _parts(count: int, step: int) -> list[slice]:
+    return [slice(first, first + step) for first in range(0, count, step)]
 
 
 class Spectral:
@@ -135,9 +146,21 @@ class Spectral:
     """
 
     def __init__(self, weight: Tensor, side: int) -> None:
-        self._side, self._taps = side, weight.shape[2]
-        self._filters = _to_spectrum(weight.detach().permute(2, 3, 1, 0), side)  # [F, 2, C, D]
+        self._side, self._taps, self._weight = side, weight.shape[2], weight.detach()
+        self._spectra: Tensor | None = None
         self._total: Tensor | None = None
+
+    @property
+    def _filters(self) -> Tensor:
+        """The filters' spectra, [F, 2, C, D]."""
+        if self._spectra is None:
+            self._spectra = _to_spectrum(self._weight.permute(2, 3, 1, 0), self._side)
+        return self._spectra
+
+    def rest(self) -> None:
+        """Forget large spectra of filters until they are needed again."""
+        if self._filters.numel() > RESTING_VALUES:
+            self._spectra = None
 
     def images_at_once(self, images: int, *, pool: bool) -> int:
         """Return how many images a part holds."""
@@ -250,6 +273,9 @@ class Direct:
         """Return the gradient of the weight over all parts."""
         total, self._total = self._total, None
         return total
+
+    def rest(self) -> None:
+        """Nothing large is held."""
 
     def _operand(self, images: Tensor) -> Tensor:
         return images

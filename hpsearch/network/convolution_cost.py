@@ -9,6 +9,7 @@ out (S - K + 1), F frequencies.
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from typing import Literal
 
@@ -17,8 +18,7 @@ Way = Literal["direct", "fft", "patches"]
 WIDEST_FAST_FILTER = 14
 """Torch's convolution takes a slower path to the gradient of wider filters."""
 MOST_FILTER_VALUES = 1 << 26
-"""Values of the filters' spectra (and as many of their gradient's) beyond which fft takes too much
-memory."""
+"""Values of filters' spectra (and as many of their gradient's) that fft holds at once, 256 MB."""
 COSTS: dict[str, tuple[float, ...]] = {
     "direct": (0.007761, 0.01732, 0.007325, 0.0, 0.138, 0.9414, 0.0, 251900.0),
     "direct, one channel": (0.007144, 0.05166, 0.0, 0.0, 0.2137, 0.6199, 5.024, 217400.0),
@@ -42,9 +42,15 @@ def choose_way(images: int, channels: int, filters: int, side: int, taps: int) -
     ways: list[Way] = ["direct"]
     if channels == 1:
         ways.append("patches")
-    elif 2 * (side // 2 + 1) * side * channels * filters <= MOST_FILTER_VALUES:
+    else:
         ways.append("fft")
     return min(ways, key=lambda way: cost(way, images, channels, filters, side, taps))
+
+
+def filters_at_once(channels: int, filters: int, side: int) -> int:
+    """Return how many of D filters fft takes at once, for equal groups (see `choose_way`)."""
+    most = max(1, MOST_FILTER_VALUES // (2 * (side // 2 + 1) * side * channels))
+    return math.ceil(filters / math.ceil(filters / most))
 
 
 def cost(way: Way, images: int, channels: int, filters: int, side: int, taps: int) -> float:
@@ -59,7 +65,9 @@ def terms(
 ) -> tuple[float, ...]:
     """Return the amounts of work that a way's cost is a sum of (see `choose_way`)."""
     if way == "fft":
-        return _spectral_terms(images, channels, filters, side, taps)
+        group = filters_at_once(channels, filters, side)
+        of_a_group = _spectral_terms(images, channels, group, side, taps)
+        return tuple(value * math.ceil(filters / group) for value in of_a_group)
     out = side - taps + 1
     passes = 2 if channels == 1 else 3  # the first layer's image needs no gradient
     work = passes * images * channels * filters * taps**2 * out**2

@@ -11,9 +11,9 @@ from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
-from hpsearch.network import convolution
+from hpsearch.network import convolution, convolution_cost
 from hpsearch.network.convolution import convolve
-from hpsearch.network.convolution_cost import Way, choose_way
+from hpsearch.network.convolution_cost import Way, choose_way, filters_at_once
 from hpsearch.network.geometry import Convolution, NetworkShape
 from hpsearch.network.siamese import SiameseNetwork
 
@@ -66,6 +66,8 @@ def parts(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> No
         monkeypatch.setattr(convolution, "MAP_VALUES", 400)
         monkeypatch.setattr(convolution, "FEW_VALUES", 0)
         monkeypatch.setattr(convolution, "SPECTRUM_VALUES", 2500)
+        monkeypatch.setattr(convolution, "RESTING_VALUES", 0)
+        monkeypatch.setattr(convolution_cost, "MOST_FILTER_VALUES", 1200)  # one or two filters
 
 
 @pytest.mark.parametrize(("way", "pool", "shape"), CASES)
@@ -149,6 +151,17 @@ def test_maps_before_pooling_are_made_a_part_at_a_time(
     assert largest.values == 64 * 8 * 8**2  # the pooled maps; 64 images' maps would be 131,072
 
 
+def test_spectra_of_many_filters_are_never_held_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    per_filter = 2 * 7 * 12 * 4
+    monkeypatch.setattr(convolution_cost, "MOST_FILTER_VALUES", 20 * per_filter)
+    assert filters_at_once(4, 64, 12) == 16
+    assert filters_at_once(4, 20, 12) == 20
+    assert filters_at_once(256, 64, 12) == 1
+    with Largest() as largest:
+        convolve(*operands(1, 4, 64, 12, 2), pool=True, way="fft").sum().backward()
+    assert largest.values < 20 * per_filter  # all would be 43,008
+
+
 def test_without_gradients_nothing_is_kept() -> None:
     _, weight, _ = operands(1, 1, 8, 18, 3)
     kept = []
@@ -164,7 +177,7 @@ CHOICES = {
     (32, 64, 128, 48, 12): "fft",
     (32, 64, 128, 48, 20): "fft",
     (32, 64, 64, 6, 3): "direct",
-    (32, 256, 256, 48, 12): "direct",  # its spectra would take over a gigabyte
+    (32, 256, 256, 48, 12): "fft",
     (32, 1, 64, 105, 3): "direct",
     (32, 1, 16, 105, 20): "patches",
     (32, 1, 16, 35, 3): "direct",
