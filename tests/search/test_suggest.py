@@ -237,8 +237,24 @@ def test_two_of_three_recentred_points_lie_nearer_to_the_middle() -> None:
     assert np.array_equal(before[2::3], after[2::3])
     assert np.all(after[0::3] < before[0::3])
     assert np.all(after[1::3] < before[1::3])
-    assert np.all((even[:, rates] > 0.5) == (pulled[:, rates] > 0.5))
-    assert after[0::3].mean() < after[1::3].mean() < before.mean()
+    assert np.all((even[1:, rates] > 0.5) == (pulled[1:, rates] > 0.5))
+    assert after[3::3].mean() < after[1::3].mean() < before.mean()
+
+
+def test_the_first_recentred_point_is_the_middle_or_beside_it() -> None:
+    problem = shipped_problem("koch2015", Limits())
+    config = SamplerConfig()
+    middle = suggest(problem, config, [], 5, 0)
+    assert middle == problem.cube.params([0.5] * len(problem.cube.names))
+    assert middle == suggest(problem, config, [], 6, 0)
+    known = [TrialRecord(0, "complete", middle, {1: 0.5}, 0.5)]
+    assert suggest(problem, config, known, 5, 1) != middle
+    cost = problem.shape(middle).parameters
+    smaller = shipped_problem("koch2015", Limits(parameters=cost - 1))
+    beside = suggest(smaller, config, [], 5, 0)
+    assert smaller.feasible(beside)
+    distance = np.abs(np.asarray(smaller.cube.shares(beside)) - 0.5)
+    assert distance.mean() < 0.1
 
 
 def test_choices_have_no_middle() -> None:

@@ -73,8 +73,8 @@ class SamplerConfig(Section):
     """Finished or paused trials before the model decides; until then `start`. It does not limit the
     search."""
     start: Literal["recentred", "sobol", "random"] = "recentred"
-    """What proposes the first trials: points of a scrambled Sobol sequence, two of three of them
-    pulled towards the middle of the box; the same as they are; or random ones."""
+    """What proposes the first trials: the middle of the box, then points of a scrambled Sobol
+    sequence, two of three of them pulled towards the middle; the same as they are; or random ones."""
     options: dict[str, Any] = Field(default_factory=dict)
     """Options of the named sampler; those of another sampler are refused."""
 

@@ -2,7 +2,8 @@
 
 Even is not best for a first few points. People set ranges so that the best lies inside rather than
 at an end, and in many dimensions nearly every even point has some coordinate near an end, which is
-enough to spoil a network. Points pulled towards the middle of the box avoid that.
+enough to spoil a network. Points pulled towards the middle of the box avoid that, and the first of
+all is the middle.
 
 Reference:
     Sobol (1967); scrambled after Owen (1998), by scipy.
@@ -28,6 +29,8 @@ EVEN = (1.0,)
 RECENTRED = (0.3, 0.5, 1.0)
 """Spreads that points take in turn: two of three near the middle, the third as it is, so that a box
 whose middle is bad costs little."""
+MIDDLE = 0.0
+"""Spread of the first recentred point: the middle of the box, as Ax 1.3 begins too."""
 SMALLEST = 1e-12
 """A quantile of 0 has no place on the normal distribution."""
 
@@ -45,6 +48,8 @@ class SobolSampler:
         """Note the problem, the trial's number, and how far from the middle points lie in turn."""
         self._cube, self._number = coordinates.cube, number
         self._spread = spreads[number % len(spreads)]
+        if number == 0 and self._spread < 1:
+            self._spread, self.redraws = MIDDLE, 1  # where it does not fit, a point beside it does
 
     def draw(self, seed: int) -> dict[str, Value]:
         """Return the parameters at the trial's place in the sequence of a seed."""
