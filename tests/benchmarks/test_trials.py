@@ -35,6 +35,8 @@ from hpsearch.training.epoch import EpochResult
 from hpsearch.training.trainingdata import TrainingData
 from tests.training.tiny import tiny_config
 
+CHOICES = Path("benchmarks/tables/convolution_choices.jsonl")
+
 
 def result(epoch: int, error: float, diagnosis: str | None = None) -> EpochResult:
     return EpochResult(epoch, 0.5, error, 10.0 * epoch, 100 * epoch, 1, diagnosis)
@@ -123,6 +125,16 @@ def test_losses_of_choices_are_counted_and_the_worst_is_named() -> None:
     summary = summarise_choices(rows)
     assert (summary["shape"], summary["slower_share"]) == ("c", pytest.approx(1 / 3))
     assert summary["chosen"] == {"direct": 1, "fft": 2, "patches": 0}
+
+
+def test_of_the_measured_shapes_few_lose_and_the_cost_model_still_chooses_so() -> None:
+    rows = [json.loads(line) for line in CHOICES.read_text().splitlines()]
+    shapes = paper_shapes(200)
+    assert [(r["draw"], r["shape"]) for r in rows] == [(k, str(s)) for k, s in enumerate(shapes)]
+    assert [row["way"] for row in rows] == [shape.way for shape in shapes]
+    summary = summarise_choices(rows)
+    assert summary["slower_share"] <= 0.05
+    assert summary["shape"] == "32 x 144 > 96, 16 px, filter 15"  # as docs/convolution.md names it
 
 
 def test_choices_are_measured_once_each_whatever_was_measured_before(
