@@ -1,7 +1,8 @@
 """Trains the first trials that a start proposes: `python -m benchmarks.start STUDY`.
 
 Each start's first points are trained to their end, unpruned, in turn, so that they can be compared
-before any model has learnt. Continuable. One thread.
+before any model has learnt; and the middle of the box, which has only one point, under as many seeds.
+Continuable. One thread.
 """
 
 from __future__ import annotations
@@ -21,12 +22,16 @@ from hpsearch.search.study_folder import plan_study
 from hpsearch.search.suggest import suggest
 from hpsearch.seeding import derive_seed
 
+MIDDLE = "middle"
+STARTS = (*BLIND, MIDDLE)
+
 
 def main() -> None:
     """Train what is missing, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("study", help="study file: space, trial, limits and dataset")
     parser.add_argument("--trials", type=int, default=30, help="trials of each start")
+    parser.add_argument("--starts", nargs="*", choices=STARTS, default=STARTS, help="only these")
     parser.add_argument("--data", type=Path, help="as for hpsearch search")
     parser.add_argument("--output", type=Path, default=Path("build/start.jsonl"))
     options = parser.parse_args()
@@ -37,10 +42,11 @@ def main() -> None:
     options.output.parent.mkdir(parents=True, exist_ok=True)
     known = read(options.output)
     for number in range(options.trials):
-        for start in BLIND:
+        for start in options.starts:
             if (start, number) in known:
                 continue
-            params = suggest(problem, SamplerConfig(name=start), [], config.seed, number)
+            name, place = ("recentred", 0) if start == MIDDLE else (start, number)
+            params = suggest(problem, SamplerConfig(name=name), [], config.seed, place)
             seed = derive_seed(config.seed, "start", start, number) % 2**32
             trial = recorder.record(number, params, seed)
             row = {"start": start, "trial": number, "outcome": trial.outcome, "error": trial.best}

@@ -386,7 +386,8 @@ def read_study(folder: StudyFolder) -> StudyView:
                 "the same command again"
             ) from error
         raise InputError(
-            f"{place(folder, config.storage)}: cannot be read as the study {config.name!r} ({text})"
+            f"{place(folder, config.storage)}: cannot be read as the study {config.name!r} "
+            f"({text}); hpsearch doctor {folder.root} says more"
         ) from error
     return StudyView(
         folder=folder,

@@ -57,8 +57,8 @@ def repair(folder: StudyFolder) -> list[str]:
     config = StudyConfig.from_values(read_yaml(folder.study_file), folder.study_file)
     if is_server(config.storage):
         raise InputError(
-            f"{config.storage}: the server keeps this study and its backups; --repair is for studies "
-            "in a folder"
+            f"{config.storage}: the server keeps this study; go back to a backup of its own, --repair "
+            "is for studies in a folder"
         )
     plan = StudyPlan(folder, config, SearchSpace.from_yaml(folder.space_file))
     with study_lock(folder):

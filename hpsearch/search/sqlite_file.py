@@ -40,7 +40,7 @@ def check_database(path: Path) -> None:
     except FileNotFoundError:
         raise InputError(f"{path}: no study database; run `hpsearch search` first") from None
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+        raise InputError(f"{path}: cannot be read ({error.strerror}); mend that first") from error
     if head != HEAD:
         what = "an empty file" if not head else "not an SQLite database"
         raise InputError(f"{path}: {what}; {_mend(path)}")

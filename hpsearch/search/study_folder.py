@@ -144,7 +144,7 @@ def _with_changes(values: dict[str, Any], changes: Mapping[str, Any], source: Pa
                 place[parent] = {}
             place = place.get(parent) if isinstance(place, dict) else None
         if not isinstance(place, dict):
-            raise InputError(f"--set {key}: no such key in {source}")
+            raise InputError(f"--set {key}: no such key in {source}; name one it has")
         place[last] = value
     _replace_budget(values, changes)
     if not _is_saved(source):
@@ -277,7 +277,9 @@ def study_lock(folder: StudyFolder) -> Iterator[None]:
         make_private(folder.root)
         handle = os.open(folder.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise EnvironmentFailure(f"{folder.lock}: cannot be opened ({error.strerror})") from error
+        raise EnvironmentFailure(
+            f"{folder.lock}: cannot be opened ({error.strerror}); mend that, then run it again"
+        ) from error
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -91,7 +91,10 @@ def _asked_again(asker: Asker, view: StudyView, trial: TrialRecord) -> Verdict:
     except InputError as error:
         return Verdict(trial.number, "unknown", str(error))
     if params is None:
-        raise EnvironmentFailure(f"trial {trial.number}: no suggestion within {ANSWER_S:g} s")
+        raise EnvironmentFailure(
+            f"trial {trial.number}: no suggestion within {ANSWER_S:g} s; run it again when the machine "
+            "is less busy"
+        )
     return _compared(trial, params, "same")
 
 
