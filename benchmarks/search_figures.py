@@ -30,7 +30,7 @@ def main() -> None:
 
 
 def figure(report: Mapping[str, Any]) -> str:
-    """Return the SVG of a benchmark's report."""
+    """Return the SVG of a benchmark's report; what was replayed to its goal only has no curves."""
     times = report["time_to_best_5_percent"]
     names = sorted(times, key=lambda name: times[name]["median"] or math.inf)
     colours = {report["default"]: DEFAULT}
@@ -39,8 +39,9 @@ def figure(report: Mapping[str, Any]) -> str:
     bars = MARGIN + ROW * len(names)
     horizon = report["horizon_s"]
     parts = intervals(times, names, colours, horizon)
-    errors = {name: report["error_over_time"][name]["median"] for name in names}
-    seconds = report["error_over_time"][names[0]]["seconds"]
+    over_time = report["error_over_time"]
+    errors = {name: over_time[name]["median"] for name in names if name in over_time}
+    seconds = over_time[next(iter(errors))]["seconds"]
     top = bars + MARGIN
     parts += curves("error of the best trial, median", seconds, errors, colours, top)
     top += PANEL + MARGIN

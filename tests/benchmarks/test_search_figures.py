@@ -27,6 +27,14 @@ def test_every_set_up_is_named_and_has_its_lines():
     assert len(list(root.iter("{http://www.w3.org/2000/svg}circle"))) == 1
 
 
+def test_what_was_replayed_to_its_goal_only_has_a_time_and_no_curve():
+    times = {**REPORT["time_to_best_5_percent"], "ax": {"median": 6.0, "low": 6.0, "high": 6.0}}
+    root = ElementTree.fromstring(figure({**REPORT, "time_to_best_5_percent": times}))
+    texts = [element.text for element in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert texts.index("ax") < texts.index("tpe-asha")
+    assert len(list(root.iter("{http://www.w3.org/2000/svg}path"))) == 4
+
+
 def test_ranks_are_of_each_seed_and_ties_share_theirs():
     results = {
         "a": [{"path": [[1.0, 0.5]]}, {"path": [[1.0, 0.4]]}],
