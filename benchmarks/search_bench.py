@@ -113,9 +113,13 @@ def main() -> None:
     }
     if not options.to_goal:
         report["false_prune"] = false_prune(results[default_name()])
-        horizon = load_problem(source)[1].horizon_s
-        report["error_over_time"] = _curves(results, horizon)
-        report["rank_over_time"] = ranks(results, horizon)
+        goal = load_problem(source)[1]
+        best = goal.errors[1]
+        report["time_to_best_1_percent"] = {
+            n: summary(to_error(runs, best)) for n, runs in results.items()
+        }
+        report["error_over_time"] = _curves(results, goal.horizon_s)
+        report["rank_over_time"] = ranks(results, goal.horizon_s)
     write_atomically(options.output, json.dumps(report, indent=1) + "\n")
     _print(report)
     if committed is not None and not options.all:
@@ -165,6 +169,12 @@ def summary(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     median, low, high = (_finite(value) for value in median_interval(times))
     reached = sum(math.isfinite(t) for t in times)
     return {"median": median, "low": low, "high": high, "reached": reached, "seeds": len(times)}
+
+
+def to_error(runs: Sequence[Mapping[str, Any]], error: float) -> list[dict[str, Any]]:
+    """Return whole replays with their time to another error, as their paths have it."""
+    times = (next((s for s, e in run["path"] if e <= error), None) for run in runs)
+    return [{**run, "time_to": time} for run, time in zip(runs, times, strict=True)]
 
 
 def _finite(value: float) -> float | None:
@@ -250,7 +260,9 @@ def _print(report: Mapping[str, Any]) -> None:
         share = ""
         if reference and values["median"]:
             share = f", {reference / values['median']:.1f} x random"
-        _say(f"{name:28} {_span(values)}, {values['reached']} of {values['seeds']}{share}")
+        harder = report.get("time_to_best_1_percent", {}).get(name)
+        further = f"; best 1 %: {_span(harder)}" if harder else ""
+        _say(f"{name:28} {_span(values)}, {values['reached']} of {values['seeds']}{share}{further}")
     prunes = report.get("false_prune")
     if prunes and prunes["audits"]:
         _say(

@@ -7,7 +7,7 @@ import pytest
 from benchmarks import search_bench
 from benchmarks.cells import Cells, Source, error_at, false_prune, load_problem, median_interval
 from benchmarks.replay import replay
-from benchmarks.search_bench import RANDOM, compare, default_name, setups, summary
+from benchmarks.search_bench import RANDOM, compare, default_name, setups, summary, to_error
 from benchmarks.table import write_table
 from hpsearch.search.config import Budget, PrunerConfig, SamplerConfig
 from tests.benchmarks.made import SPACE, made_table
@@ -96,6 +96,12 @@ def test_a_summary_says_how_many_came_so_far():
     assert summary(runs) == {"median": 15.5, "low": 10.0, "high": 21.0, "reached": 29, "seeds": 30}
     assert summary([{"time_to": None}] * 3)["median"] is None
     json.dumps(summary(runs), allow_nan=False)
+
+
+def test_another_goal_is_read_off_the_paths():
+    runs = [{"time_to": 2.0, "path": [[2.0, 0.5], [4.0, 0.3]]}, {"time_to": None, "path": []}]
+    assert [run["time_to"] for run in to_error(runs, 0.3)] == [4.0, None]
+    assert [run["time_to"] for run in to_error(runs, 0.5)] == [2.0, None]
 
 
 def test_the_error_before_the_first_epoch_is_that_of_no_search():
