@@ -17,7 +17,11 @@ from hpsearch.paths import write_atomically
 
 WIDTH, MARGIN, LABELS = 820, 48, 210
 ROW, PANEL = 22, 300
-DEFAULT, OTHER = "#00695c", ("#9e9e9e", "#d95f02", "#7570b3", "#1f77b4", "#e7298a", "#66a61e", "#a6761d")
+DEFAULT = "#00695c"
+OTHER = (
+    "#9e9e9e", "#d95f02", "#7570b3", "#1f77b4", "#e7298a", "#66a61e", "#a6761d", "#17becf", "#5d4037",
+    "#bcbd22", "#000000",
+)  # fmt: skip
 
 
 def main() -> None:
