@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import zipfile
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -64,3 +66,43 @@ def test_F18_a_database_without_its_study_is_built_again(old: StudyFolder) -> No
     old.database.unlink()
     assert run("doctor", old.root, "--repair").code == 0
     assert [(t.number, t.state, t.value) for t in read_study(old).trials] == before
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Drawings, and the study and model that version 0.1.0 made of them."""
+    monkeypatch.setenv("HPSEARCH_CACHE", str(tmp_path / "cache"))
+    shutil.copytree(ASSETS / "images-0.1.0", tmp_path, dirs_exist_ok=True)
+    with zipfile.ZipFile(tmp_path / "drawings.zip") as archive:
+        archive.extractall(tmp_path)
+    return tmp_path
+
+
+def test_F18_an_old_study_of_own_images_opens_and_goes_on(own: Path) -> None:
+    """the trial that was interrupted goes on; every suggestion is derived again"""
+    before = [t for t in read_study(StudyFolder(own / "study")).trials if t.finished]
+    for command in ("status", "trials", "doctor", "verify"):
+        done = run(command, own / "study")
+        assert done.code == 0, done
+    assert "6 derived again and equal" in done.out
+    done = run("search", own / "study", "--data", own / "drawings")
+    assert done.code == 0, done
+    trials = read_study(StudyFolder(own / "study")).trials
+    assert trials[: len(before)] == before
+    assert [t.state for t in trials] == ["complete"] * 7
+
+
+def test_F18_an_old_export_and_an_old_model_of_own_images_are_read(own: Path) -> None:
+    """the model scores as it did; its export is trained again to the same fingerprint"""
+    done = run("evaluate", own / "model", "--data", own / "drawings", "--json")
+    assert done.code == 0, done
+    recorded = json.loads((ASSETS / "images-0.1.0/model/evaluation.json").read_bytes())
+    assert json.loads(done.out)["accuracy"] == pytest.approx(recorded["accuracy"], abs=0.02)
+    query = next((own / "drawings/class00").iterdir())
+    done = run("recognise", own / "model", "--support", own / "drawings", query, "--json")
+    assert done.code == 0, done
+    done = run(
+        "retrain", own / "study/best.yaml", "--data", own / "drawings", "--epochs", "1",
+        "--output", own / "again",
+    )  # fmt: skip
+    assert done.code == 0, done
