@@ -19,7 +19,8 @@ from scipy.stats import binom
 
 import hpsearch.search
 from benchmarks.replay import Problem, Trace
-from benchmarks.surrogate import NearestRow, Surrogate
+from benchmarks.stored_surrogate import stored_path, surrogate_of
+from benchmarks.surrogate import NearestRow
 from benchmarks.table import read_space, read_table
 from hpsearch.configfile import read_yaml
 from hpsearch.paths import write_atomically
@@ -59,7 +60,8 @@ class Source:
     def digest(self) -> str:
         """Return what changes when the problem does."""
         parts = [self.table.read_bytes(), repr(self.nearest).encode()]
-        parts += [Path(p).read_bytes() for p in (self.space, self.study) if p and Path(p).is_file()]
+        others = (self.space, self.study, stored_path(self.table))
+        parts += [Path(p).read_bytes() for p in others if p and Path(p).is_file()]
         return hashlib.sha256(b"\0".join(parts)).hexdigest()
 
 
@@ -80,14 +82,14 @@ class Goal:
 
 @cache
 def load_problem(source: Source) -> tuple[Problem, Goal]:
-    """Read the table, fit the surrogate, find the goal; once per process."""
+    """Read the table and its surrogate, find the goal; once per process."""
     space = read_space(source.space)
     table = read_table(source.table, space)
     base, limits = FOREIGN, Limits()
     if source.study is not None:
         study = StudyConfig.from_values(read_yaml(source.study), source.study)
         base, limits = study.trial, study.limits
-    model = NearestRow(table, space) if source.nearest else Surrogate(table, space)
+    model = NearestRow(table, space) if source.nearest else surrogate_of(source.table, table, space)
     problem = Problem(space, base, limits, model)
     objective = np.minimum(model.objective(feasible_points(problem, POINTS)), ALWAYS_WRONG)
     whole = [t.seconds[-1] for t in table.trials if t.complete]
@@ -195,7 +197,7 @@ class Cells:
 def code_digest() -> str:
     """Return what changes when the search or the replay does."""
     here = Path(__file__).parent
-    names = ("cells", "features", "outside", "regression", "replay", "simulated", "surrogate")
+    names = ("cells", "features", "fitted", "outside", "regression", "replay", "simulated", "surrogate")
     files = [here / f"{name}.py" for name in names]
     for folder in hpsearch.search.__path__:
         files += sorted(Path(folder).rglob("*.py"))

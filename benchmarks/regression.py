@@ -1,41 +1,31 @@
-"""Regressions of the surrogate: a Gaussian process, trees, and the choice between them.
+"""Fits the surrogate's regressions: a Gaussian process, trees, and the choice between them.
 
 A process follows a smooth problem of few parameters from few trials; trees find the thresholds of
-many parameters. Which of the two a table asks for is seen on held-out trials.
+many parameters. Which of the two a table asks for is seen on held-out trials. scikit-learn fits;
+`benchmarks.fitted` answers.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from benchmarks.fitted import LEAF, Array, Fitted, ProcessMean, TreeSum
 from hpsearch.seeding import generator
 
-Array = NDArray[np.float64]
+Fit = Callable[[Array, Array], Fitted]
+"""Fits inputs, float64 [rows, columns], to values, float64 [rows]."""
 FOLDS = 5
 FEW_COLUMNS = 10
 FORESTS = 3
 """Boosted models that are averaged: each sees its own samples."""
 
 
-class Regression(Protocol):
-    """A model of one number, fitted when it is made."""
-
-    def __init__(self, inputs: Array, values: Array) -> None: ...
-
-    def mean(self, inputs: Array) -> Array:
-        """Return the expected value of each row, float64 [rows]."""
-        ...
-
-
-def choose(
-    inputs: Array, values: Array, kinds: Sequence[type[Regression]] = ()
-) -> type[Regression]:
-    """Return the kind of model whose squared error on held-out rows is smallest.
+def choose(inputs: Array, values: Array, kinds: Sequence[Fit] = ()) -> Fit:
+    """Return the fit whose squared error on held-out rows is smallest.
 
     Args:
         inputs: float64 [rows, columns].
@@ -44,88 +34,78 @@ def choose(
     """
     fold = generator(0, "regression").permutation(len(values)) % FOLDS
 
-    def error(kind: type[Regression]) -> float:
+    def error(kind: Fit) -> float:
         total = 0.0
         for k in range(FOLDS):
             fitted = kind(inputs[fold != k], values[fold != k])
             total += float(np.square(fitted.mean(inputs[fold == k]) - values[fold == k]).sum())
         return total
 
-    return min(kinds or (Process, Trees), key=error)
+    return min(kinds or (process, trees), key=error)
 
 
-class Process:
-    """A Gaussian process; its lengths, by marginal likelihood, are one per column if these are few."""
+def process(inputs: Array, values: Array) -> ProcessMean:
+    """Fit a Gaussian process by marginal likelihood; few columns have a length each."""
+    from sklearn.gaussian_process import GaussianProcessRegressor
+    from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 
-    def __init__(self, inputs: Array, values: Array) -> None:
-        """Fit; inputs [rows, columns], values [rows]."""
-        from sklearn.gaussian_process import GaussianProcessRegressor
-        from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
-
-        self._centre, spread = inputs.mean(axis=0), inputs.std(axis=0)
-        self._spread = np.where(spread > 0, spread, 1.0)
-        self._mean, self._scale = float(np.mean(values)), float(np.std(values)) or 1.0
-        columns = inputs.shape[1]
-        lengths = np.full(columns if columns <= FEW_COLUMNS else 1, 3.0)
-        kernel: Any = ConstantKernel(1.0, (1e-2, 1e3)) * Matern(
-            lengths, (0.3, 100.0), nu=2.5
-        ) + WhiteKernel(0.3, (1e-6, 1.0))
-        self._model = GaussianProcessRegressor(kernel, optimizer="fmin_l_bfgs_b")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a length at its bound says that nothing is told
-            self._model.fit(self._place(inputs), (values - self._mean) / self._scale)
-
-    def _place(self, inputs: Array) -> Array:
-        placed: Array = (inputs - self._centre) / self._spread
-        return placed
-
-    def mean(self, inputs: Array) -> Array:
-        """Return the posterior mean, float64 [rows]."""
-        predicted: Array = self._model.predict(self._place(inputs))
-        return predicted * self._scale + self._mean
+    centre, spread = inputs.mean(axis=0), inputs.std(axis=0)
+    placed = (inputs - centre) / np.where(spread > 0, spread, 1.0)
+    mean, scale = float(np.mean(values)), float(np.std(values)) or 1.0
+    columns = inputs.shape[1]
+    lengths = np.full(columns if columns <= FEW_COLUMNS else 1, 3.0)
+    kernel: Any = ConstantKernel(1.0, (1e-2, 1e3)) * Matern(
+        lengths, (0.3, 100.0), nu=2.5
+    ) + WhiteKernel(0.3, (1e-6, 1.0))
+    model = GaussianProcessRegressor(kernel, optimizer="fmin_l_bfgs_b")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a length at its bound says that nothing is told
+        model.fit(placed, (values - mean) / scale)
+    amplitude, matern = model.kernel_.k1.k1.constant_value, model.kernel_.k1.k2
+    found = tuple(float(length) for length in np.atleast_1d(matern.length_scale))
+    return ProcessMean(inputs, found, model.alpha_ * amplitude * scale, mean)
 
 
-class Trees:
-    """Gradient boosting, averaged over seeds.
+def trees(inputs: Array, values: Array) -> TreeSum:
+    """Fit gradient boosting, averaged over seeds.
 
     Reference:
         Friedman (2002), "Stochastic Gradient Boosting".
     """
+    from sklearn.ensemble import GradientBoostingRegressor
 
-    def __init__(self, inputs: Array, values: Array) -> None:
-        """Fit; inputs [rows, columns], values [rows]."""
-        from sklearn.ensemble import GradientBoostingRegressor
-
-        self._models = [
-            GradientBoostingRegressor(
-                n_estimators=400, learning_rate=0.03, max_depth=3, subsample=0.6, max_features=0.2,
-                random_state=seed,
-            ).fit(inputs, values)
-            for seed in range(FORESTS)
-        ]  # fmt: skip
-
-    def mean(self, inputs: Array) -> Array:
-        """Return the mean of the models, float64 [rows]."""
-        predicted: Array = np.mean([model.predict(inputs) for model in self._models], axis=0)
-        return predicted
+    rate = 0.03
+    models = [
+        GradientBoostingRegressor(
+            n_estimators=400, learning_rate=rate, max_depth=3, subsample=0.6, max_features=0.2,
+            random_state=seed,
+        ).fit(inputs, values)
+        for seed in range(FORESTS)
+    ]  # fmt: skip
+    grown = [tree for model in models for (tree,) in model.estimators_]
+    constant = float(np.mean([model.init_.constant_.item() for model in models]))
+    return _sum(grown, rate / FORESTS, constant)
 
 
-class Forest:
-    """Extremely randomised trees: of values that are 0 or 1, the share of ones.
+def forest(inputs: Array, values: Array) -> TreeSum:
+    """Fit extremely randomised trees: of values that are 0 or 1, the share of ones.
 
     Reference:
         Geurts, Ernst and Wehenkel (2006), "Extremely randomized trees".
     """
+    from sklearn.ensemble import ExtraTreesRegressor
 
-    def __init__(self, inputs: Array, values: Array) -> None:
-        """Fit; inputs [rows, columns], values [rows]."""
-        from sklearn.ensemble import ExtraTreesRegressor
+    model = ExtraTreesRegressor(200, min_samples_leaf=2, max_features=0.5, random_state=0)
+    model.fit(inputs, values)
+    return _sum(model.estimators_, 1 / len(model.estimators_), 0.0)
 
-        self._model = ExtraTreesRegressor(
-            200, min_samples_leaf=2, max_features=0.5, random_state=0
-        ).fit(inputs, values)
 
-    def mean(self, inputs: Array) -> Array:
-        """Return the expected value of each row, float64 [rows]."""
-        predicted: Array = self._model.predict(inputs)
-        return predicted
+def _sum(models: Sequence[Any], weight: float, constant: float) -> TreeSum:
+    """Return scikit-learn's trees, whose nodes are in preorder, as one weighted sum."""
+    stored = []
+    for model in models:
+        tree = model.tree_
+        leaf = tree.children_left == LEAF
+        numbers = np.where(leaf, weight * tree.value[:, 0, 0], tree.threshold)
+        stored.append({"columns": np.where(leaf, LEAF, tree.feature), "numbers": numbers})
+    return TreeSum.of(stored, constant)

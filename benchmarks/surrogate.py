@@ -13,10 +13,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from benchmarks.features import Features
-from benchmarks.regression import Forest, Process, Regression, choose
+from benchmarks.fitted import Array, Fitted, Share
+from benchmarks.regression import choose, forest, process
 from benchmarks.table import RecordedTrial, Table
 from hpsearch.search.history import Value
 from hpsearch.search.space import SearchSpace
@@ -46,49 +46,87 @@ class Answer:
     truth: tuple[float, ...]
 
 
+@dataclass(frozen=True)
+class Parts:
+    """What a fit found, and what is stored of it.
+
+    Args:
+        centre: Mean curve, float64 [epochs].
+        axes: Principal components of the curves, float64 [components, epochs].
+        lowest: Answers the lowest error of a curve.
+        scores: Answers the curve along each component.
+        cost: Answers the logarithm of an epoch's seconds.
+        divergence: Answers the probability that training diverges, before it is cut to [0, 1].
+        lasted: Epochs that each diverged trial lasted.
+        noise: Lower triangular root of the covariance of a curve over seeds, float64 [epochs, epochs].
+    """
+
+    centre: Array
+    axes: Array
+    lowest: Fitted
+    scores: tuple[Fitted, ...]
+    cost: Fitted
+    divergence: Fitted
+    lasted: tuple[int, ...]
+    noise: Array
+
+
 class Surrogate:
-    """Answers any configuration of the table's space."""
+    """Answers any configuration of the table's space; every number is rounded to 1e-6."""
 
-    def __init__(self, table: Table, space: SearchSpace) -> None:
-        """Fit the table; the same table gives the same surrogate."""
-        self.epochs = table.epochs
-        self._features = Features(space)
-        complete = [t for t in table.trials if t.complete and len(t.errors) == self.epochs]
-        inputs = self._features.matrix([t.params for t in complete])
+    def __init__(self, parts: Parts, features: Features) -> None:
+        """Note what was fitted; `fit` and `benchmarks.stored_surrogate` make it."""
+        self.parts, self._features = parts, features
+        self.epochs = len(parts.centre)
+
+    @classmethod
+    def fit(cls, table: Table, space: SearchSpace) -> Surrogate:
+        """Fit a table. Fits differ by rounding from processor to processor, so one is stored."""
+        epochs, features = table.epochs, Features(space)
+        complete = complete_trials(table)
+        inputs = features.matrix([t.params for t in complete])
         curves = np.array([t.errors for t in complete])
-        self._centre = curves.mean(axis=0)
-        _, _, axes = np.linalg.svd(curves - self._centre, full_matrices=False)
-        self._axes = axes[:COMPONENTS]
-        scores = (curves - self._centre) @ self._axes.T
-        lowest = (self._centre + scores @ self._axes).min(axis=1)
+        centre = curves.mean(axis=0)
+        _, _, axes = np.linalg.svd(curves - centre, full_matrices=False)
+        axes = axes[:COMPONENTS]
+        scores = (curves - centre) @ axes.T
+        lowest = (centre + scores @ axes).min(axis=1)
         kind = choose(inputs, lowest)
-        self._lowest = kind(inputs, lowest)
-        self._curve = [kind(inputs, scores[:, k]) for k in range(scores.shape[1])]
-        cost = np.log([t.seconds[-1] / self.epochs for t in complete])
-        self._cost = choose(inputs, cost)(inputs, cost)
-        self._divergence = Divergence(self._features, table.trials)
-        self._noise = np.linalg.cholesky(seed_noise(table, self.epochs))
+        cost = np.log([t.seconds[-1] / epochs for t in complete])
+        parts = Parts(
+            centre=centre,
+            axes=axes,
+            lowest=kind(inputs, lowest),
+            scores=tuple(kind(inputs, scores[:, k]) for k in range(scores.shape[1])),
+            cost=choose(inputs, cost)(inputs, cost),
+            divergence=fit_divergence(table, features),
+            lasted=tuple(len(t.errors) for t in table.trials if not t.complete),
+            noise=np.linalg.cholesky(seed_noise(table, epochs)),
+        )
+        return cls(parts, features)
 
-    def truth(self, params: Sequence[Mapping[str, Value]]) -> NDArray[np.float64]:
+    def truth(self, params: Sequence[Mapping[str, Value]]) -> Array:
         """Return the validation errors without noise of whole trials, float64 [trials, epochs]."""
         curves = np.clip(self.curves(params), 0.0, 1.0)
         curves[self.divergence(params) > 0.5] = math.inf
         return curves
 
-    def curves(self, params: Sequence[Mapping[str, Value]]) -> NDArray[np.float64]:
+    def curves(self, params: Sequence[Mapping[str, Value]]) -> Array:
         """Return the mean curves as if nothing diverged, float64 [trials, epochs]."""
-        inputs = self._features.matrix(params)
-        scores = np.stack([process.mean(inputs) for process in self._curve], axis=1)
-        mean: NDArray[np.float64] = self._centre + scores @ self._axes
-        return mean + (self._lowest.mean(inputs) - mean.min(axis=1))[:, None]
+        inputs, parts = self._features.matrix(params), self.parts
+        mean = np.repeat(parts.centre[None], len(inputs), axis=0)
+        for axis, scores in zip(parts.axes, parts.scores, strict=True):
+            mean = mean + scores.mean(inputs)[:, None] * axis
+        return _rounded(mean + (parts.lowest.mean(inputs) - mean.min(axis=1))[:, None])
 
-    def objective(self, params: Sequence[Mapping[str, Value]]) -> NDArray[np.float64]:
+    def objective(self, params: Sequence[Mapping[str, Value]]) -> Array:
         """Return the objective without noise: the lowest error of any epoch, float64 [trials]."""
         return self.truth(params).min(axis=1)
 
-    def divergence(self, params: Sequence[Mapping[str, Value]]) -> NDArray[np.float64]:
+    def divergence(self, params: Sequence[Mapping[str, Value]]) -> Array:
         """Return the probability that training diverges, float64 [trials]."""
-        return self._divergence.probability(self._features.matrix(params))
+        told = self.parts.divergence.mean(self._features.matrix(params))
+        return _rounded(np.clip(told, 0.0, 1.0))
 
     def answer(self, params: Mapping[str, Value], seed: int) -> Answer:
         """Return what a trial says; the same seed says the same.
@@ -97,21 +135,31 @@ class Surrogate:
             params: The configuration.
             seed: The trial's seed: decides noise and divergence.
         """
-        chance = generator(seed, "surrogate")
-        inputs = self._features.matrix([params])
+        rng = generator(seed, "surrogate")
         mean = self.curves([params])[0]
-        chance_of_divergence = float(self._divergence.probability(inputs)[0])
-        truth = np.clip(mean, 0.0, 1.0) if chance_of_divergence <= 0.5 else np.full(len(mean), math.inf)
-        errors = np.clip(mean + self._noise @ chance.normal(size=self.epochs), 0.0, 1.0)
-        pace = math.exp(self._cost.mean(inputs)[0])
-        diverged = bool(chance.random() < chance_of_divergence)
-        last = self._divergence.epoch(chance) if diverged else self.epochs
+        probability = float(self.divergence([params])[0])
+        truth = np.clip(mean, 0.0, 1.0) if probability <= 0.5 else np.full(len(mean), math.inf)
+        noise = (self.parts.noise * rng.normal(size=self.epochs)).sum(axis=1)
+        errors = _rounded(np.clip(mean + noise, 0.0, 1.0))
+        pace = math.exp(float(self.parts.cost.mean(self._features.matrix([params]))[0]))
+        diverged = bool(rng.random() < probability)
+        last = int(rng.choice(self.parts.lasted)) if diverged else self.epochs
         return Answer(
             errors=tuple(errors[:last].tolist()),
-            seconds=tuple(pace * epoch for epoch in range(1, last + 1)),
+            seconds=tuple(_rounded(pace * np.arange(1, last + 1)).tolist()),
             diverged=diverged,
             truth=tuple(truth.tolist()),
         )
+
+
+def complete_trials(table: Table) -> list[RecordedTrial]:
+    """Return the trials that curves and cost are fitted on, in the table's order."""
+    return [t for t in table.trials if t.complete and len(t.errors) == table.epochs]
+
+
+def _rounded(values: Array) -> Array:
+    """Round to 1e-6, far above what processors disagree in, and far below the noise of a trial."""
+    return np.round(values, 6)
 
 
 class NearestRow:
@@ -123,7 +171,7 @@ class NearestRow:
         self._features, self._trials = Features(space), table.trials
         self._places = self._features.matrix([t.params for t in table.trials])
 
-    def objective(self, params: Sequence[Mapping[str, Value]]) -> NDArray[np.float64]:
+    def objective(self, params: Sequence[Mapping[str, Value]]) -> Array:
         """Return the objective of each configuration's nearest trial, float64 [trials]."""
         return np.array([min(_truth(self._nearest(p), self.epochs)) for p in params])
 
@@ -143,32 +191,16 @@ def _truth(trial: RecordedTrial, epochs: int) -> tuple[float, ...]:
     return trial.errors + (trial.errors[-1],) * (epochs - len(trial.errors))
 
 
-class Divergence:
-    """Which configurations cannot be trained, and in which epoch that shows."""
-
-    def __init__(self, features: Features, trials: Sequence[RecordedTrial]) -> None:
-        """Fit the share that diverges where there are enough of both kinds, else count."""
-        diverged = [not t.complete for t in trials]
-        self._lasted = [len(t.errors) for t in trials if not t.complete]
-        self._share = float(np.mean(diverged))
-        self._model: Regression | None = None
-        if FEWEST <= sum(diverged) <= len(trials) - FEWEST:
-            inputs = features.matrix([t.params for t in trials])
-            shares = np.array(diverged, np.float64)
-            self._model = choose(inputs, shares, (Process, Forest))(inputs, shares)
-
-    def probability(self, inputs: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the probability of divergence, float64 [trials]."""
-        if self._model is None:
-            return np.full(len(inputs), self._share)
-        return np.clip(self._model.mean(inputs), 0.0, 1.0)
-
-    def epoch(self, chance: np.random.Generator) -> int:
-        """Draw the epoch a diverging trial ends in, as the recorded ones did."""
-        return int(chance.choice(self._lasted))
+def fit_divergence(table: Table, features: Features) -> Fitted:
+    """Fit the share that diverges where there are enough of both kinds, else count."""
+    diverged = np.array([not t.complete for t in table.trials], np.float64)
+    if not FEWEST <= diverged.sum() <= len(diverged) - FEWEST:
+        return Share(float(diverged.mean()))
+    inputs = features.matrix([t.params for t in table.trials])
+    return choose(inputs, diverged, (process, forest))(inputs, diverged)
 
 
-def seed_noise(table: Table, epochs: int) -> NDArray[np.float64]:
+def seed_noise(table: Table, epochs: int) -> Array:
     """Estimate the covariance of a curve over seeds, float64 [epochs, epochs].
 
     Two seeds of one configuration differ by twice that covariance. A handful of pairs cannot tell

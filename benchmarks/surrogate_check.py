@@ -65,7 +65,7 @@ def held_out(
         if not inside.size:
             continue
         rest = Table(tuple(t for k, t in enumerate(table.trials) if fold_of[k] != fold))
-        surrogate = Surrogate(rest, space)
+        surrogate = Surrogate.fit(rest, space)
         params = [table.trials[k].params for k in inside]
         objective[inside] = surrogate.curves(params).min(axis=1)
         divergence[inside] = surrogate.divergence(params)

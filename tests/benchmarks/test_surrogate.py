@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from benchmarks.regression import Forest, Process, Trees, choose
+from benchmarks.regression import choose, forest, process, trees
 from benchmarks.surrogate import NearestRow, Surrogate, seed_noise
 from benchmarks.surrogate_check import auc, check
 from benchmarks.table import RecordedTrial, Table
@@ -13,7 +13,7 @@ from tests.benchmarks.made import EPOCHS, NOISE, SPACE, diverges, floor, made_pa
 
 @pytest.fixture(scope="module")
 def surrogate():
-    return Surrogate(made_table(), SPACE)
+    return Surrogate.fit(made_table(), SPACE)
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +92,7 @@ def test_the_check_holds_repeated_configurations_out_together():
     assert report["divergence_auc"] > 0.9
 
 
-@pytest.mark.parametrize(("wavy", "kind"), [(True, Process), (False, Trees)])
+@pytest.mark.parametrize(("wavy", "kind"), [(True, process), (False, trees)])
 def test_the_regression_is_the_one_that_tells_held_out_rows_better(wavy, kind):
     chance = np.random.default_rng(1)
     inputs = chance.uniform(size=(160, 2 if wavy else 12))
@@ -103,7 +103,7 @@ def test_the_regression_is_the_one_that_tells_held_out_rows_better(wavy, kind):
     assert choose(inputs, values) is kind
 
 
-@pytest.mark.parametrize("kind", [Process, Trees, Forest])
+@pytest.mark.parametrize("kind", [process, trees, forest])
 def test_a_regression_tells_new_rows(kind):
     chance = np.random.default_rng(1)
     inputs, new = chance.uniform(size=(300, 3)), chance.uniform(size=(100, 3))
