@@ -26,6 +26,7 @@ def confirm(
     from hpsearch.cli.run_search import held_dataset, interrupts
     from hpsearch.results.certificate import certify, write_certificate
     from hpsearch.results.confirmation import Confirmation, Run, best_trials, read_run
+    from hpsearch.search.data_check import check_study_data
     from hpsearch.search.record import read_study
     from hpsearch.search.study_folder import find_study, plan_study, study_lock
 
@@ -40,7 +41,9 @@ def confirm(
         typer.echo(text, err=json)
 
     with study_lock(folder):
-        packed = held_dataset(plan).folder.resolve()
+        dataset = held_dataset(plan)
+        check_study_data(plan, dataset)
+        packed = dataset.folder.resolve()
         tell(
             f"{view.name}: training the best {len(candidates)} of "
             f"{sum(t.state == 'complete' for t in view.trials)} complete trials with {seeds} fresh "

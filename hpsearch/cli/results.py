@@ -63,7 +63,8 @@ def retrain(
 
     exported, _ = read_exported(config)
     kind = exported.dataset.kind if exported.dataset else "auto"
-    dataset = _dataset(kind, data, config.parent)
+    fingerprint = exported.dataset.fingerprint if exported.dataset else None
+    dataset = _dataset(kind, data, config.parent, fingerprint)
     folder = output or config.parent / "model"
     for notice in differences(exported.provenance, software()) if exported.provenance else []:
         typer.echo(f"NOTE: found with {notice}: the result may differ", err=True)
@@ -161,8 +162,10 @@ def evaluate(
     from hpsearch.results.baselines import TABLE_2
     from hpsearch.results.evaluate import evaluate as score
 
-    kind = str(read_description(model)["dataset"]["kind"])
-    result = score(model, _dataset(kind, data, model.parent), choose_device("auto"))
+    trained_on = read_description(model)["dataset"]
+    kind, fingerprint = str(trained_on["kind"]), str(trained_on["fingerprint"])
+    dataset = _dataset(kind, data, model.parent, fingerprint)
+    result = score(model, dataset, choose_device("auto"))
     if json:
         typer.echo(dumps(result))
         return
@@ -195,7 +198,7 @@ def dashboard(
     serve(find_study(study), port, write=write, ready=tell)
 
 
-def _dataset(kind: str, data: Path | None, beside: Path) -> Dataset:
+def _dataset(kind: str, data: Path | None, beside: Path, fingerprint: str | None) -> Dataset:
     """Find the data of a model: as given, else what the study beside it used, else by kind."""
     from json import loads
 
@@ -207,7 +210,7 @@ def _dataset(kind: str, data: Path | None, beside: Path) -> Dataset:
             return open_packed(Path(loads((beside / "dataset.json").read_text())["packed"]))
         except (OSError, ValueError, KeyError, TypeError, InputError):
             pass  # no study beside it, or its packed data are gone: looked for anew
-    return find_dataset(kind, data)
+    return find_dataset(kind, data, fingerprint=fingerprint)
 
 
 COMMANDS: tuple[Callable[..., Any], ...] = (export, retrain, evaluate, dashboard)

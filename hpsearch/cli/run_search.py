@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import statistics
 import threading
@@ -24,6 +25,7 @@ from hpsearch.paths import network_filesystem
 from hpsearch.results.certificate import best_of
 from hpsearch.search.config import Budget, StudyConfig
 from hpsearch.search.coordinates import Coordinates
+from hpsearch.search.data_check import check_study_data
 from hpsearch.search.driver import Driver
 from hpsearch.search.enqueue import enqueued_points
 from hpsearch.search.forecast import standard_error
@@ -60,17 +62,21 @@ def run_search(
     enqueued_points(plan.config, Coordinates(plan.space, plan.config.trial, plan.config.limits))
     workplace = find_workplace(plan)
     if dry_run:
+        named = _named_dataset(plan, data)
         _describe(plan, workplace)
+        for text in _data_notices(plan, named) if named else ():
+            typer.echo(f"NOTE: {text}")
         return 0
     with_prior(plan, {})  # a source that cannot be learnt from is refused before anything is written
     check_usable(plan.folder, plan.config.storage, plan.config.name)
     dataset = held_dataset(plan, data)
+    of_data = _data_notices(plan, dataset)  # refused, if at all, before anything is written
     # On a server the study's leases keep drivers apart; its folder may be shared by them.
     alone = nullcontext() if is_server(plan.config.storage) else study_lock(plan.folder)
     with alone:
         typer.echo(f"{plan.config.name} in {plan.folder.root}: {dataset.description}")
-        if dataset.notice:
-            typer.echo(f"NOTE: {dataset.notice}")
+        for text in of_data:
+            typer.echo(f"NOTE: {text}")
         kind = network_filesystem(plan.folder.root)
         if kind and not is_server(plan.config.storage):
             typer.echo(
@@ -163,7 +169,8 @@ def held_dataset(plan: StudyPlan, data: Path | None = None) -> Dataset:
         dataset = open_packed(packed)
     else:
         kind = held["kind"] if data is None else wanted
-        dataset = find_dataset(kind, source, progress=_tell_once())
+        fingerprint = held["fingerprint"]
+        dataset = find_dataset(kind, source, progress=_tell_once(), fingerprint=fingerprint)
     if dataset.fingerprint != held["fingerprint"]:
         raise InputError(
             f"{folder.dataset}: the study was begun on {held['kind']} with fingerprint "
@@ -171,6 +178,19 @@ def held_dataset(plan: StudyPlan, data: Path | None = None) -> Dataset:
             "leave --data (DATA=) out, or name another --output (OUTPUT=)"
         )
     return dataset
+
+
+def _named_dataset(plan: StudyPlan, data: Path | None) -> Dataset | None:
+    """Return the data that are at hand; None where a search would look for them, or draw them."""
+    if data is None and not plan.folder.dataset.exists() and not os.environ.get("HPSEARCH_DATA"):
+        return None
+    return held_dataset(plan, data)
+
+
+def _data_notices(plan: StudyPlan, dataset: Dataset) -> list[str]:
+    """Return what a person should know of the data; refuse those that the study cannot use."""
+    checked = check_study_data(plan, dataset)
+    return [*([dataset.notice] if dataset.notice else []), *dataset.notices, *checked]
 
 
 def _tell_once() -> Callable[[str, int, int], None]:

@@ -45,6 +45,8 @@ class Characters:
     names: tuple[str, ...]
     """C names, "ALPHABET/CHARACTER"."""
     alphabets: tuple[str, ...]
+    people: bool = True
+    """Whether `drawer` says who drew an image; else it only counts a character's pictures."""
 
     @property
     def n_drawers(self) -> int:
@@ -80,6 +82,8 @@ class Dataset:
     """One line for banners."""
     notice: str = ""
     """Why another data set than the asked one was taken; empty when it was not."""
+    notices: tuple[str, ...] = ()
+    """What a person should know of own images, a line each."""
 
     def background(self, input_size: int = SIDE) -> Characters:
         """Return the characters to train on.
@@ -97,11 +101,23 @@ class Dataset:
         """Return the characters whose tasks the search minimises; see `background`."""
         return self._role("validation", input_size)
 
+    def labels(self, role: str) -> Characters:
+        """Return background or validation without its images, [N, 0, 0]: counts without a cost.
+
+        Raises:
+            InputError: The packed folder is damaged.
+        """
+        return self._joined(role, None)
+
     def _role(self, role: str, input_size: int) -> Characters:
-        images = _resized(self.folder, role, input_size)
+        return self._joined(role, _resized(self.folder, role, input_size))
+
+    def _joined(self, role: str, images: NDArray[np.uint8] | None) -> Characters:
         path = self.folder / f"{role}-labels.npz"
         try:
             with np.load(path, allow_pickle=False) as labels:
+                if images is None:
+                    images = np.empty((len(labels["character"]), 0, 0), np.uint8)
                 return characters_from(images, labels)
         except UNREADABLE as error:
             raise InputError(f"{path}: cannot be read ({error}); delete {self.folder}") from None
@@ -116,6 +132,7 @@ def characters_from(images: NDArray[np.uint8], labels: Any) -> Characters:
         alphabet_of=labels["alphabet_of"],
         names=tuple(str(name) for name in labels["names"]),
         alphabets=tuple(str(name) for name in labels["alphabets"]),
+        people=bool(labels["people"]) if "people" in labels else True,
     )
 
 
@@ -154,6 +171,7 @@ def open_packed(folder: Path) -> Dataset:
             ways=int(meta["ways"]),
             turns=bool(meta["turns"]),
             description=str(meta["description"]),
+            notices=tuple(str(text) for text in meta.get("notices", ())),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{folder / 'meta.json'}: damaged ({error}); delete {folder}") from None

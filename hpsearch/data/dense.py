@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpsearch.data.dataset import Characters
-from hpsearch.errors import InputError
+from hpsearch.data.tasks import Pictures, with_two_drawings
 from hpsearch.seeding import generator
 
 REDRAWN_PAIRS = 12
@@ -66,8 +66,9 @@ def dense_tasks(
 ) -> DenseTasks:
     """Return all ordered pairs of drawers who both drew `ways` characters of an alphabet.
 
-    Where an alphabet has no such pair (own images), each character pairs two seeded drawings of
-    its own, twelve times over.
+    Where an alphabet has no such pair, or drawers are no people (own images), each character
+    pairs two seeded drawings of its own, twelve times over; of own images no picture comes again
+    before all have been shown.
 
     Args:
         characters: The role to draw from.
@@ -81,7 +82,11 @@ def dense_tasks(
     index = characters.index()  # [C, D]
     present = [d for d in drawers if d < index.shape[1]]
     pairs: list[DrawerPair] = []
+    pictures = None if characters.people else Pictures(index, generator(seed, "dense pictures"))
     for number, name in enumerate(characters.alphabets):
+        if pictures is not None:
+            pairs += _by_pictures(name, characters.of_alphabet(number), ways, index, pictures)
+            continue
         rows = index[characters.of_alphabet(number)]
         by_drawer = [_by_drawers(name, rows, *pair) for pair in permutations(present, 2)]
         usable = [pair for pair in by_drawer if len(pair.query) >= ways]
@@ -95,18 +100,24 @@ def _by_drawers(name: str, rows: NDArray[np.int64], first: int, second: int) -> 
 
 
 def _by_drawings(name: str, rows: NDArray[np.int64], ways: int, seed: int) -> list[DrawerPair]:
-    usable = [row[row >= 0] for row in rows if (row >= 0).sum() >= 2]
-    if len(usable) < ways:
-        raise InputError(
-            f"alphabet {name}: {len(usable)} characters with two drawings or more, "
-            f"a {ways}-way task needs {ways}; add drawings or characters"
-        )
+    usable = [row[row >= 0] for row in rows[with_two_drawings(rows, ways, name)]]
     chance = generator(seed, "dense drawings", name)
     drawn = []
     for _ in range(REDRAWN_PAIRS):
         two = np.array([chance.permutation(row)[:2] for row in usable])
         drawn.append(DrawerPair(name, two[:, 0], two[:, 1]))
     return drawn
+
+
+def _by_pictures(
+    name: str,
+    members: NDArray[np.int64],
+    ways: int,
+    index: NDArray[np.int64],
+    pictures: Pictures,
+) -> list[DrawerPair]:
+    usable = members[with_two_drawings(index[members], ways, name)]
+    return [DrawerPair(name, *pictures.two_of_each(usable)) for _ in range(REDRAWN_PAIRS)]
 
 
 @cache

@@ -15,7 +15,7 @@ from pathlib import Path
 from hpsearch.data import glyphs
 from hpsearch.data.dataset import FORMAT, Dataset, Progress, open_packed
 from hpsearch.data.download import DownloadFailed, download
-from hpsearch.data.folder import looks_like_images, read_folder
+from hpsearch.data.folder import RULES, looks_like_images, read_folder
 from hpsearch.data.omniglot import OMNIGLOT, PARTS, Layout, find_parts, read_omniglot
 from hpsearch.data.pack import Contents, pack
 from hpsearch.errors import HpsearchError, InputError
@@ -31,6 +31,7 @@ def find_dataset(
     progress: Progress | None = None,
     layout: Layout = OMNIGLOT,
     afresh: bool = False,
+    fingerprint: str | None = None,
 ) -> Dataset:
     """Find a data set, pack it if that was not done before, and open it.
 
@@ -41,6 +42,7 @@ def find_dataset(
         progress: Called now and then while something takes time.
         layout: What a complete Omniglot holds.
         afresh: Read and check the files again, also when they were packed before.
+        fingerprint: What is to be gone on with: own images are also read as older versions did.
 
     Returns:
         The data set; its `notice` says when "auto" had to take glyphs.
@@ -51,7 +53,7 @@ def find_dataset(
     """
     if dataset not in KINDS:
         raise InputError(f"dataset: {dataset!r} is not one of {', '.join(KINDS)}")
-    finder = _Finder(progress, layout, afresh)
+    finder = _Finder(progress, layout, afresh, fingerprint)
     if dataset == "glyphs":
         if path is not None:
             raise InputError(
@@ -87,6 +89,7 @@ class _Finder:
     progress: Progress | None
     layout: Layout
     afresh: bool
+    fingerprint: str | None
 
     def named(self, dataset: str, path: Path, origin: str) -> Dataset:
         """Read what the user named: Omniglot, or own images where those are allowed."""
@@ -97,13 +100,30 @@ class _Finder:
             if parts is not None:
                 return self._omniglot(path, parts)
             if dataset != "omniglot" and looks_like_images(path):
-                return self._once("folder", [path], lambda: read_folder(path, self.progress))
+                return self._folder(path)
         except OSError as error:
             raise InputError(f"{error.filename or path}: cannot be read ({error})") from None
         zips = "Omniglot (images_background.zip, images_evaluation.zip, all_runs.zip)"
         own = "images as ALPHABET/CHARACTER/* or CHARACTER/*"
         wanted = {"omniglot": zips, "folder": own}.get(dataset, f"{zips}, nor {own},")
         raise InputError(f"{origin} {path}: no {wanted} in it; name the folder that holds them")
+
+    def _folder(self, path: Path) -> Dataset:
+        """Read own images by the newest rule, or by the one that gives the fingerprint."""
+        newest, *older = RULES
+        found = self._by_rule(path, newest)
+        for rule in older if self.fingerprint else ():
+            if found.fingerprint == self.fingerprint:
+                break
+            begun = self._by_rule(path, rule)
+            found = begun if begun.fingerprint == self.fingerprint else found
+        return found
+
+    def _by_rule(self, path: Path, rule: int) -> Dataset:
+        key = "" if rule == 1 else f"rule {rule}"
+        return self._once(
+            "folder", [path], lambda: read_folder(path, self.progress, rule), key
+        )
 
     def cached_omniglot(self) -> Dataset | None:
         """Return Omniglot from an earlier download, or packed earlier from wherever it was."""

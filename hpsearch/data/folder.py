@@ -1,11 +1,13 @@
 """A user's own images: ALPHABET/CHARACTER/* or CHARACTER/*, brought into Omniglot's form.
 
-Must not know the cache. The rule of conversion is `convert`'s docstring.
+Must not know the cache. The rule of conversion is `convert`'s docstring, that of reading
+`read_folder`'s.
 """
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from hpsearch.data.dataset import Characters, Progress
+from hpsearch.data.looks import Look, Looks, layout_notices, left_out, look_at, paper_of
 from hpsearch.data.pack import Contents
 from hpsearch.data.resize import SIDE, to_stored
 from hpsearch.data.tasks import OneShotTasks, split_drawers, validation_tasks
@@ -30,6 +33,11 @@ MAX_SIDE = 16_384
 """Pixels; a long strip would be padded to a square of its length."""
 MAX_FILE_BYTES = 50_000_000
 MAX_IMAGES = 100_000
+
+RULE = 2
+"""How own images are read; see `read_folder`."""
+RULES = (2, 1)
+"""Every version, the newest first: what was begun with one goes on with it."""
 
 MIN_ROLE = 5
 """Characters at least in validation and in test."""
@@ -52,23 +60,26 @@ def looks_like_images(folder: Path) -> bool:
     )
 
 
-def read_folder(folder: Path, progress: Progress | None = None) -> Contents:
+def read_folder(folder: Path, progress: Progress | None = None, rule: int = RULE) -> Contents:
     """Read, convert and split a user's own images.
 
-    A character's drawer is the rank of the file name; characters with one image only are left
-    out. With three or more alphabets, two of which have five characters, the alphabets are split
-    60/20/20, else (or where fewer than five characters would be left to train on) all characters
-    together; both by a fixed seed.
+    Characters with one image only are left out. With three or more alphabets, two of which have
+    five characters, the alphabets are split 60/20/20, else (or where fewer than five characters
+    would be left to train on) all characters together; both by a fixed seed. By rule 2 an image
+    is an image. By rule 1 its rank by name within its character is its drawer, and with 16 ranks
+    or more some of them are not shown.
 
     Args:
         folder: Holds ALPHABET/CHARACTER/* or CHARACTER/*.
         progress: Called now and then.
+        rule: 1 for what version 0.1.0 began.
 
     Raises:
         InputError: Another layout, fewer than 15 characters, or an image that cannot be used.
     """
     alphabets = _scan(folder)
-    single = sum(len(files) < 2 for one in alphabets.values() for files in one.values())
+    used = {path for one in alphabets.values() for files in one.values() for path in files}
+    single = [n for one in alphabets.values() for n, files in one.items() if len(files) < 2]
     usable = {
         alphabet: {name: files for name, files in one.items() if len(files) >= 2}
         for alphabet, one in alphabets.items()
@@ -84,13 +95,11 @@ def read_folder(folder: Path, progress: Progress | None = None) -> Contents:
     total = sum(len(files) for one in usable.values() for files in one.values())
     if total > MAX_IMAGES:
         raise InputError(f"{folder}: {total} images; at most {MAX_IMAGES} are taken")
-    parts, done = [], 0
-    for role in roles:
-        parts.append(_read_role(role, progress, done, total))
-        done += len(parts[-1].character)
-    background, validation, test = parts
+    looks = Looks(folder)
+    told = (lambda done: progress("reading your images", done, total)) if progress else None
+    background, validation, test = (_read_role(role, rule, looks, told) for role in roles)
     ways = min(MAX_WAYS, _smallest(validation))
-    left_out = f"; {single} characters with a single image left out" if single else ""
+    alone = f"; {len(single)} characters with a single image left out" if single else ""
     return Contents(
         kind="folder",
         background=background,
@@ -102,7 +111,13 @@ def read_folder(folder: Path, progress: Progress | None = None) -> Contents:
         description=(
             f"own images in {folder.name}: {len(background.names)} background, "
             f"{len(validation.names)} validation and {len(test.names)} test characters, "
-            f"{ways} ways{left_out}"
+            f"{ways} ways{alone}"
+        ),
+        rule=rule,
+        notices=(
+            *layout_notices(usable),
+            *left_out(folder, used, single, SUFFIXES),
+            *looks.notices(),
         ),
     )
 
@@ -166,7 +181,7 @@ def _split(alphabets: dict[str, Drawings]) -> list[dict[str, Drawings]]:
 
 
 def _read_role(
-    role: dict[str, Drawings], progress: Progress | None, done: int, total: int
+    role: dict[str, Drawings], rule: int, looks: Looks, told: Callable[[int], None] | None
 ) -> Characters:
     images: list[NDArray[np.uint8]] = []
     character: list[int] = []
@@ -176,11 +191,13 @@ def _read_role(
     for alphabet, drawings in enumerate(role.values()):
         for name, files in drawings.items():
             for rank, path in enumerate(files):
-                images.append(convert(path))
+                image, look = _read(path)
+                looks.add(name, path, image, look)
+                images.append(image)
                 character.append(len(names))
                 drawer.append(rank)
-                if progress is not None and len(images) % 50 == 0:
-                    progress("reading your images", done + len(images), total)
+                if told is not None and looks.count % 50 == 0:
+                    told(looks.count)
             names.append(name)
             alphabet_of.append(alphabet)
     return Characters(
@@ -190,6 +207,7 @@ def _read_role(
         alphabet_of=np.array(alphabet_of, np.int64),
         names=tuple(names),
         alphabets=tuple(role),
+        people=rule == 1,
     )
 
 
@@ -198,7 +216,7 @@ def _smallest(role: Characters) -> int:
 
 
 def _test_runs(test: Characters, ways: int) -> OneShotTasks:
-    drawers = split_drawers(test.n_drawers, 0, _SPLIT_SEED)[1]
+    drawers = split_drawers(test.n_drawers, 0, _SPLIT_SEED, people=test.people)[1]
     return validation_tasks(test, ways=ways, n_runs=TEST_RUNS, drawers=drawers, seed=_SPLIT_SEED)
 
 
@@ -219,6 +237,11 @@ def convert(path: Path) -> NDArray[np.uint8]:
     Raises:
         InputError: There is no such file, it is no whole image, or too large.
     """
+    return _read(path)[0]
+
+
+def _read(path: Path) -> tuple[NDArray[np.uint8], Look]:
+    """Convert one image, and say what the conversion could not keep."""
     if not path.is_file():
         raise InputError(f"{path}: no such image file; check the name")
     try:
@@ -234,11 +257,12 @@ def convert(path: Path) -> NDArray[np.uint8]:
                         f"{MAX_SIDE} to a side"
                     )
                 grey = _grey(image)
+                look = look_at(image, grey, paper_of(grey))
     except InputError:
         raise
     except Exception as error:  # what a decoder raises on damaged files is open-ended
         raise InputError(f"{path}: not a whole image ({error}); mend or remove it") from None
-    return _square(_ink(grey))
+    return _square(_ink(grey)), look
 
 
 def convert_pixels(pixels: NDArray[Any]) -> NDArray[np.uint8]:
@@ -285,8 +309,7 @@ def _grey(image: Image.Image) -> NDArray[np.float64]:
 
 
 def _ink(grey: NDArray[np.float64]) -> NDArray[np.uint8]:
-    border = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
-    paper = float(np.median(border))
+    paper = paper_of(grey)
     ink = np.clip(paper - grey if paper >= 128 else grey - paper, 0, None)
     strongest = float(ink.max())
     return np.asarray(

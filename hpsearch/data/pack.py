@@ -39,11 +39,16 @@ class Contents:
     ways: int
     turns: bool
     description: str
+    rule: int = 1
+    """Version of the rule by which own images are read; another one gives another fingerprint."""
+    notices: tuple[str, ...] = ()
 
 
 def fingerprint(contents: Contents) -> str:
     """Return SHA-256 (hex) of the decoded images, labels and runs of all roles."""
     digest = hashlib.sha256(b"hpsearch data 1")
+    if contents.rule > 1:
+        digest.update(f"rule {contents.rule}".encode())
     for name in ("background", "validation", "test"):
         role: Characters = getattr(contents, name)
         digest.update(json.dumps([name, role.names, role.alphabets]).encode())
@@ -116,6 +121,8 @@ def _write(contents: Contents, mark: str, folder: Path) -> None:
         "ways": contents.ways,
         "turns": contents.turns,
         "description": contents.description,
+        "rule": contents.rule,
+        "notices": list(contents.notices),
         "roles": {
             name: _counts(getattr(contents, name)) for name in ("background", "validation", "test")
         },
@@ -132,6 +139,7 @@ def _labels(role: Characters) -> dict[str, NDArray[Any]]:
         "alphabet_of": role.alphabet_of,
         "names": np.array(role.names),
         "alphabets": np.array(role.alphabets),
+        "people": np.array(role.people),
     }
 
 

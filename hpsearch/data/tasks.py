@@ -48,7 +48,9 @@ class OneShotTasks:
         return int(self.query.shape[1])
 
 
-def split_drawers(n_drawers: int, n_training: int, seed: int) -> tuple[list[int], list[int]]:
+def split_drawers(
+    n_drawers: int, n_training: int, seed: int, *, people: bool = True
+) -> tuple[list[int], list[int]]:
     """Choose who is trained on and who is validated on.
 
     The validation drawers do not depend on `n_training`. Where fewer than four others are left,
@@ -58,38 +60,40 @@ def split_drawers(n_drawers: int, n_training: int, seed: int) -> tuple[list[int]
         n_drawers: How many there are, at least 1.
         n_training: How many to train on; more than there are means all.
         seed: The study's seed.
+        people: False where drawings are only counted (own images): then there is none to choose.
 
     Returns:
         Training drawers and four validation drawers, both ascending; all and all when there are
-        fewer than 16.
+        fewer than 16, or they are no people.
 
     Reference:
         Koch et al. 2015, section 4.2: 12 of 20 to train, 4 others to validate.
     """
-    if n_drawers < FEW_DRAWERS:
+    if n_drawers < FEW_DRAWERS or not people:
         return list(range(n_drawers)), list(range(n_drawers))
     order = generator(seed, "drawers").permutation(n_drawers).tolist()
     return sorted(order[:n_training]), sorted(order[-VALIDATION_DRAWERS:])
 
 
-def dense_drawers(n_drawers: int, seed: int) -> list[int]:
+def dense_drawers(n_drawers: int, seed: int, *, people: bool = True) -> list[int]:
     """Return the eight drawers of dense validation, ascending: the four of the tasks are in it.
 
-    They are those that twelve training drawers leave; all where there are fewer than 16.
+    They are those that twelve training drawers leave; all where there are fewer than 16, or where
+    they are no people.
     """
-    if n_drawers < FEW_DRAWERS:
+    if n_drawers < FEW_DRAWERS or not people:
         return list(range(n_drawers))
     order = generator(seed, "drawers").permutation(n_drawers).tolist()
     return sorted(order[-DENSE_DRAWERS:])
 
 
-def fresh_drawers(n_drawers: int, seed: int) -> list[int]:
+def fresh_drawers(n_drawers: int, seed: int, *, people: bool = True) -> list[int]:
     """Return the drawers that no validation of the study shows, ascending.
 
     In validation alphabets nobody trains on them, so a figure on their drawings is news. All where
-    there are fewer than 16: then only the tasks are fresh.
+    there are fewer than 16, or they are no people: then only the tasks are fresh.
     """
-    if n_drawers < FEW_DRAWERS:
+    if n_drawers < FEW_DRAWERS or not people:
         return list(range(n_drawers))
     order = generator(seed, "drawers").permutation(n_drawers).tolist()
     return sorted(order[:-DENSE_DRAWERS])
@@ -101,8 +105,9 @@ def validation_tasks(
     """Draw runs: every alphabet equally often, seeded ones once more; ordered pairs of drawers.
 
     In each run the queries are by the pair's first drawer, the candidates by its second. Where
-    too few characters have drawings by both (own images), each character takes any two drawings
-    of its own instead.
+    too few characters have drawings by both, each character takes any two drawings of its own
+    instead. Where drawers are no people (own images), each character shows its pictures two by
+    two, all of them before any comes again.
 
     Args:
         characters: The role to draw from.
@@ -125,17 +130,17 @@ def validation_tasks(
     extra = chance.permutation(n_alphabets)[:rest]
     run_alphabets = [*(list(range(n_alphabets)) * turns), *extra.tolist()]
     order = chance.permutation(len(pairs)).tolist()
+    pictures = None if characters.people else Pictures(index, chance)
     query = np.empty((n_runs, ways), np.int64)
     support = np.empty((n_runs, ways), np.int64)
     target = np.empty((n_runs, ways), np.int64)
     for run, alphabet in enumerate(run_alphabets):
-        first, second = _drawings(
-            index[characters.of_alphabet(alphabet)],
-            [pairs[order[(run + turn) % len(order)]] for turn in range(len(order))],
-            ways,
-            characters.alphabets[alphabet],
-            chance,
-        )
+        members, name = characters.of_alphabet(alphabet), characters.alphabets[alphabet]
+        if pictures is not None:
+            first, second = pictures.two_of_each(pictures.some(members, ways, name))
+        else:
+            in_turn = [pairs[order[(run + turn) % len(order)]] for turn in range(len(order))]
+            first, second = _drawings(index[members], in_turn, ways, name, chance)
         shuffled = chance.permutation(ways)
         query[run], support[run] = first, second[shuffled]
         target[run] = np.argsort(shuffled)
@@ -156,15 +161,65 @@ def _drawings(
         if len(both) >= ways:
             chosen = chance.permutation(both)[:ways]
             return index[chosen, first], index[chosen, second]
+    chosen = chance.permutation(with_two_drawings(index, ways, name))[:ways]
+    two = [chance.permutation(row[row >= 0])[:2] for row in index[chosen]]
+    return np.array([rows[0] for rows in two]), np.array([rows[1] for rows in two])
+
+
+def with_two_drawings(index: NDArray[np.int64], ways: int, name: str) -> NDArray[np.int64]:
+    """Return the characters of an alphabet that can be asked and offered, rows of `index`.
+
+    Raises:
+        InputError: They are fewer than `ways`.
+    """
     usable = np.flatnonzero((index >= 0).sum(axis=1) >= 2)
     if len(usable) < ways:
         raise InputError(
             f"alphabet {name}: {len(usable)} characters with two drawings or more, "
             f"a {ways}-way task needs {ways}; add drawings or characters"
         )
-    chosen = chance.permutation(usable)[:ways]
-    two = [chance.permutation(row[row >= 0])[:2] for row in index[chosen]]
-    return np.array([rows[0] for rows in two]), np.array([rows[1] for rows in two])
+    return usable
+
+
+class Pictures:
+    """Hands out each character's pictures two by two, all of them before any comes again.
+
+    Args:
+        index: The image row of (character, picture), [C, D], -1 where there is none.
+        chance: Decides their order.
+    """
+
+    def __init__(self, index: NDArray[np.int64], chance: np.random.Generator) -> None:
+        self._index, self._chance = index, chance
+        self._waiting: dict[int, list[int]] = {}
+
+    def some(self, members: NDArray[np.int64], count: int, name: str) -> NDArray[np.int64]:
+        """Choose characters of one alphabet.
+
+        Raises:
+            InputError: Fewer than `count` have two pictures.
+        """
+        usable = members[with_two_drawings(self._index[members], count, name)]
+        return np.asarray(self._chance.permutation(usable)[:count])
+
+    def two_of_each(
+        self, characters: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return two different pictures of each character, rows [W] and [W]."""
+        two = np.array([self._two(character) for character in characters.tolist()], np.int64)
+        return two[:, 0], two[:, 1]
+
+    def _two(self, character: int) -> list[int]:
+        left = self._waiting.setdefault(character, [])
+        if len(left) < 2:
+            row = self._index[character]
+            more = self._chance.permutation(row[row >= 0]).tolist()
+            if left and more[0] == left[0]:  # the odd one of the last round
+                more.append(more.pop(0))
+            left += more
+        two = left[:2]
+        del left[:2]
+        return two
 
 
 def score_tasks(scores: NDArray[np.floating], tasks: OneShotTasks) -> NDArray[np.float64]:
@@ -216,6 +271,7 @@ def verification_pairs(
     """
     chance = generator(seed, "verification pairs")
     index = characters.index()
+    drawers = drawers if characters.people else ()
     several = len(characters.alphabets) > 1
     members = [characters.of_alphabet(a) for a in range(len(characters.alphabets))]
     left, right = np.empty(n, np.int64), np.empty(n, np.int64)

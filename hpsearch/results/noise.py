@@ -62,7 +62,7 @@ def measure_noise(
         None where there are too few drawers to draw four anew (own images).
     """
     index = characters.index()
-    if index.shape[1] < FEW_DRAWERS or (index < 0).any():
+    if index.shape[1] < FEW_DRAWERS or not characters.people or (index < 0).any():
         return None
     scores = [
         _all_scores(network, characters, index[characters.of_alphabet(number)])

@@ -23,6 +23,7 @@ from hpsearch.results.intervals import wilson
 from hpsearch.results.validation import N_PAIRS, validation_figures
 from hpsearch.training.config import Objective, TrialConfig
 from hpsearch.training.epoch import EpochResult
+from hpsearch.training.selection import check_data
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -107,7 +108,8 @@ def retrain(
         What metrics.json holds.
 
     Raises:
-        InputError: The data differ, the folder holds another model, or training diverged.
+        InputError: The data differ or do not allow a setting, the folder holds another model, or
+            training diverged.
     """
     from safetensors.torch import save
 
@@ -128,6 +130,14 @@ def retrain(
             f"given are {dataset.kind} {dataset.fingerprint[:12]}; name the study's data with "
             "--data"
         )
+    check_data(
+        dataset,
+        config,
+        study_seed=exported.study_seed,
+        objective=exported.objective,
+        include_validation=include_validation,
+        where=f"{path}: config",
+    )
     chosen = exported.seed if seed is None else seed
     _describe(
         output,

@@ -36,13 +36,13 @@ def validation_figures(
     """
     from hpsearch.training.evaluation import evaluate_tasks
     from hpsearch.training.fresh import fresh_tasks
-    from hpsearch.training.trainingdata import objective_tasks
+    from hpsearch.training.selection import objective_tasks
 
     characters, ways = dataset.validation(config.input_size), dataset.ways
     noise = measure_noise(network, characters, ways=ways, seed=study_seed)
     rows, tasks = objective_tasks(characters, ways, "tasks_320", study_seed)
     paper = evaluate_tasks(network, _images(network, characters, rows), tasks)
-    drawers = dense_drawers(characters.n_drawers, study_seed)
+    drawers = dense_drawers(characters.n_drawers, study_seed, people=characters.people)
     every = dense_tasks(characters, ways=ways, drawers=drawers, seed=study_seed)
     dense, _ = _dense(network, characters, every)
     fresh, logits = _dense(network, characters, fresh_tasks(characters, ways, study_seed))
@@ -100,7 +100,8 @@ def _verification(
 
     from hpsearch.training.evaluation import encode, verification_accuracy
 
-    _, drawers = split_drawers(characters.n_drawers, config.drawers, study_seed)
+    people = characters.people
+    _, drawers = split_drawers(characters.n_drawers, config.drawers, study_seed, people=people)
     left, right, same = verification_pairs(characters, N_PAIRS, drawers, study_seed)
     rows, place = np.unique(np.concatenate([left, right]), return_inverse=True)
     with torch.no_grad():

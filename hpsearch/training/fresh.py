@@ -31,9 +31,10 @@ def build_network(
 def fresh_tasks(characters: Characters, ways: int, study_seed: int) -> DenseTasks:
     """Return all tasks of the drawers that a study does not validate on.
 
-    With fewer than 16 drawers there are no others; then only the pairings of drawings are fresh.
+    With fewer than 16 drawers, or where they are no people, there are no others; then only the
+    pairings of drawings are fresh.
     """
-    drawers = fresh_drawers(characters.n_drawers, study_seed)
+    drawers = fresh_drawers(characters.n_drawers, study_seed, people=characters.people)
     return dense_tasks(characters, ways=ways, drawers=drawers, seed=study_seed + 1)
 
 

@@ -112,7 +112,8 @@ def look(facts: Facts) -> Sight | str:
 def _look(facts: Facts, model: Model, dataset: Dataset) -> Sight:
     characters = dataset.validation(model.config.input_size)
     seed = facts.view.config.seed
-    _, drawers = split_drawers(characters.n_drawers, model.config.drawers, seed)
+    people = characters.people
+    _, drawers = split_drawers(characters.n_drawers, 0, seed, people=people)
     tasks = validation_tasks(characters, ways=dataset.ways, drawers=drawers, seed=seed)
     index = characters.index()  # [C, drawers]
     mine = index[:, [d for d in drawers if d < index.shape[1]]].max(axis=1)  # [C], a drawing each

@@ -1,0 +1,224 @@
+"""What a trial takes of a data set: rows to train on, and tasks to be validated on. No torch.
+
+The one place that refuses settings which the data do not allow: a search asks it before it writes
+anything, a worker before it trains.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpsearch.data.dataset import Characters, Dataset
+from hpsearch.data.dense import DenseTasks, dense_tasks
+from hpsearch.data.tasks import OneShotTasks, dense_drawers, split_drawers, validation_tasks
+from hpsearch.errors import InputError
+from hpsearch.training.config import Objective, TrialConfig
+from hpsearch.training.pairs import Sampler
+
+TURNS = 4
+"""A character and its turns by one, two and three quarters."""
+
+
+@dataclass(frozen=True, eq=False)
+class Selection:
+    """What one trial takes.
+
+    Args:
+        sampler: Draws rows of the training images, those of all roles one after the other.
+        shown: Rows of the validation images that the tasks show, ascending.
+        tasks: The study's objective, rows within `shown`.
+        split: Drawers trained on and validated on, and the validation alphabets.
+        n_trained: Images that may be drawn to train on.
+        n_classes: Characters that may be drawn, turned ones too.
+    """
+
+    sampler: Sampler
+    shown: NDArray[np.int64]
+    tasks: OneShotTasks | DenseTasks
+    split: dict[str, Any]
+    n_trained: int
+    n_classes: int
+
+
+def select(
+    dataset: Dataset,
+    background: Characters,
+    validation: Characters,
+    config: TrialConfig,
+    *,
+    study_seed: int,
+    objective: Objective = "tasks_320",
+    include_validation: bool = False,
+    where: str = "trial",
+) -> Selection:
+    """Choose the rows of one trial; the images themselves do not matter.
+
+    Args:
+        dataset: What the roles are of.
+        background: Its characters to train on, with or without images.
+        validation: Its characters to validate on.
+        config: Decides how many drawers are trained on, and whether images are turned.
+        study_seed: Chooses the drawers and the tasks.
+        objective: What is validated on.
+        include_validation: Train on the validation characters too.
+        where: What holds the configuration, for messages.
+
+    Raises:
+        InputError: The data do not allow a setting; says which, and what to set.
+    """
+    if config.quarter_turns and not dataset.turns:
+        raise InputError(
+            f"{where}.quarter_turns: true: a turned character may count as another one only in "
+            f"Omniglot and glyphs, not in {dataset.kind} data; set it to false"
+        )
+    roles = [background, *([validation] if include_validation else [])]
+    index, alphabet_of = _join(roles, config.drawers, study_seed)
+    usable = (index >= 0).sum(axis=1) >= 2
+    n_trained = int((index[usable] >= 0).sum())
+    if config.quarter_turns:
+        index, alphabet_of = _turned(index, alphabet_of, sum(len(role.images) for role in roles))
+    try:
+        sampler = Sampler(index, alphabet_of)
+    except InputError as error:
+        raise InputError(f"{where}.drawers: {config.drawers}: {error}") from None
+    shown, tasks = objective_tasks(validation, dataset.ways, objective, study_seed)
+    return Selection(
+        sampler=sampler,
+        shown=shown,
+        tasks=tasks,
+        split=_split(background, validation, config.drawers, objective, study_seed),
+        n_trained=n_trained,
+        n_classes=int(usable.sum()) * (TURNS if config.quarter_turns else 1),
+    )
+
+
+def check_data(
+    dataset: Dataset,
+    config: TrialConfig,
+    *,
+    study_seed: int,
+    objective: Objective = "tasks_320",
+    include_validation: bool = False,
+    where: str = "trial",
+) -> list[str]:
+    """Refuse a configuration that the data do not allow; reads labels only. See `select`.
+
+    Returns:
+        Where not every image is used, or settings ask for more than there is: a line each.
+
+    Raises:
+        InputError: The data do not allow a setting.
+    """
+    background, validation = dataset.labels("background"), dataset.labels("validation")
+    chosen = select(
+        dataset,
+        background,
+        validation,
+        config,
+        study_seed=study_seed,
+        objective=objective,
+        include_validation=include_validation,
+        where=where,
+    )
+    if dataset.kind != "folder":
+        return []  # complete by their makers; what is not shown is Koch's choice
+    available = len(background.images) + include_validation * len(validation.images)
+    notices = []
+    if chosen.n_trained < available:
+        notices.append(
+            f"{where}.drawers: {config.drawers}: {chosen.n_trained} of {available} images are "
+            "trained on"
+        )
+    if len(chosen.shown) < len(validation.images):
+        notices.append(
+            f"validation shows {len(chosen.shown)} of {len(validation.images)} images; all "
+            f"{chosen.n_trained} background images may be trained on"
+        )
+    if config.pairs == "batch" and config.batch_characters > chosen.n_classes:
+        notices.append(
+            f"{where}.batch_characters: {config.batch_characters}: there are "
+            f"{chosen.n_classes} characters to train on, so a step takes these"
+        )
+    drawn = config.images_per_epoch * config.max_epochs
+    if drawn < chosen.n_trained:
+        notices.append(
+            f"{where}.images_per_epoch: {config.images_per_epoch}: {config.max_epochs} epochs "
+            f"draw {drawn} images of {chosen.n_trained}"
+        )
+    return notices
+
+
+def _join(
+    roles: Sequence[Characters], n_training: int, seed: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the rows of (character, training drawer), -1 where missing, and each one's alphabet.
+
+    Rows count through the roles' images one after the other; one name is one alphabet.
+    """
+    labels = [name for role in roles for name in role.alphabets]
+    names = {name: number for number, name in enumerate(labels)}
+    training = [
+        split_drawers(role.n_drawers, n_training, seed, people=role.people)[0] for role in roles
+    ]
+    width = max(len(drawers) for drawers in training)
+    indices, alphabets, before = [], [], 0
+    for role, drawers in zip(roles, training, strict=True):
+        used = role.index()[:, drawers]
+        index = np.full((len(used), width), -1, np.int64)
+        index[:, : used.shape[1]] = np.where(used >= 0, used + before, -1)
+        indices.append(index)
+        alphabets.append(np.array([names[name] for name in role.alphabets])[role.alphabet_of])
+        before += len(role.images)
+    return np.concatenate(indices), np.concatenate(alphabets)
+
+
+def _turned(
+    index: NDArray[np.int64], alphabet_of: NDArray[np.int64], n_images: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Add every alphabet turned by one, two and three quarters; row + n_images is row turned once.
+
+    Reference:
+        Santoro et al. 2016, section 4.1: rotations of Omniglot's characters as new classes.
+    """
+    turns = np.arange(TURNS)
+    rows = np.where(index >= 0, index + n_images * turns[:, None, None], -1)
+    alphabets = alphabet_of + (alphabet_of.max() + 1) * turns[:, None]
+    return rows.reshape(-1, index.shape[1]), alphabets.reshape(-1)
+
+
+def _split(
+    background: Characters, validation: Characters, n: int, objective: Objective, seed: int
+) -> dict[str, Any]:
+    training, _ = split_drawers(background.n_drawers, n, seed, people=background.people)
+    return {
+        "training_drawers": training,
+        "validation_drawers": _validating(validation, objective, seed),
+        "validation_alphabets": list(validation.alphabets),
+    }
+
+
+def _validating(validation: Characters, objective: Objective, seed: int) -> list[int]:
+    """Return the drawers that an objective shows."""
+    n_drawers, people = validation.n_drawers, validation.people
+    if objective == "dense":
+        return dense_drawers(n_drawers, seed, people=people)
+    return split_drawers(n_drawers, 0, seed, people=people)[1]
+
+
+def objective_tasks(
+    validation: Characters, ways: int, objective: Objective, study_seed: int
+) -> tuple[NDArray[np.int64], OneShotTasks | DenseTasks]:
+    """Return the rows of the images that a study validates on, and its tasks within them."""
+    drawers = _validating(validation, objective, study_seed)
+    if objective == "dense":
+        dense = dense_tasks(validation, ways=ways, drawers=drawers, seed=study_seed)
+        return dense.rows, dense.renumbered(dense.rows)
+    tasks = validation_tasks(validation, ways=ways, drawers=drawers, seed=study_seed)
+    kept, place = np.unique(np.stack([tasks.query, tasks.support]), return_inverse=True)
+    query, support = place.reshape(2, *tasks.query.shape)
+    return kept, OneShotTasks(query, support, tasks.target, tasks.alphabet)
