@@ -6,6 +6,7 @@ The data package is imported inside the commands, so that `--help` is instant.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -36,8 +37,9 @@ def fetch(data: DataOption = None, as_json: JsonOption = False) -> None:
 
 @app.command()
 def show(data: DataOption = None, as_json: JsonOption = False) -> None:
-    """Show the data set a search would take: kind, counts, fingerprint, ways and chance."""
-    _print(_find("auto", data), as_json, "")
+    """Show the data set a search would take: counts, what is odd, and a contact sheet."""
+    dataset = _find("auto", data)
+    _print(dataset, as_json, "", _draw_sheets(dataset))
 
 
 def _find(kind: str, data: Path | None, *, afresh: bool = False) -> Dataset:
@@ -48,7 +50,36 @@ def _find(kind: str, data: Path | None, *, afresh: bool = False) -> Dataset:
         return find_dataset(kind, data, progress=progress, afresh=afresh)
 
 
-def _print(dataset: Dataset, as_json: bool, prefix: str) -> None:
+def _draw_sheets(dataset: Dataset) -> dict[str, tuple[Path, str]]:
+    """Write a contact sheet of each split; the sealed one stays sealed, but for own images.
+
+    Returns:
+        Role to its file, and to what it shows in words.
+    """
+    from hpsearch.data import open_test_set
+    from hpsearch.data.contact_sheet import contact_sheet
+    from hpsearch.paths import cache_folder, write_atomically
+
+    roles = {"background": dataset.background(), "validation": dataset.validation()}
+    if dataset.kind == "folder":  # whoever looks drew them; it is written down all the same
+        roles["test"] = open_test_set(dataset, "data show: contact sheet").characters
+    folder = cache_folder() / "sheets" / dataset.folder.name
+    sheets = {}
+    for role, characters in roles.items():
+        png, words = contact_sheet(characters)
+        path = folder.absolute() / f"{role}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, png)
+        sheets[role] = path, words
+    return sheets
+
+
+def _print(
+    dataset: Dataset,
+    as_json: bool,
+    prefix: str,
+    sheets: Mapping[str, tuple[Path, str]] | None = None,
+) -> None:
     from hpsearch.data.dataset import read_meta
 
     meta = read_meta(dataset.folder)
@@ -61,6 +92,8 @@ def _print(dataset: Dataset, as_json: bool, prefix: str) -> None:
         "chance": 1 / dataset.ways,
         "test_tasks": meta["test_tasks"]["runs"] * meta["test_tasks"]["ways"],
         "notice": dataset.notice,
+        "notices": list(dataset.notices),
+        "sheets": {role: str(path) for role, (path, _) in (sheets or {}).items()},
     }
     if dataset.notice:
         typer.echo(dataset.notice, err=True)
@@ -71,12 +104,17 @@ def _print(dataset: Dataset, as_json: bool, prefix: str) -> None:
     typer.echo(f"fingerprint {dataset.fingerprint}")
     for role, counts in meta["roles"].items():
         sealed = " (sealed)" if role == "test" else ""
+        alphabets = "1 alphabet" if counts["alphabets"] == 1 else f"{counts['alphabets']} alphabets"
         typer.echo(
-            f"{role}: {counts['alphabets']} alphabets, {counts['characters']} characters, "
+            f"{role}: {alphabets}, {counts['characters']} characters, "
             f"{counts['images']} images{sealed}"
         )
     typer.echo(
         f"tasks: {dataset.ways} ways, chance {1 / dataset.ways:.1%}; "
         f"{facts['test_tasks']} sealed test tasks"
     )
+    for text in dataset.notices:
+        typer.echo(f"NOTE: {text}")
+    for role, (path, words) in (sheets or {}).items():
+        typer.echo(f"contact sheet of {role}: {path} ({words})")
     typer.echo(f"packed in {dataset.folder}")

@@ -53,10 +53,11 @@ def recognise(
     ranking = replace(rank(loaded, queries, classes), below=below)
     names = [str(path) for path in images]
     if html is not None:
+        from hpsearch.data.dataset import in_words
         from hpsearch.paths import write_atomically
         from hpsearch.recognition.page import render_page
 
-        trained_on = loaded.description["dataset"]["kind"]
+        trained_on = in_words(loaded.description["dataset"]["kind"])
         maker = f"{model}, trained on {trained_on} at {loaded.config.input_size} px"
         write_atomically(html, render_page(maker, names, queries, classes, ranking, top))
         typer.echo(f"{_line(str(html))}: written", err=True)

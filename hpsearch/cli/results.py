@@ -157,6 +157,7 @@ def evaluate(
     """Score a model on the sealed one-shot tasks; every opening is logged."""
     from json import dumps
 
+    from hpsearch.data.dataset import in_words
     from hpsearch.execution.devices import choose_device
     from hpsearch.recognition.model import read_description
     from hpsearch.results.baselines import TABLE_2
@@ -173,7 +174,7 @@ def evaluate(
     warning = f" {_guessing(result)}" if result["degenerate"] else ""
     typer.echo(
         f"one-shot accuracy {result['accuracy']:.1%} [{low:.1%}, {high:.1%}] on "
-        f"{result['n_tasks']} tasks of {result['dataset']}{warning}"
+        f"{result['n_tasks']} tasks of {in_words(result['dataset'])}{warning}"
     )
     for name, part in result["per_alphabet"].items():
         typer.echo(f"  {name:36} {part['accuracy']:6.1%} of {part['n_tasks']}")

@@ -123,6 +123,11 @@ class Dataset:
             raise InputError(f"{path}: cannot be read ({error}); delete {self.folder}") from None
 
 
+def in_words(kind: str) -> str:
+    """Return a kind of data as a person calls it."""
+    return "own images" if kind == "folder" else kind
+
+
 def characters_from(images: NDArray[np.uint8], labels: Any) -> Characters:
     """Join images with the label arrays `pack` wrote beside them."""
     return Characters(

@@ -130,21 +130,21 @@ class Looks:
                 lines.append(f"{words}: {len(found)} of {self.count} images ({named(found)})")
         across, within = [], []
         for places in self._places.values():
-            first, name = places[0]
-            other = next((n for c, n in places if c != first), None)
+            (first, name), *others = sorted(places)
+            other = next((n for c, n in others if c != first), None)
             if other is not None:
                 across.append(f"{name} = {other}")
-            elif len(places) > 1:
-                within.append(f"{name} = {places[1][1]}")
+            elif others:
+                within.append(f"{name} = {others[0][1]}")
         if across:
             lines.append(
-                f"the same picture lies in two classes or more, {len(across)} time(s): no "
-                f"recogniser can tell them apart ({named(across)})"
+                f"the same picture lies in two classes or more: {len(across)} pictures "
+                f"({named(across)})"
             )
         if within:
             lines.append(
-                f"the same picture lies twice in its class, {len(within)} time(s): a task that asks "
-                f"for its own copy is no task ({named(within)})"
+                f"the same picture lies in its class twice or more: {len(within)} pictures "
+                f"({named(within)})"
             )
         return lines
 
@@ -192,7 +192,7 @@ def layout_notices(alphabets: Mapping[str, Collection[str]]) -> list[str]:
 def left_out(
     folder: Path, used: Collection[Path], single: Collection[str], suffixes: Collection[str]
 ) -> list[str]:
-    """Name the classes and visible files of a folder that are not taken.
+    """Name the classes and images of a folder that are not taken, and what else lies among them.
 
     Args:
         folder: What was named.
@@ -202,12 +202,15 @@ def left_out(
     """
     others: list[str] = []
     astray: list[str] = []
+    classes = {path.parent for path in used}
     for path in sorted(folder.rglob("*")):
         hidden = any(part.startswith((".", "__MACOSX")) for part in path.relative_to(folder).parts)
         if hidden or path in used or not path.is_file():
             continue
-        found = astray if path.suffix.lower() in suffixes else others
-        found.append(str(path.relative_to(folder)))
+        if path.suffix.lower() in suffixes:
+            astray.append(str(path.relative_to(folder)))
+        elif path.parent in classes:
+            others.append(str(path.relative_to(folder)))
     lines = []
     if single:
         lines.append(f"left out, classes with one image only: {len(single)} ({named(single)})")

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hpsearch.data.dataset import Characters, Dataset
+from hpsearch.data.dataset import Characters, Dataset, in_words
 from hpsearch.data.dense import DenseTasks, dense_tasks
 from hpsearch.data.tasks import OneShotTasks, dense_drawers, split_drawers, validation_tasks
 from hpsearch.errors import InputError
@@ -74,7 +74,7 @@ def select(
     if config.quarter_turns and not dataset.turns:
         raise InputError(
             f"{where}.quarter_turns: true: a turned character may count as another one only in "
-            f"Omniglot and glyphs, not in {dataset.kind} data; set it to false"
+            f"Omniglot and glyphs, not in {in_words(dataset.kind)}; set it to false"
         )
     roles = [background, *([validation] if include_validation else [])]
     index, alphabet_of = _join(roles, config.drawers, study_seed)

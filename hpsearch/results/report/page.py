@@ -93,6 +93,7 @@ def _environment() -> Environment:
         "number": number,
         "printable": printable,
         "duration": _duration,
+        "ordinal": _ordinal,
         "si": si,
     }
     return environment
@@ -132,7 +133,7 @@ def _content(facts: Facts) -> dict[str, Any]:
     return {
         "study": facts.view.name,
         "description": facts.view.config.description,
-        "data": facts.view.dataset.get("description") or facts.view.dataset.get("kind", ""),
+        "data": _data(facts),
         "kind": facts.view.dataset.get("kind", ""),
         "running": facts.running,
         "counts": facts.counts,
@@ -162,6 +163,19 @@ def _content(facts: Facts) -> dict[str, Any]:
         "provenance": _provenance(facts),
         "troubles": _troubles(facts),
     }
+
+
+def _data(facts: Facts) -> str:
+    """Say what was searched on, as a sentence begins."""
+    dataset = facts.view.dataset
+    words = str(dataset.get("description") or dataset.get("kind", ""))
+    return words[:1].upper() + words[1:]
+
+
+def _ordinal(place: int) -> str:
+    """Return a place: 1st, 2nd, 3rd, 4th, 11th, 22nd."""
+    teens = place % 100 in (11, 12, 13)
+    return f"{place}{'th' if teens else {1: 'st', 2: 'nd', 3: 'rd'}.get(place % 10, 'th')}"
 
 
 def _sight(facts: Facts) -> Any:

@@ -44,7 +44,8 @@ class HardTask:
         query: PNG of the query as a data URI.
         wrong: PNG of the most alike candidate.
         right: PNG of the candidate that is the same character.
-        alphabet: Its name.
+        name: The class asked for, with its alphabet where there are several.
+        answer: The class of the wrong answer.
         rank: Place of the right answer, from 1.
         ways: Candidates.
         scores: p of the wrong and of the right candidate.
@@ -53,7 +54,8 @@ class HardTask:
     query: str
     wrong: str
     right: str
-    alphabet: str
+    name: str
+    answer: str
     rank: int
     ways: int
     scores: tuple[float, float]
@@ -129,7 +131,7 @@ def _look(facts: Facts, model: Model, dataset: Dataset) -> Sight:
         filter_size=size,
         filter_count=count,
         filters_shown=drawn,
-        hardest=_hardest(tasks, scores, large),
+        hardest=_hardest(tasks, scores, large, _class_names(characters)),
         accuracy=float(score_tasks(scores, tasks).mean()),
         n_tasks=tasks.n_tasks,
         seen=bool(model.description.get("include_validation", False)),
@@ -139,8 +141,19 @@ def _look(facts: Facts, model: Model, dataset: Dataset) -> Sight:
     )
 
 
+def _class_names(characters: Characters) -> list[str]:
+    """Return the name of each image's class, [M]; without the alphabet where there is but one."""
+    names = characters.names
+    if len(characters.alphabets) == 1:
+        names = tuple(name.removeprefix(f"{characters.alphabets[0]}/") for name in names)
+    return [printable(names[number]) for number in characters.character.tolist()]
+
+
 def _hardest(
-    tasks: OneShotTasks, scores: NDArray[np.float64], images: NDArray[np.uint8]
+    tasks: OneShotTasks,
+    scores: NDArray[np.float64],
+    images: NDArray[np.uint8],
+    names: list[str],
 ) -> list[HardTask]:
     """Return the tasks with the largest gap between the best wrong answer and the right one."""
     right = np.take_along_axis(scores, tasks.target[:, :, None], 2)[:, :, 0]  # [R, W]
@@ -166,7 +179,8 @@ def _hardest(
                 query=png(images[row]),
                 wrong=png(images[support[best]]),
                 right=png(images[support[target]]),
-                alphabet=printable(tasks.alphabet[run]),
+                name=names[row],
+                answer=names[int(support[best])],
                 rank=int((scores[run, query] > scores[run, query, target]).sum()) + 1,
                 ways=tasks.ways,
                 scores=(p[0], p[1]),

@@ -1,0 +1,99 @@
+"""OB6: what a trial takes of own images of any shape, and what is refused, before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hpsearch.data import Dataset, find_dataset
+from hpsearch.data.dense import DenseTasks
+from hpsearch.data.folder import read_folder
+from hpsearch.data.pack import pack
+from hpsearch.errors import InputError
+from hpsearch.training.config import Objective
+from hpsearch.training.fresh import fresh_tasks
+from hpsearch.training.selection import Selection, check_data, select
+from tests.data.drawn import ONE_LARGE, SIXTY, TWO_EACH, UNEVEN, write_drawings
+from tests.training.tiny import tiny_config
+
+SHAPES = {"uneven": UNEVEN, "one large": ONE_LARGE, "two each": TWO_EACH, "sixty": SIXTY}
+SEEDS = range(3)
+
+
+@pytest.fixture(scope="module", params=SHAPES)
+def own(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    folder = tmp_path_factory.mktemp("own")
+    counts: Mapping[str, int] = SHAPES[request.param]
+    return pack(read_folder(write_drawings(folder / "images", counts)), folder / "packed")
+
+
+def _select(dataset: Dataset, seed: int, objective: Objective) -> Selection:
+    background, validation = dataset.labels("background"), dataset.labels("validation")
+    return select(
+        dataset, background, validation, tiny_config(), study_seed=seed, objective=objective
+    )
+
+
+@pytest.mark.parametrize("objective", ["tasks_320", "dense"])
+def test_ob6_every_background_image_is_trained_on(own: Dataset, objective: Objective) -> None:
+    background = own.labels("background")
+    for seed in SEEDS:
+        chosen = _select(own, seed, objective)
+        rows = chosen.sampler._rows  # the only place that holds them
+        assert sorted(rows[rows >= 0]) == list(range(len(background.images)))
+        assert chosen.n_trained == len(background.images)
+
+
+@pytest.mark.parametrize("objective", ["tasks_320", "dense"])
+def test_ob6_a_query_and_its_answer_are_two_pictures(own: Dataset, objective: Objective) -> None:
+    validation = own.labels("validation")
+    for seed in SEEDS:
+        tasks = _select(own, seed, objective).tasks
+        fresh = fresh_tasks(validation, own.ways, seed)
+        for one in (tasks, fresh):
+            if isinstance(one, DenseTasks):
+                assert all((p.query != p.support).all() for p in one.pairs)
+            else:
+                right = np.take_along_axis(one.support, one.target, 1)
+                assert (right != one.query).all()
+
+
+@pytest.mark.parametrize("objective", ["tasks_320", "dense"])
+def test_ob6_the_share_that_is_not_shown_is_said(own: Dataset, objective: Objective) -> None:
+    available, shown = len(own.labels("validation").images), len(_select(own, 0, objective).shown)
+    said = check_data(own, tiny_config(), study_seed=0, objective=objective)
+    expected = f"validation shows {shown} of {available} images"
+    assert any(expected in text for text in said) == (shown < available)
+    if objective == "dense":  # twelve pairs of pictures a class, none again before all were shown
+        counts = np.bincount(own.labels("validation").character)
+        assert shown == np.minimum(counts, 24).sum()
+
+
+def test_ob6_by_rule_1_the_share_is_said_and_too_few_are_refused(tmp_path: Path) -> None:
+    """A study that version 0.1.0 began takes ranks for drawers"""
+    sixty = pack(read_folder(write_drawings(tmp_path / "sixty", SIXTY), rule=1), tmp_path / "1")
+    said = check_data(sixty, tiny_config(), study_seed=0)
+    assert "trial.drawers: 12: 120 of 600 images are trained on" in said
+    large = sixty.labels("background").names[0].partition("/")[2]
+    counts = {name: 100 if name == large else 4 for name in SIXTY}
+    contents = read_folder(write_drawings(tmp_path / "one", counts), rule=1)
+    one = pack(contents, tmp_path / "2")
+    with pytest.raises(InputError, match=r"^trial\.drawers: 12: \d characters have two drawings"):
+        check_data(one, tiny_config(), study_seed=0)
+
+
+def test_ob6_the_rule_is_in_the_fingerprint_and_an_old_one_is_found_by_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HPSEARCH_CACHE", str(tmp_path / "cache"))
+    folder = write_drawings(tmp_path / "images", TWO_EACH)
+    old = pack(read_folder(folder, rule=1), tmp_path / "packed")
+    new = find_dataset("auto", folder)
+    assert new.fingerprint != old.fingerprint
+    assert find_dataset("auto", folder, fingerprint=old.fingerprint).fingerprint == old.fingerprint
+    assert old.labels("background").people
+    assert not new.labels("background").people
+    assert find_dataset("auto", folder, fingerprint="f" * 64).fingerprint == new.fingerprint
