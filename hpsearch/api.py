@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hpsearch.paths import user_path
 from hpsearch.search.history import TrialRecord
 
 
@@ -55,9 +56,9 @@ def search(
     from hpsearch.search.record import read_study
     from hpsearch.search.study_folder import find_study
 
-    place = None if output is None else Path(output)
+    place = None if output is None else user_path(output)
     changes = dict(_flat(settings))
-    source = None if data is None else Path(data)
+    source = None if data is None else user_path(data)
     if run_search(str(study), source, changes, place, dry_run=False):
         raise KeyboardInterrupt
     folder = find_study(str(study), place)

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 
+def one_line(text: str) -> str:
+    """Return a text on one line, without what could rule a terminal."""
+    return "".join(c if c.isprintable() else " " if c.isspace() else "?" for c in text)
+
+
 class HpsearchError(Exception):
     """Base of all errors raised on purpose; the message is one line and names the fix.
 
@@ -12,8 +17,7 @@ class HpsearchError(Exception):
     exit_code = 1
 
     def __init__(self, message: str) -> None:
-        shown = (c if c.isprintable() else " " if c.isspace() else "?" for c in message)
-        super().__init__("".join(shown))
+        super().__init__(one_line(message))
 
 
 class InputError(HpsearchError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import shlex
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -95,9 +96,22 @@ def cache_folder() -> Path:
     """Return the user's cache folder: HPSEARCH_CACHE, else XDG_CACHE_HOME/hpsearch, else ~/.cache."""
     own = os.environ.get("HPSEARCH_CACHE")
     if own:
-        return Path(own)
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "hpsearch"
+        return user_path(own)
+    return user_path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "hpsearch"
+
+
+def user_path(typed: str | Path) -> Path:
+    """Return a path that a person typed; ~ is their home, also where no shell has seen it."""
+    return Path(os.path.expanduser(typed))  # noqa: PTH111
+
+
+def shell_word(value: object) -> str:
+    """Return a path or a name as a shell reads it, for commands that are proposed."""
+    text = str(value)
+    if text.isprintable():
+        return shlex.quote(text)
+    letters = (chr(b) if 32 <= b < 127 and b not in b"'\\" else f"\\{b:03o}" for b in os.fsencode(text))
+    return f"$'{''.join(letters)}'"
 
 
 @dataclass(frozen=True)

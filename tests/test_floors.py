@@ -32,6 +32,7 @@ FLOORS = {
     "results": 5,
     "cli": 6,
     "api": 6,
+    "__main__": 7,
 }
 NEIGHBOURS = {("paths", "errors"), ("configfile", "errors"), ("recognition", "training")}
 NEIGHBOURS |= {("api", "cli")}

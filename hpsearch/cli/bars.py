@@ -13,10 +13,11 @@ def progress_bars() -> Iterator[Callable[[str, int, int], None]]:
 
     It is called with a label, the steps done and the steps in all.
     """
-    from rich.console import Console
     from rich.progress import Progress
 
-    console = Console(stderr=True)
+    from hpsearch.cli.console import make_console
+
+    console = make_console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bars:
         shown: dict[str, Any] = {}
 

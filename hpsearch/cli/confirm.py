@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from hpsearch.errors import InputError
+from hpsearch.paths import shell_word
 
 
 def confirm(
@@ -80,8 +81,9 @@ def confirm(
 
 def print_certificate(certificate: Mapping[str, Any], root: Path) -> None:
     """Print a certificate for a person."""
-    from rich.console import Console
     from rich.table import Table
+
+    from hpsearch.cli.console import make_console
 
     low, high = certificate["interval"]
     one = certificate["interval_one_training"]
@@ -116,8 +118,8 @@ def print_certificate(certificate: Mapping[str, Any], root: Path) -> None:
             f"{row['probability_best']:.0%}",
             "-" if row["trial"] == certificate["trial"] else behind,
         )
-    Console().print(table)
-    typer.echo(f"{root / 'certificate.json'}: written; next: hpsearch export {root}")
+    make_console().print(table)
+    typer.echo(f"{root / 'certificate.json'}: written; next: hpsearch export {shell_word(root)}")
 
 
 COMMANDS: tuple[Callable[..., Any], ...] = (confirm,)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hpsearch.errors import InputError
+from hpsearch.errors import InputError, one_line
 
 if TYPE_CHECKING:
     from hpsearch.paths import StudyFolder
@@ -59,19 +59,14 @@ def _show(
     around: dict[str, str], done: list[str], verdicts: list[Verdict], *, repair: bool
 ) -> None:
     for name, text in around.items():
-        typer.echo(f"{name:10} {_plain(text)}")
+        typer.echo(f"{name:10} {one_line(text)}")
     for line in done:
-        typer.echo(f"repaired   {_plain(line)}")
+        typer.echo(f"repaired   {one_line(line)}")
     if repair and not done:
         typer.echo("repaired   nothing, nothing was needed")
     for verdict in verdicts:
         mark = MARKS[verdict.standing]
-        typer.echo(f"{verdict.key:4} {mark:8} {verdict.claim}: {_plain(verdict.seen)}")
-
-
-def _plain(text: str) -> str:
-    """Replace control characters, which could rule the terminal."""
-    return "".join(c if c.isprintable() else "?" for c in text)
+        typer.echo(f"{verdict.key:4} {mark:8} {verdict.claim}: {one_line(verdict.seen)}")
 
 
 def _size(path: Path) -> int:

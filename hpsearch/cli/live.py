@@ -5,13 +5,15 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from hpsearch.cli.console import make_console
+from hpsearch.cli.terminal import Edge
 from hpsearch.search.forecast import Forecast
 from hpsearch.search.progress import Progress
 from hpsearch.search.surroundings import Observer
@@ -19,13 +21,17 @@ from hpsearch.search.surroundings import Observer
 
 @contextmanager
 def make_observer(name: str) -> Iterator[Observer]:
-    """Yield a live view where stdout is a terminal, plain lines elsewhere."""
-    if not sys.stdout.isatty():
-        yield PlainLines()
-        return
-    console = Console()
-    with Live(console=console, refresh_per_second=4, transient=False) as live:
-        yield LiveView(name, live)
+    """Yield a live view where stdout is a terminal, plain lines elsewhere.
+
+    A terminal that is stopped, or a pipe that nobody reads, holds up no search.
+    """
+    out = sys.stdout
+    with out.unwaited() if isinstance(out, Edge) else nullcontext():
+        if not out.isatty():
+            yield PlainLines()
+            return
+        with Live(console=make_console(), refresh_per_second=4, transient=False) as live:
+            yield LiveView(name, live)
 
 
 def duration(seconds: float) -> str:

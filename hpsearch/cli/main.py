@@ -6,11 +6,15 @@ failed, the same command resumes; 130 and 143 stopped by a signal.
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import sys
 import tempfile
 import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import typer
 
@@ -27,10 +31,14 @@ from hpsearch.cli import (
     space,
     trace,
 )
-from hpsearch.errors import HpsearchError
+from hpsearch.cli.terminal import edges, outlive_terminal
+from hpsearch.errors import HpsearchError, one_line
+from hpsearch.paths import user_path
 
 STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM)
 """Exit codes of a command stopped by a signal."""
+LONG = (search.search, confirm.confirm, results.retrain)
+"""Commands of hours, which go on when the terminal goes away."""
 
 app = typer.Typer(
     name="hpsearch",
@@ -39,7 +47,6 @@ app = typer.Typer(
     "environment failed and the same command resumes, 130 and 143 stopped by a signal and "
     "resumable.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
@@ -48,6 +55,29 @@ for command in [one for group in GROUPS for one in group.COMMANDS]:
     app.command()(command)
 app.add_typer(data.app, name="data", help="Check, fetch or show a data set.")
 app.add_typer(space.app, name="space", help="Show a search space or explain a configuration.")
+
+
+def _prepared(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a command that knows ~, and that goes on without its terminal where it is long."""
+
+    @functools.wraps(command)
+    def run(**given: Any) -> Any:
+        if command in LONG:
+            outlive_terminal()
+        return command(**{name: _at_home(value) for name, value in given.items()})
+
+    return run
+
+
+def _at_home(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return type(value)(map(_at_home, value))
+    return user_path(value) if isinstance(value, Path) else value
+
+
+for one in [one for group in (app, data.app, space.app) for one in group.registered_commands]:
+    if one.callback is not None:
+        one.callback = _prepared(one.callback)
 
 
 def _version(value: bool) -> None:
@@ -67,33 +97,41 @@ def _options(
 
 def main() -> None:
     """Run the command line and exit."""
-    try:
-        code = typer.main.get_command(app)(standalone_mode=False)
-    except HpsearchError as error:
-        code = _say(str(error), error.exit_code)
-    except typer.Abort:
-        code = _say("stopped", 130)
-    except KeyboardInterrupt:
-        code = _say("stopped", 130)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        advice = "mend that, then run the same command again"
-        code = _say(f"{where}{error.strerror or error}; {advice}", 3)
-    except Exception as error:
-        usage = getattr(error, "format_message", None)
-        code = _say(f"{usage()}; see hpsearch --help", 2) if usage else _bug(error)
+    with edges() as printed:
+        code = _run()
+        for name, edge in zip(("standard output", "standard error"), printed, strict=True):
+            edge.flush()
+            if edge.failure is not None and not code:
+                code = _say(f"{name}: {edge.failure.strerror}; mend that, then run it again", 3)
     if code in STOPPED:  # one more Ctrl-C while Python ends must not change the exit code
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)
-    sys.exit(code if isinstance(code, int) else 0)
+    sys.exit(code)
+
+
+def _run() -> int:
+    """Run a command; return its exit code."""
+    try:
+        code = typer.main.get_command(app)(standalone_mode=False)
+    except HpsearchError as error:
+        return _say(str(error), error.exit_code)
+    except (typer.Abort, KeyboardInterrupt):
+        return _say("stopped", 130)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        advice = "mend that, then run the same command again"
+        return _say(f"{where}{error.strerror or error}; {advice}", 3)
+    except UnicodeEncodeError as error:  # a path's bytes that are no UTF-8, where text is kept
+        near = error.object[max(0, error.start - 40) : error.end + 40]
+        return _say(f"{near}: not UTF-8 ({error.reason}); give it another name", 2)
+    except Exception as error:
+        usage = getattr(error, "format_message", None)
+        return _say(f"{usage()}; see hpsearch --help", 2) if usage else _bug(error)
+    return code if isinstance(code, int) else 0
 
 
 def _say(text: str, code: int) -> int:
-    line = "".join(c if c.isprintable() else "?" for c in " ".join(text.split()))
-    typer.echo(f"hpsearch: {line}", err=True)  # file names may hold escapes
+    typer.echo(f"hpsearch: {' '.join(one_line(text).split())}", err=True)
     return code
 
 

@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from hpsearch.paths import shell_word
+
 
 def migrate(
     study: Annotated[str, typer.Argument(help="A study's folder, file or shipped name.")],
@@ -27,7 +29,7 @@ def migrate(
         f"nearest point of it, {done.unseen} are not seen by the sampler; the old database is "
         f"{done.backup}"
     )
-    typer.echo(f"next: hpsearch search {folder.root}")
+    typer.echo(f"next: hpsearch search {shell_word(folder.root)}")
 
 
 COMMANDS: tuple[Callable[..., Any], ...] = (migrate,)

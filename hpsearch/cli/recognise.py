@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hpsearch.errors import InputError
+from hpsearch.errors import InputError, one_line
 
 if TYPE_CHECKING:
     from hpsearch.recognition.rank import Ranking
@@ -60,7 +60,7 @@ def recognise(
         trained_on = in_words(loaded.description["dataset"]["kind"])
         maker = f"{model}, trained on {trained_on} at {loaded.config.input_size} px"
         write_atomically(html, render_page(maker, names, queries, classes, ranking, top))
-        typer.echo(f"{_line(str(html))}: written", err=True)
+        typer.echo(f"{one_line(str(html))}: written", err=True)
     if json:
         _print_json(names, ranking)
     else:
@@ -116,15 +116,9 @@ def _print_table(names: list[str], ranking: Ranking, top: int) -> None:
         verdict = ""
         if ranking.unknown(query):
             verdict = f", unknown: no score reaches {ranking.below:.3f}"
-        typer.echo(f"{_line(name)}: {min(top, count)} of {count} classes{verdict}")
+        typer.echo(f"{one_line(name)}: {min(top, count)} of {count} classes{verdict}")
         for place, one in enumerate(ranking.candidates(query, top), start=1):
-            typer.echo(f"{place:5}  {one.score:.3f}  {_line(one.name)}")
-
-
-def _line(text: str) -> str:
-    from hpsearch.recognition.support import printable
-
-    return printable(text)
+            typer.echo(f"{place:5}  {one.score:.3f}  {one_line(one.name)}")
 
 
 COMMANDS: tuple[Callable[..., Any], ...] = (recognise,)

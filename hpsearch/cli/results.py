@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hpsearch.errors import InputError
+from hpsearch.paths import shell_word
 
 if TYPE_CHECKING:
     from hpsearch.data import Dataset
@@ -33,11 +34,12 @@ def export(
         typer.echo(f"NOTE: the trial was trained with {notice}", err=True)
     if done.certificate is None:
         what = "another trial, unconfirmed" if trial is not None else "unconfirmed best"
-        advice = f"next: hpsearch confirm {folder.root}, or hpsearch retrain {done.path}"
+        again = f"hpsearch confirm {shell_word(folder.root)}"
+        advice = f"next: {again}, or hpsearch retrain {shell_word(done.path)}"
     else:
         low, high = done.certificate["interval"]
         what = f"confirmed best, error {done.certificate['error']:.3f} [{low:.3f}, {high:.3f}]"
-        advice = f"next: hpsearch retrain {done.path}"
+        advice = f"next: hpsearch retrain {shell_word(done.path)}"
     typer.echo(f"{done.path}: {what}; {advice}")
 
 

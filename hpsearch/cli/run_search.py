@@ -21,7 +21,7 @@ from hpsearch.configfile import read_json
 from hpsearch.data import Dataset
 from hpsearch.data.find import find_dataset
 from hpsearch.errors import InputError
-from hpsearch.paths import network_filesystem
+from hpsearch.paths import network_filesystem, shell_word
 from hpsearch.results.certificate import best_of
 from hpsearch.search.config import Budget, StudyConfig
 from hpsearch.search.coordinates import Coordinates
@@ -115,7 +115,7 @@ def _drive(plan: StudyPlan, dataset: Dataset, workplace: Workplace) -> int:
     if best is not None and best.value is not None:
         error = standard_error(best.value, tasks_behind(view.config, view.dataset))
         figure = f"best: trial {best.number}, validation error {best.value:.3f} ± {error:.3f}"
-        root = plan.folder.root
+        root = shell_word(plan.folder.root)
         if certificate is None:
             advice = f"(unconfirmed); next: hpsearch confirm {root}, or hpsearch export {root}"
         else:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from hpsearch.errors import HpsearchError, InputError
+from hpsearch.errors import HpsearchError, InputError, one_line
+from hpsearch.paths import shell_word
 
 StudyArgument = Annotated[
     str, typer.Argument(help="A study file, a shipped name (quickstart), or a study's folder.")
@@ -70,7 +72,7 @@ def _settings(entries: list[str]) -> dict[str, Any]:
         key, equals, value = entry.partition("=")
         if not equals or not key.strip():
             raise InputError(f"--set {entry}: write KEY=VALUE, e.g. trial.max_epochs=5")
-        parsed = parse_yaml(f"value: {value}".encode(), f"--set {entry}")
+        parsed = parse_yaml(os.fsencode(f"value: {value}"), f"--set {entry}")
         settings[key.strip()] = parsed["value"]
     return settings
 
@@ -187,7 +189,8 @@ def trials(
     if not csv:
         for t in view.trials:
             value = "-" if t.value is None else f"{t.value:.4f}"
-            typer.echo(f"{t.number:5} {t.state:9} {value:>7} {len(t.values):4} ep  {t.cause or ''}")
+            cause = one_line(t.cause or "")
+            typer.echo(f"{t.number:5} {t.state:9} {value:>7} {len(t.values):4} ep  {cause}")
         return
     names = list(dict.fromkeys(name for t in view.trials for name in t.params))
     text = io.StringIO()
@@ -222,7 +225,8 @@ def copy(
         count = copy_study(folder, config, to)
     typer.echo(f"{count} trials copied to {to}, equal on both sides")
     if to == "sqlite" or is_server(to):
-        typer.echo(f"to go on there: hpsearch search {folder.root} --storage {to}")
+        there = f"{shell_word(folder.root)} --storage {shell_word(to)}"
+        typer.echo(f"to go on there: hpsearch search {there}")
 
 
 def _cell(value: Any) -> Any:

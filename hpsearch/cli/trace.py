@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hpsearch.errors import InputError
+from hpsearch.errors import InputError, one_line
 
 if TYPE_CHECKING:
     from hpsearch.search.history import TrialRecord
@@ -57,11 +57,11 @@ def _print_trial(view: StudyView, record: TrialRecord) -> None:
     value = "none yet" if record.value is None else f"{record.value:.4f}"
     typer.echo(f"trial {record.number} of {view.name}: {record.state}, validation error {value}")
     if record.cause:
-        typer.echo(f"  {record.cause}")
+        typer.echo(f"  {one_line(record.cause)}")
     typer.echo("parameters")
     for name, parameter in record.params.items():
         shown = f"{parameter:.4g}" if isinstance(parameter, float) else str(parameter)
-        typer.echo(f"  {name:24} {shown}")
+        typer.echo(one_line(f"  {name:24} {shown}"))
     if record.values:
         typer.echo(f"validation error by epoch  {_bars(list(record.values.values()))}")
         best = min(record.values, key=lambda epoch: (record.values[epoch], epoch))
@@ -111,8 +111,7 @@ def _mapping(one: Mapping[str, Any], key: str) -> dict[str, Any]:
 
 
 def _line(value: Any) -> str:
-    text = " ".join(map(str, value)) if isinstance(value, list) else str(value)
-    return "".join(c if c.isprintable() else "?" for c in text)
+    return one_line(" ".join(map(str, value)) if isinstance(value, list) else str(value))
 
 
 def verify(

@@ -19,7 +19,7 @@ from hpsearch.data.folder import RULES, looks_like_images, read_folder
 from hpsearch.data.omniglot import OMNIGLOT, PARTS, Layout, find_parts, read_omniglot
 from hpsearch.data.pack import Contents, pack
 from hpsearch.errors import HpsearchError, InputError
-from hpsearch.paths import cache_folder, write_atomically
+from hpsearch.paths import cache_folder, user_path, write_atomically
 
 KINDS = ("auto", "omniglot", "glyphs", "folder")
 
@@ -64,7 +64,7 @@ def find_dataset(
     named = path or _from_environment()
     if named is not None:
         origin = "--data" if path is not None else "HPSEARCH_DATA"
-        return finder.named(dataset, named.expanduser(), origin)
+        return finder.named(dataset, named, origin)
     if dataset == "folder":
         raise InputError("dataset: folder needs your images; name them with --data PATH")
     try:
@@ -79,7 +79,7 @@ def find_dataset(
 
 def _from_environment() -> Path | None:
     value = os.environ.get("HPSEARCH_DATA")
-    return Path(value) if value else None
+    return user_path(value) if value else None
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,7 @@ class _Finder:
         packed = _cache() / "packed"
         digest = hashlib.sha256(json.dumps([FORMAT, kind, key]).encode())
         for source in sources:
-            digest.update("\n".join(_listing(source)).encode())
+            digest.update(os.fsencode("\n".join(_listing(source))))
         note = packed / "sources" / f"{digest.hexdigest()[:32]}.txt"
         if not self.afresh:
             try:

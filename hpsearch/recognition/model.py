@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpsearch.configfile import read_yaml
 from hpsearch.errors import InputError
+from hpsearch.paths import user_path
 from hpsearch.training.config import TrialConfig
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class Model:
 
         one = isinstance(queries, str | Path)
         images = read_images([queries] if one else queries)  # type: ignore[list-item]
-        ranking = rank(self, images, read_support(Path(support)))
+        ranking = rank(self, images, read_support(user_path(support)))
         return [ranking.candidates(query) for query in range(len(images))]
 
 
@@ -91,7 +92,7 @@ def load_model(folder: Path | str, device: str = "cpu") -> Model:
     Raises:
         InputError: The folder holds no model, or its weights do not fit its configuration.
     """
-    folder = Path(folder)
+    folder = user_path(folder)
     description = read_description(folder)
     config = TrialConfig.from_values(description.get("config"), str(folder / "config.yaml"))
     path = folder / "weights.safetensors"

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from hpsearch.data.folder import MAX_IMAGES, convert, convert_pixels, folders_in, images_in
 from hpsearch.errors import InputError
+from hpsearch.paths import user_path
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +85,7 @@ def read_images(sources: Iterable[Path | str | NDArray[Any]]) -> NDArray[np.uint
 
 def _converted(source: Path | str | NDArray[Any]) -> NDArray[np.uint8]:
     if isinstance(source, str | Path):
-        return convert(Path(source))
+        return convert(user_path(source))
     return convert_pixels(np.asarray(source))
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from hpsearch.data import Dataset
 from hpsearch.data.tasks import OneShotTasks
 from hpsearch.errors import InputError
-from hpsearch.paths import write_atomically
+from hpsearch.paths import shell_word, write_atomically
 
 INK = 128
 """Values from here on are ink; Omniglot's drawings are 0 or 255."""
@@ -182,7 +182,8 @@ def read_networks(studies: Sequence[Path], fingerprint: str) -> dict[str, dict[s
         held = read_evaluation(model, fingerprint)
         if held is None or not set(MEASURED) <= held.keys():
             raise InputError(
-                f"{model / EVALUATION}: no evaluation on these data; run hpsearch evaluate {model}"
+                f"{model / EVALUATION}: no evaluation on these data; run "
+                f"hpsearch evaluate {shell_word(model)}"
             )
         key = "convolutional_siamese_net" if shape.convolves else "siamese_net"
         found[key] = {name: held[name] for name in MEASURED}

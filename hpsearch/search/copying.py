@@ -19,7 +19,7 @@ from sqlalchemy import inspect, text
 
 from hpsearch.configfile import hide_passwords
 from hpsearch.errors import EnvironmentFailure, HpsearchError, InputError
-from hpsearch.paths import StudyFolder
+from hpsearch.paths import StudyFolder, user_path
 from hpsearch.search.config import StudyConfig, check_storage
 from hpsearch.search.sqlite_file import check_database, check_whole
 from hpsearch.search.storage import (
@@ -104,7 +104,7 @@ def _check_target(config: StudyConfig, to: str) -> None:
 
 
 def _file(folder: StudyFolder, to: str) -> Path:
-    return folder.database if to == "sqlite" else Path(to.removeprefix(FILE))
+    return folder.database if to == "sqlite" else user_path(to.removeprefix(FILE))
 
 
 def _copy_into_file(path: Path, content: Content, name: str) -> None:

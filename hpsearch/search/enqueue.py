@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from hpsearch.configfile import Section, read_yaml
 from hpsearch.errors import InputError
+from hpsearch.paths import user_path
 from hpsearch.search.effects import leaf_paths
 from hpsearch.search.history import Value
 from hpsearch.training.config import TrialConfig
@@ -101,7 +102,7 @@ def _read(entry: Any, source: Path) -> Any:
     name = entry.get("config") if isinstance(entry, dict) else entry
     if not isinstance(name, str) or not name.endswith((".yaml", ".yml")):
         return entry
-    path = source.parent / name
+    path = source.parent / user_path(name)
     values = read_yaml(path)
     held = next((values[k] for k in ("config", "trial") if isinstance(values.get(k), dict)), values)
     if "layers" not in held:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from hpsearch.configfile import dump_yaml
 from hpsearch.errors import EnvironmentFailure, InputError
 from hpsearch.execution import Job
-from hpsearch.paths import TrialFolder, write_atomically
+from hpsearch.paths import TrialFolder, shell_word, write_atomically
 from hpsearch.search.coordinates import Coordinates
 from hpsearch.search.history import TrialRecord
 from hpsearch.search.record import StudyRecord
@@ -64,9 +64,10 @@ class Ledger:
         strangers = [n for n in known if n >= len(history)]
         if strangers:
             there = f"{place}: knows {len(history)} trials, {folder.trial(strangers[-1]).root} is there"
+            root = shell_word(folder.root)
             if self._plan.config.storage != "sqlite":
-                raise InputError(f"{there}; `hpsearch copy {folder.root} --to URL` takes a study along")
-            raise InputError(f"{there}; `hpsearch doctor {folder.root} --repair` builds it again")
+                raise InputError(f"{there}; `hpsearch copy {root} --to URL` takes a study along")
+            raise InputError(f"{there}; `hpsearch doctor {root} --repair` builds it again")
         if self._plan.config.storage == "sqlite":  # on a server a running trial may be another's
             for position, trial in enumerate(history):
                 if not trial.finished:

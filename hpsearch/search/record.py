@@ -27,7 +27,7 @@ from sqlalchemy.orm import Session
 
 from hpsearch.configfile import read_json, read_yaml
 from hpsearch.errors import EnvironmentFailure, HpsearchError, InputError
-from hpsearch.paths import StudyFolder
+from hpsearch.paths import StudyFolder, shell_word
 from hpsearch.search.config import StudyConfig
 from hpsearch.search.history import TrialRecord, Value
 from hpsearch.search.leases import LEASE_S, Leases, NumberTakenError, TrialTakenError
@@ -109,7 +109,7 @@ class StudyRecord:
                 raise
             raise InputError(
                 f"{self.place}: a row cannot be read ({text}); `hpsearch doctor "
-                f"{Path(self.place).parent} --repair` builds it again from the trials' folders"
+                f"{shell_word(Path(self.place).parent)} --repair` builds it again from what trials left"
             ) from error
         return [self.note(trial) for trial in trials]
 
@@ -333,8 +333,8 @@ class StudyRecord:
         text = " ".join(str(root_cause(error)).split())[:160]
         if "table schema" in text:  # Optuna's words
             return InputError(
-                f"{self.place}: of another version of Optuna ({text[:100]}); install that version, or "
-                f"`hpsearch doctor {Path(self.place).parent} --repair` builds it again for this one"
+                f"{self.place}: of another version of Optuna ({text[:100]}); install it, or `hpsearch "
+                f"doctor {shell_word(Path(self.place).parent)} --repair` builds it again for this one"
             )
         return EnvironmentFailure(
             f"{self.place}: the database failed ({type(error).__name__}: {text}); results are kept "
@@ -387,7 +387,7 @@ def read_study(folder: StudyFolder) -> StudyView:
             ) from error
         raise InputError(
             f"{place(folder, config.storage)}: cannot be read as the study {config.name!r} "
-            f"({text}); hpsearch doctor {folder.root} says more"
+            f"({text}); hpsearch doctor {shell_word(folder.root)} says more"
         ) from error
     return StudyView(
         folder=folder,

@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from hpsearch.configfile import Section, dump_yaml, load_section, read_yaml
 from hpsearch.errors import InputError
+from hpsearch.paths import user_path
 from hpsearch.search.effects import leaf_paths, refuse_without_effect
 from hpsearch.search.parameter import Parameter
 from hpsearch.search.shipped import find_shipped
@@ -68,7 +69,7 @@ class SearchSpace(Section):
         Raises:
             InputError: One line with file, key, value and what is allowed.
         """
-        path = Path(source)
+        path = user_path(source)
         if isinstance(source, str) and path.suffix not in (".yaml", ".yml") and not path.exists():
             path = find_shipped("search_spaces", source)
         return cls.from_values(read_yaml(path), path)

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
 from hpsearch.errors import EnvironmentFailure, InputError
-from hpsearch.paths import StudyFolder
+from hpsearch.paths import StudyFolder, shell_word
 
 HEAD = b"SQLite format 3\x00"
 TABLES = {"studies", "trials", "version_info", "alembic_version"}
@@ -115,7 +116,7 @@ def connect(path: Path) -> Iterator[sqlite3.Connection]:
     """
     try:
         # Not read-only: a journal left by a power cut must be rolled back by the first reader.
-        uri = f"file:{quote(str(path.resolve()))}?mode=rw"
+        uri = f"file:{quote(os.fsencode(path.resolve()))}?mode=rw"
         connection = sqlite3.connect(uri, uri=True, timeout=BUSY_S)
     except sqlite3.OperationalError as error:
         raise EnvironmentFailure(f"{path}: cannot be opened ({error})") from error
@@ -143,4 +144,5 @@ def back_up(path: Path) -> Path:
 
 
 def _mend(path: Path) -> str:
-    return f"`hpsearch doctor {path.parent} --repair` builds it again from the trials' folders"
+    repair = f"hpsearch doctor {shell_word(path.parent)} --repair"
+    return f"`{repair}` builds it again from the trials' folders"

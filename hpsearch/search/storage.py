@@ -20,7 +20,7 @@ from optuna.storages import RDBStorage
 
 from hpsearch.configfile import read_yaml
 from hpsearch.errors import EnvironmentFailure, HpsearchError, InputError
-from hpsearch.paths import StudyFolder
+from hpsearch.paths import StudyFolder, shell_word
 from hpsearch.search.config import StudyConfig
 from hpsearch.search.sqlite_file import check_writable
 
@@ -62,7 +62,7 @@ def place(folder: StudyFolder, storage: str) -> str:
 def open_file(path: Path) -> RDBStorage:
     """Open an SQLite storage: rollback journal, synchronous FULL, patient with locks."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    url = f"sqlite:///{path.resolve()}"
+    url = f"sqlite:///{_in_url(path.resolve())}"
     return RDBStorage(_template(url), engine_kwargs={"connect_args": {"timeout": BUSY_S}})
 
 
@@ -142,7 +142,7 @@ def check_usable(folder: StudyFolder, storage: str, name: str) -> None:
         if name not in there and folder.trial_numbers():
             raise InputError(
                 f"{storage}: holds no study {name!r}, and {folder.root} has trials of it; "
-                f"`hpsearch copy {folder.root} --to {storage}` takes them along"
+                f"`hpsearch copy {shell_word(folder.root)} --to {shell_word(storage)}` takes them along"
             )
     elif folder.database.is_file():
         check_writable(folder.database)
@@ -216,6 +216,11 @@ def server_failure(storage: str, error: Exception) -> HpsearchError:
         f"storage: {storage}: the server failed ({text}); mend that, then run the same command "
         "again"
     )
+
+
+def _in_url(path: Path) -> str:
+    """Keep SQLAlchemy from reading options and %41 in a file's name; bytes no UTF-8 stay."""
+    return str(path).replace("%", "%25").replace("?", "%3F")
 
 
 def _template(url: str) -> str:

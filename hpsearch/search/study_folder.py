@@ -15,7 +15,7 @@ from typing import Any
 
 from hpsearch.configfile import read_yaml
 from hpsearch.errors import EnvironmentFailure, InputError
-from hpsearch.paths import StudyFolder, make_private, write_atomically
+from hpsearch.paths import StudyFolder, make_private, user_path, write_atomically
 from hpsearch.search.config import StudyConfig
 from hpsearch.search.enqueue import with_files_read
 from hpsearch.search.prior import Prior, read_prior
@@ -58,7 +58,7 @@ def find_study(name_or_path: str, output: Path | None = None) -> StudyFolder:
     Raises:
         InputError: Nothing of that name is there.
     """
-    path = Path(name_or_path)
+    path = user_path(name_or_path)
     if output is not None:
         return StudyFolder(output)
     if path.is_dir():
@@ -75,13 +75,13 @@ def read_config(name_or_path: str) -> StudyConfig:
     Raises:
         InputError: Nothing of that name is there, or it is no study.
     """
-    path = Path(name_or_path)
+    path = user_path(name_or_path)
     source = find_study(name_or_path).study_file if path.is_dir() else _study_source(name_or_path)
     return StudyConfig.from_values(read_yaml(source), source)
 
 
 def _study_source(name_or_path: str) -> Path:
-    path = Path(name_or_path)
+    path = user_path(name_or_path)
     if path.suffix in (".yaml", ".yml") or path.is_file():
         return path
     return find_shipped("studies", name_or_path)
@@ -100,7 +100,7 @@ def plan_study(
     Raises:
         InputError: A file or a value is wrong, or the folder holds another study.
     """
-    path = Path(name_or_path)
+    path = user_path(name_or_path)
     if path.is_dir():
         folder = find_study(name_or_path)
         if output is not None and output.resolve() != path.resolve():
@@ -171,7 +171,7 @@ def _is_saved(source: Path) -> bool:
 
 
 def _find_space(name: str, source: Path) -> SearchSpace:
-    beside = source.parent / name
+    beside = source.parent / user_path(name)
     if _is_saved(source):
         return SearchSpace.from_yaml(source.parent / "space.yaml")
     if beside.suffix in (".yaml", ".yml"):

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from hpsearch.errors import InputError
+from hpsearch.paths import user_path
 from hpsearch.search.config import Limits, StudyConfig
 from hpsearch.search.coordinates import Coordinates
 from hpsearch.search.effects import leaf_paths
@@ -35,7 +36,7 @@ def with_prior(plan: StudyPlan, dataset: Mapping[str, Any]) -> StudyPlan:
     start = plan.config.warm_start
     if start is None or plan.prior is not None or plan.folder.study_file.exists():
         return plan
-    source = _read_source(Path(start.study))
+    source = _read_source(user_path(start.study))
     here = Coordinates(plan.space, plan.config.trial, plan.config.limits)
     if not set(source.problem.free) & set(here.free):
         raise InputError(f"--from {start.study}: no searched parameter in common with this study; "
