@@ -21,6 +21,7 @@ from typing import Any
 
 from hpsearch.configfile import read_json
 from hpsearch.errors import InputError
+from hpsearch.interpreter import python_command
 from hpsearch.paths import StudyFolder, write_atomically
 from hpsearch.results.intervals import wilson
 from hpsearch.results.pruning import pruning
@@ -123,7 +124,7 @@ def folder_of(root: Path, arm: str) -> Path:
 def run_arm(arm: str, given: argparse.Namespace) -> int:
     """Run or continue one arm until its hours are spent; return the exit code."""
     command = [
-        sys.executable, "-m", "hpsearch.cli.main", "search", STUDY, *ARMS[arm],
+        *python_command("hpsearch.cli.main", "search", STUDY), *ARMS[arm],
         "--hours", str(given.hours), "--workers", str(given.workers), "--seed", str(given.seed),
         "--device", "cpu", "--output", str(folder_of(given.output, arm)),
     ]  # fmt: skip

@@ -13,6 +13,7 @@ import threading
 import time
 from pathlib import Path
 
+from hpsearch.interpreter import python_command
 from hpsearch.paths import StudyFolder
 from hpsearch.search.invariants import read_epochs, read_result
 from hpsearch.search.record import read_study
@@ -86,18 +87,19 @@ class DrillSearch:
 
     def start(self, trials: int, point: tuple[str, int] | None = None) -> None:
         """Start the driver, armed with a named point or not."""
-        program = ["-m", "hpsearch.cli.main"]
+        program = python_command("hpsearch.cli.main")
         self.token.unlink(missing_ok=True)
         if point is not None:
             self.token.parent.mkdir(parents=True, exist_ok=True)
             self.token.touch()
             name, nth = point
-            program = ["-m", "benchmarks.kill_points", name, str(nth), str(self.token)]
+            program = [sys.executable, "-m", "benchmarks.kill_points", name, str(nth)]
+            program.append(str(self.token))
         options = ["--trials", str(trials), "--workers", str(self.slots)]
         options += ["--output", str(self.study.root)]
         self._said = []
         self._process = subprocess.Popen(
-            [sys.executable, *program, "search", str(self.file), *options],
+            [*program, "search", str(self.file), *options],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -10,9 +10,15 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from hpsearch.interpreter import leave_deleted_folder, wait_passively
+
 if TYPE_CHECKING:
     from hpsearch.api import search as run_study
     from hpsearch.recognition.model import load_model as load
+
+# Here, since every process of ours comes by before it loads torch.
+wait_passively()
+leave_deleted_folder()
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "load", "run_study", "search"]

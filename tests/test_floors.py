@@ -19,6 +19,7 @@ ROOT = "hpsearch"
 FLOORS = {
     "allocation": 0,
     "errors": 0,
+    "interpreter": 0,
     "seeding": 0,
     "paths": 0,
     "configfile": 0,

@@ -11,7 +11,6 @@ import json
 import os
 import selectors
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -21,9 +20,9 @@ from typing import IO, Any
 from hpsearch.errors import EnvironmentFailure
 from hpsearch.execution import Decision, Ended, Ending, EpochEnded, Event, Job, Lost, Started
 from hpsearch.execution.devices import count_cores, device_names
+from hpsearch.interpreter import child_environment, python_command
 from hpsearch.training.epoch import EpochResult
 
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 MAX_LOG_BYTES = 10_000_000
 SILENCE_S = 120.0
 """How long a worker may give no sign of life; it gives one every few seconds, whatever it trains."""
@@ -71,9 +70,7 @@ class LocalExecutor:
         self._threads = threads or max(1, count_cores() // workers)
         self._log_folder, self._silence_s = log_folder, silence_s
         arguments = [device, str(self._threads)]
-        self._command = [
-            *(command or (sys.executable, "-m", "hpsearch.execution.worker")), *arguments
-        ]
+        self._command = [*(command or python_command("hpsearch.execution.worker")), *arguments]
         self._workers: list[_Worker | None] = [None] * workers
         self._selector = selectors.DefaultSelector()
 
@@ -170,7 +167,7 @@ class LocalExecutor:
         return [w for w in self._workers if w is not None and w.trial is not None]
 
     def _start(self, slot: int) -> _Worker:
-        environment = {**os.environ, **dict.fromkeys(THREAD_VARIABLES, str(self._threads))}
+        environment = child_environment(self._threads)
         if self._device == "cuda":
             names = device_names()
             environment["CUDA_VISIBLE_DEVICES"] = names[slot % len(names)] if names else ""

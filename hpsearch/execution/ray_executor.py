@@ -23,6 +23,7 @@ os.environ.setdefault("RAY_worker_niceness", "0")  # training is what the machin
 import ray
 import ray.autoscaler.sdk
 from ray.exceptions import ActorUnavailableError, RayActorError, RayError
+from ray.job_config import JobConfig
 
 from hpsearch import __version__
 from hpsearch.errors import EnvironmentFailure, InputError
@@ -330,14 +331,21 @@ class RayExecutor:
             ray.shutdown()
 
 
+class _InstalledCode(JobConfig):
+    """A job whose processes import what is installed, nothing from where the user stands."""
+
+    def _runtime_env_has_working_dir(self) -> bool:
+        return True  # else Ray puts the current folder before everything else
+
+
 def _connect(settings: RaySettings) -> bool:
     """Connect to Ray unless this process is connected; say whether it was done."""
     if ray.is_initialized():
         return False
-    options: dict[str, Any] = {"address": settings.address}
+    options: dict[str, Any] = {"address": settings.address, "job_config": _InstalledCode()}
     if settings.address is None:
         # Nobody else has a part in this cluster: it listens on this machine only.
-        options = {"address": "local", "include_dashboard": False, "_node_ip_address": "127.0.0.1"}
+        options |= {"address": "local", "include_dashboard": False, "_node_ip_address": "127.0.0.1"}
         if settings.workers is not None:
             options["num_cpus"] = max(1, math.ceil(settings.workers * (settings.cpu or 1.0)))
     try:

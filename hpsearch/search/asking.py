@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from hpsearch.errors import EnvironmentFailure, InputError
+from hpsearch.interpreter import child_environment, python_command
 from hpsearch.search.config import Limits
 from hpsearch.search.coordinates import Coordinates
 from hpsearch.search.history import TrialRecord
@@ -115,12 +116,11 @@ class Asker:
                     pipe.close()
 
     def _start(self) -> subprocess.Popen[bytes]:
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
         process = subprocess.Popen(
-            [sys.executable, "-m", "hpsearch.search.asking"],
+            python_command("hpsearch.search.asking"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=environment,
+            env=child_environment(threads=1),
         )
         self._process, self._sent = process, []
         self._send(self._problem)
