@@ -16,6 +16,7 @@ import numpy as np
 from hpsearch.errors import InputError
 from hpsearch.paths import StudyFolder, write_atomically
 from hpsearch.provenance import software
+from hpsearch.results.intervals import around
 from hpsearch.results.shrinkage import Posterior, pooled_variance, predicted_optimism, shrink
 from hpsearch.search.history import TrialRecord, best_trial
 from hpsearch.search.record import StudyView
@@ -63,11 +64,17 @@ def certify(view: StudyView, candidates: Sequence[TrialRecord], runs: Runs) -> d
 def _one_training(
     posterior: Posterior, best: int, errors: Sequence[Sequence[float]], seed: int
 ) -> list[float]:
-    """Return where one more training of the winner falls with 95 % probability."""
-    _, freedom = pooled_variance(errors)
-    chance = np.random.default_rng(derive_seed(seed, "one training"))
-    spread = posterior.sigma * chance.standard_t(max(1, freedom), len(posterior.draws))
-    low, high = np.quantile(posterior.draws[:, best] + spread, [0.025, 0.975])
+    """Return where one more training of the winner falls with 95 % probability: a share, too."""
+    from scipy.stats import t
+
+    truth = posterior.draws[:, best]
+    if posterior.sigma > 0:
+        _, freedom = pooled_variance(errors)
+        below, above = (t.cdf((end - truth) / posterior.sigma, freedom) for end in (0, 1))
+        chance = np.random.default_rng(derive_seed(seed, "one training")).random(len(truth))
+        spread = t.ppf(below + chance * (above - below), freedom)
+        truth = np.clip(truth + posterior.sigma * spread, 0, 1)  # of rounding only
+    low, high = np.quantile(truth, [0.025, 0.975])
     return [float(low), float(high)]
 
 
@@ -80,9 +87,8 @@ def _other_alphabets(
     if len(names) < 2:
         return None
     variance = float(np.var(means, ddof=1)) / len(names)
-    half = 1.96 * math.sqrt(variance + float(posterior.sd[best]) ** 2)
-    centre = float(posterior.mean[best])
-    return [max(0.0, centre - half), min(1.0, centre + half)]
+    error = math.sqrt(variance + float(posterior.sd[best]) ** 2)
+    return list(around(float(posterior.mean[best]), error))
 
 
 def _optimism(

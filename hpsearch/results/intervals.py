@@ -7,7 +7,7 @@ import math
 Z_95 = 1.959963984540054
 
 
-def wilson(share: float, n: int) -> tuple[float, float]:
+def wilson(share: float, n: float) -> tuple[float, float]:
     """Return Wilson's 95 % interval of a share of n independent tries, both ends within 0 to 1.
 
     Reference:
@@ -16,3 +16,13 @@ def wilson(share: float, n: int) -> tuple[float, float]:
     centre = (share + Z_95**2 / (2 * n)) / (1 + Z_95**2 / n)
     half = Z_95 / (1 + Z_95**2 / n) * math.sqrt(share * (1 - share) / n + Z_95**2 / (4 * n * n))
     return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def around(share: float, error: float) -> tuple[float, float]:
+    """Return the 95 % interval of a share whose standard error is known: Wilson's, of as many
+    independent tries as have that standard error. Both ends lie within 0 to 1.
+    """
+    spread = share * (1 - share)
+    if error <= 0 or spread <= 0:
+        return share, share
+    return wilson(share, spread / error**2)

@@ -1,7 +1,8 @@
 """Which of a few measured configurations is best, and how good it is: shrunken, with an interval.
 
 The lowest of several measurements is too low by luck; a posterior is not. The prior says that a
-configuration is either as good as the others or differs from them by any amount within reach.
+configuration is either as good as the others or differs from them by any amount within reach, and
+that a share lies in [0, 1].
 
 Letters: K configurations, M settings of (sigma, w, L), G values of mu, R draws.
 """
@@ -83,11 +84,12 @@ def pooled_variance(measurements: Sequence[Sequence[float]]) -> tuple[float, int
 def shrink(
     measurements: Sequence[Sequence[float]], seed: int, *, sigma: float | None = None
 ) -> Posterior:
-    """Estimate true values from measurements of several configurations.
+    """Estimate true error rates from measurements of several configurations.
 
     theta_k = mu with probability 1 - w, else it is uniform within mu +- L; a measurement of k is
     drawn from N(theta_k, sigma^2). mu is flat, sigma^2 has the density of its scaled inverse
     chi-square, w and L take the values above; all are integrated over on a grid, theta exactly.
+    mu and theta are shares: what the prior puts outside [0, 1] it puts nowhere.
 
     Args:
         measurements: Of each configuration at least one; lower is better.
@@ -114,7 +116,8 @@ def shrink(
     grid = np.meshgrid(sigmas, shares, reaches, indexing="ij")
     setting = _Settings(*(axis.reshape(-1, 1, 1) for axis in grid))
     centre = _centres(mean, error)
-    return Posterior(_draw(mean, count, centre, setting, seed), float(np.sqrt(variance)))
+    draws = _draw(mean, count, centre, setting, seed)
+    return Posterior(draws, float(np.sqrt(variance)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,7 +138,8 @@ def _sigmas(variance: float, freedom: int) -> Array:
 
 def _centres(mean: Array, error: float) -> Array:
     """Return values of mu that reach beyond every mean, closer than the means' errors."""
-    low, high = float(mean.min()) - 3 * error, float(mean.max()) + 3 * error
+    low = max(0.0, float(mean.min()) - 3 * error)
+    high = min(1.0, float(mean.max()) + 3 * error)
     return np.linspace(low, high, max(CENTRES, min(1000, int((high - low) / error * 4))))
 
 
@@ -144,12 +148,14 @@ def _draw(mean: Array, count: Array, centre: Array, setting: _Settings, seed: in
     from scipy.special import log_ndtr, logsumexp, ndtr, ndtri
 
     noise = setting.sigma / np.sqrt(count)  # [M, 1, K]
-    offset = mean[None, None] - centre[None, :, None]  # [1, G, K]
-    high, low = (offset + setting.reach) / noise, (offset - setting.reach) / noise
-    inside = np.maximum(ndtr(high) - ndtr(low), 1e-300)  # [M, G, K]
+    middle = centre[None, :, None]  # [1, G, 1]
+    bottom = np.maximum(middle - setting.reach, 0)  # [M, G, 1]
+    top = np.minimum(middle + setting.reach, 1)
+    high, low = (mean - bottom) / noise, (mean - top) / noise  # [M, G, K]
+    inside = np.maximum(ndtr(high) - ndtr(low), 1e-300)
     log_slab = np.log(setting.share) + np.log(inside / (2 * setting.reach))
     log_spike = np.log1p(-setting.share) - 0.5 * (
-        np.log(2 * np.pi * noise**2) + (offset / noise) ** 2
+        np.log(2 * np.pi * noise**2) + ((mean - middle) / noise) ** 2
     )
     log_each = np.logaddexp(log_spike, log_slab)
     log_weight = log_each.sum(axis=-1)
@@ -159,14 +165,11 @@ def _draw(mean: Array, count: Array, centre: Array, setting: _Settings, seed: in
     cells = chance.choice(weight.size, size=DRAWS, p=weight / weight.sum())
     m, g = np.unravel_index(cells, log_weight.shape)
     differs = chance.random((DRAWS, len(mean))) < np.exp(log_slab - log_each)[m, g]
-    # theta = mean - noise z, with z between `low` and `high`: within reach of the centre
+    # theta = mean - noise z, with z between `low` and `high`: within reach and within [0, 1]
     share = chance.random((DRAWS, len(mean)))
     below, above = np.exp(log_ndtr(low[m, g])), np.exp(log_ndtr(high[m, g]))
     z = ndtri(np.clip(below + share * (above - below), 1e-12, 1 - 1e-12))
-    slab = np.clip(
-        mean - noise[m, 0] * z, centre[g, None] - setting.reach[m, 0],
-        centre[g, None] + setting.reach[m, 0],
-    )  # fmt: skip
+    slab = np.clip(mean - noise[m, 0] * z, bottom[m, g], top[m, g])
     return np.where(differs, slab, centre[g, None])
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from hpsearch.data.dense import DenseTasks, dense_accuracy, dense_tasks
 from hpsearch.data.tasks import dense_drawers, split_drawers, verification_pairs
-from hpsearch.results.intervals import Z_95, wilson
+from hpsearch.results.intervals import around, wilson
 from hpsearch.results.noise import measure_noise
 from hpsearch.results.unknown import suggest_threshold
 
@@ -53,7 +53,10 @@ def validation_figures(
             "n_tasks": tasks.n_tasks,
             "interval": list(wilson(1 - paper.accuracy, tasks.n_tasks)),
         },
-        "dense": {"error": 1 - dense, "interval": _around(1 - dense, noise.dense if noise else None)},
+        "dense": {
+            "error": 1 - dense,
+            "interval": list(around(1 - dense, noise.dense)) if noise else None,
+        },
         "fresh_error": 1 - fresh,
         "noise": noise.to_json() if noise else None,
         "verification_auc": paper.auc,
@@ -61,12 +64,6 @@ def validation_figures(
         "verification_accuracy": _verification(network, characters, config, study_seed),
         "unknown_below": threshold.to_json() if threshold else None,
     }
-
-
-def _around(error: float, se: float | None) -> list[float] | None:
-    if se is None:
-        return None
-    return [max(0.0, error - Z_95 * se), min(1.0, error + Z_95 * se)]
 
 
 def _dense(

@@ -97,6 +97,25 @@ def test_the_optimism_is_measured_and_luck_explains_most_of_it(summary: Summary)
     assert summary.luck == pytest.approx(summary.optimism, rel=0.25)
 
 
+def test_OF1_no_interval_of_a_certificate_leaves_0_to_1() -> None:
+    trials = [TrialRecord(n, "complete", {}, {1: 0.02}, 0.02) for n in range(3)]
+    view: Any = SimpleNamespace(
+        config=SimpleNamespace(seed=0, objective="tasks_320"), trials=trials
+    )
+    for measured in ((0.0, 0.07, 0.0), (0.0, 0.0, 0.0), (1.0, 0.96, 1.0)):
+        runs = {
+            t.number: [
+                {"error": e, "validation_error": e, "per_alphabet": {"A": e, "B": e}, "diagnosis": None}
+                for e in measured
+            ]
+            for t in trials
+        }
+        found = certify(view, trials, runs)
+        ends = [found[f"interval{k}"] for k in ("", "_one_training", "_other_alphabets")]
+        for low, high in [*ends, *(row["interval"] for row in found["candidates"])]:
+            assert 0 <= low <= found["error"] <= high <= 1
+
+
 def test_search_noise_is_that_of_seed_and_tasks_where_none_was_selected() -> None:
     chance = np.random.default_rng(0)
     trials = [TrialRecord(n, "complete", {}) for n in range(2000)]

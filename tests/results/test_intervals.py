@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from scipy.stats import binomtest, norm
 
-from hpsearch.results.intervals import Z_95, wilson
+from hpsearch.results.intervals import Z_95, around, wilson
 
 
 @pytest.mark.parametrize("n", [1, 2, 19, 320, 400, 10_000])
@@ -37,3 +37,10 @@ def test_the_quantile() -> None:
 def test_both_ends_are_shares(share: float) -> None:
     low, high = wilson(share, 320)
     assert 0 <= low < high <= 1
+
+
+def test_an_interval_around_a_share_is_wilsons_of_as_many_tries_as_have_its_error() -> None:
+    assert around(0.2, (0.2 * 0.8 / 320) ** 0.5) == pytest.approx(wilson(0.2, 320))
+    low, high = around(0.014, 0.02)  # symmetric, it would begin at -0.025
+    assert 0 < low < 0.014 < high
+    assert around(0.0, 0.0) == (0.0, 0.0)

@@ -85,6 +85,29 @@ def test_equal_configurations_are_drawn_together_and_share_the_chance() -> None:
     assert found.chance_best().max() < 0.5
 
 
+@pytest.mark.parametrize("truth", [0.014, 0.05, 0.5, 0.99])
+def test_OF1_shares_near_an_end_stay_within_and_their_intervals_cover(truth: float) -> None:
+    chance = np.random.default_rng(11)
+    tries = 130  # of one training's share: its spread is a hundredth at 0.014
+    covered = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shrinkage, "DRAWS", 1000)
+        for study in range(100):
+            measured = chance.beta(truth * tries, (1 - truth) * tries, (4, 3))
+            found = shrink(measured.tolist(), study)
+            assert 0 <= found.draws.min() <= found.draws.max() <= 1
+            low, high = found.interval(found.best)
+            assert 0 <= low < found.mean[found.best] < high <= 1
+            covered.append(low <= truth <= high)
+    assert np.mean(covered) >= 0.9
+
+
+def test_OF1_no_draw_lies_beyond_the_bounds_where_half_of_a_plain_posterior_would() -> None:
+    found = shrink([[0.0, 0.06, 0.0], [0.01, 0.0, 0.05]], 0)
+    assert found.draws.min() >= 0
+    assert found.interval(0)[0] >= 0
+
+
 def test_measurements_that_never_vary_are_taken_as_they_are() -> None:
     found = shrink([[0.2, 0.2], [0.1, 0.1]], 0)
     assert found.mean == pytest.approx([0.2, 0.1])
