@@ -23,6 +23,7 @@ FLOORS = {
     "seeding": 0,
     "paths": 0,
     "configfile": 0,
+    "wording": 0,
     "provenance": 0,
     "data": 1,
     "network": 1,

@@ -41,7 +41,7 @@ def confirm(
     def tell(text: str) -> None:
         typer.echo(text, err=json)
 
-    with study_lock(folder):
+    with study_lock(folder, "hpsearch confirm"):
         dataset = held_dataset(plan)
         check_study_data(plan, dataset)
         packed = dataset.folder.resolve()
@@ -84,38 +84,35 @@ def print_certificate(certificate: Mapping[str, Any], root: Path) -> None:
     from rich.table import Table
 
     from hpsearch.cli.console import make_console
+    from hpsearch.results.certificate import in_words
+    from hpsearch.wording import interval, percent, points
 
-    low, high = certificate["interval"]
+    typer.echo(in_words(certificate))
     one = certificate["interval_one_training"]
-    typer.echo(
-        f"confirmed best: trial {certificate['trial']}, error {certificate['error']:.3f} "
-        f"[{low:.3f}, {high:.3f}], the best of those compared with probability "
-        f"{certificate['probability_best']:.0%}"
-    )
-    typer.echo(f"  one more training of it falls within [{one[0]:.3f}, {one[1]:.3f}]")
+    typer.echo(f"  one more training of it falls within {interval(one)} %")
     if other := certificate["interval_other_alphabets"]:
-        typer.echo(f"  on other alphabets like these: [{other[0]:.3f}, {other[1]:.3f}]")
+        typer.echo(f"  on other alphabets like these: {interval(other)} %")
     optimism = certificate["optimism"]
     more = ", other drawers and the choice of the best epoch the rest"
     typer.echo(
-        f"  the search's figure for trial {optimism['trial']}, {optimism['search_error']:.3f}, was "
-        f"{optimism['measured']:+.3f} from the truth [{optimism['interval'][0]:+.3f}, "
-        f"{optimism['interval'][1]:+.3f}]; luck among {optimism['trials']} trials explains "
-        f"{optimism['luck']:.3f}{more if optimism['measured'] > optimism['luck'] else ''}"
+        f"  trial {optimism['trial']} looked better in the search, {percent(optimism['search_error'])}, "
+        f"than it is: by {points(optimism['measured'])} {interval(optimism['interval'])}; luck among "
+        f"{optimism['trials']} trials explains {100 * optimism['luck']:.1f}"
+        f"{more if optimism['measured'] > optimism['luck'] else ''}"
     )
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for header in ("trial", "search", "again", "shrunken", "95 %", "P(best)", "behind"):
+    for header in ("trial", "search", "again", "shrunken", "95 %", "P(best)", "behind the first"):
         table.add_column(header, justify="right", no_wrap=True)
     for row in certificate["candidates"]:
-        low, high = row["interval"]
-        behind = f"{row['behind_best']:+.3f} +- {row['behind_best_se']:.3f}"
+        error = 100 * row["behind_best_se"]
+        behind = f"{points(row['behind_best'])} (standard error {error:.1f})"
         table.add_row(
             str(row["trial"]),
-            f"{row['search_error']:.3f}",
-            f"{row['mean']:.3f}",
-            f"{row['error']:.3f}",
-            f"{low:.3f} to {high:.3f}",
-            f"{row['probability_best']:.0%}",
+            percent(row["search_error"]),
+            percent(row["mean"]),
+            percent(row["error"]),
+            interval(row["interval"]),
+            percent(row["probability_best"], 0),
             "-" if row["trial"] == certificate["trial"] else behind,
         )
     make_console().print(table)

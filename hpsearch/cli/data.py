@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hpsearch.cli.bars import progress_bars
+from hpsearch.wording import percent
 
 if TYPE_CHECKING:
     from hpsearch.data import Dataset
@@ -110,7 +111,7 @@ def _print(
             f"{counts['images']} images{sealed}"
         )
     typer.echo(
-        f"tasks: {dataset.ways} ways, chance {1 / dataset.ways:.1%}; "
+        f"tasks: {dataset.ways} ways, chance {percent(1 / dataset.ways)}; "
         f"{facts['test_tasks']} sealed test tasks"
     )
     for text in dataset.notices:

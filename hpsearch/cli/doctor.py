@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hpsearch.errors import InputError, one_line
+from hpsearch.wording import count
 
 if TYPE_CHECKING:
     from hpsearch.paths import StudyFolder
@@ -94,7 +95,7 @@ def _around(folder: StudyFolder) -> dict[str, str]:
         "libraries": f"SQLite {sqlite3.sqlite_version}, {ssl.OPENSSL_VERSION}",
         "data": _data(folder),
         "disk": f"{used / 1e6:.1f} MB used by the study, {usage.free / 1e9:.1f} GB free",
-        "device": f"{gpus} CUDA device(s), {count_cores()} core(s)",
+        "device": f"{count(gpus, 'CUDA device')}, {count(count_cores(), 'core')}",
     }
 
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from hpsearch.errors import InputError
 from hpsearch.execution import Executor
-from hpsearch.execution.devices import choose_device, default_workers
+from hpsearch.execution.devices import choose_device, count_cores, default_workers
 from hpsearch.search.study_folder import StudyPlan
+from hpsearch.wording import count
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,11 @@ class Workplace:
 
     words: str
     make: Callable[[], Executor]
+    slots: int = 1
+    threads: int = 1
+    """Of one trial on the CPU."""
+    device: str | None = None
+    """What trials run on here; None where that shows only on a cluster."""
 
 
 def find_workplace(plan: StudyPlan) -> Workplace:
@@ -48,7 +54,8 @@ def _here(plan: StudyPlan) -> Workplace:
             slots, device, threads=threads, log_folder=logs, silence_s=config.worker_timeout_s
         )
 
-    return Workplace(f"{slots} worker(s) on {device}", make)
+    words = f"{count(slots, 'worker')} on {device}"
+    return Workplace(words, make, slots, threads or max(1, count_cores() // slots), device)
 
 
 def _on_ray(plan: StudyPlan) -> Workplace:
@@ -78,4 +85,5 @@ def _on_ray(plan: StudyPlan) -> Workplace:
         return RayExecutor(settings, plan.folder.root)
 
     where = f"the Ray cluster at {address}" if address else "Ray on this machine"
-    return Workplace(f"{most or 'as many as fit'} worker(s), {config.device}, on {where}", make)
+    workers = count(most, "worker") if most else "as many workers as fit"
+    return Workplace(f"{workers}, {config.device}, on {where}", make)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hpsearch.errors import InputError, one_line
+from hpsearch.wording import percent
 
 if TYPE_CHECKING:
     from hpsearch.recognition.rank import Ranking
@@ -68,8 +69,9 @@ def recognise(
         if suggested is not None and below is None:
             typer.echo(
                 f"to tell unknown images: --unknown-below {suggested['score']:.3f} (on validation "
-                f"it keeps {suggested['known_kept']:.0%} of known and rejects "
-                f"{suggested['unknown_rejected']:.0%} of unknown ones among {suggested['ways']})",
+                f"it keeps {percent(suggested['known_kept'], 0)} of known and rejects "
+                f"{percent(suggested['unknown_rejected'], 0)} of unknown ones among "
+                f"{suggested['ways']})",
                 err=True,
             )
 

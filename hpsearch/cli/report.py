@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from hpsearch.cli.bars import progress_bars
+from hpsearch.wording import interval, percent
 
 DataOption = Annotated[Path | None, typer.Option(help="Omniglot's zips or folders, or images.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -46,10 +47,9 @@ def baselines(
     for entry in sorted(found.values(), key=_shown, reverse=True):
         figure, auc = "", ""
         if entry["accuracy"] is not None:
-            low, high = entry["interval"]
-            figure = f"{entry['accuracy']:6.2%} [{low:.1%}, {high:.1%}]"
+            figure = f"{percent(entry['accuracy'], 2):>7} {interval(entry['interval'])}"
             auc = f"{entry['verification_auc']:.3f}" + ("!" if entry["degenerate"] else "")
-        known = "" if entry["published"] is None else f"{entry['published']:6.1%}"
+        known = "" if entry["published"] is None else f"{percent(entry['published']):>7}"
         typer.echo(f"  {entry['name']:44} {figure:22} {auc:7} {known}".rstrip())
     typer.echo("AUC: of telling same pairs from different ones; ! marks guessing, within 0.05 of 0.5")
 

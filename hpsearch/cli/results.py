@@ -10,6 +10,7 @@ import typer
 
 from hpsearch.errors import InputError
 from hpsearch.paths import shell_word
+from hpsearch.wording import interval, percent
 
 if TYPE_CHECKING:
     from hpsearch.data import Dataset
@@ -25,6 +26,7 @@ def export(
     output: Annotated[Path | None, typer.Option(help="File [STUDY/best.yaml].")] = None,
 ) -> None:
     """Write the best configuration as a file that trains without the study."""
+    from hpsearch.results.certificate import in_words
     from hpsearch.results.export import export_best
     from hpsearch.search.study_folder import find_study
 
@@ -37,8 +39,7 @@ def export(
         again = f"hpsearch confirm {shell_word(folder.root)}"
         advice = f"next: {again}, or hpsearch retrain {shell_word(done.path)}"
     else:
-        low, high = done.certificate["interval"]
-        what = f"confirmed best, error {done.certificate['error']:.3f} [{low:.3f}, {high:.3f}]"
+        what = in_words(done.certificate)
         advice = f"next: hpsearch retrain {shell_word(done.path)}"
     typer.echo(f"{done.path}: {what}; {advice}")
 
@@ -76,7 +77,7 @@ def retrain(
     def tell(result: EpochResult, most: int) -> None:
         typer.echo(
             f"epoch {result.epoch}/{most}: loss {result.loss:.4f}, {what} "
-            f"{result.validation_error:.3f}, {result.seconds:.0f} s",
+            f"{percent(result.validation_error)}, {result.seconds:.0f} s",
             err=True,
         )
 
@@ -95,7 +96,7 @@ def retrain(
         typer.echo(
             f"{folder}: trained on background and validation characters, weights of the last "
             f"epoch ({metrics['epochs']}, a fixed length); it has no validation error of its own "
-            f"({error:.3f} was seen in training), only hpsearch evaluate can tell; certificate: "
+            f"({percent(error)} was seen in training), only hpsearch evaluate can tell; certificate: "
             f"{metrics['certificate']['verdict']}"
         )
         return
@@ -106,7 +107,7 @@ def _verification(metrics: dict[str, Any]) -> str:
     accuracy = metrics["verification_accuracy"]
     if accuracy is None:  # trained by softmax: scores rank, and are no probabilities
         return f"verification AUC {metrics['verification_auc']:.3f}"
-    return f"verification accuracy {accuracy:.4f} on {metrics['n_pairs']} pairs"
+    return f"verification accuracy {percent(accuracy)} on {metrics['n_pairs']} pairs"
 
 
 def _print_metrics(folder: Path, metrics: dict[str, Any]) -> None:
@@ -114,31 +115,32 @@ def _print_metrics(folder: Path, metrics: dict[str, Any]) -> None:
     dense = metrics["objective"] == "dense"
     on = "all tasks of eight drawers" if dense else f"{metrics['n_tasks']} tasks"
     typer.echo(
-        f"{folder}: validation error {metrics['validation_error']:.3f} "
+        f"{folder}: validation error {percent(metrics['validation_error'])} "
         f"{_interval(metrics['interval'])} on "
         f"{on} (epoch {metrics['weights_epoch']}), {_verification(metrics)}"
     )
     paper, every, noise = metrics["tasks_320"], metrics["dense"], metrics["noise"]
-    typer.echo(f"  {paper['n_tasks']} tasks {paper['error']:.3f}, all tasks {every['error']:.3f}")
+    both = f"{percent(paper['error'])}, all tasks {percent(every['error'])}"
+    typer.echo(f"  {paper['n_tasks']} tasks {both}")
     if noise:
         typer.echo(
-            f"  standard error {noise['tasks_320']:.3f} and {noise['dense']:.3f} (drawers and tasks "
-            f"redrawn), {noise['tasks_320_alphabets']:.3f} and {noise['dense_alphabets']:.3f} "
-            "(alphabets too)"
+            f"  standard error {100 * noise['tasks_320']:.1f} and {100 * noise['dense']:.1f} points "
+            f"(drawers and tasks redrawn), {100 * noise['tasks_320_alphabets']:.1f} and "
+            f"{100 * noise['dense_alphabets']:.1f} (alphabets too)"
         )
     if metrics["degenerate"]:
         typer.echo(f"  {_guessing(metrics)}")
     certificate = metrics["certificate"]
     where = f" {_interval(certificate['interval'])}" if certificate["interval"] else ""
     typer.echo(
-        f"  error {metrics['fresh_error']:.3f} on fresh tasks; certificate: "
+        f"  error {percent(metrics['fresh_error'])} on fresh tasks; certificate: "
         f"{certificate['verdict']}{where}"
     )
     if threshold := metrics["unknown_below"]:
         typer.echo(
             f"  recognise --unknown-below {threshold['score']:.3f} keeps "
-            f"{threshold['known_kept']:.0%} of known and rejects "
-            f"{threshold['unknown_rejected']:.0%} of unknown validation characters"
+            f"{percent(threshold['known_kept'], 0)} of known and rejects "
+            f"{percent(threshold['unknown_rejected'], 0)} of unknown validation characters"
         )
 
 
@@ -148,7 +150,7 @@ def _guessing(figures: dict[str, Any]) -> str:
 
 
 def _interval(ends: list[float] | None) -> str:
-    return "" if ends is None else f"[{ends[0]:.3f}, {ends[1]:.3f}]"
+    return "" if ends is None else interval(ends)
 
 
 def evaluate(
@@ -159,7 +161,7 @@ def evaluate(
     """Score a model on the sealed one-shot tasks; every opening is logged."""
     from json import dumps
 
-    from hpsearch.data.dataset import in_words
+    from hpsearch.data.dataset import in_words as dataset_in_words
     from hpsearch.execution.devices import choose_device
     from hpsearch.recognition.model import read_description
     from hpsearch.results.baselines import TABLE_2
@@ -172,18 +174,17 @@ def evaluate(
     if json:
         typer.echo(dumps(result))
         return
-    low, high = result["interval"]
     warning = f" {_guessing(result)}" if result["degenerate"] else ""
     typer.echo(
-        f"one-shot accuracy {result['accuracy']:.1%} [{low:.1%}, {high:.1%}] on "
-        f"{result['n_tasks']} tasks of {in_words(result['dataset'])}{warning}"
+        f"one-shot accuracy {percent(result['accuracy'])} {interval(result['interval'])} on "
+        f"{result['n_tasks']} tasks of {dataset_in_words(result['dataset'])}{warning}"
     )
     for name, part in result["per_alphabet"].items():
-        typer.echo(f"  {name:36} {part['accuracy']:6.1%} of {part['n_tasks']}")
+        typer.echo(f"  {name:36} {percent(part['accuracy']):>7} of {part['n_tasks']}")
     if result["dataset"] == "omniglot":
         typer.echo("published on the same 400 tasks (Koch et al. 2015, Table 2):")
         for name, accuracy in TABLE_2:
-            typer.echo(f"  {name:46} {accuracy:6.1%}")
+            typer.echo(f"  {name:46} {percent(accuracy):>7}")
 
 
 def dashboard(

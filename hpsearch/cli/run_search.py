@@ -4,44 +4,45 @@ from __future__ import annotations
 
 import os
 import signal
-import statistics
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import typer
 
+from hpsearch.cli.dry_run import describe
 from hpsearch.cli.executors import Workplace, find_workplace
-from hpsearch.cli.live import forecast_line, make_observer
+from hpsearch.cli.live import make_observer
+from hpsearch.cli.search import best_in_words
 from hpsearch.configfile import read_json
 from hpsearch.data import Dataset
 from hpsearch.data.find import find_dataset
-from hpsearch.errors import InputError
-from hpsearch.paths import network_filesystem, shell_word
+from hpsearch.errors import EnvironmentFailure, InputError
+from hpsearch.paths import StudyFolder, cache_folder, network_filesystem, shell_word
 from hpsearch.results.certificate import best_of
-from hpsearch.search.config import Budget, StudyConfig
+from hpsearch.search.config import StudyConfig
 from hpsearch.search.coordinates import Coordinates
 from hpsearch.search.data_check import check_study_data
 from hpsearch.search.driver import Driver
 from hpsearch.search.enqueue import enqueued_points
-from hpsearch.search.forecast import standard_error
 from hpsearch.search.pruners import fewest_trials
 from hpsearch.search.record import read_study
 from hpsearch.search.resource import Resource
-from hpsearch.search.samplers.config import SamplerConfig
-from hpsearch.search.stopping import forecast_study, tasks_behind
 from hpsearch.search.storage import check_usable, is_server
-from hpsearch.search.study_folder import StudyPlan, plan_study, save_plan, study_lock
-from hpsearch.search.suggest import suggest
+from hpsearch.search.study_folder import (
+    StudyPlan,
+    lock_holder,
+    plan_study,
+    save_plan,
+    study_lock,
+)
 from hpsearch.search.surroundings import DataPlace
 from hpsearch.search.warm_start import with_prior
-
-TYPICAL = 64
-"""Random configurations whose cost stands for a study's."""
+from hpsearch.wording import count
 
 
 def run_search(
@@ -59,36 +60,80 @@ def run_search(
         EnvironmentFailure: Something failed on the way; the same command resumes.
     """
     plan = plan_study(study, output, changes)
-    enqueued_points(plan.config, Coordinates(plan.space, plan.config.trial, plan.config.limits))
     workplace = find_workplace(plan)
+    dataset, plan = prepare(plan, data, fetch=not dry_run)
+    notices = [*_data_notices(plan, dataset), *_notices(plan)]
     if dry_run:
-        named = _named_dataset(plan, data)
-        _describe(plan, workplace)
-        for text in _data_notices(plan, named) if named else ():
-            typer.echo(f"NOTE: {text}")
+        describe(plan, workplace, notices)
         return 0
-    with_prior(plan, {})  # a source that cannot be learnt from is refused before anything is written
-    check_usable(plan.folder, plan.config.storage, plan.config.name)
-    dataset = held_dataset(plan, data)
-    of_data = _data_notices(plan, dataset)  # refused, if at all, before anything is written
+    assert dataset is not None  # it was fetched
     # On a server the study's leases keep drivers apart; its folder may be shared by them.
     alone = nullcontext() if is_server(plan.config.storage) else study_lock(plan.folder)
     with alone:
         typer.echo(f"{plan.config.name} in {plan.folder.root}: {dataset.description}")
-        for text in of_data:
+        for text in notices:
             typer.echo(f"NOTE: {text}")
-        kind = network_filesystem(plan.folder.root)
-        if kind and not is_server(plan.config.storage):
-            typer.echo(
-                f"NOTE: {plan.folder.root} lies on a network file system ({kind}), whose locks are "
-                "not to be trusted; a local disk is safer"
-            )
-        described = _describe_dataset(dataset, data)
-        plan = with_prior(plan, described)
-        for text in _notices(plan):
-            typer.echo(f"NOTE: {text}")
-        save_plan(plan, described)
+        save_plan(plan, _describe_dataset(dataset, data))
         return _drive(plan, dataset, workplace)
+
+
+def prepare(
+    plan: StudyPlan, data: Path | None, *, fetch: bool
+) -> tuple[Dataset | None, StudyPlan]:
+    """Check everything a search rests on, before anything is written; find the data.
+
+    Args:
+        plan: The study.
+        data: Where the data lie, as a person named it.
+        fetch: Whether data that are not here are downloaded or drawn.
+
+    Returns:
+        The data, None where they would have to be fetched; the plan with its prior.
+
+    Raises:
+        InputError: Something to mend.
+        EnvironmentFailure: The storage cannot be used, or the folder not written.
+    """
+    enqueued_points(plan.config, Coordinates(plan.space, plan.config.trial, plan.config.limits))
+    with_prior(plan, {})  # a source that cannot be learnt from is refused before data are looked for
+    check_usable(plan.folder, plan.config.storage, plan.config.name)
+    check_free(plan.folder, plan.config.storage)
+    dataset = held_dataset(plan, data) if fetch or _at_hand(plan, data) else None
+    return dataset, with_prior(plan, _describe_dataset(dataset, data) if dataset else {})
+
+
+def check_free(folder: StudyFolder, storage: str) -> None:
+    """Refuse a folder that another process holds, or that cannot be written.
+
+    Raises:
+        InputError: The study is held, or the folder's name is a file's.
+        EnvironmentFailure: The folder cannot be written.
+    """
+    if not is_server(storage) and (holder := lock_holder(folder)):
+        raise InputError(f"{folder.root}: the study is held by {holder}; wait for it or stop it")
+    above = next(p for p in (folder.root, *folder.root.absolute().parents) if p.exists())
+    if not above.is_dir():
+        raise InputError(f"{above}: is a file; name another --output")
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise EnvironmentFailure(f"{above}: cannot be written; mend that, or name another --output")
+
+
+def _at_hand(plan: StudyPlan, data: Path | None) -> bool:
+    """Say whether the data can be had without a download, and without drawing glyphs."""
+    if data is not None or os.environ.get("HPSEARCH_DATA") or plan.folder.dataset.exists():
+        return True
+    if plan.config.dataset == "folder":
+        return True  # to be refused: they have to be named
+    packed = cache_folder() / "packed"
+    return plan.config.dataset != "glyphs" and any(packed.glob("omniglot-*"))
+
+
+def _data_notices(plan: StudyPlan, dataset: Dataset | None) -> list[str]:
+    """Return what a person should know of the data; refuse those that the study cannot use."""
+    if dataset is None:
+        return ["the data are not here yet: the search downloads Omniglot, or draws glyphs"]
+    checked = check_study_data(plan, dataset)
+    return [*([dataset.notice] if dataset.notice else []), *dataset.notices, *checked]
 
 
 def _drive(plan: StudyPlan, dataset: Dataset, workplace: Workplace) -> int:
@@ -112,15 +157,11 @@ def _drive(plan: StudyPlan, dataset: Dataset, workplace: Workplace) -> int:
         return 128 + caught.signal
     view = read_study(plan.folder)
     best, certificate = best_of(view)
-    if best is not None and best.value is not None:
-        error = standard_error(best.value, tasks_behind(view.config, view.dataset))
-        figure = f"best: trial {best.number}, validation error {best.value:.3f} ± {error:.3f}"
+    typer.echo(best_in_words(view, best, certificate))
+    if best is not None:
         root = shell_word(plan.folder.root)
-        if certificate is None:
-            advice = f"(unconfirmed); next: hpsearch confirm {root}, or hpsearch export {root}"
-        else:
-            advice = f"(confirmed: {certificate['error']:.3f}); next: hpsearch export {root}"
-        typer.echo(f"{figure} {advice}")
+        confirm = "" if certificate else f"hpsearch confirm {root}, or "
+        typer.echo(f"next: {confirm}hpsearch export {root}")
     return 0
 
 
@@ -180,19 +221,6 @@ def held_dataset(plan: StudyPlan, data: Path | None = None) -> Dataset:
     return dataset
 
 
-def _named_dataset(plan: StudyPlan, data: Path | None) -> Dataset | None:
-    """Return the data that are at hand; None where a search would look for them, or draw them."""
-    if data is None and not plan.folder.dataset.exists() and not os.environ.get("HPSEARCH_DATA"):
-        return None
-    return held_dataset(plan, data)
-
-
-def _data_notices(plan: StudyPlan, dataset: Dataset) -> list[str]:
-    """Return what a person should know of the data; refuse those that the study cannot use."""
-    checked = check_study_data(plan, dataset)
-    return [*([dataset.notice] if dataset.notice else []), *dataset.notices, *checked]
-
-
 def _tell_once() -> Callable[[str, int, int], None]:
     """Return a progress callback that names each step once."""
     told: set[str] = set()
@@ -208,6 +236,12 @@ def _tell_once() -> Callable[[str, int, int], None]:
 def _notices(plan: StudyPlan) -> list[str]:
     """Return what a person should know of how this study proposes trials."""
     notices = []
+    kind = network_filesystem(plan.folder.root)
+    if kind and not is_server(plan.config.storage):
+        notices.append(
+            f"{plan.folder.root} lies on a network file system ({kind}), whose locks are not to be "
+            "trusted; a local disk is safer"
+        )
     prior = plan.prior
     if prior is not None:
         other = (
@@ -215,7 +249,7 @@ def _notices(plan: StudyPlan) -> list[str]:
             "finished trials"
         )
         what = "the same problem: what it measured counts" if prior.same else other
-        notices.append(f"learning from {len(prior.trials)} trial(s) of {prior.study}, {what}")
+        notices.append(f"learning from {count(len(prior.trials), 'trial')} of {prior.study}, {what}")
     single = [
         name for name, parameter in plan.space.parameters.items()
         if parameter.single and name not in plan.config.freeze
@@ -263,61 +297,3 @@ def _describe_dataset(dataset: Dataset, data: Path | None) -> dict[str, Any]:
         "ways": dataset.ways,
         "n_tasks": 16 * dataset.ways,
     }
-
-
-def _describe(plan: StudyPlan, workplace: Workplace) -> None:
-    config = plan.config
-    coordinates = Coordinates(plan.space, config.trial, config.limits)
-    prior = with_prior(plan, {}).prior  # as of other data: which they are is not known yet
-    typer.echo(f"{config.name} in {plan.folder.root}: {config.description}")
-    held = len(plan.space.parameters) - len(coordinates.free)
-    typer.echo(
-        f"{len(plan.space.parameters)} parameters{f', {held} of them held' if held else ''}, "
-        f"sampler {config.sampler.name}, "
-        f"pruner {config.pruner.name}, {workplace.words}, seed {config.seed}"
-    )
-    for text in _notices(plan):
-        typer.echo(f"NOTE: {text}")
-    typer.echo(f"feasible share of the filter sizes: {coordinates.feasible_share():.1%}")
-    if config.warm_start is not None:
-        count = 0 if prior is None else len(prior.trials)
-        typer.echo(
-            f"learns from {count} ended trial(s) of {config.warm_start.study}: as measured where "
-            "data and settings are the same, else as a prior that fades"
-        )
-    typer.echo(
-        f"{config.trial.max_epochs} epochs of {config.trial.images_per_epoch} images at most; "
-        f"budget: {_budget(config.budget)}"
-    )
-    typer.echo(_expectation(plan))
-
-
-def _budget(budget: Budget) -> str:
-    parts = [
-        f"{limit:g} {name}"
-        for name, limit in (
-            ("trials", budget.trials), ("hours", budget.hours), ("multiply-adds", budget.compute)
-        )
-        if limit is not None
-    ]
-    return ", ".join([*parts, *([f"or {budget.stop_when}"] if budget.stop_when else [])])
-
-
-def _expectation(plan: StudyPlan) -> str:
-    """Say what is left of a study that has begun, or what a trial of a new one costs."""
-    begun = plan.folder.study_file if is_server(plan.config.storage) else plan.folder.database
-    if begun.exists():
-        view = replace(read_study(plan.folder), config=plan.config)
-        known = forecast_line(forecast_study(view))
-        return f"{len(view.trials)} trials so far, {known or 'too few to tell what is left'}"
-    coordinates = Coordinates(plan.space, plan.config.trial, plan.config.limits)
-    resource = Resource(plan.config.pruner.resource, plan.config.trial)
-    costs = []
-    for number in range(TYPICAL):
-        params = suggest(coordinates, SamplerConfig(name="random"), [], plan.config.seed, number)
-        costs.append(resource.cost(params) * resource.length(params))
-    low, middle, high = statistics.quantiles(costs, n=4)
-    return (
-        f"a whole trial costs about {middle:.2g} multiply-adds ({low:.2g} to {high:.2g} for half "
-        "of them); how long that takes shows after the first trials"
-    )

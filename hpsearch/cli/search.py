@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from hpsearch.errors import HpsearchError, InputError, one_line
 from hpsearch.paths import shell_word
+
+if TYPE_CHECKING:
+    from hpsearch.search.history import TrialRecord
+    from hpsearch.search.record import StudyView
 
 StudyArgument = Annotated[
     str, typer.Argument(help="A study file, a shipped name (quickstart), or a study's folder.")
@@ -88,19 +92,19 @@ def status(
     from hpsearch.cli.live import forecast_line
     from hpsearch.results.certificate import best_of
     from hpsearch.results.pruning import pruning
+    from hpsearch.search.at_work import STATES, standings
     from hpsearch.search.record import read_study
     from hpsearch.search.stopping import forecast_study, why_over
     from hpsearch.search.study_folder import find_study
 
     view = read_study(find_study(study))
     pruned = pruning(view.trials, view.config)
-    states = ("complete", "pruned", "failed", "running", "paused")
-    counts = Counter[str](t.state for t in view.trials)
+    counts = Counter(standings(view).values())
     best, certificate = best_of(view)
     summary = {
         "study": view.name,
         "dataset": view.dataset["kind"],
-        "trials": {state: counts.get(state, 0) for state in states},
+        "trials": {state: counts[state] for state in STATES},
         "best": best
         and {
             "trial": best.number,
@@ -116,7 +120,7 @@ def status(
         typer.echo(dumps(summary))
         return
     typer.echo(f"{view.name} on {view.dataset['kind']}, in {view.folder.root}")
-    typer.echo(", ".join(f"{counts.get(state, 0)} {state}" for state in states))
+    typer.echo(_counted(counts))
     untrainable = Counter[str]((t.cause or "").split(":")[0] for t in view.trials if not t.trainable)
     if untrainable:
         kinds = ", ".join(f"{count} {kind}" for kind, count in untrainable.most_common())
@@ -127,23 +131,44 @@ def status(
         typer.echo(f"over: {summary['over']}")
     elif left := forecast_line(forecast_study(view)):
         typer.echo(left)
-    if best is None:
-        typer.echo("no complete trial yet")
-        return
-    dense = view.config.objective == "dense"
-    on = "all tasks (dense)" if dense else f"{view.dataset.get('n_tasks', 0)} tasks"
-    figure = f"best: trial {best.number}, validation error {best.value:.3f} on {on}"
-    if certificate is None:
-        typer.echo(f"{figure}, unconfirmed (the best of several looks better than it is)")
-    else:
-        low, high = certificate["interval"]
-        typer.echo(
-            f"{figure} in the search; confirmed {certificate['error']:.3f} [{low:.3f}, {high:.3f}] "
-            f"on fresh tasks, best with probability {certificate['probability_best']:.0%}"
-        )
-    for name, value in best.params.items():
+    hint = " (the best of several looks better than it is)" if best and not certificate else ""
+    typer.echo(best_in_words(view, best, certificate) + hint)
+    for name, value in best.params.items() if best else ():
         shown = f"{value:.3g}" if isinstance(value, float) else str(value)
         typer.echo(f"  {name:24} {shown}")
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    """Return trials by where they stand; interrupted ones only where there are any."""
+    from hpsearch.search.at_work import STATES
+
+    told = [f"{counts.get(state, 0)} {state}" for state in STATES if state != "interrupted"]
+    if left := counts.get("interrupted"):
+        it = "it" if left == 1 else "them"
+        told.append(f"{left} interrupted (the same search goes on with {it})")
+    return ", ".join(told)
+
+
+def best_in_words(
+    view: StudyView, best: TrialRecord | None, certificate: Mapping[str, Any] | None
+) -> str:
+    """Return which trial is best, and how sure that is: as confirmed, where it was."""
+    from hpsearch.results.certificate import in_words
+    from hpsearch.results.intervals import wilson
+    from hpsearch.search.stopping import tasks_behind
+    from hpsearch.wording import interval, percent
+
+    if best is None or best.value is None:
+        return "no complete trial yet"
+    if certificate is not None:
+        return in_words(certificate)
+    tasks = tasks_behind(view.config, view.dataset)
+    dense = view.config.objective == "dense"
+    on = "all tasks (dense)" if dense else f"{tasks} tasks"
+    return (
+        f"best: trial {best.number}, validation error {percent(best.value)} "
+        f"{interval(wilson(best.value, tasks))} on {on}, unconfirmed"
+    )
 
 
 def list_studies(
@@ -151,23 +176,26 @@ def list_studies(
 ) -> None:
     """List shipped studies and those found in a folder."""
     from hpsearch.results.certificate import best_of
+    from hpsearch.search.at_work import standings
     from hpsearch.search.record import read_study
     from hpsearch.search.shipped import shipped_names
     from hpsearch.search.study_folder import find_study
+    from hpsearch.wording import count
 
     typer.echo("shipped: " + ", ".join(shipped_names("studies")))
     for path in sorted(folder.glob("*/study.yaml")) if folder.is_dir() else []:
         try:
             view = read_study(find_study(str(path.parent)))
             best, certificate = best_of(view)
+            left = sum(standing == "interrupted" for standing in standings(view).values())
         except HpsearchError as error:  # also a server that does not answer
             typer.echo(f"{path.parent}: {error}")
             continue
-        done = sum(t.finished for t in view.trials)
-        sure = "confirmed" if certificate else "unconfirmed"
-        found = f", best trial {best.number}, error {best.value:.3f} ({sure})" if best else ""
+        done = count(sum(t.finished for t in view.trials), "trial")
+        stopped = f", {left} interrupted" if left else ""
+        found = best_in_words(view, best, certificate)
         typer.echo(
-            f"{path.parent}: {view.name} on {view.dataset['kind']}, {done} trials finished{found}"
+            f"{path.parent}: {view.name} on {view.dataset['kind']}, {done} finished{stopped}; {found}"
         )
 
 
@@ -182,15 +210,24 @@ def trials(
     import csv as csv_module
     import io
 
+    from hpsearch.results.certificate import best_of
+    from hpsearch.search.at_work import standings
     from hpsearch.search.record import read_study
     from hpsearch.search.study_folder import find_study
+    from hpsearch.wording import count, interval, percent
 
     view = read_study(find_study(study))
+    standing = standings(view)
     if not csv:
+        _, certificate = best_of(view)
+        again = {row["trial"]: row for row in certificate["candidates"]} if certificate else {}
         for t in view.trials:
-            value = "-" if t.value is None else f"{t.value:.4f}"
-            cause = one_line(t.cause or "")
-            typer.echo(f"{t.number:5} {t.state:9} {value:>7} {len(t.values):4} ep  {cause}")
+            value = "-" if t.value is None else percent(t.value, 2)
+            row = again.get(t.number)
+            sure = f"confirmed {percent(row['error'])} {interval(row['interval'])}" if row else ""
+            told = "; ".join(text for text in (sure, one_line(t.cause or "")) if text)
+            epochs = count(len(t.values), "epoch")
+            typer.echo(f"{t.number:5} {standing[t.number]:11} {value:>8} {epochs:>10}  {told}".rstrip())
         return
     names = list(dict.fromkeys(name for t in view.trials for name in t.params))
     text = io.StringIO()
@@ -199,7 +236,7 @@ def trials(
     writer.writerow([_cell(name) for name in head])
     for t in view.trials:
         cells = [t.params.get(name, "") for name in names] + [t.cause or ""]
-        writer.writerow([t.number, t.state, t.value, len(t.values), *map(_cell, cells)])
+        writer.writerow([t.number, standing[t.number], t.value, len(t.values), *map(_cell, cells)])
     typer.echo(text.getvalue(), nl=False)
 
 
@@ -220,7 +257,7 @@ def copy(
 
     folder = find_study(study)
     config = StudyConfig.from_values(read_yaml(folder.study_file), folder.study_file)
-    alone = nullcontext() if is_server(config.storage) else study_lock(folder)
+    alone = nullcontext() if is_server(config.storage) else study_lock(folder, "hpsearch copy")
     with alone:
         count = copy_study(folder, config, to)
     typer.echo(f"{count} trials copied to {to}, equal on both sides")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hpsearch.errors import InputError, one_line
+from hpsearch.wording import interval, percent
 
 if TYPE_CHECKING:
     from hpsearch.search.history import TrialRecord
@@ -54,8 +55,17 @@ def show(
 
 
 def _print_trial(view: StudyView, record: TrialRecord) -> None:
-    value = "none yet" if record.value is None else f"{record.value:.4f}"
-    typer.echo(f"trial {record.number} of {view.name}: {record.state}, validation error {value}")
+    from hpsearch.results.certificate import read_certificate
+    from hpsearch.search.at_work import standings
+
+    value = "none yet" if record.value is None else percent(record.value, 2)
+    standing = standings(view)[record.number]
+    typer.echo(f"trial {record.number} of {view.name}: {standing}, validation error {value}")
+    certificate = read_certificate(view.folder)
+    for row in certificate["candidates"] if certificate else ():
+        if row["trial"] == record.number:
+            sure = f"{percent(row['error'])} {interval(row['interval'])}"
+            typer.echo(f"  confirmed: {sure} on fresh tasks")
     if record.cause:
         typer.echo(f"  {one_line(record.cause)}")
     typer.echo("parameters")
@@ -66,7 +76,7 @@ def _print_trial(view: StudyView, record: TrialRecord) -> None:
         typer.echo(f"validation error by epoch  {_bars(list(record.values.values()))}")
         best = min(record.values, key=lambda epoch: (record.values[epoch], epoch))
         for epoch, error in record.values.items():
-            typer.echo(f"  {epoch:5} {error:.4f}{'  lowest' if epoch == best else ''}")
+            typer.echo(f"  {epoch:5} {percent(error, 2)}{'  lowest' if epoch == best else ''}")
 
 
 def _bars(values: list[float]) -> str:
@@ -85,10 +95,14 @@ def _print_reason(reason: Reason | str) -> None:
     typer.echo(f"  by {reason.proposer}")
     if reason.seen:
         seen = ", ".join(f"{count} {state}" for state, count in reason.seen.items())
-        lowest = "no error yet" if reason.lowest is None else f"lowest error {reason.lowest:.4f}"
+        lowest = "no error yet" if reason.lowest is None else f"lowest error {percent(reason.lowest, 2)}"
         typer.echo(f"  it had seen {seen} trials; {lowest}")
     if reason.predicted is not None:
-        typer.echo(f"  its model expected {reason.predicted[0]:.4f} +- {reason.predicted[1]:.4f}")
+        expected, deviation = reason.predicted
+        typer.echo(
+            f"  its model expected an error of {percent(min(1, max(0, expected)), 2)}, standard "
+            f"deviation {100 * deviation:.2f} points"
+        )
 
 
 def _print_provenance(held: list[dict[str, Any]]) -> None:
@@ -146,7 +160,7 @@ def verify(
         )
     if counts["different"]:
         raise InputError(
-            f"{folder.root}: {counts['different']} suggestion(s) differ from what is stored: the "
+            f"{folder.root}: suggestions that differ from what is stored: {counts['different']}; the "
             "study was changed, or made by other versions (hpsearch show STUDY TRIAL names them)"
         )
     return 0

@@ -21,8 +21,11 @@ from hpsearch.results.shrinkage import Posterior, pooled_variance, predicted_opt
 from hpsearch.search.history import TrialRecord, best_trial
 from hpsearch.search.record import StudyView
 from hpsearch.seeding import derive_seed
+from hpsearch.wording import interval, percent
 
 FORMAT = 1
+SURE = 0.95
+"""A best that is likelier than this is told apart from the others."""
 Runs = Mapping[int, Sequence[Mapping[str, Any]]]
 """The runs of each trial, ordered by their seed's place."""
 
@@ -212,3 +215,38 @@ def best_among(
         if t.state == "complete" and t.number not in known and (t.value or 0.0) < worst
     ]  # fmt: skip
     return (lowest, None) if news else (trials[certificate["trial"]], certificate)
+
+
+def rivals(certificate: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the candidates that hold the best one in 95 of 100 cases, the certified one first."""
+    chosen = certificate["trial"]
+    rows = sorted(
+        certificate["candidates"],
+        key=lambda row: (row["trial"] != chosen, -row.get("probability_best", 0.0)),
+    )
+    held, sure = [], 0.0
+    for row in rows:
+        held.append(row)
+        sure += row.get("probability_best", 0.0)
+        if sure >= SURE:
+            break
+    return held
+
+
+def in_words(certificate: Mapping[str, Any]) -> str:
+    """Say which trial is best, how good it is and how sure that is; first, that none can be told."""
+    rows, compared = rivals(certificate), len(certificate["candidates"])
+    figure = (
+        f"trial {certificate['trial']}, error {percent(certificate['error'])} "
+        f"{interval(certificate['interval'])} on fresh tasks "
+        f"({percent(rows[0]['search_error'])} in the search)"
+    )
+    sure = percent(certificate["probability_best"], 0)
+    if len(rows) == 1:
+        return f"confirmed best: {figure}, the best of {compared} compared with probability {sure}"
+    named = [str(row["trial"]) for row in rows]
+    names = f"{', '.join(named[:-1])} and {named[-1]}"
+    them = f"the {compared} confirmed trials {names}" if len(rows) == compared else (
+        f"trials {names} of the {compared} confirmed"
+    )
+    return f"{them} cannot be told apart; lowest: {figure}, the best with probability {sure}"

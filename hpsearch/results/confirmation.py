@@ -31,6 +31,7 @@ from hpsearch.search.history import TrialRecord
 from hpsearch.search.record import StudyView
 from hpsearch.seeding import derive_seed
 from hpsearch.training.config import TrialConfig
+from hpsearch.wording import count, percent
 
 MAX_ATTEMPTS = 3
 """Workers' deaths under one run after which the environment is to blame."""
@@ -78,8 +79,8 @@ def best_trials(view: StudyView, top: int) -> list[TrialRecord]:
     complete = [t for t in view.trials if t.state == "complete" and t.value is not None]
     if len(complete) < 2:
         raise InputError(
-            f"{view.folder.root}: {len(complete)} complete trial(s); confirming compares at least "
-            "two: search on"
+            f"{view.folder.root}: {count(len(complete), 'complete trial')}; confirming compares at "
+            "least two: search on"
         )
     return sorted(complete, key=lambda t: (t.value, t.number))[:top]
 
@@ -209,7 +210,7 @@ class Confirmation:
         left = len(self._waiting) + len(self._active)
         broke = f" ({active.diagnosis})" if active.diagnosis else ""
         self._tell(
-            f"trial {run.trial}, seed {run.place + 1}: error {error:.3f} on fresh tasks{broke}; "
+            f"trial {run.trial}, seed {run.place + 1}: error {percent(error)} on fresh tasks{broke}; "
             f"{left} of {len(self._runs)} runs left"
         )
 

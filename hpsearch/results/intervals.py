@@ -19,8 +19,9 @@ def wilson(share: float, n: float) -> tuple[float, float]:
 
 
 def around(share: float, error: float) -> tuple[float, float]:
-    """Return the 95 % interval of a share whose standard error is known: Wilson's, of as many
-    independent tries as have that standard error. Both ends lie within 0 to 1.
+    """Return the 95 % interval of a share whose standard error is known, within 0 to 1.
+
+    It is Wilson's, of as many independent tries as have that standard error.
     """
     spread = share * (1 - share)
     if error <= 0 or spread <= 0:

@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from hpsearch.recognition.support import printable
-from hpsearch.results.certificate import best_among
+from hpsearch.results.certificate import best_among, in_words, rivals
 from hpsearch.search.history import TrialRecord, best_trial
+from hpsearch.wording import count, interval, percent
 
 STUDY_DETAIL = re.compile(r"/api/studies/(\d+)")
 MOST_CAUSE = 2_000
@@ -87,15 +88,20 @@ def standings(
     if lowest is None or best is None:
         return {}
     if held is None:
-        count = _count(sum(t.state == "complete" for t in trials), "complete trial")
-        return {lowest.number: f"lowest error of {count} so far, unconfirmed"}
-    low, high = held["interval"]
-    said = {
-        best.number: f"confirmed best, error {held['error']:.1%} [{low:.1%}, {high:.1%}] on fresh "
-        f"tasks, best with probability {held['probability_best']:.0%}"
-    }
+        complete = count(sum(t.state == "complete" for t in trials), "complete trial")
+        return {lowest.number: f"lowest error of {complete} so far, unconfirmed"}
+    rows = rivals(held)
+    said = {}
     if lowest.number != best.number:
         said[lowest.number] = f"lowest error of the search; confirmed best is trial {best.number}"
+    for row in rows if len(rows) > 1 else ():
+        others = ", ".join(str(r["trial"]) for r in rows if r is not row)
+        said[row["trial"]] = (
+            f"confirmed error {percent(row['error'])} {interval(row['interval'])} on fresh tasks; "
+            f"cannot be told apart from trials {others}"
+        )
+    if len(rows) == 1:
+        said[best.number] = in_words(held)
     return said
 
 
@@ -113,7 +119,7 @@ def note(trial: Mapping[str, Any], study: str, standing: str = "") -> str:
     numbers = [float(v) for v in values.values() if isinstance(v, int | float)]
     head = f"**Trial {trial['number']}** {str(trial['state']).lower()}"
     if numbers:
-        head += f": validation error {min(numbers):.1%} after {_count(len(values), 'epoch')}"
+        head += f": validation error {percent(min(numbers))} after {count(len(values), 'epoch')}"
     if "seconds" in told:
         head += f", {float(told['seconds']):.0f} s"
     parts = [head]
@@ -160,7 +166,3 @@ def _plain(value: Any) -> Any:
         return json.loads(value)
     except (ValueError, TypeError):
         return value
-
-
-def _count(number: int, thing: str) -> str:
-    return f"{number} {thing}{'' if number == 1 else 's'}"

@@ -14,6 +14,7 @@ from hpsearch.search.config import StudyConfig
 from hpsearch.search.history import TrialRecord
 from hpsearch.search.pruners import make_pruner
 from hpsearch.search.resource import Resource
+from hpsearch.wording import interval, percent
 
 ENOUGH_AUDITS = 10
 """Below so many audits the share of lost trials is unknown."""
@@ -59,14 +60,13 @@ class Pruning:
         if self.interval is None or self.share_lost is None:
             risk = f"unknown ({self.audited} of at least {ENOUGH_AUDITS} audits)"
         else:
-            low, high = self.interval
             risk = (
-                f"{self.share_lost:.0%} [{low:.0%}, {high:.0%}] ({self.lost} of {self.audited} "
-                "audits)"
+                f"{percent(self.share_lost, 0)} {interval(self.interval, 0)} ({self.lost} of "
+                f"{self.audited} audits)"
             )
         saved = self.epochs_saved - self.epochs_spent
         return (
-            f"pruning: {self.pruned} pruned, {saved:.0f} epochs saved ({self.share_saved:.0%}); "
+            f"pruning: {self.pruned} pruned, {saved:.0f} epochs saved ({percent(self.share_saved, 0)}); "
             f"a pruned trial would have beaten the best: {risk}"
         )
 

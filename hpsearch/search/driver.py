@@ -357,7 +357,7 @@ class Driver:
         self._record.set_trial_attribute(trial.number, "paused", epoch)
         if self._others:
             self._others.release(trial.number)
-        error = f"error {trial.value:.3f}"
+        error = f"error {100 * (trial.value or 0):.1f} %"
         self._observer.message(f"trial {trial.number} paused after epoch {epoch}, {error}")
 
     def _promote(self, trial: TrialRecord) -> None:

@@ -77,7 +77,7 @@ def migrate(folder: StudyFolder, space_file: Path) -> Migration:
             unfinished trial could not go on in it.
         EnvironmentFailure: The database could not be written; it is as it was.
     """
-    with study_lock(folder):
+    with study_lock(folder, "hpsearch migrate"):
         view = read_study(folder)
         if is_server(view.config.storage):
             raise InputError(

@@ -7,6 +7,7 @@ from dataclasses import replace
 from hpsearch.execution import Ended, Ending
 from hpsearch.search.history import OUT_OF_MEMORY, TrialRecord
 from hpsearch.training.epoch import EpochResult
+from hpsearch.wording import percent
 
 
 def checked(result: EpochResult) -> EpochResult:
@@ -36,6 +37,6 @@ def outcome(trial: TrialRecord, event: Ended, diagnosis: str | None) -> TrialRec
 
 def in_words(trial: TrialRecord) -> str:
     """Tell a trial's end in one line."""
-    error = "" if trial.value is None else f", error {trial.value:.3f}"
+    error = "" if trial.value is None else f", error {percent(trial.value)}"
     cause = f" ({trial.cause})" if trial.cause else ""
     return f"trial {trial.number} {trial.state}{error}{cause}"

@@ -61,7 +61,7 @@ def repair(folder: StudyFolder) -> list[str]:
             "is for studies in a folder"
         )
     plan = StudyPlan(folder, config, SearchSpace.from_yaml(folder.space_file))
-    with study_lock(folder):
+    with study_lock(folder, "hpsearch doctor --repair"):
         done = [_remove(path, folder) for path in folder.temporary_files()]
         done += _repair_trials(folder) + _restore_results(folder)
         broken = {v.key for v in check_invariants(folder) if v.standing != "holds"}

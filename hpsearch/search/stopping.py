@@ -56,7 +56,7 @@ class Stopping:
             return None
         return (
             f"no expected gain: {left:.0f} more trials are expected to lower the best error by "
-            f"{gain:.4f}, its standard error is {error:.4f}"
+            f"{100 * gain:.2f} points, its standard error is {100 * error:.2f}"
         )
 
     def compute(self, history: Sequence[TrialRecord]) -> int:

@@ -37,6 +37,10 @@ MAY_CHANGE = (
 )
 
 
+SEARCH = "hpsearch search"
+"""How a search is named to those who find its study held."""
+
+
 @dataclass(frozen=True)
 class StudyPlan:
     """What a search is about to do: configuration, space, and where."""
@@ -160,7 +164,7 @@ def _with_changes(values: dict[str, Any], changes: Mapping[str, Any], source: Pa
 def _replace_budget(values: dict[str, Any], changes: Mapping[str, Any]) -> None:
     """Let limits that are given replace the file's; how else to stop stays as it was."""
     given = {k: v for k in ("trials", "hours", "compute") if (v := changes.get(f"budget.{k}"))}
-    if given:
+    if given and isinstance(values.get("budget"), dict):
         kept = values["budget"].get("stop_when")
         values["budget"] = given | ({"stop_when": kept} if kept else {})
 
@@ -264,10 +268,14 @@ def save_plan(plan: StudyPlan, dataset: Mapping[str, Any]) -> None:
 
 
 @contextlib.contextmanager
-def study_lock(folder: StudyFolder) -> Iterator[None]:
+def study_lock(folder: StudyFolder, command: str = SEARCH) -> Iterator[None]:
     """Hold a study for the one process that writes; the kernel frees it when that dies.
 
     Relies on flock, which Linux and macOS keep per open file and drop with the process.
+
+    Args:
+        folder: The study's folder.
+        command: What holds it, for those who find it held.
 
     Raises:
         InputError: Another process holds it.
@@ -290,7 +298,8 @@ def study_lock(folder: StudyFolder) -> Iterator[None]:
             ) from None
         now = datetime.datetime.now().isoformat(timespec="seconds")
         os.ftruncate(handle, 0)
-        os.pwrite(handle, f"pid {os.getpid()} on {socket.gethostname()} since {now}".encode(), 0)
+        held = f"{command} (pid {os.getpid()} on {socket.gethostname()} since {now})"
+        os.pwrite(handle, held.encode(), 0)
         yield
     finally:
         os.close(handle)

@@ -12,8 +12,10 @@ import pytest
 from hpsearch.cli.trace import _print_reason
 from hpsearch.execution import Ending
 from hpsearch.paths import StudyFolder
+from hpsearch.results.intervals import wilson
 from hpsearch.search.record import read_study
 from hpsearch.search.why import Reason
+from hpsearch.wording import interval, percent
 from tests.recognition.made import CommandLine
 from tests.search.fake_executor import FakeExecutor
 from tests.search.test_driver import search
@@ -49,9 +51,10 @@ def test_list_names_shipped_studies_and_those_of_a_folder(
     assert shipped.startswith("shipped: koch2015, ")
     best = min((t for t in read_study(StudyFolder(searched)).trials if t.state == "complete"),
                key=lambda t: t.value or 1)
+    ends = interval(wilson(best.value or 0, 320))
     assert first == (
-        f"{tmp_path / 'a'}: quickstart on glyphs, 6 trials finished, best trial {best.number}, "
-        f"error {best.value:.3f} (unconfirmed)"
+        f"{tmp_path / 'a'}: quickstart on glyphs, 6 trials finished; best: trial {best.number}, "
+        f"validation error {percent(best.value or 0)} {ends} on 320 tasks, unconfirmed"
     )
     assert second.startswith(f"{tmp_path / 'b'}: ")
     assert "study.yaml" in second
@@ -64,8 +67,8 @@ def test_trials_has_a_line_for_each(searched: Path, hpsearch: CommandLine) -> No
     lines = done.out.splitlines()
     assert [int(line.split()[0]) for line in lines] == list(range(6))
     first = read_study(StudyFolder(searched)).trials[0]
-    assert lines[0].split() == ["0", "complete", f"{first.value:.4f}", "3", "ep"]
-    assert lines[FAILED].split()[1:5] == ["failed", "-", "0", "ep"]
+    assert lines[0].split() == ["0", "complete", *percent(first.value or 0, 2).split(), "3", "epochs"]
+    assert lines[FAILED].split()[1:5] == ["failed", "-", "0", "epochs"]
     assert "out of memory" in lines[FAILED]
 
 
@@ -75,12 +78,13 @@ def test_show_prints_the_curve_the_reason_and_where_it_was_trained(
     trial = read_study(StudyFolder(searched)).trials[5]
     done = hpsearch("show", searched, 5)
     assert (done.code, done.err) == (0, "")
-    assert f"trial 5 of quickstart: complete, validation error {trial.value:.4f}\n" in done.out
+    error = percent(trial.value or 0, 2)
+    assert f"trial 5 of quickstart: complete, validation error {error}\n" in done.out
     assert f"{'fc.width':24} {trial.params['fc.width']}\n" in done.out
-    curve = [f"{epoch:7} {error:.4f}" for epoch, error in trial.values.items()]
+    curve = [f"{epoch:7} {percent(error, 2)}" for epoch, error in trial.values.items()]
     assert "\n".join([*curve[:-1], f"{curve[-1]}  lowest"]) in done.out  # it falls to the end
     assert "by random" in done.out
-    assert "it had seen 4 complete, 1 failed trials; lowest error 0." in done.out
+    assert "it had seen 4 complete, 1 failed trials; lowest error " in done.out
     assert "its model expected" not in done.out
     for name, text in (("host", "fake"), ("device", "cpu"), ("threads", "1")):
         assert f"  {name:24} {text}\n" in done.out
@@ -101,7 +105,7 @@ def test_show_prints_what_a_model_expected(capsys: pytest.CaptureFixture[str]) -
     assert capsys.readouterr().out.splitlines()[1:] == [
         "  by gp",
         "  it had seen 1 complete, 2 pruned trials; no error yet",
-        "  its model expected 0.2500 +- 0.0125",
+        "  its model expected an error of 25.00 %, standard deviation 1.25 points",
     ]
 
 
@@ -123,7 +127,7 @@ def test_verify_agrees_with_what_is_stored_and_exits_2_where_it_was_changed(
     done = hpsearch("verify", copy, "--json")
     assert done.code == 2
     assert done.err.count("\n") == 1
-    assert "1 suggestion(s) differ" in done.err
+    assert "suggestions that differ from what is stored: 1" in done.err
     told = json.loads(done.out)
     assert told["counts"] == {"enqueued": 1, "same": 4, "different": 1}
     assert [t["verdict"] for t in told["trials"]] == ["enqueued", *["same"] * 4, "different"]

@@ -97,7 +97,7 @@ def test_the_optimism_is_measured_and_luck_explains_most_of_it(summary: Summary)
     assert summary.luck == pytest.approx(summary.optimism, rel=0.25)
 
 
-def test_OF1_no_interval_of_a_certificate_leaves_0_to_1() -> None:
+def test_no_interval_of_a_certificate_leaves_0_to_1() -> None:
     trials = [TrialRecord(n, "complete", {}, {1: 0.02}, 0.02) for n in range(3)]
     view: Any = SimpleNamespace(
         config=SimpleNamespace(seed=0, objective="tasks_320"), trials=trials

@@ -20,6 +20,7 @@ from hpsearch.results.confirmation import Confirmation, Run, best_trials, fresh_
 from hpsearch.results.export import export_best
 from hpsearch.search.history import best_trial
 from hpsearch.search.record import StudyView, read_study
+from hpsearch.wording import interval, percent, points
 from tests.recognition.made import CommandLine
 from tests.search.fake_executor import FakeExecutor
 from tests.search.test_driver import search
@@ -159,8 +160,8 @@ def test_a_rest_beside_luck_is_named_only_where_there_is_one(
         capsys.readouterr()
         print_certificate({**certificate, "optimism": optimism}, study.folder.root)
         said = capsys.readouterr().out
-        assert f"was {measured:+.3f} from the truth" in said
-        assert "luck among 10 trials explains 0.020" in said
+        assert f"than it is: by {points(measured)} [" in said
+        assert "luck among 10 trials explains 2.0" in said
         assert ("the rest" in said) is rest
 
 
@@ -179,10 +180,16 @@ def test_a_confirmed_best_is_called_so_until_the_search_finds_a_rival(
     after = json.loads(hpsearch("status", folder.root, "--json").out)
     assert after["best"]["confirmed"] is True
     assert after["best"]["trial"] == certificate["trial"]
-    assert f"confirmed {certificate['error']:.3f}" in hpsearch("status", folder.root).out
-    done = hpsearch("export", folder.root)
-    assert "confirmed best" in done.out
-    assert "unconfirmed" not in done.out
+    figure = f"trial {certificate['trial']}, error {percent(certificate['error'])} ["
+    for command in (("status",), ("list",), ("export",)):
+        where = folder.root.parent if command == ("list",) else folder.root
+        done = hpsearch(command[0], where, *command[1:])
+        assert figure in done.out, (command, done)
+        assert "unconfirmed" not in done.out
+    row = next(r for r in certificate["candidates"] if r["trial"] == certificate["trial"])
+    confirmed = f"{percent(row['error'])} {interval(row['interval'])}"
+    assert f"confirmed: {confirmed} on fresh" in hpsearch("show", folder.root, row["trial"]).out
+    assert f"confirmed {confirmed}" in hpsearch("trials", folder.root).out.splitlines()[row["trial"]]
     exported = read_yaml(folder.best)
     assert exported["confirmed"] is True
     assert exported["certificate"] == certificate

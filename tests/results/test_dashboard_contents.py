@@ -73,8 +73,8 @@ def test_each_trial_carries_a_note_with_the_cause_of_its_end(
 def certificate_of(trial: int, search_error: float, compared: list[int]) -> str:
     """Return a certificate's text, as far as the notes read it."""
     held: dict[str, Any] = {"format": 1, "trial": trial, "error": 0.305, "interval": [0.29, 0.32]}
-    candidates = [{"trial": trial, "search_error": search_error}]
-    held |= {"probability_best": 0.81, "candidates": candidates, "compared": compared}
+    candidates = [{"trial": trial, "search_error": search_error, "probability_best": 0.97}]
+    held |= {"probability_best": 0.97, "candidates": candidates, "compared": compared}
     return json.dumps(held)
 
 
@@ -98,7 +98,10 @@ def test_the_best_trials_note_says_whether_it_is_confirmed(dataset: Dataset, tmp
     assert "**Lowest error of 2 complete trials so far, unconfirmed**" in notes[1]
     folder.certificate.write_text(certificate_of(0, 0.3, [0, 1]))
     study, notes = said()
-    confirmed = "onfirmed best, error 30.5% [29.0%, 32.0%] on fresh tasks, best with probability 81%"
+    confirmed = (
+        "onfirmed best: trial 0, error 30.5 % [29.0, 32.0] on fresh tasks (30.0 % in the search), "
+        "the best of 1 compared with probability 97 %"
+    )
     assert f"Trial 0: c{confirmed}" in study
     assert f"**C{confirmed}**" in notes[0]
     assert "**Lowest error of the search; confirmed best is trial 0**" in notes[1]

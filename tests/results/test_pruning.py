@@ -51,7 +51,7 @@ def test_no_interval_below_ten_audits() -> None:
     found = pruning([through, *audits], study())
     assert found.share_lost == 0
     assert found.interval == (0.0, pytest.approx(0.2775, abs=1e-3))  # Wilson, 0 of 10
-    assert "0% [0%, 28%] (0 of 10 audits)" in found.sentence()
+    assert "0 % [0, 28] (0 of 10 audits)" in found.sentence()
 
 
 def test_a_trial_that_would_have_been_promoted_is_no_audit() -> None:

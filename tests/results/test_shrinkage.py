@@ -86,7 +86,7 @@ def test_equal_configurations_are_drawn_together_and_share_the_chance() -> None:
 
 
 @pytest.mark.parametrize("truth", [0.014, 0.05, 0.5, 0.99])
-def test_OF1_shares_near_an_end_stay_within_and_their_intervals_cover(truth: float) -> None:
+def test_shares_near_an_end_stay_within_and_their_intervals_cover(truth: float) -> None:
     chance = np.random.default_rng(11)
     tries = 130  # of one training's share: its spread is a hundredth at 0.014
     covered = []
@@ -102,7 +102,7 @@ def test_OF1_shares_near_an_end_stay_within_and_their_intervals_cover(truth: flo
     assert np.mean(covered) >= 0.9
 
 
-def test_OF1_no_draw_lies_beyond_the_bounds_where_half_of_a_plain_posterior_would() -> None:
+def test_no_draw_lies_beyond_the_bounds_where_half_of_a_plain_posterior_would() -> None:
     found = shrink([[0.0, 0.06, 0.0], [0.01, 0.0, 0.05]], 0)
     assert found.draws.min() >= 0
     assert found.interval(0)[0] >= 0

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from hpsearch.results.report.facts import Facts, outcome
+from hpsearch.results.report.facts import Facts
 from hpsearch.results.report.figure import (
     STATE_COLOURS,
     Figure,
@@ -38,14 +38,16 @@ def costs(facts: Facts) -> list[Figure]:
     ):
         known = [(t, c) for t, c in found if c is not None and c > 0]
         if len(known) >= 2:
-            figures.append(_cost(key, title, axis, known))
+            figures.append(_cost(facts, key, title, axis, known))
     return figures
 
 
-def _cost(key: str, title: str, axis: str, known: list[tuple[TrialRecord, float]]) -> Figure:
+def _cost(
+    facts: Facts, key: str, title: str, axis: str, known: list[tuple[TrialRecord, float]]
+) -> Figure:
     data = []
     for state in ("pruned", "complete"):
-        chosen = [(t, c) for t, c in known if outcome(t) == state]
+        chosen = [(t, c) for t, c in known if facts.outcome(t) == state]
         if chosen:
             data.append(
                 {

@@ -19,6 +19,7 @@ from hpsearch.paths import StudyFolder
 from hpsearch.results.baselines import read_baselines
 from hpsearch.results.certificate import best_of
 from hpsearch.results.evaluate import read_evaluation
+from hpsearch.search.at_work import standings
 from hpsearch.search.coordinates import Coordinates
 from hpsearch.search.history import TrialRecord
 from hpsearch.search.record import StudyView, read_study
@@ -40,6 +41,7 @@ class Facts:
         others: Name to evaluation of other models on the same data.
         best: The confirmed trial, else the complete one of the lowest error.
         certificate: What `hpsearch confirm` found; None while unconfirmed.
+        standings: Where each trial stands, by number.
     """
 
     folder: StudyFolder
@@ -52,11 +54,12 @@ class Facts:
     others: Mapping[str, Mapping[str, Any]]
     best: TrialRecord | None
     certificate: Mapping[str, Any] | None
+    standings: Mapping[int, str]
 
     @cached_property
     def counts(self) -> Counter[str]:
         """Trials by what became of them, as `outcome` names it."""
-        return Counter(outcome(t) for t in self.view.trials)
+        return Counter(self.outcome(t) for t in self.view.trials)
 
     @cached_property
     def scored(self) -> list[TrialRecord]:
@@ -92,20 +95,17 @@ class Facts:
 
     @property
     def running(self) -> bool:
-        """Whether a trial is not ended yet."""
-        return any(not t.finished for t in self.view.trials)
+        """Whether a search is at work on a trial."""
+        return "running" in self.standings.values()
 
     def seconds(self, trial: TrialRecord) -> float | None:
         """Return a trial's training time; None where it was not kept."""
         value = self.view.attributes[trial.number].get("seconds")
         return float(value) if isinstance(value, int | float) else None
 
-
-def outcome(trial: TrialRecord) -> str:
-    """Return what became of a trial: its state, or `not trainable`."""
-    if trial.state == "paused":
-        return "running"
-    return trial.state if trial.trainable else "not trainable"
+    def outcome(self, trial: TrialRecord) -> str:
+        """Return what became of a trial: where it stands, or `not trainable`."""
+        return self.standings[trial.number] if trial.trainable else "not trainable"
 
 
 def read_facts(folder: StudyFolder, beside: Sequence[Path] = ()) -> Facts:
@@ -136,6 +136,7 @@ def read_facts(folder: StudyFolder, beside: Sequence[Path] = ()) -> Facts:
         others={name: found for name, found in others.items() if found is not None},
         best=best,
         certificate=certificate,
+        standings=standings(view),
     )
 
 

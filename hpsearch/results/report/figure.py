@@ -25,6 +25,8 @@ STATE_COLOURS = {
     "not trainable": "var(--untrainable)",
     "failed": "var(--failed)",
     "running": "var(--running)",
+    "paused": "var(--running)",
+    "interrupted": "var(--soft)",
 }
 SEQUENTIAL = [[k / 4, f"var(--s{k})"] for k in range(5)]
 """From the best value to the worst."""
@@ -91,11 +93,6 @@ def finite(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
-
-
-def percent(value: float, digits: int = 1) -> str:
-    """Return a share as the page writes it, e.g. 12.5 %."""
-    return f"{100 * value:.{digits}f} %"
 
 
 def number(value: Any, digits: int = 3) -> str:

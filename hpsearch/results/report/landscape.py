@@ -19,11 +19,11 @@ from hpsearch.results.report.figure import (
     log_ticks,
     number,
     packed,
-    percent,
     shown,
 )
 from hpsearch.results.report.surrogate import LEAST_TRIALS, MOST_TRIALS, Surrogate, fit, thin
 from hpsearch.search.history import Value
+from hpsearch.wording import percent
 
 SLICE_POINTS = 300
 PAIRS = 3

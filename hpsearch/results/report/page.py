@@ -20,7 +20,7 @@ from hpsearch.results.pruning import ENOUGH_AUDITS, pruning
 from hpsearch.results.report.cost import costs
 from hpsearch.results.report.evidence import baselines_chart
 from hpsearch.results.report.facts import Facts, read_facts
-from hpsearch.results.report.figure import Figure, number, percent, si
+from hpsearch.results.report.figure import Figure, number, si
 from hpsearch.results.report.importance import draw_importances, importances
 from hpsearch.results.report.landscape import (
     calibration,
@@ -31,6 +31,7 @@ from hpsearch.results.report.landscape import (
 )
 from hpsearch.results.report.progress import curves, incumbent
 from hpsearch.results.report.space_map import feasible_maps, feasible_share
+from hpsearch.wording import interval, percent
 
 HERE = Path(__file__).parent
 TOP_TRIALS = 10
@@ -90,6 +91,7 @@ def _environment() -> Environment:
     )
     environment.filters |= {
         "percent": percent,
+        "interval": interval,
         "number": number,
         "printable": printable,
         "duration": _duration,
@@ -256,10 +258,8 @@ def _top(facts: Facts) -> list[dict[str, Any]]:
 
 def _troubles(facts: Facts) -> list[tuple[int, str, str]]:
     """Return the trials that failed or could not be trained, with what they said."""
-    from hpsearch.results.report.facts import outcome
-
-    found = [t for t in facts.view.trials if outcome(t) in ("failed", "not trainable")]
-    return [(t.number, outcome(t), printable(t.cause or "no cause kept")) for t in found[:50]]
+    found = [t for t in facts.view.trials if facts.outcome(t) in ("failed", "not trainable")]
+    return [(t.number, facts.outcome(t), printable(t.cause or "no cause kept")) for t in found[:50]]
 
 
 def _provenance(facts: Facts) -> list[tuple[str, str]]:

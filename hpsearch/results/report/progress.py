@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from hpsearch.results.intervals import wilson
-from hpsearch.results.report.facts import Facts, outcome
+from hpsearch.results.report.facts import Facts
 from hpsearch.results.report.figure import (
     MANY_POINTS,
     STATE_COLOURS,
@@ -34,7 +34,7 @@ def incumbent(facts: Facts) -> Figure | None:
     if steps:
         x, y = [s[0] for s in steps], [s[1] for s in steps]
         data += _band(x, y, facts.n_tasks)
-    data += [_dots(state, trials) for state in STATE_COLOURS]
+    data += [_dots(facts, state, trials) for state in STATE_COLOURS]
     if steps:
         data.append(
             {
@@ -63,8 +63,8 @@ def incumbent(facts: Facts) -> Figure | None:
     return Figure("incumbent", "The best so far", kept, layout, 380, note)
 
 
-def _dots(state: str, trials: list[TrialRecord]) -> dict[str, Any]:
-    chosen = [t for t in trials if outcome(t) == state]
+def _dots(facts: Facts, state: str, trials: list[TrialRecord]) -> dict[str, Any]:
+    chosen = [t for t in trials if facts.outcome(t) == state]
     return {
         "type": "scattergl" if len(trials) > MANY_POINTS else "scatter",
         "mode": "markers",
@@ -118,7 +118,7 @@ def curves(facts: Facts) -> Figure | None:
     best = facts.best
     data = []
     for state, colour in STATE_COLOURS.items():
-        chosen = [t for t in trials if outcome(t) == state and t is not best]
+        chosen = [t for t in trials if facts.outcome(t) == state and t is not best]
         if chosen:
             opacity = min(0.85, max(0.12, 12 / len(trials) ** 0.5 / 4))
             data.append(_curve(chosen, state, kind, {"width": 1.2, "color": colour}, opacity))

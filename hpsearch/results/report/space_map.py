@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from hpsearch.results.report.facts import Facts
-from hpsearch.results.report.figure import Figure, packed, percent, shown
+from hpsearch.results.report.figure import Figure, packed, shown
 from hpsearch.results.report.surrogate import thin
 from hpsearch.search.feasible_sizes import FeasibleSizes
 from hpsearch.search.history import Value
 from hpsearch.search.parameter import Parameter
+from hpsearch.wording import percent
 
 MOST_VALUES = 25
 SHOWN_TRIALS = 300

@@ -1,0 +1,133 @@
+"""What `hpsearch search --dry-run` says: the plan, and how long it takes on this machine."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import replace
+
+import typer
+
+from hpsearch.cli.executors import Workplace
+from hpsearch.cli.live import forecast_line
+from hpsearch.cli.search import best_in_words
+from hpsearch.results.certificate import best_of
+from hpsearch.search.config import Budget
+from hpsearch.search.coordinates import Coordinates
+from hpsearch.search.history import Value
+from hpsearch.search.record import read_study
+from hpsearch.search.resource import TRAINING_PASSES, Resource
+from hpsearch.search.samplers.config import SamplerConfig
+from hpsearch.search.stopping import forecast_study, why_over
+from hpsearch.search.storage import is_server
+from hpsearch.search.study_folder import StudyPlan
+from hpsearch.search.suggest import suggest
+from hpsearch.wording import count, long_time, percent
+
+TYPICAL = 64
+"""Random configurations whose cost stands for a study's."""
+LONG_S = 86_400.0
+"""A trial that takes longer than this is warned of."""
+
+
+def describe(plan: StudyPlan, workplace: Workplace, notices: Sequence[str]) -> None:
+    """Print what a search would do; nothing is started."""
+    config = plan.config
+    coordinates = Coordinates(plan.space, config.trial, config.limits)
+    typer.echo(f"{config.name} in {plan.folder.root}: {config.description}")
+    held = len(plan.space.parameters) - len(coordinates.free)
+    typer.echo(
+        f"{count(len(plan.space.parameters), 'parameter')}{f', {held} of them held' if held else ''}, "
+        f"sampler {config.sampler.name}, "
+        f"pruner {config.pruner.name}, {workplace.words}, seed {config.seed}"
+    )
+    for text in notices:
+        typer.echo(f"NOTE: {text}")
+    typer.echo(f"feasible share of the filter sizes: {percent(coordinates.feasible_share())}")
+    if config.warm_start is not None:
+        learnt = count(len(plan.prior.trials) if plan.prior else 0, "ended trial")
+        typer.echo(
+            f"learns from {learnt} of {config.warm_start.study}: as measured where "
+            "data and settings are the same, else as a prior that fades"
+        )
+    typer.echo(
+        f"{count(config.trial.max_epochs, 'epoch')} of {config.trial.images_per_epoch} images at "
+        f"most; budget: {_budget(config.budget)}"
+    )
+    begun = plan.folder.study_file if is_server(config.storage) else plan.folder.database
+    for line in _so_far(plan) if begun.exists() else _expected(plan, coordinates, workplace):
+        typer.echo(line)
+
+
+def _budget(budget: Budget) -> str:
+    parts = [
+        f"{limit:g} {name}"
+        for name, limit in (
+            ("trials", budget.trials), ("hours", budget.hours), ("multiply-adds", budget.compute)
+        )
+        if limit is not None
+    ]
+    return ", ".join([*parts, *([f"or {budget.stop_when}"] if budget.stop_when else [])])
+
+
+def _so_far(plan: StudyPlan) -> list[str]:
+    """Say where a study that has begun stands, and what is left of it."""
+    view = replace(read_study(plan.folder), config=plan.config)
+    over, left = why_over(view), forecast_line(forecast_study(view))
+    rest = f"over: {over}" if over else left or "too few to tell what is left"
+    done = f"{count(len(view.trials), 'trial')} so far, {rest}"
+    return [done, best_in_words(view, *best_of(view))]
+
+
+def typical_trials(plan: StudyPlan, coordinates: Coordinates) -> list[tuple[float, dict[str, Value]]]:
+    """Return multiply-adds and parameters of random whole trials, the cheapest first."""
+    resource = Resource(plan.config.pruner.resource, plan.config.trial)
+    drawn = []
+    for number in range(TYPICAL):
+        params = suggest(coordinates, SamplerConfig(name="random"), [], plan.config.seed, number)
+        drawn.append((float(resource.cost(params) * resource.length(params)), params))
+    return sorted(drawn, key=lambda one: one[0])
+
+
+def _expected(plan: StudyPlan, coordinates: Coordinates, workplace: Workplace) -> list[str]:
+    """Say what a trial of a new study costs, and how long it and all take on this machine."""
+    drawn = typical_trials(plan, coordinates)
+    low, middle, high = statistics.quantiles([cost for cost, _ in drawn], n=4)
+    half = f"{low:.2g} to {high:.2g} for half of them"
+    cost = f"a whole trial costs about {middle:.2g} multiply-adds ({half})"
+    if workplace.device is None:
+        return [f"{cost}; how long that takes shows after the first trials"]
+    from hpsearch.training.pace import image_seconds
+
+    config = plan.config.trial.with_parameters(dict(drawn[len(drawn) // 2][1]))
+    an_image = image_seconds(config, workplace.device, workplace.threads)
+    pace = an_image / (TRAINING_PASSES * config.shape().multiply_adds)
+    trial = middle * pace
+    lines = [
+        cost,
+        f"on this machine ({workplace.device}) a whole trial takes {long_time(trial)}, by the time of "
+        f"a few steps; {_whole(plan.config.budget, drawn, pace, workplace.slots)}",
+    ]
+    if trial > LONG_S and workplace.device == "cpu":
+        lines.append(
+            f"NOTE: {plan.config.name} is no study for this processor: give it a GPU (--device cuda), "
+            "or search a smaller one, e.g. quickstart"
+        )
+    return lines
+
+
+def _whole(
+    budget: Budget, drawn: Sequence[tuple[float, dict[str, Value]]], pace: float, slots: int
+) -> str:
+    """Say how long the budget takes, or how many trials it holds; pruning makes it less, or more."""
+    mean = statistics.fmean(cost for cost, _ in drawn)
+    seconds = []
+    if budget.trials is not None:
+        seconds.append(mean * pace * budget.trials / min(slots, budget.trials))
+    if budget.compute is not None:
+        seconds.append(budget.compute * pace / slots)
+    if budget.hours is not None and (not seconds or budget.hours * 3600 < min(seconds)):
+        held = budget.hours * 3600 * slots / (mean * pace)
+        enough = f"its {budget.hours:g} hours are enough for about {held:.2g} of them"
+        return f"{enough}, and for more where some are pruned"
+    return f"all of it {long_time(min(seconds))}, and less where trials are pruned"

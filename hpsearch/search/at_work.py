@@ -1,0 +1,52 @@
+"""Which unfinished trials nobody runs: their search was stopped, and the next run goes on with them."""
+
+from __future__ import annotations
+
+import sqlalchemy
+from sqlalchemy import text
+
+from hpsearch.search.history import TrialRecord
+from hpsearch.search.record import StudyView
+from hpsearch.search.storage import is_server, open_storage
+from hpsearch.search.study_folder import SEARCH, lock_holder
+
+STATES = ("complete", "pruned", "failed", "running", "paused", "interrupted")
+"""Where a trial may stand, as a person is told."""
+LEASED = """
+SELECT number FROM trials JOIN studies USING (study_id) JOIN hpsearch_leases USING (trial_id)
+WHERE study_name = :name AND until > clock_timestamp()"""
+
+
+def standings(view: StudyView) -> dict[int, str]:
+    """Return where each trial stands: its state, or interrupted where no search runs it.
+
+    Args:
+        view: A study that is only read.
+
+    Raises:
+        EnvironmentFailure: The study's server does not answer.
+    """
+    found: dict[int, str] = {t.number: t.state for t in view.trials}
+    if left := [t for t in view.trials if t.state == "running"]:
+        found |= dict.fromkeys(_interrupted(view, left), "interrupted")
+    return found
+
+
+def _interrupted(view: StudyView, running: list[TrialRecord]) -> set[int]:
+    numbers = {t.number for t in running}
+    if is_server(view.config.storage):
+        return numbers - _leased(view)
+    holder = lock_holder(view.folder)
+    at_work = holder is not None and holder.startswith((SEARCH, "pid"))  # 0.1.0 wrote the pid alone
+    return set() if at_work else numbers
+
+
+def _leased(view: StudyView) -> set[int]:
+    storage = open_storage(view.folder, view.config.storage)
+    try:
+        if not sqlalchemy.inspect(storage.engine).has_table("hpsearch_leases"):
+            return set()
+        with storage.engine.connect() as connection:
+            return set(connection.execute(text(LEASED), {"name": view.name}).scalars())
+    finally:
+        storage.engine.dispose()

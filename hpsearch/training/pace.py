@@ -1,0 +1,52 @@
+"""How fast this machine trains a configuration, from a few steps on grey images."""
+
+from __future__ import annotations
+
+import time
+
+import torch
+
+from hpsearch.network.initialisation import initialise
+from hpsearch.network.siamese import SiameseNetwork
+from hpsearch.training.config import TrialConfig
+
+LIMIT_S = 4.0
+"""Seconds after which no larger batch is begun."""
+ENOUGH_S = 0.5
+"""A batch that takes so long tells enough."""
+
+
+def image_seconds(config: TrialConfig, device: str, threads: int) -> float:
+    """Return the seconds of training on one image, forward and backward through the network.
+
+    Batches grow until one takes long enough, so that a costly network is timed on few images.
+
+    Args:
+        config: What would be trained.
+        device: "cpu" or "cuda".
+        threads: Threads of one trial on the CPU.
+    """
+    torch.set_num_threads(threads)
+    network = SiameseNetwork(config.shape(), convolution=config.convolution, device=device)
+    initialise(network, config.init, torch.Generator(device).manual_seed(0))
+    began, images = time.perf_counter(), 2
+    while True:
+        _step(network, images, device)  # the first of a size prepares what the next ones use
+        seconds = min(_step(network, images, device) for _ in range(2))
+        spent = time.perf_counter() - began
+        if images >= config.images_per_step or seconds > ENOUGH_S or spent > LIMIT_S:
+            return seconds / images
+        images = min(4 * images, config.images_per_step)
+
+
+def _step(network: SiameseNetwork, images: int, device: str) -> float:
+    """Return the seconds of one step; what other processes take of the cores does not count."""
+    side = network.shape.input_size
+    batch = torch.full((images, 1, side, side), 0.5, device=device)
+    began, worked = time.perf_counter(), time.process_time()
+    network.encode(batch).square().mean().backward()
+    if device == "cuda":
+        torch.cuda.synchronize()
+        return time.perf_counter() - began
+    alone = (time.process_time() - worked) / torch.get_num_threads()
+    return min(time.perf_counter() - began, alone)
