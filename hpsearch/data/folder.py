@@ -77,7 +77,9 @@ def read_folder(folder: Path, progress: Progress | None = None, rule: int = RULE
     Raises:
         InputError: Another layout, fewer than 15 characters, or an image that cannot be used.
     """
-    alphabets = _scan(folder)
+    # Rule 1 took `.` for a folder without a name.
+    title = folder.name if rule == 1 else folder.resolve().name
+    alphabets = _scan(folder, title)
     used = {path for one in alphabets.values() for files in one.values() for path in files}
     single = [n for one in alphabets.values() for n, files in one.items() if len(files) < 2]
     usable = {
@@ -109,7 +111,7 @@ def read_folder(folder: Path, progress: Progress | None = None, rule: int = RULE
         ways=ways,
         turns=False,
         description=(
-            f"own images in {folder.name}: {len(background.names)} background, "
+            f"own images in {title}: {len(background.names)} background, "
             f"{len(validation.names)} validation and {len(test.names)} test characters, "
             f"{ways} ways{alone}"
         ),
@@ -122,8 +124,8 @@ def read_folder(folder: Path, progress: Progress | None = None, rule: int = RULE
     )
 
 
-def _scan(folder: Path) -> dict[str, Drawings]:
-    """Return the files by alphabet and character; an alphabet-free tree is one alphabet."""
+def _scan(folder: Path, title: str) -> dict[str, Drawings]:
+    """Return the files by alphabet and character; an alphabet-free tree is one, by its title."""
     flat: Drawings = {}
     deep: dict[str, Drawings] = {}
     for first in folders_in(folder):
@@ -138,7 +140,7 @@ def _scan(folder: Path) -> dict[str, Drawings]:
             f"{folder}: images both as CHARACTER/* (in {next(iter(flat))}) and as "
             f"ALPHABET/CHARACTER/* (in {next(iter(deep))}); keep to one layout"
         )
-    return deep or {folder.name: {f"{folder.name}/{name}": files for name, files in flat.items()}}
+    return deep or {title: {f"{title}/{name}": files for name, files in flat.items()}}
 
 
 def folders_in(folder: Path) -> list[Path]:

@@ -67,7 +67,9 @@ def draw_glyphs(*, seed: int = SEED, progress: Progress | None = None) -> Conten
         roles[role] = _flat(drawn, role)
     return Contents(
         kind="glyphs",
-        **roles,
+        background=roles["background"],
+        validation=roles["validation"],
+        test=roles["test"],
         runs=validation_tasks(
             roles["test"], ways=WAYS, n_runs=TEST_RUNS, drawers=range(N_DRAWERS), seed=seed
         ),

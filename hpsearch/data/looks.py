@@ -137,15 +137,9 @@ class Looks:
             elif others:
                 within.append(f"{name} = {others[0][1]}")
         if across:
-            lines.append(
-                f"the same picture lies in two classes or more: {len(across)} pictures "
-                f"({named(across)})"
-            )
+            lines.append(f"pictures that lie in two classes: {len(across)} ({named(across)})")
         if within:
-            lines.append(
-                f"the same picture lies in its class twice or more: {len(within)} pictures "
-                f"({named(within)})"
-            )
+            lines.append(f"pictures that lie twice in a class: {len(within)} ({named(within)})")
         return lines
 
 

@@ -97,3 +97,5 @@ def test_ob6_the_rule_is_in_the_fingerprint_and_an_old_one_is_found_by_it(
     assert old.labels("background").people
     assert not new.labels("background").people
     assert find_dataset("auto", folder, fingerprint="f" * 64).fingerprint == new.fingerprint
+    monkeypatch.chdir(folder)
+    assert find_dataset("auto", Path()).fingerprint == new.fingerprint
