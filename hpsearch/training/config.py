@@ -132,7 +132,7 @@ class TrialConfig(Section):
     """Normalise each filter's responses over the batch (Ioffe and Szegedy 2015), after pooling and
     before ReLU."""
     drawers: int = Field(12, ge=2, le=20)
-    """Drawers trained on (section 4.1: 12 of 20)."""
+    """Drawers trained on (section 4.1: 12 of 20). Own images have none: every picture trains."""
     quarter_turns: bool = False
     """Train on every alphabet turned by 90, 180 and 270 degrees as alphabets of their own."""
     distortion: Distortion = Distortion()

@@ -32,7 +32,8 @@ class Selection:
         sampler: Draws rows of the training images, those of all roles one after the other.
         shown: Rows of the validation images that the tasks show, ascending.
         tasks: The study's objective, rows within `shown`.
-        split: Drawers trained on and validated on, and the validation alphabets.
+        split: Drawers trained on and validated on (of own images the count of pictures), and the
+            validation alphabets.
         n_trained: Images that may be drawn to train on.
         n_classes: Characters that may be drawn, turned ones too.
     """
@@ -91,7 +92,13 @@ def select(
         sampler=sampler,
         shown=shown,
         tasks=tasks,
-        split=_split(background, validation, config.drawers, objective, study_seed),
+        split=_split(background, validation, config.drawers, objective, study_seed)
+        if background.people
+        else {
+            "training_images": n_trained,
+            "validation_images": len(shown),
+            "validation_alphabets": list(validation.alphabets),
+        },
         n_trained=n_trained,
         n_classes=int(usable.sum()) * (TURNS if config.quarter_turns else 1),
     )

@@ -56,9 +56,10 @@ CASES = {
     "colour": (_save(_coloured()), "in colour, of which the grey values"),
     "frames": (_frames, "several frames, of which the first"),
     "two classes": (
-        _copy("k01x/000.png", "k03x/odd.png"), "pictures that lie in two classes: 1 (k01x/000.png = "
+        _copy("k01x/000.png", "k03x/odd.png"),
+        "pictures that lie in two classes: 1 (k01x/000.png = ",
     ),
-    "same class": (_copy("k03x/000.png", "k03x/odd.png"), "pictures that lie twice in a class: 1 (k03x/000.png = "),
+    "same class": (_copy("k03x/000.png", "k03x/odd.png"), "pictures that lie twice in a class: 1"),
     "a suffix": (_copy("k03x/000.png", "k03x/odd.jfif"), "no images by their suffix: 1 (k03x/odd"),
     "astray": (_copy("k03x/000.png", "odd.png"), "lie not in CLASS/ or ALPHABET/CLASS/: 1 (odd"),
 }  # fmt: skip
