@@ -45,6 +45,7 @@ class Coordinates:
             )
         searched = [step for step in self.sizes.steps if step.name in space.parameters]
         self._size_names = {step.name for step in searched}
+        self._stepped = {n: p for n, p in space.parameters.items() if p.stepped}
         self._convolutions = list(base.layers.convolutions.items())
 
     @cached_property
@@ -82,6 +83,8 @@ class Coordinates:
         return {
             name: sizes[name]
             if name in self._size_names
+            else p.nearest(name, coordinates[name])
+            if name in coordinates and name in self._stepped
             else coordinates[name]
             if name in coordinates
             else p.extremes[0]
@@ -118,6 +121,8 @@ class Coordinates:
 
     def key(self, params: Mapping[str, Value]) -> tuple[Value | None, ...]:
         """Return what two equal configurations share and two different ones do not."""
+        if self._stepped:  # older versions stored 0.5 as 0.5000000000000001 too
+            params = {**params, **{n: p.snapped(params.get(n)) for n, p in self._stepped.items()}}
         return tuple(params.get(name) for name in self.space.parameters)
 
     def feasible(self, params: Mapping[str, Value]) -> bool:

@@ -116,6 +116,11 @@ class Parameter(Section):
         return self.low == self.high
 
     @property
+    def stepped(self) -> bool:
+        """Whether it is a fraction with a step, which arithmetic misses by a rounding."""
+        return self.type == "float" and self.step is not None
+
+    @property
     def extremes(self) -> tuple[Value, ...]:
         """The values to check a range by: every choice, or low and high."""
         if self.choices is not None:
@@ -166,6 +171,13 @@ class Parameter(Section):
             clipped = min(low + round((clipped - low) / step) * step, high)
         return self._typed(clipped)
 
+    def snapped(self, value: Any) -> Any:
+        """Return a number as the step writes it: 0.5, not 0.5000000000000001.
+
+        What is no value of this parameter, and every value of one without a step, stays as it is.
+        """
+        return self.nearest("", value) if self.stepped and self.contains(value) else value
+
     def contains(self, value: Any) -> bool:
         """Say whether a value is one of this parameter's."""
         try:
@@ -173,7 +185,8 @@ class Parameter(Section):
         except InputError:
             return False
         if isinstance(near, float):
-            return math.isclose(near, value, rel_tol=1e-12, abs_tol=1e-300)
+            rounding = 1e-9 * self.step if self.step else 1e-300
+            return math.isclose(near, value, rel_tol=1e-12, abs_tol=rounding)
         return bool(near == value)
 
     def distribution(self) -> BaseDistribution:
