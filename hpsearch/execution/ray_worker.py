@@ -10,6 +10,7 @@ import hashlib
 import os
 import shutil
 import socket
+import stat
 import tempfile
 import threading
 import time
@@ -21,7 +22,6 @@ import ray
 
 from hpsearch import __version__
 from hpsearch.data.pack import SEALED_FILE
-from hpsearch.errors import EnvironmentFailure
 from hpsearch.execution import Decision, Ended, EpochEnded, Event, Job
 from hpsearch.execution.local import LocalExecutor
 from hpsearch.paths import cache_folder, write_atomically
@@ -121,7 +121,7 @@ class RayWorker:
             log_folder=logs if self._shared else None,
             silence_s=study.silence_s,
         )
-        self._own = _own_folder()
+        self._own = Path() if self._shared else _own_folder()
         self._job: Job | None = None
 
     def look(self, data: Path, mark: str) -> Sight:
@@ -143,11 +143,12 @@ class RayWorker:
         if parcel.data is not None:
             job = replace(job, data=_copy_of(parcel.data, parcel.mark))
         if not self._shared:
-            shutil.rmtree(self._own, ignore_errors=True)
-            job = replace(job, checkpoint=self._own / job.checkpoint.name)
-            self._own.mkdir(parents=True, exist_ok=True)
+            own = self._own / "trial"  # inside, for our folder's name must never be free
+            shutil.rmtree(own, ignore_errors=True)
+            own.mkdir(exist_ok=True)
+            job = replace(job, checkpoint=own / job.checkpoint.name)
             for name, content in parcel.checkpoint.items():
-                write_atomically(self._own / name, content)
+                write_atomically(own / name, content)
         with self._lock:
             self._job = job
             self._local.submit(job)
@@ -183,15 +184,27 @@ class RayWorker:
 
 
 def _own_folder() -> Path:
-    """Return this process's folder for checkpoints; those of processes that died go."""
-    base = Path(tempfile.gettempdir()) / f"hpsearch-{os.getuid()}"
-    base.mkdir(mode=0o700, exist_ok=True)
-    if base.stat().st_uid != os.getuid():
-        raise EnvironmentFailure(f"{base}: belongs to another user; set TMPDIR on this node")
-    for left in base.glob("[0-9]*"):
-        if not _alive(int(left.name)):
+    """Return this process's new folder for checkpoints; those of our processes that died go.
+
+    The temporary folder belongs to everybody: the name is one that nobody can foresee, and nothing
+    is removed but this user's own folders, no link followed.
+    """
+    base, prefix = Path(tempfile.gettempdir()), f"hpsearch-ray-{os.getuid()}-"
+    for left in base.glob(f"{prefix}*-*"):
+        pid = left.name.removeprefix(prefix).partition("-")[0]
+        if pid.isdecimal() and len(pid) < 10 and _is_own(left) and not _alive(int(pid)):
             shutil.rmtree(left, ignore_errors=True)
-    return base / str(os.getpid())
+    return Path(tempfile.mkdtemp(prefix=f"{prefix}{os.getpid()}-"))
+
+
+def _is_own(path: Path) -> bool:
+    """Say whether a path is a folder of this user's, which nobody else may enter, and no link."""
+    try:
+        found = path.lstat()
+    except OSError:
+        return False
+    private = stat.S_IMODE(found.st_mode) == 0o700
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and private
 
 
 def _alive(pid: int) -> bool:
