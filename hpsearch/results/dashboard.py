@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import urlsplit
@@ -10,7 +11,12 @@ from hpsearch.errors import InputError
 from hpsearch.paths import StudyFolder
 
 Start = Callable[..., Any]
-HOSTS = ("127.0.0.1", "localhost")
+HOST = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?", re.IGNORECASE)
+"""This machine under any port: behind `ssh -L` a browser names the port at its own end."""
+LARGEST_BODY = 1_000_000
+"""Bytes of a request; a larger one is refused before its body is read."""
+CONNECTIONS, IDLE_S = 500, 10
+"""Connections at once, and seconds after which an idle one is closed, so that none is kept out."""
 HEADERS = [
     ("X-Content-Type-Options", "nosniff"),
     ("X-Frame-Options", "DENY"),
@@ -31,19 +37,21 @@ HEADERS = [
 class Guard:
     """WSGI middleware: refuses other hosts, other origins, and writing."""
 
-    def __init__(self, app: Callable[..., Iterable[bytes]], port: int, *, write: bool) -> None:
+    def __init__(self, app: Callable[..., Iterable[bytes]], *, write: bool) -> None:
         self._app, self._write = app, write
-        self._hosts = {f"{host}:{port}" for host in HOSTS}
-        if port == 80:  # browsers leave it out
-            self._hosts |= set(HOSTS)
 
     def __call__(self, environ: dict[str, Any], start: Start) -> Iterable[bytes]:
         """Answer one request."""
         origin = environ.get("HTTP_ORIGIN")
         method = environ["REQUEST_METHOD"]
-        if environ.get("HTTP_HOST") not in self._hosts:
+        host = environ.get("HTTP_HOST", "")
+        if not HOST.fullmatch(host):
             return _refuse(start, "unknown host")
-        if origin is not None and urlsplit(origin).netloc not in self._hosts:
+        try:
+            foreign = origin is not None and urlsplit(origin).netloc.lower() != host.lower()
+        except ValueError:
+            return _refuse(start, "malformed origin", "400 Bad Request")
+        if foreign:
             return _refuse(start, "unknown origin")
         if method not in ("GET", "HEAD") and not self._write:
             return _refuse(start, "read-only; start the dashboard with --write")
@@ -55,12 +63,12 @@ class Guard:
         return self._app(environ, guarded)
 
 
-def _refuse(start: Start, text: str) -> list[bytes]:
-    start("403 Forbidden", [("Content-Type", "text/plain"), *HEADERS])
+def _refuse(start: Start, text: str, status: str = "403 Forbidden") -> list[bytes]:
+    start(status, [("Content-Type", "text/plain"), *HEADERS])
     return [text.encode()]
 
 
-def make_app(folder: StudyFolder, port: int, *, write: bool) -> Guard:
+def make_app(folder: StudyFolder, *, write: bool) -> Guard:
     """Return the guarded application.
 
     Raises:
@@ -87,7 +95,7 @@ def make_app(folder: StudyFolder, port: int, *, write: bool) -> Guard:
         except InputError:  # a damaged certificate confirms nothing
             return standings(trials, None)
 
-    return Guard(Notes(wsgi(shared), str(folder.root), standings_now), port, write=write)
+    return Guard(Notes(wsgi(shared), str(folder.root), standings_now), write=write)
 
 
 def serve(
@@ -106,9 +114,19 @@ def serve(
     """
     import waitress
 
-    app = make_app(folder, port, write=write)
+    app = make_app(folder, write=write)
     try:
-        server = waitress.create_server(app, host="127.0.0.1", port=port)
+        server = waitress.create_server(
+            app,
+            host="127.0.0.1",
+            port=port,
+            max_request_body_size=LARGEST_BODY,
+            inbuf_overflow=LARGEST_BODY,  # nothing of a request goes to the disk
+            connection_limit=CONNECTIONS,
+            channel_timeout=IDLE_S,
+            cleanup_interval=IDLE_S // 2,
+            asyncore_use_poll=True,
+        )
     except OSError as error:
         raise InputError(f"--port {port}: {error.strerror}; choose another") from error
     ready()

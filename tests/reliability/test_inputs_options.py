@@ -87,7 +87,7 @@ def test_port(here: Path, case: str, see: See) -> None:
 def test_B85_a_privileged_port(here: Path, monkeypatch: pytest.MonkeyPatch, see: See) -> None:
     """exit 2, names the port; asked as another user where the tests are run by root"""
     view = search(here / "study")
-    make_app(view.folder, 1, write=False)  # imports what nobody may be unable to read
+    make_app(view.folder, write=False)  # imports what nobody may be unable to read
     for path in (here / "study", *(here / "study").rglob("*")):
         path.chmod(0o755 if path.is_dir() else 0o644)
     with as_nobody(here), socket.socket() as tried:

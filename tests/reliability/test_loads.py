@@ -32,7 +32,7 @@ from .cases import ENQUEUED, run, search, write_study
 from .driver_memory import STEP
 from .faults import LONG
 from .large import large_study
-from .test_security import PORT, ask
+from .test_security import ask
 
 See = Callable[[object], None]
 BUSY = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
@@ -62,7 +62,7 @@ class Polling:
         while not self.over.is_set():
             if not self.open.wait(0.2):
                 continue
-            app = app or make_app(StudyFolder(self.output), PORT, write=False)
+            app = app or make_app(StudyFolder(self.output), write=False)
             window = self.window
             for path in ("/api/studies", "/api/studies/1"):
                 status, _, _ = ask(app, "GET", path, QUERY_STRING="after=0")

@@ -84,7 +84,7 @@ def test_S1_the_dashboard_refuses(study: StudyFolder, case: str, see: See) -> No
     """403 to other hosts, other origins, and every change; the study is untouched"""
     method, path, headers, expected = PROBES[case]
     before = study.database.read_bytes()
-    status, _, _ = ask(make_app(study, PORT, write=False), method, path, **headers)
+    status, _, _ = ask(make_app(study, write=False), method, path, **headers)
     assert status.startswith(expected)
     assert study.database.read_bytes() == before
     see(status)
@@ -103,7 +103,7 @@ REFUSED = {
 def test_S2_headers_on_every_answer(study: StudyFolder, path: str, case: str) -> None:
     """nosniff, DENY and a policy that loads from nowhere else on each route, also on refusals"""
     method, headers = REFUSED[case]
-    status, answered, _ = ask(make_app(study, PORT, write=False), method, path, **headers)
+    status, answered, _ = ask(make_app(study, write=False), method, path, **headers)
     assert status.startswith("403") == (case != "served")
     assert answered["X-Frame-Options"] == "DENY"
     assert answered["X-Content-Type-Options"] == "nosniff"
@@ -119,7 +119,7 @@ def test_S2_headers_on_every_answer(study: StudyFolder, path: str, case: str) ->
 @pytest.mark.parametrize("path", ["/api/artifacts/1/x", "/artifacts/1/1", "/api/llm", "/../study.yaml"])
 def test_S2_no_artifacts_no_other_files(study: StudyFolder, path: str) -> None:
     """not found"""
-    status, _, body = ask(make_app(study, PORT, write=False), "GET", path)
+    status, _, body = ask(make_app(study, write=False), "GET", path)
     assert status[:3] in ("400", "403", "404", "501"), (status, body)
 
 

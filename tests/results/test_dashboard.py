@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import socket
@@ -17,7 +18,7 @@ import pytest
 from hpsearch.data import Dataset
 from hpsearch.errors import InputError
 from hpsearch.paths import StudyFolder
-from hpsearch.results.dashboard import Guard, make_app, serve
+from hpsearch.results.dashboard import LARGEST_BODY, Guard, make_app, serve
 from hpsearch.search.record import read_study
 from tests.recognition.made import CommandLine
 
@@ -51,7 +52,7 @@ def ask(app: Any, path: str, method: str = "GET", body: bytes = b"", **environ: 
 
 @pytest.fixture(scope="module")
 def readable(study: Path) -> Guard:
-    return make_app(StudyFolder(study), PORT, write=False)
+    return make_app(StudyFolder(study), write=False)
 
 
 @pytest.mark.parametrize(
@@ -78,11 +79,11 @@ def test_the_dashboard_shows_the_study(readable: Guard) -> None:
 
 @pytest.mark.parametrize(
     "host",
-    ["evil.example", f"evil.example:{PORT}", "127.0.0.1:9", "127.0.0.1", f"[::1]:{PORT}", ""],
+    ["evil.example", f"evil.example:{PORT}", "127.0.0.1.evil.example", "localhost:", "[::2]:9", ""],
 )
 def test_other_hosts_are_refused_before_the_dashboard_sees_them(host: str) -> None:
     called: list[object] = []
-    guard = Guard(lambda environ, start: called.append(environ) or [b""], PORT, write=True)
+    guard = Guard(lambda environ, start: called.append(environ) or [b""], write=True)
     # Rebinding a name to 127.0.0.1 must not open the study to a web page.
     environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/api/studies"}
     if host:
@@ -95,23 +96,27 @@ def test_other_hosts_are_refused_before_the_dashboard_sees_them(host: str) -> No
     assert called == []
 
 
-def test_the_port_that_browsers_leave_out_may_be_left_out() -> None:
-    guard = Guard(lambda _, start: start("200 OK", []) or [b""], 80, write=False)
-    assert ask(guard, "/", HTTP_HOST="localhost").status == 200
-    assert ask(guard, "/", HTTP_HOST="evil.example").status == 403
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:9000", "127.0.0.1:9", "[::1]:8080"])
+def test_a_tunnel_may_end_at_any_port_of_this_machine(host: str) -> None:
+    guard = Guard(lambda _, start: start("200 OK", []) or [b""], write=False)
+    assert ask(guard, "/", HTTP_HOST=host).status == 200
+    assert ask(guard, "/", HTTP_HOST=host, HTTP_ORIGIN=f"http://{host.lower()}").status == 200
+    assert ask(guard, "/", HTTP_HOST=host, HTTP_ORIGIN="http://127.0.0.1:1").status == 403
 
 
 @pytest.mark.parametrize(
     ("origin", "status"),
     [
         (f"http://{HOST}", 200),
-        (f"http://localhost:{PORT}", 200),
+        (f"http://localhost:{PORT}", 403),
         ("http://evil.example", 403),
         (f"http://evil.example:{PORT}", 403),
         ("http://127.0.0.1:9", 403),
         (f"http://{HOST}.evil.example", 403),
         (f"http://{HOST}@evil.example", 403),
         ("null", 403),
+        ("http://[", 400),
+        ("http://[::1", 400),
     ],
 )
 def test_other_origins_are_refused(readable: Guard, origin: str, status: int) -> None:
@@ -144,7 +149,7 @@ def test_read_only_refuses_every_change(
 
 def test_looking_changes_nothing(study: Path) -> None:
     before = {path: path.read_bytes() for path in study.rglob("*") if path.is_file()}
-    app = make_app(StudyFolder(study), PORT, write=False)
+    app = make_app(StudyFolder(study), write=False)
     api = "/api/studies"
     for path in ("/", "/dashboard/", api, f"{api}/1", f"{api}/1/plot/contour"):
         ask(app, path)
@@ -154,7 +159,7 @@ def test_looking_changes_nothing(study: Path) -> None:
 
 def test_write_allows_changes_of_the_page_itself_only(dataset: Dataset, tmp_path: Path) -> None:
     folder = write_study(tmp_path / "s", dataset)
-    app = make_app(folder, PORT, write=True)
+    app = make_app(folder, write=True)
     attributes = json.dumps({"user_attrs": {"seen": "by me"}}).encode()
     path = "/api/trials/5/user-attrs"
     refused = ask(app, path, "POST", attributes, HTTP_ORIGIN="http://evil.example")
@@ -168,7 +173,7 @@ def test_a_folder_without_a_study_is_refused_and_left_alone(
     hpsearch: CommandLine, tmp_path: Path
 ) -> None:
     with pytest.raises(InputError, match=r"study\.db: no study database"):
-        make_app(StudyFolder(tmp_path), PORT, write=False)
+        make_app(StudyFolder(tmp_path), write=False)
     assert list(tmp_path.iterdir()) == []
     done = hpsearch("dashboard", tmp_path)
     assert (done.code, done.out) == (2, "")
@@ -199,3 +204,41 @@ def test_it_is_served_where_it_says(study: Path) -> None:
     assert ready.wait(30)
     with urlopen(f"http://127.0.0.1:{port}/api/studies", timeout=30) as answer:
         assert b'"tiny"' in answer.read()
+
+
+@pytest.fixture
+def served(study: Path) -> int:
+    """The port of a dashboard that is being served."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = int(free.getsockname()[1])
+    ready = threading.Event()
+    keywords = {"write": False, "ready": ready.set}
+    place = (StudyFolder(study), port)
+    threading.Thread(target=serve, args=place, kwargs=keywords, daemon=True).start()
+    assert ready.wait(30)
+    return port
+
+
+LARGE = 300_000_000
+BODIES = {"told": f"Content-Length: {LARGE}", "in chunks": "Transfer-Encoding: chunked"}
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("way", BODIES)
+def test_a_large_body_is_refused_before_it_is_read(served: int, way: str) -> None:
+    head = f"POST /api/studies HTTP/1.1\r\nHost: localhost:{served}\r\n{BODIES[way]}\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", served), timeout=30) as connection:
+        connection.sendall(head.encode())
+        if way == "in chunks":
+            connection.sendall(b"%x\r\n" % (LARGEST_BODY + 1) + b"x" * (LARGEST_BODY + 1))
+        assert connection.recv(12) == b"HTTP/1.1 413"
+
+
+@pytest.mark.timeout(60)
+def test_idle_connections_keep_nobody_out(served: int) -> None:
+    with contextlib.ExitStack() as idle:
+        for _ in range(200):
+            idle.enter_context(socket.create_connection(("127.0.0.1", served), timeout=30))
+        with urlopen(f"http://127.0.0.1:{served}/api/meta", timeout=30) as answer:
+            assert answer.status == 200

@@ -23,7 +23,7 @@ from tests.search.fake_executor import FakeExecutor
 from tests.search.test_driver import search
 
 from .made import write_study
-from .test_dashboard import PORT, ask
+from .test_dashboard import ask
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def detail(root: Path) -> dict[str, Any]:
-    app = make_app(StudyFolder(root), PORT, write=False)
+    app = make_app(StudyFolder(root), write=False)
     found: dict[str, Any] = json.loads(ask(app, "/api/studies/1").body)
     return found
 
@@ -81,7 +81,7 @@ def certificate_of(trial: int, search_error: float, compared: list[int]) -> str:
 def test_the_best_trials_note_says_whether_it_is_confirmed(dataset: Dataset, tmp_path: Path) -> None:
     """It is asked anew each time: the best changes, and so does the certificate."""
     folder = write_study(tmp_path / "s", dataset)  # trial 1 is the best of two
-    app = make_app(folder, PORT, write=True)
+    app = make_app(folder, write=True)
 
     def said() -> tuple[str, dict[int, str]]:
         found = json.loads(ask(app, "/api/studies/1").body)
@@ -115,7 +115,7 @@ def test_the_best_trials_note_says_whether_it_is_confirmed(dataset: Dataset, tmp
 
 
 def test_importances_and_slices_work(root: Path) -> None:
-    app = make_app(StudyFolder(root), PORT, write=False)
+    app = make_app(StudyFolder(root), write=False)
     answer = json.loads(ask(app, "/api/studies/1/param_importances").body)
     shown = {one["name"] for one in answer["param_importances"][0]}
     study = optuna.load_study(study_name="quickstart", storage=f"sqlite:///{root / 'study.db'}")

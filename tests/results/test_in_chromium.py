@@ -86,7 +86,7 @@ def served() -> Iterator[Callable[[StudyFolder], str]]:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
-        app = make_app(folder, port, write=False)
+        app = make_app(folder, write=False)
         servers.append(waitress.create_server(app, host="127.0.0.1", port=port))
         threading.Thread(target=servers[-1].run, daemon=True).start()
         return f"http://127.0.0.1:{port}"
