@@ -39,6 +39,7 @@ from hpsearch.search.invariants import check_invariants
 from hpsearch.search.record import StudyRecord, read_study
 from hpsearch.search.shipped import find_shipped
 from hpsearch.search.space import SearchSpace
+from hpsearch.seeding import trial_seed
 from hpsearch.training.checkpoint import Checkpoint, load, save
 from hpsearch.training.checkpoint_file import keep_best_weights
 from hpsearch.training.config import TrialConfig
@@ -118,7 +119,7 @@ def _database(folder: Path) -> Parser:
     for number in range(2):
         params = {name: p.extremes[0] for name, p in space.parameters.items()}
         trial = TrialRecord(number, "running", params)
-        record.add(trial, space.distributions(), {"seed": number})
+        record.add(trial, space.distributions(), {"seed": trial_seed(0, number)})
         record.report(number, 1, 0.5)
         record.end(TrialRecord(number, "complete", params, {1: 0.5}, 0.5), {})
     record.close()
@@ -242,7 +243,7 @@ def main() -> int:
             sys.stdout.write("none went wrong\n" if wrong is None else "WRONG\n")
             if wrong is not None:
                 failed += 1
-                kept = Path(tempfile.gettempdir()) / f"hpsearch-fuzz-{parser.path.name}"
+                kept = Path(tempfile.mkdtemp(prefix="hpsearch-fuzz-")) / parser.path.name
                 kept.write_bytes(parser.path.read_bytes())
                 sys.stdout.write(f"{wrong}\nkept as {kept}, seed {chosen.seed}\n")
             sys.stdout.flush()

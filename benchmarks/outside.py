@@ -26,7 +26,7 @@ from benchmarks.replay import Problem, Trace
 from benchmarks.simulated import Step
 from benchmarks.surrogate import Answer
 from hpsearch.search.config import Budget
-from hpsearch.search.ledger import trial_seed
+from hpsearch.seeding import trial_seed
 
 PROGRAMS = Path(__file__).parent / "outside_programs"
 ENVIRONMENTS = Path("build/outside")

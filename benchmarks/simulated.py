@@ -15,12 +15,13 @@ from hpsearch.search.asking import Asker
 from hpsearch.search.config import StudyConfig
 from hpsearch.search.coordinates import Coordinates
 from hpsearch.search.history import TrialRecord, Value
-from hpsearch.search.ledger import Ledger, trial_seed
+from hpsearch.search.ledger import Ledger
 from hpsearch.search.progress import Progress
 from hpsearch.search.record import StudyRecord
 from hpsearch.search.study_folder import StudyPlan
 from hpsearch.search.suggest import suggest
 from hpsearch.search.surroundings import DataPlace
+from hpsearch.seeding import trial_seed
 from hpsearch.training.epoch import EpochResult
 
 

@@ -163,6 +163,11 @@ class StudyFolder:
         return self.root / "space.yaml"
 
     @property
+    def begun(self) -> Path:
+        """What the study began with, and our mark; absent in folders of 0.1.0."""
+        return self.root / "begun.json"
+
+    @property
     def dataset(self) -> Path:
         """Kind, source and fingerprint of the data the study runs on."""
         return self.root / "dataset.json"

@@ -24,3 +24,8 @@ def derive_seed(seed: int, *purpose: str | int) -> int:
 def generator(seed: int, *purpose: str | int) -> np.random.Generator:
     """Return a numpy generator for one purpose; see `derive_seed` for the arguments."""
     return np.random.default_rng(derive_seed(seed, *purpose))
+
+
+def trial_seed(study_seed: int, number: int) -> int:
+    """Return the seed of a trial's training, in [0, 2**32)."""
+    return derive_seed(study_seed, "trial", number) % 2**32

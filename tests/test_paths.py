@@ -233,6 +233,7 @@ def test_everything_of_a_study_lies_in_its_folder() -> None:
         "certificate": "certificate.json",
         "confirmation": "confirmation",
         "prior": "prior.json",
+        "begun": "begun.json",
     }
     trial = folder.trial(12)
     assert trial.root == Path("runs/x/trials/00012")

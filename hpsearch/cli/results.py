@@ -61,6 +61,7 @@ def retrain(
     """Train an exported configuration in full; the same command continues."""
     from hpsearch.execution.devices import choose_device
     from hpsearch.provenance import differences, software
+    from hpsearch.results.export import stale
     from hpsearch.results.retrain import read_exported
     from hpsearch.results.retrain import retrain as train_model
 
@@ -68,7 +69,10 @@ def retrain(
     kind = exported.dataset.kind if exported.dataset else "auto"
     fingerprint = exported.dataset.fingerprint if exported.dataset else None
     dataset = _dataset(kind, data, config.parent, fingerprint)
-    folder = output or config.parent / "model"
+    beside = config.parent / "model"
+    folder = output or beside
+    if old := stale(config):
+        typer.echo(f"NOTE: {old}", err=True)
     for notice in differences(exported.provenance, software()) if exported.provenance else []:
         typer.echo(f"NOTE: found with {notice}: the result may differ", err=True)
     seen = "error on validation characters it trains on"
@@ -81,6 +85,9 @@ def retrain(
             err=True,
         )
 
+    def tell_aside(text: str) -> None:
+        typer.echo(f"NOTE: {text}", err=True)
+
     metrics = train_model(
         config,
         dataset,
@@ -90,6 +97,7 @@ def retrain(
         include_validation=include_validation,
         device=choose_device("auto"),
         progress=tell,
+        aside=tell_aside if folder.resolve() == beside.resolve() else None,
     )
     if include_validation:
         error = metrics["seen_in_training"]["validation_error"]

@@ -249,14 +249,13 @@ def copy(
     """Copy a study's database to another place; the original stays as it is."""
     from contextlib import nullcontext
 
-    from hpsearch.configfile import read_yaml
-    from hpsearch.search.config import StudyConfig
+    from hpsearch.search.begun import read_as_begun
     from hpsearch.search.copying import copy_study
     from hpsearch.search.storage import is_server
     from hpsearch.search.study_folder import find_study, study_lock
 
     folder = find_study(study)
-    config = StudyConfig.from_values(read_yaml(folder.study_file), folder.study_file)
+    config = read_as_begun(folder)
     alone = nullcontext() if is_server(config.storage) else study_lock(folder, "hpsearch copy")
     with alone:
         count = copy_study(folder, config, to)

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from hpsearch.configfile import dump_yaml, read_yaml
-from hpsearch.errors import InputError
+from hpsearch.errors import HpsearchError, InputError
 from hpsearch.paths import StudyFolder, TrialFolder, write_atomically
 from hpsearch.provenance import differences, software
 from hpsearch.results.certificate import best_of
+from hpsearch.search.begun import is_saved
 from hpsearch.search.ledger import read_provenance
 from hpsearch.search.record import read_study
 
@@ -69,6 +70,7 @@ def export_best(folder: StudyFolder, trial: int | None, output: Path | None) -> 
         "validation_error": chosen.value,
         "n_tasks": view.dataset.get("n_tasks"),
         "objective": view.config.objective,
+        **({} if trial is None else {"chosen": True}),
         "confirmed": certified is not None,
         "certificate": certified,
         "dataset": {key: view.dataset[key] for key in ("kind", "fingerprint")},
@@ -84,6 +86,27 @@ def export_best(folder: StudyFolder, trial: int | None, output: Path | None) -> 
     _refuse_foreign(path)
     write_atomically(path, HEAD + dump_yaml(values))
     return Export(path, certified, differences(held[-1], software()) if held else [])
+
+
+def stale(path: Path) -> str | None:
+    """Say that a study's best.yaml is of a trial that is its best no more, None where it is fresh.
+
+    Args:
+        path: What is to be trained; a file that lies in no study's folder is never stale.
+    """
+    folder = StudyFolder(path.parent)
+    if path.name != folder.best.name or not is_saved(folder):
+        return None
+    try:
+        values, (best, _) = read_yaml(path), best_of(read_study(folder))
+    except HpsearchError:
+        return None  # said by whoever needs it
+    if best is None or values.get("chosen") or values.get("trial") in (None, best.number):
+        return None
+    return (
+        f"{path} is of trial {values['trial']} (error {values.get('validation_error')}), the best is "
+        f"trial {best.number} (error {best.value}) now; `hpsearch export {folder.root}` writes it anew"
+    )
 
 
 def _check_data(folder: TrialFolder, held: list[dict[str, Any]], fingerprint: str) -> None:

@@ -90,6 +90,7 @@ def retrain(
     include_validation: bool = False,
     device: str = "cpu",
     progress: Callable[[EpochResult, int], None] | None = None,
+    aside: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
     """Train to the end and write weights.safetensors, config.yaml and metrics.json.
 
@@ -103,6 +104,7 @@ def retrain(
             keep the last weights.
         device: "cpu" or "cuda".
         progress: Called after each epoch with its result and the number of epochs at most.
+        aside: Told in one line when another model in the folder was renamed; None refuses it.
 
     Returns:
         What metrics.json holds.
@@ -151,6 +153,7 @@ def retrain(
             **({"objective": exported.objective} if exported.objective == "dense" else {}),
             "config": config.plain(),
         },
+        aside,
     )
     data = TrainingData.from_dataset(
         dataset,
@@ -188,15 +191,20 @@ def retrain(
     return metrics
 
 
-def _describe(output: Path, description: dict[str, Any]) -> None:
-    """Write the model folder's config.yaml, or refuse a folder begun with another one."""
+def _describe(
+    output: Path, description: dict[str, Any], aside: Callable[[str], None] | None
+) -> None:
+    """Write the model folder's config.yaml; a folder begun with another one is renamed or refused."""
     path, text = output / "config.yaml", dump_yaml(description)
     if path.exists():
         held, asked = read_yaml(path), parse_yaml(text.encode(), "config")
         if isinstance(held.get("config"), dict):  # an older version knew fewer settings
             held["config"] = TrialConfig.from_values(held["config"], str(path)).plain()
         different = [key for key in asked if key not in held or held[key] != asked[key]]
-        if different:
+        if different and aside is not None:
+            kept = _set_aside(output)
+            aside(f"{output}: held another model ({different[0]} differs); it is {kept} now")
+        elif different:
             raise InputError(
                 f"{path}: {different[0]}: holds another model; name another --output, or repeat "
                 "the command it was begun with"
@@ -204,6 +212,15 @@ def _describe(output: Path, description: dict[str, Any]) -> None:
     elif output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise InputError(f"{output}: is there and holds no model; name another --output")
     write_atomically(path, text)
+
+
+def _set_aside(output: Path) -> Path:
+    """Rename a model folder to the first free name: model-1, then model-2."""
+    number = 1
+    while (free := output.with_name(f"{output.name}-{number}")).exists():
+        number += 1
+    output.rename(free)
+    return free
 
 
 def _check_usable(

@@ -17,7 +17,7 @@ from hpsearch.search.audit import is_audited, without_audits
 from hpsearch.search.coordinates import Coordinates
 from hpsearch.search.enqueue import enqueued_points
 from hpsearch.search.forecast import Forecast
-from hpsearch.search.history import TrialRecord
+from hpsearch.search.history import TrialRecord, counted
 from hpsearch.search.leases import NumberTakenError, TrialTakenError
 from hpsearch.search.outcome import checked, in_words, outcome
 from hpsearch.search.progress import Progress, RunningTrial
@@ -199,7 +199,7 @@ class Driver:
                 "again"
             )
         trials = self._plan.config.budget.trials
-        settled = sum(t.settled for t in self._history)
+        settled = sum(t.settled and not t.added for t in self._history)
         if trials is not None and settled >= trials and self._next_promotion() is None:
             return f"the budget of {trials} trials is spent"
         if self._exhausted:
@@ -226,8 +226,8 @@ class Driver:
             if promoted is None or (self._others and not self._others.claim(promoted)):
                 break
             self._promote(self._history[promoted])
-        number, trials = len(self._history), self._plan.config.budget.trials
-        if self._busy() >= self._executor.slots or (trials is not None and number >= trials):
+        number, most = len(self._history), self._plan.config.budget.trials or float("inf")
+        if self._busy() >= self._executor.slots or counted(self._history) >= most:
             return
         if number < len(self._enqueued):
             self._enter(*self._enqueued[number])

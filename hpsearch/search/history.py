@@ -10,6 +10,8 @@ from typing import Any, Literal
 
 OUT_OF_MEMORY = "out of memory"
 """How the cause of a trial begins that needs more memory than there is."""
+ADDED = "added with Optuna, not trained here"
+"""The cause of a trial that Optuna's own functions wrote into the database, and no search."""
 State = Literal["running", "paused", "complete", "pruned", "failed"]
 Value = int | float | str | bool
 
@@ -62,6 +64,11 @@ class TrialRecord:
         """Whether it failed for want of memory: its configuration's fault."""
         return self.state == "failed" and (self.cause or "").startswith(OUT_OF_MEMORY)
 
+    @property
+    def added(self) -> bool:
+        """Whether it is no trial of the search: it keeps its number, and counts for nothing."""
+        return self.state == "failed" and self.cause == ADDED
+
     @cached_property
     def lowest(self) -> dict[int, float]:
         """By epoch, in order, the lowest finite validation error so far; infinity without one."""
@@ -89,6 +96,11 @@ class TrialRecord:
         """Read what `to_json` wrote (JSON turns the epochs into text)."""
         epochs = {int(epoch): value for epoch, value in values["values"].items()}
         return cls(**{**values, "values": epochs})
+
+
+def counted(history: Sequence[TrialRecord]) -> int:
+    """Return how many trials a search has entered: those that count against its budget."""
+    return sum(not t.added for t in history)
 
 
 def best_trial(history: Sequence[TrialRecord]) -> TrialRecord | None:

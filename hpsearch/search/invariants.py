@@ -15,9 +15,10 @@ from typing import Any, Literal
 
 from sqlalchemy import text
 
-from hpsearch.configfile import read_yaml
+from hpsearch.configfile import read_json, read_yaml
 from hpsearch.errors import HpsearchError, InputError
 from hpsearch.paths import StudyFolder, TrialFolder
+from hpsearch.search.begun import EditedError
 from hpsearch.search.history import TrialRecord, best_trial
 from hpsearch.search.record import StudyView, read_study
 from hpsearch.search.sqlite_file import check_database, integrity_problems
@@ -36,7 +37,7 @@ class Verdict:
     """What one invariant looks like in one study.
 
     Args:
-        key: I1 to I11.
+        key: I1 to I16.
         claim: What must be true.
         standing: Whether it is.
         seen: What was found, in words.
@@ -70,6 +71,12 @@ class Study:
         """Return a trial's folder."""
         return self.folder.trial(number)
 
+    @property
+    def own_rows(self) -> list[dict[str, Any]]:
+        """The rows that a search wrote; what Optuna's functions added may hold anything."""
+        added = {trial.number for trial in self.view.trials if trial.added}
+        return [row for row in self.rows if row["number"] not in added]
+
 
 def check_invariants(folder: StudyFolder) -> list[Verdict]:
     """Check everything that must be true of a study; a search may be at work meanwhile.
@@ -93,12 +100,16 @@ def check_invariants(folder: StudyFolder) -> list[Verdict]:
     whole = _verdict("I6", "the database is whole", found)
     if problems:
         return [whole]
+    begun = ("I15", "the study is as it began: study.yaml, space.yaml, data and prior")
     try:
         study = _read(folder)
+    except EditedError as error:
+        return [whole, _verdict(*begun, Findings((str(error),)))]
     except InputError as error:
         return [_verdict("I6", "the database is whole", Findings((str(error),)))]
     verdicts = [_verdict(key, claim, check(study)) for key, claim, check in CHECKS]
-    return sorted([*verdicts, whole], key=lambda verdict: int(verdict.key[1:]))
+    verdicts += [whole, _verdict(*begun, Findings(fine=_kept(folder)))]
+    return sorted(verdicts, key=lambda verdict: int(verdict.key[1:]))
 
 
 def _verdict(key: str, claim: str, found: Findings) -> Verdict:
@@ -125,6 +136,11 @@ def _read(folder: StudyFolder) -> Study:
     return Study(folder, view, tuple(rows), holder)
 
 
+def _kept(folder: StudyFolder) -> str:
+    kept = folder.begun
+    return f"as {kept.name} says" if kept.exists() else "as its first trial was trained"
+
+
 def _nothing_runs(study: Study) -> Findings:
     running = [t.number for t in study.view.trials if not t.finished]
     if study.holder:
@@ -140,7 +156,8 @@ def _results_are_kept(study: Study) -> Findings:
         result = read_result(folder.result)
         if result is None:
             elsewhere = is_server(study.view.config.storage) and not folder.root.exists()
-            if trial.finished and not elsewhere:  # another driver's folder may hold it
+            known = trial.added or not trial.finished
+            if not (known or elsewhere):  # another driver's folder may hold it
                 broken.append(f"trial {trial.number}: no whole {folder.result.name}")
         elif not trial.finished:
             pending.append(f"trial {trial.number}: its result reaches the database with the next run")
@@ -199,10 +216,35 @@ def _exported_differs(study: Study) -> list[str]:
     return [f"{path.name}: error {value}, trial {trial.number} has {trial.value}"]
 
 
+def _export_is_of_the_best(study: Study) -> Findings:
+    """A search that went on may have found a better one than best.yaml holds."""
+    try:
+        values = read_yaml(study.folder.best)
+        exported = study.view.trials[int(values["trial"])]
+    except (HpsearchError, KeyError, IndexError, TypeError, ValueError):
+        return Findings(fine="none was exported")  # or it is damaged, which another check says
+    certified = _certified(study.folder)
+    best, what = best_trial(study.view.trials), f"{study.folder.best.name}: trial {exported.number}"
+    if values.get("chosen"):
+        return Findings(fine=f"{what}, which was asked for")
+    if best is None or exported.number in (best.number, certified):
+        return Findings(fine=what)
+    stale = f"{what}, the best is trial {best.number}; `hpsearch export {study.folder.root}` writes it anew"
+    return Findings(pending=(stale,))
+
+
+def _certified(folder: StudyFolder) -> object:
+    """Return the number of the trial that a certificate names, None without one."""
+    try:
+        return read_json(folder.certificate).get("trial")
+    except InputError:
+        return None
+
+
 def _failures_have_no_value(study: Study) -> Findings:
     broken = [
         f"trial {row['number']}: {row['state']} with value {row['value']}"
-        for row in study.rows
+        for row in study.own_rows
         if row["state"] in ("FAIL", "RUNNING", "WAITING") and row["value"] is not None
     ]
     return Findings(tuple(broken), fine="no failed or running trial has one")
@@ -228,7 +270,7 @@ def _epochs_ran_once(study: Study) -> Findings:
 
 def _times_and_values_are_sound(study: Study) -> Findings:
     broken = []
-    for row in study.rows:
+    for row in study.own_rows:
         start, end, value = row["datetime_start"], row["datetime_complete"], row["value"]
         if end is not None and (start is None or str(end) < str(start)):
             broken.append(f"trial {row['number']}: ended {end}, began {start}")
@@ -286,6 +328,7 @@ CHECKS: tuple[tuple[str, str, Check], ...] = (
     ("I8", "every epoch was trained once", _epochs_ran_once),
     ("I9", "times and values are sound", _times_and_values_are_sound),
     ("I10", "no temporary file is left, the lock is free", _nothing_is_left_over),
+    ("I16", "best.yaml is of the best trial", _export_is_of_the_best),
     ("I11", "checkpoints fit their checksums", _checkpoints_are_whole),
 )
 

@@ -18,11 +18,12 @@ from hpsearch.errors import EnvironmentFailure, InputError
 from hpsearch.execution import Job
 from hpsearch.paths import TrialFolder, shell_word, write_atomically
 from hpsearch.search.coordinates import Coordinates
-from hpsearch.search.history import TrialRecord
+from hpsearch.search.history import ADDED, TrialRecord
+from hpsearch.search.optuna_queue import enter_waiting
 from hpsearch.search.record import StudyRecord
 from hpsearch.search.resource import Resource
 from hpsearch.search.study_folder import StudyPlan
-from hpsearch.seeding import derive_seed
+from hpsearch.seeding import trial_seed
 from hpsearch.training.checkpoint_file import keep_best_weights, previous
 from hpsearch.training.epoch import EpochResult
 
@@ -33,11 +34,6 @@ KEPT_CHECKPOINTS = 3
 """The best so many trials keep their weights; the others keep results only."""
 SHOWN = ("host", "device", "threads", "commit")
 """What of a trial's provenance the database shows too."""
-
-
-def trial_seed(study_seed: int, number: int) -> int:
-    """Return the seed of a trial's training, in [0, 2**32)."""
-    return derive_seed(study_seed, "trial", number) % 2**32
 
 
 class Ledger:
@@ -56,7 +52,8 @@ class Ledger:
         """Return the history; results that only the folders know are told to the database.
 
         Raises:
-            InputError: Trials have folders that the database does not know.
+            InputError: Trials have folders that the database does not know, or Optuna's own
+                function enqueued one that cannot be trained.
         """
         folder, place = self._plan.folder, self._record.place
         known = folder.trial_numbers()  # first: another driver may enter a trial meanwhile
@@ -68,6 +65,11 @@ class Ledger:
             if self._plan.config.storage != "sqlite":
                 raise InputError(f"{there}; `hpsearch copy {root} --to URL` takes a study along")
             raise InputError(f"{there}; `hpsearch doctor {root} --repair` builds it again")
+        for trial in enter_waiting(self._plan, self._record, self._record.enqueued):
+            history[trial.number] = trial
+        for trial in history:
+            if trial.added:
+                self._record.notice(f"trial {trial.number}: {ADDED}; nothing is learnt from it")
         if self._plan.config.storage == "sqlite":  # on a server a running trial may be another's
             for position, trial in enumerate(history):
                 if not trial.finished:

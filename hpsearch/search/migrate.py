@@ -23,13 +23,14 @@ from optuna.distributions import (
 
 from hpsearch.errors import EnvironmentFailure, InputError
 from hpsearch.paths import StudyFolder, write_atomically
+from hpsearch.search.begun import beginning, note_beginning, read_begun
 from hpsearch.search.config import StudyConfig
 from hpsearch.search.coordinates import Coordinates
 from hpsearch.search.effects import leaf_paths
 from hpsearch.search.enqueue import enqueued_points
 from hpsearch.search.history import TrialRecord, Value
 from hpsearch.search.prior import Prior, read_prior
-from hpsearch.search.record import read_study
+from hpsearch.search.record import StudyView, read_study
 from hpsearch.search.space import SearchSpace
 from hpsearch.search.sqlite_file import back_up, connect
 from hpsearch.search.storage import is_server
@@ -98,13 +99,8 @@ def migrate(folder: StudyFolder, space_file: Path) -> Migration:
         unseen = {n for n, params in values.items() if _unknown(new, params)}
         _refuse_unfinished([t for t in view.trials if t.number in unseen], new, values)
         backup = back_up(folder.database)
-        _rewrite(folder.database, new, values)
-        prior = read_prior(folder.prior)
-        if prior is not None:
-            text = json.dumps(_moved_prior(prior, problem, settings).to_json()) + "\n"
-            write_atomically(folder.prior, text)
-        write_atomically(folder.space_file, new.to_yaml())
-        write_atomically(folder.study_file, config.to_yaml())
+        _rewrite(folder.database, view.name, new, values)
+        _write_files(folder, config, problem, view)
         seen = [params for n, params in values.items() if n not in unseen]
         inside = sum(_inside(problem, params) for params in seen)
         return Migration(
@@ -115,6 +111,28 @@ def migrate(folder: StudyFolder, space_file: Path) -> Migration:
             unseen=len(unseen),
             backup=backup,
         )
+
+
+def _write_files(
+    folder: StudyFolder, config: StudyConfig, problem: Coordinates, view: StudyView
+) -> None:
+    """Write the moved study's files; cut in between, old and new ones are accepted together."""
+    prior, text = read_prior(folder.prior), None
+    if prior is not None:
+        moved = _moved_prior(prior, problem, leaf_paths(view.config.trial))
+        text = json.dumps(moved.to_json()) + "\n"
+    held = read_begun(folder)
+    if held is None:
+        old = SearchSpace.from_yaml(folder.space_file)
+        held = beginning(folder, view.config, old, view.dataset)
+    before = held.get("before", held)  # a move that was cut short has it still
+    begun = beginning(folder, config, problem.space, view.dataset, text)
+    note_beginning(folder, begun, before)
+    if text is not None:
+        write_atomically(folder.prior, text)
+    write_atomically(folder.space_file, problem.space.to_yaml())
+    write_atomically(folder.study_file, config.to_yaml())
+    note_beginning(folder, begun)
 
 
 def _added(space: SearchSpace, settings: Mapping[str, Any]) -> dict[str, Value]:
@@ -166,12 +184,13 @@ def _inside(problem: Coordinates, params: Mapping[str, Value]) -> bool:
 
 
 def _rewrite(
-    database: Path, space: SearchSpace, values: Mapping[int, Mapping[str, Value]]
+    database: Path, name: str, space: SearchSpace, values: Mapping[int, Mapping[str, Value]]
 ) -> None:
     """Give every trial the distributions of the new space, and the parameters it lacks."""
     try:
         with connect(database) as connection, connection:
-            rows = connection.execute("SELECT trial_id, number FROM trials").fetchall()
+            query = "SELECT trial_id, number FROM trials JOIN studies USING (study_id) "
+            rows = connection.execute(f"{query}WHERE study_name = ?", (name,)).fetchall()
             for trial_id, number in rows:
                 _rewrite_trial(connection, trial_id, space, values[number])
     except sqlite3.Error as error:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from optuna.trial import FrozenTrial, TrialState
 
-from hpsearch.search.history import State, TrialRecord
+from hpsearch.search.history import ADDED, State, TrialRecord
+from hpsearch.seeding import trial_seed
 
 CONSTRAINT = "constraints:trainable"
 STATES: dict[State, TrialState] = {
@@ -16,8 +17,29 @@ STATES: dict[State, TrialState] = {
 }
 
 
-def to_record(trial: FrozenTrial) -> TrialRecord:
-    """Turn Optuna's trial into the search's record."""
+def is_ours(trial: FrozenTrial, study_seed: int | None = None) -> bool:
+    """Say whether a search entered a trial: it gives each the seed of its number.
+
+    Args:
+        trial: As the database holds it.
+        study_seed: The study's seed; None where it is not known, any seed will do then.
+    """
+    held = trial.user_attrs.get("seed")
+    if study_seed is None:
+        return held is not None
+    return bool(held == trial_seed(study_seed, trial.number))
+
+
+def to_record(trial: FrozenTrial, study_seed: int | None = None) -> TrialRecord:
+    """Turn Optuna's trial into the search's record.
+
+    What Optuna's own functions added was not trained here: it counts as failed, so that nothing is
+    learnt from it and it is never the best. What they enqueued is running, its parameters open.
+    """
+    if trial.state is TrialState.WAITING:
+        return TrialRecord(trial.number, "running", {})
+    if not is_ours(trial, study_seed):
+        return TrialRecord(trial.number, "failed", {}, cause=ADDED)
     names: dict[TrialState, State] = {
         TrialState.COMPLETE: "complete",
         TrialState.PRUNED: "pruned",

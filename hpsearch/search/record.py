@@ -25,13 +25,15 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from hpsearch.configfile import read_json, read_yaml
+from hpsearch.configfile import read_json
 from hpsearch.errors import EnvironmentFailure, HpsearchError, InputError
 from hpsearch.paths import StudyFolder, shell_word
+from hpsearch.search.begun import check_shown, read_as_begun
 from hpsearch.search.config import StudyConfig
 from hpsearch.search.history import TrialRecord, Value
 from hpsearch.search.leases import LEASE_S, Leases, NumberTakenError, TrialTakenError
 from hpsearch.search.optuna_trial import CONSTRAINT, STATES, to_record
+from hpsearch.search.own_study import create_own, load_own
 from hpsearch.search.sqlite_file import check_database, check_whole, only_begun
 from hpsearch.search.storage import BUSY_S, Patience, is_away, is_server, open_storage, place, root_cause
 
@@ -67,14 +69,7 @@ class StudyRecord:
             check_whole(folder.database)
         try:
             self.storage = open_storage(folder, storage, idle_s=lease_s)
-            self._study = optuna.create_study(
-                storage=self.storage,
-                study_name=name,
-                direction="minimize",
-                sampler=optuna.samplers.RandomSampler(seed=0),
-                pruner=optuna.pruners.NopPruner(),
-                load_if_exists=True,
-            )
+            self._study = create_own(self.storage, folder, name, self.place)
             if self._study.metric_names is None:
                 with warnings.catch_warnings():  # an experimental function; it names the axis
                     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
@@ -85,6 +80,8 @@ class StudyRecord:
             raise self._failure(error) from error
         self.notice: Callable[[str], None] = log.warning
         self._patience = Patience(self.place)
+        self.seed: int | None = None  # the study's; tells its trials from what Optuna added
+        self.enqueued: list[FrozenTrial] = []  # by Optuna's own function, not yet begun
         self.ids: dict[int, int] = {}
         self._pending: list[tuple[int, int, float]] = []
         self._ends: list[tuple[TrialRecord, Mapping[str, Any]]] = []
@@ -116,8 +113,10 @@ class StudyRecord:
     def note(self, trial: FrozenTrial) -> TrialRecord:
         """Remember what the database holds of a trial, and return the search's record of it."""
         self.ids[trial.number] = trial._trial_id
+        if trial.state is TrialState.WAITING:
+            self.enqueued.append(trial)
         self._reported |= {(trial.number, step) for step in trial.intermediate_values}
-        return to_record(trial)
+        return to_record(trial, self.seed)
 
     def attribute(self, key: str, default: Any = None) -> Any:
         """Return one of the study's user attributes."""
@@ -362,17 +361,12 @@ def read_study(folder: StudyFolder) -> StudyView:
         InputError: The folder holds no study, or its database cannot be read as one.
         EnvironmentFailure: The machine cannot read it now.
     """
-    config = StudyConfig.from_values(read_yaml(folder.study_file), folder.study_file)
+    config = read_as_begun(folder)
     if not is_server(config.storage):
         check_database(folder.database)
     try:
         storage = open_storage(folder, config.storage)
-        study = optuna.load_study(
-            study_name=config.name,
-            storage=storage,
-            sampler=optuna.samplers.RandomSampler(seed=0),
-            pruner=optuna.pruners.NopPruner(),
-        )
+        study = load_own(storage, folder, config.name, place(folder, config.storage))
         trials = study.get_trials(deepcopy=False)
         driver_seconds = float(study.user_attrs.get("driver_seconds", 0.0))
         storage.engine.dispose()
@@ -389,12 +383,13 @@ def read_study(folder: StudyFolder) -> StudyView:
             f"{place(folder, config.storage)}: cannot be read as the study {config.name!r} "
             f"({text}); hpsearch doctor {shell_word(folder.root)} says more"
         ) from error
+    check_shown(folder, config, [(t.number, t.params, t.user_attrs) for t in trials])
     return StudyView(
         folder=folder,
         name=config.name,
         config=config,
         dataset=read_json(folder.dataset),
-        trials=[to_record(t) for t in trials],
+        trials=[to_record(t, config.seed) for t in trials],
         attributes={t.number: dict(t.user_attrs) for t in trials},
         driver_seconds=driver_seconds,
     )

@@ -17,6 +17,7 @@ from typing import Any
 from hpsearch.configfile import read_yaml
 from hpsearch.errors import HpsearchError, InputError
 from hpsearch.paths import StudyFolder, fsync_folder, write_atomically
+from hpsearch.search.begun import restore
 from hpsearch.search.config import StudyConfig
 from hpsearch.search.history import TrialRecord
 from hpsearch.search.invariants import (
@@ -25,12 +26,19 @@ from hpsearch.search.invariants import (
     read_epochs,
     read_result,
 )
-from hpsearch.search.ledger import trial_seed
+from hpsearch.search.others_of_file import (
+    copy_others,
+    enter_as_it_is,
+    entered_elsewhere,
+    name_again,
+    take_out_of_queue,
+)
 from hpsearch.search.record import StudyRecord, StudyView, read_study
 from hpsearch.search.space import SearchSpace
 from hpsearch.search.sqlite_file import back_up, connect
 from hpsearch.search.storage import is_server
 from hpsearch.search.study_folder import StudyPlan, study_lock
+from hpsearch.seeding import trial_seed
 from hpsearch.training.checkpoint_file import previous
 from hpsearch.training.config import TrialConfig
 
@@ -54,21 +62,26 @@ def repair(folder: StudyFolder) -> list[str]:
         InputError: A search is at work on it, or its study.yaml or space.yaml cannot be read.
         EnvironmentFailure: A file cannot be written.
     """
-    config = StudyConfig.from_values(read_yaml(folder.study_file), folder.study_file)
-    if is_server(config.storage):
-        raise InputError(
-            f"{config.storage}: the server keeps this study; go back to a backup of its own, --repair "
-            "is for studies in a folder"
-        )
-    plan = StudyPlan(folder, config, SearchSpace.from_yaml(folder.space_file))
     with study_lock(folder, "hpsearch doctor --repair"):
-        done = [_remove(path, folder) for path in folder.temporary_files()]
+        done = restore(folder)
+        config = StudyConfig.from_values(read_yaml(folder.study_file), folder.study_file)
+        if is_server(config.storage) and done:
+            return done
+        if is_server(config.storage):
+            raise InputError(
+                f"{config.storage}: the server keeps this study; go back to a backup of its own, "
+                "--repair is for studies in a folder"
+            )
+        plan = StudyPlan(folder, config, SearchSpace.from_yaml(folder.space_file))
+        done += name_again(folder, config.name)
+        done += [_remove(path, folder) for path in folder.temporary_files()]
         done += _repair_trials(folder) + _restore_results(folder)
         broken = {v.key for v in check_invariants(folder) if v.standing != "holds"}
         if broken & REBUILT_BY:
             done += _rebuild(plan)
         elif "I9" in broken:
             done += _repair_times(plan)
+        done += take_out_of_queue(plan)
     return done
 
 
@@ -101,7 +114,7 @@ def _restore_results(folder: StudyFolder) -> list[str]:
     view, done = _read_or_none(folder), []
     for trial in view.trials if view else ():
         path = folder.trial(trial.number).result
-        if trial.finished and read_result(path) is None:
+        if trial.finished and not trial.added and read_result(path) is None:
             known = view.attributes[trial.number] if view else {}
             kept = {key: known[key] for key in ENDED_WITH if key in known}
             write_atomically(path, json.dumps({"trial": trial.to_json(), **kept}, indent=1) + "\n")
@@ -133,6 +146,7 @@ def _rebuild(plan: StudyPlan) -> list[str]:
         place = StudyFolder(Path(aside))
         _write(plan, place, trials, old)
         _keep_rest(plan, place, readable=old is not None)
+        done += copy_others(folder, place, plan.config.name)
         _set_aside(folder.database, done, keep=old is None)
         place.database.rename(folder.database)
         fsync_folder(folder.root)
@@ -168,7 +182,8 @@ def _gather(plan: StudyPlan, old: StudyView | None) -> tuple[list[TrialRecord], 
     trials, lost = [], []
     for number in range(max(numbers, default=-1) + 1):
         row = rows.get(number)
-        trial = read_result(folder.trial(number).result) or row or _from_config(plan, number)
+        held = read_result(folder.trial(number).result)
+        trial = row if row and row.added else held or row or _from_config(plan, number)
         if trial is None:
             lost.append(number)
             cause = "lost with the database, before its folder was written"
@@ -200,8 +215,12 @@ def _write(
     """Fill a new database in `place`."""
     record = StudyRecord(place, plan.config.name)
     distributions = plan.space.distributions()
+    others = entered_elsewhere(plan.folder, plan.config) if old else {}
     try:
         for trial in trials:
+            if trial.number in others:
+                enter_as_it_is(record, others[trial.number])
+                continue
             known: Mapping[str, Any] = old.attributes.get(trial.number, {}) if old else {}
             seed = trial_seed(plan.config.seed, trial.number)
             written = _ended_with(plan.folder.trial(trial.number).result)
@@ -234,10 +253,12 @@ def _keep_rest(plan: StudyPlan, place: StudyFolder, *, readable: bool) -> None:
         times[number] = (_written_at(trial.config), _written_at(trial.result))
     if readable:
         with connect(plan.folder.database) as connection:
-            query = "SELECT number, datetime_start, datetime_complete FROM trials"
-            times |= {number: (start, end) for number, start, end in connection.execute(query)}
-            query = "SELECT key, value_json FROM study_user_attributes"
-            attributes = connection.execute(query).fetchall()
+            own = "WHERE study_id = (SELECT study_id FROM studies WHERE study_name = ?)"
+            query = f"SELECT number, datetime_start, datetime_complete FROM trials {own}"
+            name = (plan.config.name,)
+            times |= {n: (start, end) for n, start, end in connection.execute(query, name)}
+            query = f"SELECT key, value_json FROM study_user_attributes {own}"
+            attributes = connection.execute(query, name).fetchall()
     rows = [(start, end, start, number) for number, (start, end) in times.items()]
     with connect(place.database) as connection:
         connection.executemany(
@@ -267,7 +288,9 @@ def _repair_times(plan: StudyPlan) -> list[str]:
     with connect(plan.folder.database) as connection:
         connection.execute(
             "UPDATE trials SET datetime_complete = datetime_start "
-            "WHERE datetime_complete < datetime_start"
+            "WHERE datetime_complete < datetime_start AND study_id = "
+            "(SELECT study_id FROM studies WHERE study_name = ?)",
+            (plan.config.name,),
         )
         connection.commit()
     return [*done, "let no trial end before it began"]

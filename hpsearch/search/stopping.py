@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpsearch.search.config import StudyConfig
 from hpsearch.search.forecast import Forecast, expected_gain, remaining_seconds, standard_error
-from hpsearch.search.history import TrialRecord, best_trial
+from hpsearch.search.history import TrialRecord, best_trial, counted
 from hpsearch.search.resource import Resource
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class Stopping:
         budget, estimates = self._budget, list[float]()
         finished = sum(t.finished for t in history)
         if budget.trials is not None:
-            estimates.append(budget.trials - len(history))
+            estimates.append(budget.trials - counted(history))
         if budget.hours is not None and finished and seconds > 0:
             estimates.append((budget.hours * 3600 / seconds - 1) * finished)
         if budget.compute is not None and finished and (spent := self.compute(history)):
@@ -107,7 +107,7 @@ class Stopping:
         busy = trained / seconds if trained and seconds > 0 else slots
         busy = min(float(slots), max(busy, sum(t.state == "running" for t in history)))
         if budget.trials is not None:
-            new = max(0, budget.trials - len(history))
+            new = max(0, budget.trials - counted(history))
             rest = remaining_seconds(history, self._resource, new, busy)
             estimates += [] if rest is None else [rest]
         if budget.compute is not None and (spent := self.compute(history)):
@@ -127,7 +127,7 @@ def why_over(view: StudyView) -> str | None:
     if not view.trials or any(not t.finished for t in view.trials):
         return None
     trials = view.config.budget.trials
-    if trials is not None and len(view.trials) >= trials:
+    if trials is not None and counted(view.trials) >= trials:
         return f"the budget of {trials} trials is spent"
     return _stopping(view).reason(view.trials, view.driver_seconds)
 

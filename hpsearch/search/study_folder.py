@@ -14,27 +14,23 @@ from pathlib import Path
 from typing import Any
 
 from hpsearch.configfile import read_yaml
-from hpsearch.errors import EnvironmentFailure, InputError
+from hpsearch.errors import EnvironmentFailure, HpsearchError, InputError
 from hpsearch.paths import StudyFolder, make_private, user_path, write_atomically
+from hpsearch.search.begun import (
+    EditedError,
+    beginning,
+    first_difference,
+    fixed,
+    is_saved,
+    note_beginning,
+    read_as_begun,
+    space_difference,
+)
 from hpsearch.search.config import StudyConfig
 from hpsearch.search.enqueue import with_files_read
 from hpsearch.search.prior import Prior, read_prior
 from hpsearch.search.shipped import find_shipped
 from hpsearch.search.space import SearchSpace
-
-MAY_CHANGE = (
-    "budget",
-    "workers",
-    "device",
-    "worker_timeout_s",
-    "description",
-    "space",
-    "executor",
-    "address",
-    "resources",
-    "storage",
-    "lease_s",
-)
 
 
 SEARCH = "hpsearch search"
@@ -52,8 +48,7 @@ class StudyPlan:
 
     def fixed_part(self) -> str:
         """Return, as text, all that may not change between the runs of a study."""
-        kept = self.config.model_dump(mode="json", exclude=set(MAY_CHANGE))
-        return json.dumps([kept, self.space.to_yaml()], sort_keys=True)
+        return json.dumps([fixed(self.config), self.space.to_yaml()], sort_keys=True)
 
 
 def find_study(name_or_path: str, output: Path | None = None) -> StudyFolder:
@@ -66,9 +61,17 @@ def find_study(name_or_path: str, output: Path | None = None) -> StudyFolder:
     if output is not None:
         return StudyFolder(output)
     if path.is_dir():
-        if (path / "study.yaml").is_file():
-            return StudyFolder(path)
-        raise InputError(f"{path}: holds no study.yaml; name a study's folder or run a search first")
+        folder = StudyFolder(path)
+        if not folder.study_file.is_file():
+            raise InputError(
+                f"{path}: holds no study.yaml; name a study's folder or run a search first"
+            )
+        if not is_saved(folder):
+            raise InputError(
+                f"{path}: holds a study.yaml that no search wrote; to search it, name the file: "
+                f"{folder.study_file}"
+            )
+        return folder
     source = _study_source(name_or_path)
     return StudyFolder(Path("runs") / source.stem)
 
@@ -113,6 +116,8 @@ def plan_study(
     else:
         source = _study_source(name_or_path)
         folder = find_study(name_or_path, output)
+    if folder.study_file.exists():
+        _check_begun(folder)
     values = read_yaml(source)
     if path.is_dir() and isinstance(values.get("trial"), dict):
         # A folder's file is complete: what it lacks is newer, and was done so before.
@@ -122,7 +127,28 @@ def plan_study(
     space.check(config.trial)
     config = _with_whole_path(config)
     config = _compare(folder, config, space)
-    return StudyPlan(folder, config, space, read_prior(folder.prior))
+    # A prior without its study is of a start that was killed: this one makes its own.
+    begun = folder.study_file.exists()
+    return StudyPlan(folder, config, space, read_prior(folder.prior) if begun else None)
+
+
+def _check_begun(folder: StudyFolder) -> None:
+    """Refuse a folder that no search made, and one that was edited since its study began."""
+    if not is_saved(folder):
+        raise InputError(
+            f"{folder.study_file}: was written by no search, and is not replaced; name another "
+            "--output (OUTPUT=)"
+        )
+    read_as_begun(folder)
+    if not folder.begun.exists() and folder.database.is_file():
+        from hpsearch.search.record import read_study
+
+        try:
+            read_study(folder)  # of a folder of 0.1.0 the trials tell what it began with
+        except EditedError:
+            raise
+        except HpsearchError:
+            pass  # said by whoever needs the database
 
 
 def _with_whole_path(config: StudyConfig) -> StudyConfig:
@@ -171,7 +197,8 @@ def _replace_budget(values: dict[str, Any], changes: Mapping[str, Any]) -> None:
 
 def _is_saved(source: Path) -> bool:
     """Say whether a study file is the one a study's folder keeps."""
-    return source.name == "study.yaml" and (source.parent / "space.yaml").is_file()
+    folder = StudyFolder(source.parent)
+    return source.name == folder.study_file.name and is_saved(folder)
 
 
 def _find_space(name: str, source: Path) -> SearchSpace:
@@ -201,16 +228,8 @@ def _compare(folder: StudyFolder, config: StudyConfig, space: SearchSpace) -> St
     values["trial"] = {**config.trial.plain(), **values["trial"]}
     saved = StudyConfig.from_values(values, folder.study_file)
     config = _as_begun(config, saved)
-    old, new = (c.model_dump(mode="json", exclude=set(MAY_CHANGE)) for c in (saved, config))
-    difference = _first_difference(old, new)
-    if difference is None:
-        old_space = SearchSpace.from_yaml(folder.space_file)
-        if old_space.to_yaml() != space.to_yaml():
-            before, now = (
-                {n: p.plain() for n, p in s.parameters.items()} for s in (old_space, space)
-            )
-            difference = _first_difference(before, now, "space")
-            difference = difference or ("space", config.space, "another order or description")
+    difference = first_difference(fixed(saved), fixed(config))
+    difference = difference or space_difference(SearchSpace.from_yaml(folder.space_file), space)
     if difference:
         key, was, asked = difference
         raise InputError(
@@ -236,35 +255,35 @@ def _as_begun(config: StudyConfig, saved: StudyConfig) -> StudyConfig:
 
 def _begun(folder: StudyFolder) -> bool:
     """Say whether a folder holds nothing but what a search killed at its very start leaves."""
-    first = {folder.lock.name, folder.space_file.name, folder.dataset.name}
+    files = (folder.lock, folder.space_file, folder.dataset, folder.prior, folder.begun)
+    first = {path.name for path in files}
     return folder.root.is_dir() and all(
         path.name in first or (path.name.startswith(".") and path.suffix == ".tmp")
         for path in folder.root.iterdir()
     )
 
 
-def _first_difference(old: Any, new: Any, key: str = "") -> tuple[str, Any, Any] | None:
-    if isinstance(old, dict) and isinstance(new, dict):
-        for name in [*old, *(n for n in new if n not in old)]:
-            found = _first_difference(old.get(name), new.get(name), f"{key}.{name}".lstrip("."))
-            if found:
-                return found
-        return None
-    return None if old == new else (key, old, new)
-
-
 def save_plan(plan: StudyPlan, dataset: Mapping[str, Any]) -> None:
-    """Write study.yaml, space.yaml and dataset.json; the budget may have changed since."""
+    """Write a study's folder, the study file last; the budget may have changed since."""
     folder = plan.folder
     make_private(folder.root)
+    starts = not (folder.begun.exists() and folder.study_file.exists())
     for path, text in (
         (folder.space_file, plan.space.to_yaml()),
         (folder.dataset, json.dumps(dataset, indent=2) + "\n"),
         *([(folder.prior, json.dumps(plan.prior.to_json()) + "\n")] if plan.prior else []),
-        (folder.study_file, plan.config.to_yaml()),
     ):
-        if not path.exists() or path.read_text() != text:
-            write_atomically(path, text)
+        _write_changed(path, text)
+    if not folder.study_file.exists() and plan.prior is None:
+        folder.prior.unlink(missing_ok=True)  # of a start that was killed
+    if starts:
+        note_beginning(folder, beginning(folder, plan.config, plan.space, dataset))
+    _write_changed(folder.study_file, plan.config.to_yaml())
+
+
+def _write_changed(path: Path, text: str) -> None:
+    if not path.exists() or path.read_text() != text:
+        write_atomically(path, text)
 
 
 @contextlib.contextmanager

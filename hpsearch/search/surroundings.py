@@ -56,6 +56,7 @@ class Surroundings:
         """Open the study's database and prepare the helper that is asked."""
         config = plan.config
         record = StudyRecord(plan.folder, config.name, config.storage, config.lease_s)
+        record.seed = config.seed
         asker = Asker(
             plan.space, config.trial, config.limits, config.sampler, config.seed, plan.prior
         )

@@ -13,6 +13,7 @@ from hpsearch.search.enqueue import enqueued_points
 from hpsearch.search.history import TrialRecord
 from hpsearch.search.ledger import read_curve
 from hpsearch.search.migrate import MIGRATED
+from hpsearch.search.optuna_queue import ORIGIN
 from hpsearch.search.record import StudyView
 from hpsearch.search.samplers.base import Predicts
 from hpsearch.search.seen import recall
@@ -133,7 +134,7 @@ def explain(plan: StudyPlan, view: StudyView, number: int) -> Reason:
     origin = str(view.attributes[number].get("origin", "unknown"))
     config = plan.config
     coordinates = Coordinates(plan.space, config.trial, config.limits)
-    if number < len(enqueued_points(config, coordinates)):
+    if origin == ORIGIN or number < len(enqueued_points(config, coordinates)):
         return Reason(origin, {}, None, None)
     history = history_of(view, number)
     acting = decider(coordinates, config.sampler, history, plan.prior)

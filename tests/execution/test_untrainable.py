@@ -17,8 +17,9 @@ from hpsearch.network.siamese import SiameseNetwork
 from hpsearch.paths import StudyFolder
 from hpsearch.search.driver import Driver
 from hpsearch.search.history import TrialRecord
-from hpsearch.search.ledger import read_curve, trial_seed
+from hpsearch.search.ledger import read_curve
 from hpsearch.search.record import StudyView, read_study
+from hpsearch.seeding import trial_seed
 from hpsearch.training.loop import train
 from hpsearch.training.trainingdata import TrainingData
 

@@ -15,7 +15,7 @@ from hpsearch.search.coordinates import Coordinates
 from hpsearch.search.history import TrialRecord
 from hpsearch.search.record import StudyRecord
 from hpsearch.search.study_folder import plan_study, save_plan
-from hpsearch.seeding import generator
+from hpsearch.seeding import generator, trial_seed
 
 EPOCHS = 5
 
@@ -41,10 +41,11 @@ def large_study(output: Path, file: Path, packed: Path, count: int, **changes: o
     distributions = plan.space.distributions()
     texts = {name: distribution_to_json(one) for name, one in distributions.items()}
     chance = generator(0, "large study")
-    trials, params, values, epochs = [], [], [], []
+    trials, params, values, epochs, seeds = [], [], [], [], []
     for number in range(count):
         begun = f"2026-01-01 00:00:{number % 60:02}.{number:06}"
         trials.append((number + 1, number, 1, "COMPLETE", begun, begun))
+        seeds.append((number + 1, "seed", str(trial_seed(plan.config.seed, number))))
         curve = 0.9 - 0.1 * chance.random(EPOCHS).cumsum() * chance.random()
         values.append((number + 1, 0, float(curve.min()), "FINITE"))
         epochs += [(number + 1, e + 1, float(v), "FINITE") for e, v in enumerate(curve)]
@@ -61,6 +62,7 @@ def large_study(output: Path, file: Path, packed: Path, count: int, **changes: o
         for table, columns, rows in (
             ("trials", "trial_id, number, study_id, state, datetime_start, datetime_complete", trials),
             ("trial_params", "trial_id, param_name, param_value, distribution_json", params),
+            ("trial_user_attributes", "trial_id, key, value_json", seeds),
             ("trial_values", "trial_id, objective, value, value_type", values),
             (
                 "trial_intermediate_values",

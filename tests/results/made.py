@@ -18,10 +18,11 @@ from hpsearch.paths import StudyFolder
 from hpsearch.search.config import StudyConfig
 from hpsearch.search.history import State, TrialRecord
 from hpsearch.search.record import StudyRecord
+from hpsearch.seeding import trial_seed
 from hpsearch.training.config import TrialConfig
 
 STUDY_SEED = 11
-SEEDS = [2**32 - 1, 5, 6, 7, 8]
+SEEDS = [trial_seed(STUDY_SEED, number) for number in range(5)]
 """Of the trials, by number."""
 
 PARAMETERS: dict[str, BaseDistribution] = {

@@ -19,7 +19,7 @@ from hpsearch.data import Dataset
 from hpsearch.paths import StudyFolder
 from hpsearch.search.coordinates import Coordinates
 from hpsearch.search.study_folder import StudyPlan, plan_study, save_plan
-from hpsearch.seeding import generator
+from hpsearch.seeding import generator, trial_seed
 
 NOWHERE = {"kind": "glyphs", "fingerprint": "f" * 64, "packed": "/nowhere", "source": None}
 
@@ -130,7 +130,7 @@ def _trial(
     steps = np.arange(1, epochs + 1)
     curve = np.clip(final + 0.5 * np.exp(-3 * steps / made.epochs) + noise, 0.01, 0.95)
     ended = state != TrialState.RUNNING
-    attributes: dict[str, Any] = {"origin": "tpe", "seed": number}
+    attributes: dict[str, Any] = {"origin": "tpe", "seed": trial_seed(plan.config.seed, number)}
     system = {}
     if ended and epochs:
         cost = plan.config.trial.with_parameters(dict(params)).shape().multiply_adds

@@ -20,6 +20,7 @@ def older_folder(name: str, folder: Path) -> Path:
     values = read_yaml(folder / "study.yaml")
     del values["trial"]["convolution"]
     (folder / "study.yaml").write_text(dump_yaml(values))
+    (folder / "begun.json").unlink()
     return folder
 
 
@@ -65,6 +66,7 @@ def test_a_study_begun_under_another_default_goes_on_under_its_own(tmp_path: Pat
     values = read_yaml(folder / "study.yaml")
     values["sampler"]["start"], values["pruner"]["audit_share"] = "sobol", 0.2
     (folder / "study.yaml").write_text(dump_yaml(values))
+    (folder / "begun.json").unlink()
     again = plan_study("quickstart", folder, {}).config
     assert (again.sampler.start, again.pruner.audit_share) == ("sobol", 0.2)
     with pytest.raises(InputError, match=r"sampler\.start: the study was begun with sobol"):

@@ -1,0 +1,127 @@
+"""What a study's file holds beside the search's own trials: repair keeps it, and leaves it alone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from hpsearch.errors import HpsearchError, InputError
+from hpsearch.paths import StudyFolder
+from hpsearch.search.config import StudyConfig
+from hpsearch.search.coordinates import Coordinates
+from hpsearch.search.optuna_queue import cannot_run
+from hpsearch.search.optuna_trial import is_ours
+from hpsearch.search.own_study import renamed
+from hpsearch.search.record import StudyRecord
+from hpsearch.search.sqlite_file import check_database, check_whole, connect
+from hpsearch.search.storage import open_file
+from hpsearch.search.study_folder import StudyPlan
+
+
+def name_again(folder: StudyFolder, name: str) -> list[str]:
+    """Give a study that was renamed its name again; say so in one line.
+
+    Raises:
+        InputError: Several studies of the file hold the folder's trials.
+    """
+    if not _is_whole(folder.database):
+        return []
+    storage = open_file(folder.database)
+    try:
+        found = renamed(storage, folder, name)
+    finally:
+        storage.engine.dispose()
+    if len(found) > 1:
+        raise InputError(
+            f"{folder.database}: holds no study {name!r}, and {len(found)} with its trials: "
+            f"{', '.join(found)[:100]}; delete all but one in `hpsearch dashboard --write`, or move "
+            "the file away: it is then built again from the trials' folders"
+        )
+    if not found:
+        return []
+    with connect(folder.database) as connection, connection:
+        query = "UPDATE studies SET study_name = ? WHERE study_name = ?"
+        connection.execute(query, (name, found[0]))
+    return [f"named the study {name!r} again, which was {found[0]!r}"]
+
+
+def entered_elsewhere(folder: StudyFolder, config: StudyConfig) -> dict[int, FrozenTrial]:
+    """Return the trials that no search entered, by number, as the database holds them."""
+    storage = open_file(folder.database)
+    try:
+        study_id = storage.get_study_id_from_name(config.name)
+        trials = storage.get_all_trials(study_id, deepcopy=False)
+    finally:
+        storage.engine.dispose()
+    return {t.number: t for t in trials if not is_ours(t, config.seed)}
+
+
+def enter_as_it_is(record: StudyRecord, trial: FrozenTrial) -> None:
+    """Write a trial into a database that is built again, as it was in the old one."""
+
+    def insert() -> None:
+        with record.session() as session:
+            record.storage._get_prepared_new_trial(record.study_id, trial, session)
+
+    record.write(insert)
+
+
+def copy_others(folder: StudyFolder, place: StudyFolder, name: str) -> list[str]:
+    """Take the other studies of a file along into the one that is built again.
+
+    Args:
+        folder: Where the old file lies; from one that is damaged nothing is taken.
+        place: Where the new file lies.
+        name: The study that was built again.
+
+    Returns:
+        What was done, one line each.
+    """
+    if not _is_whole(folder.database):
+        return []
+    old, new = open_file(folder.database), open_file(place.database)
+    try:
+        others = [s.study_name for s in old.get_all_studies() if s.study_name != name]
+        for other in others:
+            optuna.copy_study(from_study_name=other, from_storage=old, to_storage=new)
+    finally:
+        old.engine.dispose()
+        new.engine.dispose()
+    return [f"took the other study {other!r} along as it was" for other in others]
+
+
+def take_out_of_queue(plan: StudyPlan) -> list[str]:
+    """End the trials that Optuna's own function enqueued and that can never be trained."""
+    if not _is_whole(plan.folder.database):
+        return []
+    problem = Coordinates(plan.space, plan.config.trial, plan.config.limits)
+    waiting = [
+        trial
+        for trial in entered_elsewhere(plan.folder, plan.config).values()
+        if trial.state is TrialState.WAITING and cannot_run(problem, trial, plan.config.seed)
+    ]
+    with connect(plan.folder.database) as connection, connection:
+        for trial in waiting:
+            connection.execute(
+                "UPDATE trials SET state = 'FAIL', datetime_start = CURRENT_TIMESTAMP, "
+                "datetime_complete = CURRENT_TIMESTAMP WHERE trial_id = ?",
+                (trial._trial_id,),
+            )
+            connection.execute(
+                "INSERT OR IGNORE INTO trial_user_attributes (trial_id, key, value_json) "
+                "VALUES (?, 'cause', ?)",
+                (trial._trial_id, json.dumps("cannot be trained in this study")),
+            )
+    return [f"trial {trial.number}: took it out of the queue" for trial in waiting]
+
+
+def _is_whole(database: Path) -> bool:
+    try:
+        check_database(database)
+        check_whole(database)
+    except HpsearchError:
+        return False
+    return True
