@@ -94,9 +94,12 @@ def fsync_folder(folder: Path) -> None:
 
 def cache_folder() -> Path:
     """Return the user's cache folder: HPSEARCH_CACHE, else XDG_CACHE_HOME/hpsearch, else ~/.cache."""
-    own = os.environ.get("HPSEARCH_CACHE")
-    if own:
-        return user_path(own)
+    named = os.environ.get("HPSEARCH_CACHE")
+    return user_path(named) if named else own_cache()
+
+
+def own_cache() -> Path:
+    """Return where the user's cache lies when HPSEARCH_CACHE names no other."""
     return user_path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "hpsearch"
 
 

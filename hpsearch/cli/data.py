@@ -27,13 +27,14 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 @app.command()
 def check(data: DataOption = None, as_json: JsonOption = False) -> None:
     """Read a data set, check its content and say what is in it."""
-    _print(_find("auto" if data else "omniglot", data, afresh=True), as_json, "whole: ")
+    found = _find("auto" if data else "omniglot", data, afresh=True)
+    _print(found, as_json, "sound: " if found.notice else "whole: ")
 
 
 @app.command()
 def fetch(data: DataOption = None, as_json: JsonOption = False) -> None:
     """Have Omniglot in the cache, from --data, HPSEARCH_DATA or the authors' address."""
-    _print(_find("omniglot", data), as_json, "ready: ")
+    _print(_find("omniglot", data, test=data is None), as_json, "ready: ")
 
 
 @app.command()
@@ -43,12 +44,14 @@ def show(data: DataOption = None, as_json: JsonOption = False) -> None:
     _print(dataset, as_json, "", _draw_sheets(dataset))
 
 
-def _find(kind: str, data: Path | None, *, afresh: bool = False) -> Dataset:
+def _find(
+    kind: str, data: Path | None, *, afresh: bool = False, test: bool = False
+) -> Dataset:
     """Find a data set with a progress bar on a terminal's stderr."""
     from hpsearch.data import find_dataset
 
     with progress_bars() as progress:
-        return find_dataset(kind, data, progress=progress, afresh=afresh)
+        return find_dataset(kind, data, progress=progress, afresh=afresh, test=test)
 
 
 def _draw_sheets(dataset: Dataset) -> dict[str, tuple[Path, str]]:

@@ -29,7 +29,7 @@ def baselines(
     from hpsearch.results.baselines import PUBLISHED, measure_baselines, read_networks
 
     with progress_bars() as progress:
-        dataset = find_dataset("auto", data, progress=progress)
+        dataset = find_dataset("auto", data, progress=progress, test=True)
         networks = read_networks(beside or (), dataset.fingerprint)
         found = measure_baselines(dataset, progress)
     for key, measured in networks.items():

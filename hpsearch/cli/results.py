@@ -69,6 +69,8 @@ def retrain(
     kind = exported.dataset.kind if exported.dataset else "auto"
     fingerprint = exported.dataset.fingerprint if exported.dataset else None
     dataset = _dataset(kind, data, config.parent, fingerprint)
+    if dataset.notice:
+        typer.echo(f"NOTE: {dataset.notice}", err=True)
     beside = config.parent / "model"
     folder = output or beside
     if old := stale(config):
@@ -177,7 +179,7 @@ def evaluate(
 
     trained_on = read_description(model)["dataset"]
     kind, fingerprint = str(trained_on["kind"]), str(trained_on["fingerprint"])
-    dataset = _dataset(kind, data, model.parent, fingerprint)
+    dataset = _dataset(kind, data, model.parent, fingerprint, test=True)
     result = score(model, dataset, choose_device("auto"))
     if json:
         typer.echo(dumps(result))
@@ -210,19 +212,26 @@ def dashboard(
     serve(find_study(study), port, write=write, ready=tell)
 
 
-def _dataset(kind: str, data: Path | None, beside: Path, fingerprint: str | None) -> Dataset:
+def _dataset(
+    kind: str, data: Path | None, beside: Path, fingerprint: str | None, *, test: bool = False
+) -> Dataset:
     """Find the data of a model: as given, else what the study beside it used, else by kind."""
     from json import loads
 
     from hpsearch.data import open_packed
     from hpsearch.data.find import find_dataset
+    from hpsearch.data.pack import holds_test
 
     if data is None:
         try:
-            return open_packed(Path(loads((beside / "dataset.json").read_text())["packed"]))
+            held = loads((beside / "dataset.json").read_text())
+            packed = Path(held["packed"])
+            if not test or holds_test(packed):
+                return open_packed(packed)
+            data = held.get("source") and Path(held["source"])
         except (OSError, ValueError, KeyError, TypeError, InputError):
             pass  # no study beside it, or its packed data are gone: looked for anew
-    return find_dataset(kind, data, fingerprint=fingerprint)
+    return find_dataset(kind, data, fingerprint=fingerprint, test=test)
 
 
 COMMANDS: tuple[Callable[..., Any], ...] = (export, retrain, evaluate, dashboard)

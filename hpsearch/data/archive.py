@@ -24,18 +24,19 @@ MAX_MEMBER_BYTES = 100_000
 """An Omniglot PNG has about 500 bytes."""
 
 
-def read_files(source: Path) -> Iterator[tuple[str, bytes]]:
+def read_files(source: Path, only: str = "*") -> Iterator[tuple[str, bytes]]:
     """Yield (posix path inside the source, content) of every file, in the order of names.
 
     Folder entries, dot files and __MACOSX are passed over.
 
     Args:
         source: A .zip file or a folder.
+        only: Pattern of what is read of a folder: names in it, each with all below it.
 
     Raises:
         InputError: The source is damaged, too large, or a member is no plain file inside it.
     """
-    yield from _zip_files(source) if source.is_file() else _folder_files(source)
+    yield from _zip_files(source) if source.is_file() else _folder_files(source, only)
 
 
 def _wanted(path: PurePosixPath) -> bool:
@@ -89,8 +90,9 @@ def _check_length(source: Path, name: str, length: int) -> None:
         )
 
 
-def _folder_files(source: Path) -> Iterator[tuple[str, bytes]]:
-    for count, path in enumerate(sorted(source.rglob("*"))):
+def _folder_files(source: Path, only: str) -> Iterator[tuple[str, bytes]]:
+    found = (path for top in source.glob(only) for path in (top, *top.rglob("*")))
+    for count, path in enumerate(sorted(found)):
         if count > MAX_MEMBERS:
             raise InputError(f"{source}: more than {MAX_MEMBERS} files; this is not Omniglot")
         name = path.relative_to(source)

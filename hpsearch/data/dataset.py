@@ -5,6 +5,7 @@ Letters: N images, C characters, D drawers, S side in pixels.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -18,6 +19,7 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
+from hpsearch.data.cache import in_first, places_beside, share
 from hpsearch.data.resize import SIDE, area_average
 from hpsearch.errors import EnvironmentFailure, InputError
 
@@ -195,14 +197,12 @@ def check_size(input_size: int) -> None:
 def _resized(folder: Path, role: str, size: int) -> NDArray[np.uint8]:
     """Map the images of one size, making the file first where it is missing or cut off."""
     check_size(size)
-    path = folder / f"{role}-{size}.npy"
-    try:
-        return _map(path)
-    except UNREADABLE:
-        pass  # missing, or cut off by a full disk: made again below
-    stored = _load_checked(folder, role)
-    _save_aside(path, area_average(stored, size))
-    return _map(path)
+    name = f"{role}-{size}.npy"
+    for place in places_beside(folder):
+        with contextlib.suppress(*UNREADABLE):  # missing, or cut off by a full disk: made below
+            return _map(place / name)
+    reduced = area_average(_load_checked(folder, role), size)
+    return _map(in_first(places_beside(folder), lambda place: _save_aside(place / name, reduced)))
 
 
 def _map(path: Path) -> NDArray[np.uint8]:
@@ -227,17 +227,20 @@ def checksum(array: NDArray[Any]) -> str:
     return hashlib.sha256(np.ascontiguousarray(array).data).hexdigest()
 
 
-def _save_aside(path: Path, array: NDArray[np.uint8]) -> None:
+def _save_aside(path: Path, array: NDArray[np.uint8]) -> Path:
     """Write an array so that two processes may do it at once: aside, then renamed."""
     aside: Path | None = None
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
         aside = Path(name)
         with os.fdopen(handle, "wb") as file:
+            share(aside)
             np.save(file, array, allow_pickle=False)
             file.flush()
             os.fsync(file.fileno())
         aside.replace(path)
+        return path
     except OSError as error:
         if aside is not None:
             aside.unlink(missing_ok=True)

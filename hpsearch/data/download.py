@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
+from hpsearch.data.cache import share
 from hpsearch.data.dataset import Progress
 from hpsearch.errors import EnvironmentFailure
 
@@ -27,6 +28,8 @@ CHECKSUMS = {
     "all_runs.zip": "e8996daecdf12afeeb4a53a179f06b19",
 }
 """MD5 sums the authors published; they guard against damage, the content is checked besides."""
+BELOW = {"all_runs.zip": "one-shot-classification/"}
+"""In which folder below the address the authors keep a file; right there where none is named."""
 
 CONNECT_S = 5.0
 """Seconds until the first byte of the answer, name look-up and redirects included."""
@@ -68,7 +71,8 @@ def download(
         raise DownloadFailed("HPSEARCH_OFFLINE is set")
     for name, expected in (CHECKSUMS if checksums is None else checksums).items():
         if not (folder / name).exists():
-            _fetch(folder / name, address + name, expected, connect_s, progress)
+            place = address + BELOW.get(name, "") + name
+            _fetch(folder / name, place, expected, connect_s, progress)
 
 
 def _fetch(
@@ -81,6 +85,7 @@ def _fetch(
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
         aside = Path(name)
         with response, os.fdopen(handle, "wb") as file:
+            share(aside)
             found = _copy(response, file, address, progress)
             file.flush()
             os.fsync(file.fileno())

@@ -5,6 +5,7 @@ Must not know images; what was packed once is found again by its files' names, s
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -13,14 +14,25 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hpsearch.data import glyphs
+from hpsearch.data.cache import caches, in_first, may_write, write_shared
 from hpsearch.data.dataset import FORMAT, Dataset, Progress, open_packed
 from hpsearch.data.download import DownloadFailed, download
 from hpsearch.data.folder import RULES, looks_like_images, read_folder
-from hpsearch.data.omniglot import OMNIGLOT, PARTS, Layout, find_parts, read_omniglot
-from hpsearch.data.pack import Contents, pack
-from hpsearch.errors import HpsearchError, InputError
-from hpsearch.paths import cache_folder, user_path, write_atomically
+from hpsearch.data.omniglot import (
+    OMNIGLOT,
+    PARTS,
+    RUNS,
+    Layout,
+    files_of,
+    find_parts,
+    read_omniglot,
+)
+from hpsearch.data.pack import Contents, holds_test, pack
+from hpsearch.errors import EnvironmentFailure, HpsearchError, InputError
+from hpsearch.paths import user_path
 
+IMAGES = {*PARTS} - {RUNS}
+"""What the search needs of Omniglot."""
 KINDS = ("auto", "omniglot", "glyphs", "folder")
 
 
@@ -32,6 +44,7 @@ def find_dataset(
     layout: Layout = OMNIGLOT,
     afresh: bool = False,
     fingerprint: str | None = None,
+    test: bool = False,
 ) -> Dataset:
     """Find a data set, pack it if that was not done before, and open it.
 
@@ -43,9 +56,11 @@ def find_dataset(
         layout: What a complete Omniglot holds.
         afresh: Read and check the files again, also when they were packed before.
         fingerprint: What is to be gone on with: own images are also read as older versions did.
+        test: Whether the sealed test tasks are needed; the search does without.
 
     Returns:
-        The data set; its `notice` says when "auto" had to take glyphs.
+        The data set; its `notice` says when "auto" had to take glyphs, when the test tasks are
+        missing, or when HPSEARCH_CACHE could not be written to.
 
     Raises:
         InputError: What was named is not there or not what it should be.
@@ -53,7 +68,7 @@ def find_dataset(
     """
     if dataset not in KINDS:
         raise InputError(f"dataset: {dataset!r} is not one of {', '.join(KINDS)}")
-    finder = _Finder(progress, layout, afresh, fingerprint)
+    finder = _Finder(progress, layout, afresh, fingerprint, test)
     if dataset == "glyphs":
         if path is not None:
             raise InputError(
@@ -70,6 +85,9 @@ def find_dataset(
     try:
         return finder.cached_omniglot() or finder.downloaded_omniglot()
     except DownloadFailed as error:
+        if test and (packed := finder.packed_omniglot()):
+            why = f"is missing and could not be downloaded ({error})"
+            raise InputError(_missing_test(packed.folder, why)) from None
         reason = f"Omniglot was not found and could not be downloaded ({error})"
     if dataset == "omniglot":
         raise InputError(f"{reason}; name a folder with the authors' zips with --data PATH")
@@ -90,6 +108,7 @@ class _Finder:
     layout: Layout
     afresh: bool
     fingerprint: str | None
+    test: bool
 
     def named(self, dataset: str, path: Path, origin: str) -> Dataset:
         """Read what the user named: Omniglot, or own images where those are allowed."""
@@ -127,60 +146,118 @@ class _Finder:
 
     def cached_omniglot(self) -> Dataset | None:
         """Return Omniglot from an earlier download, or packed earlier from wherever it was."""
-        fetched = _cache() / "omniglot"
-        parts = find_parts(fetched)
-        if parts is not None and len(parts) == len(PARTS):
-            return self._omniglot(fetched, parts)
-        for folder in sorted((_cache() / "packed").glob("omniglot-*")):
-            try:
+        for cache in _open_caches():
+            parts = find_parts(cache / "omniglot") or {}
+            if len(parts) == len(PARTS) or (parts.keys() >= IMAGES and not self.test):
+                return self._omniglot(cache / "omniglot", parts)
+        packed = self.packed_omniglot()
+        if packed is None or (self.test and not holds_test(packed.folder)):
+            return None
+        return self._noticed(packed, packed.folder)
+
+    def packed_omniglot(self) -> Dataset | None:
+        """Return Omniglot that was packed earlier, from wherever it was; best with test tasks."""
+        found = (f for cache in _open_caches() for f in sorted((cache / "packed").glob("omniglot-*")))
+        for folder in sorted(found, key=holds_test, reverse=True):
+            with contextlib.suppress(HpsearchError):  # of an older format, or damaged
                 return open_packed(folder)
-            except HpsearchError:
-                continue  # of an older format, or damaged: fetched anew
         return None
 
     def downloaded_omniglot(self) -> Dataset:
-        """Fetch Omniglot into the cache."""
-        folder = _cache() / "omniglot"
-        download(folder, progress=self.progress)
-        return self._omniglot(folder, find_parts(folder) or {})
+        """Fetch Omniglot into the cache; when only the test archive cannot be had, go on."""
+        folders = [cache / "omniglot" for cache in _open_caches()]
+        folder, why = in_first(folders, self._download_into)
+        return self._omniglot(folder, find_parts(folder) or {}, why)
+
+    def _download_into(self, folder: Path) -> tuple[Path, str]:
+        try:
+            download(folder, progress=self.progress)
+        except DownloadFailed as error:
+            if not (find_parts(folder) or {}).keys() >= IMAGES:
+                raise
+            return folder, f"is missing and could not be downloaded ({error})"
+        return folder, "is missing"
 
     def glyphs(self) -> Dataset:
         """Draw glyphs."""
         key = f"{glyphs.VERSION} {glyphs.SEED}"
         return self._once("glyphs", [], lambda: glyphs.draw_glyphs(progress=self.progress), key)
 
-    def _omniglot(self, folder: Path, parts: dict[str, Path]) -> Dataset:
-        return self._once(
+    def _omniglot(self, folder: Path, parts: dict[str, Path], why: str = "is missing") -> Dataset:
+        found = self._once(
             "omniglot",
-            list(parts.values()),
+            [file for part in parts.values() for file in files_of(part)],
             lambda: read_omniglot(folder, layout=self.layout, progress=self.progress),
             repr(self.layout),
+            test=self.test and RUNS in parts,
         )
+        return found if RUNS in parts else self._noticed(found, folder, why)
+
+    def _noticed(self, found: Dataset, source: Path, why: str = "is missing") -> Dataset:
+        """Say when the test tasks are missing; refuse that where they are needed."""
+        if holds_test(found.folder):
+            return found
+        if self.test:
+            raise InputError(_missing_test(source, why))
+        missing = f"{source}: all_runs.zip {why}; the search does not need it, `hpsearch evaluate` does"
+        return replace(found, notice="; ".join(filter(None, (found.notice, missing))))
 
     def _once(
-        self, kind: str, sources: list[Path], read: Callable[[], Contents], key: str = ""
+        self,
+        kind: str,
+        sources: list[Path],
+        read: Callable[[], Contents],
+        key: str = "",
+        *,
+        test: bool = False,
     ) -> Dataset:
         """Open what the same files gave before, else read and pack them.
 
         Files are the same when their paths, sizes and modification times are.
         """
-        packed = _cache() / "packed"
         digest = hashlib.sha256(json.dumps([FORMAT, kind, key]).encode())
         for source in sources:
             digest.update(os.fsencode("\n".join(_listing(source))))
-        note = packed / "sources" / f"{digest.hexdigest()[:32]}.txt"
-        if not self.afresh:
-            try:
-                return open_packed(packed / note.read_text(encoding="utf-8").strip())
-            except (OSError, HpsearchError, ValueError):
-                pass  # never packed, or the packed folder was deleted
-        opened = pack(read(), packed)
-        write_atomically(note, opened.folder.name + "\n")
+        places = [cache / "packed" for cache in caches()]
+        name = f"{digest.hexdigest()[:32]}.txt"
+        known = None if self.afresh else _packed_before(places, name, test=test)
+        if known is not None:
+            return known
+        opened = pack(read(), *places)
+        with contextlib.suppress(EnvironmentFailure):  # without a note they are read again
+            in_first(
+                [place / "sources" for place in places],
+                lambda notes: write_shared(notes / name, opened.folder.name + "\n"),
+            )
+        if opened.folder.parent != places[0] and not may_write(places[0]):
+            closed = f"{places[0].parent} may not be written to; packed in {opened.folder}"
+            return replace(opened, notice=closed)
         return opened
 
 
-def _cache() -> Path:
-    return cache_folder().absolute()  # workers may run in another folder
+def _open_caches() -> list[Path]:
+    """Return where to look: in the user's own cache too, where the named one is closed."""
+    named, *own = caches()
+    return [named] if may_write(named) else [named, *own]
+
+
+def _packed_before(places: list[Path], note: str, *, test: bool) -> Dataset | None:
+    """Open what a note in one of the caches says the same files gave."""
+    for notes in places:
+        with contextlib.suppress(OSError, ValueError):  # never packed
+            packed = (notes / "sources" / note).read_text(encoding="utf-8").strip()
+            for folder in (place / packed for place in places):
+                with contextlib.suppress(HpsearchError):  # deleted, or damaged
+                    if holds_test(folder) or not test:
+                        return open_packed(folder)
+    return None
+
+
+def _missing_test(source: Path, why: str) -> str:
+    return (
+        f"{source}: all_runs.zip {why}, and the sealed test tasks are made of it; put it into the "
+        "folder of Omniglot's other archives, name that with --data, and run this again"
+    )
 
 
 _DEEPEST = 4

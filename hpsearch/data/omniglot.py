@@ -6,18 +6,29 @@ Must not know the cache, nor how a source was found.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from hpsearch.data.archive import decode_drawing, read_files
 from hpsearch.data.dataset import Characters, Progress
-from hpsearch.data.pack import Contents
-from hpsearch.data.runs import read_runs
+from hpsearch.data.pack import Contents, fingerprint
+from hpsearch.data.runs import RUN_FOLDERS, holds_runs, read_runs
 from hpsearch.errors import InputError
 
-PARTS = ("images_background", "images_evaluation", "all_runs")
+RUNS = "all_runs"
+PARTS = ("images_background", "images_evaluation", RUNS)
+WHOLE = {
+    "57edcd459f74d556258950f855ac7fab6805c6dac930516d851902423a906d89": (
+        "bd5e9d2db11cab9dfa3eca8de5bde3d96d7ea74983dde2861789fd0d3afeb0cd"
+    )
+}
+"""Fingerprint of the authors' images alone, and of the same with the authors' runs.
+
+So they are the same data whether the runs are there yet or not: a study that was begun without
+them goes on and is evaluated with them, and the other way round.
+"""
 
 
 @dataclass(frozen=True)
@@ -52,31 +63,43 @@ class Layout:
 OMNIGLOT = Layout()
 
 
-def find_parts(folder: Path) -> dict[str, Path] | None:
-    """Find the three parts below a folder, each a zip or unpacked.
+PLACES = (".", "python", "python/one-shot-classification", "one-shot-classification", "omniglot-py")
+"""Where the parts lie below a folder: in it, in a clone of the authors' repository, as torchvision
+puts them."""
 
-    Looks in the folder itself, then where a clone of the authors' repository ("python") and
-    torchvision ("omniglot-py") put them.
+
+def find_parts(folder: Path) -> dict[str, Path] | None:
+    """Find the three parts in or below a folder, each a zip or unpacked, each wherever it lies.
 
     Returns:
         Part name to path; None when neither image part is there; fewer than three when some are.
+        Of runs that were unpacked right into a folder, that folder.
     """
-    for place in (folder, folder / "python", folder / "omniglot-py"):
-        parts = {}
-        for name in PARTS:
-            for candidate in (place / name, place / f"{name}.zip"):
-                if candidate.is_dir() or (candidate.suffix == ".zip" and candidate.is_file()):
-                    parts[name] = candidate
-                    break
-        if PARTS[0] in parts or PARTS[1] in parts:
-            return parts
-    return None
+    places = [folder / place for place in PLACES if (folder / place).is_dir()]
+    parts = {}
+    for name in PARTS:
+        candidates = [place / f"{name}{end}" for place in places for end in ("", ".zip")]
+        if name == RUNS:
+            candidates += [place for place in places if holds_runs(place)]
+        found = next(filter(_holds_something, candidates), None)
+        if found is not None:
+            parts[name] = found
+    return parts if parts.keys() - {RUNS} else None
+
+
+def _holds_something(path: Path) -> bool:
+    return any(path.iterdir()) if path.is_dir() else path.suffix == ".zip" and path.is_file()
+
+
+def files_of(part: Path) -> list[Path]:
+    """Return the zip or the folders that a part consists of."""
+    return sorted(part.glob(RUN_FOLDERS)) if holds_runs(part) else [part]
 
 
 def read_omniglot(
     folder: Path, *, layout: Layout = OMNIGLOT, progress: Progress | None = None
 ) -> Contents:
-    """Read and check Omniglot.
+    """Read and check Omniglot; the runs, which a search does not need, may be missing.
 
     Args:
         folder: Holds images_background, images_evaluation and all_runs, as zips or unpacked.
@@ -84,10 +107,10 @@ def read_omniglot(
         progress: Called now and then.
 
     Raises:
-        InputError: A part is missing, damaged, or its content is not Omniglot's.
+        InputError: An image part is missing, a part is damaged, or its content is not Omniglot's.
     """
     parts = find_parts(folder) or {}
-    missing = [name for name in PARTS if name not in parts]
+    missing = [name for name in PARTS if name not in parts and name != RUNS]
     if missing:
         raise InputError(
             f"{folder}: {missing[0]}.zip (or the folder {missing[0]}) is missing; put the "
@@ -104,12 +127,12 @@ def read_omniglot(
     if lost:
         raise InputError(f"{parts[PARTS[1]]}: alphabet {lost[0]} is missing; fetch it again")
     test = _select(evaluation, [a for a in evaluation.alphabets if a not in layout.validation])
-    return Contents(
+    contents = Contents(
         kind="omniglot",
         background=background,
         validation=_select(evaluation, list(layout.validation)),
         test=test,
-        runs=read_runs(parts[PARTS[2]], test, layout.runs, layout.ways),
+        runs=read_runs(parts[RUNS], test, layout.runs, layout.ways) if RUNS in parts else None,
         ways=layout.ways,
         turns=True,
         description=(
@@ -118,6 +141,9 @@ def read_omniglot(
             f"{len(test.alphabets)} sealed test alphabets"
         ),
     )
+    if contents.runs is None:
+        return replace(contents, known_as=WHOLE.get(fingerprint(contents), ""))
+    return contents
 
 
 _DRAWING = re.compile(r"(?:[^/]+/)??([^/]+)/(character\d+)/\d+_(\d\d)\.png")

@@ -18,10 +18,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hpsearch.data.cache import in_first, share, write_shared
 from hpsearch.data.dataset import FORMAT, Characters, Dataset, checksum, open_packed
 from hpsearch.data.tasks import OneShotTasks
 from hpsearch.errors import EnvironmentFailure, HpsearchError
-from hpsearch.paths import fsync_folder, write_atomically
+from hpsearch.paths import fsync_folder
 
 SEALED_FILE = "sealed-test.npz"
 """The test characters and runs; never read by the search."""
@@ -35,17 +36,22 @@ class Contents:
     background: Characters
     validation: Characters
     test: Characters
-    runs: OneShotTasks
+    runs: OneShotTasks | None
+    """None where they were not to be had: the search does not need them."""
     ways: int
     turns: bool
     description: str
     rule: int = 1
     """Version of the rule by which own images are read; another one gives another fingerprint."""
     notices: tuple[str, ...] = ()
+    known_as: str = ""
+    """The fingerprint of the whole, where that is known although a part is missing."""
 
 
 def fingerprint(contents: Contents) -> str:
     """Return SHA-256 (hex) of the decoded images, labels and runs of all roles."""
+    if contents.known_as:
+        return contents.known_as
     digest = hashlib.sha256(b"hpsearch data 1")
     if contents.rule > 1:
         digest.update(f"rule {contents.rule}".encode())
@@ -55,38 +61,47 @@ def fingerprint(contents: Contents) -> str:
         for array in (role.character, role.drawer, role.alphabet_of):
             digest.update(np.ascontiguousarray(array, "<i8").data)
         digest.update(np.ascontiguousarray(role.images).data)
-    for array in (contents.runs.query, contents.runs.support, contents.runs.target):
+    runs = contents.runs
+    for array in (runs.query, runs.support, runs.target) if runs else ():
         digest.update(np.ascontiguousarray(array, "<i8").data)
     return digest.hexdigest()
 
 
-def pack(contents: Contents, packed: Path) -> Dataset:
+def holds_test(folder: Path) -> bool:
+    """Say whether a packed folder holds the sealed test tasks, without opening them."""
+    return (folder / SEALED_FILE).exists()
+
+
+def pack(contents: Contents, *places: Path) -> Dataset:
     """Write a data set into a folder named by its content, whole or not at all.
 
     Args:
         contents: What was decoded.
-        packed: The folder that holds the packed folders.
+        places: Folders that hold packed folders; the first that may be written to is taken.
 
     Returns:
-        The packed data set; one that is there already, whole, is kept.
+        The packed data set; one that is there already, whole, is kept. One that lacks the test
+        tasks gets them when they are in `contents`.
 
     Raises:
         EnvironmentFailure: The cache cannot be written.
     """
     mark = fingerprint(contents)
-    folder = packed / f"{contents.kind}-{mark[:16]}"
-    try:
-        found = open_packed(folder)
-        if found.fingerprint == mark and (folder / SEALED_FILE).exists():
-            return found
-    except HpsearchError:
-        pass  # missing, damaged or of an older format: written now
+    name = f"{contents.kind}-{mark[:16]}"
+    for place in places:
+        if _is_there(place / name, mark, with_test=contents.runs is not None):
+            return open_packed(place / name)
+    return in_first(places, lambda place: _pack_into(place / name, contents, mark))
+
+
+def _pack_into(folder: Path, contents: Contents, mark: str) -> Dataset:
+    packed = folder.parent
     aside: Path | None = None
     try:
         packed.mkdir(parents=True, exist_ok=True)
         aside = Path(tempfile.mkdtemp(dir=packed, prefix=".packing-"))
         _write(contents, mark, aside)
-        _put_in_place(aside, folder)
+        _put_in_place(aside, folder, mark)
     except OSError as error:
         raise EnvironmentFailure(
             f"{folder}: cannot be written ({error.strerror}); free space or set HPSEARCH_CACHE"
@@ -97,6 +112,15 @@ def pack(contents: Contents, packed: Path) -> Dataset:
     return open_packed(folder)
 
 
+def _is_there(folder: Path, mark: str, *, with_test: bool) -> bool:
+    """Say whether a packed folder holds these contents."""
+    try:
+        same = open_packed(folder).fingerprint == mark
+    except HpsearchError:
+        return False  # missing, damaged or of an older format
+    return same and (holds_test(folder) or not with_test)
+
+
 def _write(contents: Contents, mark: str, folder: Path) -> None:
     sums = {}
     for name in ("background", "validation"):
@@ -105,15 +129,16 @@ def _write(contents: Contents, mark: str, folder: Path) -> None:
         _save(folder / f"{name}-labels.npz", **_labels(role))
         sums[name] = checksum(role.images)
     runs = contents.runs
-    _save(
-        folder / SEALED_FILE,
-        images=contents.test.images,
-        query=runs.query,
-        support=runs.support,
-        target=runs.target,
-        run_alphabet=np.array(runs.alphabet),
-        **_labels(contents.test),
-    )
+    if runs is not None:
+        _save(
+            folder / SEALED_FILE,
+            images=contents.test.images,
+            query=runs.query,
+            support=runs.support,
+            target=runs.target,
+            run_alphabet=np.array(runs.alphabet),
+            **_labels(contents.test),
+        )
     meta = {
         "format": FORMAT,
         "kind": contents.kind,
@@ -126,10 +151,12 @@ def _write(contents: Contents, mark: str, folder: Path) -> None:
         "roles": {
             name: _counts(getattr(contents, name)) for name in ("background", "validation", "test")
         },
-        "test_tasks": {"runs": len(runs.alphabet), "ways": runs.ways},
+        "test_tasks": {"runs": len(runs.alphabet), "ways": runs.ways}
+        if runs
+        else {"runs": 0, "ways": contents.ways},
         "sha256": sums,
     }
-    write_atomically(folder / "meta.json", json.dumps(meta, indent=2) + "\n")
+    write_shared(folder / "meta.json", json.dumps(meta, indent=2) + "\n")
 
 
 def _labels(role: Characters) -> dict[str, NDArray[Any]]:
@@ -162,18 +189,16 @@ def _save(path: Path, array: NDArray[Any] | None = None, **arrays: NDArray[Any])
         os.fsync(file.fileno())
 
 
-def _put_in_place(aside: Path, folder: Path) -> None:
-    """Rename the finished folder; when another process was first, keep its equal one."""
-    aside.chmod(0o755)
+def _put_in_place(aside: Path, folder: Path, mark: str) -> None:
+    """Rename the finished folder; where an equal one is, only what that lacks is added."""
+    share(aside)
     try:
         aside.rename(folder)
     except OSError:
-        try:
-            open_packed(folder)
-            whole = (folder / SEALED_FILE).exists()
-        except HpsearchError:
-            whole = False
-        if not whole:  # the remains of a damaged or older one
+        if not _is_there(folder, mark, with_test=False):  # the remains of a damaged or older one
             shutil.rmtree(folder)
             aside.rename(folder)
+        elif holds_test(aside) and not holds_test(folder):  # a search may be at work on it
+            for name in (SEALED_FILE, "meta.json"):
+                (aside / name).replace(folder / name)
     fsync_folder(folder.parent)

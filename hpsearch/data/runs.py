@@ -15,8 +15,10 @@ from hpsearch.data.dataset import Characters
 from hpsearch.data.tasks import OneShotTasks
 from hpsearch.errors import InputError
 
+RUN_FOLDERS = "run[0-9][0-9]"
+"""Pattern of the folders that all_runs.zip holds."""
 _MEMBER = re.compile(
-    r"(?:all_runs/)?run(\d\d)/((?:test|training)/[a-z]+\d\d\.png|class_labels\.txt)"
+    r"(?:[^/]+/)?run(\d\d)/((?:test|training)/[a-z]+\d\d\.png|class_labels\.txt)"
 )
 
 
@@ -27,7 +29,7 @@ def read_runs(source: Path, test: Characters, n_runs: int, ways: int) -> OneShot
     drawings of one character by different drawers is checked.
 
     Args:
-        source: all_runs.zip or the unpacked folder.
+        source: all_runs.zip, or the folder it was unpacked into, whatever else lies there.
         test: The sealed characters, images in the stored form.
         n_runs: How many runs there must be.
         ways: How many test and training images each must have.
@@ -36,7 +38,7 @@ def read_runs(source: Path, test: Characters, n_runs: int, ways: int) -> OneShot
         InputError: A run is missing or does not fit the sealed characters.
     """
     runs: dict[int, dict[str, bytes]] = {}
-    for name, content in read_files(source):
+    for name, content in read_files(source, RUN_FOLDERS if holds_runs(source) else "*"):
         match = _MEMBER.fullmatch(name)
         if match is not None:
             runs.setdefault(int(match[1]), {})[match[2]] = content
@@ -58,6 +60,11 @@ def read_runs(source: Path, test: Characters, n_runs: int, ways: int) -> OneShot
     alphabets = test.alphabet_of[test.character[query[:, 0]]]
     names = tuple(test.alphabets[alphabet] for alphabet in alphabets)
     return OneShotTasks(query, support, target, names)
+
+
+def holds_runs(folder: Path) -> bool:
+    """Say whether all_runs.zip was unpacked right into a folder."""
+    return (folder / "run01").is_dir()
 
 
 def _labels(where: str, files: dict[str, bytes], ways: int) -> list[tuple[str, str]]:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from hpsearch.data.cache import in_first, places_beside
 from hpsearch.data.dataset import UNREADABLE, Characters, Dataset, characters_from, check_size
 from hpsearch.data.pack import SEALED_FILE
 from hpsearch.data.resize import SIDE, area_average
@@ -46,8 +47,14 @@ def open_test_set(
         EnvironmentFailure: The opening cannot be written down; then nothing is opened.
     """
     check_size(input_size)
-    _write_down(log or dataset.folder / "openings.jsonl", dataset.fingerprint, reason)
     path = dataset.folder / SEALED_FILE
+    if not path.exists():
+        raise InputError(
+            f"{path}: there are no test tasks, since all_runs.zip was missing; put it into the "
+            "folder of Omniglot's other archives, name that with --data, and run this again"
+        )
+    logs = [log] if log else [place / "openings.jsonl" for place in places_beside(dataset.folder)]
+    in_first(logs, lambda place: _write_down(place, dataset.fingerprint, reason))
     try:
         with np.load(path, allow_pickle=False) as arrays:
             tasks = OneShotTasks(

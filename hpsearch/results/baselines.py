@@ -5,6 +5,7 @@ Letters: R runs, W ways, M images, P ink points.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpsearch.data import Dataset
+from hpsearch.data.cache import in_first, places_beside, write_shared
 from hpsearch.data.tasks import OneShotTasks
 from hpsearch.errors import InputError
-from hpsearch.paths import shell_word, write_atomically
+from hpsearch.paths import shell_word
 
 INK = 128
 """Values from here on are ink; Omniglot's drawings are 0 or 255."""
@@ -154,8 +156,7 @@ def measure_baselines(dataset: Dataset, progress: Progress | None = None) -> dic
         scores = task_scores(measured[key], test.tasks) if key in measured else None
         found[key] = figures(name, scores, figure if published else None)
     found |= measure_controls(dataset, test, progress)
-    kept = {"fingerprint": dataset.fingerprint, "baselines": found}
-    write_atomically(baselines_file(dataset.folder), json.dumps(kept, indent=1) + "\n")
+    keep_baselines(dataset.folder, dataset.fingerprint, found)
     return found
 
 
@@ -195,12 +196,17 @@ def baselines_file(packed: Path) -> Path:
     return packed / "baselines.json"
 
 
+def keep_baselines(packed: Path, fingerprint: str, found: dict[str, Any]) -> None:
+    """Write down what was measured on a packed data set, for `read_baselines`."""
+    text = json.dumps({"fingerprint": fingerprint, "baselines": found}, indent=1) + "\n"
+    in_first(places_beside(packed), lambda place: write_shared(baselines_file(place), text))
+
+
 def read_baselines(packed: Path, fingerprint: str) -> dict[str, Any] | None:
     """Return what `measure_baselines` kept for these data, or None."""
-    try:
-        kept = json.loads(baselines_file(packed).read_bytes())
-        if kept["fingerprint"] != fingerprint:
-            return None
-        return dict(kept["baselines"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+    for place in places_beside(packed):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            kept = json.loads(baselines_file(place).read_bytes())
+            if kept["fingerprint"] == fingerprint:
+                return dict(kept["baselines"])
+    return None

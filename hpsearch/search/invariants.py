@@ -229,7 +229,8 @@ def _export_is_of_the_best(study: Study) -> Findings:
         return Findings(fine=f"{what}, which was asked for")
     if best is None or exported.number in (best.number, certified):
         return Findings(fine=what)
-    stale = f"{what}, the best is trial {best.number}; `hpsearch export {study.folder.root}` writes it anew"
+    again = f"`hpsearch export {shell_word(study.folder.root)}` writes it anew"
+    stale = f"{what}, the best is trial {best.number}; {again}"
     return Findings(pending=(stale,))
 
 

@@ -32,7 +32,6 @@ from hpsearch.search.prior import Prior, read_prior
 from hpsearch.search.shipped import find_shipped
 from hpsearch.search.space import SearchSpace
 
-
 SEARCH = "hpsearch search"
 """How a search is named to those who find its study held."""
 

@@ -200,8 +200,8 @@ def test_links_in_a_zip_are_refused(small: Path) -> None:
 
 
 def test_a_missing_part_is_named(small: Path) -> None:
-    (small / "all_runs.zip").unlink()
-    with pytest.raises(InputError, match=r"all_runs\.zip .* is missing"):
+    (small / "images_evaluation.zip").unlink()
+    with pytest.raises(InputError, match=r"images_evaluation\.zip .* is missing"):
         read_omniglot(small, layout=SMALL)
 
 

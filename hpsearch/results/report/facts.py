@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpsearch.data import Dataset, open_packed
+from hpsearch.data.cache import places_beside
 from hpsearch.errors import HpsearchError
 from hpsearch.paths import StudyFolder
 from hpsearch.results.baselines import read_baselines
@@ -130,7 +131,9 @@ def read_facts(folder: StudyFolder, beside: Sequence[Path] = ()) -> Facts:
         view=view,
         problem=Coordinates(space, view.config.trial, view.config.limits),
         dataset=_dataset(packed, fingerprint),
-        openings=_openings([folder.openings, packed / "openings.jsonl"], fingerprint),
+        openings=_openings(
+            [place / "openings.jsonl" for place in (folder.root, *places_beside(packed))], fingerprint
+        ),
         baselines=read_baselines(packed, fingerprint),
         evaluation=own,
         others={name: found for name, found in others.items() if found is not None},
