@@ -18,6 +18,7 @@ from unicodedata import category
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from hpsearch.errors import InputError
+from hpsearch.paths import read_file
 
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 20
@@ -38,7 +39,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         InputError: The file is missing, unreadable, too large, not UTF-8, or not such YAML.
     """
     try:
-        content = path.read_bytes()
+        content = read_file(path)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; check the name") from None
     except IsADirectoryError:
@@ -181,7 +182,7 @@ def _line(source: str | Path, location: tuple[Any, ...]) -> str:
     try:
         if path.suffix not in (".yaml", ".yml"):
             return ""
-        node = YAML(typ="safe", pure=True).compose(path.read_text(encoding="utf-8-sig"))
+        node = YAML(typ="safe", pure=True).compose(read_file(path).decode("utf-8-sig"))
     except (OSError, ValueError, YAMLError):
         return ""
     for part in location:
@@ -251,7 +252,7 @@ def read_json(path: Path) -> dict[str, Any]:
         InputError: The file is missing or holds something else.
     """
     try:
-        values = json.loads(path.read_bytes())
+        values = json.loads(read_file(path))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; the study's folder is incomplete") from None
     except (OSError, ValueError) as error:

@@ -7,14 +7,18 @@ import errno
 import os
 import shlex
 import shutil
+import stat
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from hpsearch.errors import EnvironmentFailure
+from hpsearch.errors import EnvironmentFailure, InputError
 
 NETWORK_KINDS = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse.sshfs", "9p", "afs", "glusterfs"}
 """File systems whose locks and flushes are not to be trusted with a database."""
+
+OUTPUT_HEAD = 4000
+"""Bytes at the beginning of a file that tell who wrote it."""
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:
@@ -47,6 +51,49 @@ def write_atomically(path: Path, content: bytes | str) -> None:
             f"{path}: cannot be written ({_why(path, error)}); free space or mend the permission, "
             "then run the same command again"
         ) from error
+
+
+def read_file(path: Path, most: int = -1) -> bytes:
+    """Return the first bytes of a regular file; a pipe or a device could make us wait for ever.
+
+    Raises:
+        OSError: It cannot be read, or is no regular file.
+    """
+    odd = OSError(errno.EINVAL, "not a regular file", str(path))
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise (odd if error.errno == errno.ENXIO else error) from None  # a socket
+    with os.fdopen(handle, "rb") as file:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise odd
+        return file.read(most)
+
+
+def check_output(path: Path, mark: str, maker: str, option: str = "--output") -> None:
+    """Refuse a place for a file where something is that the same command did not write.
+
+    Args:
+        path: The file to write.
+        mark: What the beginning of a file of that kind holds.
+        maker: What writes such files, in words.
+        option: How a person names the file.
+
+    Raises:
+        InputError: A folder, a link, a pipe, a device, or somebody's file is there.
+    """
+    try:
+        regular = stat.S_ISREG(path.lstat().st_mode)
+        ours = regular and mark.encode() in read_file(path, OUTPUT_HEAD)
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise InputError(f"{path}: cannot be written ({why}); name a file with {option}") from error
+    if not regular:
+        raise InputError(f"{path}: is a folder, a link or a device; name a file with {option}")
+    if not ours:
+        raise InputError(f"{path}: is there and was not written by {maker}; name another {option}")
 
 
 def _why(path: Path, error: OSError) -> str:

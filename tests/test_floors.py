@@ -37,7 +37,7 @@ FLOORS = {
     "__main__": 7,
 }
 NEIGHBOURS = {("paths", "errors"), ("configfile", "errors"), ("recognition", "training")}
-NEIGHBOURS |= {("api", "cli")}
+NEIGHBOURS |= {("api", "cli"), ("configfile", "paths")}
 """Who may import whom on its own floor."""
 
 MUST_NOT_KNOW = {

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hpsearch.errors import InputError, one_line
+from hpsearch.paths import check_output
 from hpsearch.wording import percent
 
 if TYPE_CHECKING:
@@ -35,8 +36,10 @@ def recognise(
     ] = None,
 ) -> None:
     """Rank the classes of a support folder for each image, from one or few examples a class."""
-    if html is not None and (html.suffix.lower() not in (".html", ".htm") or html.is_dir()):
-        raise InputError(f"--html {html}: name a file that ends in .html")
+    if html is not None:
+        if html.suffix.lower() not in (".html", ".htm"):
+            raise InputError(f"--html {html}: name a file that ends in .html")
+        check_output(html, "<title>Recognised: ", "recognise", "--html")
     from dataclasses import replace
 
     from hpsearch.execution.devices import choose_device

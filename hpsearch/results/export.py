@@ -9,7 +9,7 @@ from typing import Any
 
 from hpsearch.configfile import dump_yaml, read_yaml
 from hpsearch.errors import HpsearchError, InputError
-from hpsearch.paths import StudyFolder, TrialFolder, write_atomically
+from hpsearch.paths import StudyFolder, TrialFolder, check_output, write_atomically
 from hpsearch.provenance import differences, software
 from hpsearch.results.certificate import best_of
 from hpsearch.search.begun import is_saved
@@ -83,7 +83,7 @@ def export_best(folder: StudyFolder, trial: int | None, output: Path | None) -> 
         "config": read_yaml(folder.trial(chosen.number).config),
     }
     path = output or folder.best
-    _refuse_foreign(path)
+    check_output(path, HEAD, "export")
     write_atomically(path, HEAD + dump_yaml(values))
     return Export(path, certified, differences(held[-1], software()) if held else [])
 
@@ -119,17 +119,3 @@ def _check_data(folder: TrialFolder, held: list[dict[str, Any]], fingerprint: st
                 f"are {fingerprint[:12]}; export another trial, or search anew"
             )
 
-
-def _refuse_foreign(path: Path) -> None:
-    """Refuse to replace a file that no export wrote."""
-    if path.is_symlink() or path.is_dir():
-        raise InputError(f"{path}: is a folder or a link; name a file with --output")
-    try:
-        with path.open("rb") as file:
-            ours = file.read(len(HEAD)) == HEAD.encode()
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
-    if not ours:
-        raise InputError(f"{path}: is there and was not written by export; name another --output")

@@ -108,7 +108,7 @@ def _file(folder: StudyFolder, to: str) -> Path:
 
 
 def _copy_into_file(path: Path, content: Content, name: str) -> None:
-    if path.exists():
+    if path.exists() or path.is_symlink():
         raise InputError(f"{path}: is there already; move it away, or copy to another file")
     aside = path.with_name(f".{path.name}.tmp")
     aside.unlink(missing_ok=True)

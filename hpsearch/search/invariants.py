@@ -17,7 +17,7 @@ from sqlalchemy import text
 
 from hpsearch.configfile import read_json, read_yaml
 from hpsearch.errors import HpsearchError, InputError
-from hpsearch.paths import StudyFolder, TrialFolder
+from hpsearch.paths import StudyFolder, TrialFolder, shell_word
 from hpsearch.search.begun import EditedError
 from hpsearch.search.history import TrialRecord, best_trial
 from hpsearch.search.record import StudyView, read_study

@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from hpsearch.errors import EnvironmentFailure, InputError
-from hpsearch.paths import StudyFolder, shell_word
+from hpsearch.paths import StudyFolder, read_file, shell_word
 
 HEAD = b"SQLite format 3\x00"
 TABLES = {"studies", "trials", "version_info", "alembic_version"}
@@ -36,8 +36,7 @@ def check_database(path: Path) -> None:
         InputError: The file is missing, empty, no SQLite database, damaged, or another program's.
     """
     try:
-        with path.open("rb") as file:
-            head = file.read(len(HEAD))
+        head = read_file(path, len(HEAD))
     except FileNotFoundError:
         raise InputError(f"{path}: no study database; run `hpsearch search` first") from None
     except OSError as error:

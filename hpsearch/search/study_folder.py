@@ -326,7 +326,7 @@ def study_lock(folder: StudyFolder, command: str = SEARCH) -> Iterator[None]:
 def lock_holder(folder: StudyFolder) -> str | None:
     """Return who holds a study's lock, None when it is free; nothing is written."""
     try:
-        handle = os.open(folder.lock, os.O_RDONLY | os.O_CLOEXEC)
+        handle = os.open(folder.lock, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return None
     try:

@@ -12,8 +12,7 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from hpsearch import __version__
-from hpsearch.errors import InputError
-from hpsearch.paths import StudyFolder, write_atomically
+from hpsearch.paths import StudyFolder, check_output, write_atomically
 from hpsearch.recognition.support import printable
 from hpsearch.results.intervals import wilson
 from hpsearch.results.pruning import ENOUGH_AUDITS, pruning
@@ -34,6 +33,8 @@ from hpsearch.results.report.space_map import feasible_maps, feasible_share
 from hpsearch.wording import interval, percent
 
 HERE = Path(__file__).parent
+MARK = ": report of a search</title>"
+"""In the head of every report, those of older versions too."""
 TOP_TRIALS = 10
 SHOWN_SLICES = 9
 
@@ -64,12 +65,11 @@ def write_report(
         The file written.
 
     Raises:
-        InputError: The folder holds no study, or `output` is no file's name.
+        InputError: The folder holds no study, or something is there that no report wrote.
         EnvironmentFailure: The file cannot be written.
     """
     path = output or folder.report
-    if path.is_dir():
-        raise InputError(f"--output {path}: is a folder; name a file, e.g. {path / 'report.html'}")
+    check_output(path, MARK, "report")
     facts = read_facts(folder, beside)
     write_atomically(path, render(facts))
     return path
