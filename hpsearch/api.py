@@ -72,5 +72,6 @@ def _flat(settings: dict[str, Any], before: str = "") -> list[tuple[str, Any]]:
     found: list[tuple[str, Any]] = []
     for key, value in settings.items():
         path = f"{before}{key}"
+        value = value.tolist() if hasattr(value, "tolist") else value  # of numpy
         found += _flat(value, f"{path}.") if isinstance(value, dict) else [(path, value)]
     return found

@@ -11,8 +11,9 @@ import io
 import json
 import math
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 from unicodedata import category
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -144,15 +145,80 @@ def load_section(kind: type[Model], values: Any, source: str | Path) -> Model:
         errors = error.errors(include_url=False)
         # A misspelt key is also missing under its own name; the misspelling says more.
         first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
-        location = _keys(values, first["loc"], missing=first["type"] == "missing")
+        location = _place(values, first)
         key = ".".join(str(part) for part in location) or "top level"
         shown = hide_passwords(repr(first["input"]))
         shown = shown if len(shown) <= 60 else shown[:57] + "..."
-        message = " ".join(first["msg"].removeprefix("Value error, ").split())
         if first["type"] == "extra_forbidden":
             message = "unknown key" + _nearest(kind, location)
+        else:  # a value of several kinds is told what each of them asks for
+            told = dict.fromkeys(in_words(e) for e in errors if _place(values, e) == location)
+            message = "; or ".join(told).replace("; or must be", ", or")
         where = _line(source, location)
         raise InputError(f"{source}: {where}{key}: {message} (found {shown})") from error
+
+
+def _place(values: Any, error: Mapping[str, Any]) -> tuple[Any, ...]:
+    return _keys(values, error["loc"], missing=error["type"] == "missing")
+
+
+WORDS = {
+    "bool_parsing": "must be true or false",
+    "bool_type": "must be true or false",
+    "dict_type": "must be KEY: VALUE lines",
+    "finite_number": "must be a finite number",
+    "float_parsing": "must be a number",
+    "float_type": "must be a number",
+    "greater_than": "must be above {gt:.15g}",
+    "greater_than_equal": "must be at least {ge:.15g}",
+    "int_from_float": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_type": "must be a whole number",
+    "invalid_key": "its key must be text",
+    "less_than": "must be below {lt:.15g}",
+    "less_than_equal": "must be at most {le:.15g}",
+    "list_type": "must be a list",
+    "literal_error": "must be {expected}",
+    "missing": "is missing",
+    "model_type": "must be KEY: VALUE lines",
+    "string_pattern_mismatch": "has characters that are not allowed",
+    "string_too_long": "must have at most {max_length} characters",
+    "string_too_short": "must not be empty",
+    "string_type": "must be text",
+    "tuple_type": "must be a list",
+}
+"""What pydantic's kinds of errors are called here."""
+COUSINS = {
+    "batch_size": "batch_pairs",
+    "choice": "choices",
+    "epochs": "max_epochs",
+    "lower": "low",
+    "lr": "learning_rate",
+    "max": "high",
+    "maximum": "high",
+    "min": "low",
+    "minimum": "low",
+    "n_trials": "trials",
+    "options": "choices",
+    "time": "hours",
+    "timeout": "hours",
+    "upper": "high",
+    "values": "choices",
+    "weight_decay": "l2",
+}
+"""What keys are called elsewhere."""
+
+
+def in_words(error: Mapping[str, Any]) -> str:
+    """Return one of pydantic's errors as this program says it."""
+    words = WORDS.get(error["type"])
+    if words is None:
+        return " ".join(str(error["msg"]).removeprefix("Value error, ").split())
+    limits = {k: float(v) if k in LIMITS else v for k, v in error.get("ctx", {}).items()}
+    return words.format(**limits)
+
+
+LIMITS = ("gt", "ge", "lt", "le")
 
 
 def hide_passwords(text: str) -> str:
@@ -200,14 +266,33 @@ def _line(source: str | Path, location: tuple[Any, ...]) -> str:
 
 
 def _nearest(kind: type[BaseModel], location: tuple[Any, ...]) -> str:
+    hint: Any = kind
     for part in location[:-1]:
-        field = kind.model_fields.get(str(part))
-        annotation = field.annotation if field else _extra(kind)
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
-            return ""
-        kind = annotation
-    near = difflib.get_close_matches(str(location[-1]), list(kind.model_fields), 1)
-    return f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(kind.model_fields)}"
+        hint = _within(hint, part)
+    section = next((h for h in (hint, *get_args(hint)) if _is_section(h)), None)
+    if section is None:
+        return ""
+    asked, known = str(location[-1]), list(section.model_fields)
+    cousin = COUSINS.get(asked)
+    near = [cousin] if cousin in known else difflib.get_close_matches(asked, known, 1)
+    return f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(known)}"
+
+
+def _is_section(hint: Any) -> bool:
+    return isinstance(hint, type) and issubclass(hint, BaseModel)
+
+
+def _within(hint: Any, part: Any) -> Any:
+    """Return the kind of what lies under a key or place of a kind; None where that is unknown."""
+    if _is_section(hint):
+        field = hint.model_fields.get(str(part))
+        return field.annotation if field else _extra(hint)
+    inside, origin = get_args(hint), get_origin(hint)
+    if not inside or origin is Literal:
+        return None
+    if origin in (dict, list, tuple):
+        return inside[-1] if origin is dict else inside[0]
+    return next((found for h in inside if (found := _within(h, part)) is not None), None)
 
 
 def _extra(kind: type[BaseModel]) -> Any:

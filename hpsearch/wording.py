@@ -39,3 +39,13 @@ def long_time(seconds: float) -> str:
     number = max(1, round(seconds / size))
     one = "an" if name == "hour" else "a"
     return f"about {one} {name}" if number == 1 else f"about {number} {name}s"
+
+
+def duration(seconds: float) -> str:
+    """Return seconds as 12s, 3m05s or 2h07m."""
+    whole = int(seconds)
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m{whole % 60:02d}s"
+    return f"{whole // 3600}h{whole % 3600 // 60:02d}m"

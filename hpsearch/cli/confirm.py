@@ -23,6 +23,7 @@ def confirm(
     """Train the best trials again with fresh seeds, on fresh tasks; the same command continues."""
     from json import dumps
 
+    from hpsearch.cli.bars import forecast_bar
     from hpsearch.cli.executors import find_workplace
     from hpsearch.cli.run_search import held_dataset, interrupts
     from hpsearch.results.certificate import certify, write_certificate
@@ -52,8 +53,8 @@ def confirm(
         )
         executor = find_workplace(plan).make()
         try:
-            with interrupts() as caught:
-                work = Confirmation(view, runs, packed, executor, tell, lambda: caught.count)
+            with interrupts() as caught, forecast_bar("confirming") as bar:
+                work = Confirmation(view, runs, packed, executor, tell, lambda: caught.count, bar)
                 complete = work.train()
         finally:
             executor.close()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hpsearch.cli.bars import progress_bars
-from hpsearch.wording import percent
+from hpsearch.wording import count, percent
 
 if TYPE_CHECKING:
     from hpsearch.data import Dataset
@@ -108,10 +108,9 @@ def _print(
     typer.echo(f"fingerprint {dataset.fingerprint}")
     for role, counts in meta["roles"].items():
         sealed = " (sealed)" if role == "test" else ""
-        alphabets = "1 alphabet" if counts["alphabets"] == 1 else f"{counts['alphabets']} alphabets"
         typer.echo(
-            f"{role}: {alphabets}, {counts['characters']} characters, "
-            f"{counts['images']} images{sealed}"
+            f"{role}: {count(counts['alphabets'], 'alphabet')}, "
+            f"{count(counts['characters'], 'character')}, {count(counts['images'], 'image')}{sealed}"
         )
     typer.echo(
         f"tasks: {dataset.ways} ways, chance {percent(1 / dataset.ways)}; "

@@ -4,23 +4,37 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from typing import Any
 
 from rich.console import Group
 from rich.live import Live
+from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
 from hpsearch.cli.console import make_console
 from hpsearch.cli.terminal import Edge
+from hpsearch.results.certificate import in_words
+from hpsearch.results.intervals import around
 from hpsearch.search.forecast import Forecast
 from hpsearch.search.progress import Progress
 from hpsearch.search.surroundings import Observer
+from hpsearch.wording import count, duration, interval, percent
+
+LEAST_S, MOST_S = 10.0, 600.0
+"""Seconds between two plain lines: at first, and of a search of days."""
+LEAST_SHARE = 0.02
+"""Of the budget; before that nothing is said of the time that is left."""
+NAMED = 4
+"""Running trials that a plain line names."""
 
 
 @contextmanager
-def make_observer(name: str) -> Iterator[Observer]:
+def make_observer(
+    name: str, certificate: Mapping[str, Any] | None = None
+) -> Iterator[Observer]:
     """Yield a live view where stdout is a terminal, plain lines elsewhere.
 
     A terminal that is stopped, or a pipe that nobody reads, holds up no search.
@@ -30,18 +44,8 @@ def make_observer(name: str) -> Iterator[Observer]:
         if not out.isatty():
             yield PlainLines()
             return
-        with Live(console=make_console(), refresh_per_second=4, transient=False) as live:
-            yield LiveView(name, live)
-
-
-def duration(seconds: float) -> str:
-    """Return seconds as 12s, 3m05s or 2h07m."""
-    whole = int(seconds)
-    if whole < 60:
-        return f"{whole}s"
-    if whole < 3600:
-        return f"{whole // 60}m{whole % 60:02d}s"
-    return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
+        with Live(console=make_console(), refresh_per_second=4, transient=True) as live:
+            yield LiveView(name, live, certificate)
 
 
 def _counts(progress: Progress) -> str:
@@ -66,13 +70,55 @@ def forecast_line(forecast: Forecast) -> str:
     return ", ".join(parts)
 
 
-def _best(progress: Progress) -> str:
-    best = progress.best
+def _best(progress: Progress, certificate: Mapping[str, Any] | None = None) -> str:
+    """Say what is known of the best trial: as confirmed, as searched, or as far as one got."""
+    best, lowest = progress.best, progress.lowest
     if best is None or best.value is None:
-        return "best: no complete trial yet"
+        if lowest is None or lowest.value is None:
+            return "best: no epoch has ended yet"
+        return (
+            f"best so far: trial {lowest.number}, validation error {percent(lowest.value)} after "
+            f"{count(lowest.last_epoch, 'epoch')} ({lowest.state}; no trial is complete yet)"
+        )
+    if certificate is not None and best.number in certificate["compared"]:
+        return in_words(certificate)
     error = progress.forecast.standard_error
-    sure = "" if error is None else f" ± {100 * error:.1f}"
-    return f"best: trial {best.number}, validation error {best.value:.1%}{sure} (unconfirmed)"
+    sure = "" if error is None else f" {interval(around(best.value, error))}"
+    return f"best: trial {best.number}, validation error {percent(best.value)}{sure} (unconfirmed)"
+
+
+def _overall(progress: Progress) -> list[Table]:
+    """Draw how much of the budget is spent."""
+    if progress.share is None:
+        return []
+    line = Table.grid(padding=(0, 1))
+    share, left = progress.share, ""
+    if progress.forecast.seconds is None and share > LEAST_SHARE:  # too early for a better one
+        left = f", about {duration(progress.seconds * (1 - share) / share)} left"
+    line.add_row(ProgressBar(1.0, share, width=40), Text(f"{percent(share, 0)} of the budget{left}"))
+    return [line]
+
+
+def _running(progress: Progress) -> Table:
+    """Draw the running trials."""
+    table = Table(title=None, box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for header in ("trial", "epoch", "error", "best", "time"):
+        table.add_column(header, justify="right", no_wrap=True)
+    table.add_column("progress")
+    for running in progress.running:
+        last = running.last
+        best = progress.best_values.get(running.number)
+        epoch = last.epoch if last else 0
+        length = progress.lengths[running.number]
+        table.add_row(
+            str(running.number),
+            f"{epoch}/{length}",
+            percent(last.validation_error) if last else "-",
+            percent(best) if best is not None else "-",
+            duration(time.monotonic() - running.began),
+            ProgressBar(length, epoch, width=24),
+        )
+    return table
 
 
 class PlainLines:
@@ -80,21 +126,23 @@ class PlainLines:
 
     def __init__(self) -> None:
         """Begin with nothing told."""
-        self._epochs: dict[int, int] = {}
-        self._told = time.monotonic()
+        self._began = self._told = time.monotonic()
 
     def update(self, progress: Callable[[], Progress]) -> None:
-        """Tell new epochs at most every ten seconds, so that logs stay readable."""
-        if time.monotonic() - self._told < 10:
+        """Tell how far it is, every ten seconds and later less often, so that logs stay readable."""
+        told = time.monotonic()
+        if told - self._told < min(MOST_S, max(LEAST_S, (told - self._began) / 20)):
             return
-        self._told, now = time.monotonic(), progress()
+        self._told, now = told, progress()
         parts = [
-            f"{r.number}: epoch {r.last.epoch}, error {r.last.validation_error:.3f}"
+            f"{r.number}: epoch {r.last.epoch}, error {percent(r.last.validation_error)}"
             for r in now.running
             if r.last is not None
         ]
-        running = "; ".join(parts) or "starting"
-        sys.stdout.write(f"{_counts(now)} | {running}\n")
+        more = f" and {len(parts) - NAMED} more" if len(parts) > NAMED else ""
+        running = "; ".join(parts[:NAMED]) + more or "starting"
+        done = "" if now.share is None else f"{percent(now.share, 0)} | "
+        sys.stdout.write(f"{done}{_counts(now)} | {running}\n")
         sys.stdout.flush()
 
     def message(self, text: str) -> None:
@@ -104,11 +152,13 @@ class PlainLines:
 
 
 class LiveView:
-    """A table of running trials that redraws itself, finished trials above it."""
+    """How far the search is, and a table of running trials; finished trials above them."""
 
-    def __init__(self, name: str, live: Live) -> None:
-        """Note where to draw."""
-        self._name, self._live = name, live
+    def __init__(
+        self, name: str, live: Live, certificate: Mapping[str, Any] | None = None
+    ) -> None:
+        """Note where to draw, and what was confirmed before."""
+        self._name, self._live, self._certificate = name, live, certificate
         self._drawn = 0.0
 
     def update(self, progress: Callable[[], Progress]) -> None:
@@ -116,27 +166,9 @@ class LiveView:
         if time.monotonic() - self._drawn < 0.25:
             return
         self._drawn, now = time.monotonic(), progress()
-        table = Table(title=None, box=None, pad_edge=False, padding=(0, 2, 0, 0))
-        for header in ("trial", "epoch", "error", "best", "time"):
-            table.add_column(header, justify="right")
-        table.add_column("progress")
-        for running in now.running:
-            last = running.last
-            best = now.best_values.get(running.number)
-            epoch = last.epoch if last else 0
-            length = now.lengths[running.number]
-            filled = round(24 * epoch / length)
-            table.add_row(
-                str(running.number),
-                f"{epoch}/{length}",
-                f"{last.validation_error:.1%}" if last else "-",
-                f"{best:.1%}" if best is not None else "-",
-                duration(time.monotonic() - running.began),
-                Text("━" * filled, style="green") + Text("─" * (24 - filled), style="dim"),
-            )
         head = Text(self._name, style="bold")
-        lines = [head, Text(_counts(now)), Text(_best(now), style="cyan")]
-        self._live.update(Group(*lines, table))
+        best = Text(_best(now, self._certificate), style="cyan")
+        self._live.update(Group(head, *_overall(now), Text(_counts(now)), best, _running(now)))
 
     def message(self, text: str) -> None:
         """Print the line above the table."""

@@ -10,7 +10,7 @@ import typer
 
 from hpsearch.errors import InputError
 from hpsearch.paths import shell_word
-from hpsearch.wording import interval, percent
+from hpsearch.wording import duration, interval, percent
 
 if TYPE_CHECKING:
     from hpsearch.data import Dataset
@@ -59,6 +59,7 @@ def retrain(
     output: Annotated[Path | None, typer.Option(help="Model folder [beside CONFIG].")] = None,
 ) -> None:
     """Train an exported configuration in full; the same command continues."""
+    from hpsearch.cli.bars import forecast_bar
     from hpsearch.execution.devices import choose_device
     from hpsearch.provenance import differences, software
     from hpsearch.results.export import stale
@@ -80,27 +81,35 @@ def retrain(
     seen = "error on validation characters it trains on"
     what = seen if include_validation else "validation error"
 
-    def tell(result: EpochResult, most: int) -> None:
-        typer.echo(
-            f"epoch {result.epoch}/{most}: loss {result.loss:.4f}, {what} "
-            f"{percent(result.validation_error)}, {result.seconds:.0f} s",
-            err=True,
-        )
-
     def tell_aside(text: str) -> None:
         typer.echo(f"NOTE: {text}", err=True)
 
-    metrics = train_model(
-        config,
-        dataset,
-        folder,
-        seed=seed,
-        epochs=epochs,
-        include_validation=include_validation,
-        device=choose_device("auto"),
-        progress=tell,
-        aside=tell_aside if folder.resolve() == beside.resolve() else None,
-    )
+    with forecast_bar("training") as bar:
+        begun = False
+
+        def tell(result: EpochResult, most: int) -> None:
+            nonlocal begun
+            if not begun:
+                bar(result.epoch - 1, most)
+            begun, left = True, bar(result.epoch, most)
+            typer.echo(
+                f"epoch {result.epoch}/{most}: loss {result.loss:.4f}, {what} "
+                f"{percent(result.validation_error)}, {duration(result.seconds)}"
+                f"{f', {left}' if left else ''}",
+                err=True,
+            )
+
+        metrics = train_model(
+            config,
+            dataset,
+            folder,
+            seed=seed,
+            epochs=epochs,
+            include_validation=include_validation,
+            device=choose_device("auto"),
+            progress=tell,
+            aside=tell_aside if folder.resolve() == beside.resolve() else None,
+        )
     if include_validation:
         error = metrics["seen_in_training"]["validation_error"]
         typer.echo(

@@ -23,7 +23,7 @@ from hpsearch.data import Dataset
 from hpsearch.data.find import find_dataset
 from hpsearch.errors import EnvironmentFailure, InputError
 from hpsearch.paths import StudyFolder, cache_folder, network_filesystem, shell_word
-from hpsearch.results.certificate import best_of
+from hpsearch.results.certificate import best_of, read_certificate
 from hpsearch.search.config import StudyConfig
 from hpsearch.search.coordinates import Coordinates
 from hpsearch.search.data_check import check_study_data
@@ -142,7 +142,7 @@ def _drive(plan: StudyPlan, dataset: Dataset, workplace: Workplace) -> int:
     # After the executor: Ray sets signal handlers of its own when it starts.
     with interrupts() as caught:
         try:
-            with make_observer(plan.config.name) as observer:
+            with make_observer(plan.config.name, read_certificate(plan.folder)) as observer:
                 driver = Driver(plan, place, executor, observer, lambda: caught.count)
                 reason = driver.run()
         finally:

@@ -156,10 +156,17 @@ def best_in_words(
     from hpsearch.results.certificate import in_words
     from hpsearch.results.intervals import wilson
     from hpsearch.search.stopping import tasks_behind
-    from hpsearch.wording import interval, percent
+    from hpsearch.wording import count, interval, percent
 
     if best is None or best.value is None:
-        return "no complete trial yet"
+        tried = [t for t in view.trials if t.trainable and t.value is not None]
+        lowest = min(tried, key=lambda t: t.value or 0, default=None)
+        if lowest is None:
+            return "no epoch has ended yet"
+        return (
+            f"no complete trial yet; lowest: trial {lowest.number}, validation error "
+            f"{percent(lowest.value or 0)} after {count(lowest.last_epoch, 'epoch')}"
+        )
     if certificate is not None:
         return in_words(certificate)
     tasks = tasks_behind(view.config, view.dataset)

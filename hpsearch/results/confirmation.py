@@ -96,6 +96,7 @@ class Confirmation:
         executor: Executor,
         tell: Callable[[str], None],
         interrupted: Callable[[], int],
+        progress: Callable[[float, float], str] = lambda _done, _all: "",
     ) -> None:
         """Prepare; nothing is started before `train`.
 
@@ -106,13 +107,15 @@ class Confirmation:
             executor: The study's workers; closed by the caller.
             tell: Says one thing that happened, in one line.
             interrupted: How many interrupts have come, as for the search's driver.
+            progress: Shows epochs done and in all; returns what is left, in words.
         """
         self._view, self._runs, self._executor, self._packed = view, runs, executor, packed
-        self._tell, self._interrupted = tell, interrupted
+        self._tell, self._interrupted, self._progress = tell, interrupted, progress
         self._folder = view.folder.confirmation
         self._waiting = [run for run in runs if read_run(self._folder, run) is None]
         self._active: dict[int, _Active] = {}
         self._deaths: dict[int, int] = {}
+        self._lengths = {t: self._config(t).max_epochs for t in {run.trial for run in runs}}
 
     def train(self) -> bool:
         """Train what is missing; return whether everything is there.
@@ -123,6 +126,7 @@ class Confirmation:
         done = len(self._runs) - len(self._waiting)
         if done:
             self._tell(f"{done} of {len(self._runs)} runs are there already")
+        self._left()
         while self._waiting or self._active:
             if self._interrupted():
                 self._interrupt()
@@ -133,10 +137,19 @@ class Confirmation:
                 self._handle(event)
         return True
 
+    def _config(self, trial: int) -> TrialConfig:
+        path = self._view.folder.trial(trial).config
+        return TrialConfig.from_values(read_yaml(path), str(path))
+
+    def _left(self) -> str:
+        """Show how many epochs are done; return what is left, in words."""
+        waiting = sum(self._lengths[run.trial] for run in self._waiting)
+        running = sum(self._lengths[a.run.trial] - len(a.values) for a in self._active.values())
+        total = sum(self._lengths[run.trial] for run in self._runs)
+        return self._progress(total - waiting - running, total)
+
     def _submit(self, run: Run) -> None:
-        view = self._view
-        path = view.folder.trial(run.trial).config
-        config = TrialConfig.from_values(read_yaml(path), str(path))
+        view, config = self._view, self._config(run.trial)
         place = self._folder / run.name
         place.mkdir(parents=True, exist_ok=True)
         self._active[run.number] = _Active(run)
@@ -165,6 +178,7 @@ class Confirmation:
             active.values[event.result.epoch] = event.result.validation_error
             active.seconds, active.diagnosis = event.result.seconds, event.result.diagnosis
             self._executor.decide(event.trial, Decision.GO)
+            self._left()
         elif isinstance(event, Ended):
             del self._active[event.trial]
             self._ended(active, event)
@@ -207,11 +221,11 @@ class Confirmation:
         write_atomically(place / "result.json", json.dumps(result, indent=1) + "\n")
         for name in ("checkpoint", "checkpoint.previous"):
             (place / name).unlink(missing_ok=True)
-        left = len(self._waiting) + len(self._active)
+        left, rest = len(self._waiting) + len(self._active), self._left()
         broke = f" ({active.diagnosis})" if active.diagnosis else ""
         self._tell(
             f"trial {run.trial}, seed {run.place + 1}: error {percent(error)} on fresh tasks{broke}; "
-            f"{left} of {len(self._runs)} runs left"
+            f"{left} of {len(self._runs)} runs left{f', {rest}' if rest else ''}"
         )
 
     def _interrupt(self) -> None:

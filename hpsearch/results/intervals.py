@@ -21,9 +21,10 @@ def wilson(share: float, n: float) -> tuple[float, float]:
 def around(share: float, error: float) -> tuple[float, float]:
     """Return the 95 % interval of a share whose standard error is known, within 0 to 1.
 
-    It is Wilson's, of as many independent tries as have that standard error.
+    It is Wilson's, of as many independent tries as have that standard error; at 0 and 1 the error
+    is taken for that of half a try.
     """
     spread = share * (1 - share)
-    if error <= 0 or spread <= 0:
+    if error <= 0:
         return share, share
-    return wilson(share, spread / error**2)
+    return wilson(share, spread / error**2 if spread > 0 else math.sqrt(0.5) / error)

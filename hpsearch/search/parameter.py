@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
+import numpy as np
 from pydantic import BeforeValidator, model_validator
 
 from hpsearch.configfile import Section
@@ -154,6 +155,8 @@ class Parameter(Section):
         Raises:
             InputError: The given one is no choice, or no finite number.
         """
+        if isinstance(value, np.generic):  # a number of numpy's, from a program
+            value = value.item()
         if self.choices is not None:
             for choice in self.choices:
                 if choice == value and isinstance(choice, bool) == isinstance(value, bool):

@@ -38,6 +38,7 @@ class Progress:
         hours: The budget in hours, None without one.
         slots: Trials that can run at once.
         best_values: Best validation error of each running trial.
+        lowest: The trial of the lowest error, complete or not; None before an epoch has ended.
     """
 
     running: tuple[RunningTrial, ...]
@@ -50,6 +51,20 @@ class Progress:
     hours: float | None
     slots: int
     best_values: Mapping[int, float]
+    lowest: TrialRecord | None = None
+
+    @property
+    def share(self) -> float | None:
+        """How much of the budget is spent, from 0 to 1; None while unknown."""
+        shares = list[float]()
+        if self.trials:
+            part = sum(r.last.epoch / self.lengths[r.number] for r in self.running if r.last)
+            shares.append((self.finished + part) / self.trials)
+        if self.hours:
+            shares.append(self.seconds / (3600 * self.hours))
+        if not shares and self.forecast.seconds is not None and self.seconds > 0:
+            shares.append(self.seconds / (self.seconds + self.forecast.seconds))
+        return min(1.0, max(shares)) if shares else None
 
     @property
     def finished(self) -> int:
@@ -71,6 +86,7 @@ class Progress:
         counts["running"] = len(running)
         budget = config.budget
         resource = Resource(config.pruner.resource, config.trial)
+        tried = [t for t in history if t.trainable and t.value is not None]
         return cls(
             running=tuple(running[n] for n in sorted(running)),
             counts=dict(counts),
@@ -84,4 +100,5 @@ class Progress:
             best_values={
                 n: value for n in running if (value := history[n].value) is not None
             },
+            lowest=min(tried, key=lambda t: (t.value, t.number), default=None),
         )

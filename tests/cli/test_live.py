@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import io
 import time
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
 from rich.live import Live
 
-from hpsearch.cli.live import LiveView, duration, forecast_line
-from hpsearch.search.forecast import Forecast
+from hpsearch.cli.bars import Forecast as Forecasting
+from hpsearch.cli.live import LiveView, PlainLines, _best, duration, forecast_line
+from hpsearch.search.config import Budget
+from hpsearch.search.forecast import Forecast, standard_error
 from hpsearch.search.history import TrialRecord
 from hpsearch.search.progress import Progress, RunningTrial
 from hpsearch.search.resource import Resource
@@ -51,10 +54,63 @@ def test_the_live_view_shows_what_runs_how_far_and_what_is_left(resource: str) -
     said = drawn(resource)
     for words in (
         "a [bold]name", "1/16 trials: 1 complete, 0 pruned, 0 failed | 2m10s at work, about 1h00m left",
-        "expected gain up to 1.0 points", "best: trial 0, validation error 30.0% ± 2.0 (unconfirmed)",
-        "4/16", "40.0%", "1m05s",
+        "expected gain up to 1.0 points",
+        "best: trial 0, validation error 30.0 % [26.2, 34.1] (unconfirmed)",
+        "4/16", "40.0 %", "1m05s", " % of the budget",
     ):  # fmt: skip
         assert words in said, said
+
+
+def progress_of(history: list[TrialRecord], seconds: float = 130.0, **budget: float) -> Progress:
+    config = shipped_study("quickstart")
+    config = config.model_copy(update={"budget": Budget.model_validate(budget or {"trials": 16})})
+    return Progress.of(history, {}, config, seconds, 2, Forecast(15, 370.0, None, 0.0))
+
+
+def test_what_is_known_is_said_before_a_trial_is_complete() -> None:
+    pruned = [TrialRecord(n, "pruned", {}, {1: 0.9, 2: 0.5 - n / 100}, 0.5 - n / 100) for n in range(3)]
+    dead = TrialRecord(3, "pruned", {}, {1: 0.1}, 0.1, trainable=False)
+    assert _best(progress_of([])) == "best: no epoch has ended yet"
+    assert _best(progress_of([*pruned, dead])) == (
+        "best so far: trial 2, validation error 48.0 % after 2 epochs (pruned; no trial is complete yet)"
+    )
+
+
+def test_a_best_at_zero_has_an_interval_within_0_and_1() -> None:
+    done = progress_of([TrialRecord(0, "complete", {}, {1: 0.0}, 0.0)])
+    error = standard_error(0.0, 320)
+    known = replace(done, forecast=replace(done.forecast, standard_error=error))
+    assert _best(known) == "best: trial 0, validation error 0.0 % [0.0, 1.2] (unconfirmed)"
+
+
+def test_the_share_of_a_budget_in_trials_hours_or_computing() -> None:
+    done = [TrialRecord(n, "complete", {}, {1: 0.3}, 0.3) for n in range(4)]
+    assert progress_of(done).share == pytest.approx(4 / 16)
+    assert progress_of(done, trials=16, hours=0.05).share == pytest.approx(130 / 180)
+    assert progress_of(done, compute=1e12).share == pytest.approx(130 / 500)
+
+
+def test_plain_lines_come_less_often_in_a_long_search(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = 0.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    lines, progress = PlainLines(), progress_of([])
+    for _ in range(4 * 3600 // 5):  # four hours
+        now += 5
+        lines.update(lambda: progress)
+    told = capsys.readouterr().out.splitlines()
+    assert 40 < len(told) < 150
+    assert told[0].startswith("0 % | 0/16 trials: ")
+
+
+def test_a_forecast_of_what_is_left() -> None:
+    now = 100.0
+    forecast = Forecasting(lambda: now)
+    assert forecast.left(5, 25) == ""  # what was done before tells nothing
+    now = 160.0
+    assert forecast.left(10, 25) == "about 3m00s left"
+    assert forecast.left(25, 25) == ""
 
 
 def test_durations_and_an_unknown_forecast() -> None:

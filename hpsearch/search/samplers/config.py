@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from hpsearch.configfile import Section
+from hpsearch.configfile import Section, in_words
 
 SamplerName = Literal[
     "random", "sobol", "recentred", "tpe", "gp", "skopt-gp", "skopt-rf", "skopt-et"
@@ -91,7 +91,7 @@ class SamplerConfig(Section):
                 raise ValueError(
                     f"options.{key}: not an option of {self.name}; it has: {known}"
                 ) from None
-            raise ValueError(f"options.{key}: {first['msg']} (found {first['input']!r})") from None
+            raise ValueError(f"options.{key}: {in_words(first)} (found {first['input']!r})") from None
         return self
 
     def settings(self) -> Section:
