@@ -15,7 +15,7 @@ from hpsearch.search.asking import Asker
 from hpsearch.search.config import StudyConfig
 from hpsearch.search.coordinates import Coordinates
 from hpsearch.search.history import TrialRecord, Value
-from hpsearch.search.ledger import Ledger
+from hpsearch.search.ledger import Deaths, Ledger
 from hpsearch.search.progress import Progress
 from hpsearch.search.record import StudyRecord
 from hpsearch.search.study_folder import StudyPlan
@@ -238,12 +238,9 @@ class MemoryLedger(Ledger):
         params = dict(trial.params)
         return Job(trial.number, params, trial_seed(seed, trial.number), Path(), seed, Path())
 
-    def deaths(self, trial: TrialRecord) -> int:  # noqa: ARG002
+    def deaths(self, trial: TrialRecord) -> Deaths:  # noqa: ARG002
         """Return none: simulated workers do not die."""
-        return 0
-
-    def forgive_attempt(self, trial: TrialRecord) -> None:
-        """Nothing was counted."""
+        return Deaths()
 
     def note_epoch(self, number: int, result: EpochResult) -> None:
         """The executor has noted it."""

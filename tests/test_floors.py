@@ -18,6 +18,7 @@ ROOT = "hpsearch"
 
 FLOORS = {
     "allocation": 0,
+    "awake": 0,
     "errors": 0,
     "interpreter": 0,
     "seeding": 0,
@@ -61,7 +62,7 @@ MUST_NOT_REACH_TORCH = (
 )
 """Modules that torch must not come into by any chain of imports, however late."""
 
-INTERFACE = {"hpsearch.execution", "hpsearch.execution.devices"}
+INTERFACE = {"hpsearch.execution", "hpsearch.execution.blame", "hpsearch.execution.devices"}
 """What search and results may know of execution: no concrete executor."""
 
 PLAIN = {"hpsearch.errors", "hpsearch.seeding", "hpsearch.paths", "hpsearch.provenance"}

@@ -121,6 +121,9 @@ def _run() -> int:
         where = f"{error.filename}: " if error.filename else ""
         advice = "mend that, then run the same command again"
         return _say(f"{where}{error.strerror or error}; {advice}", 3)
+    except MemoryError as error:
+        advice = "free memory or raise the limit, then run the same command again"
+        return _say(f"out of memory ({error or 'no size named'}); {advice}", 3)
     except UnicodeEncodeError as error:  # a path's bytes that are no UTF-8, where text is kept
         near = error.object[max(0, error.start - 40) : error.end + 40]
         return _say(f"{near}: not UTF-8 ({error.reason}); give it another name", 2)

@@ -31,6 +31,8 @@ class Job:
             never validates on.
         decided: Epochs that were decided on; a later one that the checkpoint holds is reported, and
             its decision waited for, before training goes on. None: all that it holds.
+        smallest: The complete configuration of the search space's smallest network, tried when
+            memory runs out; None tries none.
     """
 
     trial: int
@@ -42,6 +44,7 @@ class Job:
     objective: Objective = "tasks_320"
     fresh: bool = False
     decided: int | None = None
+    smallest: dict[str, Any] | None = None
 
 
 class Decision(Enum):

@@ -13,10 +13,11 @@ import selectors
 import subprocess
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from hpsearch.awake import AwakeClock
 from hpsearch.errors import EnvironmentFailure
 from hpsearch.execution import Decision, Ended, Ending, EpochEnded, Event, Job, Lost, Started
 from hpsearch.execution.devices import count_cores, device_names
@@ -26,7 +27,11 @@ from hpsearch.training.epoch import EpochResult
 MAX_LOG_BYTES = 10_000_000
 SILENCE_S = 120.0
 """How long a worker may give no sign of life; it gives one every few seconds, whatever it trains."""
-ALIVE = b'{"event": "alive"}'
+ALIVE, READY = b'{"event": "alive"}', b'{"event": "ready"}'
+TURNS = 10
+"""Turns of a driver's loop that a silence must last; one turn may have been a stop of the driver."""
+MAX_FALSE_STARTS = 3
+"""Workers in a row that are killed before they are ready, after which the machine is to blame."""
 GRACE_S = 2.0
 """How long a worker that has closed its pipe may take to exit by itself."""
 
@@ -39,8 +44,10 @@ class _Worker:
     process: subprocess.Popen[bytes]
     trial: int | None = None
     buffer: bytes = b""
-    heard: float = field(default_factory=time.monotonic)
-    ended: bool = field(default=False)
+    heard: float = 0.0
+    ready: bool = False
+    """Whether it has loaded what it needs, so that a trial can be the cause of its end."""
+    ended: bool = False
 
 
 class LocalExecutor:
@@ -73,6 +80,8 @@ class LocalExecutor:
         self._command = [*(command or python_command("hpsearch.execution.worker")), *arguments]
         self._workers: list[_Worker | None] = [None] * workers
         self._selector = selectors.DefaultSelector()
+        self._clock = AwakeClock(silence_s / TURNS)
+        self._false_starts = 0
 
     @property
     def slots(self) -> int:
@@ -96,7 +105,7 @@ class LocalExecutor:
             if worker is not None:
                 self._end(worker)
             worker = self._start(slot)
-        worker.trial, worker.heard = job.trial, time.monotonic()
+        worker.trial, worker.heard = job.trial, self._clock()
         fields = {**vars(job), "data": str(job.data), "checkpoint": str(job.checkpoint)}
         self._send(worker, {"job": fields})
 
@@ -108,6 +117,7 @@ class LocalExecutor:
 
     def events(self, timeout_s: float) -> list[Event]:
         """Return what has happened, in order; wait at most `timeout_s` for something."""
+        self._clock()
         if not self._selector.get_map():
             time.sleep(timeout_s)
             return []
@@ -116,19 +126,22 @@ class LocalExecutor:
             events += self._read(key.data)
         # After reading: what a stopped driver finds in its pipes was said while it slept.
         for worker in self._running():
-            if time.monotonic() - worker.heard > self._silence_s:
+            if self._clock() - worker.heard > self._silence_s:
                 events += self._lose(worker, f"gave no sign of life for {self._silence_s:g} s")
         return events
 
     def _read(self, worker: _Worker) -> list[Event]:
         pipe = worker.process.stdout
         chunk = os.read(pipe.fileno(), 1 << 16) if pipe else b""
-        worker.heard = time.monotonic()
+        worker.heard = self._clock()
         worker.buffer += chunk
         *lines, worker.buffer = worker.buffer.split(b"\n")
         events: list[Event] = []
         for line in lines:
             if line == ALIVE:
+                continue
+            worker.ready, self._false_starts = True, 0
+            if line == READY:
                 continue
             try:
                 event = _parse(line, worker.trial)
@@ -138,19 +151,42 @@ class LocalExecutor:
             events.append(event)
             if isinstance(event, Ended):
                 worker.trial = None
-                if self._device == "cuda":
-                    self._end(worker)
+                if self._device == "cuda" or event.ending is Ending.FAILED:
+                    self._end(worker)  # what it holds may be what failed
         if not chunk:
             code = _exit_code(worker.process)
             cause = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
-            events += self._lose(worker, cause)
+            events += self._lose(worker, cause, exited=code >= 0)
         return events
 
-    def _lose(self, worker: _Worker, cause: str) -> list[Lost]:
-        """End a worker that is of no more use; what it trained is lost to it."""
+    def _lose(self, worker: _Worker, cause: str, *, exited: bool = False) -> list[Lost | Ended]:
+        """End a worker that is of no more use; what it trained is lost to it.
+
+        One that never was ready says nothing of its trial: it is started again where something
+        killed it, and where it exited by itself the next one would do the same.
+        """
         trial = worker.trial
         self._end(worker)
-        return [] if trial is None else [Lost(trial, f"worker {cause}")]
+        if trial is None:
+            return []
+        if worker.ready:
+            return [Lost(trial, f"worker {cause}")]
+        self._false_starts += 1
+        cause = f"worker {cause} before it was ready"
+        if not exited and self._false_starts < MAX_FALSE_STARTS:
+            return [Lost(trial, cause, blameless=True)]
+        return [Ended(trial, Ending.ENVIRONMENT, f"{cause}; {self._last_words(worker.slot)}")]
+
+    def _last_words(self, slot: int) -> str:
+        """Return the last line of a worker's log, where most programs say why they end."""
+        path = self._log_folder / f"worker-{slot}.log" if self._log_folder else None
+        try:
+            lines = path.read_bytes()[-2000:].split(b"\n") if path else []
+        except OSError:
+            lines = []
+        last = next((line for line in reversed(lines) if line.strip()), b"").decode(errors="replace")
+        shown = "".join(c if c.isprintable() else "?" for c in last[:200])
+        return f"{path}: {shown or 'empty'}" if path else "it keeps no log"
 
     def interrupt(self) -> None:
         """Ask every running trial to checkpoint and end within its batch (INTERRUPTED)."""

@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.allocation import keep_freed_memory, return_freed_memory
-from hpsearch.errors import EnvironmentFailure
+from hpsearch.errors import EnvironmentFailure, HpsearchError
 from hpsearch.execution import Decision, Ending
+from hpsearch.execution.blame import ending_of
 
 if TYPE_CHECKING:
     from hpsearch.training.config import TrialConfig
@@ -74,6 +75,16 @@ class Driver:
         except (BrokenPipeError, OSError):
             os._exit(0)
 
+    def end(
+        self,
+        trial: int,
+        ending: Ending,
+        cause: str | None,
+        scores: dict[str, float] | None = None,
+    ) -> None:
+        """Say how a trial has ended."""
+        self.send(event="ended", trial=trial, ending=ending.value, cause=cause, scores=scores)
+
     def wait_for_job(self) -> dict[str, Any]:
         """Return the next job."""
         while True:
@@ -105,26 +116,53 @@ def serve(device: str, threads: int) -> None:
     """Run jobs until the driver is gone."""
     driver = Driver()
     driver.give_signs_of_life()  # also while torch is loaded
-    import torch
+    try:
+        import torch
 
-    torch.set_num_threads(threads)
+        torch.set_num_threads(threads)
+    except Exception as error:  # a broken installation, or no memory for it
+        trial = driver.wait_for_job()["trial"]
+        driver.end(trial, Ending.ENVIRONMENT, f"torch cannot be loaded: {told(error)}")
+        return
     keep_freed_memory()
+    driver.send(event="ready")
     kept: dict[tuple[Any, ...], TrainingData] = {}
     while True:
         job = driver.wait_for_job()
-        trial, scores = job["trial"], None
+        scores = None
         try:
             ending, cause, scores = run_job(job, device, driver, kept)
         except Exception as error:
-            with contextlib.suppress(OSError):  # the disk of the log may be full
-                sys.stderr.write(traceback.format_exc())
-                sys.stderr.flush()
-            ending = ending_of(error)
-            cause = str(error) if isinstance(error, EnvironmentFailure) else one_line(error)
-        driver.send(
-            event="ended", trial=trial, ending=ending.value, cause=cause, scores=scores
-        )
+            ending, cause = ending_of(error), told(error)
         return_freed_memory()
+        if ending is Ending.OUT_OF_MEMORY and not smallest_fits(job, device, kept):
+            ending = Ending.ENVIRONMENT
+            cause = (
+                "out of memory, also for the smallest network of the search space; free memory or "
+                f"raise the limit, then run the same command again ({cause})"
+            )
+        driver.end(job["trial"], ending, cause, scores)
+        return_freed_memory()
+
+
+def smallest_fits(job: dict[str, Any], device: str, kept: dict[tuple[Any, ...], TrainingData]) -> bool:
+    """Train the search space's smallest network for one step; say whether memory is enough for it.
+
+    Where it is not, the machine is to blame for the memory that a larger network lacked.
+    """
+    from hpsearch.training.loop import Interrupted, train
+
+    if job.get("smallest") is None:
+        return True
+    try:
+        config, data = load_data(job, job["smallest"], device, kept)
+        for _ in train(config, data, job["seed"], interrupt=iter((False, True)).__next__):
+            return True
+    except Interrupted:
+        return True
+    except Exception as error:
+        return ending_of(error) is not Ending.OUT_OF_MEMORY
+    return True
 
 
 def run_job(
@@ -136,22 +174,9 @@ def run_job(
         How it ended, the cause where there is one, and the scores on fresh tasks where asked for.
     """
     from hpsearch.training.checkpoint import load, save
-    from hpsearch.training.config import TrialConfig
     from hpsearch.training.loop import Interrupted, train
-    from hpsearch.training.trainingdata import TrainingData
 
-    config = TrialConfig.from_values(job["config"], f"trial {job['trial']}")
-    objective = job["objective"]
-    key = (job["data"], job["study_seed"], objective, *TrainingData.settings(config))
-    if key not in kept:
-        kept.clear()
-        kept[key] = TrainingData.load(
-            Path(job["data"]),
-            config,
-            study_seed=job["study_seed"],
-            objective=objective,
-            device=device,
-        )
+    config, data = load_data(job, job["config"], device, kept)
     path = Path(job["checkpoint"])
     resume = load(path)
     curve = list(resume.curve) if resume else []
@@ -164,7 +189,7 @@ def run_job(
         pid=os.getpid(),
         device=device,
         curve=[result.to_json() for result in curve],
-        provenance=provenance(job, device, kept[key]),
+        provenance=provenance(job, device, data),
     )
     last = unreported or (curve[-1] if curve else None)
     diagnosis = last.diagnosis if last else None
@@ -172,7 +197,7 @@ def run_job(
         return ending, None, None
     try:
         epochs = train(
-            config, kept[key], job["seed"], resume=resume, interrupt=driver.interrupted.is_set
+            config, data, job["seed"], resume=resume, interrupt=driver.interrupted.is_set
         )
         for epoch in epochs:
             save(epoch.checkpoint(), path)
@@ -184,6 +209,37 @@ def run_job(
         return Ending.INTERRUPTED, None, None
     scores = fresh(job, config, device) if job["fresh"] else None
     return (Ending.DIAGNOSED if diagnosis else Ending.FINISHED), diagnosis, scores
+
+
+def load_data(
+    job: dict[str, Any],
+    values: dict[str, Any],
+    device: str,
+    kept: dict[tuple[Any, ...], TrainingData],
+) -> tuple[TrialConfig, TrainingData]:
+    """Return a configuration and the data it trains on.
+
+    Raises:
+        EnvironmentFailure: The data cannot be loaded, whatever the reason: it is no trial's fault.
+        MemoryError: It does not fit into memory.
+    """
+    from hpsearch.training.config import TrialConfig
+    from hpsearch.training.trainingdata import TrainingData
+
+    config = TrialConfig.from_values(values, f"trial {job['trial']}")
+    objective, packed = job["objective"], Path(job["data"])
+    key = (job["data"], job["study_seed"], objective, *TrainingData.settings(config))
+    if key not in kept:
+        kept.clear()
+        try:
+            kept[key] = TrainingData.load(
+                packed, config, study_seed=job["study_seed"], objective=objective, device=device
+            )
+        except Exception as error:
+            if ending_of(error) is not Ending.FAILED:
+                raise
+            raise EnvironmentFailure(f"{packed}: cannot be loaded ({told(error)})") from error
+    return config, kept[key]
 
 
 def _report(driver: Driver, trial: int, result: EpochResult) -> Ending | None:
@@ -226,20 +282,13 @@ def provenance(job: dict[str, Any], device: str, data: TrainingData) -> dict[str
     }
 
 
-def ending_of(error: Exception) -> Ending:
-    """Say whose fault an exception is: memory too small for it, disk or permission, or the trial."""
-    import torch
-
-    memory = isinstance(error, MemoryError | torch.OutOfMemoryError)
-    if memory or "allocate memory" in str(error):
-        return Ending.OUT_OF_MEMORY
-    own = not isinstance(error, EnvironmentFailure | OSError)
-    return Ending.FAILED if own else Ending.ENVIRONMENT
-
-
-def one_line(error: BaseException) -> str:
-    """Return an exception as one line without control characters."""
-    text = " ".join(f"{type(error).__name__}: {error}".split())
+def told(error: Exception) -> str:
+    """Write an exception's traceback to the log and return it as one line without control characters."""
+    with contextlib.suppress(OSError):  # the disk of the log may be full
+        sys.stderr.write(traceback.format_exc())
+        sys.stderr.flush()
+    name = "" if isinstance(error, HpsearchError) else f"{type(error).__name__}: "
+    text = " ".join(f"{name}{error}".split())
     return "".join(c if c.isprintable() else "?" for c in text)[:300]
 
 

@@ -13,13 +13,16 @@ from typing import Any
 
 from hpsearch.errors import EnvironmentFailure, InputError
 from hpsearch.execution import Decision, Ended, Ending, EpochEnded, Event, Executor, Lost, Started
+from hpsearch.execution.blame import Fault, fault_of
 from hpsearch.search.audit import is_audited, without_audits
+from hpsearch.search.blame import MAX_DEATHS, MAX_SUSPECTS, Suspects, check_some_ended_well
 from hpsearch.search.coordinates import Coordinates
+from hpsearch.search.cost_range import CostRange
 from hpsearch.search.enqueue import enqueued_points
 from hpsearch.search.forecast import Forecast
 from hpsearch.search.history import TrialRecord, counted
 from hpsearch.search.leases import NumberTakenError, TrialTakenError
-from hpsearch.search.outcome import checked, in_words, outcome
+from hpsearch.search.outcome import cause_of, checked, in_words, outcome
 from hpsearch.search.progress import Progress, RunningTrial
 from hpsearch.search.proposer import Proposer
 from hpsearch.search.pruners import make_pruner
@@ -29,10 +32,6 @@ from hpsearch.search.study_folder import StudyPlan
 from hpsearch.search.surroundings import DataPlace, Observer, Surroundings
 from hpsearch.search.working_time import WorkingTime
 
-MAX_ATTEMPTS = 3
-"""Deaths of a worker without a new epoch after which a trial has failed."""
-MAX_FAILURES = 5
-"""Failures in a row after which the environment is to blame, not the configurations."""
 INTERRUPT_S = 10.0
 """How long workers may take to checkpoint after Ctrl-C."""
 TICK_S = 0.1
@@ -66,6 +65,8 @@ class Driver:
         self._interrupted = interrupted
         config = plan.config
         self._coordinates = Coordinates(plan.space, config.trial, config.limits)
+        smallest = CostRange(self._coordinates).cheapest("memory_bytes")
+        self._smallest = config.trial.with_parameters(smallest).plain()
         self._enqueued = enqueued_points(config, self._coordinates)
         self._proposer = Proposer(plan, self._coordinates, observer.message)
         self._resource = Resource(config.pruner.resource, config.trial)
@@ -78,7 +79,7 @@ class Driver:
         self._history: list[TrialRecord] = []
         self._waiting: list[int] = []
         self._running: dict[int, RunningTrial] = {}
-        self._causes: list[str] = []  # of the failures in a row
+        self._suspects = Suspects(self._ledger)
         self._abandoned: set[int] = set()  # on our workers, but another driver's now
         self._exhausted: str | None = None  # why no more configuration can be proposed
         self._origin = ""  # of the pending ask
@@ -96,8 +97,12 @@ class Driver:
             while True:
                 self._follow()
                 reason = self._over()
-                if reason and not (self._running or self._waiting) and self._end_paused():
-                    return reason
+                if reason and not (self._running or self._waiting):
+                    if self._suspects:
+                        self._suspects.blame_machine(self._history)
+                    if self._end_paused():
+                        check_some_ended_well(self._history)
+                        return reason
                 if self._interrupted():
                     self._interrupt()
                     return "interrupted"
@@ -177,6 +182,7 @@ class Driver:
         self._observer.message(f"trial {number} goes on with another driver")
         if self._others:
             self._others.left(number)
+        self._suspects.drop(number)
         if number in self._waiting:
             self._waiting.remove(number)
         if self._running.pop(number, None) is not None:
@@ -187,19 +193,14 @@ class Driver:
         return len(self._running) + len(self._abandoned)
 
     def _over(self) -> str | None:
-        """Say why no new trial may start, or None; what is running still ends.
-
-        Raises:
-            EnvironmentFailure: Too many trials failed in a row.
-        """
-        if len(self._causes) >= MAX_FAILURES:
-            raise EnvironmentFailure(
-                f"{len(self._causes)} trials failed in a row, the first: {self._causes[0]}; the last: "
-                f"{self._causes[-1]}; see the logs in the study's folder, then run the same command "
-                "again"
-            )
+        """Say why no new trial may start, or None; what is running still ends."""
+        for trial in self._suspects.release(self._history):
+            with self._while_ours(trial.number):
+                self._end(trial)
+        if len(self._suspects) >= MAX_SUSPECTS:
+            return "too many trials failed in a row"
         trials = self._plan.config.budget.trials
-        settled = sum(t.settled and not t.added for t in self._history)
+        settled = sum(t.settled and not t.added for t in self._history) + len(self._suspects)
         if trials is not None and settled >= trials and self._next_promotion() is None:
             return f"the budget of {trials} trials is spent"
         if self._exhausted:
@@ -257,13 +258,7 @@ class Driver:
 
     def _submit(self, number: int) -> None:
         trial = self._history[number]
-        job = self._ledger.job(trial)
-        if self._ledger.deaths(trial) >= MAX_ATTEMPTS:
-            cause = f"died {MAX_ATTEMPTS} times without ending an epoch"
-            cause = self._ledger.last_death(trial) or cause
-            with self._while_ours(number):
-                self._end(replace(trial, state="failed", value=None, cause=cause))
-            return
+        job = replace(self._ledger.job(trial), smallest=self._smallest)
         self._running[number] = RunningTrial(number, self._clock())
         self._executor.submit(job)
 
@@ -294,14 +289,8 @@ class Driver:
             ends = Decision.GO if result is event.result else Decision.STOP
             decision = ends if result.diagnosis else self._decide(event.trial, result.epoch)
             self._executor.decide(event.trial, decision)
-        elif isinstance(event, Ended):
+        else:
             self._ended(event)
-        elif isinstance(event, Lost):
-            del self._running[event.trial]
-            if not event.blameless:
-                self._ledger.note_death(self._history[event.trial], event.cause)
-            self._observer.message(f"trial {event.trial}: {event.cause}; trying it again")
-            self._continue(self._history[event.trial])  # the last decision may not have been carried out
 
     def _note(self, number: int, result: Any) -> None:
         """Take an epoch into the running trial's line, and with a finite error into the rest."""
@@ -329,22 +318,34 @@ class Driver:
             return Decision.GO
         return decision
 
-    def _ended(self, event: Ended) -> None:
+    def _ended(self, event: Ended | Lost) -> None:
         running = self._running.pop(event.trial)
         trial = self._history[event.trial]
         diagnosis = running.last.diagnosis if running.last else None
-        if event.ending in (Ending.INTERRUPTED, Ending.ENVIRONMENT):
-            self._ledger.forgive_attempt(trial)
+        fault = fault_of(event, trained=trial.last_epoch > 0)
+        if isinstance(event, Lost) or fault is Fault.UNKNOWN:
+            self._died(trial, cause_of(event), counts=fault is Fault.UNKNOWN)
+        elif fault is Fault.MACHINE:
+            raise EnvironmentFailure(f"trial {trial.number}: {cause_of(event)}")
+        elif event.ending is Ending.INTERRUPTED:
             self._waiting.append(event.trial)
-            if event.ending is Ending.ENVIRONMENT:
-                raise EnvironmentFailure(f"trial {trial.number}: {event.cause or event.ending.value}")
         elif event.ending is Ending.PAUSED:
-            self._ledger.forgive_attempt(trial)
             self._pause(trial)
         elif event.ending is Ending.STOPPED and not diagnosis:
             self._prune(trial)
         else:
             self._end(outcome(trial, event, diagnosis))
+
+    def _died(self, trial: TrialRecord, cause: str, *, counts: bool) -> None:
+        """Try a trial again, or leave it until others show whether it or the machine is to blame."""
+        if counts and self._suspects.note_death(trial.number, cause, self._history):
+            self._observer.message(
+                f"trial {trial.number}: {cause}; it failed {MAX_DEATHS} times without ending an "
+                "epoch and waits until another trial ends well"
+            )
+            return
+        self._observer.message(f"trial {trial.number}: {cause}; trying it again")
+        self._continue(trial)  # the last decision may not have been carried out
 
     def _prune(self, trial: TrialRecord) -> None:
         cause = f"pruned by {self._plan.config.pruner.name} after epoch {max(trial.values)}"
@@ -380,10 +381,6 @@ class Driver:
         self._history[trial.number] = trial
         self._ledger.end(trial)
         self._ledger.keep_best_checkpoints(self._history)
-        if trial.state != "failed":
-            self._causes.clear()
-        elif not trial.out_of_memory:  # that is the configuration's fault, not the environment's
-            self._causes.append(trial.cause or "unknown")
         self._observer.message(in_words(trial))
 
     def _interrupt(self) -> None:

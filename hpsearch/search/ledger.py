@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +34,21 @@ KEPT_CHECKPOINTS = 3
 """The best so many trials keep their weights; the others keep results only."""
 SHOWN = ("host", "device", "threads", "commit")
 """What of a trial's provenance the database shows too."""
+
+
+@dataclass(frozen=True)
+class Deaths:
+    """The deaths of workers under one trial since its last new epoch.
+
+    Args:
+        count: How many.
+        cause: Of the last one.
+        ended_well: Trials of the study that had ended well at the first one.
+    """
+
+    count: int = 0
+    cause: str = "unknown"
+    ended_well: int = 0
 
 
 class Ledger:
@@ -135,27 +150,32 @@ class Ledger:
             decided=trial.last_epoch,
         )
 
-    def note_death(self, trial: TrialRecord, cause: str) -> None:
-        """Count a worker's death under this trial and keep its cause.
+    def note_death(self, trial: TrialRecord, cause: str, ended_well: int) -> int:
+        """Count a worker's death under this trial; return how many since its last new epoch.
 
         The driver's own death does not count: it says nothing about the trial.
+
+        Args:
+            trial: The running trial.
+            cause: How its worker died.
+            ended_well: Trials of the study that have ended well so far.
         """
-        deaths = {"attempts": self.deaths(trial) + 1, "epoch": trial.last_epoch, "death": cause}
+        before = self.deaths(trial)
+        deaths = {
+            "attempts": before.count + 1,
+            "epoch": trial.last_epoch,
+            "death": cause,
+            "ended_well": before.ended_well if before.count else ended_well,
+        }
         write_atomically(self._attempts(trial), json.dumps(deaths) + "\n")
+        return before.count + 1
 
-    def deaths(self, trial: TrialRecord) -> int:
-        """Return how many workers have died under this trial since its last new epoch."""
+    def deaths(self, trial: TrialRecord) -> Deaths:
+        """Return how workers have died under this trial since its last new epoch."""
         noted = self._read_attempts(self._attempts(trial))
-        return int(noted["attempts"]) if noted["epoch"] == trial.last_epoch else 0
-
-    def last_death(self, trial: TrialRecord) -> str | None:
-        """Return the cause of the last worker's death under this trial."""
-        return self._read_attempts(self._attempts(trial)).get("death")
-
-    def forgive_attempt(self, trial: TrialRecord) -> None:
-        """Forget deaths: an attempt has ended on request, so the trial does not kill workers."""
-        path = self._attempts(trial)
-        write_atomically(path, json.dumps({**self._read_attempts(path), "attempts": 0}) + "\n")
+        if noted["epoch"] != trial.last_epoch:
+            return Deaths()
+        return Deaths(int(noted["attempts"]), str(noted["death"]), int(noted["ended_well"]))
 
     def _attempts(self, trial: TrialRecord) -> Path:
         return self._plan.folder.trial(trial.number).root / "attempts.json"
@@ -166,7 +186,7 @@ class Ledger:
             values: dict[str, Any] = json.loads(path.read_bytes())
         except (OSError, ValueError):
             values = {}
-        return {"attempts": 0, "epoch": 0, **values}
+        return {"attempts": 0, "epoch": 0, "death": "unknown", "ended_well": 0, **values}
 
     def note_started(self, number: int, provenance: Mapping[str, Any]) -> None:
         """Keep where a trial is trained; one that moved to another machine names both, it last."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hpsearch.execution import Ended, Ending
+from hpsearch.execution import Ended, Ending, Lost
 from hpsearch.search.history import OUT_OF_MEMORY, TrialRecord
 from hpsearch.training.epoch import EpochResult
 from hpsearch.wording import percent
@@ -30,9 +30,15 @@ def outcome(trial: TrialRecord, event: Ended, diagnosis: str | None) -> TrialRec
     if event.ending in (Ending.DIAGNOSED, Ending.STOPPED):
         cause = diagnosis or event.cause or "cannot be trained"
         return replace(trial, state="pruned", trainable=False, cause=cause)
+    return replace(trial, state="failed", value=None, cause=cause_of(event))
+
+
+def cause_of(event: Ended | Lost) -> str:
+    """Return why a worker's end was a failure, in words."""
+    if isinstance(event, Lost):
+        return event.cause
     memory = f"{OUT_OF_MEMORY}: " if event.ending is Ending.OUT_OF_MEMORY else ""
-    cause = memory + (event.cause or event.ending.value)
-    return replace(trial, state="failed", value=None, cause=cause)
+    return memory + (event.cause or event.ending.value)
 
 
 def in_words(trial: TrialRecord) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
+from hpsearch.awake import AwakeClock
 from hpsearch.configfile import read_json
 from hpsearch.errors import InputError
 from hpsearch.search.asking import Asker
@@ -17,6 +17,9 @@ from hpsearch.search.sharing import Others
 from hpsearch.search.stopping import N_TASKS, tasks_behind
 from hpsearch.search.study_folder import StudyPlan
 from hpsearch.seeding import derive_seed
+
+LONGEST_TURN_S = 60.0
+"""A turn of the driver's loop waits for a locked database at most so long; the rest was a stop."""
 
 
 class Observer(Protocol):
@@ -47,7 +50,7 @@ class Surroundings:
     ledger: Ledger
     asker: Asker
     n_tasks: int = N_TASKS
-    clock: Callable[[], float] = time.monotonic
+    clock: Callable[[], float] = field(default_factory=lambda: AwakeClock(LONGEST_TURN_S))
     others: Others | None = None
     """The study's other drivers, where its storage allows for them."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import time
 
@@ -39,6 +40,12 @@ def environment() -> dict[str, str]:
 def main() -> None:
     """Answer each job at once."""
     behaviour, device, threads = sys.argv[1:4]
+    if behaviour == "exits early":
+        os.write(2, b"Traceback\nImportError: no such thing\n")
+        sys.exit(1)
+    if behaviour == "killed early":
+        os.kill(os.getpid(), signal.SIGKILL)
+    tell(event="ready")
     if behaviour == "never reads":
         time.sleep(600)
     for line in sys.stdin:

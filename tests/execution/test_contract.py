@@ -199,16 +199,15 @@ def test_a_trial_beyond_the_slots_is_refused(executor: Executor, jobs: Jobs) -> 
     assert points(follow(executor, 0)) == jobs.curve()
 
 
-def test_an_exception_fails_the_trial_with_one_line_and_the_next_one_runs(
+def test_data_that_is_gone_is_the_environments_fault_in_one_line_and_the_next_one_runs(
     executor: Executor, jobs: Jobs, tmp_path: Path
 ) -> None:
     missing = tmp_path / "no such\ndata"
     events = run(executor, replace(jobs(), data=missing))
     ended = events[-1]
     assert isinstance(ended, Ended)
-    assert ended.ending is Ending.FAILED
+    assert ended.ending is Ending.ENVIRONMENT
     assert ended.cause is not None
-    assert ended.cause.startswith("InputError: ")
     assert "data: no packed data set" in ended.cause
     assert ended.cause.isprintable()
     assert points(run(executor, jobs(1))) == jobs.curve()

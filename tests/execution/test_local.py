@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from hpsearch.awake import AwakeClock
 from hpsearch.errors import EnvironmentFailure
 from hpsearch.execution import Ended, Ending, EpochEnded, Event, Lost, Started, local
 from hpsearch.execution.devices import count_cores, count_cuda_devices
@@ -132,6 +133,47 @@ def test_messages_may_come_in_pieces(fake: Make, jobs: Jobs) -> None:
 
 def test_a_worker_that_exits_is_lost_with_its_exit_code(fake: Make, jobs: Jobs) -> None:
     assert run(fake("exits"), jobs()) == [Lost(0, "worker exit code 3")]
+
+
+def test_a_worker_that_cannot_be_loaded_is_the_machines_fault_with_its_last_words(
+    fake: Make, jobs: Jobs, tmp_path: Path
+) -> None:
+    (ended,) = run(fake("exits early", log_folder=tmp_path), jobs())
+    assert isinstance(ended, Ended)
+    assert ended.ending is Ending.ENVIRONMENT
+    assert ended.cause == (
+        "worker exit code 1 before it was ready; "
+        f"{tmp_path / 'worker-0.log'}: ImportError: no such thing"
+    )
+
+
+def test_workers_that_are_killed_before_they_are_ready_are_started_twice_more(
+    fake: Make, jobs: Jobs
+) -> None:
+    executor = fake("killed early")
+    cause = "worker killed by signal 9 before it was ready"
+    for _ in range(2):
+        assert run(executor, jobs()) == [Lost(0, cause, blameless=True)]
+    (ended,) = run(executor, jobs())
+    assert isinstance(ended, Ended)
+    assert ended.ending is Ending.ENVIRONMENT
+
+
+def test_ob3_time_in_which_the_driver_did_not_run_is_no_silence(fake: Make, jobs: Jobs) -> None:
+    """Ten minutes pass between two looks, and again; only then is the worker silent for 120 s."""
+    executor, now = fake("never reads"), [0.0]
+    executor._clock = AwakeClock(12.0, lambda: now[0])
+    executor.submit(jobs())
+    (worker,) = executor._workers
+    wait_until(lambda: executor.events(0.05) == [] and worker.ready, "the worker's start")
+    for _ in range(5):
+        now[0] += 600.0
+        assert executor.events(0.0) == []
+    heard = []
+    for _ in range(200):
+        now[0] += 1.0
+        heard += executor.events(0.0)
+    assert heard == [Lost(0, "worker gave no sign of life for 120 s")]
 
 
 def test_a_worker_that_only_closes_its_pipe_is_ended(

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import gc
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
+from hpsearch.errors import EnvironmentFailure
 from hpsearch.execution import Decision, Ending
+from hpsearch.execution.blame import ending_of
 from hpsearch.execution.worker import run_job
 from hpsearch.network.siamese import SiameseNetwork
 from hpsearch.paths import StudyFolder
@@ -130,21 +134,38 @@ def test_a_diagnosis_is_stored_with_its_epoch_as_a_violated_constraint(
     assert stored.state is optuna.trial.TrialState.PRUNED
 
 
-def test_a_diagnosis_of_width_beyond_memory_is_a_failure_that_is_not_proposed_again(
+BEYOND = {
+    "limits__multiply_adds": None,
+    "limits__memory_gb": None,
+    "trial__batch_characters": 2,
+    **{f"trial__layers__conv{k}__filter_size": 1 for k in (1, 2)},
+    **{f"trial__layers__conv{k}__pool": False for k in (1, 2, 3)},
+    **{f"trial__layers__{n}__{k}": v for n, own in GIANT.items() for k, v in own.items()},
+}
+
+
+def test_a_width_beyond_memory_is_a_failure_that_is_not_proposed_again(
     tmp_path: Path, glyphs: Path
 ) -> None:
-    layers = {f"trial__layers__{n}__{k}": v for n, own in GIANT.items() for k, v in own.items()}
+    space = tmp_path / "space.yaml"
+    space.write_text("name: s\nparameters:\n  fc.width: {type: int, low: 8, high: 65536}\n")
+    with pytest.raises(EnvironmentFailure, match="the only trial failed"):
+        search(
+            tmp_path / "s", glyphs, budget__trials=1, space=str(space),
+            enqueue=[{"fc.width": 65536}], **BEYOND,
+        )  # fmt: skip
+    (trial,) = read_study(StudyFolder(tmp_path / "s")).trials
+    assert trial.out_of_memory
+
+
+def test_ob2_a_machine_without_room_for_the_smallest_network_is_to_blame(
+    tmp_path: Path, glyphs: Path
+) -> None:
     space = tmp_path / "space.yaml"
     space.write_text("name: s\nparameters:\n  fc.width: {type: int, low: 65534, high: 65536}\n")
-    sizes = {f"trial__layers__conv{k}__filter_size": 1 for k in (1, 2)}
-    pools = {f"trial__layers__conv{k}__pool": False for k in (1, 2, 3)}
-    view = search(
-        tmp_path / "s", glyphs, budget__trials=2, space=str(space),
-        limits__multiply_adds=None, limits__memory_gb=None, **layers, **sizes, **pools,
-    )  # fmt: skip
-    assert [t.state for t in view.trials] == ["failed", "failed"]
-    assert all(t.out_of_memory for t in view.trials)
-    assert view.trials[0].params != view.trials[1].params
+    with pytest.raises(EnvironmentFailure, match="also for the smallest network of the search space"):
+        search(tmp_path / "s", glyphs, budget__trials=2, space=str(space), **BEYOND)
+    assert [t.state for t in read_study(StudyFolder(tmp_path / "s")).trials] == ["running"]
 
 
 class OneDecision:
@@ -170,3 +191,42 @@ def test_a_paused_trial_leaves_no_network_in_the_worker(jobs: Jobs) -> None:
     assert ending is Ending.PAUSED
     gc.collect()
     assert [o for o in gc.get_objects() if type(o) is SiameseNetwork] == []
+
+
+def damaged(folder: Path, how: str) -> None:
+    """Damage a copy of a packed data set."""
+    if how == "meta.json is gone":
+        (folder / "meta.json").unlink()
+    for path in folder.glob("background*"):
+        if how == "background is gone":
+            path.unlink()
+        elif how == "background is cut":
+            path.write_bytes(path.read_bytes()[:200])
+        elif how == "background is noise":
+            path.write_bytes(b"noise" * 50)
+        elif how == "background is a folder":
+            path.unlink()
+            path.mkdir()
+        elif how == "validation labels lack an array" and path.suffix == ".npz":
+            np.savez(folder / "validation-labels.npz", character=np.arange(3))
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        "meta.json is gone", "background is gone", "background is cut", "background is noise",
+        "background is a folder", "validation labels lack an array",
+    ],
+)  # fmt: skip
+def test_ob1_damaged_data_is_the_environments_fault(
+    tmp_path: Path, glyphs: Path, how: str
+) -> None:
+    copy = tmp_path / "packed"
+    shutil.copytree(glyphs, copy)
+    damaged(copy, how)
+    job = Jobs(copy, tmp_path)()
+    fields = {**vars(job), "data": str(job.data), "checkpoint": str(job.checkpoint)}
+    with pytest.raises(Exception) as caught:  # noqa: PT011 - whatever it is, whose fault is asked
+        run_job(fields, "cpu", OneDecision(), {})  # type: ignore[arg-type]
+    assert ending_of(caught.value) is Ending.ENVIRONMENT
+    assert str(copy) in str(caught.value)

@@ -39,10 +39,10 @@ class Pipes:
         self.send(job=fields)
 
     def next(self) -> dict[str, Any]:
-        """Return the next message that is no sign of life."""
+        """Return the next message about a trial."""
         while True:
             message: dict[str, Any] = json.loads(self.stdout.readline())
-            if message["event"] != "alive":
+            if message["event"] not in ("alive", "ready"):
                 return message
 
 
