@@ -42,13 +42,17 @@ def recognise(
         check_output(html, "<title>Recognised: ", "recognise", "--html")
     from dataclasses import replace
 
+    from hpsearch.data.looks import Looks
     from hpsearch.execution.devices import choose_device
     from hpsearch.recognition.model import load_model, suggested_threshold
     from hpsearch.recognition.support import read_images, read_support
 
     loaded = load_model(model, choose_device("auto"))
-    classes = read_support(support)
-    queries = read_images(images)
+    of_support, of_queries = Looks(), Looks()
+    classes = read_support(support, of_support)
+    queries = read_images(images, of_queries)
+    for text in (*of_support.notices(), *of_queries.notices(copies=False)):
+        typer.echo(f"NOTE: {text}", err=True)
 
     from hpsearch.recognition.rank import rank
 

@@ -97,9 +97,9 @@ def read_folder(folder: Path, progress: Progress | None = None, rule: int = RULE
     total = sum(len(files) for one in usable.values() for files in one.values())
     if total > MAX_IMAGES:
         raise InputError(f"{folder}: {total} images; at most {MAX_IMAGES} are taken")
-    looks = Looks(folder)
+    looks = Looks()
     told = (lambda done: progress("reading your images", done, total)) if progress else None
-    background, validation, test = (_read_role(role, rule, looks, told) for role in roles)
+    background, validation, test = (_read_role(folder, r, rule, looks, told) for r in roles)
     ways = min(MAX_WAYS, _smallest(validation))
     alone = f"; {len(single)} characters with a single image left out" if single else ""
     return Contents(
@@ -183,7 +183,11 @@ def _split(alphabets: dict[str, Drawings]) -> list[dict[str, Drawings]]:
 
 
 def _read_role(
-    role: dict[str, Drawings], rule: int, looks: Looks, told: Callable[[int], None] | None
+    folder: Path,
+    role: dict[str, Drawings],
+    rule: int,
+    looks: Looks,
+    told: Callable[[int], None] | None,
 ) -> Characters:
     images: list[NDArray[np.uint8]] = []
     character: list[int] = []
@@ -193,8 +197,8 @@ def _read_role(
     for alphabet, drawings in enumerate(role.values()):
         for name, files in drawings.items():
             for rank, path in enumerate(files):
-                image, look = _read(path)
-                looks.add(name, path, image, look)
+                image, look = convert_and_look(path)
+                looks.add(name, str(path.relative_to(folder)), image, look)
                 images.append(image)
                 character.append(len(names))
                 drawer.append(rank)
@@ -239,11 +243,11 @@ def convert(path: Path) -> NDArray[np.uint8]:
     Raises:
         InputError: There is no such file, it is no whole image, or too large.
     """
-    return _read(path)[0]
+    return convert_and_look(path)[0]
 
 
-def _read(path: Path) -> tuple[NDArray[np.uint8], Look]:
-    """Convert one image, and say what the conversion could not keep."""
+def convert_and_look(path: Path) -> tuple[NDArray[np.uint8], Look]:
+    """Convert one image, and say what is odd about it; see `convert`."""
     if not path.is_file():
         raise InputError(f"{path}: no such image file; check the name")
     try:

@@ -104,17 +104,15 @@ def named(names: Iterable[str], most: int = NAMED) -> str:
 
 @dataclass
 class Looks:
-    """Every image of a folder, looked at while it is read."""
+    """Images, looked at while they are read."""
 
-    folder: Path
     count: int = 0
     _odd: dict[str, list[str]] = field(default_factory=dict)
     _places: dict[bytes, list[tuple[str, str]]] = field(default_factory=dict)
 
-    def add(self, character: str, path: Path, image: NDArray[np.uint8], look: Look) -> None:
+    def add(self, character: str, name: str, image: NDArray[np.uint8], look: Look) -> None:
         """Note one image of a character, as it is converted."""
         self.count += 1
-        name = str(path.relative_to(self.folder))
         for key, odd in vars(look).items():
             if odd:
                 self._odd.setdefault(key, []).append(name)
@@ -122,14 +120,14 @@ class Looks:
             mark = hashlib.sha256(image.data).digest()[:16]
             self._places.setdefault(mark, []).append((character, name))
 
-    def notices(self) -> list[str]:
-        """Return one line for each kind of oddness."""
+    def notices(self, *, copies: bool = True) -> list[str]:
+        """Return one line for each kind of oddness; `copies` tells of equal images too."""
         lines = []
         for key, words in _WORDS.items():
             if found := self._odd.get(key):
                 lines.append(f"{words}: {len(found)} of {self.count} images ({named(found)})")
         across, within = [], []
-        for places in self._places.values():
+        for places in self._places.values() if copies else ():
             (first, name), *others = sorted(places)
             other = next((n for c, n in others if c != first), None)
             if other is not None:

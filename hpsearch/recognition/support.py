@@ -5,15 +5,23 @@ Letters: M images, Q queries, C classes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hpsearch.data.folder import MAX_IMAGES, convert, convert_pixels, folders_in, images_in
+from hpsearch.data.folder import (
+    MAX_IMAGES,
+    convert_and_look,
+    convert_pixels,
+    folders_in,
+    images_in,
+)
+from hpsearch.data.looks import Looks
 from hpsearch.errors import InputError
 from hpsearch.paths import user_path
 
@@ -30,12 +38,16 @@ class Support:
     """[M] index into `names`, ascending; every class has an image."""
 
 
-def read_support(folder: Path) -> Support:
+def read_support(folder: Path, looks: Looks | None = None) -> Support:
     """Read a folder of classes.
 
     A folder is a class, and so is an image directly in DIR, named without its suffix; images of
     one name are one class. Hidden files, what is no image by its suffix, and folders without
     images are passed over.
+
+    Args:
+        folder: Holds the classes.
+        looks: Notes what is odd about the images.
 
     Raises:
         InputError: There is no such folder, fewer than two classes are in it, or an image cannot
@@ -62,14 +74,21 @@ def read_support(folder: Path) -> Support:
             "image"
         )
     class_of = [number for number, name in enumerate(names) for _ in classes[name]]
-    return Support(names, read_images(files), np.array(class_of, np.int64))
+    images = read_images(files, looks, [names[number] for number in class_of])
+    return Support(names, images, np.array(class_of, np.int64))
 
 
-def read_images(sources: Iterable[Path | str | NDArray[Any]]) -> NDArray[np.uint8]:
+def read_images(
+    sources: Iterable[Path | str | NDArray[Any]],
+    looks: Looks | None = None,
+    classes: Sequence[str] = (),
+) -> NDArray[np.uint8]:
     """Convert images of any size and mode.
 
     Args:
         sources: Files, or arrays [height, width] or [height, width, 3].
+        looks: Notes what is odd about the files.
+        classes: Of the files, for notes on copies.
 
     Returns:
         uint8 [Q, 105, 105], ink = 255, paper = 0.
@@ -80,13 +99,19 @@ def read_images(sources: Iterable[Path | str | NDArray[Any]]) -> NDArray[np.uint
     held = list(sources)
     if not 1 <= len(held) <= MAX_IMAGES:
         raise InputError(f"{len(held)} images; give 1 to {MAX_IMAGES}")
-    return np.stack([_converted(one) for one in held])
+    named = zip_longest(held, classes, fillvalue="")
+    return np.stack([_converted(one, looks, name) for one, name in named])
 
 
-def _converted(source: Path | str | NDArray[Any]) -> NDArray[np.uint8]:
-    if isinstance(source, str | Path):
-        return convert(user_path(source))
-    return convert_pixels(np.asarray(source))
+def _converted(
+    source: Path | str | NDArray[Any], looks: Looks | None, name: str
+) -> NDArray[np.uint8]:
+    if not isinstance(source, str | Path):
+        return convert_pixels(np.asarray(source))
+    image, look = convert_and_look(user_path(source))
+    if looks is not None:
+        looks.add(name, str(source), image, look)
+    return image
 
 
 def printable(text: str) -> str:

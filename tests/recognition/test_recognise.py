@@ -235,3 +235,18 @@ def test_the_suggested_threshold_is_what_retraining_wrote(
         done = hpsearch(*command, f"--unknown-below={wrong}")
         assert done.code == 2
         assert wrong in done.err
+
+
+def test_of7_images_that_hold_nothing_are_said(
+    hpsearch: CommandLine, model: Path, support: Path, queries: list[Path], tmp_path: Path
+) -> None:
+    from PIL import Image
+
+    blank, other = tmp_path / "blank.png", support / "stray.png"
+    Image.new("L", (30, 30), 255).save(blank)
+    other.write_bytes(sorted(support.glob("*/*.png"))[0].read_bytes())
+    done = hpsearch("recognise", model, "--support", support, queries[0], blank)
+    assert done.code == 0
+    assert "NOTE: pictures that lie in two classes: 1 (" in done.err
+    assert "NOTE: no ink (blank, of one colour, or wholly transparent): 1 of 2 images" in done.err
+    assert str(blank) in done.err
