@@ -58,22 +58,27 @@ def _draw_sheets(dataset: Dataset) -> dict[str, tuple[Path, str]]:
     """Write a contact sheet of each split; the sealed one stays sealed, but for own images.
 
     Returns:
-        Role to its file, and to what it shows in words.
+        Role to its file, and to what it shows in words. What cannot be written is left out, and
+        said: a cache may be shared without the right to write.
     """
     from hpsearch.data import open_test_set
     from hpsearch.data.contact_sheet import contact_sheet
+    from hpsearch.errors import EnvironmentFailure
     from hpsearch.paths import cache_folder, write_atomically
 
-    roles = {"background": dataset.background(), "validation": dataset.validation()}
+    roles = {"background": dataset.background, "validation": dataset.validation}
     if dataset.kind == "folder":  # whoever looks drew them; it is written down all the same
-        roles["test"] = open_test_set(dataset, "data show: contact sheet").characters
-    folder = cache_folder() / "sheets" / dataset.folder.name
+        roles["test"] = lambda: open_test_set(dataset, "data show: contact sheet").characters
+    folder = cache_folder().absolute() / "sheets" / dataset.folder.name
     sheets = {}
-    for role, characters in roles.items():
-        png, words = contact_sheet(characters)
-        path = folder.absolute() / f"{role}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, png)
+    for role, images in roles.items():
+        path = folder / f"{role}.png"
+        try:
+            png, words = contact_sheet(images())
+            write_atomically(path, png)
+        except EnvironmentFailure as error:
+            typer.echo(f"NOTE: no contact sheet of {role}: {error}", err=True)
+            continue
         sheets[role] = path, words
     return sheets
 

@@ -125,3 +125,15 @@ def test_of7_data_show_draws_every_split(tmp_path: Path, monkeypatch: pytest.Mon
         sheet = np.asarray(Image.open(path))
         assert (sheet < 100).any()
     assert "(5 of 5 classes, " in lines[1]
+
+
+def test_of7_a_sheet_that_cannot_be_written_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HPSEARCH_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache/sheets").write_text("in the way")
+    folder = write_drawings(tmp_path / "own", FOUR)
+    done = CliRunner().invoke(app, ["show", "--data", str(folder)])
+    assert done.exit_code == 0
+    assert "NOTE: no contact sheet of test: " in done.stderr
