@@ -6,7 +6,7 @@ The data package is imported inside the commands, so that `--help` is instant.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,7 +16,7 @@ from hpsearch.cli.bars import progress_bars
 from hpsearch.wording import count, percent
 
 if TYPE_CHECKING:
-    from hpsearch.data import Dataset
+    from hpsearch.data import Characters, Dataset
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 
@@ -66,7 +66,10 @@ def _draw_sheets(dataset: Dataset) -> dict[str, tuple[Path, str]]:
     from hpsearch.errors import EnvironmentFailure
     from hpsearch.paths import cache_folder, write_atomically
 
-    roles = {"background": dataset.background, "validation": dataset.validation}
+    roles: dict[str, Callable[[], Characters]] = {
+        "background": dataset.background,
+        "validation": dataset.validation,
+    }
     if dataset.kind == "folder":  # whoever looks drew them; it is written down all the same
         roles["test"] = lambda: open_test_set(dataset, "data show: contact sheet").characters
     folder = cache_folder().absolute() / "sheets" / dataset.folder.name
