@@ -29,6 +29,7 @@ from hpsearch import __version__
 from hpsearch.errors import EnvironmentFailure, InputError
 from hpsearch.execution import Decision, Ended, Ending, Event, Job, Lost
 from hpsearch.execution.local import SILENCE_S
+from hpsearch.execution.ray_loopback import on_the_loopback
 from hpsearch.execution.ray_worker import (
     Parcel,
     RayWorker,
@@ -343,13 +344,15 @@ def _connect(settings: RaySettings) -> bool:
     if ray.is_initialized():
         return False
     options: dict[str, Any] = {"address": settings.address, "job_config": _InstalledCode()}
+    reach: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
     if settings.address is None:
-        # Nobody else has a part in this cluster: it listens on this machine only.
+        reach = on_the_loopback()  # nobody else has a part in this cluster
         options |= {"address": "local", "include_dashboard": False, "_node_ip_address": "127.0.0.1"}
         if settings.workers is not None:
             options["num_cpus"] = max(1, math.ceil(settings.workers * (settings.cpu or 1.0)))
     try:
-        ray.init(**options, log_to_driver=False, logging_level=logging.ERROR)
+        with reach:
+            ray.init(**options, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         text = " ".join(str(error).split())[:200]
         if settings.address is None:

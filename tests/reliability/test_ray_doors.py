@@ -1,4 +1,4 @@
-"""S13: on a node of a Ray cluster nothing is removed in the temporary folder but our own folders."""
+"""Ray opens no door: none of its ports to other machines, none of our folders to other users."""
 
 from __future__ import annotations
 
@@ -49,3 +49,45 @@ def test_OE1_only_this_users_folders_are_removed(
     assert own.parent == mine
     assert stat.S_IMODE(own.lstat().st_mode) == 0o700
     assert ray_worker._own_folder() != own
+
+
+LISTENING = """
+import os, sys
+from pathlib import Path
+from hpsearch.execution.ray_executor import RayExecutor, RaySettings
+
+def parent(pid):
+    return int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
+
+def ours(pid):
+    while pid > 1:
+        if pid == os.getpid():
+            return True
+        pid = parent(pid)
+    return False
+
+executor = RayExecutor(RaySettings(workers=1, device="cpu"), Path(sys.argv[1]))
+sockets = set()
+for path in Path("/proc").glob("[0-9]*/fd/*"):
+    try:
+        if ours(int(path.parts[2])):
+            sockets.add(os.readlink(path))
+    except OSError:
+        pass
+for table in ("tcp", "tcp6"):
+    for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+        words = line.split()
+        if words[3] == "0A" and f"socket:[{words[9]}]" in sockets:
+            print(words[1].partition(":")[0])
+executor.close()
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="reads Linux's lists of sockets")
+@pytest.mark.timeout(180)
+def test_OE5_a_cluster_of_this_machine_listens_on_this_machine_only(tmp_path: Path) -> None:
+    script = [sys.executable, "-c", LISTENING, str(tmp_path)]
+    done = subprocess.run(script, capture_output=True, text=True, check=True)
+    loopback = {"0100007F", "0000000000000000FFFF00000100007F"}
+    assert len(done.stdout.split()) >= 4
+    assert set(done.stdout.split()) <= loopback
