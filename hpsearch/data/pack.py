@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -86,12 +86,34 @@ def pack(contents: Contents, *places: Path) -> Dataset:
     Raises:
         EnvironmentFailure: The cache cannot be written.
     """
+    contents = _as_text(contents)
     mark = fingerprint(contents)
     name = f"{contents.kind}-{mark[:16]}"
     for place in places:
         if _is_there(place / name, mark, with_test=contents.runs is not None):
             return open_packed(place / name)
     return in_first(places, lambda place: _pack_into(place / name, contents, mark))
+
+
+def _as_text(contents: Contents) -> Contents:
+    """Write out the bytes of names that are no UTF-8: reports and models must hold them."""
+
+    def text(name: str) -> str:
+        return name.encode(errors="surrogateescape").decode(errors="backslashreplace")
+
+    def named(role: Characters) -> Characters:
+        names, alphabets = map(text, role.names), map(text, role.alphabets)
+        return replace(role, names=tuple(names), alphabets=tuple(alphabets))
+
+    return replace(
+        contents,
+        background=named(contents.background),
+        validation=named(contents.validation),
+        test=named(contents.test),
+        runs=contents.runs
+        and replace(contents.runs, alphabet=tuple(map(text, contents.runs.alphabet))),
+        description=text(contents.description),
+    )
 
 
 def _pack_into(folder: Path, contents: Contents, mark: str) -> Dataset:
