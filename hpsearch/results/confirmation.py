@@ -30,6 +30,7 @@ from hpsearch.paths import write_atomically
 from hpsearch.search.history import TrialRecord
 from hpsearch.search.record import StudyView
 from hpsearch.seeding import derive_seed
+from hpsearch.training.checkpoint_file import set_aside_foreign
 from hpsearch.training.config import TrialConfig
 from hpsearch.wording import count, percent
 
@@ -153,18 +154,19 @@ class Confirmation:
         place = self._folder / run.name
         place.mkdir(parents=True, exist_ok=True)
         self._active[run.number] = _Active(run)
-        self._executor.submit(
-            Job(
-                trial=run.number,
-                config=config.plain(),
-                seed=fresh_seed(view.config.seed, run.place),
-                data=self._packed,
-                study_seed=view.config.seed,
-                checkpoint=place / "checkpoint",
-                objective=view.config.objective,
-                fresh=True,
-            )
+        job = Job(
+            trial=run.number,
+            config=config.plain(),
+            seed=fresh_seed(view.config.seed, run.place),
+            data=self._packed,
+            study_seed=view.config.seed,
+            checkpoint=place / "checkpoint",
+            objective=view.config.objective,
+            fresh=True,
         )
+        if aside := set_aside_foreign(job.checkpoint, job.config, job.seed):
+            self._tell(f"trial {run.trial}: {aside}")
+        self._executor.submit(job)
 
     def _handle(self, event: Event) -> None:
         active = self._active.get(event.trial)

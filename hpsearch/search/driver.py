@@ -22,7 +22,7 @@ from hpsearch.search.enqueue import enqueued_points
 from hpsearch.search.forecast import Forecast
 from hpsearch.search.history import TrialRecord, counted
 from hpsearch.search.leases import NumberTakenError, TrialTakenError
-from hpsearch.search.outcome import cause_of, checked, in_words, outcome
+from hpsearch.search.outcome import cause_of, checked, in_words, outcome, resumed_in_words
 from hpsearch.search.progress import Progress, RunningTrial
 from hpsearch.search.proposer import Proposer
 from hpsearch.search.pruners import make_pruner
@@ -31,6 +31,7 @@ from hpsearch.search.stopping import Stopping
 from hpsearch.search.study_folder import StudyPlan
 from hpsearch.search.surroundings import DataPlace, Observer, Surroundings
 from hpsearch.search.working_time import WorkingTime
+from hpsearch.training.checkpoint_file import set_aside_foreign
 
 INTERRUPT_S = 10.0
 """How long workers may take to checkpoint after Ctrl-C."""
@@ -80,6 +81,7 @@ class Driver:
         self._waiting: list[int] = []
         self._running: dict[int, RunningTrial] = {}
         self._suspects = Suspects(self._ledger)
+        self._aside: dict[int, str] = {}  # checkpoints that a trial could not go on from
         self._abandoned: set[int] = set()  # on our workers, but another driver's now
         self._exhausted: str | None = None  # why no more configuration can be proposed
         self._origin = ""  # of the pending ask
@@ -259,6 +261,8 @@ class Driver:
     def _submit(self, number: int) -> None:
         trial = self._history[number]
         job = replace(self._ledger.job(trial), smallest=self._smallest)
+        if aside := set_aside_foreign(job.checkpoint, job.config, job.seed):
+            self._aside[number] = aside
         self._running[number] = RunningTrial(number, self._clock())
         self._executor.submit(job)
 
@@ -274,12 +278,9 @@ class Driver:
             running = self._running[event.trial]
             self._running[event.trial] = replace(running, device=event.device)
             self._ledger.note_started(event.trial, event.provenance)
-            kept, known = len(event.curve), self._history[event.trial].last_epoch
-            if kept < known:
-                self._observer.message(
-                    f"trial {event.trial}: its checkpoint is missing or damaged, see the logs; it "
-                    f"goes on after epoch {kept} instead of {known}"
-                )
+            known, aside = self._history[event.trial].last_epoch, self._aside.pop(event.trial, None)
+            if text := resumed_in_words(event.trial, len(event.curve), known, aside):
+                self._observer.message(text)
             for result in event.curve:
                 self._note(event.trial, result)
         elif isinstance(event, EpochEnded):

@@ -41,6 +41,23 @@ def cause_of(event: Ended | Lost) -> str:
     return memory + (event.cause or event.ending.value)
 
 
+def resumed_in_words(number: int, kept: int, known: int, aside: str | None) -> str | None:
+    """Tell where a trial goes on when that is not where it stopped, in one line.
+
+    Args:
+        number: The trial.
+        kept: Epochs that its checkpoint holds.
+        known: Epochs that the study knows.
+        aside: Which checkpoints were set aside, and why.
+    """
+    if kept >= known and aside is None:
+        return None
+    reason = aside or "its checkpoint is missing or damaged, see the logs"
+    if aside and not kept:
+        return f"trial {number}: {reason}; the trial begins anew"
+    return f"trial {number}: {reason}; it goes on after epoch {kept} instead of {known}"
+
+
 def in_words(trial: TrialRecord) -> str:
     """Tell a trial's end in one line."""
     error = "" if trial.value is None else f", error {percent(trial.value)}"

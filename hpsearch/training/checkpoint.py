@@ -15,7 +15,13 @@ import safetensors
 import safetensors.torch
 from torch import Tensor
 
-from hpsearch.training.checkpoint_file import previous, unwrap, wrap, write_keeping_previous
+from hpsearch.training.checkpoint_file import (
+    of_configuration,
+    previous,
+    unwrap,
+    wrap,
+    write_keeping_previous,
+)
 from hpsearch.training.config import TrialConfig
 from hpsearch.training.epoch import EpochResult
 
@@ -46,8 +52,7 @@ class Checkpoint:
 
     def belongs_to(self, config: TrialConfig) -> bool:
         """Say whether it is of a configuration; what its file lacks is newer than the file."""
-        saved = {"convolution": config.convolution, **self.state["config"]}
-        return TrialConfig.from_values(saved) == config
+        return of_configuration(self.state, config)
 
     def weights(self) -> dict[str, Tensor]:
         """Return the current weights by name; averaged ones where training averages."""

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
 from hpsearch.errors import EnvironmentFailure, InputError
 from hpsearch.paths import fsync_folder, write_atomically
+from hpsearch.training.config import TrialConfig
 
 FORMAT = b"hpsearch checkpoint "
 MAGIC = FORMAT + b"1\n"
@@ -98,6 +101,62 @@ def _check_magic(head: bytes, source: str) -> None:
     raise ValueError("not a checkpoint")
 
 
+def of_configuration(state: Mapping[str, Any], config: TrialConfig) -> bool:
+    """Say whether a checkpoint is of a configuration; what its file lacks is newer than the file."""
+    saved = {"convolution": config.convolution, **state["config"]}
+    return TrialConfig.from_values(saved) == config
+
+
+def set_aside_foreign(path: Path, config: Mapping[str, Any], seed: int) -> str | None:
+    """Rename checkpoints from which a trial cannot go on, though they are whole.
+
+    Args:
+        path: The trial's checkpoint; the one before is looked at too.
+        config: The trial's complete configuration.
+        seed: The trial's seed.
+
+    Returns:
+        Which were of another trial or a newer version, and their new names; None where none was.
+    """
+    told = []
+    for candidate in (path, previous(path)):
+        reason = _foreign(candidate, config, seed)
+        if reason is not None:
+            names = (path.with_name(f"{path.name}.aside-{n}") for n in itertools.count(1))
+            aside = next(name for name in names if not name.exists())
+            candidate.rename(aside)
+            told.append(f"{candidate} {reason} and is kept as {aside.name}")
+    return "; ".join(told) or None
+
+
+def _foreign(path: Path, config: Mapping[str, Any], seed: int) -> str | None:
+    """Say why a trial cannot go on from a file; None where it can, or where none can: damaged."""
+    try:
+        with path.open("rb") as file:
+            _check_magic(file.read(len(MAGIC)), str(path))
+            file.seek(len(MAGIC) + DIGEST_BYTES)
+            state = json.loads(_header(file)["__metadata__"]["state"])
+    except InputError:
+        return "was written by a newer version of hpsearch"
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    try:
+        same = of_configuration(state, TrialConfig.from_values(dict(config)))
+    except InputError:
+        return "has settings that this version of hpsearch does not know"
+    except (KeyError, TypeError):
+        return None
+    return None if same and state.get("seed", seed) == seed else "is of another trial"
+
+
+def _header(file: IO[bytes]) -> dict[str, Any]:
+    size = int.from_bytes(file.read(8), "little")
+    if size > MAX_HEADER_BYTES:
+        raise ValueError("its header is too long")
+    header: dict[str, Any] = json.loads(file.read(size))
+    return header
+
+
 def keep_best_weights(path: Path) -> None:
     """Shrink an ended trial's checkpoint to the weights of its best epoch, and drop the one before.
 
@@ -123,10 +182,7 @@ def keep_best_weights(path: Path) -> None:
 def _best_part(file: IO[bytes]) -> bytes | None:
     """Return safetensors bytes with the tensors named best.*; None when nothing else is there."""
     file.seek(len(MAGIC) + DIGEST_BYTES)
-    size = int.from_bytes(file.read(8), "little")
-    if size > MAX_HEADER_BYTES:
-        raise ValueError("its header is too long")
-    header: dict[str, Any] = json.loads(file.read(size))
+    header = _header(file)
     begin = file.tell()
     names = [name for name in header if name.startswith("best.")]
     if len(names) == len(header.keys() - {"__metadata__"}):

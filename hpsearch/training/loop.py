@@ -106,7 +106,7 @@ class _Run:
     """Everything that changes while training."""
 
     def __init__(self, config: TrialConfig, data: TrainingData, seed: int) -> None:
-        self.config, self.data = config, data
+        self.config, self.data, self.seed = config, data, seed
         device = data.images.device
         allow_tf32(config, device)
         bias = config.layers.output.bias
@@ -242,6 +242,7 @@ class _Run:
         tensors["loss_sum"] = self.loss_sum.clone()
         state: dict[str, Any] = {
             "config": self.config.plain(),
+            "seed": self.seed,
             "epoch": self.epoch,
             "step": self.step,
             "images": self.images,
