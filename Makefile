@@ -1,6 +1,8 @@
 # Every target sets up what it needs; `make help` lists them.
+#
+# What make's variables hold reaches a program through the environment, as it was typed: no shell
+# and no make reads it. So recipes write "$$DATA" and never $(DATA).
 STUDY ?= quickstart
-OUTPUT ?= runs/$(basename $(notdir $(STUDY)))
 PYTHON ?= python3
 PORT ?= 8080
 KILLS ?= 30
@@ -11,19 +13,62 @@ HPSEARCH := $(BIN)/hpsearch
 STAMP := .venv/.installed
 CLUSTER := .venv/.installed-cluster
 
-SEARCH_OPTIONS := $(if $(DATA),--data "$(DATA)") $(if $(TRIALS),--trials $(TRIALS)) \
-  $(if $(HOURS),--hours $(HOURS)) $(if $(WORKERS),--workers $(WORKERS)) \
-  $(if $(DEVICE),--device $(DEVICE)) $(if $(SAMPLER),--sampler $(SAMPLER)) \
-  $(if $(PRUNER),--pruner $(PRUNER)) $(if $(SEED),--seed $(SEED)) $(if $(FROM),--from "$(FROM)") \
-  $(if $(EXECUTOR),--executor $(EXECUTOR)) $(if $(ADDRESS),--address "$(ADDRESS)") \
-  $(if $(STORAGE),--storage "$(STORAGE)")
-DATA_OPTION := $(if $(DATA),--data "$(DATA)")
+define VARIABLES
+STUDY      a study file, a shipped name or a study's folder [quickstart]
+OUTPUT     the study's folder [runs/STUDY]
+DATA       Omniglot's zips or folders, or own images
+TRIALS     finished trials that end the study
+HOURS      hours at work that end the study
+WORKERS    trials at once
+DEVICE     auto, cpu or cuda
+SAMPLER    sampler by name
+PRUNER     pruner by name
+SEED       decides everything random
+FROM       a study whose trials the sampler learns from
+EXECUTOR   local or ray
+ADDRESS    Ray cluster, HOST:PORT or auto
+STORAGE    sqlite, or postgresql://[USER@]HOST[:PORT]/DATABASE
+PORT       of the dashboard [8080]
+TOP        of confirm: best trials to train again
+SEEDS      of confirm and bench-search: seeds of each
+TABLE      of bench-search: another table
+SPACE      of bench-search: that table's space
+KILLS      of drill [30]
+SECONDS    of fuzz: for each parser [60]
+MINUTES    of soak [60]
+PYTHON     what makes .venv [python3]
+endef
+KNOWN := $(shell sed -n 's/^\([A-Z][A-Z]*\)  .*/\1/p' Makefile)
+GIVEN := $(foreach one,$(.VARIABLES),$(if $(findstring command,$(origin $(one))),$(one)))
+UNKNOWN := $(firstword $(filter-out $(KNOWN) MAKEFLAGS SHELL,$(GIVEN)))
+ifneq ($(UNKNOWN),)
+  NEAR := $(shell $(PYTHON) -c 'import difflib, sys; \
+    print(*difflib.get_close_matches(sys.argv[1].upper(), sys.argv[2:], 1))' \
+    '$(subst ','\'',$(UNKNOWN))' $(KNOWN))
+  $(error $(UNKNOWN): there is no such variable; $(if $(NEAR),did you mean $(NEAR)?,make help lists them))
+endif
+# $(value) is what was typed; := keeps make from reading it again.
+$(foreach one,$(KNOWN),$(if $(filter undefined,$(origin $(one))),,\
+  $(eval override $(one) := $$(value $(one)))$(eval export $(one))))
+
+# $(call option,trials,TRIALS) is --trials with that variable's value, and nothing where it has none.
+option = $${$2:+--$1 "$$$2"}
+DATA_OPTION = $(call option,data,DATA)
+SEARCH_OPTIONS = $(DATA_OPTION) $(call option,trials,TRIALS) $(call option,hours,HOURS) \
+  $(call option,workers,WORKERS) $(call option,device,DEVICE) $(call option,sampler,SAMPLER) \
+  $(call option,pruner,PRUNER) $(call option,seed,SEED) $(call option,from,FROM) \
+  $(call option,executor,EXECUTOR) $(call option,address,ADDRESS) $(call option,storage,STORAGE)
+# The study's folder: OUTPUT, else STUDY where that is one, else where hpsearch puts it.
+PLACE = place=$$OUTPUT; if [ -z "$$place" ] && [ -d "$$STUDY" ]; then place=$$STUDY; fi; \
+  name=$$(basename -- "$$STUDY"); place=$${place:-runs/$${name%.*}};
 
 .PHONY: help install install-cluster search status dashboard report baselines confirm export retrain evaluate bench bench-search drill fuzz soak lint typecheck test check clean
 .DEFAULT_GOAL := help
 
-help: ## List the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+help: ## List the targets and the variables
+	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 17
+	@echo; echo "Variables, as in make search STUDY=modern TRIALS=50:"
+	@sed -nE 's/^([A-Z]+)  +/\1\t/p' Makefile | expand -t 17
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=python3.11")'
@@ -42,48 +87,48 @@ install-cluster: $(CLUSTER) ## Also install Ray and psycopg, for clusters and fo
 install: $(STAMP) ## Make .venv and install hpsearch into it
 
 search: $(STAMP) ## Search STUDY into OUTPUT; the same command continues
-	@$(HPSEARCH) search "$(STUDY)" $(SEARCH_OPTIONS) --output "$(OUTPUT)"
+	@$(PLACE) $(HPSEARCH) search "$$STUDY" $(SEARCH_OPTIONS) --output "$$place"
 
 status: $(STAMP) ## Say where the study stands
-	@$(HPSEARCH) status "$(OUTPUT)"
+	@$(PLACE) $(HPSEARCH) status "$$place"
 
 dashboard: $(STAMP) ## Browse the study on 127.0.0.1:PORT
-	@$(HPSEARCH) dashboard "$(OUTPUT)" --port $(PORT)
+	@$(PLACE) $(HPSEARCH) dashboard "$$place" --port "$$PORT"
 
 report: $(STAMP) ## Write OUTPUT/report.html, one page that needs no network
-	@$(HPSEARCH) report "$(OUTPUT)"
+	@$(PLACE) $(HPSEARCH) report "$$place"
 
 baselines: $(STAMP) ## Score pixels and Hausdorff distance on the sealed one-shot tasks
 	@$(HPSEARCH) baselines $(DATA_OPTION)
 
 confirm: $(STAMP) ## Train the best configurations again, with fresh seeds on fresh tasks
-	@$(HPSEARCH) confirm "$(OUTPUT)" $(if $(TOP),--top $(TOP)) $(if $(SEEDS),--seeds $(SEEDS)) \
-	  $(if $(WORKERS),--workers $(WORKERS)) $(if $(DEVICE),--device $(DEVICE))
+	@$(PLACE) $(HPSEARCH) confirm "$$place" $(call option,top,TOP) $(call option,seeds,SEEDS) \
+	  $(call option,workers,WORKERS) $(call option,device,DEVICE)
 
 export: $(STAMP) ## Write the best configuration to OUTPUT/best.yaml
-	@$(HPSEARCH) export "$(OUTPUT)"
+	@$(PLACE) $(HPSEARCH) export "$$place"
 
 retrain: $(STAMP) ## Train OUTPUT/best.yaml in full into OUTPUT/model
-	@$(HPSEARCH) retrain "$(OUTPUT)/best.yaml" $(DATA_OPTION) --output "$(OUTPUT)/model"
+	@$(PLACE) $(HPSEARCH) retrain "$$place/best.yaml" $(DATA_OPTION) --output "$$place/model"
 
 evaluate: $(STAMP) ## Score OUTPUT/model on the sealed one-shot tasks
-	@$(HPSEARCH) evaluate "$(OUTPUT)/model" $(DATA_OPTION)
+	@$(PLACE) $(HPSEARCH) evaluate "$$place/model" $(DATA_OPTION)
 
 bench: $(STAMP) ## Measure how fast trials learn into build/bench-trials.json; 40 minutes
 	@$(BIN)/python -m benchmarks.bench $(DATA_OPTION)
 
 bench-search: $(STAMP) ## Replay the default, random search and one drawn set-up (TABLE, SPACE: on another table)
-	@$(BIN)/python -m benchmarks.search_bench $(if $(TABLE),--table "$(TABLE)" --space "$(SPACE)") \
-	  $(if $(SEEDS),--seeds $(SEEDS))
+	@$(BIN)/python -m benchmarks.search_bench $(call option,table,TABLE) $(call option,space,SPACE) \
+	  $(call option,seeds,SEEDS)
 
 drill: $(STAMP) ## Kill a search KILLS times and look for anything lost
-	@$(BIN)/python -m benchmarks.drill --kills $(KILLS)
+	@$(BIN)/python -m benchmarks.drill --kills "$$KILLS"
 
 fuzz: $(STAMP) ## Feed every parser damaged files, SECONDS each
-	@$(BIN)/python -m benchmarks.fuzz --seconds $(SECONDS)
+	@$(BIN)/python -m benchmarks.fuzz --seconds "$$SECONDS"
 
 soak: $(STAMP) ## An hour of drills, fuzzing and a fault at every write
-	@$(BIN)/python -m benchmarks.soak --minutes $(MINUTES)
+	@$(BIN)/python -m benchmarks.soak --minutes "$$MINUTES"
 
 lint: $(STAMP) ## Check the style
 	@$(BIN)/ruff check .

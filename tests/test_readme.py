@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import subprocess
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from PIL import Image, ImageDraw
 
 import hpsearch as package
 from tests.recognition.made import CommandLine
+from tests.recorded_make import Make
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -54,17 +56,11 @@ def shown() -> list[list[str]]:
 
 def expanded(*words: str) -> list[str]:
     """Return what a make target runs, as the words after the program's name."""
-    done = subprocess.run(
-        ["make", "-n", "-o", ".venv/.installed", *words],
-        cwd=ROOT, capture_output=True, text=True, timeout=30, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    joined = done.stdout.replace("\\\n", " ")
-    lines = [line for line in joined.splitlines() if "hpsearch " in line]
-    assert lines, done.stdout
-    program, *arguments = shlex.split(lines[-1])
-    assert program == ".venv/bin/hpsearch"
-    return arguments
+    with tempfile.TemporaryDirectory() as folder:
+        make = Make(Path(folder))
+        done = make(*words)
+        assert done.returncode == 0, done.stderr
+        return make.given()
 
 
 def test_every_command_is_one_that_a_test_runs() -> None:

@@ -63,8 +63,8 @@ def _on_ray(plan: StudyPlan) -> Workplace:
         import ray  # noqa: F401
     except ImportError:
         raise InputError(
-            "executor: ray: Ray is not installed; make install-cluster, or pip install 'hpsearch[ray]', "
-            "or use local"
+            "executor: ray: Ray is not installed; make install-cluster, or pip install "
+            "'ray>=2.60,<3', or use local"
         ) from None
     config = plan.config
     most = None if config.workers == "auto" else config.workers

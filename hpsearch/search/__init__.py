@@ -1,6 +1,8 @@
-"""The search: study files, spaces, samplers, pruners, the driver and its record. Knows no torch.
+"""``hpsearch.search(study, data=None, *, output=None, **settings)`` searches, or continues a study.
 
-The package is also what Python programs call: ``hpsearch.search(study, data)``; see `hpsearch.api`.
+It is what Python programs call, as in ``hpsearch.search("quickstart", "omniglot/", workers=2)``; help
+on `hpsearch.api.search` says what it takes, returns and raises. The package of that name is the
+search itself: study files, spaces, samplers, pruners, the driver and its record. Knows no torch.
 """
 
 from __future__ import annotations

@@ -154,14 +154,14 @@ class StudyConfig(Section):
     """A worker without a sign of life for so long counts as lost; its trial goes on from
     the checkpoint. It does not limit how long an epoch may take."""
     executor: Literal["local", "ray"] = "local"
-    """local runs trials on this machine, ray on a Ray cluster (needs hpsearch[ray])."""
+    """local runs trials on this machine, ray on a Ray cluster (needs Ray: make install-cluster)."""
     address: Annotated[str, Field(min_length=1)] | None = None
     """Ray cluster: HOST:PORT, `auto` for the one this machine belongs to; none starts one here."""
     resources: Resources = Resources()
     storage: Annotated[str, AfterValidator(check_storage)] = "sqlite"
     """`sqlite` keeps the study in its folder; postgresql://[USER@]HOST[:PORT]/DATABASE on a server
-    that several drivers may share (needs hpsearch[postgres]; the password comes from PGPASSWORD
-    or ~/.pgpass)."""
+    that several drivers may share (needs psycopg: make install-cluster; the password comes from
+    PGPASSWORD or ~/.pgpass)."""
     lease_s: float = Field(60.0, ge=1, le=86_400)
     """On a server: seconds after which the trials of a silent driver go on with the others."""
 

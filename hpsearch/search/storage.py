@@ -159,7 +159,7 @@ def server_url(storage: str) -> sqlalchemy.URL:
     except ImportError:
         raise InputError(
             f"storage: {storage}: needs psycopg; make install-cluster, or pip install "
-            "'hpsearch[postgres]'"
+            "'psycopg[binary]>=3.2,<4'"
         ) from None
     parts = urlsplit(storage)
     query = {k: v for k, _, v in (p.partition("=") for p in parts.query.split("&")) if k}

@@ -55,7 +55,7 @@ SERVERS = {
     "B57 another scheme": ("mysql://me@db.example/studies", "write sqlite, or postgresql://"),
     "B57 no database": ("postgresql://me@db.example", "write sqlite, or postgresql://"),
     "B58 a password in the URL": ("postgresql://me:ca{n}ary%40@db.example/studies", "PGPASSWORD"),
-    "B62 the driver is missing": ("postgresql://me@db.example/studies", "hpsearch[postgres]"),
+    "B62 the driver is missing": ("postgresql://me@db.example/studies", "psycopg[binary]>=3.2,<4"),
 }
 
 
