@@ -52,6 +52,7 @@ def search(
         KeyboardInterrupt: It was stopped; the same call continues.
     """
     from hpsearch.cli.run_search import run_search
+    from hpsearch.cli.terminal import edges
     from hpsearch.results.certificate import best_of
     from hpsearch.search.record import read_study
     from hpsearch.search.study_folder import find_study
@@ -59,7 +60,9 @@ def search(
     place = None if output is None else user_path(output)
     changes = dict(_flat(settings))
     source = None if data is None else user_path(data)
-    if run_search(str(study), source, changes, place, dry_run=False):
+    with edges():
+        stopped = run_search(str(study), source, changes, place, dry_run=False)
+    if stopped:
         raise KeyboardInterrupt
     folder = find_study(str(study), place)
     view = read_study(folder)

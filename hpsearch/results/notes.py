@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from hpsearch.paths import shell_word
 from hpsearch.recognition.support import printable
 from hpsearch.results.certificate import best_among, in_words, rivals
 from hpsearch.search.history import TrialRecord, best_trial
@@ -130,7 +130,7 @@ def note(trial: Mapping[str, Any], study: str, standing: str = "") -> str:
     if params:
         parts.append("As trained:\n\n" + fenced("\n".join(_layers(params))))
     origin = printable(str(told.get("origin", "unknown")))
-    command = f"hpsearch show {shlex.quote(study)} {trial['number']}"
+    command = f"hpsearch show {shell_word(study)} {trial['number']}"
     parts.append("How it came about:\n\n" + fenced(f"proposed by {origin}\n{printable(command)}"))
     return "\n\n".join(parts)
 
