@@ -33,6 +33,13 @@ def progress_bars() -> Iterator[Callable[[str, int, int], None]]:
         yield progress
 
 
+def say(text: str, *, err: bool) -> None:
+    """Print a line above the bar there may be: typer.echo would write through it."""
+    out = sys.stderr if err else sys.stdout
+    out.write(text + "\n")
+    out.flush()
+
+
 class Forecast:
     """How long the rest of some work takes, by what was done since it began."""
 

@@ -23,7 +23,7 @@ def confirm(
     """Train the best trials again with fresh seeds, on fresh tasks; the same command continues."""
     from json import dumps
 
-    from hpsearch.cli.bars import forecast_bar
+    from hpsearch.cli.bars import forecast_bar, say
     from hpsearch.cli.executors import find_workplace
     from hpsearch.cli.run_search import held_dataset, interrupts
     from hpsearch.results.certificate import certify, write_certificate
@@ -40,7 +40,7 @@ def confirm(
     runs = [Run(t.number, place) for place in range(seeds) for t in candidates]
 
     def tell(text: str) -> None:
-        typer.echo(text, err=json)
+        say(text, err=json)
 
     with study_lock(folder, "hpsearch confirm"):
         dataset = held_dataset(plan)
@@ -95,11 +95,12 @@ def print_certificate(certificate: Mapping[str, Any], root: Path) -> None:
         typer.echo(f"  on other alphabets like these: {interval(other)} %")
     optimism = certificate["optimism"]
     more = ", other drawers and the choice of the best epoch the rest"
+    away, ends = optimism["measured"], optimism["interval"]
+    figure = f"the search's figure for trial {optimism['trial']}, {percent(optimism['search_error'])},"
     typer.echo(
-        f"  trial {optimism['trial']} looked better in the search, {percent(optimism['search_error'])}, "
-        f"than it is: by {points(optimism['measured'])} {interval(optimism['interval'])}; luck among "
-        f"{optimism['trials']} trials explains {100 * optimism['luck']:.1f}"
-        f"{more if optimism['measured'] > optimism['luck'] else ''}"
+        f"  {figure} is {points(-away)} from the truth {interval([-ends[1], -ends[0]])}; luck among "
+        f"{optimism['trials']} trials explains {points(-optimism['luck'])}"
+        f"{more if away > optimism['luck'] else ''}"
     )
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for header in ("trial", "search", "again", "shrunken", "95 %", "P(best)", "behind the first"):

@@ -59,7 +59,7 @@ def retrain(
     output: Annotated[Path | None, typer.Option(help="Model folder [beside CONFIG].")] = None,
 ) -> None:
     """Train an exported configuration in full; the same command continues."""
-    from hpsearch.cli.bars import forecast_bar
+    from hpsearch.cli.bars import forecast_bar, say
     from hpsearch.execution.devices import choose_device
     from hpsearch.provenance import differences, software
     from hpsearch.results.export import stale
@@ -92,7 +92,7 @@ def retrain(
             if not begun:
                 bar(result.epoch - 1, most)
             begun, left = True, bar(result.epoch, most)
-            typer.echo(
+            say(
                 f"epoch {result.epoch}/{most}: loss {result.loss:.4f}, {what} "
                 f"{percent(result.validation_error)}, {duration(result.seconds)}"
                 f"{f', {left}' if left else ''}",

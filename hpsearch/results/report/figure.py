@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import html
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -30,6 +31,9 @@ STATE_COLOURS = {
 }
 SEQUENTIAL = [[k / 4, f"var(--s{k})"] for k in range(5)]
 """From the best value to the worst."""
+SEQUENTIAL_LINES = [*SEQUENTIAL[:3], [0.75, "var(--p3)"], [1.0, "var(--p4)"]]
+"""The same for lines, of which the worst can still be seen on the paper."""
+MOST_TICKS = 7
 MANY_POINTS = 5_000
 """From here on points are drawn by WebGL; the page draws them itself where there is none."""
 
@@ -98,7 +102,7 @@ def finite(value: Any) -> Any:
 def number(value: Any, digits: int = 3) -> str:
     """Return a parameter's value as the page writes it."""
     if isinstance(value, float):
-        return f"{value:.{digits}g}"
+        return short_exponent(f"{value:.{digits}g}")
     return str(value)
 
 
@@ -121,8 +125,37 @@ def log_ticks(values: Sequence[float]) -> dict[str, Any]:
     powers = range(math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 1)
     steps = (1, 2, 5) if high / low < 1000 else (1,)
     marks = [step * 10.0**power for power in powers for step in steps]
-    text = [si(mark) if mark >= 1000 else f"{mark:.6g}" for mark in marks]
-    return {"tickvals": marks, "ticktext": text}
+    return {"tickvals": marks, "ticktext": [tick(mark) for mark in marks]}
+
+
+def tick(value: float) -> str:
+    """Return a round number as an axis writes it: 0.002, 1e-5, 20 k."""
+    return si(value) if value >= 1000 else short_exponent(f"{value:.6g}")
+
+
+def short_exponent(text: str) -> str:
+    """Return 1e-05 as 1e-5."""
+    return re.sub(r"e-0+", "e-", text)
+
+
+def round_values(low: float, high: float, *, log: bool) -> list[float]:
+    """Return a few round numbers of a range: 0.5, 0.6, 0.7; on a logarithmic one 0.01, 0.02, 0.05.
+
+    Args:
+        low: The lower end, above 0 where `log`.
+        high: The upper end.
+        log: Whether the axis is logarithmic.
+    """
+    if log:
+        marks = [float(f"{mark:.6g}") for mark in log_ticks([low, high])["tickvals"]]
+        marks = [mark for mark in marks if low * (1 - 1e-9) <= mark <= high * (1 + 1e-9)]
+        return marks[:: -(-len(marks) // MOST_TICKS)] if marks else []
+    power = 10.0 ** math.floor(math.log10((high - low) / 2))
+    for step in (power * s for s in (1, 2, 2.5, 5, 10)):
+        first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+        if last - first < MOST_TICKS:
+            return [float(f"{k * step:.6g}") for k in range(first, last + 1)]
+    return []
 
 
 def lines(curves: Sequence[Sequence[float]]) -> np.ndarray[Any, np.dtype[np.float64]]:

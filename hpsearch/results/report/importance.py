@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from hpsearch.results.report.figure import Figure, packed, shown
 from hpsearch.results.report.surrogate import thin
+from hpsearch.wording import count
 
 FORESTS = 40
 """Bootstrap samples, each with a forest of its own."""
@@ -18,6 +19,8 @@ SHUFFLES = 20
 SHUFFLED_TREES = 64
 MOST_TRIALS = 600
 LEAST_TRIALS = 8
+SHOWN = 8
+"""Parameters of the first figure."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,32 +103,48 @@ def _shares(
     return np.asarray(forest.fit(x, y).feature_importances_, np.float64)
 
 
-def draw_importances(found: Importances) -> Figure:
-    """Draw a bar with its interval for each parameter, and what chance reaches."""
-    names = [shown(name) for name in found.names]
-    beyond = [m > found.chance for m in found.mean]
-    colours = ["var(--accent)" if b else "var(--pruned)" for b in beyond]
+def draw_importances(found: Importances) -> list[Figure]:
+    """Draw a bar with its interval for each parameter, and what chance reaches.
+
+    Returns:
+        A figure of the largest, and one of the rest where there are more.
+    """
+    first = _bars(found, slice(0, SHOWN), "importances", "Importance of each parameter")
+    if len(found.names) <= SHOWN:
+        return [first]
+    rest = _bars(found, slice(SHOWN, None), "importances-rest", "Importance of the other parameters")
+    return [first, rest]
+
+
+def _bars(found: Importances, part: slice, key: str, title: str) -> Figure:
+    names = [shown(name) for name in found.names[part]]
+    mean, low, high = found.mean[part], found.low[part], found.high[part]
     bar: dict[str, Any] = {
         "type": "bar",
         "orientation": "h",
-        "x": packed(found.mean),
+        "x": packed(mean),
         "y": names,
-        "marker": {"color": colours},
+        "marker": {"color": ["var(--accent)" if m > found.chance else "var(--pruned)" for m in mean]},
         "error_x": {
             "type": "data",
             "symmetric": False,
-            "array": packed(found.high - found.mean),
-            "arrayminus": packed(found.mean - found.low),
+            "array": packed(high - mean),
+            "arrayminus": packed(mean - low),
             "color": "var(--soft)",
             "thickness": 1.2,
             "width": 3,
         },
-        "customdata": [[float(a), float(b)] for a, b in zip(found.low, found.high, strict=True)],
+        "customdata": [[float(a), float(b)] for a, b in zip(low, high, strict=True)],
         "hovertemplate": "%{y}: %{x:.1%} [%{customdata[0]:.1%}, %{customdata[1]:.1%}]"
         "<extra></extra>",
     }
+    most = 1.05 * max(float(found.high.max()), found.chance)
     layout = {
-        "xaxis": {"title": {"text": "share of the explained spread"}, "tickformat": ".0%"},
+        "xaxis": {
+            "title": {"text": "share of the explained spread"},
+            "tickformat": ".0%",
+            "range": [0, most],
+        },
         "yaxis": {"autorange": "reversed", "ticksuffix": " "},
         "bargap": 0.35,
         "shapes": [
@@ -141,12 +160,22 @@ def draw_importances(found: Importances) -> Figure:
             }
         ],
     }
-    count = len(found.found)
-    told = f"{count} of {len(names)} parameters stand" if count != 1 else "one parameter stands"
     note = (
-        f"From {found.trials} trials that were scored, with 95 % bootstrap intervals. The dotted "
-        f"line is what a parameter without any effect reaches by chance: {told} out from it."
+        f"From {count(found.trials, 'trial')} that were scored, with 95 % bootstrap intervals. The "
+        "dotted line is what a parameter without any effect reaches by chance."
     )
-    return Figure(
-        "importances", "Which parameters matter", [bar], layout, 90 + 22 * len(names), note
-    )
+    return Figure(key, title, [bar], layout, 90 + 22 * len(names), note)
+
+
+def standing_out(found: Importances) -> str:
+    """Say which parameters stand out from chance, or that none does."""
+    total = len(found.names)
+    if not found.found:
+        return (
+            f"No parameter stands out: none of the {total} explains more of these "
+            f"{count(found.trials, 'trial')} than one without any effect would by chance. What follows "
+            "is a sketch, its order is luck."
+        )
+    verb = "stands" if len(found.found) == 1 else "stand"
+    names = ", ".join(found.found)
+    return f"{len(found.found)} of {total} parameters {verb} out from chance: {names}."

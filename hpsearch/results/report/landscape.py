@@ -12,17 +12,22 @@ from numpy.typing import NDArray
 
 from hpsearch.results.report.facts import Facts
 from hpsearch.results.report.figure import (
+    MOST_TICKS,
     SEQUENTIAL,
+    SEQUENTIAL_LINES,
     STATE_COLOURS,
     Figure,
     error_axis,
     log_ticks,
     number,
     packed,
+    round_values,
     shown,
+    tick,
 )
 from hpsearch.results.report.surrogate import LEAST_TRIALS, MOST_TRIALS, Surrogate, fit, thin
 from hpsearch.search.history import Value
+from hpsearch.search.parameter import Parameter
 from hpsearch.wording import percent
 
 SLICE_POINTS = 300
@@ -83,7 +88,9 @@ def calibration(surrogate: Surrogate) -> Figure:
                     "y": packed(measured[chosen]),
                     "error_x": {
                         "type": "data",
-                        "array": packed(1.96 * deviation[chosen]),
+                        "symmetric": False,  # an error is a share
+                        "array": packed(np.minimum(1.96 * deviation, 1 - predicted)[chosen]),
+                        "arrayminus": packed(np.minimum(1.96 * deviation, predicted)[chosen]),
                         "thickness": 0.8,
                         "width": 0,
                         "color": "var(--whisker)",
@@ -203,11 +210,22 @@ def ticks(facts: Facts, name: str) -> dict[str, Any]:
     if name in problem.sizes.free:
         return {"tickvals": [0, 0.5, 1], "ticktext": ["small", "", "large"]}
     axis = problem.cube.axes[problem.cube.names.index(name)]
-    places = [0.0, 0.25, 0.5, 0.75, 1.0]
-    values = problem.space.parameters[name].values()
-    if values is not None and len(values) <= 6:
-        places = [axis.share(v) for v in values]
-    return {"tickvals": places, "ticktext": [shown(number(axis.value(p), 2)) for p in places]}
+    values = _marks(problem.space.parameters[name])
+    text = [tick(v) if isinstance(v, float) else shown(v) for v in values]
+    return {"tickvals": [axis.share(v) for v in values], "ticktext": text}
+
+
+def _marks(parameter: Parameter) -> Sequence[Value]:
+    """Return a few values of a parameter: round ones where there are such."""
+    values = parameter.values()
+    if values is not None and len(values) <= MOST_TICKS:
+        return values
+    low, high = (float(extreme) for extreme in parameter.extremes)
+    marks = round_values(low, high, log=parameter.log)
+    if values is None:
+        return marks
+    known = [int(v) if parameter.type == "int" else v for v in marks if v in values]
+    return known if len(known) > 1 else values[:: -(-len(values) // MOST_TICKS)]
 
 
 def slices(facts: Facts, names: Sequence[str]) -> list[Figure]:
@@ -299,14 +317,14 @@ def parallel(facts: Facts, names: Sequence[str]) -> Figure | None:
         "dimensions": dimensions,
         "line": {
             "color": packed(errors),
-            "colorscale": SEQUENTIAL,
+            "colorscale": SEQUENTIAL_LINES,
             "cmin": low,
             "cmax": max(top, low + 1e-6),
         },
         "labelangle": -18,
         "labelside": "top",
     }
-    most = f" the {len(chosen)} parameters that matter most" if len(names) > len(chosen) else ""
+    most = f" the {len(chosen)} parameters of the largest importance" if len(names) > len(chosen) else ""
     note = (
         f"A line is a trial;{most or ' every parameter is an axis'}, coloured by error. Drag along "
         "an axis to keep only the trials there; drag an axis to move it."

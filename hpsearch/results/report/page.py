@@ -14,13 +14,14 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from hpsearch import __version__
 from hpsearch.paths import StudyFolder, check_output, write_atomically
 from hpsearch.recognition.support import printable
+from hpsearch.results.certificate import rivals
 from hpsearch.results.intervals import wilson
 from hpsearch.results.pruning import ENOUGH_AUDITS, pruning
 from hpsearch.results.report.cost import costs
 from hpsearch.results.report.evidence import baselines_chart
 from hpsearch.results.report.facts import Facts, read_facts
 from hpsearch.results.report.figure import Figure, number, si
-from hpsearch.results.report.importance import draw_importances, importances
+from hpsearch.results.report.importance import draw_importances, importances, standing_out
 from hpsearch.results.report.landscape import (
     calibration,
     contours,
@@ -30,7 +31,7 @@ from hpsearch.results.report.landscape import (
 )
 from hpsearch.results.report.progress import curves, incumbent
 from hpsearch.results.report.space_map import feasible_maps, feasible_share
-from hpsearch.wording import interval, percent
+from hpsearch.wording import interval, ordinal, percent
 
 HERE = Path(__file__).parent
 MARK = ": report of a search</title>"
@@ -43,7 +44,8 @@ SHOWN_SLICES = 9
 class Landscape:
     """What is learnt from the scored trials together."""
 
-    importances: Figure | None
+    standing_out: str
+    importances: list[Figure]
     ranked: tuple[str, ...]
     slices: list[Figure]
     contours: list[Figure]
@@ -92,6 +94,7 @@ def _environment() -> Environment:
     environment.filters |= {
         "percent": percent,
         "interval": interval,
+        "ordinal": ordinal,
         "number": number,
         "printable": printable,
         "duration": _duration,
@@ -147,6 +150,7 @@ def _content(facts: Facts) -> dict[str, Any]:
         "settings": _settings(facts),
         "top": _top(facts),
         "certificate": facts.certificate,
+        "rivals": [r["trial"] for r in rivals(facts.certificate)] if facts.certificate else [],
         "dense": facts.view.config.objective == "dense",
         "n_tasks": facts.n_tasks,
         "incumbent": incumbent(facts),
@@ -202,7 +206,8 @@ def _landscape(facts: Facts) -> Landscape:
     ranked = found.names if found else tuple(names)
     surrogate = fit_surrogate(facts)
     return Landscape(
-        importances=draw_importances(found) if found else None,
+        standing_out=standing_out(found) if found else "",
+        importances=draw_importances(found) if found else [],
         ranked=ranked,
         slices=slices(facts, ranked) if len(facts.scored) >= 2 else [],
         contours=contours(facts, surrogate, ranked) if surrogate and len(ranked) > 1 else [],
