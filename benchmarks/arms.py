@@ -25,6 +25,7 @@ from hpsearch.interpreter import python_command
 from hpsearch.paths import StudyFolder, write_atomically
 from hpsearch.results.intervals import wilson
 from hpsearch.results.pruning import pruning
+from hpsearch.results.report.figure import round_values
 from hpsearch.search.record import StudyView, read_study
 
 STUDY = "koch2015_35px"
@@ -213,7 +214,13 @@ def curves(arms: Mapping[str, Arm]) -> str:
             for tick in ticks
             for _, y in (place(0, tick),)
         ),
-        f'<text x="{MARGIN}" y="{HEIGHT - 16}">multiply-adds trained, up to {most:.2g}</text>',
+        *(
+            f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{bottom}" y2="{bottom + 5}" stroke="#888"/>'
+            f'<text x="{x:.1f}" y="{bottom + 18}" text-anchor="middle">{tick:g}</text>'
+            for tick in round_values(0, most, log=False)
+            for x, bottom in (place(tick, low),)
+        ),
+        f'<text x="{MARGIN}" y="{HEIGHT - 8}">multiply-adds trained</text>',
         f'<text x="{MARGIN}" y="{MARGIN - 30}">validation error: best complete trial so far (line), '
         "every trial (dot, hollow: not complete)</text>",
     ]

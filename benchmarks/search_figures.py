@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from hpsearch.paths import write_atomically
+from hpsearch.results.report.figure import round_values
 
 WIDTH, MARGIN, LABELS = 820, 48, 210
 ROW, PANEL = 22, 300
@@ -50,7 +51,7 @@ def figure(report: Mapping[str, Any]) -> str:
     parts += curves("error of the best trial, median", seconds, errors, colours, top)
     top += PANEL + MARGIN
     parts += curves("mean rank", seconds, report["rank_over_time"], colours, top)
-    height = top + PANEL + MARGIN // 2
+    height = top + PANEL + MARGIN
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" '
         'font-family="sans-serif" font-size="12"><rect width="100%" height="100%" fill="white"/>'
@@ -98,11 +99,17 @@ def curves(
         y = top + PANEL - (min(value, high) - low) / max(high - low, 1e-9) * (PANEL - 30)
         return f"{x:.1f} {y:.1f}"
 
-    parts = [
-        text(MARGIN, top + 12, f"{title}, {low:.3g} to {high:.3g}"),
-        line(MARGIN, top + PANEL, WIDTH - MARGIN, top + PANEL, "#888888"),
-        text(WIDTH - MARGIN, top + PANEL + 16, f"{seconds[-1]:.0f} simulated seconds", "end"),
-    ]
+    parts = [text(MARGIN, top + 12, title)]
+    for tick in round_values(low, max(high, low + 1e-9), log=False):
+        y = float(place(0, tick).split()[1])
+        parts.append(line(MARGIN, y, WIDTH - MARGIN, y, "#dddddd"))
+        parts.append(text(MARGIN - 6, y + 4, f"{tick:g}", "end"))
+    parts.append(line(MARGIN, top + PANEL, WIDTH - MARGIN, top + PANEL, "#888888"))
+    for tick in round_values(0, seconds[-1], log=False):
+        x = float(place(tick, low).split()[0])
+        parts.append(line(x, top + PANEL, x, top + PANEL + 5, "#888888"))
+        parts.append(text(x, top + PANEL + 18, f"{tick:g}", "middle"))
+    parts.append(text(WIDTH - MARGIN, top + PANEL + 34, "simulated seconds", "end"))
     for name in sorted(values, key=lambda n: colours[n] == DEFAULT):
         path = " L ".join(place(s, v) for s, v in zip(seconds, values[name], strict=True))
         width = 3 if colours[name] == DEFAULT else 1.5

@@ -25,6 +25,8 @@ def test_every_set_up_is_named_and_has_its_lines():
     assert texts.index("tpe-asha") < texts.index("random-none")
     assert len(list(root.iter("{http://www.w3.org/2000/svg}path"))) == 4
     assert len(list(root.iter("{http://www.w3.org/2000/svg}circle"))) == 1
+    errors = texts[texts.index("error of the best trial, median") + 1 :]
+    assert {"0.6", "0.7", "0.8"} <= set(errors[: errors.index("simulated seconds")])
 
 
 def test_what_was_replayed_to_its_goal_only_has_a_time_and_no_curve():

@@ -57,6 +57,14 @@ def test_the_report_draws_everything_and_asks_for_nothing(
     page.size(390, 14_000, phone=True, dark=True)  # the figures follow, in other colours
     scroll_until_drawn(page)
     assert page.value("document.documentElement.scrollWidth") == 390
+    hidden = "[...document.querySelectorAll('.scroll')].filter(d => !d.querySelector('.plot')"
+    assert page.value(f"{hidden} && d.scrollWidth > d.clientWidth).length") == 0
+    small = "parseFloat(getComputedStyle(i).fontSize) < 11"
+    assert page.value(f"[...document.querySelectorAll('.interval')].filter(i => {small}).length") == 0
+    axis = "getComputedStyle(document.querySelector('.parcoords .axis path')).stroke"
+    assert page.value(f"document.querySelector('.parcoords') ? {axis} : 'rgb(161, 157, 149)'") == (
+        "rgb(161, 157, 149)"
+    )
     dark = page.value("getComputedStyle(document.body).backgroundColor")
     assert dark == "rgb(19, 20, 21)"
     assert page.outside(address) == []

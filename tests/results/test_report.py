@@ -24,6 +24,8 @@ from hpsearch.results.pruning import pruning
 from hpsearch.results.report import write_report
 from hpsearch.results.report.evidence import baselines_chart
 from hpsearch.results.report.facts import read_facts
+from hpsearch.results.report.figure import round_values, tick
+from hpsearch.results.report.importance import importances, standing_out
 from tests.recognition.made import CommandLine
 
 from .made import write_model
@@ -114,6 +116,48 @@ def test_the_figures_show_what_the_study_holds(hundred: StudyFolder, text: str) 
     assert "Unconfirmed" in shown
 
 
+def test_the_parameters_begin_with_what_stands_out_and_the_rest_is_folded(text: str) -> None:
+    shown = visible(text)
+    part = shown[shown.index("The parameters") :]
+    assert "stand" in part[:80]
+    drawn = figures(text)
+    assert [len(drawn[key]["data"][0]["y"]) for key in ("importances", "importances-rest")] == [8, 19]
+    folded = text[: text.index('id="importances-rest"')]
+    assert folded.count("<details>") == folded.count("</details>") + 1
+    for words in ("that matter", "matter most", "most important"):
+        assert words not in shown
+
+
+def test_nothing_stands_out_where_errors_are_of_chance() -> None:
+    chance = np.random.default_rng(0)
+    names = tuple(f"p{k}" for k in range(12))
+    found = importances(chance.random((20, 12)), chance.random(20), names, 0)
+    assert found is not None
+    assert found.found == ()
+    assert standing_out(found).startswith("No parameter stands out: none of the 12 explains more")
+    points = chance.random((60, 12))
+    clear = importances(points, points[:, 3], names, 0)
+    assert clear is not None
+    assert standing_out(clear) == "1 of 12 parameters stands out from chance: p3."
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "log", "marks"),
+    [
+        (0.5, 0.95, False, [0.5, 0.6, 0.7, 0.8, 0.9]),
+        (0.01, 0.1, True, [0.01, 0.02, 0.05, 0.1]),
+        (1e-6, 1e-3, True, [1e-6, 1e-5, 1e-4, 1e-3]),
+        (0, 3.76e14, False, [0, 1e14, 2e14, 3e14]),
+    ],
+)
+def test_the_ticks_of_an_axis_are_round(low: float, high: float, log: bool, marks: list[float]) -> None:
+    assert round_values(low, high, log=log) == pytest.approx(marks)
+
+
+def test_a_tick_is_written_shortly() -> None:
+    assert [tick(v) for v in (1e-5, 0.002, 0.5, 2000)] == ["1e-5", "0.002", "0.5", "2 k"]
+
+
 def decoded(array: dict[str, str]) -> np.ndarray[Any, Any]:
     import base64
 
@@ -152,7 +196,10 @@ def test_a_certificate_and_audits_are_shown(tmp_path: Path) -> None:
         "probability_best": 0.81,
         "seeds": 3,
         "optimism": {**optimism, "interval": [0.02, 0.06], "luck": 0.035, "trials": 40},
-        "candidates": [{**row, "interval": [0.29, 0.32], "probability_best": 0.81}],
+        "candidates": [
+            {**row, "interval": [0.29, 0.32], "probability_best": 0.81},
+            {**row, "trial": 99, "interval": [0.3, 0.33], "probability_best": 0.19},
+        ],
         "compared": list(range(100)),
     }
     folder.certificate.write_text(json.dumps(certificate))
@@ -161,6 +208,13 @@ def test_a_certificate_and_audits_are_shown(tmp_path: Path) -> None:
     assert re.search(r"with probability\s+81 %", shown)
     assert re.search(r"too low by 4.0 points\s+\[2.0, 6.0\]", shown)
     assert "nconfirmed" not in shown
+    assert shown.index("2 trials cannot be told apart") < shown.index("The search")
+    card = shown[shown.index("Certificate") :]
+    apart = f"Trials {best.number}, 99 cannot be told apart"
+    assert card.index(apart) < card.index(f"Trial {best.number}: 30.5 %")
+    certificate["candidates"][0]["probability_best"] = 0.96  # type: ignore[index]
+    folder.certificate.write_text(json.dumps(certificate))
+    assert "told apart" not in visible(page(folder))
     told = pruning(read_facts(folder).view.trials, read_facts(folder).view.config)
     assert told.audited == 10
     assert f"{told.lost} of 10 that were trained on" in shown
