@@ -10,7 +10,6 @@ import difflib
 import io
 import json
 import math
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
@@ -18,7 +17,7 @@ from unicodedata import category
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from hpsearch.errors import InputError
+from hpsearch.errors import InputError, hide_passwords
 from hpsearch.paths import read_file
 
 MAX_BYTES = 1_000_000
@@ -147,7 +146,7 @@ def load_section(kind: type[Model], values: Any, source: str | Path) -> Model:
         first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
         location = _place(values, first)
         key = ".".join(str(part) for part in location) or "top level"
-        shown = hide_passwords(repr(first["input"]))
+        shown = hide_passwords(repr(first["input"]))  # before it is cut
         shown = shown if len(shown) <= 60 else shown[:57] + "..."
         if first["type"] == "extra_forbidden":
             message = "unknown key" + _nearest(kind, location)
@@ -188,6 +187,7 @@ WORDS = {
     "tuple_type": "must be a list",
 }
 """What pydantic's kinds of errors are called here."""
+LIMITS = ("gt", "ge", "lt", "le")
 COUSINS = {
     "batch_size": "batch_pairs",
     "choice": "choices",
@@ -217,13 +217,6 @@ def in_words(error: Mapping[str, Any]) -> str:
     limits = {k: float(v) if k in LIMITS else v for k, v in error.get("ctx", {}).items()}
     return words.format(**limits)
 
-
-LIMITS = ("gt", "ge", "lt", "le")
-
-
-def hide_passwords(text: str) -> str:
-    """Return a text without the passwords of the URLs in it."""
-    return re.sub(r"(://[^/\s:]*:)\S*@", r"\1***@", text)
 
 
 def _keys(values: Any, location: tuple[Any, ...], *, missing: bool) -> tuple[Any, ...]:

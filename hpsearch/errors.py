@@ -2,6 +2,27 @@
 
 from __future__ import annotations
 
+import re
+from urllib.parse import unquote
+
+USER_INFO = re.compile(r"(://[^/\s]*?(?::|%3a))\S*@", re.IGNORECASE)
+NO_PORT = re.compile(r"""(://[^\s/@:\[]*:)(?!\d+(?:[/?,\s'"]|$))[^\s/'"*]+""")
+NAMELESS = re.compile(r"""(://[^\s?'"]*\?)[^\s=&;'"]+(?=[\s&;'"]|$)""")
+SETTING = re.compile(r"""((?:^|[?&;\s'"#])([^\s=?&;'"#]+)=)([^\s&;'"]+)""")
+SECRET = re.compile(r"pass|pwd|secret|token|^options$")
+
+
+def hide_passwords(text: str) -> str:
+    """Return a text without the passwords of the URLs and connection strings in it."""
+
+    def hide(setting: re.Match[str]) -> str:
+        secret = SECRET.search(unquote(setting[2]).lower()) or "=" in unquote(setting[3])
+        return f"{setting[1]}***" if secret else setting[0]
+
+    for part in (USER_INFO, NO_PORT, NAMELESS):
+        text = part.sub(lambda found: f"{found[1]}***{'@' if found[0].endswith('@') else ''}", text)
+    return SETTING.sub(hide, text) if "://" in text or SECRET.search(text) else text
+
 
 def one_line(text: str) -> str:
     """Return a text on one line, without what could rule a terminal."""
@@ -12,12 +33,13 @@ class HpsearchError(Exception):
     """Base of all errors raised on purpose; the message is one line and names the fix.
 
     Control characters (in a file's name, in a key) are replaced: they could rule the terminal.
+    Passwords are hidden: logs keep what is printed.
     """
 
     exit_code = 1
 
     def __init__(self, message: str) -> None:
-        super().__init__(one_line(message))
+        super().__init__(one_line(hide_passwords(message)))
 
 
 class InputError(HpsearchError):

@@ -32,7 +32,7 @@ from hpsearch.cli import (
     trace,
 )
 from hpsearch.cli.terminal import edges, outlive_terminal
-from hpsearch.errors import HpsearchError, one_line
+from hpsearch.errors import HpsearchError, hide_passwords, one_line
 from hpsearch.paths import user_path
 
 STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM)
@@ -134,12 +134,13 @@ def _run() -> int:
 
 
 def _say(text: str, code: int) -> int:
-    typer.echo(f"hpsearch: {' '.join(one_line(text).split())}", err=True)
+    line = " ".join(one_line(hide_passwords(text)).split())
+    typer.echo(f"hpsearch: {line}", err=True)
     return code
 
 
 def _bug(error: Exception) -> int:
-    text = "".join(traceback.format_exception(error))
+    text = hide_passwords("".join(traceback.format_exception(error)))
     try:  # under a name that nobody can foresee, and so lay a link there
         handle, log = tempfile.mkstemp(prefix="hpsearch-", suffix=".log")
         with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
@@ -16,6 +16,17 @@ from hpsearch.training.config import Objective, TrialConfig
 PrunerName = Literal[
     "none", "median", "percentile", "asha", "asha-promotion", "hyperband", "hyperband-promotion"
 ]
+
+URL_SETTINGS = frozenset(
+    {
+        "application_name", "channel_binding", "connect_timeout", "gssencmode", "host", "hostaddr",
+        "keepalives", "keepalives_count", "keepalives_idle", "keepalives_interval", "krbsrvname",
+        "load_balance_hosts", "port", "require_auth", "ssl_min_protocol_version", "sslcert", "sslcrl",
+        "sslkey", "sslmode", "sslnegotiation", "sslrootcert", "target_session_attrs",
+        "tcp_user_timeout", "user",
+    }
+)  # fmt: skip
+"""What a server's URL may say after its question mark: nothing that is secret."""
 
 
 def check_storage(storage: str) -> str:
@@ -29,8 +40,22 @@ def check_storage(storage: str) -> str:
     parts = urlsplit(storage)
     if parts.scheme != "postgresql" or not parts.path.strip("/"):
         raise ValueError("write sqlite, or postgresql://[USER@]HOST[:PORT]/DATABASE")
-    if parts.password is not None:
+    if ":" in unquote(parts.netloc.rpartition("@")[0]) or "@" in parts.path:
         raise ValueError("take the password out of the URL: set PGPASSWORD, or use ~/.pgpass")
+    settings = [pair.partition("=") for pair in parts.query.split("&") if pair]
+    may = ', '.join(sorted(URL_SETTINGS))
+    for key, equals, value in settings:
+        if key not in URL_SETTINGS or "=" in unquote(value) or ";" in value:
+            raise ValueError(
+                f"take {unquote(key) if equals else 'what has no name'} out of the URL, a password "
+                f"comes from PGPASSWORD or ~/.pgpass; after ? it may set {may}"
+            )
+    try:
+        whole = parts.port != 0 and not parts.fragment
+    except ValueError:  # it would repeat what may be half a password
+        whole = False
+    if not whole:
+        raise ValueError("write postgresql://[USER@]HOST[:PORT]/DATABASE")
     return storage
 
 

@@ -17,7 +17,6 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 from sqlalchemy import inspect, text
 
-from hpsearch.configfile import hide_passwords
 from hpsearch.errors import EnvironmentFailure, HpsearchError, InputError
 from hpsearch.paths import StudyFolder, user_path
 from hpsearch.search.config import StudyConfig, check_storage
@@ -100,7 +99,7 @@ def _check_target(config: StudyConfig, to: str) -> None:
     try:
         check_storage(to)
     except ValueError as error:
-        raise InputError(f"--to {hide_passwords(to)}: {error}; or sqlite:///FILE") from None
+        raise InputError(f"--to {to}: {error}; or sqlite:///FILE") from None
 
 
 def _file(folder: StudyFolder, to: str) -> Path:

@@ -98,7 +98,6 @@ def _environment() -> Environment:
         "number": number,
         "printable": printable,
         "duration": _duration,
-        "ordinal": _ordinal,
         "si": si,
     }
     return environment
@@ -176,12 +175,6 @@ def _data(facts: Facts) -> str:
     dataset = facts.view.dataset
     words = str(dataset.get("description") or dataset.get("kind", ""))
     return words[:1].upper() + words[1:]
-
-
-def _ordinal(place: int) -> str:
-    """Return a place: 1st, 2nd, 3rd, 4th, 11th, 22nd."""
-    teens = place % 100 in (11, 12, 13)
-    return f"{place}{'th' if teens else {1: 'st', 2: 'nd', 3: 'rd'}.get(place % 10, 'th')}"
 
 
 def _sight(facts: Facts) -> Any:
