@@ -21,6 +21,7 @@ FLOORS = {
     "awake": 0,
     "errors": 0,
     "interpreter": 0,
+    "waiting": 0,
     "seeding": 0,
     "paths": 0,
     "configfile": 0,
@@ -38,7 +39,7 @@ FLOORS = {
     "__main__": 7,
 }
 NEIGHBOURS = {("paths", "errors"), ("configfile", "errors"), ("recognition", "training")}
-NEIGHBOURS |= {("api", "cli"), ("configfile", "paths")}
+NEIGHBOURS |= {("waiting", "errors"), ("api", "cli"), ("configfile", "paths")}
 """Who may import whom on its own floor."""
 
 MUST_NOT_KNOW = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Group
@@ -15,7 +15,6 @@ from rich.table import Table
 from rich.text import Text
 
 from hpsearch.cli.console import make_console
-from hpsearch.cli.terminal import Edge
 from hpsearch.results.certificate import in_words
 from hpsearch.results.intervals import around
 from hpsearch.search.forecast import Forecast
@@ -35,17 +34,12 @@ NAMED = 4
 def make_observer(
     name: str, certificate: Mapping[str, Any] | None = None
 ) -> Iterator[Observer]:
-    """Yield a live view where stdout is a terminal, plain lines elsewhere.
-
-    A terminal that is stopped, or a pipe that nobody reads, holds up no search.
-    """
-    out = sys.stdout
-    with out.unwaited() if isinstance(out, Edge) else nullcontext():
-        if not out.isatty():
-            yield PlainLines()
-            return
-        with Live(console=make_console(), refresh_per_second=4, transient=True) as live:
-            yield LiveView(name, live, certificate)
+    """Yield a live view where stdout is a terminal, plain lines elsewhere."""
+    if not sys.stdout.isatty():
+        yield PlainLines()
+        return
+    with Live(console=make_console(), refresh_per_second=4, transient=True) as live:
+        yield LiveView(name, live, certificate)
 
 
 def _counts(progress: Progress) -> str:

@@ -31,7 +31,7 @@ from hpsearch.cli import (
     space,
     trace,
 )
-from hpsearch.cli.terminal import edges, outlive_terminal
+from hpsearch.cli.terminal import edges, outlive_terminal, unwaited
 from hpsearch.errors import HpsearchError, hide_passwords, one_line
 from hpsearch.paths import user_path
 
@@ -135,7 +135,8 @@ def _run() -> int:
 
 def _say(text: str, code: int) -> int:
     line = " ".join(one_line(hide_passwords(text)).split())
-    typer.echo(f"hpsearch: {line}", err=True)
+    with unwaited(sys.stderr, lambda: int(code in STOPPED)):
+        typer.echo(f"hpsearch: {line}", err=True)
     return code
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -18,10 +19,12 @@ from hpsearch.cli.dry_run import describe
 from hpsearch.cli.executors import Workplace, find_workplace
 from hpsearch.cli.live import make_observer
 from hpsearch.cli.search import best_in_words
+from hpsearch.cli.terminal import unwaited
 from hpsearch.configfile import read_json
 from hpsearch.data import Dataset
 from hpsearch.data.find import find_dataset
 from hpsearch.errors import EnvironmentFailure, InputError
+from hpsearch.execution import Executor
 from hpsearch.paths import StudyFolder, cache_folder, network_filesystem, shell_word
 from hpsearch.results.certificate import best_of, read_certificate
 from hpsearch.search.config import StudyConfig
@@ -42,6 +45,7 @@ from hpsearch.search.study_folder import (
 )
 from hpsearch.search.surroundings import DataPlace
 from hpsearch.search.warm_start import with_prior
+from hpsearch.waiting import Interrupted
 from hpsearch.wording import count
 
 
@@ -137,24 +141,36 @@ def _data_notices(plan: StudyPlan, dataset: Dataset | None) -> list[str]:
 
 
 def _drive(plan: StudyPlan, dataset: Dataset, workplace: Workplace) -> int:
+    executor, caught = workplace.make(), Caught()
+    with unwaited(sys.stdout, lambda: caught.count):
+        # After the executor: Ray sets signal handlers of its own when it starts.
+        with interrupts(caught):
+            try:
+                _run_driver(plan, dataset, executor, caught)
+            except Interrupted as stop:  # what could not be written is in the trials' folders
+                typer.echo(str(stop))
+            finally:
+                executor.close()
+        if caught.count:
+            typer.echo("the same command continues")
+            return 128 + caught.signal
+        _say_best(plan)
+    return 0
+
+
+def _run_driver(plan: StudyPlan, dataset: Dataset, executor: Executor, caught: Caught) -> None:
     place = DataPlace(str(dataset.folder.resolve()), dataset.fingerprint)
-    executor = workplace.make()
-    # After the executor: Ray sets signal handlers of its own when it starts.
-    with interrupts() as caught:
-        try:
-            with make_observer(plan.config.name, read_certificate(plan.folder)) as observer:
-                driver = Driver(plan, place, executor, observer, lambda: caught.count)
-                reason = driver.run()
-        finally:
-            executor.close()
+    with make_observer(plan.config.name, read_certificate(plan.folder)) as observer:
+        driver = Driver(plan, place, executor, observer, lambda: caught.count)
+        reason = driver.run()
     progress = driver.progress()
     counts = ", ".join(
         f"{progress.counts.get(s, 0)} {s}" for s in ("complete", "pruned", "failed")
     )
     typer.echo(f"{reason}: {counts}")
-    if caught.count:
-        typer.echo("the same command continues")
-        return 128 + caught.signal
+
+
+def _say_best(plan: StudyPlan) -> None:
     view = read_study(plan.folder)
     best, certificate = best_of(view)
     typer.echo(best_in_words(view, best, certificate))
@@ -162,7 +178,6 @@ def _drive(plan: StudyPlan, dataset: Dataset, workplace: Workplace) -> int:
         root = shell_word(plan.folder.root)
         confirm = "" if certificate else f"hpsearch confirm {root}, or "
         typer.echo(f"next: {confirm}hpsearch export {root}")
-    return 0
 
 
 @dataclass
@@ -174,9 +189,9 @@ class Caught:
 
 
 @contextmanager
-def interrupts() -> Iterator[Caught]:
+def interrupts(caught: Caught | None = None) -> Iterator[Caught]:
     """Count SIGINT and SIGTERM instead of dying of them."""
-    caught = Caught()
+    caught = caught or Caught()
 
     def note(number: int, _: FrameType | None) -> None:
         caught.count += 1

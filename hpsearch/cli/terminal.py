@@ -19,6 +19,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TextIO, cast
 
+from hpsearch.waiting import LEAVE_S, LIMIT_S
+
 LOOKALIKES = {
     **dict(zip("▁▂▃▄▅▆▇█", "_.-~=+*#", strict=True)),
     **{"━": "#", "─": "-", "…": ".", "±": "+-"},
@@ -28,8 +30,8 @@ GONE = {errno.EPIPE, errno.EIO, errno.EBADF, errno.ENXIO, errno.ECONNRESET}
 """Errors of an output whose reader is gone: nobody misses what is not written."""
 JOINERS = "\u200c\u200d"
 """Shape the letters of some scripts, and move nothing."""
-BEHIND = 64
-"""Texts kept for an output that takes nothing; what comes then is not shown."""
+BEHIND = 4096
+"""Texts kept for an output that takes nothing; what comes then is left out."""
 
 
 class _Plain(dict[int, str]):
@@ -66,17 +68,31 @@ class _Writer:
     def __init__(self, edge: Edge) -> None:
         self._edge, self._number = edge, edge.fileno()
         self._queue: queue.Queue[bytes] = queue.Queue(BEHIND)
+        self._left_out = 0
         threading.Thread(target=self._run, daemon=True).start()
 
     def write(self, data: bytes) -> None:
-        """Write, or drop what the reader is too far behind for."""
-        with contextlib.suppress(queue.Full):
+        """Write, or leave out what the reader is too far behind for."""
+        try:
+            if self._left_out:
+                self._queue.put_nowait(f"({self._left_out} lines left out: nobody read)\n".encode())
+                self._left_out = 0
             self._queue.put_nowait(data)
+        except queue.Full:
+            self._left_out += data.count(b"\n")
 
-    def catch_up(self) -> None:
-        """Wait for the reader; Ctrl-C ends it."""
+    def catch_up(self, interrupted: Callable[[], int]) -> bool:
+        """Wait for the reader, but not for ever; say whether all is written.
+
+        Args:
+            interrupted: Says how many interrupts have come: after one the wait is short.
+        """
+        began = time.monotonic()
         while self._queue.unfinished_tasks:
+            if time.monotonic() - began > (LEAVE_S if interrupted() else LIMIT_S):
+                return False
             time.sleep(0.01)
+        return True
 
     def _run(self) -> None:
         while True:
@@ -104,6 +120,7 @@ class Edge(io.TextIOBase):
         self._gone = False
         self._writer: _Writer | None = None
         self._waits = True
+        self._interrupted: Callable[[], int] = lambda: 0
 
     @property
     def encoding(self) -> str:  # type: ignore[override]
@@ -130,8 +147,9 @@ class Edge(io.TextIOBase):
     def _try(self, call: Callable[..., object], *arguments: str) -> None:
         if self._gone:
             return
-        if self._writer is not None and self._waits:
-            self._writer.catch_up()
+        if self._writer is not None and self._waits and not self._writer.catch_up(self._interrupted):
+            self._gone = True
+            return
         try:
             call(*arguments)
         except OSError as error:
@@ -150,8 +168,13 @@ class Edge(io.TextIOBase):
             os.close(nowhere)
 
     @contextlib.contextmanager
-    def unwaited(self) -> Iterator[None]:
-        """Never wait for the reader meanwhile: a search goes on while a terminal is stopped."""
+    def unwaited(self, interrupted: Callable[[], int] = lambda: 0) -> Iterator[None]:
+        """Never wait for the reader meanwhile: a search goes on while a terminal is stopped.
+
+        Args:
+            interrupted: Says how many interrupts have come: after one the reader is given up soon.
+        """
+        self._interrupted = interrupted
         with contextlib.suppress(OSError, ValueError):  # not of a text kept in memory
             self.flush()
             self._writer = self._writer or _Writer(self)
@@ -171,6 +194,11 @@ class Edge(io.TextIOBase):
     def fileno(self) -> int:
         """Return the output's number."""
         return self.stream.fileno()
+
+
+def unwaited(stream: object, interrupted: Callable[[], int]) -> contextlib.AbstractContextManager[None]:
+    """Let nothing that is written to a stream inside wait for its reader; see `Edge.unwaited`."""
+    return stream.unwaited(interrupted) if isinstance(stream, Edge) else contextlib.nullcontext()
 
 
 @contextlib.contextmanager

@@ -10,10 +10,11 @@ import contextlib
 import json
 import os
 import selectors
+import signal
 import subprocess
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
@@ -23,6 +24,7 @@ from hpsearch.execution import Decision, Ended, Ending, EpochEnded, Event, Job, 
 from hpsearch.execution.devices import count_cores, device_names
 from hpsearch.interpreter import child_environment, python_command
 from hpsearch.training.epoch import EpochResult
+from hpsearch.waiting import end_process
 
 MAX_LOG_BYTES = 10_000_000
 SILENCE_S = 120.0
@@ -44,6 +46,8 @@ class _Worker:
     process: subprocess.Popen[bytes]
     trial: int | None = None
     buffer: bytes = b""
+    outgoing: bytearray = field(default_factory=bytearray)
+    """What its pipe does not take yet, because it does not read."""
     heard: float = 0.0
     ready: bool = False
     """Whether it has loaded what it needs, so that a trial can be the cause of its end."""
@@ -124,6 +128,8 @@ class LocalExecutor:
         events: list[Event] = []
         for key, _ in self._selector.select(timeout_s):
             events += self._read(key.data)
+        for worker in self._running():
+            self._write(worker)
         # After reading: what a stopped driver finds in its pipes was said while it slept.
         for worker in self._running():
             if self._clock() - worker.heard > self._silence_s:
@@ -226,6 +232,8 @@ class LocalExecutor:
             ) from error
         worker = _Worker(slot, process)
         self._workers[slot] = worker
+        if process.stdin is not None:
+            os.set_blocking(process.stdin.fileno(), False)
         if process.stdout is not None:
             self._selector.register(process.stdout, selectors.EVENT_READ, worker)
         return worker
@@ -242,8 +250,7 @@ class LocalExecutor:
         if worker.ended:
             return
         worker.ended = True
-        worker.process.kill()
-        worker.process.wait()
+        end_process(worker.process)
         pipes = (worker.process.stdout, worker.process.stdin)
         with contextlib.suppress(KeyError, ValueError):
             if worker.process.stdout is not None:
@@ -255,13 +262,17 @@ class LocalExecutor:
         if self._workers[worker.slot] is worker:
             self._workers[worker.slot] = None
 
+    def _send(self, worker: _Worker, message: dict[str, Any]) -> None:
+        worker.outgoing += json.dumps(message).encode() + b"\n"
+        self._write(worker)
+
     @staticmethod
-    def _send(worker: _Worker, message: dict[str, Any]) -> None:
+    def _write(worker: _Worker) -> None:
+        """Write what the pipe takes now; a worker that is stopped takes nothing."""
         pipe = worker.process.stdin
-        with contextlib.suppress(BrokenPipeError):  # its death arrives as an event
-            if pipe is not None:
-                pipe.write(json.dumps(message).encode() + b"\n")
-                pipe.flush()
+        with contextlib.suppress(BlockingIOError, BrokenPipeError):  # its death arrives as an event
+            if pipe is not None and worker.outgoing:
+                del worker.outgoing[: os.write(pipe.fileno(), worker.outgoing)]
 
 
 def _parse(line: bytes, running: int | None) -> Event:
@@ -287,8 +298,5 @@ def _parse(line: bytes, running: int | None) -> Event:
 
 def _exit_code(process: subprocess.Popen[bytes]) -> int:
     """Return the exit code of a process that has closed its pipe; it may need to be ended."""
-    try:
-        return process.wait(GRACE_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        return process.wait()
+    end_process(process, GRACE_S)
+    return -signal.SIGKILL if process.returncode is None else process.returncode

@@ -19,7 +19,6 @@ from hpsearch.search.blame import MAX_DEATHS, MAX_SUSPECTS, Suspects, check_some
 from hpsearch.search.coordinates import Coordinates
 from hpsearch.search.cost_range import CostRange
 from hpsearch.search.enqueue import enqueued_points
-from hpsearch.search.forecast import Forecast
 from hpsearch.search.history import TrialRecord, counted
 from hpsearch.search.leases import NumberTakenError, TrialTakenError
 from hpsearch.search.outcome import cause_of, checked, in_words, outcome, resumed_in_words
@@ -32,12 +31,11 @@ from hpsearch.search.study_folder import StudyPlan
 from hpsearch.search.surroundings import DataPlace, Observer, Surroundings
 from hpsearch.search.working_time import WorkingTime
 from hpsearch.training.checkpoint_file import set_aside_foreign
+from hpsearch.waiting import Interrupted, Patience
 
 INTERRUPT_S = 10.0
 """How long workers may take to checkpoint after Ctrl-C."""
 TICK_S = 0.1
-FORECAST_S = 1.0
-"""How old a shown forecast may be."""
 
 
 class Driver:
@@ -72,10 +70,9 @@ class Driver:
         self._proposer = Proposer(plan, self._coordinates, observer.message)
         self._resource = Resource(config.pruner.resource, config.trial)
         self._pruner = make_pruner(config.pruner, self._resource)
-        around = surroundings or Surroundings.of(plan, data)
+        around = surroundings or Surroundings.of(plan, data, Patience(observer.message, interrupted))
         self._stopping = Stopping(config, self._resource, around.n_tasks)
         self._record, self._ledger = around.record, around.ledger
-        self._record.notice = observer.message
         self._asker, self._clock, self._others = around.asker, around.clock, around.others
         self._history: list[TrialRecord] = []
         self._waiting: list[int] = []
@@ -85,7 +82,6 @@ class Driver:
         self._abandoned: set[int] = set()  # on our workers, but another driver's now
         self._exhausted: str | None = None  # why no more configuration can be proposed
         self._origin = ""  # of the pending ask
-        self._forecast: tuple[float, Forecast] | None = None
         self._time = WorkingTime(self._record, self._others, self._clock)
 
     def run(self) -> str:
@@ -106,14 +102,16 @@ class Driver:
                         check_some_ended_well(self._history)
                         return reason
                 if self._interrupted():
-                    self._interrupt()
-                    return "interrupted"
+                    raise Interrupted("while nothing was waited for")
                 self._fill_slots(only_waiting=reason is not None)
                 for event in self._executor.events(TICK_S):
                     self._handle(event)
                 self._record.flush()
                 self._time.save()
                 self._observer.update(self.progress)
+        except Interrupted:
+            self._interrupt()
+            return "interrupted"
         finally:
             self._asker.close()
             self._time.save(force=True)
@@ -122,12 +120,9 @@ class Driver:
     def progress(self) -> Progress:
         """Return where the search stands."""
         seconds, slots = self._time.seconds(), self._executor.slots
-        if self._forecast is None or seconds - self._forecast[0] > FORECAST_S:
-            forecast = self._stopping.forecast(self._history, seconds, slots)
-            self._forecast = (seconds, forecast)
-        return Progress.of(
-            self._history, self._running, self._plan.config, seconds, slots, self._forecast[1]
-        )
+        forecast = self._stopping.recent_forecast(self._history, seconds, slots)
+        config = self._plan.config
+        return Progress.of(self._history, self._running, config, seconds, slots, forecast)
 
     def _recover(self) -> None:
         """Read the history; adopt results the database missed; queue what was running.
@@ -391,8 +386,9 @@ class Driver:
         deadline = time.monotonic() + INTERRUPT_S
         while self._running and self._interrupted() < 2 and time.monotonic() < deadline:
             for event in self._executor.events(TICK_S):
-                if isinstance(event, Lost):
-                    self._running.pop(event.trial, None)
-                else:
-                    self._handle(event)
+                with contextlib.suppress(Interrupted):  # the trial's folder knows it all
+                    if isinstance(event, Lost):
+                        self._running.pop(event.trial, None)
+                    else:
+                        self._handle(event)
             self._record.flush()

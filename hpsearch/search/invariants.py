@@ -86,6 +86,9 @@ def check_invariants(folder: StudyFolder) -> list[Verdict]:
 
     Returns:
         One verdict per invariant; only the first when the database cannot be read.
+
+    Raises:
+        EnvironmentFailure: It cannot be read now, because another process locks it or the disk fails.
     """
     fine = "integrity_check and foreign_key_check: ok"
     try:
@@ -94,7 +97,7 @@ def check_invariants(folder: StudyFolder) -> list[Verdict]:
         else:
             check_database(folder.database)
             problems = integrity_problems(folder.database)
-    except HpsearchError as error:
+    except InputError as error:
         problems = [str(error)]
     found = Findings(tuple(problems), fine=fine)
     whole = _verdict("I6", "the database is whole", found)

@@ -7,14 +7,11 @@ so `optuna.load_study` and Optuna Dashboard open it as it is.
 from __future__ import annotations
 
 import datetime
-import logging
-import sqlite3
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeVar
 
 import optuna
@@ -26,30 +23,35 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from hpsearch.configfile import read_json
-from hpsearch.errors import EnvironmentFailure, HpsearchError, InputError
-from hpsearch.paths import StudyFolder, shell_word
+from hpsearch.errors import EnvironmentFailure
+from hpsearch.paths import StudyFolder
 from hpsearch.search.begun import check_shown, read_as_begun
 from hpsearch.search.config import StudyConfig
+from hpsearch.search.database_failure import load_failure, view_failure, write_failure
 from hpsearch.search.history import TrialRecord, Value
 from hpsearch.search.leases import LEASE_S, Leases, NumberTakenError, TrialTakenError
 from hpsearch.search.optuna_trial import CONSTRAINT, STATES, to_record
 from hpsearch.search.own_study import create_own, load_own
-from hpsearch.search.sqlite_file import check_database, check_whole, only_begun
-from hpsearch.search.storage import BUSY_S, Patience, is_away, is_server, open_storage, place, root_cause
+from hpsearch.search.sqlite_file import LOCKED, check_database, check_whole, is_locked, only_begun
+from hpsearch.search.storage import is_away, is_server, open_storage, place, root_cause
+from hpsearch.waiting import Interrupted, Patience
 
 GROUP_S = 0.1
 """Reports reach the database at most this many seconds after they were made."""
 T = TypeVar("T")
-log = logging.getLogger(__name__)
-MACHINE = ("disk is full", "disk I/O error", "unable to open", "readonly database")
-"""What SQLite says where the machine is at fault and not the file."""
+RETRY_S = 0.5
 
 
 class StudyRecord:
     """Writes one study's database: the one driver of a file, or one of several of a server."""
 
     def __init__(
-        self, folder: StudyFolder, name: str, storage: str = "sqlite", lease_s: float = LEASE_S
+        self,
+        folder: StudyFolder,
+        name: str,
+        storage: str = "sqlite",
+        lease_s: float = LEASE_S,
+        patience: Patience | None = None,
     ) -> None:
         """Open or create the database.
 
@@ -58,17 +60,32 @@ class StudyRecord:
             name: The study's name in the database.
             storage: "sqlite" for the folder's own file, or a postgresql:// URL.
             lease_s: On a server, seconds after which a silent driver's trials are free.
+            patience: How long the database is waited for.
 
         Raises:
             InputError: The file is there and is not this study's database.
             EnvironmentFailure: It cannot be opened.
+            Interrupted: Ctrl-C came while it was waited for.
         """
-        self.place = place(folder, storage)
+        self.place, self._patience = place(folder, storage), patience or Patience()
+        away = f"{self.place} does not answer"
+        self._waited_for = away if is_server(storage) else f"{self.place} {LOCKED}"
+        with self._patience.waiting(self._waited_for):
+            self._open(folder, name, storage, lease_s)
+        self.seed: int | None = None  # the study's; tells its trials from what Optuna added
+        self.enqueued: list[FrozenTrial] = []  # by Optuna's own function, not yet begun
+        self.ids: dict[int, int] = {}
+        self._pending: list[tuple[int, int, float]] = []
+        self._ends: list[tuple[TrialRecord, Mapping[str, Any]]] = []
+        self._reported: set[tuple[int, int]] = set()
+        self._flushed = time.monotonic()
+
+    def _open(self, folder: StudyFolder, name: str, storage: str, lease_s: float) -> None:
         if not is_server(storage) and folder.database.exists() and not only_begun(folder):
             check_database(folder.database)
-            check_whole(folder.database)
+            check_whole(folder.database, self._patience)
         try:
-            self.storage = open_storage(folder, storage, idle_s=lease_s)
+            self.storage = open_storage(folder, storage, lease_s, self._patience)
             self._study = create_own(self.storage, folder, name, self.place)
             if self._study.metric_names is None:
                 with warnings.catch_warnings():  # an experimental function; it names the axis
@@ -77,16 +94,11 @@ class StudyRecord:
             self.study_id = self._study._study_id
             self.leases = Leases(self.storage.engine, lease_s) if is_server(storage) else None
         except Exception as error:
-            raise self._failure(error) from error
-        self.notice: Callable[[str], None] = log.warning
-        self._patience = Patience(self.place)
-        self.seed: int | None = None  # the study's; tells its trials from what Optuna added
-        self.enqueued: list[FrozenTrial] = []  # by Optuna's own function, not yet begun
-        self.ids: dict[int, int] = {}
-        self._pending: list[tuple[int, int, float]] = []
-        self._ends: list[tuple[TrialRecord, Mapping[str, Any]]] = []
-        self._reported: set[tuple[int, int]] = set()
-        self._flushed = time.monotonic()
+            raise write_failure(self.place, error) from error
+
+    def notice(self, text: str) -> None:
+        """Tell a person one line."""
+        self._patience.tell(text)
 
     def load(self) -> list[TrialRecord]:
         """Return the history as the database holds it, by number.
@@ -99,15 +111,8 @@ class StudyRecord:
         try:
             trials = self.write(lambda: self.storage.get_all_trials(self.study_id, deepcopy=False))
         except EnvironmentFailure as error:
-            cause = root_cause(error)
-            text = " ".join(str(cause).split())[:160]
-            machine = any(word in text for word in MACHINE)
-            if self.leases or machine or isinstance(cause, sqlite3.OperationalError):
-                raise
-            raise InputError(
-                f"{self.place}: a row cannot be read ({text}); `hpsearch doctor "
-                f"{shell_word(Path(self.place).parent)} --repair` builds it again from what trials left"
-            ) from error
+            server = self.leases is not None
+            raise load_failure(self.place, error, server=server) from error
         return [self.note(trial) for trial in trials]
 
     def note(self, trial: FrozenTrial) -> TrialRecord:
@@ -216,7 +221,7 @@ class StudyRecord:
     def flush(self, *, force: bool = False) -> None:
         """Write the noted reports and ends in one transaction when it is due, or at once."""
         due = force or time.monotonic() - self._flushed >= GROUP_S
-        if (self._pending or self._ends) and due:
+        if (self._pending or self._ends) and due and not self._patience.lost:
             self.write(self._write_pending)
 
     def _write_pending(self) -> None:
@@ -296,49 +301,40 @@ class StudyRecord:
             self.leases.end(session, trial_id)
 
     def write(self, action: Callable[[], T]) -> T:
-        """Do something with the database; while a server is away, wait for it and do it again.
+        """Do something with the database; while it is away or locked, wait and do it again.
 
         Raises:
-            EnvironmentFailure: It failed, or the server stayed away too long.
+            EnvironmentFailure: It failed, or was waited for in vain.
+            Interrupted: Ctrl-C came while it was waited for.
         """
-        deadline = None
-        while True:
-            try:
-                with self._patience.telling(self.notice):
+        with self._patience.waiting(self._waited_for) as wait:
+            while True:
+                try:
                     return action()
-            except (NumberTakenError, TrialTakenError):
-                raise
-            except Exception as error:
-                away = self.leases is not None and is_away(error)
-                if not away or (deadline is not None and time.monotonic() > deadline):
-                    raise self._failure(error) from error
-                if deadline is None:
-                    deadline = time.monotonic() + BUSY_S
-                    self.notice(f"{self.place} does not answer; waiting at most {BUSY_S} s")
-                time.sleep(0.5)
+                except (NumberTakenError, TrialTakenError, Interrupted):
+                    raise
+                except Exception as error:
+                    server, cause = self.leases is not None, root_cause(error)
+                    away = is_away(error) if server else is_locked(cause)
+                    if not away or not wait.goes_on():
+                        raise write_failure(self.place, error) from error
+                    if server:
+                        wait.tell()
+                    time.sleep(min(RETRY_S, self._patience.limit_s))
 
     def close(self) -> None:
-        """Write what is noted and let the file go."""
-        self.flush(force=True)
-        if self.leases:
-            with self.session() as session:
-                self.leases.release(session)
+        """Write what is noted and let the file go; what was waited for in vain is not tried again."""
+        if not self._patience.lost:
+            self.flush(force=True)
+            if self.leases:
+                self.write(self._release)
         self.storage.remove_session()
         self.storage.engine.dispose()
 
-    def _failure(self, error: Exception) -> HpsearchError:
-        if isinstance(error, HpsearchError):
-            return error
-        text = " ".join(str(root_cause(error)).split())[:160]
-        if "table schema" in text:  # Optuna's words
-            return InputError(
-                f"{self.place}: of another version of Optuna ({text[:100]}); install it, or `hpsearch "
-                f"doctor {shell_word(Path(self.place).parent)} --repair` builds it again for this one"
-            )
-        return EnvironmentFailure(
-            f"{self.place}: the database failed ({type(error).__name__}: {text}); results are kept "
-            "in the trials' folders, run the same command again"
-        )
+    def _release(self) -> None:
+        if self.leases:
+            with self.session() as session:
+                self.leases.release(session)
 
 
 @dataclass(frozen=True)
@@ -370,19 +366,9 @@ def read_study(folder: StudyFolder) -> StudyView:
         trials = study.get_trials(deepcopy=False)
         driver_seconds = float(study.user_attrs.get("driver_seconds", 0.0))
         storage.engine.dispose()
-    except HpsearchError:
-        raise
     except Exception as error:
-        text = " ".join(str(root_cause(error)).split())[:160]
-        if any(word in text for word in MACHINE):
-            raise EnvironmentFailure(
-                f"{place(folder, config.storage)}: cannot be read now ({text}); mend that, then run "
-                "the same command again"
-            ) from error
-        raise InputError(
-            f"{place(folder, config.storage)}: cannot be read as the study {config.name!r} "
-            f"({text}); hpsearch doctor {shell_word(folder.root)} says more"
-        ) from error
+        where = place(folder, config.storage)
+        raise view_failure(where, config.name, folder.root, error) from error
     check_shown(folder, config, [(t.number, t.params, t.user_attrs) for t in trials])
     return StudyView(
         folder=folder,

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from hpsearch.configfile import read_yaml
-from hpsearch.errors import HpsearchError, InputError
+from hpsearch.errors import InputError
 from hpsearch.paths import StudyFolder, fsync_folder, write_atomically
 from hpsearch.search.begun import restore
 from hpsearch.search.config import StudyConfig
@@ -170,7 +170,7 @@ def _set_aside(database: Path, done: list[str], *, keep: bool) -> None:
 def _read_or_none(folder: StudyFolder) -> StudyView | None:
     try:
         return read_study(folder)
-    except HpsearchError:
+    except InputError:  # not one that is only locked: that is no damage
         return None
 
 

@@ -9,19 +9,95 @@ import contextlib
 import datetime
 import os
 import sqlite3
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, Self, TypeVar
 from urllib.parse import quote
 
 from hpsearch.errors import EnvironmentFailure, InputError
 from hpsearch.paths import StudyFolder, read_file, shell_word
+from hpsearch.waiting import Patience
 
+T = TypeVar("T")
 HEAD = b"SQLite format 3\x00"
 TABLES = {"studies", "trials", "version_info", "alembic_version"}
 """Optuna's tables; all others begin with study_ or trial_."""
-BUSY_S = 60
+STEP_S = 0.1
+"""How long SQLite itself waits for a lock: it does not hear Ctrl-C meanwhile."""
+LOCKED = "is locked by another process, or its disk is slow"
 DAMAGED = (sqlite3.DatabaseError, UnicodeDecodeError)
 """What Python raises for a damaged file: SQLite's message may quote bytes that are no text."""
+
+
+class PatientConnection(sqlite3.Connection):
+    """Waits for a lock in short steps, for as long as its patience lasts."""
+
+    patience = Patience()
+    where = ""
+    """The database, for the notice."""
+
+    def cursor(self, factory: Any = None) -> Any:  # noqa: ARG002
+        """Return a cursor that waits as its connection does."""
+        return super().cursor(_PatientCursor)
+
+    def commit(self) -> None:
+        """Commit; a reader may hold it up."""
+        self.patiently(super().commit)
+
+    def patiently(self, action: Callable[[], T]) -> T:
+        """Do something that a lock may hold up.
+
+        Raises:
+            sqlite3.OperationalError: The lock was held for too long.
+            Interrupted: Ctrl-C has come.
+        """
+        before = self.total_changes
+        try:
+            return action()
+        except sqlite3.OperationalError as error:
+            if not self._may_go_again(error, before):
+                raise
+        with self.patience.waiting(f"{self.where} {LOCKED}") as wait:
+            while True:
+                began = time.monotonic()
+                try:
+                    return action()
+                except sqlite3.OperationalError as error:
+                    # Where SQLite does not wait at all, two wait for each other.
+                    deadlock = time.monotonic() - began < STEP_S / 2
+                    again = self._may_go_again(error, before) and not deadlock
+                    if not again or not wait.goes_on():
+                        raise
+
+    def _may_go_again(self, error: sqlite3.OperationalError, before: int) -> bool:
+        return is_locked(error) and self.total_changes == before  # of many rows, none is in
+
+
+class _PatientCursor(sqlite3.Cursor):
+    connection: PatientConnection
+
+    def execute(self, sql: str, parameters: Any = (), /) -> Self:
+        execute = super().execute
+        self.connection.patiently(lambda: execute(sql, parameters))
+        return self
+
+    def executemany(self, sql: str, parameters: Any, /) -> Self:
+        rows, execute = list(parameters), super().executemany  # a generator could not go twice
+        self.connection.patiently(lambda: execute(sql, rows))
+        return self
+
+
+def patiently(path: Path, patience: Patience) -> dict[str, Any]:
+    """Return the arguments that make `sqlite3.connect` wait as long as `patience` lasts."""
+    own = {"patience": patience, "where": str(path)}
+    return {"timeout": STEP_S, "factory": type("Own", (PatientConnection,), own)}
+
+
+def is_locked(error: BaseException) -> bool:
+    """Say whether SQLite gave up waiting for a lock."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return code is not None and code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 def only_begun(folder: StudyFolder) -> bool:
@@ -44,14 +120,14 @@ def check_database(path: Path) -> None:
     if head != HEAD:
         what = "an empty file" if not head else "not an SQLite database"
         raise InputError(f"{path}: {what}; {_mend(path)}")
-    with connect(path) as connection:
+    with connect(path, Patience(limit_s=0)) as connection:
         try:
             names = {
                 str(row[0])
                 for row in connection.execute("SELECT name FROM sqlite_master WHERE type='table'")
             }
         except DAMAGED as error:
-            if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
+            if is_locked(error):
                 return  # another process writes: whoever opens it next waits
             raise InputError(f"{path}: damaged ({error}); {_mend(path)}") from error
     foreign = {n for n in names if n not in TABLES and not n.startswith(("study_", "trial_"))}
@@ -77,38 +153,54 @@ def check_writable(path: Path) -> None:
         ) from error
 
 
-def check_whole(path: Path) -> None:
+def check_whole(path: Path, patience: Patience | None = None) -> None:
     """Have SQLite read every page of a study's database.
 
     Raises:
         InputError: A page is damaged.
+        EnvironmentFailure: Another process locks it for too long.
     """
-    problems = integrity_problems(path, "quick_check")
+    problems = integrity_problems(path, "quick_check", patience)
     if problems:
         raise InputError(f"{path}: damaged ({problems[0][:100]}); {_mend(path)}")
 
 
-def integrity_problems(path: Path, pragma: str = "integrity_check") -> list[str]:
+def integrity_problems(
+    path: Path, pragma: str = "integrity_check", patience: Patience | None = None
+) -> list[str]:
     """Return what SQLite finds wrong with a file, nothing when it is whole.
 
     Args:
         path: The database.
         pragma: `integrity_check`, or `quick_check`, which leaves the indexes out.
+        patience: How long a lock is waited for.
+
+    Raises:
+        EnvironmentFailure: Another process locks it for too long.
     """
-    with connect(path) as connection:
+    with connect(path, patience) as connection:
         try:
             lines = [str(row[0]) for row in connection.execute(f"PRAGMA {pragma}(10)")]
             if pragma == "integrity_check":
                 foreign = connection.execute("PRAGMA foreign_key_check").fetchmany(10)
                 lines += [f"row {row[1]} of {row[0]} refers to nothing" for row in foreign]
         except DAMAGED as error:
+            if is_locked(error):
+                raise EnvironmentFailure(
+                    f"{path}: cannot be read now ({error}); end the process that locks it, then run "
+                    "the same command again"
+                ) from error
             return [str(error)]
     return [" ".join(line.split()) for line in lines if line != "ok"]
 
 
 @contextlib.contextmanager
-def connect(path: Path) -> Iterator[sqlite3.Connection]:
+def connect(path: Path, patience: Patience | None = None) -> Iterator[sqlite3.Connection]:
     """Open an existing database; unlike SQLite's own way this never makes an empty one.
+
+    Args:
+        path: The database.
+        patience: How long a lock is waited for.
 
     Raises:
         EnvironmentFailure: It cannot be opened.
@@ -116,7 +208,7 @@ def connect(path: Path) -> Iterator[sqlite3.Connection]:
     try:
         # Not read-only: a journal left by a power cut must be rolled back by the first reader.
         uri = f"file:{quote(os.fsencode(path.resolve()))}?mode=rw"
-        connection = sqlite3.connect(uri, uri=True, timeout=BUSY_S)
+        connection = sqlite3.connect(uri, uri=True, **patiently(path, patience or Patience()))
     except sqlite3.OperationalError as error:
         raise EnvironmentFailure(f"{path}: cannot be opened ({error})") from error
     try:
@@ -133,12 +225,24 @@ def back_up(path: Path) -> Path:
     """
     stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S-%f")
     copy = path.with_name(f"{path.name}.backup-{stamp}")
+    patience = Patience()
+
+    def look(status: int, _left: int, _all: int) -> None:
+        if status & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED) and not wait.goes_on():
+            raise sqlite3.OperationalError("database is locked")
+
     try:
-        with connect(path) as source, contextlib.closing(sqlite3.connect(copy)) as target:
-            source.backup(target)
+        with (
+            connect(path, patience) as source,
+            contextlib.closing(sqlite3.connect(copy)) as target,
+            patience.waiting(f"{path} {LOCKED}") as wait,
+        ):
+            source.backup(target, progress=look)  # by itself it waits for ever
     except DAMAGED as error:
         copy.unlink(missing_ok=True)
-        raise EnvironmentFailure(f"{copy}: the backup failed ({error}); free space") from error
+        raise EnvironmentFailure(
+            f"{copy}: the backup failed ({error}); mend that, then run it again"
+        ) from error
     return copy
 
 

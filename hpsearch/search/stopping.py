@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 N_TASKS = 320
 """One-shot tasks behind a validation error where the data set's description does not say."""
+FORECAST_S = 1.0
+"""How old a shown forecast may be."""
 DENSE_WORTH = 7
 """Tasks that would have to be scored for each of the paper's to have the noise of dense validation:
 one over its squared standard error in theirs, 0.37 (docs/trust.md)."""
@@ -34,6 +36,7 @@ class Stopping:
         """
         self._budget, self._startup = config.budget, config.sampler.startup_trials
         self._resource, self._n_tasks = resource, n_tasks
+        self._recent: tuple[float, Forecast] | None = None
 
     def reason(self, history: Sequence[TrialRecord], seconds: float) -> str | None:
         """Say why no new trial may start, or None; the limit in trials is left to the caller.
@@ -78,6 +81,14 @@ class Stopping:
             gain=None if left is None else expected_gain(history, left),
             standard_error=self._standard_error(history),
         )
+
+    def recent_forecast(
+        self, history: Sequence[TrialRecord], seconds: float, slots: int
+    ) -> Forecast:
+        """Return what is left, as it was at most a second ago."""
+        if self._recent is None or seconds - self._recent[0] > FORECAST_S:
+            self._recent = (seconds, self.forecast(history, seconds, slots))
+        return self._recent[1]
 
     def _standard_error(self, history: Sequence[TrialRecord]) -> float | None:
         best = best_trial(history)

@@ -6,10 +6,7 @@ Credentials come from PGPASSWORD, PGPASSFILE or ~/.pgpass; no URL here ever hold
 from __future__ import annotations
 
 import contextlib
-import math
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -22,18 +19,15 @@ from hpsearch.configfile import read_yaml
 from hpsearch.errors import EnvironmentFailure, HpsearchError, InputError
 from hpsearch.paths import StudyFolder, shell_word
 from hpsearch.search.config import StudyConfig
-from hpsearch.search.sqlite_file import check_writable
+from hpsearch.search.sqlite_file import check_writable, patiently
+from hpsearch.waiting import Patience
 
-BUSY_S = 60
-"""How long a locked database, or a server that does not answer, is waited for."""
-SLOW_S = 3.0
-"""How long a write may take before a person is told what it waits for."""
-CONNECT_S = 10
-"""How long a PostgreSQL server may take to answer a connection."""
+IDLE_S = 30.0
+"""How long a driver that was stopped in the middle of a transaction may hold up the others."""
 SETUP_LOCK = 7_235_091_641
 """Advisory lock under which one driver at a time makes tables; the number means nothing else."""
-AWAY = ("08", "25P03", "53300", "57P0", "40")
-"""SQLSTATEs that a second attempt may mend: lost connection, time-out, overload, restart, deadlock."""
+AWAY = ("08", "25P03", "53300", "55P03", "57P0", "40")
+"""SQLSTATEs that a second attempt may mend: lost connection, time-outs, overload, restart, deadlock."""
 REFUSED = ("password", "authentication", "does not exist", "permission denied", "pg_hba.conf")
 """What PostgreSQL says of mistakes that a second attempt does not mend."""
 
@@ -59,39 +53,20 @@ def place(folder: StudyFolder, storage: str) -> str:
     return storage if is_server(storage) else str(folder.database)
 
 
-def open_file(path: Path) -> RDBStorage:
+def open_file(path: Path, patience: Patience | None = None) -> RDBStorage:
     """Open an SQLite storage: rollback journal, synchronous FULL, patient with locks."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     url = f"sqlite:///{_in_url(path.resolve())}"
-    return RDBStorage(_template(url), engine_kwargs={"connect_args": {"timeout": BUSY_S}})
+    connect_args = patiently(path, patience or Patience())
+    return RDBStorage(_template(url), engine_kwargs={"connect_args": connect_args})
 
 
-class Patience:
-    """Says once in a while what is waited for, where writing takes long."""
-
-    def __init__(self, where: str) -> None:
-        """Note the database's place, for the message."""
-        self._where, self._told = where, -math.inf
-
-    @contextlib.contextmanager
-    def telling(self, tell: Callable[[str], None]) -> Iterator[None]:
-        """Tell, from a thread of its own, when what is done inside takes longer than `SLOW_S`."""
-        timer = threading.Timer(SLOW_S, self._tell, [tell])
-        timer.daemon = True
-        timer.start()
-        try:
-            yield
-        finally:
-            timer.cancel()
-
-    def _tell(self, tell: Callable[[str], None]) -> None:
-        if time.monotonic() - self._told > BUSY_S:
-            self._told = time.monotonic()
-            why = "is locked by another process, or its disk is slow"
-            tell(f"{self._where} {why}; waiting at most {BUSY_S} s")
-
-
-def open_storage(folder: StudyFolder, storage: str, idle_s: float = BUSY_S) -> RDBStorage:
+def open_storage(
+    folder: StudyFolder,
+    storage: str,
+    idle_s: float = IDLE_S,
+    patience: Patience | None = None,
+) -> RDBStorage:
     """Open a study's storage, and make its tables where they are missing.
 
     Args:
@@ -99,28 +74,28 @@ def open_storage(folder: StudyFolder, storage: str, idle_s: float = BUSY_S) -> R
         storage: "sqlite" for the folder's own file, or a postgresql:// URL.
         idle_s: Seconds after which a server ends a transaction in which nothing happens: a driver
             that was stopped in the middle of one must not hold up the others.
+        patience: How long a lock, or a server that does not answer, is waited for.
 
     Raises:
         InputError: The extra is missing, or the server refuses user, password or database.
         EnvironmentFailure: The server does not answer.
     """
     if not is_server(storage):
-        return open_file(folder.database)
+        return open_file(folder.database, patience)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    kwargs: dict[str, Any] = {
-        "pool_pre_ping": True,  # a connection that the server closed is opened again
-        "pool_size": 2,
-        "connect_args": {
-            "connect_timeout": CONNECT_S,
-            "application_name": "hpsearch",
-            "options": f"-c idle_in_transaction_session_timeout={int(1000 * idle_s)}",
-        },
+    url, patience = server_url(storage), patience or Patience()
+    from hpsearch.search.patient_postgres import connecting
+
+    settings = {
+        "idle_in_transaction_session_timeout": f"{int(1000 * min(idle_s, IDLE_S))}",
+        "lock_timeout": f"{int(1000 * patience.limit_s)}",
     }
-    url = server_url(storage)
+    connect = connecting(url, patience, settings)
     try:
-        engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.pool.NullPool,
-                                          connect_args=kwargs["connect_args"])
-        with _setting_up(engine):
+        engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.pool.NullPool, creator=connect)
+        with patience.waiting(f"{storage} does not answer"), _setting_up(engine):
+            # A connection that the server closed is opened again.
+            kwargs: dict[str, Any] = {"pool_pre_ping": True, "pool_size": 2, "creator": connect}
             return RDBStorage(_template(url.render_as_string()), engine_kwargs=kwargs)
     except Exception as error:
         raise server_failure(storage, error) from error

@@ -17,6 +17,7 @@ from hpsearch.search.sharing import Others
 from hpsearch.search.stopping import N_TASKS, tasks_behind
 from hpsearch.search.study_folder import StudyPlan
 from hpsearch.seeding import derive_seed
+from hpsearch.waiting import Patience
 
 LONGEST_TURN_S = 60.0
 """A turn of the driver's loop waits for a locked database at most so long; the rest was a stop."""
@@ -55,13 +56,21 @@ class Surroundings:
     """The study's other drivers, where its storage allows for them."""
 
     @classmethod
-    def of(cls, plan: StudyPlan, data: DataPlace) -> Surroundings:
-        """Open the study's database and prepare the helper that is asked."""
+    def of(
+        cls, plan: StudyPlan, data: DataPlace, patience: Patience | None = None
+    ) -> Surroundings:
+        """Open the study's database and prepare the helper that is asked.
+
+        Args:
+            plan: The study.
+            data: The packed data set.
+            patience: How long both are waited for, and who is told.
+        """
         config = plan.config
-        record = StudyRecord(plan.folder, config.name, config.storage, config.lease_s)
+        record = StudyRecord(plan.folder, config.name, config.storage, config.lease_s, patience)
         record.seed = config.seed
         asker = Asker(
-            plan.space, config.trial, config.limits, config.sampler, config.seed, plan.prior
+            plan.space, config.trial, config.limits, config.sampler, config.seed, plan.prior, patience
         )
         others = None
         if record.leases:

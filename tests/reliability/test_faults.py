@@ -16,11 +16,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from hpsearch import waiting
 from hpsearch.errors import EnvironmentFailure, InputError
 from hpsearch.execution import Ended, Ending, EpochEnded, Event, Job, Lost, Started
 from hpsearch.execution.local import LocalExecutor
 from hpsearch.paths import StudyFolder
-from hpsearch.search import storage
 from hpsearch.search.invariants import check_invariants
 from hpsearch.search.record import StudyRecord, read_study
 from hpsearch.search.study_folder import study_lock
@@ -134,7 +134,7 @@ def test_F09_a_database_locked_for_2_s_is_waited_for_with_one_notice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, see: See
 ) -> None:
     """waits and says so once, then goes on"""
-    monkeypatch.setattr(storage, "SLOW_S", 0.5)
+    monkeypatch.setattr(waiting, "NOTICE_S", 0.5)
     observer = Silent()
     output = tmp_path / "study"
     executor = LockedAtTheEnd(StudyFolder(output).database, 2)
@@ -161,7 +161,7 @@ def test_F09_locked_longer_is_exit_3_and_the_result_is_adopted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, see: See
 ) -> None:
     """exit 3; the result waits in its folder and is adopted by the next run"""
-    monkeypatch.setattr(storage, "BUSY_S", 0.3)
+    monkeypatch.setattr(waiting, "LIMIT_S", 0.3)
     output = tmp_path / "study"
     executor = LockedAtTheEnd(output / "study.db")
     with pytest.raises(EnvironmentFailure, match=r"study\.db: the database failed") as caught:

@@ -1,0 +1,104 @@
+"""A connection to PostgreSQL that does not wait for ever. Needs psycopg; imported when it is used.
+
+A server whose network swallows packets neither answers nor closes the connection.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Generator
+from typing import Any, TypeVar
+
+import psycopg
+import sqlalchemy
+from psycopg import waiting
+
+from hpsearch.waiting import Interrupted, Patience
+
+T = TypeVar("T")
+ANSWER_S = 20.0
+"""How long a server may take over a statement before another connection is tried."""
+CONNECT_S = 10
+"""How long a server may take to answer a connection."""
+LOOK_S = 0.1
+"""How often a wait for the server looks whether Ctrl-C has come."""
+KEEP_ALIVE = {
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 4,
+    "tcp_user_timeout": 30_000,
+}
+"""A host that has gone is noticed in half a minute: seconds, and milliseconds for the last."""
+
+
+class PatientConnection(psycopg.Connection[Any]):
+    """Waits for the server at most so long without a word from it."""
+
+    patience = Patience()
+    silence = "the server does not answer"
+    """What is waited for, in words."""
+
+    def wait(self, gen: Generator[Any, Any, T], *_: Any, **__: Any) -> T:
+        """Run psycopg's generator to its end; a connection that is given up is closed."""
+        try:
+            return waiting.wait(self._watched(gen), self.pgconn.socket, interval=LOOK_S)
+        except (KeyboardInterrupt, Interrupted, psycopg.errors.ConnectionTimeout):
+            self.pgconn.finish()
+            raise
+
+    def _watched(self, gen: Generator[Any, Any, T]) -> Generator[Any, Any, T]:
+        """Pass on what psycopg asks and hears; give up when it hears nothing for too long."""
+        heard, wait = time.monotonic(), None
+        with contextlib.ExitStack() as stack:
+            try:
+                asked = next(gen)
+                while True:
+                    ready = yield asked
+                    if ready:
+                        heard = time.monotonic()
+                    else:  # begun here only, because most answers come at once
+                        wait = wait or stack.enter_context(self.patience.waiting(self.silence))
+                        silent_s = time.monotonic() - heard
+                        if not wait.goes_on() or silent_s > ANSWER_S:
+                            raise psycopg.errors.ConnectionTimeout(f"no answer in {silent_s:.0f} s")
+                    asked = gen.send(ready)
+            except StopIteration as end:
+                result: T = end.value
+                return result
+
+
+def connecting(
+    url: sqlalchemy.URL, patience: Patience, settings: dict[str, str]
+) -> Callable[[], PatientConnection]:
+    """Return what makes connections, for SQLAlchemy.
+
+    Args:
+        url: The server and its database.
+        patience: How long it is waited for.
+        settings: The session's, by PostgreSQL's names.
+    """
+    limit_s, silence = patience.limit_s, f"the server at {url.host} does not answer"
+
+    class Own(PatientConnection):
+        """Knows whose patience it has."""
+
+    Own.patience, Own.silence = patience, silence
+    arguments = url.translate_connect_args(database="dbname", username="user") | dict(url.query)
+    options = " ".join(f"-c {key}={value}" for key, value in settings.items())
+    arguments = {
+        "connect_timeout": max(2, int(min(CONNECT_S, limit_s))),  # libpq's shortest is 2
+        "application_name": "hpsearch",
+        **KEEP_ALIVE,
+        **arguments,
+        "options": options,
+    }
+
+    def connect() -> PatientConnection:
+        # In a thread: looking a name up cannot be interrupted.
+        connection = patience.call(lambda: Own.connect(**arguments), silence)
+        if connection is None:
+            raise psycopg.errors.ConnectionTimeout(f"no connection in {limit_s:g} s")
+        return connection
+
+    return connect
