@@ -76,7 +76,8 @@ def intervals(
         parts.append(text(x(tick), bottom + 6, str(tick), "middle"))
     for k, name in enumerate(names):
         y, t = MARGIN + ROW * k, times[name]
-        parts.append(text(LABELS - 10, y + 4, name, "end", colours[name]))
+        shown = f"{name}, earlier fit" if t.get("fit") else name
+        parts.append(text(LABELS - 10, y + 4, shown, "end", colours[name]))
         parts.append(line(x(t["low"]), y, x(t["high"]), y, colours[name], 3))
         if t["median"]:
             parts.append(f'<circle cx="{x(t["median"]):.1f}" cy="{y}" r="5" fill="{colours[name]}"/>')
