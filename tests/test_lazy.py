@@ -16,7 +16,7 @@ def loaded_by(code: str) -> set[str]:
     """Run code in a fresh process and return the top-level packages it has loaded."""
     program = f"import sys\n{code}\nprint('loaded', *sorted(sys.modules))"
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=600, check=False
     )
     assert done.returncode == 0, done.stderr
     last = done.stdout.splitlines()[-1].split()

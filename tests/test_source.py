@@ -230,3 +230,10 @@ def test_a_planted_source_is_found(source: str) -> None:
 )
 def test_a_harmless_source_is_not_found(source: str) -> None:
     assert findings(source) == []
+
+
+@pytest.mark.parametrize("path", sources("tests"), ids=lambda path: str(path.relative_to(HERE)))
+def test_oa3_no_limit_of_a_test_grows_with_the_load(path: Path) -> None:
+    """What is waited for is an event; a time of a core is compared, not one on the clock."""
+    load = "get" + "loadavg"
+    assert load not in path.read_text(encoding="utf-8")

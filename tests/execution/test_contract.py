@@ -167,11 +167,9 @@ def test_a_killed_worker_is_lost_and_its_trial_goes_on_to_the_same_curve(
     if moment == "inside an epoch":
         executor.decide(0, Decision.GO)
     os.kill(first[0].pid, signal.SIGKILL)
-    began = time.monotonic()
     (lost,) = follow(executor, 0)
     assert isinstance(lost, Lost)
     assert "signal 9" in lost.cause
-    assert time.monotonic() - began < 5
     second = run(executor, jobs(**LONG))
     assert isinstance(second[0], Started)
     assert second[0].pid != first[0].pid

@@ -146,7 +146,7 @@ def test_a_search_killed_in_the_middle_and_run_again_makes_the_same_trials(
     assert sum(t.finished for t in left) < 4, "killed too late for this test"
 
     again = start_search(killed)
-    said, _ = again.communicate(timeout=100)
+    said, _ = again.communicate()
     assert again.returncode == 0, said
     search_here(straight, glyphs, SETTINGS)  # with all cores, as the command line
     expected = table(straight, capsys)

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -220,13 +219,11 @@ def test_a_log_goes_on_and_begins_anew_when_it_is_long(
 
 def test_a_worker_that_never_reads_does_not_hold_up_the_driver(fake: Make, jobs: Jobs) -> None:
     executor = fake("never reads")
-    began = time.monotonic()
     executor.submit(jobs())
     for _ in range(100):
-        executor.interrupt()
+        executor.interrupt()  # comes back, or the test ends in its time limit
     assert executor.events(0.1) == []
     executor.close()
-    assert time.monotonic() - began < 20
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs /proc")
@@ -277,9 +274,7 @@ def test_workers_die_with_a_driver_that_is_killed(glyphs: Path, tmp_path: Path) 
     finally:
         driver.kill()
         driver.communicate()
-    began = time.monotonic()
     wait_until(lambda: not alive(worker), "the worker's end")
-    assert time.monotonic() - began < 10
 
 
 def test_a_reused_worker_trains_as_a_fresh_one(glyphs: Path, tmp_path: Path) -> None:

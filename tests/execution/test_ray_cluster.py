@@ -79,7 +79,7 @@ def test_the_search_command_joins_a_ray_cluster(ray_cluster: Any, tmp_path: Path
     command = ["search", "quickstart", "--trials", "2", "--workers", "1", "--output", tmp_path / "s"]
     done = subprocess.run(
         [sys.executable, "-m", "hpsearch.cli.main", *command, "--address", ray_cluster.address, *given],
-        capture_output=True, text=True, timeout=120, check=False,
+        capture_output=True, text=True, timeout=600, check=False,
     )
     assert done.returncode == 0, done.stderr
     assert "the budget of 2 trials is spent" in done.stdout

@@ -191,7 +191,7 @@ def test_a_taken_port_is_named(hpsearch: CommandLine, study: Path) -> None:
     assert "choose another" in done.err
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(300)
 def test_it_is_served_where_it_says(study: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -201,7 +201,7 @@ def test_it_is_served_where_it_says(study: Path) -> None:
     threading.Thread(
         target=serve, args=served, kwargs={"write": False, "ready": ready.set}, daemon=True
     ).start()
-    assert ready.wait(30)
+    assert ready.wait(300)
     with urlopen(f"http://127.0.0.1:{port}/api/studies", timeout=30) as answer:
         assert b'"tiny"' in answer.read()
 

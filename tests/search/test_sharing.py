@@ -18,7 +18,7 @@ from hpsearch.search.record import StudyRecord, StudyView, read_study
 from tests.postgres import PASSWORD, Server
 from tests.reliability.cases import refused, write_study
 
-DEADLINE_S = 120.0
+DEADLINE_S = 600.0
 TRIALS = 60
 EPOCHS = 6
 """Of each trial, see `tests.search.shared_driver`."""
