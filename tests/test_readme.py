@@ -169,14 +169,15 @@ def test_own_images_from_search_to_recognition_in_the_readmes_words(
         told[command] = ended.out
         done.append(command)
     assert done == ["search", "confirm", "export", "retrain", "evaluate", "recognise"]
-    assert "confirmed best" in told["export"]
+    assert "unconfirmed" not in told["export"]
+    assert "on fresh tasks" in told["export"]
     assert "certificate: within" in told["retrain"] or "certificate: outside" in told["retrain"]
     assert "on 100 tasks of folder" in told["evaluate"]
     ranked = [line for line in told["recognise"].splitlines() if "icon " in line]
     assert len(ranked) == 5
     assert ranked[0].endswith("icon 07")
     shown = hpsearch("data", "show", "--data", data)
-    assert "tasks: 5 ways, chance 20.0%" in shown.out
+    assert "tasks: 5 ways, chance 20.0 %" in shown.out
     study = package.search(output, data, budget={"trials": 3})
     assert [t.state for t in study.trials][:2] == ["complete", "complete"]
     assert (len(study.trials), study.folder) == (3, output)

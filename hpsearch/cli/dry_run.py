@@ -61,7 +61,7 @@ def describe(plan: StudyPlan, workplace: Workplace, notices: Sequence[str]) -> N
 
 def _budget(budget: Budget) -> str:
     parts = [
-        f"{limit:g} {name}"
+        f"{limit:g} {name[:-1] if limit == 1 else name}"
         for name, limit in (
             ("trials", budget.trials), ("hours", budget.hours), ("multiply-adds", budget.compute)
         )
@@ -128,6 +128,7 @@ def _whole(
         seconds.append(budget.compute * pace / slots)
     if budget.hours is not None and (not seconds or budget.hours * 3600 < min(seconds)):
         held = budget.hours * 3600 * slots / (mean * pace)
-        enough = f"its {budget.hours:g} hours are enough for about {held:.2g} of them"
+        hours = "hour is" if budget.hours == 1 else "hours are"
+        enough = f"its {budget.hours:g} {hours} enough for about {held:.2g} of them"
         return f"{enough}, and for more where some are pruned"
     return f"all of it {long_time(min(seconds))}, and less where trials are pruned"

@@ -199,7 +199,7 @@ class Driver:
         trials = self._plan.config.budget.trials
         settled = sum(t.settled and not t.added for t in self._history) + len(self._suspects)
         if trials is not None and settled >= trials and self._next_promotion() is None:
-            return f"the budget of {trials} trials is spent"
+            return f"the budget of {trials} trial{'s' * (trials > 1)} is spent"
         if self._exhausted:
             return self._exhausted
         return self._stopping.reason(self._history, self._time.seconds())

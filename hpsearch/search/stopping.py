@@ -47,7 +47,7 @@ class Stopping:
         """
         budget = self._budget
         if budget.hours is not None and seconds >= budget.hours * 3600:
-            return f"the budget of {budget.hours:g} hours is spent"
+            return f"the budget of {budget.hours:g} hour{'s' * (budget.hours != 1)} is spent"
         if budget.compute is not None and self.compute(history) >= budget.compute:
             return f"the budget of {budget.compute:.3g} multiply-adds is spent"
         if budget.stop_when is None or sum(t.finished for t in history) <= self._startup:
@@ -139,7 +139,7 @@ def why_over(view: StudyView) -> str | None:
         return None
     trials = view.config.budget.trials
     if trials is not None and counted(view.trials) >= trials:
-        return f"the budget of {trials} trials is spent"
+        return f"the budget of {trials} trial{'s' * (trials > 1)} is spent"
     return _stopping(view).reason(view.trials, view.driver_seconds)
 
 

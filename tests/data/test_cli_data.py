@@ -25,7 +25,7 @@ def test_show_prints_facts(tmp_path: Path) -> None:
     assert facts["roles"]["background"] == {"alphabets": 1, "characters": 10, "images": 30}
     plain = CliRunner().invoke(app, ["check", "--data", str(folder)]).stdout
     assert facts["fingerprint"] in plain
-    assert "5 ways, chance 20.0%" in plain
+    assert "5 ways, chance 20.0 %" in plain
 
 
 def test_wrong_data_is_an_input_error(tmp_path: Path) -> None:

@@ -229,7 +229,7 @@ def test_the_suggested_threshold_is_what_retraining_wrote(
     figures = {"score": 0.999, "known_kept": 0.9, "unknown_rejected": 0.8, "ways": 20}
     (model / "metrics.json").write_text(json.dumps({"unknown_below": figures}))
     done = hpsearch(*command)
-    assert "--unknown-below 0.999 (on validation it keeps 90% of known" in done.err
+    assert "--unknown-below 0.999 (on validation it keeps 90 % of known" in done.err
     assert hpsearch(*command, "--unknown-below", "suggested").out.count("unknown: no score") == 3
     for wrong in ("1.5", "-0.1", "nan", "often"):
         done = hpsearch(*command, f"--unknown-below={wrong}")

@@ -153,7 +153,7 @@ def test_a_degenerate_model_is_told_in_words(
 ) -> None:
     study = write_study_of(tmp_path / "s", dataset)
     done = hpsearch("evaluate", write_model(study / "model", dataset, alpha=0.0))
-    assert "one-shot accuracy 5.0%" in done.out
+    assert "one-shot accuracy 5.0 %" in done.out
     assert "DEGENERATE" in done.out
 
 

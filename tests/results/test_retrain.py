@@ -22,6 +22,7 @@ from hpsearch.results.intervals import wilson
 from hpsearch.results.retrain import Certified, _verdict, read_exported, retrain
 from hpsearch.training import checkpoint
 from hpsearch.training.epoch import EpochResult
+from hpsearch.wording import percent
 from tests.recognition.made import CommandLine
 
 from .made import STUDY_SEED, tiny, write_best
@@ -65,7 +66,7 @@ def test_an_exported_trial_is_trained_from_the_command_line(
     assert done.code == 0, done.err
     assert [line.split(":")[0] for line in done.err.splitlines()] == ["epoch 1/2", "epoch 2/2"]
     metrics = json.loads((tmp_path / "model" / "metrics.json").read_text())
-    assert f"validation error {metrics['validation_error']:.3f} [" in done.out
+    assert f"validation error {percent(metrics['validation_error'])} [" in done.out
     assert "on 10000 pairs" in done.out
     assert "certificate: not applicable" in done.out  # two epochs instead of four
     model = load_model(tmp_path / "model")
