@@ -37,8 +37,10 @@ def _interrupted(view: StudyView, running: list[TrialRecord]) -> set[int]:
     if is_server(view.config.storage):
         return numbers - _leased(view)
     holder = lock_holder(view.folder)
-    at_work = holder is not None and holder.startswith((SEARCH, "pid"))  # 0.1.0 wrote the pid alone
-    return set() if at_work else numbers
+    if holder is None:
+        return numbers
+    named = holder.endswith(")")  # 0.1.0 did not say what holds it
+    return numbers if named and not holder.endswith(f"({SEARCH})") else set()
 
 
 def _leased(view: StudyView) -> set[int]:

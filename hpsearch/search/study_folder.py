@@ -316,7 +316,7 @@ def study_lock(folder: StudyFolder, command: str = SEARCH) -> Iterator[None]:
             ) from None
         now = datetime.datetime.now().isoformat(timespec="seconds")
         os.ftruncate(handle, 0)
-        held = f"{command} (pid {os.getpid()} on {socket.gethostname()} since {now})"
+        held = f"pid {os.getpid()} on {socket.gethostname()} since {now} ({command})"
         os.pwrite(handle, held.encode(), 0)
         yield
     finally:

@@ -81,7 +81,7 @@ def test_a_dry_run_refuses_other_data_and_a_held_study(
     with study_lock(folder, "hpsearch confirm"):
         refused = hpsearch("search", folder.root, "--dry-run")
     assert refused.code == 2
-    assert "is held by hpsearch confirm (pid " in refused.err
+    assert "(hpsearch confirm); wait for it or stop it" in refused.err
 
 
 def test_a_dry_run_says_in_words_how_long_it_takes_on_this_machine(

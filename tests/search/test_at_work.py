@@ -52,7 +52,7 @@ def test_trials_of_a_stopped_search_are_interrupted_and_those_of_one_at_work_run
     with study_lock(stopped, "hpsearch confirm"):
         assert said()[0] == {"interrupted"}
     with study_lock(stopped):
-        assert str(lock_holder(stopped)).startswith("hpsearch search (pid ")
+        assert str(lock_holder(stopped)).endswith(" (hpsearch search)")
         kinds, told, line, shown, running = said()
     assert (kinds, shown, running) == ({"running"}, {"running"}, True)
     assert (told["running"], told["interrupted"]) == (len(left), 0)
