@@ -10,7 +10,9 @@ import pytest
 from hpsearch.paths import StudyFolder
 from hpsearch.results.report.facts import read_facts
 from hpsearch.search.at_work import standings
-from hpsearch.search.record import read_study
+from hpsearch.search.history import TrialRecord
+from hpsearch.search.parameter import Parameter
+from hpsearch.search.record import StudyRecord, read_study
 from hpsearch.search.study_folder import lock_holder, study_lock
 from tests.recognition.made import CommandLine
 from tests.search.fake_executor import FakeExecutor
@@ -57,3 +59,21 @@ def test_trials_of_a_stopped_search_are_interrupted_and_those_of_one_at_work_run
     assert (kinds, shown, running) == ({"running"}, {"running"}, True)
     assert (told["running"], told["interrupted"]) == (len(left), 0)
     assert "interrupted" not in line
+
+
+def test_on_a_server_the_leases_tell_which_trials_run(tmp_path: Path, postgres: str) -> None:
+    folder = tmp_path / "s"
+    changes = {"sampler__name": "random", "pruner__name": "none", "budget__trials": 9}
+    search(folder, FakeExecutor(), storage=postgres, trial__max_epochs=1, **changes)
+    study = StudyFolder(folder)
+    record = StudyRecord(study, read_study(study).name, postgres, lease_s=60)
+    record.load()
+    history = read_study(study).trials
+    distributions = {k: Parameter(type="float", low=-1e9, high=1e9).distribution() for k in ("x",)}
+    record.add(TrialRecord(len(history), "running", {"x": 0.5}), distributions, {})
+    assert standings(read_study(study))[len(history)] == "running"
+    with record.session() as session:
+        assert record.leases is not None
+        record.leases.release(session)
+    assert standings(read_study(study))[len(history)] == "interrupted"
+    record.close()
