@@ -135,7 +135,9 @@ def _at_hand(plan: StudyPlan, data: Path | None) -> bool:
 def _data_notices(plan: StudyPlan, dataset: Dataset | None) -> list[str]:
     """Return what a person should know of the data; refuse those that the study cannot use."""
     if dataset is None:
-        return ["the data are not here yet: the search downloads Omniglot, or draws glyphs"]
+        kind = plan.config.dataset
+        other = ", or draws glyphs where it cannot" if kind == "auto" else ""
+        return [] if kind == "glyphs" else [f"the search downloads Omniglot first{other}"]
     checked = check_study_data(plan, dataset)
     return [*([dataset.notice] if dataset.notice else []), *dataset.notices, *checked]
 
