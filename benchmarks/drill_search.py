@@ -15,8 +15,8 @@ from pathlib import Path
 
 from hpsearch.interpreter import python_command
 from hpsearch.paths import StudyFolder
-from hpsearch.search.invariants import read_epochs, read_result
 from hpsearch.search.record import read_study
+from hpsearch.search.trial_files import read_epochs, read_result
 
 STUDY = """\
 name: drill

@@ -16,15 +16,13 @@ import time
 import traceback
 import warnings
 import zipfile
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from PIL import Image
 from safetensors.torch import save as save_tensors
 
-from hpsearch.configfile import dump_yaml, parse_yaml, read_yaml
+from hpsearch.configfile import dump_yaml, read_yaml
 from hpsearch.data.archive import decode_drawing, read_files
 from hpsearch.data.folder import convert
 from hpsearch.errors import HpsearchError
@@ -34,15 +32,15 @@ from hpsearch.recognition.model import load_model
 from hpsearch.results.export import HEAD
 from hpsearch.results.retrain import read_exported
 from hpsearch.search.config import StudyConfig
-from hpsearch.search.history import TrialRecord
 from hpsearch.search.invariants import check_invariants
-from hpsearch.search.record import StudyRecord, read_study
+from hpsearch.search.record import read_study
 from hpsearch.search.shipped import find_shipped
 from hpsearch.search.space import SearchSpace
-from hpsearch.seeding import trial_seed
 from hpsearch.training.checkpoint import Checkpoint, load, save
 from hpsearch.training.checkpoint_file import keep_best_weights
 from hpsearch.training.config import TrialConfig
+
+from .fuzz_written import Parser, make_study, make_written, odd
 
 SLOW_S = 20.0
 """Seconds of processor time after which a parser counts as hanging."""
@@ -56,19 +54,6 @@ TRIAL = {
 }
 
 
-@dataclass(frozen=True)
-class Parser:
-    """What reads one kind of file.
-
-    Args:
-        path: The file that is damaged.
-        read: Reads it, as the program does.
-    """
-
-    path: Path
-    read: Callable[[], object]
-
-
 def make_parsers(folder: Path) -> dict[str, Parser]:
     """Write one good file of each kind; return what reads it."""
     return {
@@ -80,6 +65,7 @@ def make_parsers(folder: Path) -> dict[str, Parser]:
         "png": _png(folder),
         "model": _model(folder),
         "best.yaml": _best(folder),
+        **make_written(folder / "written"),
     }
 
 
@@ -109,20 +95,7 @@ def _checkpoint(folder: Path) -> Parser:
 
 def _database(folder: Path) -> Parser:
     study = StudyFolder(folder / "study")
-    study.root.mkdir()
-    values = parse_yaml(find_shipped("studies", "quickstart").read_bytes(), "quickstart")
-    study.study_file.write_text(dump_yaml(values))
-    study.dataset.write_text('{"kind": "glyphs", "fingerprint": "f"}')
-    space = SearchSpace.from_yaml("quickstart")
-    record = StudyRecord(study, "quickstart")
-    record.load()
-    for number in range(2):
-        params = {name: p.extremes[0] for name, p in space.parameters.items()}
-        trial = TrialRecord(number, "running", params)
-        record.add(trial, space.distributions(), {"seed": trial_seed(0, number)})
-        record.report(number, 1, 0.5)
-        record.end(TrialRecord(number, "complete", params, {1: 0.5}, 0.5), {})
-    record.close()
+    make_study(study)
 
     def read() -> None:
         check_invariants(study)
@@ -208,7 +181,7 @@ def fuzz(parser: Parser, seconds: float, chance: random.Random) -> tuple[int, in
     tries = refused = 0
     began = time.monotonic()
     while time.monotonic() - began < seconds:
-        bad = damage(good, chance)
+        bad = (odd if parser.json and chance.random() < 0.5 else damage)(good, chance)
         parser.path.write_bytes(bad)
         tries += 1
         used = time.process_time()
@@ -239,7 +212,7 @@ def main() -> int:
         for kind, parser in make_parsers(Path(name)).items():
             chance = random.Random(f"{chosen.seed} {kind}")
             tries, refused, wrong = fuzz(parser, chosen.seconds, chance)
-            sys.stdout.write(f"{kind:14} {tries:6} tries, {refused:6} refused, ")
+            sys.stdout.write(f"{kind:28} {tries:6} tries, {refused:6} refused, ")
             sys.stdout.write("none went wrong\n" if wrong is None else "WRONG\n")
             if wrong is not None:
                 failed += 1

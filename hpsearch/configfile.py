@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import difflib
 import io
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from hpsearch.errors import InputError, hide_passwords
 from hpsearch.paths import read_file
+from hpsearch.records import parse_json, read_regular
 
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 20
@@ -322,19 +322,19 @@ def _check_finite(values: Any) -> None:
         raise ValueError(f"{values} cannot be written to a configuration")
 
 
-
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object.
 
     Raises:
         InputError: The file is missing or holds something else.
+        EnvironmentFailure: The machine cannot read it now.
     """
     try:
-        values = json.loads(read_file(path))
+        values = parse_json(read_regular(path))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; the study's folder is incomplete") from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read as JSON ({error})") from error
+    except ValueError as error:
+        raise InputError(f"{path}: cannot be read as JSON ({error}); restore it from a copy") from error
     if not isinstance(values, dict):
         raise InputError(f"{path}: must hold one JSON object")
     return values

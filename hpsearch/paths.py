@@ -19,6 +19,8 @@ NETWORK_KINDS = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse.sshfs", "9p", "af
 
 OUTPUT_HEAD = 4000
 """Bytes at the beginning of a file that tell who wrote it."""
+REBUILT = ".rebuilt-"
+"""How the folder is called that a repair builds a database in."""
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:
@@ -102,6 +104,14 @@ def _why(path: Path, error: OSError) -> str:
         return str(error.strerror)
     free = shutil.disk_usage(path.parent).free / 1e6 if path.parent.is_dir() else 0.0
     return f"{error.strerror}, {free:.0f} MB free"
+
+
+def remove(path: Path) -> None:
+    """Remove a file, or a folder with what is in it; what is gone already is no error."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def make_private(folder: Path) -> None:
@@ -191,6 +201,11 @@ class TrialFolder:
         return self.root / "provenance.json"
 
     @property
+    def attempts(self) -> Path:
+        """Deaths of workers since the last new epoch."""
+        return self.root / "attempts.json"
+
+    @property
     def checkpoint(self) -> Path:
         """Weights, optimiser, generators and curve; written by the worker."""
         return self.root / "checkpoint"
@@ -278,9 +293,11 @@ class StudyFolder:
         return sorted(int(p.name) for p in found)
 
     def temporary_files(self) -> list[Path]:
-        """Return what interrupted writes have left."""
-        places = (self.root, self.model, *(self.trial(n).root for n in self.trial_numbers()))
-        return sorted(path for place in places for path in place.glob(".*.tmp"))
+        """Return what interrupted writes and repairs have left."""
+        places = [self.root, self.model, *(self.trial(n).root for n in self.trial_numbers())]
+        places += [path for path in self.confirmation.glob("*") if path.is_dir()]
+        left = [path for place in places for path in place.glob(".*.tmp")]
+        return sorted([*left, *self.root.glob(f"{REBUILT}*")])
 
     def trial(self, number: int) -> TrialFolder:
         """Return the folder of one trial."""

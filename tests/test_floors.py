@@ -27,6 +27,8 @@ FLOORS = {
     "configfile": 0,
     "wording": 0,
     "provenance": 0,
+    "records": 0,
+    "written": 0,
     "data": 1,
     "network": 1,
     "training": 2,
@@ -40,6 +42,8 @@ FLOORS = {
 }
 NEIGHBOURS = {("paths", "errors"), ("configfile", "errors"), ("recognition", "training")}
 NEIGHBOURS |= {("waiting", "errors"), ("api", "cli"), ("configfile", "paths")}
+NEIGHBOURS |= {("records", "errors"), ("records", "paths"), ("configfile", "records")}
+NEIGHBOURS |= {("written", "records"), ("written", "errors")}
 """Who may import whom on its own floor."""
 
 MUST_NOT_KNOW = {

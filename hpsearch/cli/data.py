@@ -92,7 +92,7 @@ def _print(
     prefix: str,
     sheets: Mapping[str, tuple[Path, str]] | None = None,
 ) -> None:
-    from hpsearch.data.dataset import read_meta
+    from hpsearch.data.packed_files import read_meta
 
     meta = read_meta(dataset.folder)
     facts = {

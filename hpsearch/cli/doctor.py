@@ -100,10 +100,10 @@ def _around(folder: StudyFolder) -> dict[str, str]:
 
 
 def _data(folder: StudyFolder) -> str:
-    from hpsearch.configfile import read_json
+    from hpsearch.written import read_dataset
 
     try:
-        held = read_json(folder.dataset)
+        held = read_dataset(folder.dataset)
     except InputError as error:
         return str(error)
     mark = f"{held.get('kind')}, fingerprint {str(held.get('fingerprint'))[:12]}"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hpsearch.errors import InputError
+from hpsearch.errors import HpsearchError
 from hpsearch.paths import shell_word
 from hpsearch.wording import duration, interval, percent
 
@@ -225,20 +225,19 @@ def _dataset(
     kind: str, data: Path | None, beside: Path, fingerprint: str | None, *, test: bool = False
 ) -> Dataset:
     """Find the data of a model: as given, else what the study beside it used, else by kind."""
-    from json import loads
-
     from hpsearch.data import open_packed
     from hpsearch.data.find import find_dataset
     from hpsearch.data.pack import holds_test
+    from hpsearch.written import read_dataset
 
     if data is None:
         try:
-            held = loads((beside / "dataset.json").read_text())
-            packed = Path(held["packed"])
+            held = read_dataset(beside / "dataset.json")
+            packed = Path(held.get("packed") or "nowhere")
             if not test or holds_test(packed):
                 return open_packed(packed)
-            data = held.get("source") and Path(held["source"])
-        except (OSError, ValueError, KeyError, TypeError, InputError):
+            data = Path(held["source"]) if held.get("source") else None
+        except HpsearchError:
             pass  # no study beside it, or its packed data are gone: looked for anew
     return find_dataset(kind, data, fingerprint=fingerprint, test=test)
 

@@ -20,7 +20,6 @@ from hpsearch.cli.executors import Workplace, find_workplace
 from hpsearch.cli.live import make_observer
 from hpsearch.cli.search import best_in_words
 from hpsearch.cli.terminal import unwaited
-from hpsearch.configfile import read_json
 from hpsearch.data import Dataset
 from hpsearch.data.find import find_dataset
 from hpsearch.errors import EnvironmentFailure, InputError
@@ -47,6 +46,7 @@ from hpsearch.search.surroundings import DataPlace
 from hpsearch.search.warm_start import with_prior
 from hpsearch.waiting import Interrupted
 from hpsearch.wording import count
+from hpsearch.written import read_dataset
 
 
 def run_search(
@@ -216,15 +216,17 @@ def held_dataset(plan: StudyPlan, data: Path | None = None) -> Dataset:
         InputError: They are not there, or are not the study's.
     """
     from hpsearch.data import open_packed
+    from hpsearch.data.packed_files import verify_packed
 
     folder, wanted = plan.folder, plan.config.dataset
     if not folder.dataset.exists():
         return find_dataset(wanted, data, progress=_tell_once())
-    held = read_json(folder.dataset)
+    held = read_dataset(folder.dataset)
     source = data or (Path(held["source"]) if held.get("source") else None)
-    packed = Path(held["packed"])
+    packed = Path(held.get("packed") or "nowhere")
     if data is None and (packed / "meta.json").exists():
         dataset = open_packed(packed)
+        verify_packed(packed)
     else:
         kind = held["kind"] if data is None else wanted
         fingerprint = held["fingerprint"]

@@ -28,9 +28,9 @@ def show(
     from dataclasses import asdict
     from json import dumps
 
-    from hpsearch.search.ledger import read_provenance
     from hpsearch.search.record import read_study
     from hpsearch.search.study_folder import find_study, plan_study
+    from hpsearch.search.trial_files import read_provenance
     from hpsearch.search.why import explain
 
     folder = find_study(study)

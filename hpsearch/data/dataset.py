@@ -5,31 +5,20 @@ Letters: N images, C characters, D drawers, S side in pixels.
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import json
-import os
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hpsearch.data.cache import in_first, places_beside, share
-from hpsearch.data.resize import SIDE, area_average
-from hpsearch.errors import EnvironmentFailure, InputError
+from hpsearch.data.packed_files import UNREADABLE, check_file, images_of, read_meta
+from hpsearch.data.resize import SIDE
+from hpsearch.errors import InputError
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is."""
-
-FORMAT = 1
-"""Version of the packed folder's layout; another one is packed again."""
-UNREADABLE = (OSError, ValueError, EOFError, KeyError, TypeError, BadZipFile)
-"""What numpy raises for a damaged file, for missing arrays, and for pickled ones, never loaded."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,10 +101,11 @@ class Dataset:
         return self._joined(role, None)
 
     def _role(self, role: str, input_size: int) -> Characters:
-        return self._joined(role, _resized(self.folder, role, input_size))
+        return self._joined(role, images_of(self.folder, role, input_size))
 
     def _joined(self, role: str, images: NDArray[np.uint8] | None) -> Characters:
         path = self.folder / f"{role}-labels.npz"
+        check_file(self.folder, path.name)
         try:
             with np.load(path, allow_pickle=False) as labels:
                 if images is None:
@@ -131,7 +121,12 @@ def in_words(kind: str) -> str:
 
 
 def characters_from(images: NDArray[np.uint8], labels: Any) -> Characters:
-    """Join images with the label arrays `pack` wrote beside them."""
+    """Join images with the label arrays `pack` wrote beside them.
+
+    Raises:
+        ValueError: They do not fit each other.
+    """
+    _check_labels(images, labels)
     return Characters(
         images=images,
         character=labels["character"],
@@ -143,24 +138,22 @@ def characters_from(images: NDArray[np.uint8], labels: Any) -> Characters:
     )
 
 
-def read_meta(folder: Path) -> dict[str, Any]:
-    """Read a packed folder's meta.json.
-
-    Raises:
-        InputError: There is none, or it is of another format.
-    """
-    path = folder / "meta.json"
-    try:
-        meta = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(
-            f"{folder}: no packed data set; run `hpsearch data show` to pack"
-        ) from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read ({error}); delete {folder}") from None
-    if not isinstance(meta, dict) or meta.get("format") != FORMAT:
-        raise InputError(f"{path}: not format {FORMAT}; delete {folder} to pack again")
-    return meta
+def _check_labels(images: NDArray[np.uint8], labels: Any) -> None:
+    """Refuse labels that point outside: their places would be read all the same."""
+    arrays = [labels[name] for name in ("character", "drawer", "alphabet_of")]
+    character, drawer, alphabet_of = arrays
+    whole = all(np.issubdtype(array.dtype, np.integer) and array.ndim == 1 for array in arrays)
+    if not whole or not len(images) == len(character) == len(drawer):
+        raise ValueError(f"labels of {len(character)} images, there are {len(images)}")
+    for places, count in (
+        (character, len(labels["names"])),
+        (drawer, 1 + len(images)),
+        (alphabet_of, len(labels["alphabets"])),
+    ):
+        if len(places) and not 0 <= places.min() <= places.max() < count:
+            raise ValueError("a label points outside")
+    if len(alphabet_of) != len(labels["names"]):
+        raise ValueError("not every character has an alphabet")
 
 
 def open_packed(folder: Path) -> Dataset:
@@ -182,68 +175,3 @@ def open_packed(folder: Path) -> Dataset:
         )
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{folder / 'meta.json'}: damaged ({error}); delete {folder}") from None
-
-
-def check_size(input_size: int) -> None:
-    """Refuse a side that is no reduction of 105.
-
-    Raises:
-        InputError: The side is not 1 to 105.
-    """
-    if not 1 <= input_size <= SIDE:
-        raise InputError(f"input_size: {input_size} is not within 1 to {SIDE} pixels")
-
-
-def _resized(folder: Path, role: str, size: int) -> NDArray[np.uint8]:
-    """Map the images of one size, making the file first where it is missing or cut off."""
-    check_size(size)
-    name = f"{role}-{size}.npy"
-    for place in places_beside(folder):
-        with contextlib.suppress(*UNREADABLE):  # missing, or cut off by a full disk: made below
-            return _map(place / name)
-    reduced = area_average(_load_checked(folder, role), size)
-    return _map(in_first(places_beside(folder), lambda place: _save_aside(place / name, reduced)))
-
-
-def _map(path: Path) -> NDArray[np.uint8]:
-    images: NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
-    return images
-
-
-def _load_checked(folder: Path, role: str) -> NDArray[np.uint8]:
-    """Load a role's stored images and compare them with the recorded checksum."""
-    path = folder / f"{role}.npy"
-    try:
-        stored: NDArray[np.uint8] = np.load(path, allow_pickle=False)
-    except UNREADABLE as error:
-        raise InputError(f"{path}: cannot be read ({error}); delete {folder}") from None
-    if checksum(stored) != read_meta(folder)["sha256"].get(role):
-        raise InputError(f"{path}: its checksum does not fit; delete {folder} to pack again")
-    return stored
-
-
-def checksum(array: NDArray[Any]) -> str:
-    """Return SHA-256 (hex) of an array's bytes."""
-    return hashlib.sha256(np.ascontiguousarray(array).data).hexdigest()
-
-
-def _save_aside(path: Path, array: NDArray[np.uint8]) -> Path:
-    """Write an array so that two processes may do it at once: aside, then renamed."""
-    aside: Path | None = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-        aside = Path(name)
-        with os.fdopen(handle, "wb") as file:
-            share(aside)
-            np.save(file, array, allow_pickle=False)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
-        return path
-    except OSError as error:
-        if aside is not None:
-            aside.unlink(missing_ok=True)
-        raise EnvironmentFailure(
-            f"{path}: cannot be written ({error.strerror}); free space or set HPSEARCH_CACHE"
-        ) from error

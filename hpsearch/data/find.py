@@ -15,7 +15,7 @@ from pathlib import Path
 
 from hpsearch.data import glyphs
 from hpsearch.data.cache import caches, in_first, may_write, write_shared
-from hpsearch.data.dataset import FORMAT, Dataset, Progress, open_packed
+from hpsearch.data.dataset import Dataset, Progress, open_packed
 from hpsearch.data.download import DownloadFailed, download
 from hpsearch.data.folder import RULES, looks_like_images, read_folder
 from hpsearch.data.omniglot import (
@@ -27,7 +27,8 @@ from hpsearch.data.omniglot import (
     find_parts,
     read_omniglot,
 )
-from hpsearch.data.pack import Contents, holds_test, pack
+from hpsearch.data.pack import Contents, holds_test, pack, sweep
+from hpsearch.data.packed_files import FORMAT
 from hpsearch.errors import EnvironmentFailure, HpsearchError, InputError
 from hpsearch.paths import user_path
 
@@ -215,6 +216,9 @@ class _Finder:
 
         Files are the same when their paths, sizes and modification times are.
         """
+        for cache in caches():
+            sweep(cache / "packed")
+            sweep(cache / "beside")
         digest = hashlib.sha256(json.dumps([FORMAT, kind, key]).encode())
         for source in sources:
             digest.update(os.fsencode("\n".join(_listing(source))))

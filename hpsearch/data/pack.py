@@ -6,11 +6,14 @@ Must not know where the images came from.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import json
 import os
 import shutil
 import tempfile
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,13 +22,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpsearch.data.cache import in_first, share, write_shared
-from hpsearch.data.dataset import FORMAT, Characters, Dataset, checksum, open_packed
+from hpsearch.data.dataset import Characters, Dataset, open_packed
+from hpsearch.data.packed_files import FORMAT, LABELS, checksum, file_checksum, verify_packed
 from hpsearch.data.tasks import OneShotTasks
 from hpsearch.errors import EnvironmentFailure, HpsearchError
 from hpsearch.paths import fsync_folder
+from hpsearch.records import dump_record
 
 SEALED_FILE = "sealed-test.npz"
 """The test characters and runs; never read by the search."""
+PACKING = ".packing-"
+"""How the folder is called that is packed into."""
+JUST_MADE_S = 1.0
+"""Age below which such a folder may not yet be held by who made it."""
+OLD_S = 3600.0
+"""Age above which nobody writes a file aside any more."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +101,7 @@ def pack(contents: Contents, *places: Path) -> Dataset:
     mark = fingerprint(contents)
     name = f"{contents.kind}-{mark[:16]}"
     for place in places:
-        if _is_there(place / name, mark, with_test=contents.runs is not None):
+        if _is_whole(place / name, mark, with_test=contents.runs is not None):
             return open_packed(place / name)
     return in_first(places, lambda place: _pack_into(place / name, contents, mark))
 
@@ -118,10 +129,11 @@ def _as_text(contents: Contents) -> Contents:
 
 def _pack_into(folder: Path, contents: Contents, mark: str) -> Dataset:
     packed = folder.parent
-    aside: Path | None = None
+    aside, held = None, None
     try:
         packed.mkdir(parents=True, exist_ok=True)
-        aside = Path(tempfile.mkdtemp(dir=packed, prefix=".packing-"))
+        aside = Path(tempfile.mkdtemp(dir=packed, prefix=PACKING))
+        held = _hold(aside)
         _write(contents, mark, aside)
         _put_in_place(aside, folder, mark)
     except OSError as error:
@@ -131,16 +143,51 @@ def _pack_into(folder: Path, contents: Contents, mark: str) -> Dataset:
     finally:
         if aside is not None:
             shutil.rmtree(aside, ignore_errors=True)
+        if held is not None:
+            os.close(held)
     return open_packed(folder)
 
 
-def _is_there(folder: Path, mark: str, *, with_test: bool) -> bool:
-    """Say whether a packed folder holds these contents."""
+def sweep(packed: Path) -> None:
+    """Remove what was left by processes that died while they packed, or wrote a file aside.
+
+    A folder is held (flock) by who packs into it; the kernel lets it go when that dies. Files
+    written aside are removed when they are old.
+    """
+    now = time.time()
+    for left in packed.glob(f"{PACKING}*"):
+        with contextlib.suppress(OSError):
+            held = _hold(left)
+            if held is not None:
+                if now - left.stat().st_mtime > JUST_MADE_S:
+                    shutil.rmtree(left, ignore_errors=True)
+                os.close(held)
+    for left in packed.glob("*/.*.tmp"):
+        with contextlib.suppress(OSError):
+            if now - left.stat().st_mtime > OLD_S:
+                left.unlink()
+
+
+def _hold(folder: Path) -> int | None:
+    """Hold a folder until the descriptor is closed; None where another process does."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
-        same = open_packed(folder).fingerprint == mark
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(handle)
+        return None
+    return handle
+
+
+def _is_whole(folder: Path, mark: str, *, with_test: bool) -> bool:
+    """Say whether a packed folder is there, of these contents, and undamaged."""
+    try:
+        if open_packed(folder).fingerprint != mark or (with_test and not holds_test(folder)):
+            return False
+        verify_packed(folder)
     except HpsearchError:
         return False  # missing, damaged or of an older format
-    return same and (holds_test(folder) or not with_test)
+    return True
 
 
 def _write(contents: Contents, mark: str, folder: Path) -> None:
@@ -177,8 +224,13 @@ def _write(contents: Contents, mark: str, folder: Path) -> None:
         if runs
         else {"runs": 0, "ways": contents.ways},
         "sha256": sums,
+        "files": {
+            name: file_checksum(folder / name)
+            for name in (*LABELS, SEALED_FILE)
+            if (folder / name).exists()
+        },
     }
-    write_shared(folder / "meta.json", json.dumps(meta, indent=2) + "\n")
+    write_shared(folder / "meta.json", dump_record(meta))
 
 
 def _labels(role: Characters) -> dict[str, NDArray[Any]]:
@@ -217,10 +269,10 @@ def _put_in_place(aside: Path, folder: Path, mark: str) -> None:
     try:
         aside.rename(folder)
     except OSError:
-        if not _is_there(folder, mark, with_test=False):  # the remains of a damaged or older one
+        if not _is_whole(folder, mark, with_test=False):  # the remains of a damaged or older one
             shutil.rmtree(folder)
             aside.rename(folder)
         elif holds_test(aside) and not holds_test(folder):  # a search may be at work on it
-            for name in (SEALED_FILE, "meta.json"):
+            for name in (*LABELS, SEALED_FILE, "meta.json"):
                 (aside / name).replace(folder / name)
     fsync_folder(folder.parent)

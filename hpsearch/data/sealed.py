@@ -5,7 +5,6 @@ Called by evaluate and baselines. Must never be imported by search or training.
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,11 +13,13 @@ from pathlib import Path
 import numpy as np
 
 from hpsearch.data.cache import in_first, places_beside
-from hpsearch.data.dataset import UNREADABLE, Characters, Dataset, characters_from, check_size
+from hpsearch.data.dataset import Characters, Dataset, characters_from
 from hpsearch.data.pack import SEALED_FILE
+from hpsearch.data.packed_files import UNREADABLE, check_file, check_size
 from hpsearch.data.resize import SIDE, area_average
 from hpsearch.data.tasks import OneShotTasks
 from hpsearch.errors import EnvironmentFailure, InputError
+from hpsearch.records import dump_line
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +56,7 @@ def open_test_set(
         )
     logs = [log] if log else [place / "openings.jsonl" for place in places_beside(dataset.folder)]
     in_first(logs, lambda place: _write_down(place, dataset.fingerprint, reason))
+    check_file(dataset.folder, SEALED_FILE)
     try:
         with np.load(path, allow_pickle=False) as arrays:
             tasks = OneShotTasks(
@@ -79,7 +81,7 @@ def _write_down(log: Path, fingerprint: str, reason: str) -> None:
     try:
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(entry) + "\n")
+            file.write(dump_line(entry))
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:

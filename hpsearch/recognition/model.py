@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 from hpsearch.configfile import read_yaml
 from hpsearch.errors import InputError
 from hpsearch.paths import user_path
+from hpsearch.records import read_or_none
 from hpsearch.training.config import TrialConfig
+from hpsearch.written import Metrics
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -73,13 +76,10 @@ def suggested_threshold(folder: Path) -> dict[str, Any] | None:
 
     A model that trained on the validation characters has none.
     """
-    from json import loads
-
-    try:
-        found = loads((folder / "metrics.json").read_bytes())["unknown_below"]
-        return {**found, "score": float(found["score"])}
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+    found: dict[str, Any] | None = (read_or_none(folder / "metrics.json", Metrics) or {}).get(
+        "unknown_below"
+    )
+    return found
 
 
 def load_model(folder: Path | str, device: str = "cpu") -> Model:
@@ -106,8 +106,14 @@ def load_model(folder: Path | str, device: str = "cpu") -> Model:
     network = SiameseNetwork(
         config.shape(), output_bias=config.layers.output.bias, convolution=config.convolution
     )
+    told = (read_or_none(folder / "metrics.json", Metrics) or {}).get("weights_sha256")
     try:
-        network.load_state_dict(load(path.read_bytes()))
+        content = path.read_bytes()
+        if told not in (None, hashlib.sha256(content).hexdigest()):
+            raise InputError(
+                f"{path}: its checksum does not fit; run hpsearch retrain until it is done"
+            )
+        network.load_state_dict(load(content))
     except (OSError, RuntimeError, safetensors.SafetensorError) as error:
         text = " ".join(str(error).split())[:120]
         raise InputError(f"{path}: does not hold this model's weights ({text})") from error

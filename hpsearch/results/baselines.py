@@ -5,8 +5,6 @@ Letters: R runs, W ways, M images, P ink points.
 
 from __future__ import annotations
 
-import contextlib
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,8 @@ from hpsearch.data.cache import in_first, places_beside, write_shared
 from hpsearch.data.tasks import OneShotTasks
 from hpsearch.errors import InputError
 from hpsearch.paths import shell_word
+from hpsearch.records import dump_record, read_or_none
+from hpsearch.written import Baselines
 
 INK = 128
 """Values from here on are ink; Omniglot's drawings are 0 or 255."""
@@ -198,15 +198,14 @@ def baselines_file(packed: Path) -> Path:
 
 def keep_baselines(packed: Path, fingerprint: str, found: dict[str, Any]) -> None:
     """Write down what was measured on a packed data set, for `read_baselines`."""
-    text = json.dumps({"fingerprint": fingerprint, "baselines": found}, indent=1) + "\n"
+    text = dump_record({"fingerprint": fingerprint, "baselines": found})
     in_first(places_beside(packed), lambda place: write_shared(baselines_file(place), text))
 
 
 def read_baselines(packed: Path, fingerprint: str) -> dict[str, Any] | None:
     """Return what `measure_baselines` kept for these data, or None."""
     for place in places_beside(packed):
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            kept = json.loads(baselines_file(place).read_bytes())
-            if kept["fingerprint"] == fingerprint:
-                return dict(kept["baselines"])
+        kept = read_or_none(baselines_file(place), Baselines)
+        if kept and kept["fingerprint"] == fingerprint:
+            return dict(kept["baselines"])
     return None

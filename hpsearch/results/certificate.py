@@ -6,22 +6,22 @@ Read by status, export, retrain and the report; written by confirm.
 from __future__ import annotations
 
 import datetime
-import json
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from hpsearch.errors import InputError
 from hpsearch.paths import StudyFolder, write_atomically
 from hpsearch.provenance import software
+from hpsearch.records import damaged, dump_record, read_record
 from hpsearch.results.intervals import around
 from hpsearch.results.shrinkage import Posterior, pooled_variance, predicted_optimism, shrink
 from hpsearch.search.history import TrialRecord, best_trial
 from hpsearch.search.record import StudyView
 from hpsearch.seeding import derive_seed
 from hpsearch.wording import interval, percent
+from hpsearch.written import Certificate
 
 FORMAT = 1
 SURE = 0.95
@@ -59,7 +59,7 @@ def certify(view: StudyView, candidates: Sequence[TrialRecord], runs: Runs) -> d
         "seeds": min(len(e) for e in errors),
         "objective": view.config.objective,
         "compared": [t.number for t in view.trials if t.state == "complete"],
-        "created": datetime.datetime.now().isoformat(timespec="seconds"),
+        "created": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
         "software": software(),
     }
 
@@ -171,25 +171,22 @@ def _candidates(
 
 def write_certificate(folder: StudyFolder, certificate: Mapping[str, Any]) -> None:
     """Write certificate.json."""
-    write_atomically(folder.certificate, json.dumps(certificate, indent=1) + "\n")
+    write_atomically(folder.certificate, dump_record(dict(certificate)))
 
 
 def read_certificate(folder: StudyFolder) -> dict[str, Any] | None:
     """Return a study's certificate, None where it was never confirmed.
 
     Raises:
-        InputError: The file cannot be read as one.
+        InputError: The file is not believed.
     """
     path = folder.certificate
     try:
-        found = json.loads(path.read_bytes())
+        return read_record(path, Certificate).values
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read ({error}); run hpsearch confirm again") from error
-    if not isinstance(found, dict) or found.get("format") != FORMAT:
-        raise InputError(f"{path}: is no certificate; run hpsearch confirm again")
-    return found
+    except ValueError as error:
+        raise damaged(path, error, "run hpsearch confirm again") from error
 
 
 def best_of(view: StudyView) -> tuple[TrialRecord | None, dict[str, Any] | None]:

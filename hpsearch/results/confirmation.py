@@ -6,14 +6,12 @@ goes on where it was stopped, and asks only for what is missing.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hpsearch.configfile import read_yaml
 from hpsearch.errors import EnvironmentFailure, InputError
 from hpsearch.execution import (
     Decision,
@@ -27,12 +25,15 @@ from hpsearch.execution import (
     Started,
 )
 from hpsearch.paths import write_atomically
+from hpsearch.records import dump_record, read_or_none
+from hpsearch.search.agreement import trained_config
 from hpsearch.search.history import TrialRecord
 from hpsearch.search.record import StudyView
 from hpsearch.seeding import derive_seed
 from hpsearch.training.checkpoint_file import set_aside_foreign
 from hpsearch.training.config import TrialConfig
 from hpsearch.wording import count, percent
+from hpsearch.written import ConfirmedRun
 
 MAX_ATTEMPTS = 3
 """Workers' deaths under one run after which the environment is to blame."""
@@ -139,8 +140,9 @@ class Confirmation:
         return True
 
     def _config(self, trial: int) -> TrialConfig:
-        path = self._view.folder.trial(trial).config
-        return TrialConfig.from_values(read_yaml(path), str(path))
+        view = self._view
+        values = trained_config(view.folder, view.config, view.trials[trial], view.attributes[trial])
+        return TrialConfig.from_values(values, str(view.folder.trial(trial).config))
 
     def _left(self) -> str:
         """Show how many epochs are done; return what is left, in words."""
@@ -220,7 +222,7 @@ class Confirmation:
             "provenance": active.provenance,
         }
         place = self._folder / run.name
-        write_atomically(place / "result.json", json.dumps(result, indent=1) + "\n")
+        write_atomically(place / "result.json", dump_record(result))
         for name in ("checkpoint", "checkpoint.previous"):
             (place / name).unlink(missing_ok=True)
         left, rest = len(self._waiting) + len(self._active), self._left()
@@ -247,9 +249,7 @@ def fresh_seed(study_seed: int, place: int) -> int:
 
 
 def read_run(folder: Path, run: Run) -> Mapping[str, Any] | None:
-    """Return a run's result, None while there is none; a torn file counts as none."""
-    try:
-        found = json.loads((folder / run.name / "result.json").read_bytes())
-    except (OSError, ValueError):
-        return None
-    return found if isinstance(found, dict) and "per_alphabet" in found else None
+    """Return a run's result, None while there is none; one that is not believed counts as none."""
+    found = read_or_none(folder / run.name / "result.json", ConfirmedRun)
+    ours = found is not None and (found["trial"], found["place"]) == (run.trial, run.place)
+    return found if ours else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,9 @@ from hpsearch.data import Dataset
 from hpsearch.errors import InputError
 from hpsearch.paths import write_atomically
 from hpsearch.recognition.model import load_model
+from hpsearch.records import dump_record, read_or_none
 from hpsearch.results.intervals import wilson
+from hpsearch.written import Evaluation
 
 EVALUATION = "evaluation.json"
 """Beside the weights: the last evaluation, so that showing it again opens nothing."""
@@ -66,15 +67,11 @@ def evaluate(folder: Path, dataset: Dataset, device: str = "cpu") -> dict[str, A
         "degenerate": scores.degenerate,
     }
     kept = {**result, "fingerprint": dataset.fingerprint}
-    write_atomically(folder / EVALUATION, json.dumps(kept, indent=1) + "\n")
+    write_atomically(folder / EVALUATION, dump_record(kept))
     return result
 
 
 def read_evaluation(model: Path, fingerprint: str) -> dict[str, Any] | None:
     """Return what `evaluate` kept beside a model's weights, None where none is of these data."""
-    try:
-        found = json.loads((model / EVALUATION).read_bytes())
-        same = found["fingerprint"] == fingerprint
-        return dict(found) if same and len(found["interval"]) == 2 else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+    found = read_or_none(model / EVALUATION, Evaluation)
+    return found if found and found["fingerprint"] == fingerprint else None

@@ -12,9 +12,10 @@ from hpsearch.errors import HpsearchError, InputError
 from hpsearch.paths import StudyFolder, TrialFolder, check_output, write_atomically
 from hpsearch.provenance import differences, software
 from hpsearch.results.certificate import best_of
+from hpsearch.search.agreement import trained_config
 from hpsearch.search.begun import is_saved
-from hpsearch.search.ledger import read_provenance
 from hpsearch.search.record import read_study
+from hpsearch.search.trial_files import read_provenance
 
 FORMAT = 1
 HEAD = "# Best configuration of a search; train it with: hpsearch retrain FILE\n"
@@ -77,10 +78,10 @@ def export_best(folder: StudyFolder, trial: int | None, output: Path | None) -> 
         "seed": attributes.get("seed", view.config.seed),
         "study_seed": view.config.seed,
         "epochs": len(chosen.values),
-        "created": datetime.datetime.now().isoformat(timespec="seconds"),
+        "created": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
         "versions": software()["versions"],
         "provenance": held[-1] if held else None,
-        "config": read_yaml(folder.trial(chosen.number).config),
+        "config": trained_config(folder, view.config, chosen, attributes),
     }
     path = output or folder.best
     check_output(path, HEAD, "export")

@@ -7,7 +7,7 @@ figure is kept apart as "seen in training".
 
 from __future__ import annotations
 
-import json
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -19,6 +19,7 @@ from hpsearch.configfile import Section, dump_yaml, load_section, parse_yaml, re
 from hpsearch.data import Dataset
 from hpsearch.errors import InputError
 from hpsearch.paths import write_atomically
+from hpsearch.records import dump_record
 from hpsearch.results.intervals import wilson
 from hpsearch.results.validation import N_PAIRS, validation_figures
 from hpsearch.training.config import Objective, TrialConfig
@@ -180,14 +181,16 @@ def retrain(
     weights = last.weights() if include_validation else last.best_weights()
     _check_usable(path, last, weights, include_validation)
     packed = {name: weight.contiguous() for name, weight in weights.items()}
-    write_atomically(output / "weights.safetensors", save(packed))
+    content = save(packed)
+    write_atomically(output / "weights.safetensors", content)
     network = build_network(config, weights, device)
     figures = validation_figures(network, config, dataset, exported.study_seed)
     metrics = _metrics(last.curve, exported.objective, figures, seen=include_validation)
     metrics["certificate"] = _verdict(
         figures["fresh_error"], exported.certificate, as_found=as_found
     )
-    write_atomically(output / "metrics.json", json.dumps(metrics, indent=1) + "\n")
+    metrics["weights_sha256"] = hashlib.sha256(content).hexdigest()
+    write_atomically(output / "metrics.json", dump_record(metrics))
     return metrics
 
 

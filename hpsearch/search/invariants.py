@@ -6,24 +6,25 @@ puts a study right is in `repair`.
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from sqlalchemy import text
 
 from hpsearch.configfile import read_json, read_yaml
 from hpsearch.errors import HpsearchError, InputError
-from hpsearch.paths import StudyFolder, TrialFolder, shell_word
+from hpsearch.paths import StudyFolder, shell_word
 from hpsearch.search.begun import EditedError
+from hpsearch.search.facts import FACT_CHECKS, in_words
+from hpsearch.search.findings import Check, Findings, Study
 from hpsearch.search.history import TrialRecord, best_trial
-from hpsearch.search.record import StudyView, read_study
+from hpsearch.search.record import read_study
 from hpsearch.search.sqlite_file import check_database, integrity_problems
 from hpsearch.search.storage import is_server, open_storage, storage_of
 from hpsearch.search.study_folder import lock_holder
+from hpsearch.search.trial_files import load_result, read_epochs, read_result
 from hpsearch.training.checkpoint_file import previous, verify
 
 Standing = Literal["holds", "pending", "broken"]
@@ -47,35 +48,6 @@ class Verdict:
     claim: str
     standing: Standing
     seen: str
-
-
-@dataclass(frozen=True)
-class Findings:
-    """What a check found: what is wrong, what the next run mends, what there is to say else."""
-
-    broken: tuple[str, ...] = ()
-    pending: tuple[str, ...] = ()
-    fine: str = ""
-
-
-@dataclass(frozen=True)
-class Study:
-    """A study as the checks see it."""
-
-    folder: StudyFolder
-    view: StudyView
-    rows: tuple[dict[str, Any], ...]
-    holder: str | None
-
-    def trial(self, number: int) -> TrialFolder:
-        """Return a trial's folder."""
-        return self.folder.trial(number)
-
-    @property
-    def own_rows(self) -> list[dict[str, Any]]:
-        """The rows that a search wrote; what Optuna's functions added may hold anything."""
-        added = {trial.number for trial in self.view.trials if trial.added}
-        return [row for row in self.rows if row["number"] not in added]
 
 
 def check_invariants(folder: StudyFolder) -> list[Verdict]:
@@ -153,16 +125,25 @@ def _nothing_runs(study: Study) -> Findings:
 
 
 def _results_are_kept(study: Study) -> Findings:
-    broken, pending, count = [], [], 0
+    broken: list[str] = []
+    pending: list[str] = []
+    count = recorded = 0
     for trial in study.view.trials:
         folder = study.trial(trial.number)
-        result = read_result(folder.result)
-        if result is None:
+        try:
+            result, _, known = load_result(folder.result)
+        except FileNotFoundError:
             elsewhere = is_server(study.view.config.storage) and not folder.root.exists()
-            known = trial.added or not trial.finished
-            if not (known or elsewhere):  # another driver's folder may hold it
-                broken.append(f"trial {trial.number}: no whole {folder.result.name}")
-        elif not trial.finished:
+            optional = trial.added or not trial.finished
+            if not (optional or elsewhere):  # another driver's folder may hold it
+                broken.append(f"trial {trial.number}: no {folder.result.name}")
+            continue
+        except ValueError as error:
+            (broken if trial.finished else pending).append(
+                f"trial {trial.number}: {folder.result.name}: {error}"
+            )
+            continue
+        if not trial.finished:
             pending.append(f"trial {trial.number}: its result reaches the database with the next run")
         elif (result.state, result.value) != (trial.state, trial.value):
             broken.append(
@@ -170,8 +151,9 @@ def _results_are_kept(study: Study) -> Findings:
                 f"{result.state} {result.value} in its folder"
             )
         else:
-            count += 1
-    return Findings(tuple(broken), tuple(pending), f"{count} results agree with the database")
+            count, recorded = count + 1, recorded + known
+    told = f"{count} results agree with the database, {in_words(recorded, count)}"
+    return Findings(tuple(broken), tuple(pending), told)
 
 
 def _every_trial_is_known(study: Study) -> Findings:
@@ -321,7 +303,6 @@ def _checkpoints_are_whole(study: Study) -> Findings:
     return Findings(tuple(broken), tuple(pending), shown)
 
 
-Check = Callable[[Study], Findings]
 CHECKS: tuple[tuple[str, str, Check], ...] = (
     ("I1", "nothing is left running", _nothing_runs),
     ("I2", "every result is in the database, with the same value", _results_are_kept),
@@ -334,29 +315,8 @@ CHECKS: tuple[tuple[str, str, Check], ...] = (
     ("I10", "no temporary file is left, the lock is free", _nothing_is_left_over),
     ("I16", "best.yaml is of the best trial", _export_is_of_the_best),
     ("I11", "checkpoints fit their checksums", _checkpoints_are_whole),
+    *FACT_CHECKS,
 )
-
-
-def read_result(path: Path) -> TrialRecord | None:
-    """Return a trial's result, None where there is no whole one."""
-    try:
-        return TrialRecord.from_json(json.loads(path.read_bytes())["trial"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None
-
-
-def read_epochs(path: Path) -> dict[int, float] | None:
-    """Return validation error by epoch in the file's order, None where a line is torn or double."""
-    epochs: dict[int, float] = {}
-    try:
-        for line in path.read_text(encoding="utf-8").splitlines():
-            values = json.loads(line)
-            if values["epoch"] in epochs:
-                return None
-            epochs[int(values["epoch"])] = float(values["validation_error"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return epochs
 
 
 def damage(path: Path) -> str | None:

@@ -13,16 +13,27 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hpsearch.configfile import dump_yaml
 from hpsearch.errors import EnvironmentFailure, InputError
 from hpsearch.execution import Job
-from hpsearch.paths import TrialFolder, shell_word, write_atomically
+from hpsearch.paths import remove, shell_word, write_atomically
+from hpsearch.records import damaged, dump_record, read_or_none, set_aside
+from hpsearch.search.agreement import refuse_disagreements
 from hpsearch.search.coordinates import Coordinates
 from hpsearch.search.history import ADDED, TrialRecord
 from hpsearch.search.optuna_queue import enter_waiting
 from hpsearch.search.record import StudyRecord
 from hpsearch.search.resource import Resource
 from hpsearch.search.study_folder import StudyPlan
+from hpsearch.search.trial_files import (
+    AttemptsFile,
+    config_difference,
+    differing_params,
+    epoch_line,
+    load_result,
+    read_curve,
+    read_provenance,
+    write_config,
+)
 from hpsearch.seeding import trial_seed
 from hpsearch.training.checkpoint_file import keep_best_weights, previous
 from hpsearch.training.epoch import EpochResult
@@ -67,8 +78,8 @@ class Ledger:
         """Return the history; results that only the folders know are told to the database.
 
         Raises:
-            InputError: Trials have folders that the database does not know, or Optuna's own
-                function enqueued one that cannot be trained.
+            InputError: Trials have folders that the database does not know, or results that it
+                contradicts, or Optuna's own function enqueued one that cannot be trained.
         """
         folder, place = self._plan.folder, self._record.place
         known = folder.trial_numbers()  # first: another driver may enter a trial meanwhile
@@ -80,6 +91,7 @@ class Ledger:
             if self._plan.config.storage != "sqlite":
                 raise InputError(f"{there}; `hpsearch copy {root} --to URL` takes a study along")
             raise InputError(f"{there}; `hpsearch doctor {root} --repair` builds it again")
+        refuse_disagreements(folder, history)
         for trial in enter_waiting(self._plan, self._record, self._record.enqueued):
             history[trial.number] = trial
         for trial in history:
@@ -93,14 +105,24 @@ class Ledger:
         return history
 
     def adopt(self, trial: TrialRecord) -> TrialRecord:
-        """Return a running trial as its folder knows it; an end is told to the database."""
+        """Return a running trial as its folder knows it; an end is told to the database.
+
+        A result that is not believed is set aside, and the trial goes on from its checkpoint.
+        """
         path = self._plan.folder.trial(trial.number).result
-        if not path.exists():
-            return self._adopt_epochs(trial)
         try:
-            ended = TrialRecord.from_json(json.loads(path.read_bytes())["trial"])
-        except (ValueError, KeyError, TypeError):
-            return trial  # torn by a failing disk: the trial runs again from its checkpoint
+            ended = load_result(path).trial
+            if problem := differing_params(ended.params, trial.params):
+                raise ValueError(f"{problem} in the database")
+        except FileNotFoundError:
+            return self._adopt_epochs(trial)
+        except ValueError as error:
+            aside = set_aside(path).name if path.is_file() else "there"
+            self._record.notice(
+                f"trial {trial.number}: {path}: {error}; left as {aside}, the trial goes on from its "
+                "checkpoint"
+            )
+            return self._adopt_epochs(trial)
         for epoch, value in ended.values.items():
             self._record.report(ended.number, epoch, value)
         self._record.end(ended, self._attributes(ended))
@@ -134,11 +156,22 @@ class Ledger:
         self._record.add(trial, coordinates.space.distributions(), attributes)
 
     def job(self, trial: TrialRecord) -> Job:
-        """Write the trial's configuration where it is missing, and return its job."""
+        """Write the trial's configuration where it is missing, and return its job.
+
+        Raises:
+            InputError: The configuration that is there is not the one the database gives.
+        """
         folder = self._plan.folder.trial(trial.number)
         config = self._resource.config(trial.params)
-        if not folder.config.exists():
-            write_atomically(folder.config, dump_yaml(config.plain()))
+        try:
+            if problem := config_difference(folder, config)[0]:
+                raise ValueError(problem)
+        except FileNotFoundError:
+            write_config(folder, config)
+        except ValueError as error:
+            root = shell_word(self._plan.folder.root)
+            mend = f"`hpsearch doctor {root} --repair` puts it right"
+            raise damaged(folder.config, error, mend) from error
         return Job(
             trial=trial.number,
             config=config.plain(),
@@ -175,18 +208,15 @@ class Ledger:
         noted = self._read_attempts(self._attempts(trial))
         if noted["epoch"] != trial.last_epoch:
             return Deaths()
-        return Deaths(int(noted["attempts"]), str(noted["death"]), int(noted["ended_well"]))
+        return Deaths(noted["attempts"], noted["death"] or "unknown", noted["ended_well"])
 
     def _attempts(self, trial: TrialRecord) -> Path:
-        return self._plan.folder.trial(trial.number).root / "attempts.json"
+        return self._plan.folder.trial(trial.number).attempts
 
     @staticmethod
     def _read_attempts(path: Path) -> dict[str, Any]:
-        try:
-            values: dict[str, Any] = json.loads(path.read_bytes())
-        except (OSError, ValueError):
-            values = {}
-        return {"attempts": 0, "epoch": 0, "death": "unknown", "ended_well": 0, **values}
+        values = read_or_none(path, AttemptsFile) or {}
+        return {"attempts": 0, "epoch": 0, "death": None, "ended_well": 0, **values}
 
     def note_started(self, number: int, provenance: Mapping[str, Any]) -> None:
         """Keep where a trial is trained; one that moved to another machine names both, it last."""
@@ -208,7 +238,7 @@ class Ledger:
         if result.epoch in curve:
             return
         path = self._plan.folder.trial(number).epochs
-        line = json.dumps(result.to_json()) + "\n"
+        line = epoch_line(result)
         try:
             # The first epoch this driver hears of begins the file anew: a resumed trial sends
             # its curve again from epoch 1, and a line torn by a kill is gone.
@@ -225,7 +255,7 @@ class Ledger:
         """Write result.json, then tell the database."""
         result = {"trial": trial.to_json(), **self._attributes(trial)}
         path = self._plan.folder.trial(trial.number).result
-        write_atomically(path, json.dumps(result, indent=1) + "\n")
+        write_atomically(path, dump_record(result))
         self._record.end(trial, self._attributes(trial))
         self._curves.pop(trial.number, None)
 
@@ -262,32 +292,6 @@ class Ledger:
 
     def _sweep(self, history: Sequence[TrialRecord]) -> None:
         self.keep_best_checkpoints(history)
-        for aside in self._plan.folder.temporary_files():
-            aside.unlink(missing_ok=True)
+        for left in self._plan.folder.temporary_files():
+            remove(left)
 
-
-def read_curve(path: Path) -> list[EpochResult]:
-    """Return the epochs of an epochs.jsonl; a line torn by a kill ends it."""
-    try:
-        lines = path.read_bytes().splitlines()
-    except OSError:
-        return []
-    curve = []
-    for line in lines:
-        try:
-            curve.append(EpochResult.from_json(json.loads(line)))
-        except (ValueError, KeyError, TypeError):
-            break
-    return curve
-
-
-def read_provenance(folder: TrialFolder) -> list[dict[str, Any]]:
-    """Return where a trial was trained, one entry for each machine and version, the last one last.
-
-    Empty for trials older than provenance; a damaged file counts as none.
-    """
-    try:
-        held = json.loads(folder.provenance.read_bytes())
-    except (OSError, ValueError):
-        return []
-    return [one for one in held if isinstance(one, dict)] if isinstance(held, list) else []

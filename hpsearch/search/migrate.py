@@ -23,6 +23,8 @@ from optuna.distributions import (
 
 from hpsearch.errors import EnvironmentFailure, InputError
 from hpsearch.paths import StudyFolder, write_atomically
+from hpsearch.records import dump_record
+from hpsearch.search.agreement import ASIDE
 from hpsearch.search.begun import beginning, note_beginning, read_begun
 from hpsearch.search.config import StudyConfig
 from hpsearch.search.coordinates import Coordinates
@@ -38,8 +40,6 @@ from hpsearch.search.study_folder import study_lock
 
 MIGRATED = "migrated"
 """User attribute of trials that were proposed in an earlier space."""
-ASIDE = "trained with "
-"""User attributes that hold values no parameter of the space can hold."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def _write_files(
     prior, text = read_prior(folder.prior), None
     if prior is not None:
         moved = _moved_prior(prior, problem, leaf_paths(view.config.trial))
-        text = json.dumps(moved.to_json()) + "\n"
+        text = dump_record(moved.to_json())
     held = read_begun(folder)
     if held is None:
         old = SearchSpace.from_yaml(folder.space_file)

@@ -7,21 +7,31 @@ is a trial of this study: budget, pruners and the best know nothing of them.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
+from pydantic import Field
 
-from hpsearch.errors import InputError
+from hpsearch.records import Record, damaged, read_record
 from hpsearch.search.history import TrialRecord, Value
 from hpsearch.search.samplers.base import Observation, observe
+from hpsearch.search.trial_files import EndedTrial
 
 if TYPE_CHECKING:
     from hpsearch.search.coordinates import Coordinates
+
+
+class PriorFile(Record):
+    """prior.json of a study."""
+
+    study: str
+    same: bool
+    fades_after: Annotated[int, Field(ge=1)]
+    trials: list[EndedTrial]
 
 
 @dataclass(frozen=True)
@@ -96,14 +106,12 @@ def read_prior(path: Path) -> Prior | None:
         InputError: The file is damaged.
     """
     try:
-        return Prior.from_json(json.loads(path.read_bytes()))
+        return Prior.from_json(read_record(path, PriorFile).values)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"{path}: cannot be read ({type(error).__name__}); restore it from a copy, the "
-            "study's suggestions follow from it"
-        ) from error
+    except ValueError as error:
+        mend = "restore it from a copy, the study's suggestions follow from it"
+        raise damaged(path, error, mend) from error
 
 
 def _rank(observation: Observation) -> tuple[bool, float, int]:

@@ -22,7 +22,6 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from hpsearch.configfile import read_json
 from hpsearch.errors import EnvironmentFailure
 from hpsearch.paths import StudyFolder
 from hpsearch.search.begun import check_shown, read_as_begun
@@ -35,6 +34,7 @@ from hpsearch.search.own_study import create_own, load_own
 from hpsearch.search.sqlite_file import LOCKED, check_database, check_whole, is_locked, only_begun
 from hpsearch.search.storage import is_away, is_server, open_storage, place, root_cause
 from hpsearch.waiting import Interrupted, Patience
+from hpsearch.written import read_dataset
 
 GROUP_S = 0.1
 """Reports reach the database at most this many seconds after they were made."""
@@ -149,7 +149,7 @@ class StudyRecord:
             distributions=dict(distributions),
             user_attrs=dict(attributes),
         )
-        frozen.datetime_start = datetime.datetime.now()
+        frozen.datetime_start = datetime.datetime.now()  # local: Optuna turns it into UTC
         trial_id = self.write(lambda: self._insert(trial.number, frozen))
         if trial_id is not None:
             self.ids[trial.number] = trial_id
@@ -295,8 +295,8 @@ class StudyRecord:
         if trial.value is not None and trial.state != "failed":
             self.storage._set_trial_value_without_commit(session, row, 0, trial.value)
         row.state = STATES[trial.state]
-        now = datetime.datetime.now()  # or later: the clock may have been set back
-        row.datetime_complete = max(now, row.datetime_start or now)
+        now = datetime.datetime.now(datetime.UTC)  # or later: the clock may have been set back
+        row.datetime_complete = max(now, (row.datetime_start or now).astimezone(datetime.UTC))
         if self.leases:
             self.leases.end(session, trial_id)
 
@@ -374,7 +374,7 @@ def read_study(folder: StudyFolder) -> StudyView:
         folder=folder,
         name=config.name,
         config=config,
-        dataset=read_json(folder.dataset),
+        dataset=read_dataset(folder.dataset),
         trials=[to_record(t, config.seed) for t in trials],
         attributes={t.number: dict(t.user_attrs) for t in trials},
         driver_seconds=driver_seconds,

@@ -7,7 +7,6 @@ again from them. Whatever is replaced is kept beside it.
 from __future__ import annotations
 
 import datetime
-import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -16,16 +15,11 @@ from typing import Any
 
 from hpsearch.configfile import read_yaml
 from hpsearch.errors import InputError
-from hpsearch.paths import StudyFolder, fsync_folder, write_atomically
+from hpsearch.paths import REBUILT, StudyFolder, fsync_folder, remove
 from hpsearch.search.begun import restore
 from hpsearch.search.config import StudyConfig
 from hpsearch.search.history import TrialRecord
-from hpsearch.search.invariants import (
-    check_invariants,
-    damage,
-    read_epochs,
-    read_result,
-)
+from hpsearch.search.invariants import check_invariants
 from hpsearch.search.others_of_file import (
     copy_others,
     enter_as_it_is,
@@ -34,19 +28,32 @@ from hpsearch.search.others_of_file import (
     take_out_of_queue,
 )
 from hpsearch.search.record import StudyRecord, StudyView, read_study
+from hpsearch.search.repair_files import (
+    repair_checkpoints,
+    repair_configs,
+    repair_data,
+    repair_results,
+    repair_written,
+    restore_results,
+    with_own_params,
+)
 from hpsearch.search.space import SearchSpace
 from hpsearch.search.sqlite_file import back_up, connect
 from hpsearch.search.storage import is_server
 from hpsearch.search.study_folder import StudyPlan, study_lock
+from hpsearch.search.trial_files import (
+    differing_params,
+    load_result,
+    read_config,
+    read_epochs,
+    read_result,
+)
 from hpsearch.seeding import trial_seed
-from hpsearch.training.checkpoint_file import previous
 from hpsearch.training.config import TrialConfig
+from hpsearch.written import read_dataset
 
 REBUILT_BY = {"I2", "I3", "I4", "I5", "I6", "I7"}
 """Invariants that hold again once the database is built anew."""
-
-ENDED_WITH = ("cause", "epochs", "seconds", "images", "multiply_adds")
-"""What result.json holds beside the trial, as the database's attributes name it."""
 
 
 def repair(folder: StudyFolder) -> list[str]:
@@ -73,65 +80,36 @@ def repair(folder: StudyFolder) -> list[str]:
                 "--repair is for studies in a folder"
             )
         plan = StudyPlan(folder, config, SearchSpace.from_yaml(folder.space_file))
-        done += name_again(folder, config.name)
-        done += [_remove(path, folder) for path in folder.temporary_files()]
-        done += _repair_trials(folder) + _restore_results(folder)
+        dataset = read_dataset(folder.dataset)
+        done += name_again(folder, config.name) + _sweep(folder)
+        done += repair_checkpoints(folder) + repair_results(folder)
+        done += restore_results(folder, _read_or_none(folder))
         broken = {v.key for v in check_invariants(folder) if v.standing != "holds"}
-        if broken & REBUILT_BY:
+        if broken & REBUILT_BY or _changed(plan):
             done += _rebuild(plan)
         elif "I9" in broken:
             done += _repair_times(plan)
+        done += repair_configs(plan, _read_or_none(folder))
+        done += repair_written(folder) + repair_data(dataset.get("packed"))
         done += take_out_of_queue(plan)
     return done
 
 
-def _remove(path: Path, folder: StudyFolder) -> str:
-    path.unlink(missing_ok=True)
-    return f"removed {path.relative_to(folder.root)}"
+def _sweep(folder: StudyFolder) -> list[str]:
+    left = folder.temporary_files()
+    for path in left:
+        remove(path)
+    return [f"removed {path.relative_to(folder.root)}" for path in left]
 
 
-def _repair_trials(folder: StudyFolder) -> list[str]:
-    """Drop damaged checkpoints, and lines of epochs.jsonl after the first that is torn."""
-    done = []
-    for number in folder.trial_numbers():
-        trial = folder.trial(number)
-        for path in (trial.checkpoint, previous(trial.checkpoint)):
-            if path.exists() and damage(path) is not None:
-                path.rename(path.with_name(f"{path.name}.damaged"))
-                done.append(f"trial {number}: set the damaged {path.name} aside")
-        older = previous(trial.checkpoint)
-        if older.exists() and not trial.checkpoint.exists():
-            older.rename(trial.checkpoint)
-            done.append(f"trial {number}: went back to the checkpoint before")
-        if trial.epochs.exists() and read_epochs(trial.epochs) is None:
-            write_atomically(trial.epochs, _whole_lines(trial.epochs))
-            done.append(f"trial {number}: cut {trial.epochs.name} after its last whole line")
-    return done
-
-
-def _restore_results(folder: StudyFolder) -> list[str]:
-    """Write the results that only the database holds into their trials' folders again."""
-    view, done = _read_or_none(folder), []
-    for trial in view.trials if view else ():
-        path = folder.trial(trial.number).result
-        if trial.finished and not trial.added and read_result(path) is None:
-            known = view.attributes[trial.number] if view else {}
-            kept = {key: known[key] for key in ENDED_WITH if key in known}
-            write_atomically(path, json.dumps({"trial": trial.to_json(), **kept}, indent=1) + "\n")
-            done.append(f"trial {trial.number}: wrote {path.name} again from the database")
-    return done
-
-
-def _whole_lines(path: Path) -> str:
-    lines: list[str] = []
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            if json.loads(line)["epoch"] != len(lines) + 1:
-                break
-        except (ValueError, KeyError, TypeError):
-            break
-        lines.append(line + "\n")
-    return "".join(lines)
+def _changed(plan: StudyPlan) -> bool:
+    """Say whether parameters in the database are others than in the trials' files."""
+    old = _read_or_none(plan.folder)
+    if old is None:
+        return False
+    trials, _ = _gather(plan, old)
+    pairs = zip(trials, old.trials, strict=False)
+    return any(differing_params(trial.params, row.params) for trial, row in pairs)
 
 
 def _rebuild(plan: StudyPlan) -> list[str]:
@@ -142,13 +120,13 @@ def _rebuild(plan: StudyPlan) -> list[str]:
     done = [f"trial {n}: its parameters are lost with the database" for n in lost]
     if folder.database.exists() and old is not None:
         done.append(f"backed the database up to {back_up(folder.database).name}")
-    with tempfile.TemporaryDirectory(dir=folder.root, prefix=".rebuilt-") as aside:
+    with tempfile.TemporaryDirectory(dir=folder.root, prefix=REBUILT) as aside:
         place = StudyFolder(Path(aside))
         _write(plan, place, trials, old)
         _keep_rest(plan, place, readable=old is not None)
         done += copy_others(folder, place, plan.config.name)
         _set_aside(folder.database, done, keep=old is None)
-        place.database.rename(folder.database)
+        place.database.replace(folder.database)
         fsync_folder(folder.root)
     finished = sum(t.finished for t in trials)
     done.append(f"built the database again: {len(trials)} trials, {finished} finished")
@@ -156,14 +134,14 @@ def _rebuild(plan: StudyPlan) -> list[str]:
 
 
 def _set_aside(database: Path, done: list[str], *, keep: bool) -> None:
-    """Move the old file and its journal out of the way."""
+    """Move a damaged file and its journal away; one that is sound stays until it is replaced."""
     stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S-%f")
     for path in (database, database.with_name(database.name + "-journal")):
         if path.exists() and keep:
             damaged = path.with_name(f"{path.name}.damaged-{stamp}")
             path.rename(damaged)
             done.append(f"set the damaged {path.name} aside as {damaged.name}")
-        else:
+        elif path != database:  # rolled back when it was read
             path.unlink(missing_ok=True)
 
 
@@ -182,6 +160,8 @@ def _gather(plan: StudyPlan, old: StudyView | None) -> tuple[list[TrialRecord], 
     trials, lost = [], []
     for number in range(max(numbers, default=-1) + 1):
         row = rows.get(number)
+        if row is not None and not row.added:
+            row = with_own_params(plan, row)
         held = read_result(folder.trial(number).result)
         trial = row if row and row.added else held or row or _from_config(plan, number)
         if trial is None:
@@ -196,9 +176,9 @@ def _from_config(plan: StudyPlan, number: int) -> TrialRecord | None:
     """Read a trial that was running: its parameters from its configuration, its epochs."""
     folder = plan.folder.trial(number)
     try:
-        config = TrialConfig.from_values(read_yaml(folder.config), str(folder.config))
+        config = TrialConfig.from_values(read_config(folder)[0], str(folder.config))
         params = {name: config.value(name) for name in plan.space.parameters}
-    except InputError:
+    except (FileNotFoundError, ValueError, InputError):
         return None
     values = read_epochs(folder.epochs) or {}
     return TrialRecord(number, "running", params, values, min(values.values(), default=None))
@@ -224,6 +204,7 @@ def _write(
             known: Mapping[str, Any] = old.attributes.get(trial.number, {}) if old else {}
             seed = trial_seed(plan.config.seed, trial.number)
             written = _ended_with(plan.folder.trial(trial.number).result)
+            known = {key: value for key, value in known.items() if key not in written}
             audit = {} if trial.audit is None else {"audit": trial.audit}
             attributes = {"origin": "rebuilt", "seed": seed, **audit, **written, **known}
             record.add(replace(trial, state="running"), distributions, attributes)
@@ -238,9 +219,8 @@ def _write(
 def _ended_with(path: Path) -> dict[str, Any]:
     """Return what result.json holds beside the trial: epochs, seconds, images."""
     try:
-        values = json.loads(path.read_bytes())
-        return {key: value for key, value in values.items() if key != "trial"}
-    except (OSError, ValueError, AttributeError):
+        return load_result(path).beside
+    except (FileNotFoundError, ValueError):
         return {}
 
 
@@ -278,8 +258,9 @@ def _keep_rest(plan: StudyPlan, place: StudyFolder, *, readable: bool) -> None:
 def _written_at(path: Path) -> str | None:
     if not path.exists():
         return None
-    written = datetime.datetime.fromtimestamp(path.stat().st_mtime)
-    return written.isoformat(sep=" ", timespec="microseconds")
+    # UTC without saying so: what Optuna keeps in these columns
+    written = datetime.datetime.fromtimestamp(path.stat().st_mtime, datetime.UTC)
+    return written.replace(tzinfo=None).isoformat(sep=" ", timespec="microseconds")
 
 
 def _repair_times(plan: StudyPlan) -> list[str]:

@@ -16,6 +16,7 @@ from typing import Any
 from hpsearch.configfile import read_yaml
 from hpsearch.errors import EnvironmentFailure, HpsearchError, InputError
 from hpsearch.paths import StudyFolder, make_private, user_path, write_atomically
+from hpsearch.records import dump_record
 from hpsearch.search.begun import (
     EditedError,
     beginning,
@@ -270,7 +271,7 @@ def save_plan(plan: StudyPlan, dataset: Mapping[str, Any]) -> None:
     for path, text in (
         (folder.space_file, plan.space.to_yaml()),
         (folder.dataset, json.dumps(dataset, indent=2) + "\n"),
-        *([(folder.prior, json.dumps(plan.prior.to_json()) + "\n")] if plan.prior else []),
+        *([(folder.prior, dump_record(plan.prior.to_json()))] if plan.prior else []),
     ):
         _write_changed(path, text)
     if not folder.study_file.exists() and plan.prior is None:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from hpsearch.awake import AwakeClock
-from hpsearch.configfile import read_json
 from hpsearch.errors import InputError
 from hpsearch.search.asking import Asker
 from hpsearch.search.ledger import Ledger
@@ -18,6 +17,7 @@ from hpsearch.search.stopping import N_TASKS, tasks_behind
 from hpsearch.search.study_folder import StudyPlan
 from hpsearch.seeding import derive_seed
 from hpsearch.waiting import Patience
+from hpsearch.written import read_dataset
 
 LONGEST_TURN_S = 60.0
 """A turn of the driver's loop waits for a locked database at most so long; the rest was a stop."""
@@ -76,7 +76,7 @@ class Surroundings:
         if record.leases:
             _check_same(record, plan, data)
             others = Others(record, record.leases)
-        n_tasks = tasks_behind(config, read_json(plan.folder.dataset))
+        n_tasks = tasks_behind(config, read_dataset(plan.folder.dataset))
         return cls(record, Ledger(plan, data, record), asker, n_tasks, others=others)
 
 

@@ -11,7 +11,6 @@ from hpsearch.search.asking import Asker
 from hpsearch.search.coordinates import Coordinates
 from hpsearch.search.enqueue import enqueued_points
 from hpsearch.search.history import TrialRecord
-from hpsearch.search.ledger import read_curve
 from hpsearch.search.migrate import MIGRATED
 from hpsearch.search.optuna_queue import ORIGIN
 from hpsearch.search.record import StudyView
@@ -19,6 +18,7 @@ from hpsearch.search.samplers.base import Predicts
 from hpsearch.search.seen import recall
 from hpsearch.search.study_folder import StudyPlan
 from hpsearch.search.suggest import decider, informed_sampler
+from hpsearch.search.trial_files import read_curve
 from hpsearch.seeding import derive_seed
 
 ANSWER_S = 600.0

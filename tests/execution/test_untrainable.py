@@ -21,8 +21,8 @@ from hpsearch.network.siamese import SiameseNetwork
 from hpsearch.paths import StudyFolder
 from hpsearch.search.driver import Driver
 from hpsearch.search.history import TrialRecord
-from hpsearch.search.ledger import read_curve
 from hpsearch.search.record import StudyView, read_study
+from hpsearch.search.trial_files import read_curve
 from hpsearch.seeding import trial_seed
 from hpsearch.training.loop import train
 from hpsearch.training.trainingdata import TrainingData

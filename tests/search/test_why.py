@@ -16,7 +16,7 @@ from hpsearch.errors import InputError
 from hpsearch.paths import StudyFolder
 from hpsearch.search.coordinates import Coordinates
 from hpsearch.search.history import TrialRecord
-from hpsearch.search.ledger import Ledger, read_provenance
+from hpsearch.search.ledger import Ledger
 from hpsearch.search.record import StudyView, read_study
 from hpsearch.search.samplers import make_sampler, observe
 from hpsearch.search.samplers.base import Predicts
@@ -24,6 +24,7 @@ from hpsearch.search.samplers.config import SamplerConfig, SamplerName
 from hpsearch.search.seen import recall, summarise
 from hpsearch.search.study_folder import plan_study
 from hpsearch.search.surroundings import DataPlace
+from hpsearch.search.trial_files import read_provenance
 from hpsearch.search.why import explain, history_of, verify
 from hpsearch.training.epoch import EpochResult
 

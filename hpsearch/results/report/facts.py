@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,8 +14,9 @@ from numpy.typing import NDArray
 
 from hpsearch.data import Dataset, open_packed
 from hpsearch.data.cache import places_beside
-from hpsearch.errors import HpsearchError
+from hpsearch.errors import EnvironmentFailure, HpsearchError
 from hpsearch.paths import StudyFolder
+from hpsearch.records import parse_record, read_regular
 from hpsearch.results.baselines import read_baselines
 from hpsearch.results.certificate import best_of
 from hpsearch.results.evaluate import read_evaluation
@@ -25,6 +25,7 @@ from hpsearch.search.coordinates import Coordinates
 from hpsearch.search.history import TrialRecord
 from hpsearch.search.record import StudyView, read_study
 from hpsearch.search.space import SearchSpace
+from hpsearch.written import Opening
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,7 +132,7 @@ def read_facts(folder: StudyFolder, beside: Sequence[Path] = ()) -> Facts:
         view=view,
         problem=Coordinates(space, view.config.trial, view.config.limits),
         dataset=_dataset(packed, fingerprint),
-        openings=_openings(
+        openings=openings_in(
             [place / "openings.jsonl" for place in (folder.root, *places_beside(packed))], fingerprint
         ),
         baselines=read_baselines(packed, fingerprint),
@@ -151,19 +152,20 @@ def _dataset(packed: Path, fingerprint: str) -> Dataset | None:
     return dataset if dataset.fingerprint == fingerprint else None
 
 
-def _openings(logs: Sequence[Path], fingerprint: str) -> list[dict[str, Any]]:
+def openings_in(logs: Sequence[Path], fingerprint: str) -> list[dict[str, Any]]:
     """Return the openings of these data from several logs, oldest first."""
     found = []
     for log in logs:
         try:
-            text = log.read_text(encoding="utf-8", errors="replace")
-        except OSError:
+            lines = read_regular(log).splitlines()
+        except (FileNotFoundError, ValueError, EnvironmentFailure):
             continue
-        for line in text.splitlines():
+        for line in lines:
             try:
-                entry = json.loads(line)
+                entry = parse_record(line, Opening).values
             except ValueError:
-                entry = {"time": "", "reason": "a line of the log that cannot be read"}
-            if isinstance(entry, dict) and entry.get("fingerprint", fingerprint) == fingerprint:
+                unread = "a line of the log that cannot be read"
+                entry = {"time": "", "reason": unread, "fingerprint": fingerprint}
+            if entry["fingerprint"] == fingerprint:
                 found.append(entry)
-    return sorted(found, key=lambda entry: str(entry.get("time", "")))
+    return sorted(found, key=lambda entry: str(entry["time"]))

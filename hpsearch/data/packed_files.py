@@ -1,0 +1,283 @@
+"""The files of a packed folder: the images of each size, checked against what was recorded of them.
+
+Every reduced file carries, beside it, its own checksum and that of what it was made of.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import struct
+import tempfile
+import zlib
+from functools import lru_cache
+from pathlib import Path
+from tokenize import TokenError
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpsearch.data.cache import in_first, may_write, places_beside, share, write_shared
+from hpsearch.data.resize import SIDE, area_average
+from hpsearch.errors import EnvironmentFailure, InputError
+from hpsearch.records import Record, dump_record, read_or_none, read_record
+from hpsearch.written import PackedMeta
+
+FORMAT = 1
+"""Version of the packed folder's layout; another one is packed again."""
+UNREADABLE = (
+    OSError, ValueError, LookupError, TypeError, ArithmeticError, RuntimeError, EOFError, SyntaxError,
+    AttributeError, MemoryError, BadZipFile, TokenError, zlib.error, struct.error,
+)  # fmt: skip
+"""What numpy raises for a damaged file, for missing arrays, and for pickled ones, never loaded."""
+ROLES = ("background", "validation")
+LABELS = ("background-labels.npz", "validation-labels.npz")
+
+
+class Reduced(Record):
+    """What is recorded of a reduced file, beside it."""
+
+    source: str
+    sha256: str
+
+
+def read_meta(folder: Path) -> dict[str, Any]:
+    """Read a packed folder's meta.json.
+
+    Raises:
+        InputError: There is none, it is not believed, or it is of another format.
+    """
+    path = folder / "meta.json"
+    try:
+        meta = read_record(path, PackedMeta).values
+    except FileNotFoundError:
+        raise InputError(
+            f"{folder}: no packed data set; run `hpsearch data show` to pack"
+        ) from None
+    except ValueError as error:
+        raise InputError(f"{path}: {error}; delete {folder} to pack again") from None
+    if meta["format"] != FORMAT:
+        raise InputError(f"{path}: not format {FORMAT}; delete {folder} to pack again")
+    return meta
+
+
+def check_size(input_size: int) -> None:
+    """Refuse a side that is no reduction of 105.
+
+    Raises:
+        InputError: The side is not 1 to 105.
+    """
+    if not 1 <= input_size <= SIDE:
+        raise InputError(f"input_size: {input_size} is not within 1 to {SIDE} pixels")
+
+
+def images_of(folder: Path, role: str, size: int) -> NDArray[np.uint8]:
+    """Map the images of one size; the file is made again where it is missing, cut off or damaged.
+
+    It lies in the packed folder, else in the user's own cache, where that folder is closed.
+
+    Args:
+        folder: The packed folder.
+        role: background or validation.
+        size: Side in pixels.
+
+    Raises:
+        InputError: The size is out of range, or what the file is made of is damaged.
+        EnvironmentFailure: The cache cannot be written.
+    """
+    check_size(size)
+    source = recorded(folder, role)
+    paths = [place / f"{role}-{size}.npy" for place in places_beside(folder)]
+    found = {path: images for path in paths if (images := _map_or_none(path)) is not None}
+    for path, images in found.items():
+        if _fits(path, source):
+            return images
+    made = area_average(_load_checked(folder, role), size)
+    note = dump_record({"source": source, "sha256": checksum(made)})
+    for path, images in found.items():
+        if np.array_equal(images, made):  # of version 0.1.0, which recorded nothing
+            with contextlib.suppress(EnvironmentFailure):  # a cache that others only read
+                write_shared(_note(path), note)
+            return images
+    return _map(in_first(paths, lambda path: _save_aside(path, made, note)))
+
+
+def recorded(folder: Path, role: str) -> str:
+    """Return the checksum that was recorded of a role's stored images.
+
+    Raises:
+        InputError: There is none, or meta.json is damaged.
+    """
+    try:
+        return str(read_meta(folder)["sha256"][role])
+    except KeyError:
+        raise InputError(
+            f"{folder / 'meta.json'}: sha256: has no {role}; delete {folder} to pack again"
+        ) from None
+
+
+def verify_packed(folder: Path) -> int:
+    """Compare every file of a packed folder, the sealed one excepted, with what was recorded of it.
+
+    Returns:
+        How many files fit.
+
+    Raises:
+        InputError: One does not.
+    """
+    count = 0
+    for role in ROLES:
+        stored = _load_checked(folder, role)
+        count += 1
+        for path in _reductions(folder, role):
+            if _is_reduction(path, stored, recorded(folder, role)):
+                count += 1
+            elif may_write(path.parent):  # one that others keep is not taken, and left alone
+                raise InputError(f"{path}: its checksum does not fit; delete it, it is made again")
+    for name in LABELS:
+        check_file(folder, name)
+        count += 1
+    return count
+
+
+def drop_damaged(folder: Path) -> list[Path]:
+    """Delete the reduced files that do not fit, which are made again when asked for.
+
+    Returns:
+        Those that were deleted; none where the folder is gone or what they are made of is damaged.
+    """
+    dropped = []
+    for role in ROLES:
+        try:
+            stored, source = _load_checked(folder, role), recorded(folder, role)
+        except (OSError, InputError):
+            continue
+        for path in _reductions(folder, role):
+            with contextlib.suppress(OSError):
+                if not _is_reduction(path, stored, source):
+                    path.unlink()
+                    dropped.append(path)
+    return dropped
+
+
+def _reductions(folder: Path, role: str) -> list[Path]:
+    """Return the reduced files of a role, wherever they lie."""
+    return [
+        path for place in places_beside(folder) for path in sorted(place.glob(f"{role}-*.npy"))
+    ]
+
+
+def check_file(folder: Path, name: str) -> None:
+    """Compare a whole file with what was recorded of it; version 0.1.0 recorded nothing.
+
+    Raises:
+        InputError: It is missing, cannot be read, or does not fit.
+    """
+    known = read_meta(folder).get("files", {}).get(name)
+    path = folder / name
+    try:
+        seen = _file_checksum(path, *_stamp(path))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); delete {folder}") from None
+    if known is not None and seen != known:
+        raise InputError(f"{path}: its checksum does not fit; delete {folder} to pack again")
+
+
+def checksum(array: NDArray[Any]) -> str:
+    """Return SHA-256 (hex) of an array's bytes."""
+    return hashlib.sha256(np.ascontiguousarray(array).data).hexdigest()
+
+
+def file_checksum(path: Path) -> str:
+    """Return SHA-256 (hex) of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _map(path: Path) -> NDArray[np.uint8]:
+    images: NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
+    if images.dtype != np.uint8 or images.ndim != 3:
+        raise ValueError(f"holds {images.dtype} {images.shape}, no images")
+    return images
+
+
+def _map_or_none(path: Path) -> NDArray[np.uint8] | None:
+    try:
+        return _map(path)
+    except UNREADABLE:
+        return None  # missing, or cut off by a full disk
+
+
+def _note(path: Path) -> Path:
+    return path.with_suffix(".json")
+
+
+def _fits(path: Path, source: str) -> bool:
+    """Say whether a reduced file is what was recorded of it, and made of the source."""
+    note = read_or_none(_note(path), Reduced)
+    if note is None or note["source"] != source:
+        return False
+    return bool(_array_checksum(path, *_stamp(path)) == note["sha256"])
+
+
+def _is_reduction(path: Path, stored: NDArray[np.uint8], source: str) -> bool:
+    """Say whether a reduced file is what it should be; one without a note is compared whole."""
+    found = _map_or_none(path)
+    if found is None or _note(path).exists():
+        return found is not None and _fits(path, source)
+    size = found.shape[-1] if found.ndim == 3 else 0
+    return 1 <= size <= SIDE and bool(np.array_equal(found, area_average(stored, size)))
+
+
+def _stamp(path: Path) -> tuple[int, int, int]:
+    status = path.stat()
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+@lru_cache(maxsize=16)
+def _array_checksum(path: Path, *_stamp: int) -> str:
+    """Return an array file's checksum, taken once a process while the file stays the same."""
+    return checksum(_map(path))
+
+
+@lru_cache(maxsize=16)
+def _file_checksum(path: Path, *_stamp: int) -> str:
+    return file_checksum(path)
+
+
+def _load_checked(folder: Path, role: str) -> NDArray[np.uint8]:
+    """Load a role's stored images and compare them with the recorded checksum."""
+    path = folder / f"{role}.npy"
+    try:
+        stored = _map(path)  # a header that claims more than the file holds is refused
+    except UNREADABLE as error:
+        raise InputError(f"{path}: cannot be read ({error}); delete {folder}") from None
+    if checksum(stored) != recorded(folder, role):
+        raise InputError(f"{path}: its checksum does not fit; delete {folder} to pack again")
+    return stored
+
+
+def _save_aside(path: Path, array: NDArray[np.uint8], note: str) -> Path:
+    """Write an array so that two processes may do it at once: aside, then renamed; then its note."""
+    aside: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        aside = Path(name)
+        with os.fdopen(handle, "wb") as file:
+            share(aside)
+            np.save(file, array, allow_pickle=False)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
+        write_shared(_note(path), note)
+        return path
+    except OSError as error:
+        if aside is not None:
+            aside.unlink(missing_ok=True)
+        raise EnvironmentFailure(
+            f"{path}: cannot be written ({error.strerror}); free space or set HPSEARCH_CACHE"
+        ) from error

@@ -1,0 +1,203 @@
+"""What the program's own JSON files hold, beside those of a trial: types, and ranges of figures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from hpsearch.errors import InputError
+from hpsearch.records import Count, Number, Positive, Record, Share, damaged, read_record
+
+Figure = Annotated[float, Field(ge=-1, le=2)]
+"""An end of an interval of an error, which may lie beside 0 to 1."""
+Interval = Annotated[list[Figure], Field(min_length=2, max_length=2)]
+Place = Annotated[int, Field(ge=0, le=10**9)]
+"""A trial's number, and other numbers from 0."""
+Text = Annotated[str, Field(min_length=1, max_length=10_000)]
+
+
+class DatasetNote(Record):
+    """dataset.json of a study: the data it was begun on."""
+
+    kind: Text
+    fingerprint: Text
+    packed: str | None = None
+    source: str | None = None
+    description: str = ""
+    ways: Annotated[int, Field(ge=2, le=10**6)] | None = None
+    n_tasks: Annotated[int, Field(ge=1, le=10**9)] | None = None
+
+
+class Opening(Record):
+    """One line of openings.jsonl."""
+
+    time: str
+    reason: str
+    fingerprint: str
+
+
+class Optimism(Record):
+    """By how much the search's own best figure was too low."""
+
+    trial: Place
+    search_error: Share
+    measured: Figure
+    interval: Interval
+    luck: Number
+    noise: Positive
+    trials: Place
+
+
+class Candidate(Record):
+    """One trial that was trained again."""
+
+    trial: Place
+    search_error: Share
+    errors: Annotated[list[Share], Field(min_length=1)]
+    mean: Share
+    error: Figure
+    interval: Interval
+    probability_best: Share
+    behind_best: Figure
+    behind_best_se: Positive
+    broke_down: Place
+
+
+class Certificate(Record):
+    """certificate.json, and what best.yaml carries of it."""
+
+    format: Literal[1]
+    trial: Place
+    error: Share
+    interval: Interval
+    interval_one_training: Interval
+    interval_other_alphabets: Interval | None
+    sd_of_trainings: Positive
+    probability_best: Share
+    search_error: Share
+    optimism: Optimism
+    candidates: Annotated[list[Candidate], Field(min_length=1)]
+    seeds: Annotated[int, Field(ge=1)]
+    objective: Text
+    compared: list[Place]
+
+
+class ConfirmedRun(Record):
+    """result.json of one run of `confirm`."""
+
+    trial: Place
+    place: Place
+    seed: Count
+    error: Share
+    per_alphabet: Annotated[dict[str, Share], Field(min_length=1)]
+    validation_error: Share
+    epochs: Annotated[int, Field(ge=1)]
+    seconds: Positive
+    diagnosis: str | None
+    provenance: dict[str, Any] = Field(default_factory=dict)
+
+
+class Threshold(Record):
+    """The score below which validation calls a query unknown."""
+
+    score: Share
+    known_kept: Share
+    unknown_rejected: Share
+    n_queries: Place
+    ways: Place
+
+
+class Metrics(Record):
+    """metrics.json of a model."""
+
+    include_validation: bool
+    objective: Text
+    weights_epoch: Place
+    epochs: Place
+    seconds: Positive
+    images: Count
+    validation_error: Share | None = None
+    fresh_error: Share | None = None
+    verification_auc: Share | None = None
+    unknown_below: Threshold | None = None
+    weights_sha256: str | None = None
+
+
+class OfAlphabet(Record):
+    """The accuracy on one alphabet."""
+
+    accuracy: Share
+    n_tasks: Place
+
+
+class Evaluation(Record):
+    """evaluation.json of a model."""
+
+    dataset: Text
+    accuracy: Share
+    n_tasks: Annotated[int, Field(ge=1)]
+    interval: Interval
+    per_alphabet: dict[str, OfAlphabet]
+    verification_auc: Share | None
+    degenerate: bool
+    fingerprint: Text
+
+
+class Baseline(Record):
+    """What one method that has learnt nothing scores."""
+
+    name: str
+    accuracy: Share | None
+    interval: Interval | None
+    n_tasks: Place | None
+    verification_auc: Share | None
+    degenerate: bool | None
+    published: Share | None
+
+
+class Baselines(Record):
+    """baselines.json of a packed data set."""
+
+    fingerprint: Text
+    baselines: dict[str, Baseline]
+
+
+class Counts(Record):
+    """How much of a role there is."""
+
+    alphabets: Place
+    characters: Place
+    images: Place
+
+
+class PackedMeta(Record):
+    """meta.json of a packed data set."""
+
+    format: int
+    kind: Text
+    fingerprint: Text
+    ways: Annotated[int, Field(ge=2, le=10**6)]
+    turns: bool
+    description: str
+    rule: Annotated[int, Field(ge=1)] = 1
+    notices: list[str] = Field(default_factory=list)
+    roles: dict[Literal["background", "validation", "test"], Counts]
+    sha256: dict[str, str]
+    files: dict[str, str] = Field(default_factory=dict)
+
+
+def read_dataset(path: Path) -> dict[str, Any]:
+    """Read dataset.json of a study.
+
+    Raises:
+        InputError: The file is missing, or is not believed.
+        EnvironmentFailure: The machine cannot read it now.
+    """
+    try:
+        return read_record(path, DatasetNote).values
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; restore the study's folder from a copy") from None
+    except ValueError as error:
+        raise damaged(path, error, "restore it from a copy") from error
