@@ -19,10 +19,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from hpsearch.configfile import read_json
 from hpsearch.errors import InputError
 from hpsearch.interpreter import python_command
 from hpsearch.paths import StudyFolder, write_atomically
-from hpsearch.records import parse_json, read_regular
 from hpsearch.results.intervals import wilson
 from hpsearch.results.pruning import pruning
 from hpsearch.results.report.figure import round_values
@@ -253,7 +253,7 @@ def curves(arms: Mapping[str, Arm]) -> str:
 def recorded(docs: Path) -> dict[str, Arm]:
     """Return the arms that docs/results/arms.json holds, in the order of `ARMS`."""
     path = docs / RESULTS
-    found = parse_json(read_regular(path)) if path.exists() else {}
+    found = read_json(path) if path.exists() else {}
     return {name: Arm.from_json(found[name]) for name in ARMS if name in found}
 
 

@@ -21,8 +21,8 @@ Text = Annotated[str, Field(min_length=1, max_length=10_000)]
 class DatasetNote(Record):
     """dataset.json of a study: the data it was begun on."""
 
-    kind: Text
-    fingerprint: Text
+    kind: Text = "unknown"
+    fingerprint: str = ""
     packed: str | None = None
     source: str | None = None
     description: str = ""
@@ -35,7 +35,7 @@ class Opening(Record):
 
     time: str
     reason: str
-    fingerprint: str
+    fingerprint: str = ""
 
 
 class Optimism(Record):
@@ -46,7 +46,7 @@ class Optimism(Record):
     measured: Figure
     interval: Interval
     luck: Number
-    noise: Positive
+    noise: Positive = 0.0
     trials: Place
 
 
@@ -55,14 +55,14 @@ class Candidate(Record):
 
     trial: Place
     search_error: Share
-    errors: Annotated[list[Share], Field(min_length=1)]
-    mean: Share
-    error: Figure
-    interval: Interval
-    probability_best: Share
-    behind_best: Figure
-    behind_best_se: Positive
-    broke_down: Place
+    errors: list[Share] = Field(default_factory=list)
+    mean: Share = 0.0
+    error: Figure = 0.0
+    interval: Interval | None = None
+    probability_best: Share = 0.0
+    behind_best: Figure = 0.0
+    behind_best_se: Positive = 0.0
+    broke_down: Place = 0
 
 
 class Certificate(Record):
@@ -72,15 +72,15 @@ class Certificate(Record):
     trial: Place
     error: Share
     interval: Interval
-    interval_one_training: Interval
-    interval_other_alphabets: Interval | None
-    sd_of_trainings: Positive
+    interval_one_training: Interval | None = None
+    interval_other_alphabets: Interval | None = None
+    sd_of_trainings: Positive = 0.0
     probability_best: Share
-    search_error: Share
-    optimism: Optimism
+    search_error: Share = 0.0
+    optimism: Optimism | None = None
     candidates: Annotated[list[Candidate], Field(min_length=1)]
-    seeds: Annotated[int, Field(ge=1)]
-    objective: Text
+    seeds: Annotated[int, Field(ge=1)] = 1
+    objective: str = ""
     compared: list[Place]
 
 
@@ -105,19 +105,19 @@ class Threshold(Record):
     score: Share
     known_kept: Share
     unknown_rejected: Share
-    n_queries: Place
+    n_queries: Place = 0
     ways: Place
 
 
 class Metrics(Record):
     """metrics.json of a model."""
 
-    include_validation: bool
-    objective: Text
-    weights_epoch: Place
-    epochs: Place
-    seconds: Positive
-    images: Count
+    include_validation: bool = False
+    objective: str = ""
+    weights_epoch: Place = 0
+    epochs: Place = 0
+    seconds: Positive = 0.0
+    images: Count = 0
     validation_error: Share | None = None
     fresh_error: Share | None = None
     verification_auc: Share | None = None
@@ -135,12 +135,12 @@ class OfAlphabet(Record):
 class Evaluation(Record):
     """evaluation.json of a model."""
 
-    dataset: Text
+    dataset: str = ""
     accuracy: Share
     n_tasks: Annotated[int, Field(ge=1)]
     interval: Interval
-    per_alphabet: dict[str, OfAlphabet]
-    verification_auc: Share | None
+    per_alphabet: dict[str, OfAlphabet] = Field(default_factory=dict)
+    verification_auc: Share | None = None
     degenerate: bool
     fingerprint: Text
 
@@ -152,7 +152,7 @@ class Baseline(Record):
     accuracy: Share | None
     interval: Interval | None
     n_tasks: Place | None
-    verification_auc: Share | None
+    verification_auc: Share | None = None
     degenerate: bool | None
     published: Share | None
 
@@ -196,8 +196,8 @@ def read_dataset(path: Path) -> dict[str, Any]:
         EnvironmentFailure: The machine cannot read it now.
     """
     try:
-        return read_record(path, DatasetNote).values
+        return {"kind": "unknown", "fingerprint": "", **read_record(path, DatasetNote).values}
     except FileNotFoundError:
-        raise InputError(f"{path}: no such file; restore the study's folder from a copy") from None
+        raise InputError(f"{path}: no such file; the study's folder is incomplete") from None
     except ValueError as error:
         raise damaged(path, error, "restore it from a copy") from error

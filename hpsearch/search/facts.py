@@ -83,7 +83,7 @@ def _files_are_whole(study: Study) -> Findings:
 
 def written_files(folder: StudyFolder) -> Iterator[tuple[Path, Read]]:
     """Return what else the program has written into a study's folder, and what reads it."""
-    yield folder.dataset, _record(DatasetNote)
+    yield folder.dataset, _without(_record(DatasetNote))
     yield folder.prior, _record(PriorFile)
     yield folder.openings, read_openings
     yield folder.certificate, _record(Certificate)

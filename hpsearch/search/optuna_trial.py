@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from optuna.trial import FrozenTrial, TrialState
 
 from hpsearch.search.history import ADDED, State, TrialRecord
@@ -56,8 +59,14 @@ def to_record(trial: FrozenTrial, study_seed: int | None = None) -> TrialRecord:
         params=dict(trial.params),
         values=values,
         value=value,
-        trainable=not trial.system_attrs.get(CONSTRAINT, 0.0) > 0,
-        cause=trial.user_attrs.get("cause"),
-        audit=trial.user_attrs.get("audit"),
-        seconds=trial.user_attrs.get("seconds"),
+        trainable=not (attribute(trial.system_attrs, CONSTRAINT, float, int) or 0) > 0,
+        cause=attribute(trial.user_attrs, "cause", str),
+        audit=attribute(trial.user_attrs, "audit", int),
+        seconds=attribute(trial.user_attrs, "seconds", float, int),
     )
+
+
+def attribute(attributes: Mapping[str, Any], key: str, *kinds: type) -> Any:
+    """Return an attribute of one of some kinds; None where it is missing, or of none of them."""
+    value = attributes.get(key)
+    return value if isinstance(value, kinds) and not isinstance(value, bool) else None

@@ -166,6 +166,6 @@ def openings_in(logs: Sequence[Path], fingerprint: str) -> list[dict[str, Any]]:
             except ValueError:
                 unread = "a line of the log that cannot be read"
                 entry = {"time": "", "reason": unread, "fingerprint": fingerprint}
-            if entry["fingerprint"] == fingerprint:
+            if entry.get("fingerprint", fingerprint) == fingerprint:
                 found.append(entry)
     return sorted(found, key=lambda entry: str(entry["time"]))
