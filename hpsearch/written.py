@@ -33,8 +33,8 @@ class DatasetNote(Record):
 class Opening(Record):
     """One line of openings.jsonl."""
 
-    time: str
-    reason: str
+    time: str = ""
+    reason: str = ""
     fingerprint: str = ""
 
 

@@ -130,9 +130,11 @@ def test_a_trial_without_a_result_is_refused(study: Path, tmp_path: Path, trial:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_lost_configuration_is_named(dataset: Dataset, tmp_path: Path) -> None:
+def test_a_lost_configuration_is_written_again_from_the_database(
+    dataset: Dataset, tmp_path: Path
+) -> None:
     folder = write_study(tmp_path / "s", dataset)
     shutil.rmtree(folder.trials)
-    with pytest.raises(InputError, match=r"00001/config\.yaml: no such file"):
-        export_best(folder, None, None)
-    assert not folder.best.exists()
+    export_best(folder, None, None)
+    assert read_yaml(folder.best)["config"] == read_yaml(folder.trial(1).config)
+    assert read_yaml(folder.best)["config"]["layers"]["fc"]["width"] == 9

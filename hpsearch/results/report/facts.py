@@ -168,4 +168,4 @@ def openings_in(logs: Sequence[Path], fingerprint: str) -> list[dict[str, Any]]:
                 entry = {"time": "", "reason": unread, "fingerprint": fingerprint}
             if entry.get("fingerprint", fingerprint) == fingerprint:
                 found.append(entry)
-    return sorted(found, key=lambda entry: str(entry["time"]))
+    return sorted(found, key=lambda entry: str(entry.get("time", "")))
