@@ -77,8 +77,10 @@ def make_app(folder: StudyFolder, *, write: bool) -> Guard:
     from optuna.storages import get_storage
     from optuna_dashboard import wsgi
 
+    from hpsearch.configfile import read_yaml
     from hpsearch.results.certificate import read_certificate
     from hpsearch.results.notes import Notes, standings
+    from hpsearch.search.config import StudyConfig
     from hpsearch.search.optuna_trial import to_record
     from hpsearch.search.sqlite_file import check_database
     from hpsearch.search.storage import is_server, open_storage, storage_of
@@ -86,10 +88,12 @@ def make_app(folder: StudyFolder, *, write: bool) -> Guard:
     storage = storage_of(folder)
     if not is_server(storage):
         check_database(folder.database)
+    seed = StudyConfig.from_values(read_yaml(folder.study_file), folder.study_file).seed
     shared = get_storage(open_storage(folder, storage))  # reads ended trials once
 
     def standings_now(study_id: int) -> dict[int, str]:
-        trials = [to_record(t) for t in shared.get_all_trials(study_id, deepcopy=False)]
+        told = shared.get_all_trials(study_id, deepcopy=False)
+        trials = [to_record(t, seed) for t in told]
         try:
             return standings(trials, read_certificate(folder))
         except InputError:  # a damaged certificate confirms nothing

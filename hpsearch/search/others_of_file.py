@@ -6,9 +6,10 @@ import json
 from pathlib import Path
 
 import optuna
+from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from hpsearch.errors import HpsearchError, InputError
+from hpsearch.errors import InputError
 from hpsearch.paths import StudyFolder
 from hpsearch.search.config import StudyConfig
 from hpsearch.search.coordinates import Coordinates
@@ -27,9 +28,9 @@ def name_again(folder: StudyFolder, name: str) -> list[str]:
     Raises:
         InputError: Several studies of the file hold the folder's trials.
     """
-    if not _is_whole(folder.database):
+    storage = _open_whole(folder.database)
+    if storage is None:
         return []
-    storage = open_file(folder.database)
     try:
         found = renamed(storage, folder, name)
     finally:
@@ -49,14 +50,23 @@ def name_again(folder: StudyFolder, name: str) -> list[str]:
 
 
 def entered_elsewhere(folder: StudyFolder, config: StudyConfig) -> dict[int, FrozenTrial]:
-    """Return the trials that no search entered, by number, as the database holds them."""
-    storage = open_file(folder.database)
+    """Return the trials that no search entered, by number, as the database holds them.
+
+    One that has a folder was entered by a search, whatever became of its row.
+    """
+    storage = _open_whole(folder.database)
+    if storage is None:
+        return {}
     try:
         study_id = storage.get_study_id_from_name(config.name)
         trials = storage.get_all_trials(study_id, deepcopy=False)
+    except KeyError:
+        return {}
     finally:
         storage.engine.dispose()
-    return {t.number: t for t in trials if not is_ours(t, config.seed)}
+    known = set(folder.trial_numbers())
+    others = [t for t in trials if not is_ours(t, config.seed)]
+    return {t.number: t for t in others if t.number not in known}
 
 
 def enter_as_it_is(record: StudyRecord, trial: FrozenTrial) -> None:
@@ -80,9 +90,10 @@ def copy_others(folder: StudyFolder, place: StudyFolder, name: str) -> list[str]
     Returns:
         What was done, one line each.
     """
-    if not _is_whole(folder.database):
+    old = _open_whole(folder.database)
+    if old is None:
         return []
-    old, new = open_file(folder.database), open_file(place.database)
+    new = open_file(place.database)
     try:
         others = [s.study_name for s in old.get_all_studies() if s.study_name != name]
         for other in others:
@@ -95,16 +106,14 @@ def copy_others(folder: StudyFolder, place: StudyFolder, name: str) -> list[str]
 
 def take_out_of_queue(plan: StudyPlan) -> list[str]:
     """End the trials that Optuna's own function enqueued and that can never be trained."""
-    if not _is_whole(plan.folder.database):
-        return []
     problem = Coordinates(plan.space, plan.config.trial, plan.config.limits)
     waiting = [
         trial
         for trial in entered_elsewhere(plan.folder, plan.config).values()
         if trial.state is TrialState.WAITING and cannot_run(problem, trial, plan.config.seed)
     ]
-    with connect(plan.folder.database) as connection, connection:
-        for trial in waiting:
+    for trial in waiting:
+        with connect(plan.folder.database) as connection, connection:
             connection.execute(
                 "UPDATE trials SET state = 'FAIL', datetime_start = CURRENT_TIMESTAMP, "
                 "datetime_complete = CURRENT_TIMESTAMP WHERE trial_id = ?",
@@ -118,10 +127,11 @@ def take_out_of_queue(plan: StudyPlan) -> list[str]:
     return [f"trial {trial.number}: took it out of the queue" for trial in waiting]
 
 
-def _is_whole(database: Path) -> bool:
+def _open_whole(database: Path) -> RDBStorage | None:
+    """Open a database that is there and readable; None of one that is not."""
     try:
         check_database(database)
         check_whole(database)
-    except HpsearchError:
-        return False
-    return True
+        return open_file(database)
+    except Exception:  # what Optuna raises of another version's file is open-ended
+        return None

@@ -206,7 +206,7 @@ def _write(
             written = _ended_with(plan.folder.trial(trial.number).result)
             known = {key: value for key, value in known.items() if key not in written}
             audit = {} if trial.audit is None else {"audit": trial.audit}
-            attributes = {"origin": "rebuilt", "seed": seed, **audit, **written, **known}
+            attributes = {"origin": "rebuilt", **audit, **written, **known, "seed": seed}
             record.add(replace(trial, state="running"), distributions, attributes)
             for epoch, value in trial.values.items():
                 record.report(trial.number, epoch, value)

@@ -51,7 +51,7 @@ def sql(folder: StudyFolder, statement: str) -> None:
 
 def test_all_hold_after_a_search(finished: Path) -> None:
     verdicts = check_invariants(StudyFolder(finished))
-    assert [v.key for v in verdicts] == [f"I{n}" for n in range(1, 15)]
+    assert [v.key for v in verdicts] == [f"I{n}" for n in range(1, 17)]
     assert {v.standing for v in verdicts} == {"holds"}, verdicts
 
 
@@ -197,7 +197,7 @@ def test_doctor_shows_what_is_around_and_prints_json(study: StudyFolder) -> None
     assert {"hpsearch", "packages", "libraries", "data", "disk", "device"} <= set(told["environment"])
     assert "SQLite" in told["environment"]["libraries"]
     assert "OpenSSL" in told["environment"]["libraries"]
-    assert [row["key"] for row in told["invariants"]][-1] == "I14"
+    assert [row["key"] for row in told["invariants"]][-1] == "I16"
 
 
 def test_doctor_looks_on_while_a_search_holds_the_study(study: StudyFolder) -> None:
