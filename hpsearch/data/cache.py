@@ -31,11 +31,21 @@ def caches() -> list[Path]:
     return list(dict.fromkeys(found))
 
 
+def open_caches() -> list[Path]:
+    """Return where to look: in the user's own cache too, where the named one is closed to writes."""
+    named, *own = caches()
+    wanted = [named] if may_write(named) else [named, *own]
+    return [cache for cache in wanted if _may(cache, os.R_OK)] or wanted[-1:]
+
+
 def may_write(folder: Path) -> bool:
     """Say whether a folder, or the nearest one above it that is there, may be written to."""
-    there = next(place for place in (folder, *folder.parents) if place.exists())
-    effective = os.access in os.supports_effective_ids
-    return os.access(there, os.W_OK | os.X_OK, effective_ids=effective)
+    return _may(folder, os.W_OK)
+
+
+def _may(folder: Path, mode: int) -> bool:
+    there = next(place for place in (folder, *folder.parents) if os.access(place, os.F_OK))
+    return os.access(there, mode | os.X_OK, effective_ids=os.access in os.supports_effective_ids)
 
 
 def places_beside(folder: Path) -> list[Path]:
@@ -65,13 +75,13 @@ def in_first(folders: Sequence[Path], write: Callable[[Path], Written]) -> Writt
     return write(folders[-1])
 
 
-def write_shared(path: Path, text: str) -> None:
+def write_shared(path: Path, content: bytes | str) -> None:
     """Write a file of a cache, whole or not at all.
 
     Raises:
         EnvironmentFailure: It cannot be written.
     """
-    write_atomically(path, text)
+    write_atomically(path, content)
     share(path)
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hpsearch.data import glyphs
-from hpsearch.data.cache import caches, in_first, may_write, write_shared
+from hpsearch.data.cache import caches, in_first, may_write, open_caches, write_shared
 from hpsearch.data.dataset import Dataset, Progress, open_packed
 from hpsearch.data.download import DownloadFailed, download
 from hpsearch.data.folder import RULES, looks_like_images, read_folder
@@ -147,7 +147,7 @@ class _Finder:
 
     def cached_omniglot(self) -> Dataset | None:
         """Return Omniglot from an earlier download, or packed earlier from wherever it was."""
-        for cache in _open_caches():
+        for cache in open_caches():
             parts = find_parts(cache / "omniglot") or {}
             if len(parts) == len(PARTS) or (parts.keys() >= IMAGES and not self.test):
                 return self._omniglot(cache / "omniglot", parts)
@@ -158,7 +158,7 @@ class _Finder:
 
     def packed_omniglot(self) -> Dataset | None:
         """Return Omniglot that was packed earlier, from wherever it was; best with test tasks."""
-        found = (f for cache in _open_caches() for f in sorted((cache / "packed").glob("omniglot-*")))
+        found = (f for cache in open_caches() for f in sorted((cache / "packed").glob("omniglot-*")))
         for folder in sorted(found, key=holds_test, reverse=True):
             with contextlib.suppress(HpsearchError):  # of an older format, or damaged
                 return open_packed(folder)
@@ -166,7 +166,7 @@ class _Finder:
 
     def downloaded_omniglot(self) -> Dataset:
         """Fetch Omniglot into the cache; when only the test archive cannot be had, go on."""
-        folders = [cache / "omniglot" for cache in _open_caches()]
+        folders = [cache / "omniglot" for cache in open_caches()]
         folder, why = in_first(folders, self._download_into)
         return self._omniglot(folder, find_parts(folder) or {}, why)
 
@@ -237,12 +237,6 @@ class _Finder:
             closed = f"{places[0].parent} may not be written to; packed in {opened.folder}"
             return replace(opened, notice=closed)
         return opened
-
-
-def _open_caches() -> list[Path]:
-    """Return where to look: in the user's own cache too, where the named one is closed."""
-    named, *own = caches()
-    return [named] if may_write(named) else [named, *own]
 
 
 def _packed_before(places: list[Path], note: str, *, test: bool) -> Dataset | None:

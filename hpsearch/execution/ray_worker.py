@@ -21,10 +21,11 @@ from pathlib import Path
 import ray
 
 from hpsearch import __version__
+from hpsearch.data.cache import caches, in_first, write_shared
 from hpsearch.data.pack import SEALED_FILE
 from hpsearch.execution import Decision, Ended, EpochEnded, Event, Job
 from hpsearch.execution.local import LocalExecutor
-from hpsearch.paths import cache_folder, write_atomically
+from hpsearch.paths import write_atomically
 
 TURN_S = 0.05
 """How long a look at the worker process may keep an interrupt waiting."""
@@ -219,9 +220,14 @@ def _alive(pid: int) -> bool:
 
 def _copy_of(files: Mapping[str, ray.ObjectRef[bytes]], mark: str) -> Path:
     """Return this node's copy of a packed data set; the first trial that needs it fetches it."""
-    folder = cache_folder() / "packed" / f"ray-{mark}"
-    if (folder / META).exists():
-        return folder
+    places = [cache / "packed" / f"ray-{mark}" for cache in caches()]
+    for folder in places:
+        if os.access(folder / META, os.R_OK):
+            return folder
+    return in_first(places, lambda folder: _fetch(files, folder))
+
+
+def _fetch(files: Mapping[str, ray.ObjectRef[bytes]], folder: Path) -> Path:
     for name in sorted(files, key=lambda name: name == META):  # the description comes last
-        write_atomically(folder / name, ray.get(files[name]))
+        write_shared(folder / name, ray.get(files[name]))
     return folder

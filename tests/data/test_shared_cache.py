@@ -16,7 +16,7 @@ import pytest
 from hpsearch.data import find_dataset, open_test_set
 from hpsearch.data.cache import in_first, is_refused
 from hpsearch.data.dataset import Dataset
-from hpsearch.errors import EnvironmentFailure
+from hpsearch.errors import EnvironmentFailure, InputError
 from hpsearch.results.baselines import keep_baselines, read_baselines
 from tests.data.trees import SMALL, small_files, write_zips
 from tests.reliability.cases import as_nobody
@@ -105,6 +105,20 @@ def test_oa9_data_that_others_hid_are_packed_again(shared: Path, small: Path, ca
             meta.chmod(0o600)  # as 0.1.0 wrote it
         os.seteuid(65534)
     assert find_small(small).background(35).images.shape == (40, 35, 35)
+
+
+def test_oa9_a_cache_that_may_not_even_be_entered_is_done_without(
+    shared: Path, small: Path, cache: Path
+) -> None:
+    if os.getuid() == 0:
+        os.seteuid(0)
+        cache.chmod(0o700)
+        os.seteuid(65534)
+        with pytest.raises(InputError, match="could not be downloaded"):
+            find_small(None)
+    dataset = find_small(small)
+    assert dataset.background(35).images.shape == (40, 35, 35)
+    assert find_small(None).folder == dataset.folder
 
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -16,6 +15,7 @@ import pytest
 from hpsearch.data import open_packed
 from hpsearch.errors import InputError
 from hpsearch.execution import Ended, EpochEnded, Event, Lost, Started
+from hpsearch.interpreter import python_command
 from hpsearch.paths import StudyFolder
 from hpsearch.search.driver import Driver
 from hpsearch.search.invariants import check_invariants
@@ -77,10 +77,16 @@ def test_the_search_command_joins_a_ray_cluster(ray_cluster: Any, tmp_path: Path
     settings = ["dataset=glyphs", "trial.max_epochs=1", "trial.images_per_epoch=64"]
     given = [word for setting in settings for word in ("--set", setting)]
     command = ["search", "quickstart", "--trials", "2", "--workers", "1", "--output", tmp_path / "s"]
+    traps = tmp_path / "traps"  # where the user stands: nothing is imported from there
+    traps.mkdir()
+    for name in ("hpsearch", "torch", "numpy", "optuna"):
+        (traps / f"{name}.py").write_text(f"open({str(traps / 'caught')!r}, 'a').write(__name__)\n")
+    arguments = [*map(str, command), "--address", ray_cluster.address, *given]
     done = subprocess.run(
-        [sys.executable, "-m", "hpsearch.cli.main", *command, "--address", ray_cluster.address, *given],
-        capture_output=True, text=True, timeout=600, check=False,
+        python_command("hpsearch.cli.main", *arguments),
+        cwd=traps, capture_output=True, text=True, timeout=600, check=False,
     )
+    assert not (traps / "caught").exists()
     assert done.returncode == 0, done.stderr
     assert "the budget of 2 trials is spent" in done.stdout
     view = read_study(StudyFolder(tmp_path / "s"))
