@@ -10,13 +10,18 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from hpsearch.interpreter import leave_deleted_folder, wait_passively
+from hpsearch.interpreter import (
+    import_nothing_from_here,
+    leave_deleted_folder,
+    wait_passively,
+)
 
 if TYPE_CHECKING:
     from hpsearch.api import search as run_study
     from hpsearch.recognition.model import load_model as load
 
 # Here, since every process of ours comes by before it loads torch.
+import_nothing_from_here()
 wait_passively()
 leave_deleted_folder()
 

@@ -25,6 +25,14 @@ def wait_passively() -> None:
         os.environ.update(WAITING)
 
 
+def import_nothing_from_here() -> None:
+    """Take the current folder off the path where `python -m hpsearch…` has put it first."""
+    given = sys.orig_argv
+    module = given[given.index("-m") + 1] if "-m" in given[:-1] else ""
+    if module.split(".")[0] == "hpsearch" and sys.argv[0] == "-m" and not sys.flags.safe_path:
+        del sys.path[0]
+
+
 def leave_deleted_folder() -> None:
     """Go elsewhere when the current folder was deleted: Intel's MKL cannot be loaded in it.
 

@@ -53,6 +53,16 @@ def test_oa5_nothing_is_imported_from_where_the_user_stands(
     assert f"No module named {module!r}" not in done.stderr
 
 
+def test_oa5_nor_by_who_runs_the_package_as_a_module(tmp_path: Path) -> None:
+    for name in ("random", "typer", "click", "json", "tempfile", "torch", "numpy"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit(__name__)")
+    done = subprocess.run(
+        [sys.executable, "-m", "hpsearch.cli.main", "--version"],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout[:9]) == (0, "hpsearch "), done.stderr
+
+
 @pytest.mark.parametrize(
     "then",
     [
