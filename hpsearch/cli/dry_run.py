@@ -16,7 +16,7 @@ from hpsearch.search.config import Budget
 from hpsearch.search.coordinates import Coordinates
 from hpsearch.search.history import Value
 from hpsearch.search.record import read_study
-from hpsearch.search.resource import TRAINING_PASSES, Resource
+from hpsearch.search.resource import TRAINING_PASSES, Resource, epoch_cost
 from hpsearch.search.samplers.config import SamplerConfig
 from hpsearch.search.stopping import forecast_study, why_over
 from hpsearch.search.storage import is_server
@@ -28,6 +28,8 @@ TYPICAL = 64
 """Random configurations whose cost stands for a study's."""
 LONG_S = 86_400.0
 """A trial that takes longer than this is warned of."""
+CORE = 3e10
+"""Multiply-adds a second that a core reaches at best: what a search that is not timed goes by."""
 
 
 def describe(plan: StudyPlan, workplace: Workplace, notices: Sequence[str]) -> None:
@@ -77,6 +79,18 @@ def _so_far(plan: StudyPlan) -> list[str]:
     rest = f"over: {over}" if over else left or "too few to tell what is left"
     done = f"{count(len(view.trials), 'trial')} so far, {rest}"
     return [done, best_in_words(view, *best_of(view))]
+
+
+def too_long(plan: StudyPlan, workplace: Workplace) -> list[str]:
+    """Return a warning where one trial of the study's own configuration takes days on a CPU."""
+    config = plan.config.trial
+    seconds = epoch_cost(config) * config.max_epochs / (CORE * workplace.threads)
+    if workplace.device != "cpu" or seconds < LONG_S:
+        return []
+    return [
+        f"on a CPU a whole trial of {plan.config.name} takes {long_time(seconds)} at best; "
+        "--dry-run times this machine"
+    ]
 
 
 def typical_trials(plan: StudyPlan, coordinates: Coordinates) -> list[tuple[float, dict[str, Value]]]:

@@ -15,7 +15,7 @@ from typing import Any
 
 import typer
 
-from hpsearch.cli.dry_run import describe
+from hpsearch.cli.dry_run import describe, too_long
 from hpsearch.cli.executors import Workplace, find_workplace
 from hpsearch.cli.live import make_observer
 from hpsearch.cli.search import best_in_words
@@ -71,6 +71,7 @@ def run_search(
         describe(plan, workplace, notices)
         return 0
     assert dataset is not None  # it was fetched
+    notices += too_long(plan, workplace)
     # On a server the study's leases keep drivers apart; its folder may be shared by them.
     alone = nullcontext() if is_server(plan.config.storage) else study_lock(plan.folder)
     with alone:

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from hpsearch.cli.dry_run import too_long
 from hpsearch.cli.executors import Workplace
 from hpsearch.paths import StudyFolder
-from hpsearch.search.study_folder import study_lock
+from hpsearch.search.study_folder import plan_study, study_lock
 from hpsearch.training import pace
 from hpsearch.wording import long_time
 from tests.recognition.made import CommandLine
@@ -115,6 +116,15 @@ def test_the_pace_of_a_small_network_is_measured_in_no_time() -> None:
 )  # fmt: skip
 def test_long_times_in_words(seconds: float, words: str) -> None:
     assert long_time(seconds) == f"about {words}"
+
+
+def test_a_search_that_takes_months_on_a_processor_says_so_at_its_start(tmp_path: Path) -> None:
+    plans = {n: plan_study(n, tmp_path / n, {}) for n in ("koch2015", "quickstart", "modern")}
+    here = Workplace("1 worker", FakeExecutor, 1, 1, "cpu")
+    told = {name: too_long(plan, here) for name, plan in plans.items()}
+    assert [name for name, notices in told.items() if notices] == ["koch2015"]
+    assert " months at best; --dry-run times" in told["koch2015"][0]
+    assert too_long(plans["koch2015"], Workplace("GPU", FakeExecutor, 1, 1, "cuda")) == []
 
 
 def test_a_cluster_is_not_timed() -> None:
