@@ -217,21 +217,19 @@ def trials(
     import csv as csv_module
     import io
 
-    from hpsearch.results.certificate import best_of
+    from hpsearch.results.certificate import best_of, confirmed_errors
     from hpsearch.search.at_work import standings
     from hpsearch.search.record import read_study
     from hpsearch.search.study_folder import find_study
-    from hpsearch.wording import count, interval, percent
+    from hpsearch.wording import count, percent
 
     view = read_study(find_study(study))
     standing = standings(view)
     if not csv:
-        _, certificate = best_of(view)
-        again = {row["trial"]: row for row in certificate["candidates"]} if certificate else {}
+        again = confirmed_errors(best_of(view)[1])
         for t in view.trials:
             value = "-" if t.value is None else percent(t.value, 2)
-            row = again.get(t.number)
-            sure = f"confirmed {percent(row['error'])} {interval(row['interval'])}" if row else ""
+            sure = f"confirmed {again[t.number]}" if t.number in again else ""
             told = "; ".join(text for text in (sure, one_line(t.cause or "")) if text)
             epochs = count(len(t.values), "epoch")
             typer.echo(f"{t.number:5} {standing[t.number]:11} {value:>8} {epochs:>10}  {told}".rstrip())

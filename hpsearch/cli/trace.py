@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hpsearch.errors import InputError, one_line
-from hpsearch.wording import interval, percent
+from hpsearch.wording import percent
 
 if TYPE_CHECKING:
     from hpsearch.search.history import TrialRecord
@@ -55,17 +55,15 @@ def show(
 
 
 def _print_trial(view: StudyView, record: TrialRecord) -> None:
-    from hpsearch.results.certificate import read_certificate
+    from hpsearch.results.certificate import confirmed_errors, read_certificate
     from hpsearch.search.at_work import standings
 
     value = "none yet" if record.value is None else percent(record.value, 2)
     standing = standings(view)[record.number]
     typer.echo(f"trial {record.number} of {view.name}: {standing}, validation error {value}")
-    certificate = read_certificate(view.folder)
-    for row in certificate["candidates"] if certificate else ():
-        if row["trial"] == record.number:
-            sure = f"{percent(row['error'])} {interval(row['interval'])}"
-            typer.echo(f"  confirmed: {sure} on fresh tasks")
+    again = confirmed_errors(read_certificate(view.folder))
+    if record.number in again:
+        typer.echo(f"  confirmed: {again[record.number]} on fresh tasks")
     if record.cause:
         typer.echo(f"  {one_line(record.cause)}")
     typer.echo("parameters")

@@ -182,11 +182,22 @@ def read_certificate(folder: StudyFolder) -> dict[str, Any] | None:
     """
     path = folder.certificate
     try:
-        return read_record(path, Certificate).values
+        return _within(read_record(path, Certificate).values)
     except FileNotFoundError:
         return None
     except ValueError as error:
         raise damaged(path, error, "run hpsearch confirm again") from error
+
+
+def _within(certificate: dict[str, Any]) -> dict[str, Any]:
+    """Return a certificate whose intervals end at 0 and 1, where older versions went beyond."""
+    bounded = {
+        key: [min(1.0, max(0.0, end)) for end in ends]
+        for key, ends in certificate.items()
+        if key.startswith("interval") and ends is not None
+    }
+    rows = certificate.get("candidates")
+    return {**certificate, **bounded, **({"candidates": list(map(_within, rows))} if rows else {})}
 
 
 def best_of(view: StudyView) -> tuple[TrialRecord | None, dict[str, Any] | None]:
@@ -228,6 +239,15 @@ def rivals(certificate: Mapping[str, Any]) -> list[Mapping[str, Any]]:
         if sure >= SURE:
             break
     return held
+
+
+def confirmed_errors(certificate: Mapping[str, Any] | None) -> dict[int, str]:
+    """Return the error of each trial that was confirmed, with its interval, by number."""
+    return {
+        row["trial"]: f"{percent(row['error'])} {interval(row['interval'])}"
+        for row in (certificate["candidates"] if certificate else ())
+        if row.get("interval") is not None
+    }
 
 
 def in_words(certificate: Mapping[str, Any]) -> str:

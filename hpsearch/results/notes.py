@@ -14,9 +14,9 @@ from typing import Any
 
 from hpsearch.paths import shell_word
 from hpsearch.recognition.support import printable
-from hpsearch.results.certificate import best_among, in_words, rivals
+from hpsearch.results.certificate import best_among, confirmed_errors, in_words, rivals
 from hpsearch.search.history import TrialRecord, best_trial
-from hpsearch.wording import count, interval, percent
+from hpsearch.wording import count, percent
 
 STUDY_DETAIL = re.compile(r"/api/studies/(\d+)")
 MOST_CAUSE = 2_000
@@ -93,16 +93,19 @@ def standings(
     rows = rivals(held)
     said = {}
     if lowest.number != best.number:
-        said[lowest.number] = f"lowest error of the search; confirmed best is trial {best.number}"
-    for row in rows if len(rows) > 1 else ():
-        others = ", ".join(str(r["trial"]) for r in rows if r is not row)
-        said[row["trial"]] = (
-            f"confirmed error {percent(row['error'])} {interval(row['interval'])} on fresh tasks; "
-            f"cannot be told apart from trials {others}"
-        )
+        which = _named(rows) if len(rows) == 1 else f"one of {_named(rows)}"
+        said[lowest.number] = f"lowest error of the search; confirmed best is {which}"
+    for number, error in confirmed_errors({"candidates": rows}).items() if len(rows) > 1 else ():
+        others = _named([row for row in rows if row["trial"] != number])
+        said[number] = f"confirmed error {error} on fresh tasks; cannot be told apart from {others}"
     if len(rows) == 1:
         said[best.number] = in_words(held)
     return said
+
+
+def _named(rows: Sequence[Mapping[str, Any]]) -> str:
+    numbers = [str(row["trial"]) for row in rows]
+    return f"trial{'s' if len(numbers) > 1 else ''} {', '.join(numbers)}"
 
 
 def note(trial: Mapping[str, Any], study: str, standing: str = "") -> str:

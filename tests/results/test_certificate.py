@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from hpsearch.paths import StudyFolder
 from hpsearch.results import shrinkage
-from hpsearch.results.certificate import certify, search_noise
+from hpsearch.results.certificate import (
+    certify,
+    confirmed_errors,
+    in_words,
+    read_certificate,
+    search_noise,
+    write_certificate,
+)
 from hpsearch.search.history import TrialRecord
 
 from .test_shrinkage import ARMS, SEARCH_SD, SEEDS, TOP, TRAINING_SD, TRUTH
@@ -114,6 +123,20 @@ def test_no_interval_of_a_certificate_leaves_0_to_1() -> None:
         ends = [found[f"interval{k}"] for k in ("", "_one_training", "_other_alphabets")]
         for low, high in [*ends, *(row["interval"] for row in found["candidates"])]:
             assert 0 <= low <= found["error"] <= high <= 1
+
+
+def test_intervals_of_an_older_version_end_at_0_and_1(tmp_path: Path) -> None:
+    folder = StudyFolder(tmp_path)
+    row = {"trial": 0, "search_error": 0.0, "error": 0.014, "interval": [-0.03, 0.055]}
+    row["probability_best"] = 1.0
+    old = {"format": 1, "trial": 0, "error": 0.014, "interval": [-0.03, 0.055], "candidates": [row]}
+    old |= {"interval_other_alphabets": None, "probability_best": 1.0, "compared": [0]}
+    write_certificate(folder, old)
+    found = read_certificate(folder)
+    assert found is not None
+    assert found["interval"] == [0.0, 0.055]
+    assert confirmed_errors(found) == {0: "1.4 % [0.0, 5.5]"}
+    assert "error 1.4 % [0.0, 5.5] on fresh tasks" in in_words(found)
 
 
 def test_search_noise_is_that_of_seed_and_tasks_where_none_was_selected() -> None:

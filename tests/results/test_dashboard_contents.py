@@ -16,7 +16,9 @@ from hpsearch.data import Dataset
 from hpsearch.execution import Ending
 from hpsearch.paths import StudyFolder
 from hpsearch.results.dashboard import make_app
+from hpsearch.results.notes import standings
 from hpsearch.search.effects import leaf_paths
+from hpsearch.search.history import TrialRecord
 from hpsearch.search.record import read_study
 from hpsearch.training.config import TrialConfig
 from tests.search.fake_executor import FakeExecutor
@@ -112,6 +114,21 @@ def test_the_best_trials_note_says_whether_it_is_confirmed(dataset: Dataset, tmp
     words = json.dumps({"body": "my own", "version": 1}).encode()
     assert ask(app, "/api/studies/1/2/note", "PUT", words).status == 204
     assert said() == ("Trial 1: lowest error of 2 complete trials so far, unconfirmed", {})
+
+
+def test_trials_that_cannot_be_told_apart_say_so_in_their_notes() -> None:
+    trials = [TrialRecord(n, "complete", {}, {1: 0.3}, 0.3 + n / 100) for n in range(3)]
+    rows = [
+        {"trial": n, "search_error": 0.3, "error": 0.31, "interval": [0.3, 0.33],
+         "probability_best": chance}
+        for n, chance in ((1, 0.5), (2, 0.46), (0, 0.04))
+    ]  # fmt: skip
+    held = {"trial": 1, "candidates": rows, "compared": [0, 1, 2]}
+    assert standings(trials, held) == {
+        0: "lowest error of the search; confirmed best is one of trials 1, 2",
+        1: "confirmed error 31.0 % [30.0, 33.0] on fresh tasks; cannot be told apart from trial 2",
+        2: "confirmed error 31.0 % [30.0, 33.0] on fresh tasks; cannot be told apart from trial 1",
+    }
 
 
 def test_importances_and_slices_work(root: Path) -> None:
