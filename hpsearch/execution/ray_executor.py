@@ -29,6 +29,7 @@ from hpsearch import __version__
 from hpsearch.errors import EnvironmentFailure, InputError
 from hpsearch.execution import Decision, Ended, Ending, Event, Job, Lost
 from hpsearch.execution.local import SILENCE_S
+from hpsearch.execution.ray_cluster import Cluster
 from hpsearch.execution.ray_loopback import on_the_loopback
 from hpsearch.execution.ray_worker import (
     Parcel,
@@ -115,7 +116,8 @@ class RayExecutor:
         """
         self._workers = settings.workers
         self._started = _connect(settings)
-        device, self._needs = settings.device_and_needs(_nodes())
+        self._cluster = Cluster()
+        device, self._needs = settings.device_and_needs(self._nodes())
         folder.mkdir(parents=True, exist_ok=True)
         token = secrets.token_hex(16)
         self._probe = folder / f".ray-{token[:8]}.tmp"
@@ -131,7 +133,7 @@ class RayExecutor:
         self._requests_nodes = settings.workers is not None and settings.address is not None
         if settings.workers is not None and settings.address is not None:
             ray.autoscaler.sdk.request_resources(bundles=[self._needs] * settings.workers)
-        elif not any(_times(node, self._needs) for node in _nodes()):
+        elif not any(_times(node, self._needs) for node in self._nodes()):
             self.close()
             raise InputError(
                 f"resources: no node of the Ray cluster has {_words(self._needs)}; "
@@ -155,9 +157,13 @@ class RayExecutor:
 
     def _look_around(self) -> int:
         """Return our own slots plus what is free, at most what the nodes could hold."""
-        total = sum(_times(node, self._needs) for node in _nodes())
-        free: dict[str, float] = ray.available_resources()  # type: ignore[no-untyped-call]
+        total = sum(_times(node, self._needs) for node in self._nodes())
+        free: dict[str, float] = self._cluster.ask(ray.available_resources)
         return min(total, len(self._slots) + _times(free, self._needs))
+
+    def _nodes(self) -> list[dict[str, float]]:
+        """Return what each node of the cluster has in all."""
+        return [node["Resources"] for node in self._cluster.nodes()]
 
     def submit(self, job: Job) -> None:
         """Start a trial on a free slot.
@@ -177,7 +183,8 @@ class RayExecutor:
 
     def _start_slot(self) -> _Slot:
         actor: Any = ray.remote
-        slot = _Slot(actor(**self._actor_options())(RayWorker).remote(self._study))
+        worker = actor(**self._actor_options())(RayWorker)
+        slot = _Slot(self._cluster.ask(lambda: worker.remote(self._study)))
         self._slots.append(slot)
         return slot
 
@@ -291,7 +298,8 @@ class RayExecutor:
         host = f"node {sight.host}" if sight else "its node"
         # Its list of nodes may tell it much later.
         gone = isinstance(error, ActorUnavailableError) or "node has died" in str(error)
-        if gone or (sight is not None and not _is_alive(sight.node)):
+        alive = {node["NodeID"] for node in self._cluster.nodes()}
+        if gone or (sight is not None and sight.node not in alive):
             return [Lost(job.trial, f"{host} left the cluster", blameless=True)]
         return [Lost(job.trial, f"the slot on {host} died: {_one_line(error)}")]
 
@@ -299,7 +307,7 @@ class RayExecutor:
         if slot in self._slots:
             self._slots.remove(slot)
         with contextlib.suppress(RayError, ValueError):
-            ray.kill(slot.actor)
+            self._cluster.ask(lambda: ray.kill(slot.actor))
 
     def _let_idle_go(self) -> None:
         for slot in [s for s in self._slots if s.job is None and s.ref is None]:
@@ -319,17 +327,18 @@ class RayExecutor:
 
     def close(self) -> None:
         """End all workers at once and free everything; may be called twice."""
-        if ray.is_initialized():
-            for slot in list(self._slots):
-                self._drop(slot)
-            if self._requests_nodes:  # a request stands until another replaces it
-                ray.autoscaler.sdk.request_resources(bundles=[])
+        with contextlib.suppress(EnvironmentFailure):  # it died meanwhile
+            if ray.is_initialized() and not self._cluster.dead:
+                for slot in list(self._slots):
+                    self._drop(slot)
+                if self._requests_nodes:  # a request stands until another replaces it
+                    ray.autoscaler.sdk.request_resources(bundles=[])
         self._requests_nodes = False
         self._probe.unlink(missing_ok=True)
         self._looked = math.inf  # there is nothing to look at any more
         if self._started:
             self._started = False
-            ray.shutdown()
+            self._cluster.leave()
 
 
 class _InstalledCode(JobConfig):
@@ -367,20 +376,6 @@ def _connect(settings: RaySettings) -> bool:
 def _times(resources: dict[str, float], needs: dict[str, float]) -> int:
     """Return how many times the needs fit into the resources."""
     return min(int(resources.get(name, 0.0) / n + 1e-6) for name, n in needs.items())
-
-
-def _nodes() -> list[dict[str, float]]:
-    """Return what each node of the cluster has in all."""
-    return [node["Resources"] for node in _described_nodes() if node["Alive"]]
-
-
-def _is_alive(node: str) -> bool:
-    return any(n["NodeID"] == node and n["Alive"] for n in _described_nodes())
-
-
-def _described_nodes() -> list[dict[str, Any]]:
-    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
-    return nodes
 
 
 def _words(needs: dict[str, float]) -> str:
