@@ -62,16 +62,18 @@ class Wait:
         self._waited, self._looked = self._waited + min(now - self._looked, TURN_S), now
         interrupts = patience.interrupted()
         if interrupts and (interrupts > 1 or self._waited > LEAVE_S or patience.lost):
-            patience.lost = True
+            patience.give_up()
             raise Interrupted(f"stopped; {self._what}")
-        patience.lost = patience.lost or self._waited > self._limit_s
-        return not patience.lost
+        over = self._waited > self._limit_s or patience.lost
+        if over:
+            patience.give_up()
+        return not over
 
 
 class Patience:
     """How long one's others are waited for, who is told of it, and who may end it.
 
-    Once a wait was in vain, the next ones are not begun: the way out must be short.
+    Right after a wait that was in vain no other one is begun: the way out must be short.
     """
 
     def __init__(
@@ -94,11 +96,19 @@ class Patience:
         self.tell, self.interrupted = tell, interrupted
         self.notice_s = NOTICE_S if notice_s is None else notice_s
         self.limit_s = LIMIT_S if limit_s is None else limit_s
-        self.lost = False
-        """Whether a wait was in vain."""
+        self._gave_up = -math.inf
         self.told = -math.inf
         """When a person was told of a wait."""
         self._current = threading.local()
+
+    @property
+    def lost(self) -> bool:
+        """Whether a wait was in vain a moment ago; whoever lives on waits again later."""
+        return time.monotonic() - self._gave_up < self.limit_s
+
+    def give_up(self) -> None:
+        """Note that a wait was in vain."""
+        self._gave_up = time.monotonic()
 
     @contextlib.contextmanager
     def waiting(self, what: str) -> Iterator[Wait]:

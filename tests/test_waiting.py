@@ -45,6 +45,20 @@ def test_one_interrupt_leaves_a_moment_for_what_is_nearly_done() -> None:
             Wait(patience, "another", 60).goes_on()
 
 
+def test_without_a_limit_nothing_is_waited_for() -> None:
+    with Patience(limit_s=0).waiting("it") as wait:
+        assert not wait.goes_on()
+
+
+def test_who_lives_on_waits_again_later() -> None:
+    patience = Patience(limit_s=60)
+    patience.give_up()
+    assert patience.lost
+    patience._gave_up -= 61
+    with patience.waiting("it") as wait:
+        assert wait.goes_on()
+
+
 def test_a_wait_inside_another_has_its_limit() -> None:
     patience = Patience(limit_s=60)
     with patience.waiting("outer") as outer, patience.waiting("inner") as inner:

@@ -70,10 +70,11 @@ def forecast_bar(label: str) -> Iterator[Callable[[float, float], str]]:
     It is called with the steps done and in all, the first time with what was done before, and
     returns the forecast in words.
     """
-    from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
-    console = Console(stderr=True)
+    from hpsearch.cli.console import make_console
+
+    console = make_console(stderr=True)
     left_column = TextColumn("{task.fields[left]}")
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), left_column)
     with Progress(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -25,7 +26,8 @@ def confirm(
 
     from hpsearch.cli.bars import forecast_bar, say
     from hpsearch.cli.executors import find_workplace
-    from hpsearch.cli.run_search import held_dataset, interrupts
+    from hpsearch.cli.run_search import Caught, held_dataset, interrupts
+    from hpsearch.cli.terminal import unwaited
     from hpsearch.results.certificate import certify, write_certificate
     from hpsearch.results.confirmation import Confirmation, Run, best_trials, read_run
     from hpsearch.search.data_check import check_study_data
@@ -51,9 +53,14 @@ def confirm(
             f"{sum(t.state == 'complete' for t in view.trials)} complete trials with {seeds} fresh "
             "seeds each"
         )
-        executor = find_workplace(plan).make()
+        executor, caught = find_workplace(plan).make(), Caught()
         try:
-            with interrupts() as caught, forecast_bar("confirming") as bar:
+            shown = sys.stderr if json else sys.stdout
+            with (
+                unwaited(shown, lambda: caught.count),
+                interrupts(caught),
+                forecast_bar("confirming") as bar,
+            ):
                 work = Confirmation(view, runs, packed, executor, tell, lambda: caught.count, bar)
                 complete = work.train()
         finally:
