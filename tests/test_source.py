@@ -237,3 +237,14 @@ def test_oa3_no_limit_of_a_test_grows_with_the_load(path: Path) -> None:
     """What is waited for is an event; a time of a core is compared, not one on the clock."""
     load = "get" + "loadavg"
     assert load not in path.read_text(encoding="utf-8")
+
+
+def test_oa7_no_text_file_depends_on_the_locale() -> None:
+    found = []
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                text = node.func.attr in ("read_text", "write_text")
+                if text and "encoding" not in {word.arg for word in node.keywords}:
+                    found.append(f"{path}: {node.lineno}")
+    assert found == []

@@ -111,7 +111,7 @@ class RayWorker:
         self._study = study
         self._lock = threading.Lock()
         try:
-            self._shared = (study.folder / study.probe).read_text() == study.token
+            self._shared = (study.folder / study.probe).read_text(encoding="utf-8") == study.token
         except OSError:
             self._shared = False
         logs = study.folder / "logs" / f"{socket.gethostname()}-{os.getpid()}"

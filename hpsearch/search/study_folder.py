@@ -282,7 +282,7 @@ def save_plan(plan: StudyPlan, dataset: Mapping[str, Any]) -> None:
 
 
 def _write_changed(path: Path, text: str) -> None:
-    if not path.exists() or path.read_text() != text:
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
         write_atomically(path, text)
 
 
