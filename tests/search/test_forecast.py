@@ -160,7 +160,7 @@ def test_no_expected_gain_is_no_reason_unless_asked_for_or_too_early() -> None:
 
 def test_hours_and_compute_end_a_study() -> None:
     assert stopping(hours=1).reason([], 3599.0) is None
-    assert stopping(hours=1).reason([], 3600.0) == "the budget of 1 hours is spent"
+    assert stopping(hours=1).reason([], 3600.0) == "the budget of 1 hour is spent"
     config = study(trials=1)
     cost = Resource("epochs", config.trial).cost({})
     history = [trial(0), trial(1, "pruned"), trial(2, "running")]  # two epochs each
