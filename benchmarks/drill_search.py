@@ -17,6 +17,7 @@ from hpsearch.interpreter import python_command
 from hpsearch.paths import StudyFolder
 from hpsearch.search.record import read_study
 from hpsearch.search.trial_files import read_epochs, read_result
+from hpsearch.wording import percent
 
 STUDY = """\
 name: drill
@@ -44,7 +45,7 @@ parameters:
   conv1.learning_rate: {type: float, low: 1e-3, high: 1e-1, log: true}
   fc.width: {type: int, low: 4, high: 16}
 """
-ACKNOWLEDGED = re.compile(r"trial (\d+) (complete|pruned)(?:, error (\S+?))?(?: |$)")
+ACKNOWLEDGED = re.compile(r"trial (\d+) (complete|pruned)(?:, error (\S+ %))?(?: |$)")
 PATIENCE_S = 120.0
 """How long a busy machine may take to get a search going or to its end."""
 
@@ -242,7 +243,7 @@ class DrillSearch:
                 lost.append(f"trial {number} was acknowledged and is gone")
                 continue
             now, value = known[number]
-            shown = None if value is None else f"{value:.3f}"
+            shown = None if value is None else percent(value)
             if now != state or (error is not None and shown != error):
                 lost.append(f"trial {number}: {state} {error} acknowledged, now {now} {shown}")
         return lost
