@@ -238,6 +238,9 @@ class MemoryLedger(Ledger):
         params = dict(trial.params)
         return Job(trial.number, params, trial_seed(seed, trial.number), Path(), seed, Path())
 
+    def set_aside_foreign(self, job: Job) -> None:
+        """There are no checkpoints."""
+
     def deaths(self, trial: TrialRecord) -> Deaths:  # noqa: ARG002
         """Return none: simulated workers do not die."""
         return Deaths()

@@ -30,7 +30,6 @@ from hpsearch.search.stopping import Stopping
 from hpsearch.search.study_folder import StudyPlan
 from hpsearch.search.surroundings import DataPlace, Observer, Surroundings
 from hpsearch.search.working_time import WorkingTime
-from hpsearch.training.checkpoint_file import set_aside_foreign
 from hpsearch.waiting import Interrupted, Patience
 
 INTERRUPT_S = 10.0
@@ -256,7 +255,7 @@ class Driver:
     def _submit(self, number: int) -> None:
         trial = self._history[number]
         job = replace(self._ledger.job(trial), smallest=self._smallest)
-        if aside := set_aside_foreign(job.checkpoint, job.config, job.seed):
+        if aside := self._ledger.set_aside_foreign(job):
             self._aside[number] = aside
         self._running[number] = RunningTrial(number, self._clock())
         self._executor.submit(job)

@@ -35,7 +35,7 @@ from hpsearch.search.trial_files import (
     write_config,
 )
 from hpsearch.seeding import trial_seed
-from hpsearch.training.checkpoint_file import keep_best_weights, previous
+from hpsearch.training.checkpoint_file import keep_best_weights, previous, set_aside_foreign
 from hpsearch.training.epoch import EpochResult
 
 if TYPE_CHECKING:
@@ -182,6 +182,10 @@ class Ledger:
             objective=self._plan.config.objective,
             decided=trial.last_epoch,
         )
+
+    def set_aside_foreign(self, job: Job) -> str | None:
+        """Rename the checkpoints that a job cannot go on from; say which, None where there is none."""
+        return set_aside_foreign(job.checkpoint, job.config, job.seed)
 
     def note_death(self, trial: TrialRecord, cause: str, ended_well: int) -> int:
         """Count a worker's death under this trial; return how many since its last new epoch.
