@@ -163,7 +163,7 @@ def _gather(plan: StudyPlan, old: StudyView | None) -> tuple[list[TrialRecord], 
         if row is not None and not row.added:
             row = with_own_params(plan, row)
         held = read_result(folder.trial(number).result)
-        trial = row if row and row.added else held or row or _from_config(plan, number)
+        trial = held or row or _from_config(plan, number)
         if trial is None:
             lost.append(number)
             cause = "lost with the database, before its folder was written"
@@ -198,7 +198,7 @@ def _write(
     others = entered_elsewhere(plan.folder, plan.config) if old else {}
     try:
         for trial in trials:
-            if trial.number in others:
+            if trial.number in others and not trial.params:  # else its folder says that it is ours
                 enter_as_it_is(record, others[trial.number])
                 continue
             known: Mapping[str, Any] = old.attributes.get(trial.number, {}) if old else {}

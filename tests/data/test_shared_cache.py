@@ -18,6 +18,7 @@ from hpsearch.data.cache import in_first, is_refused
 from hpsearch.data.dataset import Dataset
 from hpsearch.errors import EnvironmentFailure, InputError
 from hpsearch.results.baselines import keep_baselines, read_baselines
+from hpsearch.results.controls import figures
 from tests.data.trees import SMALL, small_files, write_zips
 from tests.reliability.cases import as_nobody
 
@@ -82,8 +83,9 @@ def test_oa9_what_is_made_of_them_goes_into_ones_own_cache(shared: Path, small: 
     open_test_set(dataset, "a test")
     logs = list(shared.rglob("openings.jsonl"))
     assert [json.loads(line)["reason"] for line in logs[0].read_text().splitlines()] == ["a test"]
-    keep_baselines(dataset.folder, dataset.fingerprint, {"affine": 1})
-    assert read_baselines(dataset.folder, dataset.fingerprint) == {"affine": 1}
+    found = {"affine": figures("Affine model", None, 0.818)}
+    keep_baselines(dataset.folder, dataset.fingerprint, found)
+    assert read_baselines(dataset.folder, dataset.fingerprint) == found
 
 
 def test_oa9_other_data_are_packed_into_ones_own_cache_and_that_is_said(

@@ -1,4 +1,4 @@
-"""I1 to I12: each invariant holds after a search, is seen when it breaks, and is put right."""
+"""I1 to I16: each invariant holds after a search, is seen when it breaks, and is put right."""
 
 from __future__ import annotations
 
@@ -205,4 +205,4 @@ def test_doctor_looks_on_while_a_search_holds_the_study(study: StudyFolder) -> N
         assert run("doctor", study.root).code == 0
         done = run("doctor", study.root, "--repair")
     assert done.code == 2
-    assert "held by pid" in done.err
+    assert "held by hpsearch search (pid" in done.err
