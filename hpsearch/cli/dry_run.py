@@ -8,9 +8,9 @@ from dataclasses import replace
 
 import typer
 
+from hpsearch.cli.best import best_in_words
 from hpsearch.cli.executors import Workplace
 from hpsearch.cli.live import forecast_line
-from hpsearch.cli.search import best_in_words
 from hpsearch.results.certificate import best_of
 from hpsearch.search.config import Budget
 from hpsearch.search.coordinates import Coordinates

@@ -15,10 +15,10 @@ from typing import Any
 
 import typer
 
+from hpsearch.cli.best import best_in_words
 from hpsearch.cli.dry_run import describe, too_long
 from hpsearch.cli.executors import Workplace, find_workplace
 from hpsearch.cli.live import make_observer
-from hpsearch.cli.search import best_in_words
 from hpsearch.cli.terminal import unwaited
 from hpsearch.data import Dataset
 from hpsearch.data.find import find_dataset

@@ -13,8 +13,7 @@ from hpsearch.errors import HpsearchError, InputError, one_line
 from hpsearch.paths import shell_word
 
 if TYPE_CHECKING:
-    from hpsearch.search.history import TrialRecord
-    from hpsearch.search.record import StudyView
+    pass
 
 StudyArgument = Annotated[
     str, typer.Argument(help="A study file, a shipped name (quickstart), or a study's folder.")
@@ -89,7 +88,9 @@ def status(
     from collections import Counter
     from json import dumps
 
+    from hpsearch.cli.best import best_in_words
     from hpsearch.cli.live import forecast_line
+    from hpsearch.data.dataset import in_words
     from hpsearch.results.certificate import best_of
     from hpsearch.results.pruning import pruning
     from hpsearch.search.at_work import STATES, standings
@@ -119,7 +120,7 @@ def status(
     if json:
         typer.echo(dumps(summary))
         return
-    typer.echo(f"{view.name} on {view.dataset['kind']}, in {view.folder.root}")
+    typer.echo(f"{view.name} on {in_words(view.dataset['kind'])}, in {view.folder.root}")
     typer.echo(_counted(counts))
     untrainable = Counter[str]((t.cause or "").split(":")[0] for t in view.trials if not t.trainable)
     if untrainable:
@@ -149,39 +150,12 @@ def _counted(counts: Mapping[str, int]) -> str:
     return ", ".join(told)
 
 
-def best_in_words(
-    view: StudyView, best: TrialRecord | None, certificate: Mapping[str, Any] | None
-) -> str:
-    """Return which trial is best, and how sure that is: as confirmed, where it was."""
-    from hpsearch.results.certificate import in_words
-    from hpsearch.results.intervals import wilson
-    from hpsearch.search.stopping import tasks_behind
-    from hpsearch.wording import count, interval, percent
-
-    if best is None or best.value is None:
-        tried = [t for t in view.trials if t.trainable and t.value is not None]
-        lowest = min(tried, key=lambda t: t.value or 0, default=None)
-        if lowest is None:
-            return "no epoch has ended yet"
-        return (
-            f"no complete trial yet; lowest: trial {lowest.number}, validation error "
-            f"{percent(lowest.value or 0)} after {count(lowest.last_epoch, 'epoch')}"
-        )
-    if certificate is not None:
-        return in_words(certificate)
-    tasks = tasks_behind(view.config, view.dataset)
-    dense = view.config.objective == "dense"
-    on = "all tasks (dense)" if dense else f"{tasks} tasks"
-    return (
-        f"best: trial {best.number}, validation error {percent(best.value)} "
-        f"{interval(wilson(best.value, tasks))} on {on}, unconfirmed"
-    )
-
-
 def list_studies(
     folder: Annotated[Path, typer.Argument(help="Where studies lie.")] = Path("runs"),
 ) -> None:
     """List shipped studies and those found in a folder."""
+    from hpsearch.cli.best import best_in_words
+    from hpsearch.data.dataset import in_words
     from hpsearch.results.certificate import best_of
     from hpsearch.search.at_work import standings
     from hpsearch.search.record import read_study
@@ -200,10 +174,8 @@ def list_studies(
             continue
         done = count(sum(t.finished for t in view.trials), "trial")
         stopped = f", {left} interrupted" if left else ""
-        found = best_in_words(view, best, certificate)
-        typer.echo(
-            f"{path.parent}: {view.name} on {view.dataset['kind']}, {done} finished{stopped}; {found}"
-        )
+        found, data = best_in_words(view, best, certificate), in_words(view.dataset["kind"])
+        typer.echo(f"{path.parent}: {view.name} on {data}, {done} finished{stopped}; {found}")
 
 
 list_studies.__name__ = "list"
