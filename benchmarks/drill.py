@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.drill_search import DrillFailed, DrillSearch, write_study
+from benchmarks.drill_waits import drill_waits
 from benchmarks.kill_points import POINTS
 from hpsearch.data.find import find_dataset
 from hpsearch.search.invariants import check_invariants
@@ -36,6 +37,8 @@ KINDS = (
 )
 """What happens, and how often relative to the rest."""
 STOPS = {"SIGSTOP and SIGCONT of a worker", "SIGSTOP and SIGCONT of the driver"}
+WITH_WAITS = 100
+"""A drill of so many kills also measures waits with their real limits, which takes minutes."""
 KILLS_PER_STUDY = 30
 TRIALS_FIRST = 6
 TRIALS_MORE = 4
@@ -201,6 +204,8 @@ def main() -> int:
                 Drill(Path(folder), wanted, seed, chosen.workers, tally).run()
             if tally.kills < chosen.kills:
                 say(f"{tally.kills} kills survived, {time.monotonic() - began:.0f} s")
+        if chosen.kills >= WITH_WAITS:
+            drill_waits(say)
     except DrillFailed as failure:
         say(f"LOST after {tally.kills} kills (seed {chosen.seed}): {failure}")
         return 1
