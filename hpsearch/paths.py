@@ -180,6 +180,10 @@ class TrialFolder:
 
     root: Path
 
+    def temporary_files(self) -> list[Path]:
+        """Return what interrupted writes have left."""
+        return list(self.root.glob(".*.tmp"))
+
     @property
     def config(self) -> Path:
         """The complete TrialConfig."""
@@ -294,9 +298,10 @@ class StudyFolder:
 
     def temporary_files(self) -> list[Path]:
         """Return what interrupted writes and repairs have left."""
-        places = [self.root, self.model, *(self.trial(n).root for n in self.trial_numbers())]
+        places = [self.root, self.model]
         places += [path for path in self.confirmation.glob("*") if path.is_dir()]
         left = [path for place in places for path in place.glob(".*.tmp")]
+        left += [path for n in self.trial_numbers() for path in self.trial(n).temporary_files()]
         return sorted([*left, *self.root.glob(f"{REBUILT}*")])
 
     def trial(self, number: int) -> TrialFolder:

@@ -256,7 +256,9 @@ class Ledger:
         curve[result.epoch] = result
 
     def end(self, trial: TrialRecord) -> None:
-        """Write result.json, then tell the database."""
+        """Write result.json, then tell the database; what a killed worker left half-written goes."""
+        for left in self._plan.folder.trial(trial.number).temporary_files():
+            left.unlink(missing_ok=True)
         result = {"trial": trial.to_json(), **self._attributes(trial)}
         path = self._plan.folder.trial(trial.number).result
         write_atomically(path, dump_record(result))

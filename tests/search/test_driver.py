@@ -11,7 +11,7 @@ import optuna
 import pytest
 
 from hpsearch.errors import EnvironmentFailure, InputError
-from hpsearch.execution import Ended, Ending
+from hpsearch.execution import Ended, Ending, Job
 from hpsearch.paths import StudyFolder
 from hpsearch.search.driver import Driver
 from hpsearch.search.progress import Progress
@@ -231,3 +231,13 @@ def test_a_locked_study_names_its_holder(tmp_path: Path) -> None:
         study_lock(plan.folder),
     ):
         pass
+
+
+def test_od8_what_a_killed_worker_left_half_written_goes_when_its_trial_ends(tmp_path: Path) -> None:
+    class Killed(FakeExecutor):
+        def submit(self, job: Job) -> None:
+            super().submit(job)
+            job.checkpoint.with_name("..checkpoint.tmp.abc.tmp").write_bytes(b"half")
+
+    search(tmp_path / "s", Killed(), budget__trials=2)
+    assert StudyFolder(tmp_path / "s").temporary_files() == []
