@@ -11,11 +11,13 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from hpsearch.data import find_dataset, open_test_set
 from hpsearch.data.cache import in_first, is_refused
 from hpsearch.data.dataset import Dataset
+from hpsearch.data.packed_files import verify_packed
 from hpsearch.errors import EnvironmentFailure, InputError
 from hpsearch.results.baselines import keep_baselines, read_baselines
 from hpsearch.results.controls import figures
@@ -86,6 +88,26 @@ def test_oa9_what_is_made_of_them_goes_into_ones_own_cache(shared: Path, small: 
     found = {"affine": figures("Affine model", None, 0.818)}
     keep_baselines(dataset.folder, dataset.fingerprint, found)
     assert read_baselines(dataset.folder, dataset.fingerprint) == found
+
+
+def test_oa9_OD2_a_damaged_file_of_others_is_made_again_in_ones_own_cache(
+    shared: Path, small: Path, cache: Path
+) -> None:
+    dataset = find_small(small)
+    right = np.array(dataset.validation(52).images)
+    theirs = dataset.folder / "validation-52.npy"
+    content = bytearray(theirs.read_bytes())
+    content[-5] ^= 1
+    effective = os.geteuid()
+    os.seteuid(os.getuid())
+    theirs.chmod(0o644)
+    theirs.write_bytes(content)
+    theirs.chmod(0o444)
+    os.seteuid(effective)
+    assert (dataset.validation(52).images == right).all()
+    (mine,) = shared.rglob("validation-52.npy")
+    assert (np.load(mine) == right).all()
+    verify_packed(dataset.folder)  # nobody is told to delete what they may not
 
 
 def test_oa9_other_data_are_packed_into_ones_own_cache_and_that_is_said(
