@@ -9,7 +9,7 @@ from typing import Any
 
 from hpsearch.configfile import dump_yaml, read_yaml
 from hpsearch.errors import HpsearchError, InputError
-from hpsearch.paths import StudyFolder, TrialFolder, check_output, write_atomically
+from hpsearch.paths import StudyFolder, TrialFolder, check_output, shell_word, write_atomically
 from hpsearch.provenance import differences, software
 from hpsearch.results.certificate import best_of
 from hpsearch.search.agreement import trained_config
@@ -106,7 +106,8 @@ def stale(path: Path) -> str | None:
         return None
     return (
         f"{path} is of trial {values['trial']} (error {values.get('validation_error')}), the best is "
-        f"trial {best.number} (error {best.value}) now; `hpsearch export {folder.root}` writes it anew"
+        f"trial {best.number} (error {best.value}) now; `hpsearch export "
+        f"{shell_word(folder.root)}` writes it anew"
     )
 
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from hpsearch.configfile import dump_yaml, parse_yaml, read_json, read_yaml
 from hpsearch.errors import InputError
-from hpsearch.paths import StudyFolder, write_atomically
+from hpsearch.paths import StudyFolder, shell_word, write_atomically
 from hpsearch.search.config import StudyConfig
 from hpsearch.search.history import Value
 from hpsearch.search.resource import Resource
@@ -156,7 +156,7 @@ def read_begun(folder: StudyFolder) -> dict[str, Any] | None:
         raise InputError(
             f"{folder.begun}: cannot be read as what the study began with "
             f"({' '.join(str(error).split())[:120]}); restore it from a copy, or "
-            f"`hpsearch doctor {folder.root} --repair` sets it aside"
+            f"`hpsearch doctor {shell_word(folder.root)} --repair` sets it aside"
         ) from error
     return held
 
@@ -243,8 +243,8 @@ def in_words(edit: Edit, folder: StudyFolder) -> str:
         return f"{edit.path}: is not the file the study began with; restore it from a copy"
     return (
         f"{edit.path}: {edit.key}: the study was begun with {_short(edit.was)}, the file says "
-        f"{_short(edit.now)}; a study keeps it: write it again, or `hpsearch doctor {folder.root} "
-        "--repair` does; for another study name another --output (OUTPUT=)"
+        f"{_short(edit.now)}; a study keeps it: write it again, or `hpsearch doctor "
+        f"{shell_word(folder.root)} --repair` does; for another study name another --output (OUTPUT=)"
     )
 
 

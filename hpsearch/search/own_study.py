@@ -10,7 +10,7 @@ from optuna.storages import RDBStorage
 
 from hpsearch.configfile import read_yaml
 from hpsearch.errors import InputError
-from hpsearch.paths import StudyFolder
+from hpsearch.paths import StudyFolder, shell_word
 from hpsearch.search.config import StudyConfig
 from hpsearch.search.storage import is_server
 from hpsearch.seeding import trial_seed
@@ -46,7 +46,7 @@ def create_own(storage: RDBStorage, folder: StudyFolder, name: str, where: str) 
     if not is_server(where) and folder.trial_numbers() and name not in _ids(storage):
         raise InputError(
             f"{where}: holds no study {name!r}, and {folder.root} has trials of it; `hpsearch "
-            f"doctor {folder.root} --repair` builds it again"
+            f"doctor {shell_word(folder.root)} --repair` builds it again"
         )
     return optuna.create_study(
         storage=storage,
@@ -62,9 +62,9 @@ def _refuse_renamed(storage: RDBStorage, folder: StudyFolder, name: str, where: 
     """Refuse a database in which a folder's study has another name: it would begin anew there."""
     found = renamed(storage, folder, name)
     if found:
-        way = f"`hpsearch doctor {folder.root} --repair` names it {name!r} again"
+        way = f"`hpsearch doctor {shell_word(folder.root)} --repair` names it {name!r} again"
         if is_server(where):
-            way = f"name it {name!r} again, with `hpsearch dashboard {folder.root} --write`"
+            way = f"name it {name!r} again, with `hpsearch dashboard {shell_word(folder.root)} --write`"
         raise InputError(
             f"{where}: holds no study {name!r}; its trials are those of {found[0]!r}: it was "
             f"renamed; {way}"
