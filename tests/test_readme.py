@@ -172,7 +172,7 @@ def test_own_images_from_search_to_recognition_in_the_readmes_words(
     assert "unconfirmed" not in told["export"]
     assert "on fresh tasks" in told["export"]
     assert "certificate: within" in told["retrain"] or "certificate: outside" in told["retrain"]
-    assert "on 100 tasks of folder" in told["evaluate"]
+    assert "on 100 tasks of own images" in told["evaluate"]
     ranked = [line for line in told["recognise"].splitlines() if "icon " in line]
     assert len(ranked) == 5
     assert ranked[0].endswith("icon 07")

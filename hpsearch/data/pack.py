@@ -155,17 +155,25 @@ def sweep(packed: Path) -> None:
     written aside are removed when they are old.
     """
     now = time.time()
-    for left in packed.glob(f"{PACKING}*"):
+    for left in _found(packed, f"{PACKING}*"):
         with contextlib.suppress(OSError):
             held = _hold(left)
             if held is not None:
                 if now - left.stat().st_mtime > JUST_MADE_S:
                     shutil.rmtree(left, ignore_errors=True)
                 os.close(held)
-    for left in packed.glob("*/.*.tmp"):
+    for left in _found(packed, "*/.*.tmp"):
         with contextlib.suppress(OSError):
             if now - left.stat().st_mtime > OLD_S:
                 left.unlink()
+
+
+def _found(folder: Path, pattern: str) -> list[Path]:
+    """Return what matches; nothing of a folder that may not be looked into."""
+    try:
+        return list(folder.glob(pattern))
+    except OSError:
+        return []
 
 
 def _hold(folder: Path) -> int | None:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from hpsearch.configfile import dump_yaml, parse_yaml, read_json, read_yaml
 from hpsearch.errors import InputError
-from hpsearch.paths import StudyFolder, shell_word, write_atomically
+from hpsearch.paths import StudyFolder, read_file, shell_word, write_atomically
 from hpsearch.search.config import StudyConfig
 from hpsearch.search.history import Value
 from hpsearch.search.resource import Resource
@@ -272,7 +272,7 @@ def restore(folder: StudyFolder) -> list[str]:
         kept = ""
         if edit.path.exists():
             aside = _free_name(edit.path, "edited")
-            write_atomically(aside, edit.path.read_bytes())
+            write_atomically(aside, read_file(edit.path))
             kept = f"; the edited file is {aside.name}"
         write_atomically(edit.path, text)
         done.append(f"{edit.path.name}: wrote {edit.key} {_short(edit.was)} again{kept}")
@@ -318,7 +318,7 @@ def _study_difference(
 
 def _space_difference(folder: StudyFolder, begun: str) -> Difference | None:
     try:
-        if folder.space_file.read_text(encoding="utf-8") == begun:
+        if read_file(folder.space_file).decode() == begun:
             return None
     except FileNotFoundError:
         return ("space", "its own space", "nothing: the file is missing")
@@ -334,7 +334,7 @@ def _space(text: str, folder: StudyFolder) -> SearchSpace:
 
 def _digest(path: Path) -> str | None:
     try:
-        return _sha256(path.read_bytes())
+        return _sha256(read_file(path))
     except FileNotFoundError:
         return None
 

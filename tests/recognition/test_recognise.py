@@ -148,7 +148,7 @@ def test_wrong_input_is_one_line_and_exit_2(
     [
         (["--top", "0"], "--top"),
         (["--html", "query.png"], "ends in .html"),
-        (["--html", "folder.html"], "ends in .html"),
+        (["--html", "folder.html"], "is a folder, a link or a device"),
     ],
 )
 def test_wrong_options_are_refused_and_touch_nothing(

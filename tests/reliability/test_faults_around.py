@@ -101,7 +101,8 @@ def test_F13_a_clock_set_during_the_search(
     import optuna.storages._rdb.storage as optuna_storage
 
     for module in (record, optuna_storage):
-        fake = type("fake", (), {"datetime": clock, "timedelta": datetime.timedelta})
+        names = {"datetime": clock, "timedelta": datetime.timedelta, "UTC": datetime.UTC}
+        fake = type("fake", (), names)
         name = "datetime"
         whole_module = hasattr(getattr(module, name), "datetime")
         monkeypatch.setattr(module, name, fake if whole_module else clock)

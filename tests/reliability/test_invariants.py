@@ -205,4 +205,4 @@ def test_doctor_looks_on_while_a_search_holds_the_study(study: StudyFolder) -> N
         assert run("doctor", study.root).code == 0
         done = run("doctor", study.root, "--repair")
     assert done.code == 2
-    assert "held by hpsearch search (pid" in done.err
+    assert "held by pid" in done.err

@@ -40,7 +40,8 @@ def interrupt_after(epochs: int) -> Any:
 
 def timeless(metrics: dict[str, Any]) -> dict[str, Any]:
     curve = [{**epoch, "seconds": 0} for epoch in metrics["curve"]]
-    return {**metrics, "seconds": 0, "curve": curve}
+    rest = {key: value for key, value in metrics.items() if key != "checksum"}
+    return {**rest, "seconds": 0, "curve": curve}
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ from hpsearch.search.history import TrialRecord
 from hpsearch.search.parameter import Parameter
 from hpsearch.search.record import StudyRecord, read_study
 from hpsearch.search.study_folder import lock_holder, study_lock
+from hpsearch.seeding import trial_seed
 from tests.recognition.made import CommandLine
 from tests.search.fake_executor import FakeExecutor
 from tests.search.test_driver import search
@@ -70,7 +71,8 @@ def test_on_a_server_the_leases_tell_which_trials_run(tmp_path: Path, postgres: 
     record.load()
     history = read_study(study).trials
     distributions = {k: Parameter(type="float", low=-1e9, high=1e9).distribution() for k in ("x",)}
-    record.add(TrialRecord(len(history), "running", {"x": 0.5}), distributions, {})
+    ours = {"seed": trial_seed(read_study(study).config.seed, len(history))}
+    record.add(TrialRecord(len(history), "running", {"x": 0.5}), distributions, ours)
     assert standings(read_study(study))[len(history)] == "running"
     with record.session() as session:
         assert record.leases is not None
