@@ -109,7 +109,7 @@ def _running(progress: Progress) -> Table:
             f"{epoch}/{length}",
             percent(last.validation_error) if last else "-",
             percent(best) if best is not None else "-",
-            duration(time.monotonic() - running.began),
+            duration(progress.now - running.began),
             ProgressBar(length, epoch, width=24),
         )
     return table

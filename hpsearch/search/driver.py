@@ -120,8 +120,8 @@ class Driver:
         """Return where the search stands."""
         seconds, slots = self._time.seconds(), self._executor.slots
         forecast = self._stopping.recent_forecast(self._history, seconds, slots)
-        config = self._plan.config
-        return Progress.of(self._history, self._running, config, seconds, slots, forecast)
+        config, now = self._plan.config, self._clock()
+        return Progress.of(self._history, self._running, config, seconds, slots, forecast, now)
 
     def _recover(self) -> None:
         """Read the history; adopt results the database missed; queue what was running.

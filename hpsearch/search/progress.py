@@ -15,7 +15,14 @@ from hpsearch.training.epoch import EpochResult
 
 @dataclass(frozen=True)
 class RunningTrial:
-    """A trial on a worker."""
+    """A trial on a worker.
+
+    Args:
+        number: Its number.
+        began: When it was started, by the driver's clock.
+        device: What it is trained on.
+        last: Its last epoch.
+    """
 
     number: int
     began: float
@@ -38,6 +45,7 @@ class Progress:
         hours: The budget in hours, None without one.
         slots: Trials that can run at once.
         best_values: Best validation error of each running trial.
+        now: The time by the driver's clock.
         lowest: The trial of the lowest error, complete or not; None before an epoch has ended.
     """
 
@@ -51,6 +59,7 @@ class Progress:
     hours: float | None
     slots: int
     best_values: Mapping[int, float]
+    now: float = 0.0
     lowest: TrialRecord | None = None
 
     @property
@@ -80,6 +89,7 @@ class Progress:
         seconds: float,
         slots: int,
         forecast: Forecast,
+        now: float = 0.0,
     ) -> Progress:
         """Take a snapshot."""
         counts = Counter[str](t.state for t in history)
@@ -100,5 +110,6 @@ class Progress:
             best_values={
                 n: value for n in running if (value := history[n].value) is not None
             },
+            now=now,
             lowest=min(tried, key=lambda t: (t.value, t.number), default=None),
         )

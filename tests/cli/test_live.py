@@ -34,13 +34,13 @@ def drawn(resource: str) -> str:
         TrialRecord(2, "running", costly),
     ]
     running = {
-        1: RunningTrial(1, time.monotonic() - 65, "cpu", epoch), 2: RunningTrial(2, time.monotonic()),
+        1: RunningTrial(1, 5.0, "cpu", epoch), 2: RunningTrial(2, 70.0),
     }  # fmt: skip
     screen = io.StringIO()
     console = Console(file=screen, width=140, force_terminal=True, color_system=None)
     with Live(console=console, auto_refresh=False) as live:
         forecast = Forecast(15, 3600.0, 0.01, 0.02)
-        progress = Progress.of(history, running, config, 130.0, 2, forecast)
+        progress = Progress.of(history, running, config, 130.0, 2, forecast, now=70.0)
         LiveView("a [bold]name", live).update(lambda: progress)
         live.refresh()
     length = Resource(resource, config.trial).length(costly)

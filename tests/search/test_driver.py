@@ -32,6 +32,8 @@ class Silent:
 
     def update(self, progress: Callable[[], Progress]) -> None:
         self.last = progress()
+        for trial in self.last.running:  # both by the driver's clock, whatever that counts from
+            assert 0 <= trial.began <= self.last.now < 3600
 
     def message(self, text: str) -> None:
         self.messages.append(text)
