@@ -98,14 +98,19 @@ def _options(
 def main() -> None:
     """Run the command line and exit."""
     with edges() as printed:
-        code = _run()
+        try:
+            code = _run()
+        except KeyboardInterrupt:  # one more, while the first was answered
+            code = 128 + signal.SIGINT
+        if code in STOPPED:  # nor may one while Python ends change the exit code
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, signal.SIG_IGN)
         for name, edge in zip(("standard output", "standard error"), printed, strict=True):
+            if code in STOPPED:
+                edge.hurry()
             edge.flush()
             if edge.failure is not None and not code:
                 code = _say(f"{name}: {edge.failure.strerror}; mend that, then run it again", 3)
-    if code in STOPPED:  # one more Ctrl-C while Python ends must not change the exit code
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_IGN)
     sys.exit(code)
 
 

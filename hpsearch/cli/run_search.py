@@ -63,7 +63,12 @@ def run_search(
         InputError: Something to mend before anything is written.
         EnvironmentFailure: Something failed on the way; the same command resumes.
     """
-    plan = plan_study(study, output, changes)
+    caught = Caught()
+    with unwaited(sys.stdout, lambda: caught.count), unwaited(sys.stderr, lambda: caught.count):
+        return _search(plan_study(study, output, changes), data, caught, dry_run=dry_run)
+
+
+def _search(plan: StudyPlan, data: Path | None, caught: Caught, *, dry_run: bool) -> int:
     workplace = find_workplace(plan)
     dataset, plan = prepare(plan, data, fetch=not dry_run)
     notices = [*_data_notices(plan, dataset), *_notices(plan)]
@@ -79,7 +84,7 @@ def run_search(
         for text in notices:
             typer.echo(f"NOTE: {text}")
         save_plan(plan, _describe_dataset(dataset, data))
-        return _drive(plan, dataset, workplace)
+        return _drive(plan, dataset, workplace, caught)
 
 
 def prepare(
@@ -143,21 +148,20 @@ def _data_notices(plan: StudyPlan, dataset: Dataset | None) -> list[str]:
     return [*([dataset.notice] if dataset.notice else []), *dataset.notices, *checked]
 
 
-def _drive(plan: StudyPlan, dataset: Dataset, workplace: Workplace) -> int:
-    executor, caught = workplace.make(), Caught()
-    with unwaited(sys.stdout, lambda: caught.count):
-        # After the executor: Ray sets signal handlers of its own when it starts.
-        with interrupts(caught):
-            try:
-                _run_driver(plan, dataset, executor, caught)
-            except Interrupted as stop:  # what could not be written is in the trials' folders
-                typer.echo(str(stop))
-            finally:
-                executor.close()
-        if caught.count:
-            typer.echo("the same command continues")
-            return 128 + caught.signal
-        _say_best(plan)
+def _drive(plan: StudyPlan, dataset: Dataset, workplace: Workplace, caught: Caught) -> int:
+    executor = workplace.make()
+    # After the executor: Ray sets signal handlers of its own when it starts.
+    with interrupts(caught):
+        try:
+            _run_driver(plan, dataset, executor, caught)
+        except Interrupted as stop:  # what could not be written is in the trials' folders
+            typer.echo(str(stop))
+        finally:
+            executor.close()
+    if caught.count:
+        typer.echo("the same command continues")
+        return 128 + caught.signal
+    _say_best(plan)
     return 0
 
 

@@ -184,6 +184,10 @@ class Edge(io.TextIOBase):
         finally:
             self._waits = True
 
+    def hurry(self) -> None:
+        """Give up a reader that stands still soon: the person has stopped the command."""
+        self._interrupted = lambda: 1
+
     def isatty(self) -> bool:
         """Say whether a person looks on."""
         try:
