@@ -66,9 +66,10 @@ def read_file(path: Path, most: int = -1) -> bytes:
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise (odd if error.errno == errno.ENXIO else error) from None  # a socket
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)  # a folder cannot even be given to a file object
+        raise odd
     with os.fdopen(handle, "rb") as file:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise odd
         return file.read(most)
 
 

@@ -9,7 +9,7 @@ import base64
 import contextlib
 import json
 import os
-import select
+import selectors
 import shutil
 import subprocess
 import sys
@@ -173,8 +173,10 @@ class Browser:
 
     def read(self, timeout_s: float) -> None:
         """Take what the browser has said."""
-        if not select.select([self._out], [], [], timeout_s)[0]:
-            return
+        with selectors.DefaultSelector() as ready:  # select() knows no descriptor above 1,023
+            ready.register(self._out, selectors.EVENT_READ)
+            if not ready.select(timeout_s):
+                return
         self._rest += os.read(self._out, 1 << 20)
         *whole, self._rest = self._rest.split(b"\0")
         for part in whole:
