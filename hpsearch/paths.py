@@ -66,9 +66,11 @@ def read_file(path: Path, most: int = -1) -> bytes:
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise (odd if error.errno == errno.ENXIO else error) from None  # a socket
-    if not stat.S_ISREG(os.fstat(handle).st_mode):
-        os.close(handle)  # a folder cannot even be given to a file object
-        raise odd
+    mode = os.fstat(handle).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(handle)
+        folder = IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        raise folder if stat.S_ISDIR(mode) else odd
     with os.fdopen(handle, "rb") as file:
         return file.read(most)
 
