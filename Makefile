@@ -122,10 +122,10 @@ bench-search: $(STAMP) ## Replay the default, random search and one drawn set-up
 	  $(call option,seeds,SEEDS)
 
 drill: $(STAMP) ## Kill a search KILLS times and look for anything lost
-	@$(BIN)/python -m benchmarks.drill --kills "$$KILLS"
+	@$(BIN)/python -m benchmarks.drill --kills "$$KILLS" $(call option,seed,SEED)
 
 fuzz: $(STAMP) ## Feed every parser damaged files, SECONDS each
-	@$(BIN)/python -m benchmarks.fuzz --seconds "$$SECONDS"
+	@$(BIN)/python -m benchmarks.fuzz --seconds "$$SECONDS" $(call option,seed,SEED)
 
 soak: $(STAMP) ## An hour of drills, fuzzing and a fault at every write
 	@$(BIN)/python -m benchmarks.soak --minutes "$$MINUTES"

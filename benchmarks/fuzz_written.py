@@ -11,7 +11,7 @@ import itertools
 import json
 import random
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,6 +59,7 @@ ODD = (
 )  # fmt: skip
 """What may stand where a value stood."""
 VALUE = re.compile(rb'(?<=[:\[,])\s*("[^"]*"|-?[0-9][0-9.e+-]*|true|false|null)')
+KEY = re.compile(rb'"([a-z0-9_.]+)":')
 MARK = "f" * 64
 PAIR = [0.25, 0.75]
 
@@ -79,12 +80,25 @@ class Parser:
 
 
 def odd(content: bytes, chance: random.Random) -> bytes:
-    """Return JSON with one of its values replaced by an odd one."""
-    places = list(VALUE.finditer(content))
-    if not places:
-        return content
-    place = chance.choice(places)
-    return content[: place.start(1)] + chance.choice(ODD).encode() + content[place.end(1) :]
+    """Return JSON with one of its values or keys replaced by an odd one."""
+    values, keys = list(VALUE.finditer(content)), list(KEY.finditer(content))
+    if keys and chance.random() < 0.25:
+        return _replaced(content, chance.choice(keys), chance.choice(keys)[1])
+    return _replaced(content, chance.choice(values), chance.choice(ODD).encode()) if values else content
+
+
+def odd_ones(content: bytes) -> Iterator[bytes]:
+    """Return JSON with every value replaced by every odd one, and every key by every other."""
+    for value in VALUE.finditer(content):
+        yield from (_replaced(content, value, other.encode()) for other in ODD)
+    keys = list(KEY.finditer(content))
+    for key in keys:
+        others = sorted({other[1] for other in keys} | {key[1] + b"_x"} - {key[1]})
+        yield from (_replaced(content, key, other) for other in others)
+
+
+def _replaced(content: bytes, place: re.Match[bytes], by: bytes) -> bytes:
+    return content[: place.start(1)] + by + content[place.end(1) :]
 
 
 def make_study(study: StudyFolder) -> None:

@@ -26,6 +26,8 @@ from hpsearch.written import Certificate
 FORMAT = 1
 SURE = 0.95
 """A best that is likelier than this is told apart from the others."""
+INTERVALS = ("interval", "interval_one_training", "interval_other_alphabets")
+"""The keys of a certificate that hold an interval of an error."""
 Runs = Mapping[int, Sequence[Mapping[str, Any]]]
 """The runs of each trial, ordered by their seed's place."""
 
@@ -190,14 +192,18 @@ def read_certificate(folder: StudyFolder) -> dict[str, Any] | None:
 
 
 def _within(certificate: dict[str, Any]) -> dict[str, Any]:
-    """Return a certificate whose intervals end at 0 and 1, where older versions went beyond."""
-    bounded = {
-        key: [min(1.0, max(0.0, end)) for end in ends]
-        for key, ends in certificate.items()
-        if key.startswith("interval") and ends is not None
+    """Return a certificate whose intervals end at 0 and 1; older versions went beyond."""
+    rows = [_bounded(row, ("interval",)) for row in certificate["candidates"]]
+    return {**_bounded(certificate, INTERVALS), "candidates": rows}
+
+
+def _bounded(row: dict[str, Any], keys: Sequence[str]) -> dict[str, Any]:
+    intervals = {
+        key: [min(1.0, max(0.0, end)) for end in row[key]]
+        for key in keys
+        if row.get(key) is not None
     }
-    rows = certificate.get("candidates")
-    return {**certificate, **bounded, **({"candidates": list(map(_within, rows))} if rows else {})}
+    return {**row, **intervals}
 
 
 def best_of(view: StudyView) -> tuple[TrialRecord | None, dict[str, Any] | None]:

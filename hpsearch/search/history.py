@@ -94,7 +94,7 @@ class TrialRecord:
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> TrialRecord:
         """Read what `to_json` wrote (JSON turns the epochs into text)."""
-        epochs = {int(epoch): value for epoch, value in values["values"].items()}
+        epochs = {int(epoch): value for epoch, value in values.get("values", {}).items()}
         return cls(**{**values, "values": epochs})
 
 
