@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import convolution, step, timing, trials
-from hpsearch.data import find_dataset
+from hpsearch.data.find import find_dataset
 from hpsearch.paths import write_atomically
 
 RESULT = Path("build") / "bench-trials.json"

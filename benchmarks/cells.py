@@ -25,7 +25,8 @@ from benchmarks.table import read_space, read_table
 from hpsearch.configfile import read_yaml
 from hpsearch.paths import write_atomically
 from hpsearch.results.intervals import wilson
-from hpsearch.search.config import Budget, Limits, StudyConfig
+from hpsearch.search.config import Budget, StudyConfig
+from hpsearch.search.limits import Limits
 from hpsearch.seeding import derive_seed, generator
 from hpsearch.training.config import TrialConfig
 

@@ -18,8 +18,9 @@ import torch
 
 from hpsearch.configfile import read_yaml
 from hpsearch.data.find import find_dataset
-from hpsearch.search.config import Limits, StudyConfig
+from hpsearch.search.config import StudyConfig
 from hpsearch.search.coordinates import Coordinates
+from hpsearch.search.limits import Limits
 from hpsearch.search.shipped import find_shipped
 from hpsearch.search.space import SearchSpace
 from hpsearch.training.config import TrialConfig

@@ -21,13 +21,15 @@ from benchmarks.simulated import (
     Step,
 )
 from hpsearch.paths import StudyFolder
-from hpsearch.search.config import Budget, Limits, PrunerConfig, SamplerConfig, StudyConfig
+from hpsearch.search.config import Budget, SamplerConfig, StudyConfig
 from hpsearch.search.coordinates import Coordinates
 from hpsearch.search.driver import Driver
 from hpsearch.search.history import TrialRecord
+from hpsearch.search.limits import Limits
+from hpsearch.search.pruners.config import PrunerConfig
 from hpsearch.search.space import SearchSpace
-from hpsearch.search.study_folder import StudyPlan
-from hpsearch.search.surroundings import DataPlace, Surroundings
+from hpsearch.search.study_folder import DataPlace, StudyPlan
+from hpsearch.search.surroundings import Surroundings
 from hpsearch.training.config import TrialConfig
 
 

@@ -25,8 +25,7 @@ from hpsearch.execution import Decision, Ended, Ending, EpochEnded, Event, Job, 
 from hpsearch.paths import StudyFolder
 from hpsearch.search.driver import Driver
 from hpsearch.search.progress import Progress
-from hpsearch.search.study_folder import plan_study, save_plan, study_lock
-from hpsearch.search.surroundings import DataPlace
+from hpsearch.search.study_folder import DataPlace, plan_study, save_plan, study_lock
 from hpsearch.seeding import generator
 from hpsearch.training.epoch import EpochResult
 

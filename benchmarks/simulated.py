@@ -18,9 +18,8 @@ from hpsearch.search.history import TrialRecord, Value
 from hpsearch.search.ledger import Deaths, Ledger
 from hpsearch.search.progress import Progress
 from hpsearch.search.record import StudyRecord
-from hpsearch.search.study_folder import StudyPlan
+from hpsearch.search.study_folder import DataPlace, StudyPlan
 from hpsearch.search.suggest import suggest
-from hpsearch.search.surroundings import DataPlace
 from hpsearch.seeding import trial_seed
 from hpsearch.training.epoch import EpochResult
 

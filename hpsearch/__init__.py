@@ -17,7 +17,7 @@ from hpsearch.interpreter import (
 )
 
 if TYPE_CHECKING:
-    from hpsearch.api import search as run_study
+    from hpsearch.app.python import search as run_study
     from hpsearch.recognition.model import load_model as load
 
 # Here, since every process of ours comes by before it loads torch.
@@ -35,7 +35,7 @@ def __getattr__(name: str) -> Any:
 
         return load_model
     if name == "run_study":
-        from hpsearch.api import search
+        from hpsearch.app.python import search
 
         return search
     if name == "search":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field, model_validator
 
 from hpsearch.errors import InputError
 from hpsearch.records import Count, Number, Positive, Record, Share, damaged, read_record
@@ -15,7 +15,35 @@ Figure = Annotated[float, Field(ge=-1, le=2)]
 Interval = Annotated[list[Figure], Field(min_length=2, max_length=2)]
 Place = Annotated[int, Field(ge=0, le=10**9)]
 """A trial's number, and other numbers from 0."""
+Epoch = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,8}$")]
+SAME = 1e-12
+"""Two figures are the same within this share of the larger one."""
 Text = Annotated[str, Field(min_length=1, max_length=10_000)]
+
+
+class EndedTrial(Record):
+    """A trial that has ended, as `TrialRecord.to_json` writes it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    number: int
+    state: Literal["complete", "pruned", "failed"]
+    params: dict[str, bool | int | float | str]
+    values: dict[Epoch, Share] = Field(default_factory=dict)
+    value: Share | None = None
+    trainable: bool = True
+    cause: str | None = None
+    audit: Annotated[int, Field(ge=1)] | None = None
+    seconds: Positive | None = None
+
+    @model_validator(mode="after")
+    def _value_is_the_lowest(self) -> EndedTrial:
+        if self.state == "complete" and self.value is None:
+            raise ValueError("a complete trial has a value")
+        lowest = min(self.values.values(), default=None)
+        if None not in (self.value, lowest) and abs((self.value or 0) - (lowest or 0)) > SAME:
+            raise ValueError(f"value {self.value}, the lowest of its epochs is {lowest}")
+        return self
 
 
 class DatasetNote(Record):

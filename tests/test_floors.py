@@ -21,6 +21,7 @@ FLOORS = {
     "awake": 0,
     "errors": 0,
     "interpreter": 0,
+    "output": 0,
     "waiting": 0,
     "seeding": 0,
     "paths": 0,
@@ -36,12 +37,12 @@ FLOORS = {
     "execution": 3,
     "search": 4,
     "results": 5,
-    "cli": 6,
-    "api": 6,
-    "__main__": 7,
+    "app": 6,
+    "cli": 7,
+    "__main__": 8,
 }
 NEIGHBOURS = {("paths", "errors"), ("configfile", "errors"), ("recognition", "training")}
-NEIGHBOURS |= {("waiting", "errors"), ("api", "cli"), ("configfile", "paths")}
+NEIGHBOURS |= {("waiting", "errors"), ("output", "waiting"), ("configfile", "paths")}
 NEIGHBOURS |= {("records", "errors"), ("records", "paths"), ("configfile", "records")}
 NEIGHBOURS |= {("written", "records"), ("written", "errors")}
 """Who may import whom on its own floor."""
@@ -213,8 +214,8 @@ def test_every_import_points_down() -> None:
 def test_the_checker_sees_the_program() -> None:
     found = {(one.importer, one.target) for one in imports(PACKAGE)}
     assert ("hpsearch.search.driver", "hpsearch.execution") in found
-    assert ("hpsearch.cli.search", "hpsearch.cli.run_search") in found  # inside a function
-    assert ("hpsearch.search.ledger", "hpsearch.search.surroundings") in found  # under TYPE_CHECKING
+    assert ("hpsearch.cli.search", "hpsearch.app.search") in found  # inside a function
+    assert ("hpsearch.search.prior", "hpsearch.search.coordinates") in found  # under TYPE_CHECKING
     parts = {path.stem if path.is_file() else path.name for path in PACKAGE.iterdir()}
     assert parts - {"__init__", "__pycache__", "py.typed"} == set(FLOORS)
 
@@ -234,9 +235,9 @@ CHECKING = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    {}\n"
         ("training/bad.py", "from hpsearch.recognition import x", "'recognition' on floor 2"),
         ("execution/bad.py", CHECKING.format("from hpsearch.search import x"), "'search'"),
         ("execution/bad.py", "from ..search import x", "'search' on floor 4"),
-        ("execution/__init__.py", "from .. import cli", "'cli' on floor 6"),
+        ("execution/__init__.py", "from .. import cli", "'cli' on floor 7"),
         ("search/bad.py", "import hpsearch.results", "'results' on floor 5"),
-        ("results/bad.py", "import hpsearch.cli", "'cli' on floor 6"),
+        ("results/bad.py", "import hpsearch.cli", "'cli' on floor 7"),
         ("errors.py", "from hpsearch.data import x", "'data' on floor 1"),
         ("seeding.py", "import hpsearch.paths", "'paths' on floor 0"),
         ("seeding.py", "import torch", "floor 0 knows the standard library and numpy"),

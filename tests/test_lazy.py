@@ -51,7 +51,7 @@ def test_the_drivers_side_leaves_torch_out() -> None:
 def test_driving_a_search_leaves_torch_out() -> None:
     loaded = loaded_by(
         "import hpsearch.search.driver, hpsearch.search.asking, hpsearch.search.suggest\n"
-        "import hpsearch.cli.main, hpsearch.cli.run_search, hpsearch.execution.local"
+        "import hpsearch.cli.main, hpsearch.app.search, hpsearch.execution.local"
     )
     assert "optuna" in loaded
     assert "torch" not in loaded

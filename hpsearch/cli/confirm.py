@@ -24,10 +24,10 @@ def confirm(
     """Train the best trials again with fresh seeds, on fresh tasks; the same command continues."""
     from json import dumps
 
+    from hpsearch.app.executors import find_workplace
+    from hpsearch.app.search import Caught, held_dataset, interrupts
     from hpsearch.cli.bars import forecast_bar, say
-    from hpsearch.cli.executors import find_workplace
-    from hpsearch.cli.run_search import Caught, held_dataset, interrupts
-    from hpsearch.cli.terminal import unwaited
+    from hpsearch.output import unwaited
     from hpsearch.results.certificate import certify, write_certificate
     from hpsearch.results.confirmation import Confirmation, Run, best_trials, read_run
     from hpsearch.search.data_check import check_study_data
@@ -45,7 +45,7 @@ def confirm(
         say(text, err=json)
 
     with study_lock(folder, "hpsearch confirm"):
-        dataset = held_dataset(plan)
+        dataset = held_dataset(plan, lambda text: say(text, err=True))
         check_study_data(plan, dataset)
         packed = dataset.folder.resolve()
         tell(

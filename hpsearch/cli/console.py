@@ -9,7 +9,7 @@ from typing import IO, cast
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
-from hpsearch.cli.terminal import Edge, plain
+from hpsearch.output import Edge, plain
 
 
 class _Styled:

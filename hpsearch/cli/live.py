@@ -1,4 +1,4 @@
-"""The live view of a search in a terminal, and plain lines where there is none."""
+"""The live view of a search in a terminal."""
 
 from __future__ import annotations
 
@@ -14,54 +14,31 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from hpsearch.app.watch import LinesWatcher, PlainLines, counts_in_words
 from hpsearch.cli.console import make_console
 from hpsearch.results.certificate import in_words
 from hpsearch.results.intervals import around
-from hpsearch.search.forecast import Forecast
 from hpsearch.search.progress import Progress
 from hpsearch.search.surroundings import Observer
 from hpsearch.wording import count, duration, interval, percent
 
-LEAST_S, MOST_S = 10.0, 600.0
-"""Seconds between two plain lines: at first, and of a search of days."""
 LEAST_SHARE = 0.02
 """Of the budget; before that nothing is said of the time that is left."""
-NAMED = 4
-"""Running trials that a plain line names."""
 
 
-@contextmanager
-def make_observer(
-    name: str, certificate: Mapping[str, Any] | None = None
-) -> Iterator[Observer]:
-    """Yield a live view where stdout is a terminal, plain lines elsewhere."""
-    if not sys.stdout.isatty():
-        yield PlainLines()
-        return
-    with Live(console=make_console(), refresh_per_second=4, transient=True) as live:
-        yield LiveView(name, live, certificate)
+class TerminalWatcher(LinesWatcher):
+    """A live view where standard output is a terminal, plain lines elsewhere."""
 
-
-def _counts(progress: Progress) -> str:
-    counts = progress.counts
-    states = ["complete", "pruned", "failed", *(["paused"] if counts.get("paused") else [])]
-    done = ", ".join(f"{counts.get(s, 0)} {s}" for s in states)
-    total = f"{progress.finished}/{progress.trials}" if progress.trials else str(progress.finished)
-    left = f", {text}" if (text := forecast_line(progress.forecast)) else ""
-    return f"{total} trials: {done} | {duration(progress.seconds)} at work{left}"
-
-
-def forecast_line(forecast: Forecast) -> str:
-    """Say what is left in a few words; empty while nothing is known."""
-    parts = []
-    if forecast.seconds is not None:
-        parts.append(f"about {duration(forecast.seconds)} left")
-    if forecast.gain is not None and forecast.standard_error is not None:
-        parts.append(
-            f"expected gain up to {100 * forecast.gain:.1f} points "
-            f"(the best's standard error is {100 * forecast.standard_error:.1f})"
-        )
-    return ", ".join(parts)
+    @contextmanager
+    def observe(
+        self, name: str, certificate: Mapping[str, Any] | None = None
+    ) -> Iterator[Observer]:
+        """Yield who is told of a search that runs."""
+        if not sys.stdout.isatty():
+            yield PlainLines()
+            return
+        with Live(console=make_console(), refresh_per_second=4, transient=True) as live:
+            yield LiveView(name, live, certificate)
 
 
 def _best(progress: Progress, certificate: Mapping[str, Any] | None = None) -> str:
@@ -115,36 +92,6 @@ def _running(progress: Progress) -> Table:
     return table
 
 
-class PlainLines:
-    """One line for each thing that happens."""
-
-    def __init__(self) -> None:
-        """Begin with nothing told."""
-        self._began = self._told = time.monotonic()
-
-    def update(self, progress: Callable[[], Progress]) -> None:
-        """Tell how far it is, every ten seconds and later less often, so that logs stay readable."""
-        told = time.monotonic()
-        if told - self._told < min(MOST_S, max(LEAST_S, (told - self._began) / 20)):
-            return
-        self._told, now = told, progress()
-        parts = [
-            f"{r.number}: epoch {r.last.epoch}, error {percent(r.last.validation_error)}"
-            for r in now.running
-            if r.last is not None
-        ]
-        more = f" and {len(parts) - NAMED} more" if len(parts) > NAMED else ""
-        running = "; ".join(parts[:NAMED]) + more or "starting"
-        done = "" if now.share is None else f"{percent(now.share, 0)} | "
-        sys.stdout.write(f"{done}{_counts(now)} | {running}\n")
-        sys.stdout.flush()
-
-    def message(self, text: str) -> None:
-        """Print the line."""
-        sys.stdout.write(text + "\n")
-        sys.stdout.flush()
-
-
 class LiveView:
     """How far the search is, and a table of running trials; finished trials above them."""
 
@@ -162,7 +109,7 @@ class LiveView:
         self._drawn, now = time.monotonic(), progress()
         head = Text(self._name, style="bold")
         best = Text(_best(now, self._certificate), style="cyan")
-        self._live.update(Group(head, *_overall(now), Text(_counts(now)), best, _running(now)))
+        self._live.update(Group(head, *_overall(now), Text(counts_in_words(now)), best, _running(now)))
 
     def message(self, text: str) -> None:
         """Print the line above the table."""

@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import tempfile
+import threading
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -31,8 +32,8 @@ from hpsearch.cli import (
     space,
     trace,
 )
-from hpsearch.cli.terminal import edges, outlive_terminal, unwaited
 from hpsearch.errors import HpsearchError, hide_passwords, one_line
+from hpsearch.output import edges, unwaited
 from hpsearch.paths import user_path
 
 STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM)
@@ -55,6 +56,12 @@ for command in [one for group in GROUPS for one in group.COMMANDS]:
     app.command()(command)
 app.add_typer(data.app, name="data", help="Check, fetch or show a data set.")
 app.add_typer(space.app, name="space", help="Show a search space or explain a configuration.")
+
+
+def outlive_terminal() -> None:
+    """Go on when the terminal goes away, as the workers that are started from now on do."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
 
 def _prepared(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -58,7 +58,8 @@ def recognise(
 
     suggested = suggested_threshold(model)
     below = _threshold(unknown_below, suggested, model)
-    ranking = replace(rank(loaded, queries, classes), below=below)
+    ranking = rank(loaded.network, loaded.config.input_size, queries, classes)
+    ranking = replace(ranking, below=below)
     names = [str(path) for path in images]
     if html is not None:
         from hpsearch.data.dataset import in_words

@@ -25,7 +25,7 @@ def baselines(
     ] = None,
 ) -> None:
     """Score pixels and networks that know nothing on the sealed tasks; opens them, logged."""
-    from hpsearch.data import find_dataset
+    from hpsearch.data.find import find_dataset
     from hpsearch.results.baselines import PUBLISHED, measure_baselines, read_networks
 
     with progress_bars() as progress:

@@ -61,9 +61,11 @@ def search(
         "warm_start.study": from_,
     }
     given = {key: value for key, value in changes.items() if value is not None}
-    from hpsearch.cli.run_search import run_search
+    from hpsearch.app.search import run_search
+    from hpsearch.cli.live import TerminalWatcher
 
-    return run_search(study, data, {**given, **_settings(set_ or [])}, output, dry_run=dry_run)
+    given |= _settings(set_ or [])
+    return run_search(study, data, given, output, TerminalWatcher(), dry_run=dry_run)
 
 
 def _settings(entries: list[str]) -> dict[str, Any]:
@@ -88,9 +90,9 @@ def status(
     from collections import Counter
     from json import dumps
 
-    from hpsearch.cli.best import best_in_words
-    from hpsearch.cli.live import forecast_line
+    from hpsearch.app.watch import forecast_line
     from hpsearch.data.dataset import in_words
+    from hpsearch.results.best import best_in_words
     from hpsearch.results.certificate import best_of
     from hpsearch.results.pruning import pruning
     from hpsearch.search.at_work import STATES, standings
@@ -154,8 +156,8 @@ def list_studies(
     folder: Annotated[Path, typer.Argument(help="Where studies lie.")] = Path("runs"),
 ) -> None:
     """List shipped studies and those found in a folder."""
-    from hpsearch.cli.best import best_in_words
     from hpsearch.data.dataset import in_words
+    from hpsearch.results.best import best_in_words
     from hpsearch.results.certificate import best_of
     from hpsearch.search.at_work import standings
     from hpsearch.search.record import read_study

@@ -1,9 +1,8 @@
-"""The data: found, checked, packed, and drawn into one-shot tasks. Must not know torch."""
+"""The packed data: drawn into one-shot tasks. Must not know torch."""
 
 from __future__ import annotations
 
 from hpsearch.data.dataset import Characters, Dataset, open_packed
-from hpsearch.data.find import find_dataset
 from hpsearch.data.sealed import TestSet, open_test_set
 from hpsearch.data.tasks import (
     OneShotTasks,
@@ -18,7 +17,6 @@ __all__ = [
     "Dataset",
     "OneShotTasks",
     "TestSet",
-    "find_dataset",
     "open_packed",
     "open_test_set",
     "score_tasks",

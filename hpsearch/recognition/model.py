@@ -50,7 +50,9 @@ class Model:
 
         one = isinstance(queries, str | Path)
         images = read_images([queries] if one else queries)  # type: ignore[list-item]
-        ranking = rank(self, images, read_support(user_path(support)))
+        ranking = rank(
+            self.network, self.config.input_size, images, read_support(user_path(support))
+        )
         return [ranking.candidates(query) for query in range(len(images))]
 
 

@@ -18,7 +18,7 @@ from hpsearch.recognition.support import Support
 from hpsearch.training.evaluation import encode
 
 if TYPE_CHECKING:
-    from hpsearch.recognition.model import Model
+    from hpsearch.network.siamese import SiameseNetwork
 
 SUPPORTS_AT_ONCE = 1024
 """Bounds the memory of one comparison."""
@@ -54,14 +54,17 @@ class Ranking:
         return [Candidate(self.names[c], float(self.scores[query, c])) for c in chosen]
 
 
-def rank(model: Model, queries: NDArray[np.uint8], support: Support) -> Ranking:
+def rank(
+    network: SiameseNetwork, input_size: int, queries: NDArray[np.uint8], support: Support
+) -> Ranking:
     """Compare every query with every class.
 
     A class of several images counts by the mean of their logits. Equal images are encoded and
     compared once, so that they tie exactly wherever they stand.
 
     Args:
-        model: A trained model.
+        network: A trained network.
+        input_size: Side of the images that it takes, px.
         queries: Ink = 255, uint8 [Q, 105, 105].
         support: The classes.
 
@@ -76,7 +79,8 @@ def rank(model: Model, queries: NDArray[np.uint8], support: Support) -> Ranking:
     place = place.reshape(-1)
     asked, query = np.unique(place[: len(queries)], return_inverse=True)
     offered, candidate = np.unique(place[len(queries) :], return_inverse=True)
-    logits = _logits(model, shown, asked, offered)[query][:, candidate]  # [Q, M]
+    images = area_average(shown, input_size)
+    logits = _logits(network, images, asked, offered)[query][:, candidate]  # [Q, M]
     if not np.isfinite(logits).all():
         raise InputError("the model's scores are not finite: its training diverged; retrain it")
     counts = np.bincount(support.class_of)
@@ -89,13 +93,14 @@ def rank(model: Model, queries: NDArray[np.uint8], support: Support) -> Ranking:
 
 @torch.inference_mode()
 def _logits(
-    model: Model, shown: NDArray[np.uint8], asked: NDArray[np.int64], offered: NDArray[np.int64]
+    network: SiameseNetwork,
+    shown: NDArray[np.uint8],
+    asked: NDArray[np.int64],
+    offered: NDArray[np.int64],
 ) -> NDArray[np.float64]:
-    """Encode the images [U, 105, 105]; compare rows `asked` with rows `offered`."""
-    network = model.network
+    """Encode the images [U, side, side]; compare rows `asked` with rows `offered`."""
     device = network.fc.weight.device
-    images = torch.from_numpy(area_average(shown, model.config.input_size))
-    codes = encode(network, images.to(device))  # [U, D]
+    codes = encode(network, torch.from_numpy(shown).to(device))  # [U, D]
     queries = codes[torch.from_numpy(asked).to(device)]
     supports = codes[torch.from_numpy(offered).to(device)]
     parts = [

@@ -1,7 +1,7 @@
 """``hpsearch.search(study, data=None, *, output=None, **settings)`` searches, or continues a study.
 
 It is what Python programs call, as in ``hpsearch.search("quickstart", "omniglot/", workers=2)``; help
-on `hpsearch.api.search` says what it takes, returns and raises. The package of that name is the
+on `hpsearch.app.python.search` says what it takes, returns and raises. The package of that name is the
 search itself: study files, spaces, samplers, pruners, the driver and its record. Knows no torch.
 """
 

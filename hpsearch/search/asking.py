@@ -20,9 +20,9 @@ from typing import Any, BinaryIO
 
 from hpsearch.errors import EnvironmentFailure, InputError
 from hpsearch.interpreter import child_environment, python_command
-from hpsearch.search.config import Limits
 from hpsearch.search.coordinates import Coordinates
 from hpsearch.search.history import TrialRecord
+from hpsearch.search.limits import Limits
 from hpsearch.search.prior import Prior
 from hpsearch.search.samplers.config import SamplerConfig
 from hpsearch.search.seen import summarise

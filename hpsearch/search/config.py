@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import unquote, urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from hpsearch.configfile import Section, dump_yaml, load_section
-from hpsearch.search.enqueue import EnqueuedEntry
+from hpsearch.search.limits import Limits
+from hpsearch.search.pruners.config import PrunerConfig
 from hpsearch.search.samplers.config import SamplerConfig
 from hpsearch.training.config import Objective, TrialConfig
 
-PrunerName = Literal[
-    "none", "median", "percentile", "asha", "asha-promotion", "hyperband", "hyperband-promotion"
-]
-
+ENTRY_KEYS = ("config", "params", "replicate")
+"""One of these tells an enqueued entry that is written in full."""
 URL_SETTINGS = frozenset(
     {
         "application_name", "channel_binding", "connect_timeout", "gssencmode", "host", "hostaddr",
@@ -59,28 +58,6 @@ def check_storage(storage: str) -> str:
     return storage
 
 
-class PrunerConfig(Section):
-    """Which pruner ends trials early, on one-shot validation error."""
-
-    name: PrunerName = "asha"
-    """asha is asynchronous successive halving, hyperband its brackets: both stop a trial that
-    falls behind; with -promotion they pause it, and go on with it when it may. none trains every
-    trial to its end."""
-    min_resource: int = Field(1, ge=1)
-    """Amount at the first rung (asha, hyperband), or before median and percentile may prune."""
-    reduction_factor: int = Field(3, ge=2, le=10)
-    """One trial in so many goes on from a rung to the next, which lies so many times higher."""
-    startup_trials: int = Field(3, ge=1)
-    """Peers that must have reached an amount before any trial is pruned there."""
-    percentile: Annotated[float, Field(gt=0, lt=100)] = 25.0
-    """With percentile: a trial must be among the best so many percent of the complete ones."""
-    resource: Literal["epochs", "compute"] = "epochs"
-    """What amounts count. epochs: every trial may train max_epochs. compute: multiply-adds, in
-    epochs of the study's own `trial` section, so that a costlier network trains fewer epochs."""
-    audit_share: float = Field(0.05, ge=0, le=1)
-    """Share of the trials the pruner would end that are trained on, to see what pruning loses."""
-
-
 class Budget(Section):
     """When the study is over; the first limit reached ends it. Running trials are finished."""
 
@@ -100,17 +77,6 @@ class Budget(Section):
         return any(v is not None for v in (self.trials, self.hours, self.compute))
 
 
-class Limits(Section):
-    """What a configuration may cost; proposals beyond are drawn again."""
-
-    multiply_adds: Annotated[float, Field(gt=0)] | None = None
-    """Multiply-adds of encoding one image, forward."""
-    parameters: Annotated[float, Field(gt=0)] | None = None
-    """Weights and biases."""
-    memory_gb: Annotated[float, Field(gt=0)] | None = None
-    """Estimated memory of one training step, 1e9 bytes, for one worker."""
-
-
 class WarmStart(Section):
     """Another study that the sampler learns from; its trials are no trials of this one."""
 
@@ -119,6 +85,34 @@ class WarmStart(Section):
     fades_after: int = Field(40, ge=1, le=10_000)
     """Finished trials here after which a study of another data set, input size or setting counts
     no more. It does not touch a study of the same problem, whose trials count as measured."""
+
+
+class EnqueuedEntry(Section):
+    """One configuration to try, in full; a study file may write its parts shorter."""
+
+    config: Annotated[str, Field(min_length=1, max_length=1000)] = "reference"
+    """`paper`, `reference` (the study's own `trial` section), or a file that `export` wrote."""
+    params: dict[str, Any] = Field(default_factory=dict)
+    """Parameters by path that replace those of `config`."""
+    replicate: Annotated[str, Field(min_length=1, max_length=100)] | None = None
+    """A name that lets the same configuration be tried again, with another seed."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _shorthand(cls, entry: Any) -> Any:
+        """Read a name or file alone, and parameters alone."""
+        if isinstance(entry, str):
+            return {"config": entry}
+        if isinstance(entry, dict) and not any(key in entry for key in ENTRY_KEYS):
+            return {"params": entry}
+        return entry
+
+    @model_validator(mode="after")
+    def _check_name(self) -> Self:
+        name = self.config
+        if name not in ("paper", "reference") and not name.endswith((".yaml", ".yml")):
+            raise ValueError(f"{name!r}: write paper, reference, or a file such as best.yaml")
+        return self
 
 
 def _by_path(values: Any) -> Any:

@@ -7,18 +7,17 @@ its own coordinate. Knows nothing of samplers.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.errors import InputError
 from hpsearch.network.geometry import Convolution, NetworkShape
-from hpsearch.search.config import Limits
 from hpsearch.search.feasible_sizes import FeasibleSizes
 from hpsearch.search.history import Value
-from hpsearch.search.nearest import Nearest
+from hpsearch.search.limits import Limits
 from hpsearch.search.space import SearchSpace
-from hpsearch.search.unit_cube import UnitCube
+from hpsearch.search.unit_cube import Axis, ContinuousAxis, axis_of
 from hpsearch.training.config import TrialConfig
 
 if TYPE_CHECKING:
@@ -99,9 +98,14 @@ class Coordinates:
         """
         values = self.within_ranges(params)
         if not self.sizes.fits(values):
-            values |= self._nearest.sizes(values)
+            values |= self.nearest_sizes(values)
         quantiles = self.sizes.encode(values)
         return {name: quantiles.get(name, values[name]) for name in self.free}
+
+    def nearest_sizes(self, values: Mapping[str, Value]) -> dict[str, Value]:
+        """Return the searched sizes of the feasible combination nearest to the given one."""
+        chosen = self.sizes.nearest(values)
+        return {name: chosen[name] for name in chosen if name in self.space.parameters}
 
     def within_ranges(self, params: Mapping[str, Any]) -> dict[str, Value]:
         """Return the parameters, each moved to the nearest value of its own range.
@@ -203,21 +207,45 @@ class Coordinates:
         characters = get("batch_characters", base.batch_characters)
         return int(characters * get("batch_drawings", base.batch_drawings))
 
-    def nearest_feasible(self, params: Mapping[str, Any]) -> dict[str, Value]:
-        """Return the feasible parameters nearest to the given ones, for enqueued points.
-
-        Distance is measured in shares of each parameter's range.
-
-        Raises:
-            InputError: A parameter is missing or no value of its kind, or nothing stays within
-                the limits.
-        """
-        return self._nearest.feasible(self.within_ranges(params))
-
-    @cached_property
-    def _nearest(self) -> Nearest:
-        return Nearest(self)
-
     def feasible_share(self) -> float:
         """Return the share of size combinations that fit, 0 to 1, before any limit on cost."""
         return self.sizes.share()
+
+
+class UnitCube:
+    """Maps points of the unit cube to parameters and back."""
+
+    def __init__(self, coordinates: Coordinates) -> None:
+        """Choose each free coordinate's scale."""
+        self._problem = coordinates
+        self.names = coordinates.free
+        self.axes = [self._axis(name) for name in self.names]
+        parameters = coordinates.space.parameters
+        self.ordered = [
+            name in coordinates.sizes.free or parameters[name].type != "categorical"
+            for name in self.names
+        ]
+        """Of each coordinate whether its values have an order, so that its range has a middle."""
+
+    def coordinates(self, shares: Sequence[float]) -> dict[str, Value]:
+        """Return the coordinates of a point, each share from 0 to 1."""
+        return {
+            name: axis.value(share)
+            for name, axis, share in zip(self.names, self.axes, shares, strict=True)
+        }
+
+    def params(self, shares: Sequence[float]) -> dict[str, Value]:
+        """Return the parameters of a point, each share from 0 to 1."""
+        return self._problem.decode(self.coordinates(shares))
+
+    def shares(self, params: Mapping[str, Value]) -> list[float]:
+        """Return the point of parameters, in the order of `names`."""
+        encoded = self._problem.encode(params)
+        return [
+            axis.share(encoded[name]) for name, axis in zip(self.names, self.axes, strict=True)
+        ]
+
+    def _axis(self, name: str) -> Axis:
+        if name in self._problem.sizes.free:
+            return ContinuousAxis(0.0, 1.0, log=False)
+        return axis_of(self._problem.space.parameters[name])

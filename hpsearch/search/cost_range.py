@@ -8,14 +8,12 @@ them aside, as they are little beside the activations of a step.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from hpsearch.network.geometry import NetworkShape
+from hpsearch.search.coordinates import Coordinates
 from hpsearch.search.feasible_sizes import Step
 from hpsearch.search.history import Value
-
-if TYPE_CHECKING:
-    from hpsearch.search.coordinates import Coordinates
 
 Measure = Literal["multiply_adds", "parameters", "memory_bytes"]
 

@@ -27,8 +27,8 @@ from hpsearch.search.proposer import Proposer
 from hpsearch.search.pruners import make_pruner
 from hpsearch.search.resource import Resource
 from hpsearch.search.stopping import Stopping
-from hpsearch.search.study_folder import StudyPlan
-from hpsearch.search.surroundings import DataPlace, Observer, Surroundings
+from hpsearch.search.study_folder import DataPlace, StudyPlan
+from hpsearch.search.surroundings import Observer, Surroundings
 from hpsearch.search.working_time import WorkingTime
 from hpsearch.waiting import Interrupted, Patience
 

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pydantic import Field, model_validator
-
-from hpsearch.configfile import Section, read_yaml
+from hpsearch.configfile import read_yaml
 from hpsearch.errors import InputError
 from hpsearch.paths import user_path
 from hpsearch.search.effects import leaf_paths
 from hpsearch.search.history import Value
+from hpsearch.search.nearest import nearest_feasible
 from hpsearch.training.config import TrialConfig
 
 if TYPE_CHECKING:
-    from hpsearch.search.config import StudyConfig
+    from hpsearch.search.config import EnqueuedEntry, StudyConfig
     from hpsearch.search.coordinates import Coordinates
 
 PAPER_INPUT_PX = 65
@@ -38,35 +37,6 @@ PAPER: dict[str, Any] = {
     },
 }
 """Figure 3 of the paper with rates it does not print (Koch et al. 2015)."""
-KEYS = ("config", "params", "replicate")
-
-
-class EnqueuedEntry(Section):
-    """One configuration to try, in full; a study file may write its parts shorter."""
-
-    config: Annotated[str, Field(min_length=1, max_length=1000)] = "reference"
-    """`paper`, `reference` (the study's own `trial` section), or a file that `export` wrote."""
-    params: dict[str, Any] = Field(default_factory=dict)
-    """Parameters by path that replace those of `config`."""
-    replicate: Annotated[str, Field(min_length=1, max_length=100)] | None = None
-    """A name that lets the same configuration be tried again, with another seed."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _shorthand(cls, entry: Any) -> Any:
-        """Read a name or file alone, and parameters alone."""
-        if isinstance(entry, str):
-            return {"config": entry}
-        if isinstance(entry, dict) and not any(key in entry for key in KEYS):
-            return {"params": entry}
-        return entry
-
-    @model_validator(mode="after")
-    def _check_name(self) -> Self:
-        name = self.config
-        if name not in ("paper", "reference") and not name.endswith((".yaml", ".yml")):
-            raise ValueError(f"{name!r}: write paper, reference, or a file such as best.yaml")
-        return self
 
 
 class Enqueued(NamedTuple):
@@ -121,7 +91,7 @@ def enqueued_points(config: StudyConfig, coordinates: Coordinates) -> list[Enque
     """
     points: list[Enqueued] = []
     for position, entry in enumerate(config.enqueue, start=1):
-        params = coordinates.nearest_feasible(_wanted(entry, config, coordinates))
+        params = nearest_feasible(coordinates, _wanted(entry, config, coordinates))
         same = next((k for k, p in enumerate(points) if p.params == params), None)
         if same is not None and entry.replicate is None:
             raise InputError(

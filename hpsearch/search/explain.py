@@ -9,9 +9,11 @@ from typing import Any
 from pydantic import BaseModel
 
 from hpsearch.errors import InputError
-from hpsearch.search.config import Limits, StudyConfig
+from hpsearch.search.config import StudyConfig
 from hpsearch.search.coordinates import Coordinates
 from hpsearch.search.cost_range import CostRange, Measure
+from hpsearch.search.limits import Limits
+from hpsearch.search.nearest import nearest_feasible
 from hpsearch.search.space import SearchSpace
 from hpsearch.seeding import generator
 from hpsearch.training.config import (
@@ -130,7 +132,7 @@ def explain_config(
             unlimited = "; no limit on costs was checked, name one by --study" if study is None else ""
             return f"possible: {source} lies in search space {space.name}{unlimited}"
         known = {name: params[name] for name in problem.space.parameters}
-        nearest = problem.nearest_feasible(known)
+        nearest = nearest_feasible(problem, known)
     except InputError as error:
         raise InputError(f"{source}: {error}") from error
     lines = [*(f"impossible: {reason}" for reason in reasons), "nearest possible:"]

@@ -11,7 +11,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Literal
+from typing import Any, Literal
 
 from hpsearch.search.history import Value
 from hpsearch.search.parameter import Parameter
@@ -41,6 +41,14 @@ class Step:
         if self.kind == "filter":
             return size - int(value) + 1
         return size // 2 if value else size
+
+    def distance(self, values: Mapping[str, Value], value: Any) -> float:
+        """Return the squared distance from the wanted value, in shares of the range."""
+        wanted: Any = values.get(self.name, self.values[0])
+        if self.kind == "pool":
+            return float(bool(wanted) != bool(value))
+        span = float(max(self.values)) - float(min(self.values)) or 1.0
+        return float(((float(value) - float(wanted)) / span) ** 2)
 
 
 Cost = Callable[[Step, int, Value], float]
@@ -149,6 +157,10 @@ class FeasibleSizes:
             chosen[step.name] = value
             size = step.after(size, value)
         return chosen
+
+    def nearest(self, values: Mapping[str, Value]) -> dict[str, Value]:
+        """Return the feasible combination of the least summed squared distance."""
+        return self.cheapest(lambda step, _, value: step.distance(values, value), lambda _: 0.0)
 
     def _count(self, k: int, size: int) -> int:
         """Count the ways from step `k` on, with a map of `size` pixels before it."""

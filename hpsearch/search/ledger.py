@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hpsearch.errors import EnvironmentFailure, InputError
 from hpsearch.execution import Job
@@ -23,7 +23,7 @@ from hpsearch.search.history import ADDED, TrialRecord
 from hpsearch.search.optuna_queue import enter_waiting
 from hpsearch.search.record import StudyRecord
 from hpsearch.search.resource import Resource
-from hpsearch.search.study_folder import StudyPlan
+from hpsearch.search.study_folder import DataPlace, StudyPlan
 from hpsearch.search.trial_files import (
     AttemptsFile,
     config_difference,
@@ -37,9 +37,6 @@ from hpsearch.search.trial_files import (
 from hpsearch.seeding import trial_seed
 from hpsearch.training.checkpoint_file import keep_best_weights, previous, set_aside_foreign
 from hpsearch.training.epoch import EpochResult
-
-if TYPE_CHECKING:
-    from hpsearch.search.surroundings import DataPlace
 
 KEPT_CHECKPOINTS = 3
 """The best so many trials keep their weights; the others keep results only."""

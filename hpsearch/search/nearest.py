@@ -7,16 +7,13 @@ are then met by lowering counts and width together, and raising each again as fa
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hpsearch.errors import InputError
+from hpsearch.search.coordinates import Coordinates
 from hpsearch.search.cost_range import CostRange, Measure
-from hpsearch.search.feasible_sizes import Step
 from hpsearch.search.history import Value
 from hpsearch.seeding import generator
-
-if TYPE_CHECKING:
-    from hpsearch.search.coordinates import Coordinates
 
 DRAWS = 4096
 """Size combinations tried where the nearest one breaks a limit whatever the counts are."""
@@ -25,19 +22,23 @@ COSTLY = ("filter_count", "width", "batch_pairs", "batch_characters", "batch_dra
 """Whole numbers that raise multiply-adds, parameters or memory."""
 
 
-class Nearest:
+def nearest_feasible(problem: Coordinates, params: Mapping[str, Any]) -> dict[str, Value]:
+    """Return the feasible parameters nearest to the given ones, for enqueued points.
+
+    Distance is measured in shares of each parameter's range.
+
+    Raises:
+        InputError: A parameter is missing or no value of its kind, or nothing stays within the
+            limits.
+    """
+    return _Nearest(problem).feasible(problem.within_ranges(params))
+
+
+class _Nearest:
     """Moves points of a search problem to feasible ones."""
 
-    def __init__(self, coordinates: Coordinates) -> None:
-        """Note the problem."""
-        self._problem = coordinates
-
-    def sizes(self, values: Mapping[str, Value]) -> dict[str, Value]:
-        """Return the searched sizes of the feasible combination nearest to the given one."""
-        chosen = self._problem.sizes.cheapest(
-            lambda step, _, value: _distance(step, values, value), lambda _: 0.0
-        )
-        return {name: v for name, v in chosen.items() if name in self._problem.space.parameters}
+    def __init__(self, problem: Coordinates) -> None:
+        self._problem = problem
 
     def feasible(self, values: dict[str, Value]) -> dict[str, Value]:
         """Return the nearest feasible point.
@@ -49,7 +50,7 @@ class Nearest:
             InputError: Nothing within the limits was found.
         """
         if not self._problem.sizes.fits(values):
-            values = {**values, **self.sizes(values)}
+            values = {**values, **self._problem.nearest_sizes(values)}
         if self._problem.over_limits(values) is None:
             return values
         lowest = self._lowest(values)
@@ -88,7 +89,7 @@ class Nearest:
         for draw in draws:
             sizes = problem.sizes.decode(dict(zip(problem.sizes.free, draw.tolist(), strict=True)))
             searched = {s.name: sizes[s.name] for s in steps}
-            distance = sum(_distance(s, values, sizes[s.name]) for s in steps)
+            distance = sum(s.distance(values, sizes[s.name]) for s in steps)
             if problem.over_limits({**lowest, **searched}) is None:
                 found.append((distance, len(found), searched))
         cheapest = CostRange(problem).cheapest(self._tightest())
@@ -145,12 +146,3 @@ class Nearest:
 
     def _between(self, name: str, low: Any, high: Any, share: float) -> Value:
         return self._problem.space.parameters[name].nearest(name, low + share * (high - low))
-
-
-def _distance(step: Step, values: Mapping[str, Value], value: Any) -> float:
-    """Return the squared distance of one size in shares of its range."""
-    wanted: Any = values.get(step.name, step.values[0])
-    if step.kind == "pool":
-        return float(bool(wanted) != bool(value))
-    span = float(max(step.values)) - float(min(step.values)) or 1.0
-    return float(((float(value) - float(wanted)) / span) ** 2)

@@ -19,7 +19,7 @@ from pydantic import Field
 from hpsearch.records import Record, damaged, read_record
 from hpsearch.search.history import TrialRecord, Value
 from hpsearch.search.samplers.base import Observation, observe
-from hpsearch.search.trial_files import EndedTrial
+from hpsearch.written import EndedTrial
 
 if TYPE_CHECKING:
     from hpsearch.search.coordinates import Coordinates

@@ -22,9 +22,9 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from hpsearch.errors import EnvironmentFailure
+from hpsearch.errors import EnvironmentFailure, HpsearchError
 from hpsearch.paths import StudyFolder
-from hpsearch.search.begun import check_shown, read_as_begun
+from hpsearch.search.begun import EditedError, check_shown, read_as_begun
 from hpsearch.search.config import StudyConfig
 from hpsearch.search.database_failure import load_failure, view_failure, write_failure
 from hpsearch.search.history import TrialRecord, Value
@@ -348,6 +348,22 @@ class StudyView:
     trials: Sequence[TrialRecord]
     attributes: Mapping[int, Mapping[str, Value]]
     driver_seconds: float = 0.0
+
+
+def check_not_edited(folder: StudyFolder) -> None:
+    """Refuse a folder of 0.1.0 that was edited: its trials tell what it began with.
+
+    Raises:
+        EditedError: The seed or the `trial` section is another one.
+    """
+    if folder.begun.exists() or not folder.database.is_file():
+        return  # a newer folder keeps what it began with, and was compared when it was read
+    try:
+        read_study(folder)
+    except EditedError:
+        raise
+    except HpsearchError:
+        pass  # said by whoever needs the database
 
 
 def read_study(folder: StudyFolder) -> StudyView:

@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from hpsearch.configfile import read_yaml
-from hpsearch.errors import EnvironmentFailure, HpsearchError, InputError
+from hpsearch.errors import EnvironmentFailure, InputError
 from hpsearch.paths import StudyFolder, make_private, user_path, write_atomically
 from hpsearch.records import dump_record
 from hpsearch.search.begun import (
-    EditedError,
     beginning,
     first_difference,
     fixed,
@@ -49,6 +48,14 @@ class StudyPlan:
     def fixed_part(self) -> str:
         """Return, as text, all that may not change between the runs of a study."""
         return json.dumps([fixed(self.config), self.space.to_yaml()], sort_keys=True)
+
+
+@dataclass(frozen=True)
+class DataPlace:
+    """Where workers find the data."""
+
+    packed: str
+    fingerprint: str
 
 
 def find_study(name_or_path: str, output: Path | None = None) -> StudyFolder:
@@ -140,15 +147,6 @@ def _check_begun(folder: StudyFolder) -> None:
             "--output (OUTPUT=)"
         )
     read_as_begun(folder)
-    if not folder.begun.exists() and folder.database.is_file():
-        from hpsearch.search.record import read_study
-
-        try:
-            read_study(folder)  # of a folder of 0.1.0 the trials tell what it began with
-        except EditedError:
-            raise
-        except HpsearchError:
-            pass  # said by whoever needs the database
 
 
 def _with_whole_path(config: StudyConfig) -> StudyConfig:

@@ -13,6 +13,7 @@ import numpy as np
 from hpsearch.errors import InputError
 from hpsearch.search.coordinates import Coordinates
 from hpsearch.search.history import TrialRecord, Value
+from hpsearch.search.nearest import nearest_feasible
 from hpsearch.search.prior import Prior
 from hpsearch.search.samplers import (
     BLIND,
@@ -146,7 +147,7 @@ def _last_resort(
     seed_of: Callable[[int], int],
 ) -> dict[str, Value]:
     """Move the proposal to the nearest point within the limits, else draw at random."""
-    projected = problem.nearest_feasible(proposal)
+    projected = nearest_feasible(problem, proposal)
     if acceptable(projected):
         return projected
     random = make_sampler(SamplerConfig(name="random"), problem, [], 0)

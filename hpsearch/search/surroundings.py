@@ -14,7 +14,7 @@ from hpsearch.search.progress import Progress
 from hpsearch.search.record import StudyRecord
 from hpsearch.search.sharing import Others
 from hpsearch.search.stopping import N_TASKS, tasks_behind
-from hpsearch.search.study_folder import StudyPlan
+from hpsearch.search.study_folder import DataPlace, StudyPlan
 from hpsearch.seeding import derive_seed
 from hpsearch.waiting import Patience
 from hpsearch.written import read_dataset
@@ -33,14 +33,6 @@ class Observer(Protocol):
     def message(self, text: str) -> None:
         """Tell one thing that happened, in one line."""
         ...
-
-
-@dataclass(frozen=True)
-class DataPlace:
-    """Where workers find the data."""
-
-    packed: str
-    fingerprint: str
 
 
 @dataclass(frozen=True)

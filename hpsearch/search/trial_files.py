@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from hpsearch.configfile import dump_yaml, parse_yaml
 from hpsearch.errors import InputError
@@ -30,34 +30,7 @@ from hpsearch.records import (
 from hpsearch.search.history import TrialRecord, Value
 from hpsearch.training.config import TrialConfig
 from hpsearch.training.epoch import EpochResult
-
-SAME = 1e-12
-Epoch = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,8}$")]
-
-
-class EndedTrial(Record):
-    """A trial that has ended, as `TrialRecord.to_json` writes it."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    number: int
-    state: Literal["complete", "pruned", "failed"]
-    params: dict[str, bool | int | float | str]
-    values: dict[Epoch, Share] = Field(default_factory=dict)
-    value: Share | None = None
-    trainable: bool = True
-    cause: str | None = None
-    audit: Annotated[int, Field(ge=1)] | None = None
-    seconds: Positive | None = None
-
-    @model_validator(mode="after")
-    def _value_is_the_lowest(self) -> EndedTrial:
-        if self.state == "complete" and self.value is None:
-            raise ValueError("a complete trial has a value")
-        lowest = min(self.values.values(), default=None)
-        if None not in (self.value, lowest) and abs((self.value or 0) - (lowest or 0)) > SAME:
-            raise ValueError(f"value {self.value}, the lowest of its epochs is {lowest}")
-        return self
+from hpsearch.written import SAME, EndedTrial
 
 
 class Result(Record):

@@ -1,15 +1,13 @@
-"""The coordinates scaled to the unit cube, so that uniform draws follow each distribution."""
+"""The scales of coordinates: shares of a range to values and back, uniform as they are drawn."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 from hpsearch.search.history import Value
-
-if TYPE_CHECKING:
-    from hpsearch.search.coordinates import Coordinates
+from hpsearch.search.parameter import Parameter
 
 
 class Axis(Protocol):
@@ -94,44 +92,8 @@ class IntAxis:
         return float(((value - self._low) // self._step + 0.5) / self._count)
 
 
-class UnitCube:
-    """Maps points of the unit cube to parameters and back."""
-
-    def __init__(self, coordinates: Coordinates) -> None:
-        """Choose each free coordinate's scale."""
-        self._problem = coordinates
-        self.names = coordinates.free
-        self.axes = [_axis(coordinates, name) for name in self.names]
-        parameters = coordinates.space.parameters
-        self.ordered = [
-            name in coordinates.sizes.free or parameters[name].type != "categorical"
-            for name in self.names
-        ]
-        """Of each coordinate whether its values have an order, so that its range has a middle."""
-
-    def coordinates(self, shares: Sequence[float]) -> dict[str, Value]:
-        """Return the coordinates of a point, each share from 0 to 1."""
-        return {
-            name: axis.value(share)
-            for name, axis, share in zip(self.names, self.axes, shares, strict=True)
-        }
-
-    def params(self, shares: Sequence[float]) -> dict[str, Value]:
-        """Return the parameters of a point, each share from 0 to 1."""
-        return self._problem.decode(self.coordinates(shares))
-
-    def shares(self, params: Mapping[str, Value]) -> list[float]:
-        """Return the point of parameters, in the order of `names`."""
-        encoded = self._problem.encode(params)
-        return [
-            axis.share(encoded[name]) for name, axis in zip(self.names, self.axes, strict=True)
-        ]
-
-
-def _axis(coordinates: Coordinates, name: str) -> Axis:
-    if name in coordinates.sizes.free:
-        return ContinuousAxis(0.0, 1.0, log=False)
-    parameter = coordinates.space.parameters[name]
+def axis_of(parameter: Parameter) -> Axis:
+    """Return the scale of a parameter that is its own coordinate."""
     extremes: Any = parameter.extremes
     if parameter.log and parameter.type == "int":
         return LogIntAxis(extremes[0], extremes[1])

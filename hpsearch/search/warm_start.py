@@ -13,10 +13,11 @@ from typing import Any
 
 from hpsearch.errors import InputError
 from hpsearch.paths import user_path
-from hpsearch.search.config import Limits, StudyConfig
+from hpsearch.search.config import StudyConfig
 from hpsearch.search.coordinates import Coordinates
 from hpsearch.search.effects import leaf_paths
 from hpsearch.search.history import TrialRecord, Value
+from hpsearch.search.limits import Limits
 from hpsearch.search.prior import Prior
 from hpsearch.search.space import SearchSpace
 from hpsearch.search.study_folder import StudyPlan, find_study

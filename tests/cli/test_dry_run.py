@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from hpsearch.cli.dry_run import too_long
-from hpsearch.cli.executors import Workplace
+from hpsearch.app.dry_run import too_long
+from hpsearch.app.executors import Workplace
 from hpsearch.paths import StudyFolder
 from hpsearch.search.study_folder import plan_study, study_lock
 from hpsearch.training import pace

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 import hpsearch
-from hpsearch import __version__, api
+from hpsearch import __version__
+from hpsearch.app.python import search
 from tests.reliability.cases import run
 
 ROOT = Path(__file__).parents[2]
@@ -67,7 +68,7 @@ def test_of11_a_word_begun_is_completed() -> None:
 def test_of11_help_of_the_search_is_of_the_call() -> None:
     text = pydoc.render_doc(hpsearch.search, renderer=pydoc.plaintext)
     names = re.findall(r"\w+", text.split("hpsearch.search(")[1].split(")")[0].replace("=None", ""))
-    assert names == list(inspect.signature(api.search).parameters)
+    assert names == list(inspect.signature(search).parameters)
 
 
 @pytest.mark.parametrize(

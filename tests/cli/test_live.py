@@ -10,14 +10,16 @@ import pytest
 from rich.console import Console
 from rich.live import Live
 
+from hpsearch.app.watch import PlainLines, forecast_line
 from hpsearch.cli.bars import Forecast as Forecasting
-from hpsearch.cli.live import LiveView, PlainLines, _best, duration, forecast_line
+from hpsearch.cli.live import LiveView, _best
 from hpsearch.search.config import Budget
 from hpsearch.search.forecast import Forecast, standard_error
 from hpsearch.search.history import TrialRecord
 from hpsearch.search.progress import Progress, RunningTrial
 from hpsearch.search.resource import Resource
 from hpsearch.training.epoch import EpochResult
+from hpsearch.wording import duration
 from tests.search.problems import shipped_study
 
 

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 import pytest
 import typer
 
-from hpsearch.cli import terminal
-from hpsearch.cli.terminal import Edge, unwaited
+from hpsearch import output
+from hpsearch.output import Edge, unwaited
 
 
 @contextmanager
@@ -52,7 +52,7 @@ def test_OC1_nothing_waits_for_a_reader_that_is_stopped(monkeypatch: pytest.Monk
 
 
 def test_OC1_a_reader_that_never_goes_on_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(terminal, "LIMIT_S", 0.1)
+    monkeypatch.setattr(output, "LIMIT_S", 0.1)
     with full_pipe(monkeypatch):
         with unwaited(sys.stdout, lambda: 0):
             typer.echo("nobody reads this")
@@ -61,7 +61,7 @@ def test_OC1_a_reader_that_never_goes_on_is_given_up(monkeypatch: pytest.MonkeyP
 
 
 def test_OC1_a_reader_that_goes_on_gets_what_was_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(terminal, "BEHIND", 2)
+    monkeypatch.setattr(output, "BEHIND", 2)
     found: list[bytes] = []
     with full_pipe(monkeypatch) as reading:
         copy = os.dup(reading)

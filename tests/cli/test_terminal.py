@@ -16,9 +16,10 @@ from pathlib import Path
 
 import pytest
 
-from hpsearch.cli.live import LiveView, PlainLines
-from hpsearch.cli.terminal import BEHIND, LOOKALIKES, Edge, edges, plain
+from hpsearch.app.watch import PlainLines
+from hpsearch.cli.live import LiveView
 from hpsearch.execution import Ending
+from hpsearch.output import BEHIND, LOOKALIKES, Edge, edges, plain
 from hpsearch.paths import shell_word
 from tests.reliability.cases import run, write_study
 from tests.search.fake_executor import FakeExecutor

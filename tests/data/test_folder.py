@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hpsearch.data import find_dataset, open_test_set
+from hpsearch.data import open_test_set
+from hpsearch.data.find import find_dataset
 from hpsearch.data.folder import convert, read_folder
 from hpsearch.errors import InputError
 

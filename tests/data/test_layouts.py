@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from hpsearch.data import find, find_dataset, omniglot, open_test_set
+from hpsearch.data import find, omniglot, open_test_set
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.download import ADDRESS, BELOW, CHECKSUMS, DownloadFailed
+from hpsearch.data.find import find_dataset
 from hpsearch.data.omniglot import read_omniglot
 from hpsearch.data.pack import SEALED_FILE, fingerprint
 from hpsearch.errors import InputError

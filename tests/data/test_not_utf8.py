@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from hpsearch.configfile import dump_yaml, parse_yaml
-from hpsearch.data import find_dataset, open_test_set
+from hpsearch.data import open_test_set
+from hpsearch.data.find import find_dataset
 from tests.reliability.cases import images_folder
 
 

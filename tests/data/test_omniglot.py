@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hpsearch.data import find_dataset, open_test_set
+from hpsearch.data import open_test_set
+from hpsearch.data.find import find_dataset
 from hpsearch.data.omniglot import read_omniglot
 from hpsearch.data.pack import fingerprint
 from hpsearch.data.resize import from_stored

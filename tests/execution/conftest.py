@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from hpsearch.data import find_dataset
+from hpsearch.data.find import find_dataset
 from hpsearch.execution import Executor
 from hpsearch.execution.local import LocalExecutor
 

@@ -21,8 +21,7 @@ from hpsearch.provenance import PACKAGES, software
 from hpsearch.search.driver import Driver
 from hpsearch.search.progress import Progress
 from hpsearch.search.record import read_study
-from hpsearch.search.study_folder import plan_study, save_plan, study_lock
-from hpsearch.search.surroundings import DataPlace
+from hpsearch.search.study_folder import DataPlace, plan_study, save_plan, study_lock
 from hpsearch.search.trial_files import read_provenance
 
 from .tiny import alive, wait_until

@@ -15,6 +15,9 @@ from safetensors.torch import save_file
 from hpsearch.cli.main import main
 from hpsearch.configfile import dump_yaml
 from hpsearch.network.siamese import SiameseNetwork
+from hpsearch.recognition.model import Model
+from hpsearch.recognition.rank import Ranking, rank
+from hpsearch.recognition.support import Support
 from hpsearch.training.config import TrialConfig
 
 SIDE = 15
@@ -126,3 +129,8 @@ class CommandLine:
         shown = self._captured.readouterr()
         assert isinstance(ended.value.code, int)
         return Done(ended.value.code, shown.out, shown.err)
+
+
+def ranked(model: Model, queries: np.ndarray, support: Support) -> Ranking:
+    """Rank as `recognise` does."""
+    return rank(model.network, model.config.input_size, queries, support)

@@ -25,7 +25,8 @@ def test_load_and_rank_from_python(model: Path, support: Path, queries: list[Pat
     by_path = loaded.rank([str(path) for path in queries], str(support))
     assert loaded.rank(arrays, support) == by_path
     assert loaded.rank(queries[0], support) == by_path[:1]
-    expected = rank(loaded, read_images(queries), read_support(support))
+    images, held = read_images(queries), read_support(support)
+    expected = rank(loaded.network, loaded.config.input_size, images, held)
     assert by_path == [expected.candidates(query) for query in range(3)]
     assert by_path[1][0].name == "roof"
     assert 0 < by_path[1][0].score <= 1

@@ -14,10 +14,10 @@ from PIL import Image
 
 from hpsearch.recognition.model import load_model
 from hpsearch.recognition.page import render_page
-from hpsearch.recognition.rank import Ranking, rank
+from hpsearch.recognition.rank import Ranking
 from hpsearch.recognition.support import Support, read_images, read_support
 
-from .made import ESCAPES, HOSTILE
+from .made import ESCAPES, HOSTILE, ranked
 
 TAGS = {
     *("html", "head", "meta", "title", "style", "body", "header", "main", "footer", "section"),
@@ -59,7 +59,7 @@ class Page(HTMLParser):
 @pytest.fixture(scope="module")
 def page(model: Path, support: Path, queries: list[Path]) -> Page:
     held, asked = read_support(support), read_images(queries)
-    ranking = rank(load_model(model), asked, held)
+    ranking = ranked(load_model(model), asked, held)
     return Page(render_page("a model", ["q1", "q2", "q3"], asked, held, ranking, top=2))
 
 
@@ -93,7 +93,7 @@ def test_pictures_stand_in_the_order_of_the_ranking(
     page: Page, model: Path, support: Path, queries: list[Path]
 ) -> None:
     held, asked = read_support(support), read_images(queries)
-    ranking = rank(load_model(model), asked, held)
+    ranking = ranked(load_model(model), asked, held)
     expected = []
     for query, image in enumerate(asked):
         expected.append(image)
@@ -143,7 +143,7 @@ def test_control_characters_are_not_in_the_page() -> None:
 
 def test_a_class_without_other_classes_shown_is_said_in_words(support: Path, model: Path) -> None:
     held = read_support(support)
-    ranking = rank(load_model(model), held.images[:1], held)
+    ranking = ranked(load_model(model), held.images[:1], held)
     html = render_page("m", ["q"], held.images[:1], held, ranking, top=1)
     assert "is the best class of 5" in " ".join(html.split())
     assert "1 image against" in " ".join(html.split())

@@ -13,10 +13,10 @@ from scipy.special import expit
 from hpsearch.errors import InputError
 from hpsearch.recognition import rank as rank_module
 from hpsearch.recognition.model import load_model
-from hpsearch.recognition.rank import Candidate, Ranking, rank
+from hpsearch.recognition.rank import Candidate, Ranking
 from hpsearch.recognition.support import Support, read_images, read_support
 
-from .made import SIDE, slow_logit, write_model, write_random_model
+from .made import SIDE, ranked, slow_logit, write_model, write_random_model
 
 
 def noise(count: int, seed: int = 0) -> np.ndarray:
@@ -33,7 +33,7 @@ def classes(images: np.ndarray, *names: str) -> Support:
 
 def test_scores_are_those_of_a_slow_loop(model: Path, support: Path, queries: list[Path]) -> None:
     held, asked = read_support(support), read_images(queries)
-    ranking = rank(load_model(model), asked, held)
+    ranking = ranked(load_model(model), asked, held)
     assert ranking.scores.shape == (3, 5)
     for query, image in enumerate(asked):
         means = {}
@@ -53,9 +53,9 @@ def test_a_class_counts_by_its_mean_not_by_its_best(model: Path) -> None:
     near[:7, :7] = 255 - near[:7, :7]
     held = Support(("mixed", "near"), np.stack([query[0], far, near]), np.array([0, 0, 1]))
     loaded = load_model(model)
-    assert rank(loaded, query, held).candidates(0)[0].name == "near"
+    assert ranked(loaded, query, held).candidates(0)[0].name == "near"
     alone = Support(("mixed", "near"), np.stack([query[0], near]), np.array([0, 1]))
-    assert rank(loaded, query, alone).candidates(0)[0].name == "mixed"
+    assert ranked(loaded, query, alone).candidates(0)[0].name == "mixed"
 
 
 def test_equal_images_tie_exactly_wherever_they_stand(tmp_path: Path) -> None:
@@ -64,7 +64,7 @@ def test_equal_images_tie_exactly_wherever_they_stand(tmp_path: Path) -> None:
     images[[5, 150, 300]] = images[77]
     names = [f"c{number:03}" for number in range(301)]
     names[300] = "c004b"
-    ranking = rank(loaded, noise(7, seed=1), classes(images, *names))
+    ranking = ranked(loaded, noise(7, seed=1), classes(images, *names))
     for query in range(7):
         tied = [place for place in (5, 77, 150, 300)]
         assert len({ranking.scores[query, place] for place in tied}) == 1
@@ -77,8 +77,8 @@ def test_an_image_is_scored_alike_alone_and_among_others(tmp_path: Path) -> None
     loaded = load_model(write_random_model(tmp_path / "model"))
     images, asked = noise(40), noise(9, seed=1)
     names = [f"c{number:02}" for number in range(40)]
-    together = rank(loaded, asked, classes(images, *names)).scores
-    alone = rank(loaded, asked[4:5], classes(images[10:12], "a", "b")).scores
+    together = ranked(loaded, asked, classes(images, *names)).scores
+    alone = ranked(loaded, asked[4:5], classes(images[10:12], "a", "b")).scores
     np.testing.assert_allclose(alone[0], together[4, 10:12], rtol=1e-4)
     assert together.std() > 1e-3
 
@@ -87,9 +87,9 @@ def test_a_large_support_is_compared_in_parts(
     model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loaded, held = load_model(model), classes(noise(10), *"abcdefghij")
-    whole = rank(loaded, noise(3, seed=1), held)
+    whole = ranked(loaded, noise(3, seed=1), held)
     monkeypatch.setattr(rank_module, "SUPPORTS_AT_ONCE", 3)
-    parts = rank(loaded, noise(3, seed=1), held)
+    parts = ranked(loaded, noise(3, seed=1), held)
     np.testing.assert_allclose(parts.scores, whole.scores, rtol=1e-5)
     assert (parts.order == whole.order).all()
 
@@ -101,7 +101,7 @@ def test_scores_stay_within_0_and_1_and_rank_beyond_them(tmp_path: Path, bias: f
     loaded = load_model(write_model(tmp_path / "model", **{"output.bias": torch.tensor([bias])}))
     query = noise(1)
     held = classes(np.stack([255 - query[0], query[0]]), "a", "b")
-    ranking = rank(loaded, query, held)
+    ranking = ranked(loaded, query, held)
     expected = float(bias > 0)
     assert ranking.candidates(0) == [Candidate("b", expected), Candidate("a", expected)]
 
@@ -110,7 +110,7 @@ def test_a_diverged_model_is_refused(tmp_path: Path) -> None:
     weights = torch.full((1, SIDE**2), float("nan"))
     loaded = load_model(write_model(tmp_path / "model", **{"output.weight": weights}))
     with pytest.raises(InputError, match="not finite"):
-        rank(loaded, noise(1), classes(noise(2), "a", "b"))
+        ranked(loaded, noise(1), classes(noise(2), "a", "b"))
 
 
 def test_candidates_are_cut_at_the_top() -> None:

@@ -22,8 +22,7 @@ from hpsearch.paths import StudyFolder
 from hpsearch.search.driver import Driver
 from hpsearch.search.progress import Progress
 from hpsearch.search.record import StudyView, read_study
-from hpsearch.search.study_folder import plan_study, save_plan, study_lock
-from hpsearch.search.surroundings import DataPlace
+from hpsearch.search.study_folder import DataPlace, plan_study, save_plan, study_lock
 from tests.search.fake_executor import FakeExecutor
 
 SPACE = """\

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from benchmarks.kill_points import POINTS, arm, start_workers_with
-from hpsearch.cli.executors import find_workplace
+from hpsearch.app.executors import find_workplace
 from hpsearch.execution import Job
 from hpsearch.search.study_folder import plan_study
 from hpsearch.training.checkpoint import Checkpoint, load, save

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from hpsearch import waiting
-from hpsearch.cli.run_search import Caught, interrupts
+from hpsearch.app.search import Caught, interrupts
 from hpsearch.errors import EnvironmentFailure
 from hpsearch.execution import Ended, Executor, Job
 from hpsearch.execution.local import LocalExecutor

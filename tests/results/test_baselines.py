@@ -164,7 +164,7 @@ def test_the_command_marks_what_guesses(
     dataset = pack(replace(contents, kind="omniglot"), tmp_path)
     monkeypatch.setattr(baselines, "hausdorff_scores", guess)
     monkeypatch.setattr(controls, "measure_controls", lambda *_: {})
-    monkeypatch.setattr("hpsearch.data.find_dataset", lambda *_, **__: dataset)
+    monkeypatch.setattr("hpsearch.data.find.find_dataset", lambda *_, **__: dataset)
     told = json.loads(hpsearch("baselines", "--json").out)
     knows, guesses = told["nearest_neighbour"], told["modified_hausdorff"]
     assert knows["degenerate"] is False
@@ -185,7 +185,7 @@ def test_evaluated_networks_stand_beside_what_was_published_of_their_kind(
 ) -> None:
     dataset = pack(replace(contents, kind="omniglot"), tmp_path / "packed")
     monkeypatch.setattr(controls, "measure_controls", lambda *_: {})
-    monkeypatch.setattr("hpsearch.data.find_dataset", lambda *_, **__: dataset)
+    monkeypatch.setattr("hpsearch.data.find.find_dataset", lambda *_, **__: dataset)
     model = write_model(tmp_path / "s" / "model", dataset)
     words = ("baselines", "--json", "--beside", tmp_path / "s")
     refused = hpsearch(*words)

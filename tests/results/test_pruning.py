@@ -9,8 +9,9 @@ import pytest
 
 from hpsearch.configfile import read_yaml
 from hpsearch.results.pruning import pruning
-from hpsearch.search.config import PrunerConfig, StudyConfig
+from hpsearch.search.config import StudyConfig
 from hpsearch.search.history import TrialRecord
+from hpsearch.search.pruners.config import PrunerConfig
 from hpsearch.search.shipped import find_shipped
 
 

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from hpsearch.configfile import read_yaml
-from hpsearch.search.config import Limits, StudyConfig
+from hpsearch.search.config import StudyConfig
 from hpsearch.search.coordinates import Coordinates
 from hpsearch.search.history import TrialRecord
+from hpsearch.search.limits import Limits
 from hpsearch.search.shipped import find_shipped
 from hpsearch.search.space import SearchSpace
 from hpsearch.training.config import TrialConfig

@@ -11,8 +11,7 @@ from hpsearch.configfile import parse_yaml
 from hpsearch.execution import EpochEnded, Event, Job
 from hpsearch.search.driver import Driver
 from hpsearch.search.progress import Progress
-from hpsearch.search.study_folder import plan_study, save_plan
-from hpsearch.search.surroundings import DataPlace
+from hpsearch.search.study_folder import DataPlace, plan_study, save_plan
 
 from .fake_executor import FakeExecutor
 

@@ -13,8 +13,8 @@ import pytest
 from hpsearch.errors import EnvironmentFailure
 from hpsearch.search import asking
 from hpsearch.search.asking import Asker
-from hpsearch.search.config import Limits
 from hpsearch.search.history import TrialRecord
+from hpsearch.search.limits import Limits
 from hpsearch.search.samplers.config import SamplerConfig
 from hpsearch.waiting import Patience
 

@@ -19,8 +19,8 @@ from hpsearch.search.record import StudyView, read_study
 from hpsearch.search.repair import repair
 from hpsearch.search.resource import Resource
 from hpsearch.search.space import SearchSpace
-from hpsearch.search.study_folder import plan_study, save_plan, study_lock
-from hpsearch.search.surroundings import DataPlace, Surroundings
+from hpsearch.search.study_folder import DataPlace, plan_study, save_plan, study_lock
+from hpsearch.search.surroundings import Surroundings
 from hpsearch.training.epoch import EpochResult
 from hpsearch.wording import percent
 

@@ -11,9 +11,10 @@ import pytest
 
 from hpsearch.errors import InputError
 from hpsearch.network.geometry import Convolution, NetworkShape
-from hpsearch.search.config import Limits
 from hpsearch.search.coordinates import Coordinates
 from hpsearch.search.cost_range import CostRange, Measure
+from hpsearch.search.limits import Limits
+from hpsearch.search.nearest import nearest_feasible
 from hpsearch.search.space import SearchSpace
 from hpsearch.training.config import TrialConfig
 from tests.search.problems import (
@@ -168,7 +169,7 @@ def test_the_nearest_feasible_sizes_are_those_of_the_enumeration() -> None:
         params = random_params(problem, 1, int(rng.integers(1 << 30)))[0]
         wanted = rng.integers(3, 21, 4)
         params |= {f"conv{k}.filter_size": int(s) for k, s in enumerate(wanted, start=1)}
-        near = problem.nearest_feasible(params)
+        near = nearest_feasible(problem, params)
         assert problem.feasible(near)
         distance = ((np.array(sizes_of(near)) - wanted) ** 2).sum()
         assert distance == ((table - wanted) ** 2).sum(axis=1).min()
@@ -177,7 +178,7 @@ def test_the_nearest_feasible_sizes_are_those_of_the_enumeration() -> None:
 def test_the_nearest_of_a_feasible_point_is_itself() -> None:
     problem = shipped_problem("koch2015_35px")
     for params in random_params(problem, 50):
-        assert problem.nearest_feasible(params) == params
+        assert nearest_feasible(problem, params) == params
 
 
 @pytest.mark.parametrize(
@@ -191,7 +192,7 @@ def test_the_nearest_point_stays_within_the_limits_and_uses_them(limits: Limits)
     params = random_params(shipped_problem("koch2015_35px", Limits()), 1)[0]
     params |= {n: dear[n.partition(".")[2]] for n in params if n.partition(".")[2] in dear}
     assert not problem.feasible(params)
-    near = problem.nearest_feasible(params)
+    near = nearest_feasible(problem, params)
     assert problem.feasible(near)
     for name in ("conv1.filter_count", "conv2.filter_count", "conv4.filter_count", "fc.width"):
         if near[name] < params[name]:
@@ -201,7 +202,7 @@ def test_the_nearest_point_stays_within_the_limits_and_uses_them(limits: Limits)
 def test_limits_that_nothing_meets_are_named() -> None:
     problem = shipped_problem("koch2015_35px", Limits(multiply_adds=10))
     with pytest.raises(InputError, match="limits: even the cheapest network"):
-        problem.nearest_feasible(random_params(shipped_problem("koch2015_35px"), 1)[0])
+        nearest_feasible(problem, random_params(shipped_problem("koch2015_35px"), 1)[0])
 
 
 def test_costs_agree_with_the_whole_configuration() -> None:

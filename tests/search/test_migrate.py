@@ -14,12 +14,12 @@ from hpsearch.configfile import dump_yaml, read_yaml
 from hpsearch.errors import InputError
 from hpsearch.paths import StudyFolder
 from hpsearch.search.coordinates import Coordinates
-from hpsearch.search.driver import DataPlace, Driver
+from hpsearch.search.driver import Driver
 from hpsearch.search.migrate import migrate
 from hpsearch.search.record import StudyView, read_study
 from hpsearch.search.samplers import observe
 from hpsearch.search.space import SearchSpace
-from hpsearch.search.study_folder import plan_study
+from hpsearch.search.study_folder import DataPlace, plan_study
 from hpsearch.search.why import verify
 from tests.search.fake_executor import FakeExecutor
 from tests.search.test_driver import Silent, search

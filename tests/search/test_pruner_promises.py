@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hpsearch.execution import Decision
-from hpsearch.search.config import PrunerConfig, PrunerName
 from hpsearch.search.history import TrialRecord
 from hpsearch.search.pruners import HyperbandPruner, fewest_trials, make_pruner
+from hpsearch.search.pruners.config import PrunerConfig, PrunerName
 from hpsearch.search.resource import Resource
 
 from .problems import base_config

@@ -8,14 +8,13 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from hpsearch.search.config import Limits
-from hpsearch.search.coordinates import Coordinates
+from hpsearch.search.coordinates import Coordinates, UnitCube
 from hpsearch.search.history import TrialRecord
+from hpsearch.search.limits import Limits
 from hpsearch.search.samplers import Observation, observe
 from hpsearch.search.samplers.base import MOST_BEST, MOST_RECENT, best_and_recent, best_so_far
 from hpsearch.search.samplers.config import BLIND, SamplerConfig, SamplerName
 from hpsearch.search.suggest import suggest
-from hpsearch.search.unit_cube import UnitCube
 from tests.search.problems import (
     base_config,
     mixed_history,

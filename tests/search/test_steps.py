@@ -7,9 +7,10 @@ from typing import get_args
 
 import pytest
 
-from hpsearch.search.config import Limits
 from hpsearch.search.coordinates import Coordinates
 from hpsearch.search.history import TrialRecord
+from hpsearch.search.limits import Limits
+from hpsearch.search.nearest import nearest_feasible
 from hpsearch.search.parameter import Parameter
 from hpsearch.search.samplers.config import SamplerConfig, SamplerName
 from hpsearch.search.suggest import SpaceExhaustedError, suggest
@@ -62,7 +63,7 @@ def test_every_sampler_exhausts_the_values_of_a_step(name: SamplerName) -> None:
 
 def test_a_rounded_value_of_an_older_study_counts_as_tried() -> None:
     coordinates = problem()
-    params = coordinates.nearest_feasible({"fc.momentum": 0.5, "fc.width": 16})
+    params = nearest_feasible(coordinates, {"fc.momentum": 0.5, "fc.width": 16})
     rounded = {**params, "fc.momentum": math.nextafter(0.5, 1.0)}
     assert coordinates.key(rounded) == coordinates.key(params)
     assert coordinates.decode(coordinates.encode(rounded)) == params

@@ -14,10 +14,10 @@ from typing import Any, Literal, get_args
 import numpy as np
 import pytest
 
-from hpsearch.search.config import Limits
 from hpsearch.search.coordinates import Coordinates
 from hpsearch.search.effects import leaf_paths
 from hpsearch.search.history import TrialRecord
+from hpsearch.search.limits import Limits
 from hpsearch.search.proposer import Proposer
 from hpsearch.search.samplers.config import (
     BLIND,

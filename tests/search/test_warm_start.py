@@ -11,13 +11,13 @@ import pytest
 
 from hpsearch.configfile import dump_yaml, read_yaml
 from hpsearch.errors import InputError
-from hpsearch.search.driver import DataPlace, Driver
+from hpsearch.search.driver import Driver
 from hpsearch.search.history import TrialRecord
 from hpsearch.search.prior import Prior, read_prior
 from hpsearch.search.record import StudyView, read_study
 from hpsearch.search.samplers import SamplerConfig, observe
 from hpsearch.search.shipped import find_shipped
-from hpsearch.search.study_folder import StudyPlan, plan_study, save_plan
+from hpsearch.search.study_folder import DataPlace, StudyPlan, plan_study, save_plan
 from hpsearch.search.suggest import decider, suggest
 from hpsearch.search.warm_start import with_prior
 from tests.search.fake_executor import FakeExecutor

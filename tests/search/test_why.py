@@ -22,8 +22,7 @@ from hpsearch.search.samplers import make_sampler, observe
 from hpsearch.search.samplers.base import Predicts
 from hpsearch.search.samplers.config import SamplerConfig, SamplerName
 from hpsearch.search.seen import recall, summarise
-from hpsearch.search.study_folder import plan_study
-from hpsearch.search.surroundings import DataPlace
+from hpsearch.search.study_folder import DataPlace, plan_study
 from hpsearch.search.trial_files import read_provenance
 from hpsearch.search.why import explain, history_of, verify
 from hpsearch.training.epoch import EpochResult

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hpsearch.data import Dataset, find_dataset
+from hpsearch.data import Dataset
 from hpsearch.data.dense import DenseTasks
+from hpsearch.data.find import find_dataset
 from hpsearch.data.folder import read_folder
 from hpsearch.data.pack import pack
 from hpsearch.errors import InputError

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from itertools import accumulate, count
 
-from hpsearch.search.config import PrunerConfig
 from hpsearch.search.pruners.asha import AshaPruner
 from hpsearch.search.pruners.base import NoPruner, Pruner
+from hpsearch.search.pruners.config import PrunerConfig
 from hpsearch.search.pruners.hyperband import HyperbandPruner
 from hpsearch.search.pruners.percentile import PercentilePruner
 from hpsearch.search.pruners.promotion import PromotionPruner

@@ -51,8 +51,9 @@ def search(
         EnvironmentFailure: Something failed on the way; the same call continues.
         KeyboardInterrupt: It was stopped; the same call continues.
     """
-    from hpsearch.cli.run_search import run_search
-    from hpsearch.cli.terminal import edges
+    from hpsearch.app.search import run_search
+    from hpsearch.app.watch import LinesWatcher
+    from hpsearch.output import edges
     from hpsearch.results.certificate import best_of
     from hpsearch.search.record import read_study
     from hpsearch.search.study_folder import find_study
@@ -61,7 +62,7 @@ def search(
     changes = dict(_flat(settings))
     source = None if data is None else user_path(data)
     with edges():
-        stopped = run_search(str(study), source, changes, place, dry_run=False)
+        stopped = run_search(str(study), source, changes, place, LinesWatcher(), dry_run=False)
     if stopped:
         raise KeyboardInterrupt
     folder = find_study(str(study), place)

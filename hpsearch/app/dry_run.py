@@ -6,11 +6,9 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import replace
 
-import typer
-
-from hpsearch.cli.best import best_in_words
-from hpsearch.cli.executors import Workplace
-from hpsearch.cli.live import forecast_line
+from hpsearch.app.executors import Workplace
+from hpsearch.app.watch import forecast_line
+from hpsearch.results.best import best_in_words
 from hpsearch.results.certificate import best_of
 from hpsearch.search.config import Budget
 from hpsearch.search.coordinates import Coordinates
@@ -32,33 +30,31 @@ CORE = 3e10
 """Multiply-adds a second that a core reaches at best: what a search that is not timed goes by."""
 
 
-def describe(plan: StudyPlan, workplace: Workplace, notices: Sequence[str]) -> None:
-    """Print what a search would do; nothing is started."""
+def describe(plan: StudyPlan, workplace: Workplace, notices: Sequence[str]) -> list[str]:
+    """Say what a search would do; nothing is started."""
     config = plan.config
     coordinates = Coordinates(plan.space, config.trial, config.limits)
-    typer.echo(f"{config.name} in {plan.folder.root}: {config.description}")
     held = len(plan.space.parameters) - len(coordinates.free)
-    typer.echo(
-        f"{count(len(plan.space.parameters), 'parameter')}{f', {held} of them held' if held else ''}, "
-        f"sampler {config.sampler.name}, "
-        f"pruner {config.pruner.name}, {workplace.words}, seed {config.seed}"
-    )
-    for text in notices:
-        typer.echo(f"NOTE: {text}")
-    typer.echo(f"feasible share of the filter sizes: {percent(coordinates.feasible_share())}")
+    learns = []
     if config.warm_start is not None:
         learnt = count(len(plan.prior.trials) if plan.prior else 0, "ended trial")
-        typer.echo(
+        learns.append(
             f"learns from {learnt} of {config.warm_start.study}: as measured where "
             "data and settings are the same, else as a prior that fades"
         )
-    typer.echo(
-        f"{count(config.trial.max_epochs, 'epoch')} of {config.trial.images_per_epoch} images at "
-        f"most; budget: {_budget(config.budget)}"
-    )
     begun = plan.folder.study_file if is_server(config.storage) else plan.folder.database
-    for line in _so_far(plan) if begun.exists() else _expected(plan, coordinates, workplace):
-        typer.echo(line)
+    return [
+        f"{config.name} in {plan.folder.root}: {config.description}",
+        f"{count(len(plan.space.parameters), 'parameter')}{f', {held} of them held' if held else ''}, "
+        f"sampler {config.sampler.name}, "
+        f"pruner {config.pruner.name}, {workplace.words}, seed {config.seed}",
+        *(f"NOTE: {text}" for text in notices),
+        f"feasible share of the filter sizes: {percent(coordinates.feasible_share())}",
+        *learns,
+        f"{count(config.trial.max_epochs, 'epoch')} of {config.trial.images_per_epoch} images at "
+        f"most; budget: {_budget(config.budget)}",
+        *(_so_far(plan) if begun.exists() else _expected(plan, coordinates, workplace)),
+    ]
 
 
 def _budget(budget: Budget) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -13,18 +12,15 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import typer
-
-from hpsearch.cli.best import best_in_words
-from hpsearch.cli.dry_run import describe, too_long
-from hpsearch.cli.executors import Workplace, find_workplace
-from hpsearch.cli.live import make_observer
-from hpsearch.cli.terminal import unwaited
+from hpsearch.app.dry_run import describe, too_long
+from hpsearch.app.executors import Workplace, find_workplace
+from hpsearch.app.watch import Watcher
 from hpsearch.data import Dataset
 from hpsearch.data.find import find_dataset
 from hpsearch.errors import EnvironmentFailure, InputError
 from hpsearch.execution import Executor
 from hpsearch.paths import StudyFolder, cache_folder, network_filesystem, shell_word
+from hpsearch.results.best import best_in_words
 from hpsearch.results.certificate import best_of, read_certificate
 from hpsearch.search.config import StudyConfig
 from hpsearch.search.coordinates import Coordinates
@@ -32,17 +28,17 @@ from hpsearch.search.data_check import check_study_data
 from hpsearch.search.driver import Driver
 from hpsearch.search.enqueue import enqueued_points
 from hpsearch.search.pruners import fewest_trials
-from hpsearch.search.record import read_study
+from hpsearch.search.record import check_not_edited, read_study
 from hpsearch.search.resource import Resource
 from hpsearch.search.storage import check_usable, is_server
 from hpsearch.search.study_folder import (
+    DataPlace,
     StudyPlan,
     lock_holder,
     plan_study,
     save_plan,
     study_lock,
 )
-from hpsearch.search.surroundings import DataPlace
 from hpsearch.search.warm_start import with_prior
 from hpsearch.waiting import Interrupted
 from hpsearch.wording import count
@@ -54,47 +50,62 @@ def run_search(
     data: Path | None,
     changes: Mapping[str, Any],
     output: Path | None,
+    watcher: Watcher,
     *,
     dry_run: bool,
 ) -> int:
-    """Run or continue a search; return the exit code.
+    """Run or continue a search; return the exit code: 0, or 128 and the signal that stopped it.
+
+    Args:
+        study: A study file, a shipped name, or a study's folder.
+        data: Where the data lie; None looks where they may be.
+        changes: Settings by path that replace the file's.
+        output: The study's folder; None means runs/NAME.
+        watcher: Who is shown what happens.
+        dry_run: Whether to say what would be done, and do nothing.
 
     Raises:
         InputError: Something to mend before anything is written.
         EnvironmentFailure: Something failed on the way; the same command resumes.
     """
     caught = Caught()
-    with unwaited(sys.stdout, lambda: caught.count), unwaited(sys.stderr, lambda: caught.count):
-        return _search(plan_study(study, output, changes), data, caught, dry_run=dry_run)
+    with watcher.unwaited(lambda: caught.count):
+        plan = plan_study(study, output, changes)
+        return _search(plan, data, watcher, caught, dry_run=dry_run)
 
 
-def _search(plan: StudyPlan, data: Path | None, caught: Caught, *, dry_run: bool) -> int:
+def _search(
+    plan: StudyPlan, data: Path | None, watcher: Watcher, caught: Caught, *, dry_run: bool
+) -> int:
+    check_not_edited(plan.folder)
     workplace = find_workplace(plan)
-    dataset, plan = prepare(plan, data, fetch=not dry_run)
+    dataset, plan = prepare(plan, data, watcher.step, fetch=not dry_run)
     notices = [*_data_notices(plan, dataset), *_notices(plan)]
     if dry_run:
-        describe(plan, workplace, notices)
+        for line in describe(plan, workplace, notices):
+            watcher.say(line)
         return 0
     assert dataset is not None  # it was fetched
     notices += too_long(plan, workplace)
     # On a server the study's leases keep drivers apart; its folder may be shared by them.
     alone = nullcontext() if is_server(plan.config.storage) else study_lock(plan.folder)
     with alone:
-        typer.echo(f"{plan.config.name} in {plan.folder.root}: {dataset.description}")
+        watcher.say(f"{plan.config.name} in {plan.folder.root}: {dataset.description}")
         for text in notices:
-            typer.echo(f"NOTE: {text}")
+            watcher.say(f"NOTE: {text}")
         save_plan(plan, _describe_dataset(dataset, data))
-        return _drive(plan, dataset, workplace, caught)
+        return _drive(plan, dataset, workplace, watcher, caught)
 
 
 def prepare(
-    plan: StudyPlan, data: Path | None, *, fetch: bool
+    plan: StudyPlan, data: Path | None, step: Callable[[str], None], *, fetch: bool
 ) -> tuple[Dataset | None, StudyPlan]:
     """Check everything a search rests on, before anything is written; find the data.
 
     Args:
         plan: The study.
         data: Where the data lie, as a person named it.
+        step: Told of each step of preparing them.
         fetch: Whether data that are not here are downloaded or drawn.
 
     Returns:
@@ -108,7 +119,7 @@ def prepare(
     with_prior(plan, {})  # a source that cannot be learnt from is refused before data are looked for
     check_usable(plan.folder, plan.config.storage, plan.config.name)
     check_free(plan.folder, plan.config.storage)
-    dataset = held_dataset(plan, data) if fetch or _at_hand(plan, data) else None
+    dataset = held_dataset(plan, step, data) if fetch or _at_hand(plan, data) else None
     return dataset, with_prior(plan, _describe_dataset(dataset, data) if dataset else {})
 
 
@@ -148,43 +159,47 @@ def _data_notices(plan: StudyPlan, dataset: Dataset | None) -> list[str]:
     return [*([dataset.notice] if dataset.notice else []), *dataset.notices, *checked]
 
 
-def _drive(plan: StudyPlan, dataset: Dataset, workplace: Workplace, caught: Caught) -> int:
+def _drive(
+    plan: StudyPlan, dataset: Dataset, workplace: Workplace, watcher: Watcher, caught: Caught
+) -> int:
     executor = workplace.make()
     # After the executor: Ray sets signal handlers of its own when it starts.
     with interrupts(caught):
         try:
-            _run_driver(plan, dataset, executor, caught)
+            _run_driver(plan, dataset, executor, watcher, caught)
         except Interrupted as stop:  # what could not be written is in the trials' folders
-            typer.echo(str(stop))
+            watcher.say(str(stop))
         finally:
             executor.close()
     if caught.count:
-        typer.echo("the same command continues")
+        watcher.say("the same command continues")
         return 128 + caught.signal
-    _say_best(plan)
+    _say_best(plan, watcher)
     return 0
 
 
-def _run_driver(plan: StudyPlan, dataset: Dataset, executor: Executor, caught: Caught) -> None:
+def _run_driver(
+    plan: StudyPlan, dataset: Dataset, executor: Executor, watcher: Watcher, caught: Caught
+) -> None:
     place = DataPlace(str(dataset.folder.resolve()), dataset.fingerprint)
-    with make_observer(plan.config.name, read_certificate(plan.folder)) as observer:
+    with watcher.observe(plan.config.name, read_certificate(plan.folder)) as observer:
         driver = Driver(plan, place, executor, observer, lambda: caught.count)
         reason = driver.run()
     progress = driver.progress()
     counts = ", ".join(
         f"{progress.counts.get(s, 0)} {s}" for s in ("complete", "pruned", "failed")
     )
-    typer.echo(f"{reason}: {counts}")
+    watcher.say(f"{reason}: {counts}")
 
 
-def _say_best(plan: StudyPlan) -> None:
+def _say_best(plan: StudyPlan, watcher: Watcher) -> None:
     view = read_study(plan.folder)
     best, certificate = best_of(view)
-    typer.echo(best_in_words(view, best, certificate))
+    watcher.say(best_in_words(view, best, certificate))
     if best is not None:
         root = shell_word(plan.folder.root)
         confirm = "" if certificate else f"hpsearch confirm {root}, or "
-        typer.echo(f"next: {confirm}hpsearch export {root}")
+        watcher.say(f"next: {confirm}hpsearch export {root}")
 
 
 @dataclass
@@ -214,7 +229,9 @@ def interrupts(caught: Caught | None = None) -> Iterator[Caught]:
             signal.signal(number, handler)
 
 
-def held_dataset(plan: StudyPlan, data: Path | None = None) -> Dataset:
+def held_dataset(
+    plan: StudyPlan, step: Callable[[str], None], data: Path | None = None
+) -> Dataset:
     """Find the data; a study's folder goes on with what it holds.
 
     Raises:
@@ -225,7 +242,7 @@ def held_dataset(plan: StudyPlan, data: Path | None = None) -> Dataset:
 
     folder, wanted = plan.folder, plan.config.dataset
     if not folder.dataset.exists():
-        return find_dataset(wanted, data, progress=_tell_once())
+        return find_dataset(wanted, data, progress=_once(step))
     held = read_dataset(folder.dataset)
     source = data or (Path(held["source"]) if held.get("source") else None)
     packed = Path(held.get("packed") or "nowhere")
@@ -235,7 +252,7 @@ def held_dataset(plan: StudyPlan, data: Path | None = None) -> Dataset:
     else:
         kind = held["kind"] if data is None else wanted
         fingerprint = held["fingerprint"]
-        dataset = find_dataset(kind, source, progress=_tell_once(), fingerprint=fingerprint)
+        dataset = find_dataset(kind, source, progress=_once(step), fingerprint=fingerprint)
     if dataset.fingerprint != held["fingerprint"]:
         raise InputError(
             f"{folder.dataset}: the study was begun on {held['kind']} with fingerprint "
@@ -245,14 +262,14 @@ def held_dataset(plan: StudyPlan, data: Path | None = None) -> Dataset:
     return dataset
 
 
-def _tell_once() -> Callable[[str, int, int], None]:
+def _once(step: Callable[[str], None]) -> Callable[[str, int, int], None]:
     """Return a progress callback that names each step once."""
     told: set[str] = set()
 
-    def tell(step: str, _done: int, _total: int) -> None:
-        if step not in told:
-            told.add(step)
-            typer.echo(f"{step} ...", err=True)
+    def tell(name: str, _done: int, _total: int) -> None:
+        if name not in told:
+            told.add(name)
+            step(f"{name} ...")
 
     return tell
 

@@ -224,9 +224,3 @@ def edges() -> Iterator[tuple[Edge, Edge]]:
         sys.stdout, sys.stderr = before
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGHUP, hangup)
-
-
-def outlive_terminal() -> None:
-    """Go on when the terminal goes away, as the workers that are started from now on do."""
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)

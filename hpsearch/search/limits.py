@@ -1,0 +1,20 @@
+"""What a configuration may cost."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from hpsearch.configfile import Section
+
+
+class Limits(Section):
+    """What a configuration may cost; proposals beyond are drawn again."""
+
+    multiply_adds: Annotated[float, Field(gt=0)] | None = None
+    """Multiply-adds of encoding one image, forward."""
+    parameters: Annotated[float, Field(gt=0)] | None = None
+    """Weights and biases."""
+    memory_gb: Annotated[float, Field(gt=0)] | None = None
+    """Estimated memory of one training step, 1e9 bytes, for one worker."""
