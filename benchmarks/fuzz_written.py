@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from hpsearch.cli.confirm import print_certificate
 from hpsearch.configfile import dump_yaml, parse_yaml
 from hpsearch.data.dataset import Characters, open_packed
 from hpsearch.data.pack import Contents, pack
@@ -29,7 +30,7 @@ from hpsearch.provenance import differences, software
 from hpsearch.recognition.model import suggested_threshold
 from hpsearch.records import CHECKSUM, read_or_none
 from hpsearch.results.baselines import read_baselines
-from hpsearch.results.certificate import best_of
+from hpsearch.results.certificate import best_of, confirmed_errors, in_words, rivals
 from hpsearch.results.confirmation import Run, read_run
 from hpsearch.results.evaluate import read_evaluation
 from hpsearch.results.report.facts import openings_in
@@ -38,7 +39,7 @@ from hpsearch.search.config import StudyConfig
 from hpsearch.search.history import TrialRecord
 from hpsearch.search.invariants import check_invariants
 from hpsearch.search.prior import Prior, read_prior
-from hpsearch.search.record import StudyRecord, read_study
+from hpsearch.search.record import StudyRecord, StudyView, read_study
 from hpsearch.search.shipped import find_shipped
 from hpsearch.search.space import SearchSpace
 from hpsearch.search.trial_files import (
@@ -162,7 +163,7 @@ def make_written(folder: Path) -> dict[str, Parser]:
             place.provenance, lambda: [differences(one, software()) for one in read_provenance(place)]
         ),
         "dataset": (study.dataset, lambda: read_dataset(study.dataset)),
-        "certificate": (study.certificate, lambda: dump_yaml(best_of(view)[1] or {})),
+        "certificate": (study.certificate, lambda: _say(view)),
         "run": (run, lambda: read_run(study.confirmation, Run(1, 0))),
         "metrics": (study.model / "metrics.json", lambda: suggested_threshold(study.model)),
         "evaluation": (study.model / "evaluation.json", lambda: read_evaluation(study.model, MARK)),
@@ -175,6 +176,17 @@ def make_written(folder: Path) -> dict[str, Parser]:
         for name, (path, reader) in known.items()
     }
     return {**read, **_packed(folder)}
+
+
+def _say(view: StudyView) -> None:
+    """Say all that a certificate is asked for."""
+    _, certificate = best_of(view)
+    if certificate is not None:
+        dump_yaml(certificate)
+        in_words(certificate)
+        rivals(certificate)
+        confirmed_errors(certificate)
+        print_certificate(certificate, view.folder.root)
 
 
 def _and_check(read: Callable[[], object], study: StudyFolder) -> Callable[[], object]:

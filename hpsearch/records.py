@@ -45,7 +45,7 @@ class Found(NamedTuple):
     """What a file held.
 
     Args:
-        values: Its content without the checksum.
+        values: Its content without the checksum, with the defaults of what it leaves out.
         recorded: Whether it carried one.
     """
 
@@ -119,8 +119,7 @@ def parse_record(content: bytes, kind: type[Record]) -> Found:
     checksum = values.pop(CHECKSUM, None)
     if checksum is not None and checksum != checksum_of(values):
         raise ValueError("its checksum does not fit: it was edited or damaged")
-    check(values, kind)
-    return Found(values, checksum is not None)
+    return Found(check(values, kind), checksum is not None)
 
 
 def parse_json(content: bytes) -> Any:
@@ -137,14 +136,14 @@ def parse_json(content: bytes) -> Any:
     return values
 
 
-def check(values: Any, kind: type[Record]) -> None:
-    """Check plain values.
+def check(values: Any, kind: type[Record]) -> dict[str, Any]:
+    """Check plain values; return them, with the defaults of what they leave out.
 
     Raises:
         ValueError: The first key that is wrong, with what is allowed and what was found.
     """
     try:
-        kind.model_validate(values)
+        return kind.model_validate(values).model_dump()
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         key = ".".join(str(part) for part in first["loc"]) or "top level"

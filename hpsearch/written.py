@@ -83,14 +83,14 @@ class Candidate(Record):
 
     trial: Place
     search_error: Share
-    errors: list[Share] = Field(default_factory=list)
-    mean: Share = 0.0
-    error: Figure = 0.0
-    interval: Interval | None = None
-    probability_best: Share = 0.0
-    behind_best: Figure = 0.0
-    behind_best_se: Positive = 0.0
-    broke_down: Place = 0
+    errors: list[Share]
+    mean: Share
+    error: Figure
+    interval: Interval
+    probability_best: Share
+    behind_best: Figure
+    behind_best_se: Positive
+    broke_down: Place
 
 
 class Certificate(Record):
@@ -100,15 +100,15 @@ class Certificate(Record):
     trial: Place
     error: Share
     interval: Interval
-    interval_one_training: Interval | None = None
-    interval_other_alphabets: Interval | None = None
-    sd_of_trainings: Positive = 0.0
+    interval_one_training: Interval
+    interval_other_alphabets: Interval | None
+    sd_of_trainings: Positive
     probability_best: Share
-    search_error: Share = 0.0
-    optimism: Optimism | None = None
+    search_error: Share
+    optimism: Optimism
     candidates: Annotated[list[Candidate], Field(min_length=1)]
-    seeds: Annotated[int, Field(ge=1)] = 1
-    objective: str = ""
+    seeds: Annotated[int, Field(ge=1)]
+    objective: str
     compared: list[Place]
 
 

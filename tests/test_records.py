@@ -34,7 +34,20 @@ class Note(Record):
     by: dict[str, int]
 
 
+class Newer(Record):
+    """A kind of file that has gained a key."""
+
+    error: float
+    cause: str | None = None
+
+
 VALUES = {"error": 0.1 + 0.2, "by": {"b": 1, "a": 2}}
+
+
+def test_what_a_file_leaves_out_has_its_default(tmp_path: Path) -> None:
+    path = tmp_path / "note.json"
+    path.write_text(dump_record(VALUES))
+    assert read_record(path, Newer).values == {**VALUES, "cause": None}
 
 
 def test_what_is_written_is_read_again(tmp_path: Path) -> None:

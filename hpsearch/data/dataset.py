@@ -171,7 +171,7 @@ def open_packed(folder: Path) -> Dataset:
             ways=int(meta["ways"]),
             turns=bool(meta["turns"]),
             description=str(meta["description"]),
-            notices=tuple(str(text) for text in meta.get("notices", ())),
+            notices=tuple(str(text) for text in meta.get("notices") or ()),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{folder / 'meta.json'}: damaged ({error}); delete {folder}") from None

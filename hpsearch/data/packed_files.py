@@ -176,7 +176,7 @@ def check_file(folder: Path, name: str) -> None:
     Raises:
         InputError: It is missing, cannot be read, or does not fit.
     """
-    known = read_meta(folder).get("files", {}).get(name)
+    known = (read_meta(folder).get("files") or {}).get(name)
     path = folder / name
     try:
         seen = _file_checksum(path, *_stamp(path))

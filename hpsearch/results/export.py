@@ -114,7 +114,7 @@ def stale(path: Path) -> str | None:
 def _check_data(folder: TrialFolder, held: list[dict[str, Any]], fingerprint: str) -> None:
     """Refuse a trial that was trained on other data than its study names."""
     for one in held:
-        trained_on = one.get("fingerprint", fingerprint)
+        trained_on = one.get("fingerprint") or fingerprint
         if trained_on != fingerprint:
             raise InputError(
                 f"{folder.provenance}: fingerprint: trained on {trained_on[:12]}, the study's data "

@@ -124,7 +124,7 @@ def _data_are_the_same(study: Study) -> Findings:
         f"trial {trial.number}: trained on {one['fingerprint'][:12]}, the study's data are {mark[:12]}"
         for trial in study.view.trials
         for one in read_provenance(study.trial(trial.number))
-        if one.get("fingerprint", mark) != mark
+        if (one.get("fingerprint") or mark) != mark
     ]
     packed = Path(study.view.dataset.get("packed") or "nowhere")
     if not (packed / "meta.json").is_file():

@@ -129,7 +129,7 @@ class Stopping:
 
 def tasks_behind(config: StudyConfig, dataset: Mapping[str, Any]) -> int:
     """Return the one-shot tasks whose noise a study's validation errors have."""
-    n_tasks = int(dataset.get("n_tasks", N_TASKS))
+    n_tasks = int(dataset.get("n_tasks") or N_TASKS)
     return n_tasks * DENSE_WORTH if config.objective == "dense" else n_tasks
 
 

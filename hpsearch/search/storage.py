@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 import optuna
 import sqlalchemy
 from optuna.storages import RDBStorage
+from sqlalchemy.exc import PendingRollbackError
 
 from hpsearch.configfile import read_yaml
 from hpsearch.errors import EnvironmentFailure, HpsearchError, InputError
@@ -171,10 +172,17 @@ def is_away(error: Exception) -> bool:
 
 
 def root_cause(error: BaseException) -> BaseException:
-    """Return what lies behind the wrappings of SQLAlchemy and Optuna."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return error
+    """Return what lies behind the wrappings of SQLAlchemy and Optuna.
+
+    Optuna asks once more in a session whose connection is lost. What SQLAlchemy says then is no
+    cause: it was raised while the cause was handled.
+    """
+    while True:
+        second = isinstance(error, PendingRollbackError)
+        behind = error.__cause__ or (error.__context__ if second else None)
+        if behind is None:
+            return error
+        error = behind
 
 
 def server_failure(storage: str, error: Exception) -> HpsearchError:

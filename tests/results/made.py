@@ -138,3 +138,25 @@ def write_model(folder: Path, dataset: Dataset, *, alpha: float | None = None) -
     }
     (folder / "config.yaml").write_text(dump_yaml(described))
     return folder
+
+
+def certificate_of(
+    trial: int, rows: list[dict[str, Any]] | None = None, **changes: Any
+) -> dict[str, Any]:
+    """Return a whole certificate of a trial; each of `rows` says how a candidate differs."""
+    optimism = {
+        "trial": trial, "search_error": 0.27, "measured": 0.04, "interval": [0.02, 0.06],
+        "luck": 0.035, "noise": 0.03, "trials": 40,
+    }  # fmt: skip
+    row = {
+        "trial": trial, "search_error": 0.27, "errors": [0.3, 0.31], "mean": 0.31, "error": 0.305,
+        "interval": [0.29, 0.32], "probability_best": 0.81, "behind_best": 0.0,
+        "behind_best_se": 0.0, "broke_down": 0,
+    }  # fmt: skip
+    held = {
+        "format": 1, "trial": trial, "error": 0.305, "interval": [0.29, 0.32],
+        "interval_one_training": [0.28, 0.33], "interval_other_alphabets": None,
+        "sd_of_trainings": 0.01, "probability_best": 0.81, "search_error": 0.27,
+        "optimism": optimism, "seeds": 3, "objective": "tasks_320", "compared": [trial],
+    }  # fmt: skip
+    return {**held, **changes, "candidates": [{**row, **one} for one in rows or [{}]]}

@@ -22,6 +22,7 @@ from hpsearch.results.certificate import (
 )
 from hpsearch.search.history import TrialRecord
 
+from .made import certificate_of
 from .test_shrinkage import ARMS, SEARCH_SD, SEEDS, TOP, TRAINING_SD, TRUTH
 
 STUDIES = 100
@@ -127,10 +128,8 @@ def test_no_interval_of_a_certificate_leaves_0_to_1() -> None:
 
 def test_intervals_of_an_older_version_end_at_0_and_1(tmp_path: Path) -> None:
     folder = StudyFolder(tmp_path)
-    row = {"trial": 0, "search_error": 0.0, "error": 0.014, "interval": [-0.03, 0.055]}
-    row["probability_best"] = 1.0
-    old = {"format": 1, "trial": 0, "error": 0.014, "interval": [-0.03, 0.055], "candidates": [row]}
-    old |= {"interval_other_alphabets": None, "probability_best": 1.0, "compared": [0]}
+    beyond = {"error": 0.014, "interval": [-0.03, 0.055], "probability_best": 1.0}
+    old = certificate_of(0, [{"search_error": 0.0, **beyond}], **beyond)
     write_certificate(folder, old)
     found = read_certificate(folder)
     assert found is not None

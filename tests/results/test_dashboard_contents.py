@@ -24,7 +24,7 @@ from hpsearch.training.config import TrialConfig
 from tests.search.fake_executor import FakeExecutor
 from tests.search.test_driver import search
 
-from .made import write_study
+from .made import certificate_of, write_study
 from .test_dashboard import ask
 
 
@@ -72,12 +72,9 @@ def test_each_trial_carries_a_note_with_the_cause_of_its_end(
     assert "Why it ended" in notes[6]
 
 
-def certificate_of(trial: int, search_error: float, compared: list[int]) -> str:
-    """Return a certificate's text, as far as the notes read it."""
-    held: dict[str, Any] = {"format": 1, "trial": trial, "error": 0.305, "interval": [0.29, 0.32]}
-    candidates = [{"trial": trial, "search_error": search_error, "probability_best": 0.97}]
-    held |= {"probability_best": 0.97, "candidates": candidates, "compared": compared}
-    return json.dumps(held)
+def certificate_text(trial: int, search_error: float, compared: list[int]) -> str:
+    rows = [{"search_error": search_error, "probability_best": 0.97}]
+    return json.dumps(certificate_of(trial, rows, probability_best=0.97, compared=compared))
 
 
 def test_the_best_trials_note_says_whether_it_is_confirmed(dataset: Dataset, tmp_path: Path) -> None:
@@ -98,7 +95,7 @@ def test_the_best_trials_note_says_whether_it_is_confirmed(dataset: Dataset, tmp
     assert study == "Trial 1: lowest error of 2 complete trials so far, unconfirmed"
     assert list(notes) == [1]
     assert "**Lowest error of 2 complete trials so far, unconfirmed**" in notes[1]
-    folder.certificate.write_text(certificate_of(0, 0.3, [0, 1]))
+    folder.certificate.write_text(certificate_text(0, 0.3, [0, 1]))
     study, notes = said()
     confirmed = (
         "onfirmed best: trial 0, error 30.5 % [29.0, 32.0] on fresh tasks (30.0 % in the search), "
@@ -107,7 +104,7 @@ def test_the_best_trials_note_says_whether_it_is_confirmed(dataset: Dataset, tmp
     assert f"Trial 0: c{confirmed}" in study
     assert f"**C{confirmed}**" in notes[0]
     assert "**Lowest error of the search; confirmed best is trial 0**" in notes[1]
-    folder.certificate.write_text(certificate_of(0, 0.3, [0]))  # trial 1 was found afterwards
+    folder.certificate.write_text(certificate_text(0, 0.3, [0]))  # trial 1 was found afterwards
     assert said()[0].startswith("Trial 1: lowest error of 2")
     folder.certificate.write_text("{")
     assert said()[0].startswith("Trial 1: lowest error of 2")

@@ -28,7 +28,7 @@ from hpsearch.results.report.figure import round_values, tick
 from hpsearch.results.report.importance import importances, standing_out
 from tests.recognition.made import CommandLine
 
-from .made import write_model
+from .made import certificate_of, write_model
 from .made_search import Made, write_lines, write_search
 
 HOSTILE = "</script><script>alert(1)</script>"
@@ -184,24 +184,11 @@ def test_a_certificate_and_audits_are_shown(tmp_path: Path) -> None:
     folder = write_search(tmp_path / "s", Made(100, audits=True))
     best = read_facts(folder).best
     assert best is not None
-    row = {"trial": best.number, "search_error": best.value, "mean": 0.31, "error": 0.305}
-    optimism = {"trial": best.number, "search_error": best.value, "measured": 0.04}
-    certificate = {
-        "format": 1,
-        "trial": best.number,
-        "error": 0.305,
-        "interval": [0.29, 0.32],
-        "interval_one_training": [0.28, 0.33],
-        "interval_other_alphabets": None,
-        "probability_best": 0.81,
-        "seeds": 3,
-        "optimism": {**optimism, "interval": [0.02, 0.06], "luck": 0.035, "trials": 40},
-        "candidates": [
-            {**row, "interval": [0.29, 0.32], "probability_best": 0.81},
-            {**row, "trial": 99, "interval": [0.3, 0.33], "probability_best": 0.19},
-        ],
-        "compared": list(range(100)),
-    }
+    rows: list[dict[str, Any]] = [
+        {"search_error": best.value},
+        {"search_error": best.value, "trial": 99, "interval": [0.3, 0.33], "probability_best": 0.19},
+    ]
+    certificate = certificate_of(best.number, rows, compared=list(range(100)))
     folder.certificate.write_text(json.dumps(certificate))
     shown = visible(page(folder))
     assert re.search(r"Confirmed validation error\s+30.5 % \s*\[29.0, 32.0\]", shown)
@@ -212,7 +199,7 @@ def test_a_certificate_and_audits_are_shown(tmp_path: Path) -> None:
     card = shown[shown.index("Certificate") :]
     apart = f"Trials {best.number}, 99 cannot be told apart"
     assert card.index(apart) < card.index(f"Trial {best.number}: 30.5 %")
-    certificate["candidates"][0]["probability_best"] = 0.96  # type: ignore[index]
+    certificate["candidates"][0]["probability_best"] = 0.96
     folder.certificate.write_text(json.dumps(certificate))
     assert "told apart" not in visible(page(folder))
     told = pruning(read_facts(folder).view.trials, read_facts(folder).view.config)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import optuna
 import pytest
+from sqlalchemy.exc import OperationalError, PendingRollbackError
 
 from hpsearch.errors import InputError
 from hpsearch.paths import StudyFolder
@@ -17,12 +18,33 @@ from hpsearch.search.leases import NumberTakenError, TrialTakenError
 from hpsearch.search.record import StudyRecord, read_study
 from hpsearch.search.shipped import find_shipped
 from hpsearch.search.sqlite_file import check_database, integrity_problems
+from hpsearch.search.storage import is_away, root_cause
 
 from .problems import random_params, shipped_problem
 
 PROBLEM = shipped_problem("quickstart")
 PARAMS = random_params(PROBLEM, 8)
 DISTRIBUTIONS = PROBLEM.space.distributions()
+
+
+def test_a_connection_lost_in_the_middle_of_a_question_is_a_server_that_is_away() -> None:
+    """Optuna asks again in the same session, and what SQLAlchemy says of that hides the cause."""
+    psycopg = pytest.importorskip("psycopg")
+    lost = psycopg.OperationalError("consuming input failed: server closed the connection")
+    try:
+        try:
+            try:
+                raise lost
+            except psycopg.OperationalError as error:
+                raise OperationalError("SELECT", {}, error) from error
+        except OperationalError:
+            raise PendingRollbackError("Can't reconnect until invalid transaction is rolled back")  # noqa: B904
+    except PendingRollbackError as error:
+        wrapped = optuna.exceptions.StorageInternalError("An exception is raised")
+        wrapped.__cause__ = error
+    assert root_cause(wrapped) is lost
+    assert is_away(wrapped)
+    assert not is_away(ValueError("no database"))
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

@@ -123,7 +123,7 @@ def read_facts(folder: StudyFolder, beside: Sequence[Path] = ()) -> Facts:
     view = read_study(folder)
     space = SearchSpace.from_yaml(folder.space_file)
     fingerprint = str(view.dataset.get("fingerprint", ""))
-    packed = Path(str(view.dataset.get("packed", "")))
+    packed = Path(str(view.dataset.get("packed") or ""))
     own = read_evaluation(folder.model, fingerprint)
     best, certificate = best_of(view)
     others = {path.resolve().name: read_evaluation(path / "model", fingerprint) for path in beside}
@@ -166,6 +166,6 @@ def openings_in(logs: Sequence[Path], fingerprint: str) -> list[dict[str, Any]]:
             except ValueError:
                 unread = "a line of the log that cannot be read"
                 entry = {"time": "", "reason": unread, "fingerprint": fingerprint}
-            if entry.get("fingerprint", fingerprint) == fingerprint:
+            if (entry.get("fingerprint") or fingerprint) == fingerprint:
                 found.append(entry)
     return sorted(found, key=lambda entry: str(entry.get("time", "")))
