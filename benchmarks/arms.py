@@ -23,10 +23,10 @@ from hpsearch.configfile import read_json
 from hpsearch.errors import InputError
 from hpsearch.interpreter import python_command
 from hpsearch.paths import StudyFolder, write_atomically
+from hpsearch.report.figure import round_values
 from hpsearch.results.intervals import wilson
 from hpsearch.results.pruning import pruning
-from hpsearch.results.report.figure import round_values
-from hpsearch.search.record import StudyView, read_study
+from hpsearch.storage.database import StudyView, read_study
 
 STUDY = "koch2015_35px"
 ARMS: dict[str, tuple[str, ...]] = {

@@ -10,9 +10,9 @@ import time
 from collections.abc import Sequence
 
 from benchmarks.cells import Source, feasible_points, load_problem
-from hpsearch.search.config import SamplerConfig
-from hpsearch.search.history import TrialRecord
-from hpsearch.search.suggest import suggest
+from hpsearch.samplers.suggest import suggest
+from hpsearch.study.config import SamplerConfig
+from hpsearch.trial import TrialRecord
 
 SAMPLERS = ("tpe", "gp", "skopt-gp", "skopt-rf", "skopt-et")
 SIZES = (200, 1000)

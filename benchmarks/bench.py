@@ -20,8 +20,8 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import convolution, step, timing, trials
-from hpsearch.data.find import find_dataset
 from hpsearch.paths import write_atomically
+from hpsearch.sources.find import find_dataset
 
 RESULT = Path("build") / "bench-trials.json"
 DETAILS = Path("build") / "bench-trials-details.json"

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 from scipy.stats import binom
 
-import hpsearch.search
+import hpsearch
 from benchmarks.replay import Problem, Trace
 from benchmarks.stored_surrogate import stored_path, surrogate_of
 from benchmarks.surrogate import NearestRow
@@ -25,9 +25,9 @@ from benchmarks.table import read_space, read_table
 from hpsearch.configfile import read_yaml
 from hpsearch.paths import write_atomically
 from hpsearch.results.intervals import wilson
-from hpsearch.search.config import Budget, StudyConfig
-from hpsearch.search.limits import Limits
 from hpsearch.seeding import derive_seed, generator
+from hpsearch.space.limits import Limits
+from hpsearch.study.config import Budget, StudyConfig
 from hpsearch.training.config import TrialConfig
 
 POINTS = 10_000
@@ -200,8 +200,9 @@ def code_digest() -> str:
     here = Path(__file__).parent
     names = ("cells", "features", "fitted", "outside", "regression", "replay", "simulated", "surrogate")
     files = [here / f"{name}.py" for name in names]
-    for folder in hpsearch.search.__path__:
-        files += sorted(Path(folder).rglob("*.py"))
+    package = Path(hpsearch.__file__).parent
+    for room in ("space", "samplers", "pruners", "study", "storage", "driver"):
+        files += sorted((package / room).rglob("*.py"))
     return hashlib.sha256(b"\0".join(f.read_bytes() for f in files)).hexdigest()
 
 

@@ -11,10 +11,10 @@ from collections.abc import Iterator
 import numpy as np
 from scipy.stats import qmc
 
-from hpsearch.search.config import StudyConfig
-from hpsearch.search.coordinates import Coordinates
-from hpsearch.search.history import Value
 from hpsearch.seeding import derive_seed, generator
+from hpsearch.space.problem import Coordinates
+from hpsearch.study.config import StudyConfig
+from hpsearch.trial import Value
 
 REPEAT_EVERY = 11
 """The last of so many trials repeats one of those before it."""

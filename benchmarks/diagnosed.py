@@ -20,8 +20,8 @@ from benchmarks.design import Design
 from benchmarks.record import Recorder
 from benchmarks.table import COMPLETE, RecordedTrial, read_table
 from hpsearch.results.intervals import wilson
-from hpsearch.search.coordinates import Coordinates
-from hpsearch.search.study_folder import plan_study
+from hpsearch.space.problem import Coordinates
+from hpsearch.study.plan import plan_study
 
 LINES = Path(__file__).parent / "tables" / "diagnosed.jsonl"
 ROUNDING = 1e-5

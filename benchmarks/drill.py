@@ -22,9 +22,9 @@ from pathlib import Path
 from benchmarks.drill_search import DrillFailed, DrillSearch, write_study
 from benchmarks.drill_waits import drill_waits
 from benchmarks.kill_points import POINTS
-from hpsearch.data.find import find_dataset
-from hpsearch.search.invariants import check_invariants
-from hpsearch.search.record import read_study
+from hpsearch.maintenance.invariants import check_invariants
+from hpsearch.sources.find import find_dataset
+from hpsearch.storage.database import read_study
 
 KINDS = (
     ("SIGKILL of a worker", 5),

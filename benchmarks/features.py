@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from hpsearch.search.history import Value
-from hpsearch.search.parameter import Parameter
-from hpsearch.search.space import SearchSpace
+from hpsearch.space.parameter import Parameter
+from hpsearch.space.space import SearchSpace
+from hpsearch.trial import Value
 
 SATURATION = 0.99
 """Momentum beyond which a step no longer grows within a short trial."""

@@ -23,19 +23,19 @@ from PIL import Image
 from safetensors.torch import save as save_tensors
 
 from hpsearch.configfile import dump_yaml, read_yaml
-from hpsearch.data.archive import decode_drawing, read_files
-from hpsearch.data.folder import convert
 from hpsearch.errors import HpsearchError
+from hpsearch.maintenance.invariants import check_invariants
 from hpsearch.network.siamese import SiameseNetwork
 from hpsearch.paths import StudyFolder
 from hpsearch.recognition.model import load_model
 from hpsearch.results.export import HEAD
 from hpsearch.results.retrain import read_exported
-from hpsearch.search.config import StudyConfig
-from hpsearch.search.invariants import check_invariants
-from hpsearch.search.record import read_study
-from hpsearch.search.shipped import find_shipped
-from hpsearch.search.space import SearchSpace
+from hpsearch.shipped_files import find_shipped
+from hpsearch.sources.archive import decode_drawing, read_files
+from hpsearch.sources.folder import convert
+from hpsearch.space.space import SearchSpace
+from hpsearch.storage.database import read_study
+from hpsearch.study.config import StudyConfig
 from hpsearch.training.checkpoint import Checkpoint, load, save
 from hpsearch.training.checkpoint_file import keep_best_weights
 from hpsearch.training.config import TrialConfig

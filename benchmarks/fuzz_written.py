@@ -25,24 +25,24 @@ from hpsearch.data.pack import Contents, pack
 from hpsearch.data.packed_files import drop_damaged, verify_packed
 from hpsearch.data.tasks import OneShotTasks
 from hpsearch.errors import HpsearchError
+from hpsearch.json_files import read_dataset
+from hpsearch.maintenance.invariants import check_invariants
 from hpsearch.paths import StudyFolder
 from hpsearch.provenance import differences, software
 from hpsearch.recognition.model import suggested_threshold
 from hpsearch.records import CHECKSUM, read_or_none
+from hpsearch.report.facts import openings_in
 from hpsearch.results.baselines import read_baselines
 from hpsearch.results.certificate import best_of, confirmed_errors, in_words, rivals
 from hpsearch.results.confirmation import Run, read_run
 from hpsearch.results.evaluate import read_evaluation
-from hpsearch.results.report.facts import openings_in
-from hpsearch.search.agreement import config_of, refuse_disagreements
-from hpsearch.search.config import StudyConfig
-from hpsearch.search.history import TrialRecord
-from hpsearch.search.invariants import check_invariants
-from hpsearch.search.prior import Prior, read_prior
-from hpsearch.search.record import StudyRecord, StudyView, read_study
-from hpsearch.search.shipped import find_shipped
-from hpsearch.search.space import SearchSpace
-from hpsearch.search.trial_files import (
+from hpsearch.samplers.prior import Prior, read_prior
+from hpsearch.seeding import trial_seed
+from hpsearch.shipped_files import find_shipped
+from hpsearch.space.space import SearchSpace
+from hpsearch.storage.agreement import config_of, refuse_disagreements
+from hpsearch.storage.database import StudyRecord, StudyView, read_study
+from hpsearch.storage.trial_files import (
     AttemptsFile,
     epoch_line,
     read_curve,
@@ -50,9 +50,9 @@ from hpsearch.search.trial_files import (
     read_provenance,
     write_config,
 )
-from hpsearch.seeding import trial_seed
+from hpsearch.study.config import StudyConfig
 from hpsearch.training.epoch import EpochResult
-from hpsearch.written import read_dataset
+from hpsearch.trial import TrialRecord
 
 ODD = (
     "NaN", "-Infinity", "1e999", "-7", "2", "0", "0.5", "null", "true", "[]", "{}", '""', '"\\u001b[2J"',

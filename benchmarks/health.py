@@ -17,12 +17,12 @@ import numpy as np
 import torch
 
 from hpsearch.configfile import read_yaml
-from hpsearch.data.find import find_dataset
-from hpsearch.search.config import StudyConfig
-from hpsearch.search.coordinates import Coordinates
-from hpsearch.search.limits import Limits
-from hpsearch.search.shipped import find_shipped
-from hpsearch.search.space import SearchSpace
+from hpsearch.shipped_files import find_shipped
+from hpsearch.sources.find import find_dataset
+from hpsearch.space.limits import Limits
+from hpsearch.space.problem import Coordinates
+from hpsearch.space.space import SearchSpace
+from hpsearch.study.config import StudyConfig
 from hpsearch.training.config import TrialConfig
 from hpsearch.training.loop import train
 from hpsearch.training.trainingdata import TrainingData

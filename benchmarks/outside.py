@@ -25,8 +25,8 @@ from typing import Any, Literal
 from benchmarks.replay import Problem, Trace
 from benchmarks.simulated import Step
 from benchmarks.surrogate import Answer
-from hpsearch.search.config import Budget
 from hpsearch.seeding import trial_seed
+from hpsearch.study.config import Budget
 
 PROGRAMS = Path(__file__).parent / "outside_programs"
 ENVIRONMENTS = Path("build/outside")

@@ -14,13 +14,13 @@ from pathlib import Path
 
 from benchmarks.design import Design
 from benchmarks.table import COMPLETE, RecordedTrial, read_table, write_table
-from hpsearch.data.find import find_dataset
-from hpsearch.search.config import StudyConfig
-from hpsearch.search.coordinates import Coordinates
-from hpsearch.search.history import Value
-from hpsearch.search.space import SearchSpace
-from hpsearch.search.study_folder import plan_study
+from hpsearch.sources.find import find_dataset
+from hpsearch.space.problem import Coordinates
+from hpsearch.space.space import SearchSpace
+from hpsearch.study.config import StudyConfig
+from hpsearch.study.plan import plan_study
 from hpsearch.training.config import TrialConfig
+from hpsearch.trial import Value
 
 
 def main() -> None:

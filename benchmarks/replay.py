@@ -20,17 +20,17 @@ from benchmarks.simulated import (
     SimulatedExecutor,
     Step,
 )
+from hpsearch.driver.driver import Driver
+from hpsearch.driver.environment import Surroundings
 from hpsearch.paths import StudyFolder
-from hpsearch.search.config import Budget, SamplerConfig, StudyConfig
-from hpsearch.search.coordinates import Coordinates
-from hpsearch.search.driver import Driver
-from hpsearch.search.history import TrialRecord
-from hpsearch.search.limits import Limits
-from hpsearch.search.pruners.config import PrunerConfig
-from hpsearch.search.space import SearchSpace
-from hpsearch.search.study_folder import DataPlace, StudyPlan
-from hpsearch.search.surroundings import Surroundings
+from hpsearch.pruners.config import PrunerConfig
+from hpsearch.space.limits import Limits
+from hpsearch.space.problem import Coordinates
+from hpsearch.space.space import SearchSpace
+from hpsearch.study.config import Budget, SamplerConfig, StudyConfig
+from hpsearch.study.plan import DataPlace, StudyPlan
 from hpsearch.training.config import TrialConfig
+from hpsearch.trial import TrialRecord
 
 
 @dataclass(frozen=True)

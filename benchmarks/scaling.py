@@ -21,12 +21,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from hpsearch.driver.driver import Driver
+from hpsearch.driver.progress import Progress
 from hpsearch.execution import Decision, Ended, Ending, EpochEnded, Event, Job, Started
 from hpsearch.paths import StudyFolder
-from hpsearch.search.driver import Driver
-from hpsearch.search.progress import Progress
-from hpsearch.search.study_folder import DataPlace, plan_study, save_plan, study_lock
 from hpsearch.seeding import generator
+from hpsearch.study.plan import DataPlace, plan_study, save_plan, study_lock
 from hpsearch.training.epoch import EpochResult
 
 from .scaling_history import Filling, fill

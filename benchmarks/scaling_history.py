@@ -10,9 +10,9 @@ from optuna.distributions import distribution_to_json
 from optuna.storages._rdb import models
 from optuna.trial import TrialState
 
-from hpsearch.search.coordinates import Coordinates
-from hpsearch.search.record import StudyRecord
-from hpsearch.search.study_folder import StudyPlan
+from hpsearch.space.problem import Coordinates
+from hpsearch.storage.database import StudyRecord
+from hpsearch.study.plan import StudyPlan
 
 
 @dataclass(frozen=True)

@@ -33,9 +33,9 @@ from benchmarks.cells import (
 from benchmarks.outside import PROGRAM_SYSTEMS, PlainOptuna, PlainSkopt
 from benchmarks.replay import Setup
 from hpsearch.paths import write_atomically
-from hpsearch.search.config import SamplerConfig
-from hpsearch.search.pruners.config import PrunerConfig
+from hpsearch.pruners.config import PrunerConfig
 from hpsearch.seeding import generator
+from hpsearch.study.config import SamplerConfig
 
 TABLE = Path("benchmarks/tables/siamese35.csv.gz")
 STUDY = Path("benchmarks/tables/siamese35.yaml")

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from hpsearch.paths import write_atomically
-from hpsearch.results.report.figure import round_values
+from hpsearch.report.figure import round_values
 
 WIDTH, MARGIN, LABELS = 820, 48, 210
 ROW, PANEL = 22, 300

@@ -10,18 +10,18 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from benchmarks.surrogate import Answer
+from hpsearch.driver.progress import Progress
 from hpsearch.execution import Decision, Ended, Ending, EpochEnded, Event, Job, Started
-from hpsearch.search.asking import Asker
-from hpsearch.search.config import StudyConfig
-from hpsearch.search.coordinates import Coordinates
-from hpsearch.search.history import TrialRecord, Value
-from hpsearch.search.ledger import Deaths, Ledger
-from hpsearch.search.progress import Progress
-from hpsearch.search.record import StudyRecord
-from hpsearch.search.study_folder import DataPlace, StudyPlan
-from hpsearch.search.suggest import suggest
+from hpsearch.samplers.ask_process import Asker
+from hpsearch.samplers.suggest import suggest
 from hpsearch.seeding import trial_seed
+from hpsearch.space.problem import Coordinates
+from hpsearch.storage.database import StudyRecord
+from hpsearch.storage.trial_store import Deaths, Ledger
+from hpsearch.study.config import StudyConfig
+from hpsearch.study.plan import DataPlace, StudyPlan
 from hpsearch.training.epoch import EpochResult
+from hpsearch.trial import TrialRecord, Value
 
 
 class Model(Protocol):

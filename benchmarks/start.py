@@ -15,12 +15,12 @@ from pathlib import Path
 
 from benchmarks.record import Recorder
 from hpsearch.results.intervals import wilson
-from hpsearch.search.config import SamplerConfig
-from hpsearch.search.coordinates import Coordinates
-from hpsearch.search.samplers.config import BLIND
-from hpsearch.search.study_folder import plan_study
-from hpsearch.search.suggest import suggest
+from hpsearch.samplers.config import BLIND
+from hpsearch.samplers.suggest import suggest
 from hpsearch.seeding import derive_seed
+from hpsearch.space.problem import Coordinates
+from hpsearch.study.config import SamplerConfig
+from hpsearch.study.plan import plan_study
 
 MIDDLE = "middle"
 STARTS = (*BLIND, MIDDLE)

@@ -25,7 +25,7 @@ from benchmarks.surrogate import Parts, Surrogate, complete_trials
 from benchmarks.table import Table, read_space, read_table
 from hpsearch.errors import InputError
 from hpsearch.paths import write_atomically
-from hpsearch.search.space import SearchSpace
+from hpsearch.space.space import SearchSpace
 
 
 def stored_path(table: Path) -> Path:

@@ -18,9 +18,9 @@ from benchmarks.features import Features
 from benchmarks.fitted import Array, Fitted, Share
 from benchmarks.regression import choose, forest, process
 from benchmarks.table import RecordedTrial, Table
-from hpsearch.search.history import Value
-from hpsearch.search.space import SearchSpace
 from hpsearch.seeding import generator
+from hpsearch.space.space import SearchSpace
+from hpsearch.trial import Value
 
 COMPONENTS = 4
 """Principal components of the curves; a short trial's curve has no more in it than that."""

@@ -17,8 +17,8 @@ from scipy.stats import rankdata, spearmanr
 
 from benchmarks.surrogate import FEWEST, Surrogate
 from benchmarks.table import RecordedTrial, Table, read_space, read_table
-from hpsearch.search.space import SearchSpace
 from hpsearch.seeding import generator
+from hpsearch.space.space import SearchSpace
 
 FOLDS = 10
 RESAMPLES = 1000

@@ -17,9 +17,9 @@ from pathlib import Path
 from hpsearch.configfile import parse_yaml
 from hpsearch.errors import InputError
 from hpsearch.paths import write_atomically
-from hpsearch.search.history import Value
-from hpsearch.search.parameter import Parameter
-from hpsearch.search.space import SearchSpace
+from hpsearch.space.parameter import Parameter
+from hpsearch.space.space import SearchSpace
+from hpsearch.trial import Value
 
 COLUMNS = ("trial", "epoch", "validation_error", "seconds", "outcome")
 COMPLETE = "complete"

@@ -7,7 +7,6 @@ loads neither numpy nor torch.
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.interpreter import (
@@ -17,7 +16,7 @@ from hpsearch.interpreter import (
 )
 
 if TYPE_CHECKING:
-    from hpsearch.app.python import search as run_study
+    from hpsearch.app.python import search
     from hpsearch.recognition.model import load_model as load
 
 # Here, since every process of ours comes by before it loads torch.
@@ -26,7 +25,7 @@ wait_passively()
 leave_deleted_folder()
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "load", "run_study", "search"]
+__all__ = ["__version__", "load", "search"]
 
 
 def __getattr__(name: str) -> Any:
@@ -34,10 +33,8 @@ def __getattr__(name: str) -> Any:
         from hpsearch.recognition.model import load_model
 
         return load_model
-    if name == "run_study":
+    if name == "search":
         from hpsearch.app.python import search
 
         return search
-    if name == "search":
-        return import_module("hpsearch.search")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

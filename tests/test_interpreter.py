@@ -20,7 +20,7 @@ from hpsearch.interpreter import (
 )
 
 PACKAGE = Path(__file__).parent.parent / "hpsearch"
-OURS = ("hpsearch.execution.worker", "hpsearch.search.asking", "hpsearch.cli.main")
+OURS = ("hpsearch.execution.worker", "hpsearch.samplers.ask_process", "hpsearch.cli.main")
 
 
 def set_traps(folder: Path) -> Path:

@@ -43,14 +43,14 @@ def test_the_package_alone_loads_nothing_heavy() -> None:
 
 
 def test_the_drivers_side_leaves_torch_out() -> None:
-    loaded = loaded_by("import hpsearch.search, hpsearch.cli, hpsearch.data, hpsearch.execution")
+    loaded = loaded_by("import hpsearch.app, hpsearch.cli, hpsearch.data, hpsearch.execution")
     assert "hpsearch" in loaded
     assert "torch" not in loaded
 
 
 def test_driving_a_search_leaves_torch_out() -> None:
     loaded = loaded_by(
-        "import hpsearch.search.driver, hpsearch.search.asking, hpsearch.search.suggest\n"
+        "import hpsearch.driver.driver, hpsearch.samplers.ask_process, hpsearch.samplers.suggest\n"
         "import hpsearch.cli.main, hpsearch.app.search, hpsearch.execution.local"
     )
     assert "optuna" in loaded

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from hpsearch.errors import EnvironmentFailure, InputError
+from hpsearch.json_files import read_dataset
 from hpsearch.records import (
     MAX_BYTES,
     Record,
@@ -22,9 +23,8 @@ from hpsearch.records import (
     sealed_text,
     set_aside,
 )
-from hpsearch.search.history import TrialRecord
-from hpsearch.search.trial_files import load_result
-from hpsearch.written import read_dataset
+from hpsearch.storage.trial_files import load_result
+from hpsearch.trial import TrialRecord
 
 
 class Note(Record):

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from hpsearch.data import glyphs
 from hpsearch.data.pack import SEALED_FILE, pack
+from hpsearch.sources import glyphs
 
 SETTINGS = [
     "trial.max_epochs=1",
@@ -82,7 +82,7 @@ def test_search_confirm_export_and_retrain_succeed_and_evaluate_fails(
 def prepare(study: Path, packed: Path) -> None:
     """Write a study's folder as a search on these packed data begins it."""
     from hpsearch.data import open_packed
-    from hpsearch.search.study_folder import plan_study, save_plan
+    from hpsearch.study.plan import plan_study, save_plan
 
     dataset = open_packed(packed)
     changes = {}

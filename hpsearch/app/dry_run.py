@@ -8,18 +8,18 @@ from dataclasses import replace
 
 from hpsearch.app.executors import Workplace
 from hpsearch.app.watch import forecast_line
+from hpsearch.driver.stopping import forecast_study, why_over
+from hpsearch.pruners.resource import TRAINING_PASSES, Resource, epoch_cost
 from hpsearch.results.best import best_in_words
 from hpsearch.results.certificate import best_of
-from hpsearch.search.config import Budget
-from hpsearch.search.coordinates import Coordinates
-from hpsearch.search.history import Value
-from hpsearch.search.record import read_study
-from hpsearch.search.resource import TRAINING_PASSES, Resource, epoch_cost
-from hpsearch.search.samplers.config import SamplerConfig
-from hpsearch.search.stopping import forecast_study, why_over
-from hpsearch.search.storage import is_server
-from hpsearch.search.study_folder import StudyPlan
-from hpsearch.search.suggest import suggest
+from hpsearch.samplers.config import SamplerConfig
+from hpsearch.samplers.suggest import suggest
+from hpsearch.space.problem import Coordinates
+from hpsearch.storage.database import read_study
+from hpsearch.storage.engine import is_server
+from hpsearch.study.config import Budget
+from hpsearch.study.plan import StudyPlan
+from hpsearch.trial import Value
 from hpsearch.wording import count, long_time, percent
 
 TYPICAL = 64

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from hpsearch.errors import InputError
 from hpsearch.execution import Executor
 from hpsearch.execution.devices import choose_device, count_cores, default_workers
-from hpsearch.search.study_folder import StudyPlan
+from hpsearch.study.plan import StudyPlan
 from hpsearch.wording import count
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hpsearch.paths import user_path
-from hpsearch.search.history import TrialRecord
+from hpsearch.trial import TrialRecord
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,8 @@ def search(
     from hpsearch.app.watch import LinesWatcher
     from hpsearch.output import edges
     from hpsearch.results.certificate import best_of
-    from hpsearch.search.record import read_study
-    from hpsearch.search.study_folder import find_study
+    from hpsearch.storage.database import read_study
+    from hpsearch.study.plan import find_study
 
     place = None if output is None else user_path(output)
     changes = dict(_flat(settings))

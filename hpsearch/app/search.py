@@ -16,22 +16,24 @@ from hpsearch.app.dry_run import describe, too_long
 from hpsearch.app.executors import Workplace, find_workplace
 from hpsearch.app.watch import Watcher
 from hpsearch.data import Dataset
-from hpsearch.data.find import find_dataset
+from hpsearch.driver.driver import Driver
+from hpsearch.driver.warm_start import with_prior
 from hpsearch.errors import EnvironmentFailure, InputError
 from hpsearch.execution import Executor
+from hpsearch.json_files import read_dataset
 from hpsearch.paths import StudyFolder, cache_folder, network_filesystem, shell_word
+from hpsearch.pruners import fewest_trials
+from hpsearch.pruners.resource import Resource
 from hpsearch.results.best import best_in_words
 from hpsearch.results.certificate import best_of, read_certificate
-from hpsearch.search.config import StudyConfig
-from hpsearch.search.coordinates import Coordinates
-from hpsearch.search.data_check import check_study_data
-from hpsearch.search.driver import Driver
-from hpsearch.search.enqueue import enqueued_points
-from hpsearch.search.pruners import fewest_trials
-from hpsearch.search.record import check_not_edited, read_study
-from hpsearch.search.resource import Resource
-from hpsearch.search.storage import check_usable, is_server
-from hpsearch.search.study_folder import (
+from hpsearch.sources.find import find_dataset
+from hpsearch.space.problem import Coordinates
+from hpsearch.storage.database import check_not_edited, read_study
+from hpsearch.storage.engine import check_usable, is_server
+from hpsearch.study.config import StudyConfig
+from hpsearch.study.data_check import check_study_data
+from hpsearch.study.enqueue import enqueued_points
+from hpsearch.study.plan import (
     DataPlace,
     StudyPlan,
     lock_holder,
@@ -39,10 +41,8 @@ from hpsearch.search.study_folder import (
     save_plan,
     study_lock,
 )
-from hpsearch.search.warm_start import with_prior
 from hpsearch.waiting import Interrupted
 from hpsearch.wording import count
-from hpsearch.written import read_dataset
 
 
 def run_search(

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any, Protocol
 
+from hpsearch.driver.environment import Observer
+from hpsearch.driver.forecast import Forecast
+from hpsearch.driver.progress import Progress
 from hpsearch.output import unwaited
-from hpsearch.search.forecast import Forecast
-from hpsearch.search.progress import Progress
-from hpsearch.search.surroundings import Observer
 from hpsearch.wording import duration, percent
 
 LEAST_S, MOST_S = 10.0, 600.0

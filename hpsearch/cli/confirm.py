@@ -30,9 +30,9 @@ def confirm(
     from hpsearch.output import unwaited
     from hpsearch.results.certificate import certify, write_certificate
     from hpsearch.results.confirmation import Confirmation, Run, best_trials, read_run
-    from hpsearch.search.data_check import check_study_data
-    from hpsearch.search.record import read_study
-    from hpsearch.search.study_folder import find_study, plan_study, study_lock
+    from hpsearch.storage.database import read_study
+    from hpsearch.study.data_check import check_study_data
+    from hpsearch.study.plan import find_study, plan_study, study_lock
 
     folder = find_study(study)
     view = read_study(folder)

@@ -48,7 +48,7 @@ def _find(
     kind: str, data: Path | None, *, afresh: bool = False, test: bool = False
 ) -> Dataset:
     """Find a data set with a progress bar on a terminal's stderr."""
-    from hpsearch.data.find import find_dataset
+    from hpsearch.sources.find import find_dataset
 
     with progress_bars() as progress:
         return find_dataset(kind, data, progress=progress, afresh=afresh, test=test)

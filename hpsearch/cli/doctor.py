@@ -17,8 +17,8 @@ from hpsearch.errors import InputError, one_line
 from hpsearch.wording import count
 
 if TYPE_CHECKING:
+    from hpsearch.maintenance.invariants import Verdict
     from hpsearch.paths import StudyFolder
-    from hpsearch.search.invariants import Verdict
 
 PACKAGES = ("torch", "optuna", "numpy", "sqlalchemy")
 MARKS = {"holds": "ok", "pending": "next run", "broken": "BROKEN"}
@@ -34,13 +34,13 @@ def doctor(
     """Check a study's folder; exit code 2 when something is broken."""
     from json import dumps
 
-    from hpsearch.search.invariants import check_invariants
-    from hpsearch.search.study_folder import find_study
+    from hpsearch.maintenance.invariants import check_invariants
+    from hpsearch.study.plan import find_study
 
     folder = find_study(study)
     done: list[str] = []
     if repair:
-        from hpsearch.search.repair import repair as put_right
+        from hpsearch.maintenance.repair import repair as put_right
 
         done = put_right(folder)
     verdicts = check_invariants(folder)
@@ -100,7 +100,7 @@ def _around(folder: StudyFolder) -> dict[str, str]:
 
 
 def _data(folder: StudyFolder) -> str:
-    from hpsearch.written import read_dataset
+    from hpsearch.json_files import read_dataset
 
     try:
         held = read_dataset(folder.dataset)

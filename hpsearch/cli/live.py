@@ -16,10 +16,10 @@ from rich.text import Text
 
 from hpsearch.app.watch import LinesWatcher, PlainLines, counts_in_words
 from hpsearch.cli.console import make_console
+from hpsearch.driver.environment import Observer
+from hpsearch.driver.progress import Progress
 from hpsearch.results.certificate import in_words
 from hpsearch.results.intervals import around
-from hpsearch.search.progress import Progress
-from hpsearch.search.surroundings import Observer
 from hpsearch.wording import count, duration, interval, percent
 
 LEAST_SHARE = 0.02

@@ -16,8 +16,8 @@ def migrate(
     space: Annotated[Path, typer.Option(help="The changed search space, a file.")],
 ) -> None:
     """Move a study to a changed space; its trials stay, with the values they were trained with."""
-    from hpsearch.search.migrate import migrate as move
-    from hpsearch.search.study_folder import find_study
+    from hpsearch.maintenance.migrate import migrate as move
+    from hpsearch.study.plan import find_study
 
     folder = find_study(study)
     done = move(folder, space)

@@ -42,10 +42,10 @@ def recognise(
         check_output(html, "<title>Recognised: ", "recognise", "--html")
     from dataclasses import replace
 
-    from hpsearch.data.looks import Looks
     from hpsearch.execution.devices import choose_device
     from hpsearch.recognition.model import load_model, suggested_threshold
     from hpsearch.recognition.support import read_images, read_support
+    from hpsearch.sources.looks import Looks
 
     loaded = load_model(model, choose_device("auto"))
     of_support, of_queries = Looks(), Looks()

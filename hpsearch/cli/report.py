@@ -25,8 +25,8 @@ def baselines(
     ] = None,
 ) -> None:
     """Score pixels and networks that know nothing on the sealed tasks; opens them, logged."""
-    from hpsearch.data.find import find_dataset
     from hpsearch.results.baselines import PUBLISHED, measure_baselines, read_networks
+    from hpsearch.sources.find import find_dataset
 
     with progress_bars() as progress:
         dataset = find_dataset("auto", data, progress=progress, test=True)
@@ -68,8 +68,8 @@ def report(
     ] = None,
 ) -> None:
     """Write one page about a study that needs no network; a search may be at work."""
-    from hpsearch.results.report import write_report
-    from hpsearch.search.study_folder import find_study
+    from hpsearch.report import write_report
+    from hpsearch.study.plan import find_study
 
     path = write_report(find_study(study), output, beside or ())
     typer.echo(f"{path}: {path.stat().st_size / 1e6:.1f} MB, open it in a browser")

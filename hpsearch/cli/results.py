@@ -28,7 +28,7 @@ def export(
     """Write the best configuration as a file that trains without the study."""
     from hpsearch.results.certificate import in_words
     from hpsearch.results.export import export_best
-    from hpsearch.search.study_folder import find_study
+    from hpsearch.study.plan import find_study
 
     folder = find_study(study)
     done = export_best(folder, trial, output)
@@ -213,7 +213,7 @@ def dashboard(
 ) -> None:
     """Browse a study in Optuna Dashboard on 127.0.0.1."""
     from hpsearch.results.dashboard import serve
-    from hpsearch.search.study_folder import find_study
+    from hpsearch.study.plan import find_study
 
     def tell() -> None:
         typer.echo(f"http://127.0.0.1:{port}/dashboard/ (Ctrl-C ends it)")
@@ -226,9 +226,9 @@ def _dataset(
 ) -> Dataset:
     """Find the data of a model: as given, else what the study beside it used, else by kind."""
     from hpsearch.data import open_packed
-    from hpsearch.data.find import find_dataset
     from hpsearch.data.pack import holds_test
-    from hpsearch.written import read_dataset
+    from hpsearch.json_files import read_dataset
+    from hpsearch.sources.find import find_dataset
 
     if data is None:
         try:

@@ -92,13 +92,13 @@ def status(
 
     from hpsearch.app.watch import forecast_line
     from hpsearch.data.dataset import in_words
+    from hpsearch.driver.stopping import forecast_study, why_over
     from hpsearch.results.best import best_in_words
     from hpsearch.results.certificate import best_of
     from hpsearch.results.pruning import pruning
-    from hpsearch.search.at_work import STATES, standings
-    from hpsearch.search.record import read_study
-    from hpsearch.search.stopping import forecast_study, why_over
-    from hpsearch.search.study_folder import find_study
+    from hpsearch.storage.at_work import STATES, standings
+    from hpsearch.storage.database import read_study
+    from hpsearch.study.plan import find_study
 
     view = read_study(find_study(study))
     pruned = pruning(view.trials, view.config)
@@ -143,7 +143,7 @@ def status(
 
 def _counted(counts: Mapping[str, int]) -> str:
     """Return trials by where they stand; interrupted ones only where there are any."""
-    from hpsearch.search.at_work import STATES
+    from hpsearch.storage.at_work import STATES
 
     told = [f"{counts.get(state, 0)} {state}" for state in STATES if state != "interrupted"]
     if left := counts.get("interrupted"):
@@ -159,10 +159,10 @@ def list_studies(
     from hpsearch.data.dataset import in_words
     from hpsearch.results.best import best_in_words
     from hpsearch.results.certificate import best_of
-    from hpsearch.search.at_work import standings
-    from hpsearch.search.record import read_study
-    from hpsearch.search.shipped import shipped_names
-    from hpsearch.search.study_folder import find_study
+    from hpsearch.shipped_files import shipped_names
+    from hpsearch.storage.at_work import standings
+    from hpsearch.storage.database import read_study
+    from hpsearch.study.plan import find_study
     from hpsearch.wording import count
 
     typer.echo("shipped: " + ", ".join(shipped_names("studies")))
@@ -192,9 +192,9 @@ def trials(
     import io
 
     from hpsearch.results.certificate import best_of, confirmed_errors
-    from hpsearch.search.at_work import standings
-    from hpsearch.search.record import read_study
-    from hpsearch.search.study_folder import find_study
+    from hpsearch.storage.at_work import standings
+    from hpsearch.storage.database import read_study
+    from hpsearch.study.plan import find_study
     from hpsearch.wording import count, percent
 
     view = read_study(find_study(study))
@@ -228,10 +228,10 @@ def copy(
     """Copy a study's database to another place; the original stays as it is."""
     from contextlib import nullcontext
 
-    from hpsearch.search.begun import read_as_begun
-    from hpsearch.search.copying import copy_study
-    from hpsearch.search.storage import is_server
-    from hpsearch.search.study_folder import find_study, study_lock
+    from hpsearch.maintenance.copy import copy_study
+    from hpsearch.storage.engine import is_server
+    from hpsearch.study.begun import read_as_begun
+    from hpsearch.study.plan import find_study, study_lock
 
     folder = find_study(study)
     config = read_as_begun(folder)

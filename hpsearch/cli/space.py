@@ -17,9 +17,9 @@ StudyOption = Annotated[
 @app.command()
 def show(space: SpaceArgument, study: StudyOption = None) -> None:
     """Show a space's parameters, the share of sizes that fit, and what networks cost."""
-    from hpsearch.search.explain import describe_space
-    from hpsearch.search.space import SearchSpace
-    from hpsearch.search.study_folder import read_config
+    from hpsearch.app.describe_space import describe_space
+    from hpsearch.space.space import SearchSpace
+    from hpsearch.study.plan import read_config
 
     config = None if study is None else read_config(study)
     typer.echo(describe_space(SearchSpace.from_yaml(space), config))
@@ -32,10 +32,10 @@ def explain(
     study: StudyOption = None,
 ) -> None:
     """Say whether a configuration lies in a space, why not, and which is the nearest that does."""
+    from hpsearch.app.describe_space import explain_config
     from hpsearch.configfile import read_yaml
-    from hpsearch.search.explain import explain_config
-    from hpsearch.search.space import SearchSpace
-    from hpsearch.search.study_folder import read_config
+    from hpsearch.space.space import SearchSpace
+    from hpsearch.study.plan import read_config
 
     settings = None if study is None else read_config(study)
     found = SearchSpace.from_yaml(space)

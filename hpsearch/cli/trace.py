@@ -11,9 +11,9 @@ from hpsearch.errors import InputError, one_line
 from hpsearch.wording import percent
 
 if TYPE_CHECKING:
-    from hpsearch.search.history import TrialRecord
-    from hpsearch.search.record import StudyView
-    from hpsearch.search.why import Reason
+    from hpsearch.maintenance.verify import Reason
+    from hpsearch.storage.database import StudyView
+    from hpsearch.trial import TrialRecord
 
 StudyArgument = Annotated[str, typer.Argument(help="A study's folder, file or shipped name.")]
 BARS = "▁▂▃▄▅▆▇█"
@@ -28,10 +28,10 @@ def show(
     from dataclasses import asdict
     from json import dumps
 
-    from hpsearch.search.record import read_study
-    from hpsearch.search.study_folder import find_study, plan_study
-    from hpsearch.search.trial_files import read_provenance
-    from hpsearch.search.why import explain
+    from hpsearch.maintenance.verify import explain
+    from hpsearch.storage.database import read_study
+    from hpsearch.storage.trial_files import read_provenance
+    from hpsearch.study.plan import find_study, plan_study
 
     folder = find_study(study)
     view = read_study(folder)
@@ -56,7 +56,7 @@ def show(
 
 def _print_trial(view: StudyView, record: TrialRecord) -> None:
     from hpsearch.results.certificate import confirmed_errors, read_certificate
-    from hpsearch.search.at_work import standings
+    from hpsearch.storage.at_work import standings
 
     value = "none yet" if record.value is None else percent(record.value, 2)
     standing = standings(view)[record.number]
@@ -134,9 +134,9 @@ def verify(
     from collections import Counter
     from json import dumps
 
-    from hpsearch.search.record import read_study
-    from hpsearch.search.study_folder import find_study, plan_study
-    from hpsearch.search.why import verify as verdicts
+    from hpsearch.maintenance.verify import verify as verdicts
+    from hpsearch.storage.database import read_study
+    from hpsearch.study.plan import find_study, plan_study
 
     folder = find_study(study)
     view = read_study(folder)

@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from hpsearch.data.cache import in_first, may_write, places_beside, share, write_shared
 from hpsearch.data.resize import SIDE, area_average
 from hpsearch.errors import EnvironmentFailure, InputError
+from hpsearch.json_files import PackedMeta
 from hpsearch.records import Record, dump_record, read_or_none, read_record
-from hpsearch.written import PackedMeta
 
 FORMAT = 1
 """Version of the packed folder's layout; another one is packed again."""

@@ -19,7 +19,7 @@ class Fault(Enum):
 
     CONFIGURATION = "configuration"
     MACHINE = "machine"  # memory of all networks, disk, data, installation
-    UNKNOWN = "unknown"  # told by repeating it, see hpsearch.search.blame
+    UNKNOWN = "unknown"  # told by repeating it, see hpsearch.driver.blame
 
 
 FAULTS = {

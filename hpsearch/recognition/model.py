@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from hpsearch.configfile import read_yaml
 from hpsearch.errors import InputError
+from hpsearch.json_files import Metrics
 from hpsearch.paths import user_path
 from hpsearch.records import read_or_none
 from hpsearch.training.config import TrialConfig
-from hpsearch.written import Metrics
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

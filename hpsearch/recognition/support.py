@@ -14,16 +14,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hpsearch.data.folder import (
+from hpsearch.errors import InputError
+from hpsearch.paths import user_path
+from hpsearch.sources.folder import (
     MAX_IMAGES,
     convert_and_look,
     convert_pixels,
     folders_in,
     images_in,
 )
-from hpsearch.data.looks import Looks
-from hpsearch.errors import InputError
-from hpsearch.paths import user_path
+from hpsearch.sources.looks import Looks
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,9 +16,9 @@ from hpsearch.data import Dataset
 from hpsearch.data.cache import in_first, places_beside, write_shared
 from hpsearch.data.tasks import OneShotTasks
 from hpsearch.errors import InputError
+from hpsearch.json_files import Baselines
 from hpsearch.paths import shell_word
 from hpsearch.records import dump_record, read_or_none
-from hpsearch.written import Baselines
 
 INK = 128
 """Values from here on are ink; Omniglot's drawings are 0 or 255."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from hpsearch.driver.stopping import tasks_behind
 from hpsearch.results.certificate import in_words
 from hpsearch.results.intervals import wilson
-from hpsearch.search.stopping import tasks_behind
 from hpsearch.wording import count, interval, percent
 
 if TYPE_CHECKING:
-    from hpsearch.search.history import TrialRecord
-    from hpsearch.search.record import StudyView
+    from hpsearch.storage.database import StudyView
+    from hpsearch.trial import TrialRecord
 
 
 def best_in_words(

@@ -12,16 +12,16 @@ from typing import Any
 
 import numpy as np
 
+from hpsearch.json_files import Certificate
 from hpsearch.paths import StudyFolder, write_atomically
 from hpsearch.provenance import software
 from hpsearch.records import damaged, dump_record, read_record
 from hpsearch.results.intervals import around
 from hpsearch.results.shrinkage import Posterior, pooled_variance, predicted_optimism, shrink
-from hpsearch.search.history import TrialRecord, best_trial
-from hpsearch.search.record import StudyView
 from hpsearch.seeding import derive_seed
+from hpsearch.storage.database import StudyView
+from hpsearch.trial import TrialRecord, best_trial
 from hpsearch.wording import interval, percent
-from hpsearch.written import Certificate
 
 FORMAT = 1
 SURE = 0.95

@@ -24,16 +24,16 @@ from hpsearch.execution import (
     Lost,
     Started,
 )
+from hpsearch.json_files import ConfirmedRun
 from hpsearch.paths import write_atomically
 from hpsearch.records import dump_record, read_or_none
-from hpsearch.search.agreement import trained_config
-from hpsearch.search.history import TrialRecord
-from hpsearch.search.record import StudyView
 from hpsearch.seeding import derive_seed
+from hpsearch.storage.agreement import trained_config
+from hpsearch.storage.database import StudyView
 from hpsearch.training.checkpoint_file import set_aside_foreign
 from hpsearch.training.config import TrialConfig
+from hpsearch.trial import TrialRecord
 from hpsearch.wording import count, percent
-from hpsearch.written import ConfirmedRun
 
 MAX_ATTEMPTS = 3
 """Workers' deaths under one run after which the environment is to blame."""

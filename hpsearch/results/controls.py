@@ -14,8 +14,8 @@ import numpy as np
 
 from hpsearch.configfile import read_yaml
 from hpsearch.results.intervals import wilson
-from hpsearch.search.shipped import find_shipped
 from hpsearch.seeding import derive_seed, generator
+from hpsearch.shipped_files import find_shipped
 
 if TYPE_CHECKING:
     from hpsearch.data import Dataset

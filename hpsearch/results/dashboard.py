@@ -80,10 +80,10 @@ def make_app(folder: StudyFolder, *, write: bool) -> Guard:
     from hpsearch.configfile import read_yaml
     from hpsearch.results.certificate import read_certificate
     from hpsearch.results.notes import Notes, standings
-    from hpsearch.search.config import StudyConfig
-    from hpsearch.search.optuna_trial import to_record
-    from hpsearch.search.sqlite_file import check_database
-    from hpsearch.search.storage import is_server, open_storage, storage_of
+    from hpsearch.sqlite_file import check_database
+    from hpsearch.storage.engine import is_server, open_storage, storage_of
+    from hpsearch.storage.optuna_trial import to_record
+    from hpsearch.study.config import StudyConfig
 
     storage = storage_of(folder)
     if not is_server(storage):

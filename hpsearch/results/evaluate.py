@@ -7,11 +7,11 @@ from typing import Any
 
 from hpsearch.data import Dataset
 from hpsearch.errors import InputError
+from hpsearch.json_files import Evaluation
 from hpsearch.paths import write_atomically
 from hpsearch.recognition.model import load_model
 from hpsearch.records import dump_record, read_or_none
 from hpsearch.results.intervals import wilson
-from hpsearch.written import Evaluation
 
 EVALUATION = "evaluation.json"
 """Beside the weights: the last evaluation, so that showing it again opens nothing."""

@@ -12,10 +12,10 @@ from hpsearch.errors import HpsearchError, InputError
 from hpsearch.paths import StudyFolder, TrialFolder, check_output, shell_word, write_atomically
 from hpsearch.provenance import differences, software
 from hpsearch.results.certificate import best_of
-from hpsearch.search.agreement import trained_config
-from hpsearch.search.begun import is_saved
-from hpsearch.search.record import read_study
-from hpsearch.search.trial_files import read_provenance
+from hpsearch.storage.agreement import trained_config
+from hpsearch.storage.database import read_study
+from hpsearch.storage.trial_files import read_provenance
+from hpsearch.study.begun import is_saved
 
 FORMAT = 1
 HEAD = "# Best configuration of a search; train it with: hpsearch retrain FILE\n"

@@ -15,7 +15,7 @@ from typing import Any
 from hpsearch.paths import shell_word
 from hpsearch.recognition.support import printable
 from hpsearch.results.certificate import best_among, confirmed_errors, in_words, rivals
-from hpsearch.search.history import TrialRecord, best_trial
+from hpsearch.trial import TrialRecord, best_trial
 from hpsearch.wording import count, percent
 
 STUDY_DETAIL = re.compile(r"/api/studies/(\d+)")

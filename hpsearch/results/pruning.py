@@ -8,12 +8,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from hpsearch.execution import Decision
+from hpsearch.pruners import make_pruner
+from hpsearch.pruners.audit import ended_at_audit, without_audits
+from hpsearch.pruners.resource import Resource
 from hpsearch.results.intervals import wilson
-from hpsearch.search.audit import ended_at_audit, without_audits
-from hpsearch.search.config import StudyConfig
-from hpsearch.search.history import TrialRecord
-from hpsearch.search.pruners import make_pruner
-from hpsearch.search.resource import Resource
+from hpsearch.study.config import StudyConfig
+from hpsearch.trial import TrialRecord
 from hpsearch.wording import interval, percent
 
 ENOUGH_AUDITS = 10

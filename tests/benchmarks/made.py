@@ -7,8 +7,8 @@ import math
 import numpy as np
 
 from benchmarks.table import RecordedTrial, Table
-from hpsearch.search.history import Value
-from hpsearch.search.space import SearchSpace
+from hpsearch.space.space import SearchSpace
+from hpsearch.trial import Value
 
 SPACE = SearchSpace.from_values(
     {

@@ -14,10 +14,10 @@ from benchmarks import arms
 from hpsearch.configfile import read_yaml
 from hpsearch.errors import InputError
 from hpsearch.paths import StudyFolder
-from hpsearch.search.config import StudyConfig
-from hpsearch.search.history import TrialRecord
-from hpsearch.search.record import StudyView
-from hpsearch.search.shipped import find_shipped
+from hpsearch.shipped_files import find_shipped
+from hpsearch.storage.database import StudyView
+from hpsearch.study.config import StudyConfig
+from hpsearch.trial import TrialRecord
 
 
 def view(errors: list[float], states: list[str]) -> StudyView:

@@ -6,8 +6,8 @@ import pytest
 from benchmarks import outside
 from benchmarks.outside import PlainOptuna, PlainSkopt, Program
 from benchmarks.replay import Setup
-from hpsearch.search.config import Budget, SamplerConfig
-from hpsearch.search.pruners.config import PrunerConfig
+from hpsearch.pruners.config import PrunerConfig
+from hpsearch.study.config import Budget, SamplerConfig
 from tests.benchmarks.made import EPOCHS
 from tests.benchmarks.test_replay import PROBLEM
 

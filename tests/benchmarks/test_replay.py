@@ -9,9 +9,9 @@ from benchmarks.replay import Problem, Setup, Trace, replay
 from benchmarks.simulated import SimulatedExecutor, Step
 from benchmarks.surrogate import Answer
 from hpsearch.execution import Decision, Ended, Ending, EpochEnded, Job, Started
-from hpsearch.search.config import Budget, SamplerConfig
-from hpsearch.search.limits import Limits
-from hpsearch.search.pruners.config import PrunerConfig
+from hpsearch.pruners.config import PrunerConfig
+from hpsearch.space.limits import Limits
+from hpsearch.study.config import Budget, SamplerConfig
 from tests.benchmarks.made import EPOCHS, SPACE, floor, made_trial
 
 

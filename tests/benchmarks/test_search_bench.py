@@ -9,8 +9,8 @@ from benchmarks.cells import Cells, Source, error_at, false_prune, load_problem,
 from benchmarks.replay import replay
 from benchmarks.search_bench import RANDOM, compare, default_name, setups, summary, to_error
 from benchmarks.table import write_table
-from hpsearch.search.config import Budget, SamplerConfig
-from hpsearch.search.pruners.config import PrunerConfig
+from hpsearch.pruners.config import PrunerConfig
+from hpsearch.study.config import Budget, SamplerConfig
 from tests.benchmarks.made import SPACE, made_table
 
 FRESH = range(3000, 3030)

@@ -26,9 +26,10 @@ from benchmarks.fit_convolution import TABLE, fit, seconds
 from benchmarks.step import Stopwatch, paper_config, profile_steps, work_per_image
 from benchmarks.timing import interleaved_medians
 from benchmarks.two_tower import Pairs, pixel_transform, train_two_towers
-from hpsearch.data import Dataset, glyphs
+from hpsearch.data import Dataset
 from hpsearch.data.pack import pack
 from hpsearch.network.convolution_cost import COSTS
+from hpsearch.sources import glyphs
 from hpsearch.training.config import Distortion
 from hpsearch.training.distortion import affine
 from hpsearch.training.epoch import EpochResult

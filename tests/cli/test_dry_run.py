@@ -11,7 +11,7 @@ import pytest
 from hpsearch.app.dry_run import too_long
 from hpsearch.app.executors import Workplace
 from hpsearch.paths import StudyFolder
-from hpsearch.search.study_folder import plan_study, study_lock
+from hpsearch.study.plan import plan_study, study_lock
 from hpsearch.training import pace
 from hpsearch.wording import long_time
 from tests.recognition.made import CommandLine

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hpsearch.search import study_folder
+from hpsearch.study import plan as study_folder
 from tests.reliability.cases import Done, run
 
 CODES = ("0", "1", "2", "3", "130", "143")

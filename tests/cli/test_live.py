@@ -13,12 +13,12 @@ from rich.live import Live
 from hpsearch.app.watch import PlainLines, forecast_line
 from hpsearch.cli.bars import Forecast as Forecasting
 from hpsearch.cli.live import LiveView, _best
-from hpsearch.search.config import Budget
-from hpsearch.search.forecast import Forecast, standard_error
-from hpsearch.search.history import TrialRecord
-from hpsearch.search.progress import Progress, RunningTrial
-from hpsearch.search.resource import Resource
+from hpsearch.driver.forecast import Forecast, standard_error
+from hpsearch.driver.progress import Progress, RunningTrial
+from hpsearch.pruners.resource import Resource
+from hpsearch.study.config import Budget
 from hpsearch.training.epoch import EpochResult
+from hpsearch.trial import TrialRecord
 from hpsearch.wording import duration
 from tests.search.problems import shipped_study
 

@@ -11,10 +11,10 @@ import pytest
 
 from hpsearch.cli.trace import _print_reason
 from hpsearch.execution import Ending
+from hpsearch.maintenance.verify import Reason
 from hpsearch.paths import StudyFolder
 from hpsearch.results.intervals import wilson
-from hpsearch.search.record import read_study
-from hpsearch.search.why import Reason
+from hpsearch.storage.database import read_study
 from hpsearch.wording import interval, percent
 from tests.recognition.made import CommandLine
 from tests.search.fake_executor import FakeExecutor

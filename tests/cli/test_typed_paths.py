@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from hpsearch.data.find import find_dataset
 from hpsearch.errors import InputError
 from hpsearch.paths import cache_folder, shell_word, user_path
-from hpsearch.search.record import read_study
-from hpsearch.search.study_folder import find_study, plan_study
+from hpsearch.sources.find import find_dataset
+from hpsearch.storage.database import read_study
+from hpsearch.study.plan import find_study, plan_study
 from tests.reliability.cases import run, search, write_study
 
 NAMES = ["a b", "r?x", "r#y", "r%41", "r'\"`x`$HOME", "-r", "r\x1b[31m", "r\nq", "\u00fc\udce9", "*"]

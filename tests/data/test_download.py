@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from hpsearch.data.download import CHECKSUMS, DownloadFailed, _StaySecure, download
+from hpsearch.sources.download import CHECKSUMS, DownloadFailed, _StaySecure, download
 
 CONTENT = bytes(range(256)) * 1000
 

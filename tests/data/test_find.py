@@ -10,12 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hpsearch.data import find, open_packed, open_test_set
+from hpsearch.data import open_packed, open_test_set
 from hpsearch.data.dataset import Dataset
-from hpsearch.data.download import DownloadFailed
-from hpsearch.data.find import find_dataset
 from hpsearch.data.pack import SEALED_FILE
 from hpsearch.errors import InputError
+from hpsearch.sources import find
+from hpsearch.sources.download import DownloadFailed
+from hpsearch.sources.find import find_dataset
 from tests.data.trees import SMALL, small_files, write_folders, write_zips
 
 

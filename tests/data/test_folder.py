@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from hpsearch.data import open_test_set
-from hpsearch.data.find import find_dataset
-from hpsearch.data.folder import convert, read_folder
 from hpsearch.errors import InputError
+from hpsearch.sources.find import find_dataset
+from hpsearch.sources.folder import convert, read_folder
 
 
 def write_images(folder: Path, shape: dict[str, int], drawings: int = 3) -> Path:

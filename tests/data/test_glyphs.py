@@ -9,10 +9,10 @@ import sys
 import numpy as np
 import pytest
 
-from hpsearch.data.glyphs import draw_glyphs
 from hpsearch.data.pack import Contents, fingerprint
 from hpsearch.data.resize import area_average
 from hpsearch.data.tasks import score_tasks, split_drawers, validation_tasks
+from hpsearch.sources.glyphs import draw_glyphs
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def test_every_drawing_has_ink_and_none_is_a_copy(contents: Contents) -> None:
 
 def test_the_same_in_another_process(contents: Contents) -> None:
     code = (
-        "from hpsearch.data.glyphs import draw_glyphs\n"
+        "from hpsearch.sources.glyphs import draw_glyphs\n"
         "from hpsearch.data.pack import fingerprint\n"
         "import sys; sys.stdout.write(fingerprint(draw_glyphs()))"
     )

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from hpsearch.data import find, omniglot, open_test_set
+from hpsearch.data import open_test_set
 from hpsearch.data.dataset import Dataset
-from hpsearch.data.download import ADDRESS, BELOW, CHECKSUMS, DownloadFailed
-from hpsearch.data.find import find_dataset
-from hpsearch.data.omniglot import read_omniglot
 from hpsearch.data.pack import SEALED_FILE, fingerprint
 from hpsearch.errors import InputError
+from hpsearch.sources import find, omniglot
+from hpsearch.sources.download import ADDRESS, BELOW, CHECKSUMS, DownloadFailed
+from hpsearch.sources.find import find_dataset
+from hpsearch.sources.omniglot import read_omniglot
 from tests.data.trees import SMALL, small_files, write_folders, write_zips
 
 BOTH = ("images_background", "images_evaluation")

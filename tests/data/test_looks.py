@@ -11,8 +11,8 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from hpsearch.cli.data import app
-from hpsearch.data.folder import read_folder
-from hpsearch.data.looks import named
+from hpsearch.sources.folder import read_folder
+from hpsearch.sources.looks import named
 from tests.data.drawn import draw, write_drawings
 
 FOUR = {f"k{c:02}x": 4 for c in range(16)}

@@ -10,7 +10,7 @@ import pytest
 
 from hpsearch.configfile import dump_yaml, parse_yaml
 from hpsearch.data import open_test_set
-from hpsearch.data.find import find_dataset
+from hpsearch.sources.find import find_dataset
 from tests.reliability.cases import images_folder
 
 

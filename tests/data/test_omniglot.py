@@ -13,11 +13,11 @@ import pytest
 from PIL import Image
 
 from hpsearch.data import open_test_set
-from hpsearch.data.find import find_dataset
-from hpsearch.data.omniglot import read_omniglot
 from hpsearch.data.pack import fingerprint
 from hpsearch.data.resize import from_stored
 from hpsearch.errors import InputError
+from hpsearch.sources.find import find_dataset
+from hpsearch.sources.omniglot import read_omniglot
 from tests.data.trees import SMALL, png, small_files, write_folders, write_zips
 
 REAL = os.environ.get("HPSEARCH_DATA")

@@ -17,18 +17,18 @@ import pytest
 from hpsearch.data import open_test_set
 from hpsearch.data.cache import in_first, is_refused
 from hpsearch.data.dataset import Dataset
-from hpsearch.data.find import find_dataset
 from hpsearch.data.packed_files import verify_packed
 from hpsearch.errors import EnvironmentFailure, InputError
 from hpsearch.results.baselines import keep_baselines, read_baselines
 from hpsearch.results.controls import figures
+from hpsearch.sources.find import find_dataset
 from tests.data.trees import SMALL, small_files, write_zips
 from tests.reliability.cases import as_nobody
 
 PACK = """
 import sys
 from pathlib import Path
-from hpsearch.data.find import find_dataset
+from hpsearch.sources.find import find_dataset
 from tests.data.trees import SMALL
 find_dataset("omniglot", Path(sys.argv[1]), layout=SMALL).background(35)
 """

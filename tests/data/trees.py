@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from hpsearch.data.dataset import Characters
-from hpsearch.data.omniglot import Layout
+from hpsearch.sources.omniglot import Layout
 
 SMALL = Layout(
     background=10, evaluation=20, drawers=4, runs=2, ways=5, validation=("Val_A", "Val_B")

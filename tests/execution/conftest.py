@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from hpsearch.data.find import find_dataset
 from hpsearch.execution import Executor
 from hpsearch.execution.local import LocalExecutor
+from hpsearch.sources.find import find_dataset
 
 from .tiny import Jobs
 

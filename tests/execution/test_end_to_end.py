@@ -15,14 +15,14 @@ import pytest
 from hpsearch.cli.search import trials as trials_command
 from hpsearch.configfile import read_yaml
 from hpsearch.data import open_packed, split_drawers
+from hpsearch.driver.driver import Driver
+from hpsearch.driver.progress import Progress
 from hpsearch.execution.local import LocalExecutor
 from hpsearch.paths import StudyFolder
 from hpsearch.provenance import PACKAGES, software
-from hpsearch.search.driver import Driver
-from hpsearch.search.progress import Progress
-from hpsearch.search.record import read_study
-from hpsearch.search.study_folder import DataPlace, plan_study, save_plan, study_lock
-from hpsearch.search.trial_files import read_provenance
+from hpsearch.storage.database import read_study
+from hpsearch.storage.trial_files import read_provenance
+from hpsearch.study.plan import DataPlace, plan_study, save_plan, study_lock
 
 from .tiny import alive, wait_until
 

@@ -13,15 +13,15 @@ import numpy as np
 import pytest
 
 from hpsearch.data import open_packed
+from hpsearch.driver.driver import Driver
+from hpsearch.driver.progress import Progress
 from hpsearch.errors import InputError
 from hpsearch.execution import Ended, EpochEnded, Event, Lost, Started
 from hpsearch.interpreter import python_command
+from hpsearch.maintenance.invariants import check_invariants
 from hpsearch.paths import StudyFolder
-from hpsearch.search.driver import Driver
-from hpsearch.search.invariants import check_invariants
-from hpsearch.search.progress import Progress
-from hpsearch.search.record import read_study
-from hpsearch.search.study_folder import DataPlace, plan_study, save_plan, study_lock
+from hpsearch.storage.database import read_study
+from hpsearch.study.plan import DataPlace, plan_study, save_plan, study_lock
 
 from .tiny import ENDLESS, Jobs, follow, points, wait_until
 

@@ -13,19 +13,19 @@ import numpy as np
 import pytest
 import torch
 
+from hpsearch.driver.driver import Driver
 from hpsearch.errors import EnvironmentFailure
 from hpsearch.execution import Decision, Ending
 from hpsearch.execution.blame import ending_of
 from hpsearch.execution.worker import run_job
 from hpsearch.network.siamese import SiameseNetwork
 from hpsearch.paths import StudyFolder
-from hpsearch.search.driver import Driver
-from hpsearch.search.history import TrialRecord
-from hpsearch.search.record import StudyView, read_study
-from hpsearch.search.trial_files import read_curve
 from hpsearch.seeding import trial_seed
+from hpsearch.storage.database import StudyView, read_study
+from hpsearch.storage.trial_files import read_curve
 from hpsearch.training.loop import train
 from hpsearch.training.trainingdata import TrainingData
+from hpsearch.trial import TrialRecord
 
 from .test_end_to_end import search_here
 from .tiny import Jobs, point

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hpsearch.data.folder import convert
 from hpsearch.errors import InputError
 from hpsearch.recognition.support import printable, read_images, read_support
+from hpsearch.sources.folder import convert
 
 from .made import ESCAPES, draw, write_support
 

@@ -17,12 +17,12 @@ import pytest
 from PIL import Image
 
 from hpsearch.cli.main import main
+from hpsearch.driver.driver import Driver
+from hpsearch.driver.progress import Progress
 from hpsearch.execution import Executor
 from hpsearch.paths import StudyFolder
-from hpsearch.search.driver import Driver
-from hpsearch.search.progress import Progress
-from hpsearch.search.record import StudyView, read_study
-from hpsearch.search.study_folder import DataPlace, plan_study, save_plan, study_lock
+from hpsearch.storage.database import StudyView, read_study
+from hpsearch.study.plan import DataPlace, plan_study, save_plan, study_lock
 from tests.search.fake_executor import FakeExecutor
 
 SPACE = """\

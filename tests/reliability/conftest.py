@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hpsearch.data.find import find_dataset
+from hpsearch.sources.find import find_dataset
 
 from .cases import images_folder
 

@@ -11,11 +11,11 @@ from optuna.distributions import distribution_to_json
 
 from hpsearch.data import open_packed
 from hpsearch.paths import StudyFolder
-from hpsearch.search.coordinates import Coordinates
-from hpsearch.search.history import TrialRecord
-from hpsearch.search.record import StudyRecord
-from hpsearch.search.study_folder import plan_study, save_plan
 from hpsearch.seeding import generator, trial_seed
+from hpsearch.space.problem import Coordinates
+from hpsearch.storage.database import StudyRecord
+from hpsearch.study.plan import plan_study, save_plan
+from hpsearch.trial import TrialRecord
 
 EPOCHS = 5
 

@@ -14,9 +14,9 @@ import torch
 from hpsearch.errors import EnvironmentFailure, HpsearchError, InputError
 from hpsearch.execution import Ended, Ending, Job, Lost
 from hpsearch.execution.blame import Fault, ending_of, fault_of
+from hpsearch.maintenance.invariants import check_invariants
 from hpsearch.paths import StudyFolder
-from hpsearch.search.invariants import check_invariants
-from hpsearch.search.record import StudyView, read_study
+from hpsearch.storage.database import StudyView, read_study
 from tests.search.fake_executor import FakeExecutor
 
 from .cases import ENQUEUED, Silent, search

@@ -12,14 +12,14 @@ import pytest
 
 from hpsearch.configfile import dump_yaml, read_yaml
 from hpsearch.errors import InputError
+from hpsearch.maintenance.invariants import check_invariants
+from hpsearch.maintenance.migrate import migrate
+from hpsearch.maintenance.repair import repair
 from hpsearch.paths import StudyFolder
-from hpsearch.search.begun import MAY_CHANGE, EditedError
-from hpsearch.search.config import StudyConfig
-from hpsearch.search.invariants import check_invariants
-from hpsearch.search.migrate import migrate
-from hpsearch.search.record import read_study
-from hpsearch.search.repair import repair
-from hpsearch.search.study_folder import find_study, plan_study
+from hpsearch.storage.database import read_study
+from hpsearch.study.begun import MAY_CHANGE, EditedError
+from hpsearch.study.config import StudyConfig
+from hpsearch.study.plan import find_study, plan_study
 
 from .cases import SPACE, STUDY, run, search, write_study
 from .make_asset import ASSETS
@@ -137,8 +137,8 @@ def test_a_move_to_another_space_may_be_cut_anywhere(
 ) -> None:
     space = tmp_path / "wider.yaml"
     space.write_text(SPACE.replace("high: 16", "high: 32"))
-    from hpsearch.search import begun as module
-    from hpsearch.search import migrate as move
+    from hpsearch.maintenance import migrate as move
+    from hpsearch.study import begun as module
 
     write = module.write_atomically
     for count in range(4):

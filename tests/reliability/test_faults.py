@@ -20,10 +20,10 @@ from hpsearch import waiting
 from hpsearch.errors import EnvironmentFailure, InputError
 from hpsearch.execution import Ended, Ending, EpochEnded, Event, Job, Lost, Started
 from hpsearch.execution.local import LocalExecutor
+from hpsearch.maintenance.invariants import check_invariants
 from hpsearch.paths import StudyFolder
-from hpsearch.search.invariants import check_invariants
-from hpsearch.search.record import StudyRecord, read_study
-from hpsearch.search.study_folder import study_lock
+from hpsearch.storage.database import StudyRecord, read_study
+from hpsearch.study.plan import study_lock
 from hpsearch.training.checkpoint import Checkpoint, load, save
 from hpsearch.training.checkpoint_file import previous
 from tests.search.fake_executor import FakeExecutor

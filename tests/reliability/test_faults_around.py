@@ -12,9 +12,9 @@ import pytest
 
 from hpsearch.errors import EnvironmentFailure, InputError
 from hpsearch.execution import Ending, Job
+from hpsearch.maintenance.invariants import check_invariants
 from hpsearch.paths import StudyFolder
-from hpsearch.search import record
-from hpsearch.search.invariants import check_invariants
+from hpsearch.storage import database as record
 from hpsearch.training.epoch import EpochResult
 from tests.search.fake_executor import FakeExecutor
 from tests.training.tiny import tiny_config

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from hpsearch.maintenance.invariants import check_invariants
 from hpsearch.paths import StudyFolder
-from hpsearch.search.invariants import check_invariants
 from hpsearch.training.checkpoint import Checkpoint, load, save
 from hpsearch.training.checkpoint_file import MAGIC, previous, set_aside_foreign
 from tests.search.fake_executor import FakeExecutor

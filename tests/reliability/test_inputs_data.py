@@ -17,9 +17,9 @@ import pytest
 from PIL import Image
 
 from hpsearch.data import open_packed
-from hpsearch.data.archive import MAX_MEMBERS, decode_drawing, read_files
-from hpsearch.data.download import DownloadFailed, download
 from hpsearch.errors import InputError
+from hpsearch.sources.archive import MAX_MEMBERS, decode_drawing, read_files
+from hpsearch.sources.download import DownloadFailed, download
 
 from .cases import images_folder, refused, snapshot, write_study
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from hpsearch.paths import StudyFolder, network_filesystem
-from hpsearch.search.record import read_study
+from hpsearch.storage.database import read_study
 
 from .cases import SPACE, STUDY, as_nobody, refused, run, search, snapshot, write_study
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from hpsearch.maintenance.invariants import Verdict, check_invariants
 from hpsearch.paths import StudyFolder
-from hpsearch.search.invariants import Verdict, check_invariants
-from hpsearch.search.record import read_study
-from hpsearch.search.study_folder import study_lock
+from hpsearch.storage.database import read_study
+from hpsearch.study.plan import study_lock
 from tests.search.fake_executor import FakeExecutor
 
 from .cases import run, search, table

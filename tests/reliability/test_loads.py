@@ -17,12 +17,12 @@ import pytest
 import torch
 
 from hpsearch.execution import Job
+from hpsearch.maintenance.invariants import check_invariants
 from hpsearch.network.siamese import SiameseNetwork
 from hpsearch.paths import StudyFolder
 from hpsearch.results.dashboard import make_app
-from hpsearch.search.invariants import check_invariants
-from hpsearch.search.record import read_study
-from hpsearch.search.shipped import find_shipped
+from hpsearch.shipped_files import find_shipped
+from hpsearch.storage.database import read_study
 from hpsearch.training.checkpoint import Checkpoint, read, save
 from hpsearch.training.checkpoint_file import keep_best_weights, previous
 from tests.search.fake_executor import FakeExecutor, fake_curve

@@ -12,11 +12,11 @@ import pytest
 from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState, create_trial
 
+from hpsearch.maintenance.invariants import check_invariants
+from hpsearch.maintenance.repair import repair
 from hpsearch.paths import StudyFolder
-from hpsearch.search.history import ADDED, best_trial
-from hpsearch.search.invariants import check_invariants
-from hpsearch.search.record import read_study
-from hpsearch.search.repair import repair
+from hpsearch.storage.database import read_study
+from hpsearch.trial import ADDED, best_trial
 
 from .cases import Silent, run, search
 
@@ -122,7 +122,7 @@ def test_OD4_a_rebuilt_database_keeps_added_trials_as_they_were(study: StudyFold
 
 def with_value(study: StudyFolder, number: int, value: float) -> None:
     """Change a trial's value in the database, which its folder then contradicts."""
-    from hpsearch.search.sqlite_file import connect
+    from hpsearch.sqlite_file import connect
 
     query = "UPDATE trial_values SET value = ? WHERE trial_id = ?"
     with connect(study.database) as connection, connection:

@@ -14,7 +14,7 @@ import torch
 from benchmarks.kill_points import POINTS, arm, start_workers_with
 from hpsearch.app.executors import find_workplace
 from hpsearch.execution import Job
-from hpsearch.search.study_folder import plan_study
+from hpsearch.study.plan import plan_study
 from hpsearch.training.checkpoint import Checkpoint, load, save
 
 from .cases import in_child, search, write_study

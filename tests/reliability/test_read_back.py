@@ -16,14 +16,14 @@ import numpy as np
 import optuna
 import pytest
 
-from hpsearch.data.find import find_dataset
 from hpsearch.data.pack import sweep
 from hpsearch.data.packed_files import images_of, verify_packed
 from hpsearch.errors import InputError
+from hpsearch.maintenance.invariants import check_invariants
 from hpsearch.paths import StudyFolder
-from hpsearch.search.agreement import trained_config
-from hpsearch.search.invariants import check_invariants
-from hpsearch.search.record import read_study
+from hpsearch.sources.find import find_dataset
+from hpsearch.storage.agreement import trained_config
+from hpsearch.storage.database import read_study
 
 from .cases import Silent, run, search, table
 

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from hpsearch.maintenance.invariants import check_invariants
 from hpsearch.paths import StudyFolder
-from hpsearch.search.invariants import check_invariants
-from hpsearch.search.record import read_study
+from hpsearch.storage.database import read_study
 
 from .cases import STUDY, write_study
 

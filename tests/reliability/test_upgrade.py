@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from hpsearch import __version__
+from hpsearch.maintenance.invariants import check_invariants
 from hpsearch.paths import StudyFolder
 from hpsearch.results.retrain import read_exported
-from hpsearch.search.invariants import check_invariants
-from hpsearch.search.record import read_study
+from hpsearch.storage.database import read_study
 
 from .cases import run, search
 from .make_asset import ASSETS

@@ -18,13 +18,13 @@ import pytest
 
 from hpsearch import waiting
 from hpsearch.app.search import Caught, interrupts
+from hpsearch.driver import driver as driving
 from hpsearch.errors import EnvironmentFailure
 from hpsearch.execution import Ended, Executor, Job
 from hpsearch.execution.local import LocalExecutor
 from hpsearch.paths import StudyFolder
-from hpsearch.search import driver as driving
-from hpsearch.search.asking import Asker
-from hpsearch.search.record import read_study
+from hpsearch.samplers.ask_process import Asker
+from hpsearch.storage.database import read_study
 from hpsearch.waiting import Interrupted, Wait
 from tests.search.fake_executor import FakeExecutor
 from tests.swallowing import Swallowing
@@ -276,7 +276,7 @@ def test_OC2_a_locked_database_is_no_damage(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """whoever only reads waits too, and says exit 3"""
-    from hpsearch.search.repair import repair
+    from hpsearch.maintenance.repair import repair
 
     from .cases import run
 

@@ -15,11 +15,11 @@ import pytest
 import torch
 
 from hpsearch.errors import EnvironmentFailure, HpsearchError
+from hpsearch.maintenance.invariants import check_invariants
 from hpsearch.paths import StudyFolder
+from hpsearch.report import page as report_page
 from hpsearch.results.export import export_best
-from hpsearch.results.report import page as report_page
-from hpsearch.search.invariants import check_invariants
-from hpsearch.search.record import read_study
+from hpsearch.storage.database import read_study
 from hpsearch.training.checkpoint import Checkpoint, load, save
 
 from .cases import ENQUEUED, in_child, run, search, table

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from hpsearch.data import Dataset, glyphs
+from hpsearch.data import Dataset
 from hpsearch.data.pack import Contents, pack
 from hpsearch.paths import StudyFolder
+from hpsearch.sources import glyphs
 from tests.recognition.made import CommandLine
 
 from .made import write_study

@@ -15,11 +15,11 @@ from hpsearch.configfile import dump_yaml
 from hpsearch.data import Dataset
 from hpsearch.network.siamese import SiameseNetwork
 from hpsearch.paths import StudyFolder
-from hpsearch.search.config import StudyConfig
-from hpsearch.search.history import State, TrialRecord
-from hpsearch.search.record import StudyRecord
 from hpsearch.seeding import trial_seed
+from hpsearch.storage.database import StudyRecord
+from hpsearch.study.config import StudyConfig
 from hpsearch.training.config import TrialConfig
+from hpsearch.trial import State, TrialRecord
 
 STUDY_SEED = 11
 SEEDS = [trial_seed(STUDY_SEED, number) for number in range(5)]

@@ -17,9 +17,9 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from hpsearch.data import Dataset
 from hpsearch.paths import StudyFolder
-from hpsearch.search.coordinates import Coordinates
-from hpsearch.search.study_folder import StudyPlan, plan_study, save_plan
 from hpsearch.seeding import generator, trial_seed
+from hpsearch.space.problem import Coordinates
+from hpsearch.study.plan import StudyPlan, plan_study, save_plan
 
 NOWHERE = {"kind": "glyphs", "fingerprint": "f" * 64, "packed": "/nowhere", "source": None}
 

@@ -14,7 +14,6 @@ from scipy.spatial.distance import cdist
 
 from hpsearch.configfile import dump_yaml, read_yaml
 from hpsearch.data import Dataset, open_test_set
-from hpsearch.data.find import find_dataset
 from hpsearch.data.pack import Contents, pack
 from hpsearch.data.tasks import OneShotTasks, score_tasks
 from hpsearch.results import baselines, controls
@@ -27,6 +26,7 @@ from hpsearch.results.baselines import (
 )
 from hpsearch.results.controls import shuffle_labels
 from hpsearch.results.evaluate import evaluate
+from hpsearch.sources.find import find_dataset
 from hpsearch.training.trainingdata import TrainingData
 from tests.recognition.made import CommandLine
 
@@ -164,7 +164,7 @@ def test_the_command_marks_what_guesses(
     dataset = pack(replace(contents, kind="omniglot"), tmp_path)
     monkeypatch.setattr(baselines, "hausdorff_scores", guess)
     monkeypatch.setattr(controls, "measure_controls", lambda *_: {})
-    monkeypatch.setattr("hpsearch.data.find.find_dataset", lambda *_, **__: dataset)
+    monkeypatch.setattr("hpsearch.sources.find.find_dataset", lambda *_, **__: dataset)
     told = json.loads(hpsearch("baselines", "--json").out)
     knows, guesses = told["nearest_neighbour"], told["modified_hausdorff"]
     assert knows["degenerate"] is False
@@ -185,7 +185,7 @@ def test_evaluated_networks_stand_beside_what_was_published_of_their_kind(
 ) -> None:
     dataset = pack(replace(contents, kind="omniglot"), tmp_path / "packed")
     monkeypatch.setattr(controls, "measure_controls", lambda *_: {})
-    monkeypatch.setattr("hpsearch.data.find.find_dataset", lambda *_, **__: dataset)
+    monkeypatch.setattr("hpsearch.sources.find.find_dataset", lambda *_, **__: dataset)
     model = write_model(tmp_path / "s" / "model", dataset)
     words = ("baselines", "--json", "--beside", tmp_path / "s")
     refused = hpsearch(*words)

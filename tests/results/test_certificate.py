@@ -20,7 +20,7 @@ from hpsearch.results.certificate import (
     search_noise,
     write_certificate,
 )
-from hpsearch.search.history import TrialRecord
+from hpsearch.trial import TrialRecord
 
 from .made import certificate_of
 from .test_shrinkage import ARMS, SEARCH_SD, SEEDS, TOP, TRAINING_SD, TRUTH

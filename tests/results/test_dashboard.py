@@ -19,7 +19,7 @@ from hpsearch.data import Dataset
 from hpsearch.errors import InputError
 from hpsearch.paths import StudyFolder
 from hpsearch.results.dashboard import LARGEST_BODY, Guard, make_app, serve
-from hpsearch.search.record import read_study
+from hpsearch.storage.database import read_study
 from tests.recognition.made import CommandLine
 
 from .made import write_study

@@ -17,10 +17,10 @@ from hpsearch.execution import Ending
 from hpsearch.paths import StudyFolder
 from hpsearch.results.dashboard import make_app
 from hpsearch.results.notes import standings
-from hpsearch.search.effects import leaf_paths
-from hpsearch.search.history import TrialRecord
-from hpsearch.search.record import read_study
+from hpsearch.space.effects import leaf_paths
+from hpsearch.storage.database import read_study
 from hpsearch.training.config import TrialConfig
+from hpsearch.trial import TrialRecord
 from tests.search.fake_executor import FakeExecutor
 from tests.search.test_driver import search
 

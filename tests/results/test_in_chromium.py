@@ -12,10 +12,10 @@ import waitress
 
 from hpsearch.data import Dataset
 from hpsearch.paths import StudyFolder
+from hpsearch.report import write_report
 from hpsearch.results.dashboard import make_app
-from hpsearch.results.report import write_report
-from hpsearch.search.history import TrialRecord
-from hpsearch.search.record import StudyRecord
+from hpsearch.storage.database import StudyRecord
+from hpsearch.trial import TrialRecord
 from tests.chromium import Browser, Page, chromium
 
 from .made import PARAMETERS, Ended, write_model, write_study

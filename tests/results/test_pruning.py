@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from hpsearch.configfile import read_yaml
+from hpsearch.pruners.config import PrunerConfig
 from hpsearch.results.pruning import pruning
-from hpsearch.search.config import StudyConfig
-from hpsearch.search.history import TrialRecord
-from hpsearch.search.pruners.config import PrunerConfig
-from hpsearch.search.shipped import find_shipped
+from hpsearch.shipped_files import find_shipped
+from hpsearch.study.config import StudyConfig
+from hpsearch.trial import TrialRecord
 
 
 def study(**pruner: object) -> StudyConfig:

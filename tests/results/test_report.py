@@ -19,13 +19,13 @@ from hpsearch.data import Dataset
 from hpsearch.data.pack import Contents, pack
 from hpsearch.errors import InputError
 from hpsearch.paths import StudyFolder
+from hpsearch.report import write_report
+from hpsearch.report.evidence import baselines_chart
+from hpsearch.report.facts import read_facts
+from hpsearch.report.figure import round_values, tick
+from hpsearch.report.importance import importances, standing_out
 from hpsearch.results.baselines import baselines_file
 from hpsearch.results.pruning import pruning
-from hpsearch.results.report import write_report
-from hpsearch.results.report.evidence import baselines_chart
-from hpsearch.results.report.facts import read_facts
-from hpsearch.results.report.figure import round_values, tick
-from hpsearch.results.report.importance import importances, standing_out
 from tests.recognition.made import CommandLine
 
 from .made import certificate_of, write_model

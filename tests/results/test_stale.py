@@ -8,9 +8,9 @@ import pytest
 
 from hpsearch.configfile import dump_yaml, read_yaml
 from hpsearch.data import Dataset
+from hpsearch.maintenance.invariants import check_invariants
 from hpsearch.paths import StudyFolder
 from hpsearch.results.export import HEAD, export_best, stale
-from hpsearch.search.invariants import check_invariants
 from tests.recognition.made import CommandLine
 
 from .made import write_study

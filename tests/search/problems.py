@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 
 from hpsearch.configfile import read_yaml
-from hpsearch.search.config import StudyConfig
-from hpsearch.search.coordinates import Coordinates
-from hpsearch.search.history import TrialRecord
-from hpsearch.search.limits import Limits
-from hpsearch.search.shipped import find_shipped
-from hpsearch.search.space import SearchSpace
+from hpsearch.shipped_files import find_shipped
+from hpsearch.space.limits import Limits
+from hpsearch.space.problem import Coordinates
+from hpsearch.space.space import SearchSpace
+from hpsearch.study.config import StudyConfig
 from hpsearch.training.config import TrialConfig
+from hpsearch.trial import TrialRecord
 
 SHIPPED = ("koch2015", "koch2015_35px", "quickstart")
 

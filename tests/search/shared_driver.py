@@ -8,10 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from hpsearch.configfile import parse_yaml
+from hpsearch.driver.driver import Driver
+from hpsearch.driver.progress import Progress
 from hpsearch.execution import EpochEnded, Event, Job
-from hpsearch.search.driver import Driver
-from hpsearch.search.progress import Progress
-from hpsearch.search.study_folder import DataPlace, plan_study, save_plan
+from hpsearch.study.plan import DataPlace, plan_study, save_plan
 
 from .fake_executor import FakeExecutor
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from hpsearch.search.history import TrialRecord, Value
-from hpsearch.search.samplers.base import MOST_BEST, MOST_RECENT
-from hpsearch.search.samplers.config import SamplerConfig, SamplerName
-from hpsearch.search.suggest import suggest
+from hpsearch.samplers.base import MOST_BEST, MOST_RECENT
+from hpsearch.samplers.config import SamplerConfig, SamplerName
+from hpsearch.samplers.suggest import suggest
+from hpsearch.trial import TrialRecord, Value
 from tests.search.problems import random_params
 from tests.search.test_samplers import bowl, two_dimensions
 

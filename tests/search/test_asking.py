@@ -11,11 +11,11 @@ from dataclasses import replace
 import pytest
 
 from hpsearch.errors import EnvironmentFailure
-from hpsearch.search import asking
-from hpsearch.search.asking import Asker
-from hpsearch.search.history import TrialRecord
-from hpsearch.search.limits import Limits
-from hpsearch.search.samplers.config import SamplerConfig
+from hpsearch.samplers import ask_process as asking
+from hpsearch.samplers.ask_process import Asker
+from hpsearch.samplers.config import SamplerConfig
+from hpsearch.space.limits import Limits
+from hpsearch.trial import TrialRecord
 from hpsearch.waiting import Patience
 
 from .problems import random_params, shipped_problem

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from hpsearch.paths import StudyFolder
-from hpsearch.results.report.facts import read_facts
-from hpsearch.search.at_work import standings
-from hpsearch.search.history import TrialRecord
-from hpsearch.search.parameter import Parameter
-from hpsearch.search.record import StudyRecord, read_study
-from hpsearch.search.study_folder import lock_holder, study_lock
+from hpsearch.report.facts import read_facts
 from hpsearch.seeding import trial_seed
+from hpsearch.space.parameter import Parameter
+from hpsearch.storage.at_work import standings
+from hpsearch.storage.database import StudyRecord, read_study
+from hpsearch.study.plan import lock_holder, study_lock
+from hpsearch.trial import TrialRecord
 from tests.recognition.made import CommandLine
 from tests.search.fake_executor import FakeExecutor
 from tests.search.test_driver import search

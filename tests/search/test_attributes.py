@@ -7,7 +7,7 @@ import datetime
 import optuna
 import pytest
 
-from hpsearch.search.optuna_trial import to_record
+from hpsearch.storage.optuna_trial import to_record
 
 
 @pytest.mark.parametrize("value", [[1], {"a": 1}, True, None])

@@ -11,16 +11,16 @@ from typing import Any
 import pytest
 
 from hpsearch.cli.search import status
+from hpsearch.driver.driver import Driver
+from hpsearch.driver.environment import Surroundings
 from hpsearch.execution import Ending, Job
+from hpsearch.maintenance.invariants import check_invariants
+from hpsearch.maintenance.repair import repair
 from hpsearch.paths import StudyFolder
-from hpsearch.search.driver import Driver
-from hpsearch.search.invariants import check_invariants
-from hpsearch.search.record import StudyView, read_study
-from hpsearch.search.repair import repair
-from hpsearch.search.resource import Resource
-from hpsearch.search.space import SearchSpace
-from hpsearch.search.study_folder import DataPlace, plan_study, save_plan, study_lock
-from hpsearch.search.surroundings import Surroundings
+from hpsearch.pruners.resource import Resource
+from hpsearch.space.space import SearchSpace
+from hpsearch.storage.database import StudyView, read_study
+from hpsearch.study.plan import DataPlace, plan_study, save_plan, study_lock
 from hpsearch.training.epoch import EpochResult
 from hpsearch.wording import percent
 

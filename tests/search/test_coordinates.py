@@ -11,11 +11,11 @@ import pytest
 
 from hpsearch.errors import InputError
 from hpsearch.network.geometry import Convolution, NetworkShape
-from hpsearch.search.coordinates import Coordinates
-from hpsearch.search.cost_range import CostRange, Measure
-from hpsearch.search.limits import Limits
-from hpsearch.search.nearest import nearest_feasible
-from hpsearch.search.space import SearchSpace
+from hpsearch.space.cost_range import CostRange, Measure
+from hpsearch.space.limits import Limits
+from hpsearch.space.nearest import nearest_feasible
+from hpsearch.space.problem import Coordinates
+from hpsearch.space.space import SearchSpace
 from hpsearch.training.config import TrialConfig
 from tests.search.problems import (
     SHIPPED,

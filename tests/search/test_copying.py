@@ -10,12 +10,12 @@ import optuna
 import pytest
 
 from hpsearch.errors import EnvironmentFailure, InputError
+from hpsearch.maintenance import copy as copying
+from hpsearch.maintenance.copy import copy_study
+from hpsearch.maintenance.invariants import check_invariants
 from hpsearch.paths import StudyFolder
-from hpsearch.search import copying
-from hpsearch.search.copying import copy_study
-from hpsearch.search.invariants import check_invariants
-from hpsearch.search.record import StudyRecord, read_study
-from hpsearch.search.storage import check_usable, open_file, open_storage
+from hpsearch.storage.database import StudyRecord, read_study
+from hpsearch.storage.engine import check_usable, open_file, open_storage
 
 from .fake_executor import FakeExecutor
 from .test_driver import search

@@ -10,13 +10,13 @@ from pathlib import Path
 import optuna
 import pytest
 
+from hpsearch.driver.driver import Driver
+from hpsearch.driver.progress import Progress
 from hpsearch.errors import EnvironmentFailure, InputError
 from hpsearch.execution import Ended, Ending, Job
 from hpsearch.paths import StudyFolder
-from hpsearch.search.driver import Driver
-from hpsearch.search.progress import Progress
-from hpsearch.search.record import StudyView, read_study
-from hpsearch.search.study_folder import DataPlace, plan_study, save_plan, study_lock
+from hpsearch.storage.database import StudyView, read_study
+from hpsearch.study.plan import DataPlace, plan_study, save_plan, study_lock
 
 from .fake_executor import FakeExecutor
 

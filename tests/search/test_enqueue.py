@@ -9,10 +9,10 @@ import pytest
 
 from hpsearch.configfile import dump_yaml, read_yaml
 from hpsearch.errors import InputError
-from hpsearch.search.coordinates import Coordinates
-from hpsearch.search.enqueue import Enqueued, enqueued_points
-from hpsearch.search.shipped import find_shipped
-from hpsearch.search.study_folder import StudyPlan, plan_study, save_plan
+from hpsearch.shipped_files import find_shipped
+from hpsearch.space.problem import Coordinates
+from hpsearch.study.enqueue import Enqueued, enqueued_points
+from hpsearch.study.plan import StudyPlan, plan_study, save_plan
 from tests.search.fake_executor import FakeExecutor
 from tests.search.problems import random_params, shipped_problem
 from tests.search.test_driver import DATASET, search

@@ -9,16 +9,16 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from hpsearch.search.config import Budget, StudyConfig
-from hpsearch.search.forecast import (
+from hpsearch.driver.forecast import (
     TimeModel,
     expected_gain,
     remaining_seconds,
     standard_error,
 )
-from hpsearch.search.history import TrialRecord
-from hpsearch.search.resource import Resource
-from hpsearch.search.stopping import Stopping, forecast_study, why_over
+from hpsearch.driver.stopping import Stopping, forecast_study, why_over
+from hpsearch.pruners.resource import Resource
+from hpsearch.study.config import Budget, StudyConfig
+from hpsearch.trial import TrialRecord
 
 from .problems import base_config, shipped_study
 

@@ -11,16 +11,16 @@ from typer.testing import CliRunner
 
 from hpsearch.cli.main import app
 from hpsearch.configfile import dump_yaml, read_yaml
+from hpsearch.driver.driver import Driver
 from hpsearch.errors import InputError
+from hpsearch.maintenance.migrate import migrate
+from hpsearch.maintenance.verify import verify
 from hpsearch.paths import StudyFolder
-from hpsearch.search.coordinates import Coordinates
-from hpsearch.search.driver import Driver
-from hpsearch.search.migrate import migrate
-from hpsearch.search.record import StudyView, read_study
-from hpsearch.search.samplers import observe
-from hpsearch.search.space import SearchSpace
-from hpsearch.search.study_folder import DataPlace, plan_study
-from hpsearch.search.why import verify
+from hpsearch.samplers import observe
+from hpsearch.space.problem import Coordinates
+from hpsearch.space.space import SearchSpace
+from hpsearch.storage.database import StudyView, read_study
+from hpsearch.study.plan import DataPlace, plan_study
 from tests.search.fake_executor import FakeExecutor
 from tests.search.test_driver import Silent, search
 

@@ -8,9 +8,9 @@ import pytest
 
 from hpsearch.configfile import dump_yaml, read_yaml
 from hpsearch.errors import InputError
-from hpsearch.search.config import StudyConfig
-from hpsearch.search.shipped import find_shipped
-from hpsearch.search.study_folder import plan_study, save_plan
+from hpsearch.shipped_files import find_shipped
+from hpsearch.study.config import StudyConfig
+from hpsearch.study.plan import plan_study, save_plan
 from hpsearch.training.checkpoint import Checkpoint
 
 

@@ -10,10 +10,10 @@ import pytest
 
 from hpsearch.execution import Job
 from hpsearch.paths import StudyFolder
-from hpsearch.search.audit import is_audited, without_audits
-from hpsearch.search.history import TrialRecord
-from hpsearch.search.record import StudyView, read_study
+from hpsearch.pruners.audit import is_audited, without_audits
+from hpsearch.storage.database import StudyView, read_study
 from hpsearch.training.epoch import EpochResult
+from hpsearch.trial import TrialRecord
 
 from .fake_executor import FakeExecutor
 from .test_driver import search, table

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hpsearch.execution import Decision
-from hpsearch.search.history import TrialRecord
-from hpsearch.search.pruners import HyperbandPruner, fewest_trials, make_pruner
-from hpsearch.search.pruners.config import PrunerConfig, PrunerName
-from hpsearch.search.resource import Resource
+from hpsearch.pruners import HyperbandPruner, fewest_trials, make_pruner
+from hpsearch.pruners.config import PrunerConfig, PrunerName
+from hpsearch.pruners.resource import Resource
+from hpsearch.trial import TrialRecord
 
 from .problems import base_config
 from .test_pruners import EPOCHS, NAMES, curve, play, pruner_of

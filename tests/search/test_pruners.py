@@ -14,12 +14,12 @@ import pytest
 from optuna.trial import TrialState
 
 from hpsearch.execution import Decision
-from hpsearch.search.history import TrialRecord
-from hpsearch.search.pruners import AshaPruner, HyperbandPruner, Pruner, make_pruner
-from hpsearch.search.pruners.asha import is_promoted
-from hpsearch.search.pruners.base import value_at
-from hpsearch.search.pruners.config import PrunerConfig, PrunerName
-from hpsearch.search.resource import Resource
+from hpsearch.pruners import AshaPruner, HyperbandPruner, Pruner, make_pruner
+from hpsearch.pruners.asha import is_promoted
+from hpsearch.pruners.base import value_at
+from hpsearch.pruners.config import PrunerConfig, PrunerName
+from hpsearch.pruners.resource import Resource
+from hpsearch.trial import TrialRecord
 
 from .problems import base_config
 

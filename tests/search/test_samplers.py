@@ -8,13 +8,13 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from hpsearch.search.coordinates import Coordinates, UnitCube
-from hpsearch.search.history import TrialRecord
-from hpsearch.search.limits import Limits
-from hpsearch.search.samplers import Observation, observe
-from hpsearch.search.samplers.base import MOST_BEST, MOST_RECENT, best_and_recent, best_so_far
-from hpsearch.search.samplers.config import BLIND, SamplerConfig, SamplerName
-from hpsearch.search.suggest import suggest
+from hpsearch.samplers import Observation, observe
+from hpsearch.samplers.base import MOST_BEST, MOST_RECENT, best_and_recent, best_so_far
+from hpsearch.samplers.config import BLIND, SamplerConfig, SamplerName
+from hpsearch.samplers.suggest import suggest
+from hpsearch.space.limits import Limits
+from hpsearch.space.problem import Coordinates, UnitCube
+from hpsearch.trial import TrialRecord
 from tests.search.problems import (
     base_config,
     mixed_history,

@@ -14,7 +14,7 @@ from urllib.parse import quote, urlsplit
 import pytest
 
 from hpsearch.paths import StudyFolder
-from hpsearch.search.record import StudyRecord, StudyView, read_study
+from hpsearch.storage.database import StudyRecord, StudyView, read_study
 from tests.postgres import PASSWORD, Server
 from tests.reliability.cases import refused, write_study
 

@@ -9,9 +9,9 @@ import pytest
 
 from hpsearch.configfile import parse_yaml
 from hpsearch.errors import InputError
-from hpsearch.search.parameter import Parameter
-from hpsearch.search.shipped import find_shipped, shipped_names
-from hpsearch.search.space import SearchSpace
+from hpsearch.shipped_files import find_shipped, shipped_names
+from hpsearch.space.parameter import Parameter
+from hpsearch.space.space import SearchSpace
 from tests.search.problems import SHIPPED, base_config, shipped_study, space_of
 
 PAPER_NAMES = {

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from hpsearch.app.describe_space import describe_space, explain_config
 from hpsearch.cli.space import app
 from hpsearch.configfile import dump_yaml
 from hpsearch.errors import InputError
-from hpsearch.search.explain import describe_space, explain_config
-from hpsearch.search.space import SearchSpace
+from hpsearch.space.space import SearchSpace
 from tests.search.problems import shipped_problem, shipped_study, space_of
 
 

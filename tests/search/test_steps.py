@@ -7,13 +7,13 @@ from typing import get_args
 
 import pytest
 
-from hpsearch.search.coordinates import Coordinates
-from hpsearch.search.history import TrialRecord
-from hpsearch.search.limits import Limits
-from hpsearch.search.nearest import nearest_feasible
-from hpsearch.search.parameter import Parameter
-from hpsearch.search.samplers.config import SamplerConfig, SamplerName
-from hpsearch.search.suggest import SpaceExhaustedError, suggest
+from hpsearch.samplers.config import SamplerConfig, SamplerName
+from hpsearch.samplers.suggest import SpaceExhaustedError, suggest
+from hpsearch.space.limits import Limits
+from hpsearch.space.nearest import nearest_feasible
+from hpsearch.space.parameter import Parameter
+from hpsearch.space.problem import Coordinates
+from hpsearch.trial import TrialRecord
 from tests.search.problems import base_config, space_of
 
 RANGES = [(0.1, 0.7, 0.2), (-0.6, 0.6, 0.2), (0.0, 0.3, 0.1), (1e6, 1e6 + 1, 0.1), (1e-5, 9e-5, 2e-5)]

@@ -13,12 +13,12 @@ from sqlalchemy.exc import OperationalError, PendingRollbackError
 
 from hpsearch.errors import InputError
 from hpsearch.paths import StudyFolder
-from hpsearch.search.history import TrialRecord
-from hpsearch.search.leases import NumberTakenError, TrialTakenError
-from hpsearch.search.record import StudyRecord, read_study
-from hpsearch.search.shipped import find_shipped
-from hpsearch.search.sqlite_file import check_database, integrity_problems
-from hpsearch.search.storage import is_away, root_cause
+from hpsearch.shipped_files import find_shipped
+from hpsearch.sqlite_file import check_database, integrity_problems
+from hpsearch.storage.database import StudyRecord, read_study
+from hpsearch.storage.engine import is_away, root_cause
+from hpsearch.storage.leases import NumberTakenError, TrialTakenError
+from hpsearch.trial import TrialRecord
 
 from .problems import random_params, shipped_problem
 

@@ -14,20 +14,20 @@ from typing import Any, Literal, get_args
 import numpy as np
 import pytest
 
-from hpsearch.search.coordinates import Coordinates
-from hpsearch.search.effects import leaf_paths
-from hpsearch.search.history import TrialRecord
-from hpsearch.search.limits import Limits
-from hpsearch.search.proposer import Proposer
-from hpsearch.search.samplers.config import (
+from hpsearch.driver.proposer import Proposer
+from hpsearch.samplers.config import (
     BLIND,
     GP_LIMIT,
     SamplerConfig,
     SamplerName,
     acting_sampler,
 )
-from hpsearch.search.study_folder import plan_study
-from hpsearch.search.suggest import SpaceExhaustedError, decider, suggest
+from hpsearch.samplers.suggest import SpaceExhaustedError, decider, suggest
+from hpsearch.space.effects import leaf_paths
+from hpsearch.space.limits import Limits
+from hpsearch.space.problem import Coordinates
+from hpsearch.study.plan import plan_study
+from hpsearch.trial import TrialRecord
 from tests.search.problems import base_config, mixed_history, shipped_problem, space_of
 
 SAMPLERS: tuple[SamplerName, ...] = get_args(SamplerName)
@@ -49,8 +49,8 @@ PENDING = 4
 """Suggestions still in training beside the history."""
 ANSWER = """
 import json, sys
-from hpsearch.search.samplers.config import SamplerConfig
-from hpsearch.search.suggest import suggest
+from hpsearch.samplers.config import SamplerConfig
+from hpsearch.samplers.suggest import suggest
 from tests.search.problems import mixed_history, shipped_problem
 problem = shipped_problem("koch2015_35px")
 answers = {}
@@ -372,7 +372,7 @@ def test_a_handover_is_told_once(tmp_path: Path) -> None:
 def test_asking_imports_no_model_and_changes_no_global_generators() -> None:
     code = (
         "import sys, numpy as np\n"
-        "import hpsearch.search.suggest\n"
+        "import hpsearch.samplers.suggest\n"
         "assert not {'torch', 'skopt', 'optuna'} & set(sys.modules), 'heavy import'\n"
         "from tests.search.test_suggest import *\n"
         "p = shipped_problem('koch2015_35px')\n"

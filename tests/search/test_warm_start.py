@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 
 from hpsearch.configfile import dump_yaml, read_yaml
+from hpsearch.driver.driver import Driver
+from hpsearch.driver.warm_start import with_prior
 from hpsearch.errors import InputError
-from hpsearch.search.driver import Driver
-from hpsearch.search.history import TrialRecord
-from hpsearch.search.prior import Prior, read_prior
-from hpsearch.search.record import StudyView, read_study
-from hpsearch.search.samplers import SamplerConfig, observe
-from hpsearch.search.shipped import find_shipped
-from hpsearch.search.study_folder import DataPlace, StudyPlan, plan_study, save_plan
-from hpsearch.search.suggest import decider, suggest
-from hpsearch.search.warm_start import with_prior
+from hpsearch.samplers import SamplerConfig, observe
+from hpsearch.samplers.prior import Prior, read_prior
+from hpsearch.samplers.suggest import decider, suggest
+from hpsearch.shipped_files import find_shipped
+from hpsearch.storage.database import StudyView, read_study
+from hpsearch.study.plan import DataPlace, StudyPlan, plan_study, save_plan
+from hpsearch.trial import TrialRecord
 from tests.search.fake_executor import FakeExecutor
 from tests.search.problems import mixed_history, random_params, shipped_problem
 from tests.search.test_driver import DATASET, Silent, search

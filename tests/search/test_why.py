@@ -13,19 +13,19 @@ import numpy as np
 import pytest
 
 from hpsearch.errors import InputError
+from hpsearch.maintenance.verify import explain, history_of, verify
 from hpsearch.paths import StudyFolder
-from hpsearch.search.coordinates import Coordinates
-from hpsearch.search.history import TrialRecord
-from hpsearch.search.ledger import Ledger
-from hpsearch.search.record import StudyView, read_study
-from hpsearch.search.samplers import make_sampler, observe
-from hpsearch.search.samplers.base import Predicts
-from hpsearch.search.samplers.config import SamplerConfig, SamplerName
-from hpsearch.search.seen import recall, summarise
-from hpsearch.search.study_folder import DataPlace, plan_study
-from hpsearch.search.trial_files import read_provenance
-from hpsearch.search.why import explain, history_of, verify
+from hpsearch.samplers import make_sampler, observe
+from hpsearch.samplers.base import Predicts
+from hpsearch.samplers.config import SamplerConfig, SamplerName
+from hpsearch.samplers.snapshot import recall, summarise
+from hpsearch.space.problem import Coordinates
+from hpsearch.storage.database import StudyView, read_study
+from hpsearch.storage.trial_files import read_provenance
+from hpsearch.storage.trial_store import Ledger
+from hpsearch.study.plan import DataPlace, plan_study
 from hpsearch.training.epoch import EpochResult
+from hpsearch.trial import TrialRecord
 
 from .fake_executor import FakeExecutor
 from .test_driver import search

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from hpsearch.errors import InputError
-from hpsearch.search.parameter import Parameter
-from hpsearch.search.space import SearchSpace
-from hpsearch.search.study_folder import plan_study
+from hpsearch.space.parameter import Parameter
+from hpsearch.space.space import SearchSpace
+from hpsearch.study.plan import plan_study
 from hpsearch.wording import count, ordinal
 
 VALUES: tuple[Any, ...] = (

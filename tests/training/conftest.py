@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from hpsearch.data import Dataset, glyphs
+from hpsearch.data import Dataset
 from hpsearch.data.pack import pack
+from hpsearch.sources import glyphs
 from hpsearch.training.trainingdata import TrainingData
 from tests.training.tiny import tiny_config
 

@@ -12,7 +12,7 @@ from hpsearch.configfile import parse_yaml
 from hpsearch.errors import InputError
 from hpsearch.network.initialisation import initialise
 from hpsearch.network.siamese import SiameseNetwork
-from hpsearch.search.space import SearchSpace
+from hpsearch.space.space import SearchSpace
 from hpsearch.training.config import TrialConfig
 from hpsearch.training.optimiser import LayerwiseSgd
 from tests.training.tiny import as_bytes, tiny_config

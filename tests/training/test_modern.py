@@ -18,8 +18,8 @@ from hpsearch.data import Dataset
 from hpsearch.errors import InputError
 from hpsearch.network.initialisation import initialise
 from hpsearch.network.siamese import SiameseNetwork
-from hpsearch.search.effects import refuse_without_effect
-from hpsearch.search.parameter import Parameter
+from hpsearch.space.effects import refuse_without_effect
+from hpsearch.space.parameter import Parameter
 from hpsearch.training import checkpoint
 from hpsearch.training.config import TrialConfig
 from hpsearch.training.loop import Interrupted, train

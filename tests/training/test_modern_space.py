@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from hpsearch.configfile import read_yaml
-from hpsearch.search.shipped import find_shipped
-from hpsearch.search.space import SearchSpace
+from hpsearch.shipped_files import find_shipped
+from hpsearch.space.space import SearchSpace
 from hpsearch.training.config import TrialConfig
 from hpsearch.training.loop import train
 from hpsearch.training.trainingdata import TrainingData

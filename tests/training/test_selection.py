@@ -10,10 +10,10 @@ import pytest
 
 from hpsearch.data import Dataset
 from hpsearch.data.dense import DenseTasks
-from hpsearch.data.find import find_dataset
-from hpsearch.data.folder import read_folder
 from hpsearch.data.pack import pack
 from hpsearch.errors import InputError
+from hpsearch.sources.find import find_dataset
+from hpsearch.sources.folder import read_folder
 from hpsearch.training.config import Objective
 from hpsearch.training.fresh import fresh_tasks
 from hpsearch.training.selection import Selection, check_data, select

@@ -1,0 +1,180 @@
+"""A search space, and a configuration's place in it, in words for a person."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from hpsearch.errors import InputError
+from hpsearch.seeding import generator
+from hpsearch.space.cost_range import CostRange, Measure
+from hpsearch.space.limits import Limits
+from hpsearch.space.nearest import nearest_feasible
+from hpsearch.space.problem import Coordinates
+from hpsearch.space.space import SearchSpace
+from hpsearch.study.config import StudyConfig
+from hpsearch.training.config import (
+    ConvolutionLayer,
+    Distortion,
+    FullyConnectedLayer,
+    OutputLayer,
+    TrialConfig,
+)
+
+DRAWS = 1000
+"""Random draws by which the share within the limits is measured."""
+COSTS: tuple[tuple[Measure, str], ...] = (
+    ("multiply_adds", "multiply-adds per image"),
+    ("parameters", "weights and biases"),
+    ("memory_bytes", "GB of memory"),
+)
+
+
+def describe_space(space: SearchSpace, study: StudyConfig | None = None) -> str:
+    """Return a table of the dimensions, the feasible share, and the range of costs.
+
+    Args:
+        space: The space.
+        study: The study whose `trial` and limits count; None takes the space's own `network`.
+
+    Raises:
+        InputError: The space has a parameter that cannot be searched, or nothing fits.
+    """
+    lines = [f"{space.name}: {len(space.parameters)} dimensions"]
+    if space.description:
+        lines.append(space.description)
+    lines.append("")
+    width = max(len(name) for name in space.parameters)
+    for name, parameter in space.parameters.items():
+        lines.append(f"{name:{width}}  {parameter.type:11}  {parameter.describe()}")
+    lines.append("")
+    try:
+        problem = _problem(space, study)
+    except NoNetworkError as error:
+        return "\n".join([*lines, f"feasible share: unknown ({error})"])
+    return "\n".join([*lines, *_feasible(problem), *_costs(problem)])
+
+
+class NoNetworkError(InputError):
+    """A space file that does not say which network it is for."""
+
+
+def _problem(space: SearchSpace, study: StudyConfig | None) -> Coordinates:
+    if study is not None:
+        frozen = space.frozen(study.freeze)
+        frozen.check(study.trial)
+        return Coordinates(frozen, study.trial, study.limits)
+    try:
+        base = space.frame()
+    except InputError as error:
+        raise NoNetworkError(f"{error}; or name a study: --study STUDY") from error
+    space.check_paths(base)
+    return Coordinates(space, base, Limits())
+
+
+def _feasible(problem: Coordinates) -> list[str]:
+    every = round(problem.sizes.total / problem.feasible_share())
+    layers = problem.base.layers.convolutions.values()
+    pools = ", ".join("pool" if layer.pool else "no pool" for layer in layers)
+    lines = [
+        f"network: {problem.base.input_size} x {problem.base.input_size}, {pools}",
+        f"feasible share: {100 * problem.feasible_share():.1f} % "
+        f"({problem.sizes.total} of {every} size combinations)",
+    ]
+    if problem.limits == Limits():
+        return lines
+    points = generator(0, "space show").random((DRAWS, len(problem.free))).tolist()
+    within = sum(problem.over_limits(problem.cube.params(point)) is None for point in points)
+    return [*lines, f"within the limits: {within / DRAWS:.0%} of {DRAWS} random draws that fit"]
+
+
+def _costs(problem: Coordinates) -> list[str]:
+    costs = CostRange(problem)
+    lines = []
+    for name, find in (("smallest", costs.cheapest), ("largest", costs.dearest)):
+        lines.append(f"{name} network by")
+        for measure, unit in COSTS:
+            params = find(measure)
+            value = costs.of(params, measure) / (1e9 if measure == "memory_bytes" else 1)
+            layers = problem.shape(params).convolutions
+            filters = ", ".join(f"{c.filter_count} of {c.filter_size}" for c in layers) or "none"
+            beyond = problem.over_limits(params)
+            lines.append(
+                f"  {unit:24} {value:9.3g}  (filters {filters}; width {params['fc.width']})"
+                + (f", over the study's limits: {beyond}" if beyond else "")
+            )
+    return [*lines, f"memory: estimated, of one training step of {costs.images} images"]
+
+
+def explain_config(
+    space: SearchSpace, values: Mapping[str, Any], source: Path, study: StudyConfig | None = None
+) -> str:
+    """Say whether a configuration lies in a space, why not, and which is nearest.
+
+    Args:
+        space: The space; without a study it needs a `network:` section.
+        values: What the configuration's file holds: a trial's configuration, a file that holds
+            one under `trial` or `config`, or parameters by path.
+        source: The file's name, for messages.
+        study: The study whose `trial` and limits count.
+
+    Raises:
+        InputError: The file holds no such configuration.
+    """
+    problem = _problem(space, study)
+    params = _searched_values(problem.space, values, source)
+    try:
+        reasons = problem.reasons(params)
+        if not reasons:
+            unlimited = "; no limit on costs was checked, name one by --study" if study is None else ""
+            return f"possible: {source} lies in search space {space.name}{unlimited}"
+        known = {name: params[name] for name in problem.space.parameters}
+        nearest = nearest_feasible(problem, known)
+    except InputError as error:
+        raise InputError(f"{source}: {error}") from error
+    lines = [*(f"impossible: {reason}" for reason in reasons), "nearest possible:"]
+    for name, value in nearest.items():
+        change = "" if value == params[name] else f"  (instead of {params[name]})"
+        lines.append(f"  {name}: {value}{change}")
+    return "\n".join(lines)
+
+
+def _searched_values(
+    space: SearchSpace, values: Mapping[str, Any], source: Path
+) -> dict[str, Any]:
+    for key in ("trial", "config"):
+        if isinstance(values.get(key), dict) and "layers" in values[key]:
+            values = values[key]
+    if "layers" not in values:
+        values = values.get("params", values)
+        missing = [name for name in space.parameters if name not in values]
+        if missing:
+            raise InputError(
+                f"{source}: {missing[0]}: missing; search space {space.name} needs it"
+            )
+        return dict(values)
+    return {name: _written_or_default(name, values, source) for name in space.parameters}
+
+
+def _written_or_default(name: str, values: Mapping[str, Any], source: Path) -> Any:
+    """Return a setting of a trial's configuration that need not be possible as a whole."""
+    layers, (head, _, rest) = values["layers"], name.partition(".")
+    if isinstance(layers, dict) and head in layers:
+        place, key = layers[head], rest
+        kind: type[BaseModel] = LAYERS.get(head, ConvolutionLayer)
+    elif rest:
+        place, key, kind = values.get(head, {}), rest, Distortion
+    else:
+        place, key, kind = values, head, TrialConfig
+    if isinstance(place, dict) and key in place:
+        return place[key]
+    field = kind.model_fields.get(key)
+    if field is None or field.is_required():
+        raise InputError(f"{source}: {name}: missing; write it out")
+    return field.default
+
+
+LAYERS: dict[str, type[BaseModel]] = {"fc": FullyConnectedLayer, "output": OutputLayer}

@@ -1,0 +1,1 @@
+"""The loop that asks, submits, decides and records. Knows executors by their interface only."""

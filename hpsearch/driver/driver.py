@@ -1,0 +1,393 @@
+"""The driver: asks, submits, decides, records. One process, one thread, the only writer.
+
+Read `Driver.run` first. It knows executors only by their interface, and no torch.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+from hpsearch.driver.blame import MAX_DEATHS, MAX_SUSPECTS, Suspects, check_some_ended_well
+from hpsearch.driver.environment import Observer, Surroundings
+from hpsearch.driver.outcome import cause_of, checked, in_words, outcome, resumed_in_words
+from hpsearch.driver.progress import Progress, RunningTrial
+from hpsearch.driver.proposer import Proposer
+from hpsearch.driver.stopping import Stopping
+from hpsearch.driver.working_time import WorkingTime
+from hpsearch.errors import EnvironmentFailure, InputError
+from hpsearch.execution import Decision, Ended, Ending, EpochEnded, Event, Executor, Lost, Started
+from hpsearch.execution.blame import Fault, fault_of
+from hpsearch.pruners import make_pruner
+from hpsearch.pruners.audit import is_audited, without_audits
+from hpsearch.pruners.resource import Resource
+from hpsearch.space.cost_range import CostRange
+from hpsearch.space.problem import Coordinates
+from hpsearch.storage.leases import NumberTakenError, TrialTakenError
+from hpsearch.study.enqueue import enqueued_points
+from hpsearch.study.plan import DataPlace, StudyPlan
+from hpsearch.trial import TrialRecord, counted
+from hpsearch.waiting import Interrupted, Patience
+
+INTERRUPT_S = 10.0
+"""How long workers may take to checkpoint after Ctrl-C."""
+TICK_S = 0.1
+
+
+class Driver:
+    """Runs one study until its budget is spent or somebody interrupts it."""
+
+    def __init__(
+        self,
+        plan: StudyPlan,
+        data: DataPlace,
+        executor: Executor,
+        observer: Observer,
+        interrupted: Callable[[], int],
+        surroundings: Surroundings | None = None,
+    ) -> None:
+        """Prepare; nothing is started before `run`.
+
+        Args:
+            plan: The study, its space and its folder; saved, and locked by the caller.
+            data: The packed data set.
+            executor: Runs the trials; closed by the caller.
+            observer: Shows progress.
+            interrupted: Says how many interrupts have come: 1 checkpoint and end, 2 end at once.
+            surroundings: Other than the study's folder, a helper process and this machine's time.
+        """
+        self._plan, self._executor, self._observer = plan, executor, observer
+        self._interrupted = interrupted
+        config = plan.config
+        self._coordinates = Coordinates(plan.space, config.trial, config.limits)
+        smallest = CostRange(self._coordinates).cheapest("memory_bytes")
+        self._smallest = config.trial.with_parameters(smallest).plain()
+        self._enqueued = enqueued_points(config, self._coordinates)
+        self._proposer = Proposer(plan, self._coordinates, observer.message)
+        self._resource = Resource(config.pruner.resource, config.trial)
+        self._pruner = make_pruner(config.pruner, self._resource)
+        around = surroundings or Surroundings.of(plan, data, Patience(observer.message, interrupted))
+        self._stopping = Stopping(config, self._resource, around.n_tasks)
+        self._record, self._ledger = around.record, around.ledger
+        self._asker, self._clock, self._others = around.asker, around.clock, around.others
+        self._history: list[TrialRecord] = []
+        self._waiting: list[int] = []
+        self._running: dict[int, RunningTrial] = {}
+        self._suspects = Suspects(self._ledger)
+        self._aside: dict[int, str] = {}  # checkpoints that a trial could not go on from
+        self._abandoned: set[int] = set()  # on our workers, but another driver's now
+        self._exhausted: str | None = None  # why no more configuration can be proposed
+        self._origin = ""  # of the pending ask
+        self._time = WorkingTime(self._record, self._others, self._clock)
+
+    def run(self) -> str:
+        """Search until the study ends; return why it ended, in words.
+
+        Raises:
+            EnvironmentFailure: Something failed that the same command can resume from.
+        """
+        try:
+            self._recover()
+            while True:
+                self._follow()
+                reason = self._over()
+                if reason and not (self._running or self._waiting):
+                    if self._suspects:
+                        self._suspects.blame_machine(self._history)
+                    if self._end_paused():
+                        check_some_ended_well(self._history)
+                        return reason
+                if self._interrupted():
+                    raise Interrupted("while nothing was waited for")
+                self._fill_slots(only_waiting=reason is not None)
+                for event in self._executor.events(TICK_S):
+                    self._handle(event)
+                self._record.flush()
+                self._time.save()
+                self._observer.update(self.progress)
+        except Interrupted:
+            self._interrupt()
+            return "interrupted"
+        finally:
+            self._asker.close()
+            self._time.save(force=True)
+            self._record.close()
+
+    def progress(self) -> Progress:
+        """Return where the search stands."""
+        seconds, slots = self._time.seconds(), self._executor.slots
+        forecast = self._stopping.recent_forecast(self._history, seconds, slots)
+        config, now = self._plan.config, self._clock()
+        return Progress.of(self._history, self._running, config, seconds, slots, forecast, now)
+
+    def _recover(self) -> None:
+        """Read the history; adopt results the database missed; queue what was running.
+
+        The last epoch of a running trial is decided upon again: its decision may not have been
+        carried out, and its worker would train on past the rung.
+        """
+        self._history = self._ledger.load()
+        if self._others:
+            self._others.start(self._history)
+            return  # what nobody runs is taken over by `_follow`
+        for trial in self._history:
+            if trial.state == "running":
+                self._continue(trial)
+        if self._waiting:
+            names = ", ".join(str(n) for n in self._waiting)
+            self._observer.message(f"continuing trial {names} from its checkpoint")
+
+    def _continue(self, trial: TrialRecord) -> None:
+        epoch = max(trial.values, default=0)
+        decision = self._decide(trial.number, epoch) if epoch else Decision.GO
+        if decision is Decision.STOP:
+            self._prune(trial)
+        elif decision is Decision.PAUSE:
+            self._pause(trial)
+        else:
+            self._waiting.append(trial.number)
+
+    def _follow(self) -> None:
+        """Take in what other drivers did, and take over the trials that nobody runs any more."""
+        if self._others is None:
+            return
+        news = self._others.news(self._executor.slots - self._busy() - len(self._waiting))
+        news.enter_into(self._history)
+        for number in news.lost:
+            self._abandon(number)
+        for number in news.taken:
+            self._observer.message(f"continuing trial {number}, which nobody runs any more")
+            with self._while_ours(number):
+                trial = self._history[number] = self._ledger.adopt(self._history[number])
+                if not trial.finished:
+                    self._continue(trial)
+
+    @contextlib.contextmanager
+    def _while_ours(self, number: int) -> Iterator[None]:
+        """Leave a trial alone once the database says that it is another driver's."""
+        try:
+            yield
+        except TrialTakenError:
+            self._abandon(number)
+
+    def _abandon(self, number: int) -> None:
+        """Leave a trial to the driver that has it now, and stop it here after its epoch."""
+        self._observer.message(f"trial {number} goes on with another driver")
+        if self._others:
+            self._others.left(number)
+        self._suspects.drop(number)
+        if number in self._waiting:
+            self._waiting.remove(number)
+        if self._running.pop(number, None) is not None:
+            self._abandoned.add(number)
+            self._executor.decide(number, Decision.STOP)
+
+    def _busy(self) -> int:
+        return len(self._running) + len(self._abandoned)
+
+    def _over(self) -> str | None:
+        """Say why no new trial may start, or None; what is running still ends."""
+        for trial in self._suspects.release(self._history):
+            with self._while_ours(trial.number):
+                self._end(trial)
+        if len(self._suspects) >= MAX_SUSPECTS:
+            return "too many trials failed in a row"
+        trials = self._plan.config.budget.trials
+        settled = sum(t.settled and not t.added for t in self._history) + len(self._suspects)
+        if trials is not None and settled >= trials and self._next_promotion() is None:
+            return f"the budget of {trials} trial{'s' * (trials > 1)} is spent"
+        if self._exhausted:
+            return self._exhausted
+        return self._stopping.reason(self._history, self._time.seconds())
+
+    def _next_promotion(self) -> int | None:
+        """Return the paused trial that may go on first."""
+        if not any(t.state == "paused" for t in self._history):
+            return None
+        return self._pruner.promote(without_audits(self._history))
+
+    def _fill_slots(self, only_waiting: bool) -> None:
+        """Start waiting trials, then promoted ones, then new ones while the budget has room."""
+        until = self._clock() + TICK_S  # workers that wait for a decision come first
+        ready = [n for n in self._waiting if n not in self._abandoned]  # whose last worker has ended
+        while ready and self._busy() < self._executor.slots and self._clock() < until:
+            self._waiting.remove(ready[0])
+            self._submit(ready.pop(0))
+        if only_waiting:
+            return
+        while self._busy() < self._executor.slots:
+            promoted = self._next_promotion()
+            if promoted is None or (self._others and not self._others.claim(promoted)):
+                break
+            self._promote(self._history[promoted])
+        number, most = len(self._history), self._plan.config.budget.trials or float("inf")
+        if self._busy() >= self._executor.slots or counted(self._history) >= most:
+            return
+        if number < len(self._enqueued):
+            self._enter(*self._enqueued[number])
+            return
+        if self._asker.pending is None:
+            self._asker.ask(self._history, number)
+            self._origin = self._proposer.name(self._history)
+        asked = self._asker.pending
+        try:
+            params = self._asker.answer(TICK_S if not self._running else 0.01)
+        except InputError as error:
+            if not self._history:
+                raise  # nothing can be tried at all
+            self._exhausted = str(error)  # what runs and what is paused still ends
+            return
+        if params is not None and asked == number:  # else another driver entered a trial meanwhile
+            self._enter(params, self._origin, self._asker.seen)
+
+    def _enter(self, params: dict[str, Any], origin: str, seen: Any = None) -> None:
+        trial = TrialRecord(number=len(self._history), state="running", params=params)
+        try:
+            self._ledger.enter(trial, self._coordinates, origin, seen)
+        except NumberTakenError:
+            return  # another driver was first: `_follow` brings its trial, and we ask again
+        self._history.append(trial)
+        self._submit(trial.number)
+
+    def _submit(self, number: int) -> None:
+        trial = self._history[number]
+        job = replace(self._ledger.job(trial), smallest=self._smallest)
+        if aside := self._ledger.set_aside_foreign(job):
+            self._aside[number] = aside
+        self._running[number] = RunningTrial(number, self._clock())
+        self._executor.submit(job)
+
+    def _handle(self, event: Event) -> None:
+        if event.trial in self._running:
+            with self._while_ours(event.trial):
+                self._handle_ours(event)
+        elif isinstance(event, Ended | Lost):
+            self._abandoned.discard(event.trial)
+
+    def _handle_ours(self, event: Event) -> None:
+        if isinstance(event, Started):
+            running = self._running[event.trial]
+            self._running[event.trial] = replace(running, device=event.device)
+            self._ledger.note_started(event.trial, event.provenance)
+            known, aside = self._history[event.trial].last_epoch, self._aside.pop(event.trial, None)
+            if text := resumed_in_words(event.trial, len(event.curve), known, aside):
+                self._observer.message(text)
+            for result in event.curve:
+                self._note(event.trial, result)
+        elif isinstance(event, EpochEnded):
+            result = checked(event.result)
+            self._note(event.trial, result)
+            # With a diagnosis of its own training ends by itself, and gives it as its cause.
+            ends = Decision.GO if result is event.result else Decision.STOP
+            decision = ends if result.diagnosis else self._decide(event.trial, result.epoch)
+            self._executor.decide(event.trial, decision)
+        else:
+            self._ended(event)
+
+    def _note(self, number: int, result: Any) -> None:
+        """Take an epoch into the running trial's line, and with a finite error into the rest."""
+        trial, epoch, error = self._history[number], result.epoch, result.validation_error
+        self._running[number] = replace(self._running[number], last=result)
+        if result.finite:  # no sampler could learn from another
+            self._history[number] = trial.with_value(epoch, error, round(result.seconds, 2))
+            self._ledger.note_epoch(number, result)
+            self._record.report(number, epoch, error)
+
+    def _decide(self, number: int, epoch: int) -> Decision:
+        """Say what a trial does after an epoch; an audited one is trained on in any case."""
+        trial, config = self._history[number], self._plan.config
+        if trial.audit is not None:
+            return Decision.GO
+        decision = self._pruner.decide(without_audits(self._history), trial, epoch)
+        ends = decision is not Decision.GO
+        if ends and is_audited(config.seed, number, config.pruner.audit_share):
+            self._history[number] = replace(trial, audit=epoch)
+            self._record.set_trial_attribute(number, "audit", epoch)
+            self._observer.message(
+                f"trial {number}: {config.pruner.name} would end it after epoch {epoch}; trained "
+                "on as an audit"
+            )
+            return Decision.GO
+        return decision
+
+    def _ended(self, event: Ended | Lost) -> None:
+        running = self._running.pop(event.trial)
+        trial = self._history[event.trial]
+        diagnosis = running.last.diagnosis if running.last else None
+        fault = fault_of(event, trained=trial.last_epoch > 0)
+        if isinstance(event, Lost) or fault is Fault.UNKNOWN:
+            self._died(trial, cause_of(event), counts=fault is Fault.UNKNOWN)
+        elif fault is Fault.MACHINE:
+            raise EnvironmentFailure(f"trial {trial.number}: {cause_of(event)}")
+        elif event.ending is Ending.INTERRUPTED:
+            self._waiting.append(event.trial)
+        elif event.ending is Ending.PAUSED:
+            self._pause(trial)
+        elif event.ending is Ending.STOPPED and not diagnosis:
+            self._prune(trial)
+        else:
+            self._end(outcome(trial, event, diagnosis))
+
+    def _died(self, trial: TrialRecord, cause: str, *, counts: bool) -> None:
+        """Try a trial again, or leave it until others show whether it or the machine is to blame."""
+        if counts and self._suspects.note_death(trial.number, cause, self._history):
+            self._observer.message(
+                f"trial {trial.number}: {cause}; it failed {MAX_DEATHS} times without ending an "
+                "epoch and waits until another trial ends well"
+            )
+            return
+        self._observer.message(f"trial {trial.number}: {cause}; trying it again")
+        self._continue(trial)  # the last decision may not have been carried out
+
+    def _prune(self, trial: TrialRecord) -> None:
+        cause = f"pruned by {self._plan.config.pruner.name} after epoch {max(trial.values)}"
+        self._end(replace(trial, state="pruned", cause=cause))
+
+    def _pause(self, trial: TrialRecord) -> None:
+        """Leave a trial on disk until it is promoted or the study ends."""
+        epoch = max(trial.values)
+        self._history[trial.number] = replace(trial, state="paused")
+        self._record.set_trial_attribute(trial.number, "paused", epoch)
+        if self._others:
+            self._others.release(trial.number)
+        error = f"error {100 * (trial.value or 0):.1f} %"
+        self._observer.message(f"trial {trial.number} paused after epoch {epoch}, {error}")
+
+    def _promote(self, trial: TrialRecord) -> None:
+        known = trial.last_epoch
+        self._observer.message(f"trial {trial.number} promoted: it goes on from epoch {known}")
+        self._history[trial.number] = replace(trial, state="running")
+        self._record.set_trial_attribute(trial.number, "paused", None)
+        self._submit(trial.number)
+
+    def _end_paused(self) -> bool:
+        """End the trials that nobody promoted; say whether none is left to another driver."""
+        for trial in [t for t in self._history if t.state == "paused"]:
+            cause = f"not promoted by {self._plan.config.pruner.name} after epoch "
+            if self._others is None or self._others.claim(trial.number):
+                self._end(replace(trial, state="pruned", cause=f"{cause}{max(trial.values)}"))
+        return not any(t.state == "paused" for t in self._history)
+
+    def _end(self, trial: TrialRecord) -> None:
+        """Write the result to the trial's folder, then to the database, then forget files."""
+        self._history[trial.number] = trial
+        self._ledger.end(trial)
+        self._ledger.keep_best_checkpoints(self._history)
+        self._observer.message(in_words(trial))
+
+    def _interrupt(self) -> None:
+        """Ask for checkpoints, take what still arrives, and leave the trials running on disk."""
+        self._observer.message("stopping: running trials write their checkpoints")
+        self._executor.interrupt()
+        deadline = time.monotonic() + INTERRUPT_S
+        while self._running and self._interrupted() < 2 and time.monotonic() < deadline:
+            for event in self._executor.events(TICK_S):
+                with contextlib.suppress(Interrupted):  # the trial's folder knows it all
+                    if isinstance(event, Lost):
+                        self._running.pop(event.trial, None)
+                    else:
+                        self._handle(event)
+            self._record.flush()

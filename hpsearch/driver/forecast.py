@@ -1,0 +1,145 @@
+"""What the rest of a search will cost and gain, from its own past trials.
+
+Everything here is a pure function of the history. Seconds differ from run to run, so forecasts
+of time are shown and decide nothing; the expected gain rests on validation errors alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from hpsearch.pruners.resource import Resource
+from hpsearch.trial import TrialRecord, Value, best_trial
+
+RECENT = 50
+"""The last so many finished trials stand for those to come: the sampler learns."""
+ENOUGH = 20
+"""Complete trials before anything is said about gain."""
+GRID = 400
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """The rest of a search.
+
+    Args:
+        trials: New trials until the budget is spent; None while unknown.
+        seconds: Until the search ends, at the present number of workers: the budget is spent and
+            the trials that still run then have ended. None while unknown.
+        gain: Expected fall of the best validation error by then, cautiously; None while unknown.
+        standard_error: Of the best validation error; None without one.
+    """
+
+    trials: int | None
+    seconds: float | None
+    gain: float | None
+    standard_error: float | None
+
+
+class TimeModel:
+    """Seconds of an epoch: a fixed part and a part that grows with its multiply-adds.
+
+    Args:
+        history: Trials with `seconds` are learnt from, running ones too.
+        resource: Counts multiply-adds.
+    """
+
+    def __init__(self, history: Sequence[TrialRecord], resource: Resource) -> None:
+        self._resource = resource
+        rows = [
+            (resource.cost(t.params), t.seconds / len(t.values))
+            for t in history
+            if t.seconds and t.values
+        ]
+        self.known = len(rows)
+        self.fixed, self.per_multiply_add = _fit(rows) if rows else (0.0, 0.0)
+
+    def epoch_seconds(self, params: Mapping[str, Value]) -> float:
+        """Return the expected seconds of one epoch of a configuration."""
+        return self.fixed + self.per_multiply_add * self._resource.cost(params)
+
+
+def _fit(rows: Sequence[tuple[int, float]]) -> tuple[float, float]:
+    """Fit both parts, neither negative, by least squares of relative errors."""
+    from scipy.optimize import nnls
+
+    costs, seconds = (np.array(column, float) for column in zip(*rows, strict=True))
+    if len({*costs.tolist()}) == 1:
+        return 0.0, float(seconds.mean() / costs[0])
+    scale = costs.mean()
+    design = np.stack([np.ones_like(costs), costs / scale], axis=1) / seconds[:, None]
+    (fixed, slope), _ = nnls(design, np.ones_like(seconds))
+    return float(fixed), float(slope / scale)
+
+
+def remaining_seconds(
+    history: Sequence[TrialRecord], resource: Resource, new_trials: int, busy: float
+) -> float | None:
+    """Return the seconds until so many new trials and all unfinished ones have ended.
+
+    Args:
+        history: All trials; finished ones tell how long a trial lives before it is pruned.
+        resource: The lengths of trials.
+        new_trials: Trials still to be made.
+        busy: Trials that train at once, on average.
+
+    Returns:
+        None before two trials have ended.
+    """
+    ended = [t for t in history if t.finished and t.values and t.seconds]
+    if len(ended) < 2:
+        return None
+    model = TimeModel(history, resource)
+    rests = []
+    for trial in (t for t in history if t.state == "running"):
+        done = len(trial.values)
+        longer = [len(t.values) - done for t in ended if len(t.values) > done]
+        own = resource.length(trial.params) - done
+        rest = min(float(np.mean(longer)), own) if longer else own
+        rests.append(max(0.0, rest) * model.epoch_seconds(trial.params))
+    seconds = new_trials * float(np.mean([t.seconds for t in ended if t.seconds]))
+    # One trial is on one worker: the last one takes its time however many are free.
+    return max((seconds + sum(rests)) / max(busy, 1e-9), *rests, 0.0)
+
+
+def expected_gain(history: Sequence[TrialRecord], new_trials: float) -> float | None:
+    """Return how far the best validation error is expected to fall in so many more trials.
+
+    The next trials are taken to be like the last `RECENT`. Among those, errors below the median
+    of the complete ones are taken to lie exponentially far below it. Real errors end sooner than
+    that, so the forecast is cautious: rather too high.
+
+    Returns:
+        At least 0; None before `ENOUGH` trials are complete.
+
+    Reference:
+        Pickands (1975), "Statistical Inference Using Extreme Order Statistics": peaks over a
+        threshold, with shape 0.
+    """
+    best = best_trial(history)
+    finished = [t for t in history if t.finished][-RECENT:]
+    values = np.array(
+        [t.value for t in finished if t.state == "complete" and t.value is not None]
+    )
+    complete = sum(t.state == "complete" for t in history)
+    if best is None or best.value is None or complete < ENOUGH or not len(values):
+        return None
+    threshold = float(np.median(values))
+    below = threshold - values[values < threshold]
+    if not len(below) or new_trials <= 0:
+        return 0.0
+    scale, share = float(below.mean()), len(below) / len(finished)
+    improvement = np.linspace(0, best.value, GRID)
+    chance = share * np.exp(-(threshold - best.value + improvement) / scale)
+    # E[best - min(best, X1..Xk)] is the integral over t of P(min < best - t).
+    return float(np.trapezoid(1 - (1 - chance) ** new_trials, improvement))
+
+
+def standard_error(error: float, n_tasks: int) -> float:
+    """Return the standard error of a share of wrong tasks; at 0 and 1 that of half a task."""
+    inner = min(max(error, 0.5 / n_tasks), 1 - 0.5 / n_tasks)
+    return math.sqrt(inner * (1 - inner) / n_tasks)

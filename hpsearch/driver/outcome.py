@@ -1,0 +1,65 @@
+"""What a trial's end on a worker means for the study."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hpsearch.execution import Ended, Ending, Lost
+from hpsearch.training.epoch import EpochResult
+from hpsearch.trial import OUT_OF_MEMORY, TrialRecord
+from hpsearch.wording import percent
+
+
+def checked(result: EpochResult) -> EpochResult:
+    """Return an epoch's result; one whose error is not finite is diagnosed, and so never best."""
+    if result.finite or result.diagnosis:
+        return result
+    return replace(result, diagnosis=f"diverged: validation error {result.validation_error}")
+
+
+def outcome(trial: TrialRecord, event: Ended, diagnosis: str | None) -> TrialRecord:
+    """Return the trial with its final state: complete, not trainable (pruned), or failed.
+
+    Args:
+        trial: The running trial.
+        event: How its worker ended it, not by the pruner.
+        diagnosis: What its last epoch said.
+    """
+    if event.ending is Ending.FINISHED and trial.value is not None:
+        return replace(trial, state="complete", cause=event.cause)
+    if event.ending in (Ending.DIAGNOSED, Ending.STOPPED):
+        cause = diagnosis or event.cause or "cannot be trained"
+        return replace(trial, state="pruned", trainable=False, cause=cause)
+    return replace(trial, state="failed", value=None, cause=cause_of(event))
+
+
+def cause_of(event: Ended | Lost) -> str:
+    """Return why a worker's end was a failure, in words."""
+    if isinstance(event, Lost):
+        return event.cause
+    memory = f"{OUT_OF_MEMORY}: " if event.ending is Ending.OUT_OF_MEMORY else ""
+    return memory + (event.cause or event.ending.value)
+
+
+def resumed_in_words(number: int, kept: int, known: int, aside: str | None) -> str | None:
+    """Tell where a trial goes on when that is not where it stopped, in one line.
+
+    Args:
+        number: The trial.
+        kept: Epochs that its checkpoint holds.
+        known: Epochs that the study knows.
+        aside: Which checkpoints were set aside, and why.
+    """
+    if kept >= known and aside is None:
+        return None
+    reason = aside or "its checkpoint is missing or damaged, see the logs"
+    if aside and not kept:
+        return f"trial {number}: {reason}; the trial begins anew"
+    return f"trial {number}: {reason}; it goes on after epoch {kept} instead of {known}"
+
+
+def in_words(trial: TrialRecord) -> str:
+    """Tell a trial's end in one line."""
+    error = "" if trial.value is None else f", error {percent(trial.value)}"
+    cause = f" ({trial.cause})" if trial.cause else ""
+    return f"trial {trial.number} {trial.state}{error}{cause}"

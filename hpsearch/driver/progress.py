@@ -1,0 +1,115 @@
+"""Where a search stands, as a person is shown it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from hpsearch.driver.forecast import Forecast
+from hpsearch.pruners.resource import Resource
+from hpsearch.study.config import StudyConfig
+from hpsearch.training.epoch import EpochResult
+from hpsearch.trial import TrialRecord, best_trial
+
+
+@dataclass(frozen=True)
+class RunningTrial:
+    """A trial on a worker.
+
+    Args:
+        number: Its number.
+        began: When it was started, by the driver's clock.
+        device: What it is trained on.
+        last: Its last epoch.
+    """
+
+    number: int
+    began: float
+    device: str = ""
+    last: EpochResult | None = None
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A snapshot of the search.
+
+    Args:
+        running: The trials on workers, by number.
+        counts: Trials by state.
+        best: The best complete trial.
+        seconds: The driver's time at work over all runs.
+        forecast: What is left until the search ends.
+        lengths: Epochs of each running trial, were it trained to its end.
+        trials: The budget in trials, None without one.
+        hours: The budget in hours, None without one.
+        slots: Trials that can run at once.
+        best_values: Best validation error of each running trial.
+        now: The time by the driver's clock.
+        lowest: The trial of the lowest error, complete or not; None before an epoch has ended.
+    """
+
+    running: tuple[RunningTrial, ...]
+    counts: Mapping[str, int]
+    best: TrialRecord | None
+    seconds: float
+    forecast: Forecast
+    lengths: Mapping[int, int]
+    trials: int | None
+    hours: float | None
+    slots: int
+    best_values: Mapping[int, float]
+    now: float = 0.0
+    lowest: TrialRecord | None = None
+
+    @property
+    def share(self) -> float | None:
+        """How much of the budget is spent, from 0 to 1; None while unknown."""
+        shares = list[float]()
+        if self.trials:
+            part = sum(r.last.epoch / self.lengths[r.number] for r in self.running if r.last)
+            shares.append((self.finished + part) / self.trials)
+        if self.hours:
+            shares.append(self.seconds / (3600 * self.hours))
+        if not shares and self.forecast.seconds is not None and self.seconds > 0:
+            shares.append(self.seconds / (self.seconds + self.forecast.seconds))
+        return min(1.0, max(shares)) if shares else None
+
+    @property
+    def finished(self) -> int:
+        """Trials that count against the budget."""
+        return sum(self.counts.get(state, 0) for state in ("complete", "pruned", "failed"))
+
+    @classmethod
+    def of(
+        cls,
+        history: Sequence[TrialRecord],
+        running: Mapping[int, RunningTrial],
+        config: StudyConfig,
+        seconds: float,
+        slots: int,
+        forecast: Forecast,
+        now: float = 0.0,
+    ) -> Progress:
+        """Take a snapshot."""
+        counts = Counter[str](t.state for t in history)
+        counts["running"] = len(running)
+        budget = config.budget
+        resource = Resource(config.pruner.resource, config.trial)
+        tried = [t for t in history if t.trainable and t.value is not None]
+        return cls(
+            running=tuple(running[n] for n in sorted(running)),
+            counts=dict(counts),
+            best=best_trial(history),
+            seconds=seconds,
+            forecast=forecast,
+            lengths={n: resource.length(history[n].params) for n in running},
+            trials=budget.trials,
+            hours=budget.hours,
+            slots=slots,
+            best_values={
+                n: value for n in running if (value := history[n].value) is not None
+            },
+            now=now,
+            lowest=min(tried, key=lambda t: (t.value, t.number), default=None),
+        )

@@ -1,0 +1,159 @@
+"""When a study is over, and what is left until then."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from hpsearch.driver.forecast import Forecast, expected_gain, remaining_seconds, standard_error
+from hpsearch.pruners.resource import Resource
+from hpsearch.study.config import StudyConfig
+from hpsearch.trial import TrialRecord, best_trial, counted
+
+if TYPE_CHECKING:
+    from hpsearch.storage.database import StudyView
+
+N_TASKS = 320
+"""One-shot tasks behind a validation error where the data set's description does not say."""
+FORECAST_S = 1.0
+"""How old a shown forecast may be."""
+DENSE_WORTH = 7
+"""Tasks that would have to be scored for each of the paper's to have the noise of dense validation:
+one over its squared standard error in theirs, 0.37 (docs/trust.md)."""
+
+
+class Stopping:
+    """Compares a study's history with its budget."""
+
+    def __init__(self, config: StudyConfig, resource: Resource, n_tasks: int) -> None:
+        """Note the limits.
+
+        Args:
+            config: The study; its budget counts over all runs.
+            resource: Counts multiply-adds.
+            n_tasks: One-shot tasks behind each validation error.
+        """
+        self._budget, self._startup = config.budget, config.sampler.startup_trials
+        self._resource, self._n_tasks = resource, n_tasks
+        self._recent: tuple[float, Forecast] | None = None
+
+    def reason(self, history: Sequence[TrialRecord], seconds: float) -> str | None:
+        """Say why no new trial may start, or None; the limit in trials is left to the caller.
+
+        Args:
+            history: All trials.
+            seconds: The driver's time at work, all runs added.
+        """
+        budget = self._budget
+        if budget.hours is not None and seconds >= budget.hours * 3600:
+            return f"the budget of {budget.hours:g} hour{'s' * (budget.hours != 1)} is spent"
+        if budget.compute is not None and self.compute(history) >= budget.compute:
+            return f"the budget of {budget.compute:.3g} multiply-adds is spent"
+        if budget.stop_when is None or sum(t.finished for t in history) <= self._startup:
+            return None
+        left = self._new_trials(history, seconds)
+        gain = expected_gain(history, left) if left else None
+        error = self._standard_error(history)
+        if gain is None or error is None or gain >= error:
+            return None
+        return (
+            f"no expected gain: {left:.0f} more trials are expected to lower the best error by "
+            f"{100 * gain:.2f} points, its standard error is {100 * error:.2f}"
+        )
+
+    def compute(self, history: Sequence[TrialRecord]) -> int:
+        """Return the multiply-adds trained so far."""
+        return sum(len(t.values) * self._resource.cost(t.params) for t in history)
+
+    def forecast(self, history: Sequence[TrialRecord], seconds: float, slots: int) -> Forecast:
+        """Return what is left.
+
+        Args:
+            history: All trials.
+            seconds: The driver's time at work, all runs added.
+            slots: Trials that can run at once.
+        """
+        left = self._new_trials(history, seconds)
+        return Forecast(
+            trials=None if left is None else round(left),
+            seconds=self._remaining_seconds(history, seconds, slots),
+            gain=None if left is None else expected_gain(history, left),
+            standard_error=self._standard_error(history),
+        )
+
+    def recent_forecast(
+        self, history: Sequence[TrialRecord], seconds: float, slots: int
+    ) -> Forecast:
+        """Return what is left, as it was at most a second ago."""
+        if self._recent is None or seconds - self._recent[0] > FORECAST_S:
+            self._recent = (seconds, self.forecast(history, seconds, slots))
+        return self._recent[1]
+
+    def _standard_error(self, history: Sequence[TrialRecord]) -> float | None:
+        best = best_trial(history)
+        if best is None or best.value is None:
+            return None
+        return standard_error(best.value, self._n_tasks)
+
+    def _new_trials(self, history: Sequence[TrialRecord], seconds: float) -> float | None:
+        """Return how many more trials the budget has room for, None while unknown."""
+        budget, estimates = self._budget, list[float]()
+        finished = sum(t.finished for t in history)
+        if budget.trials is not None:
+            estimates.append(budget.trials - counted(history))
+        if budget.hours is not None and finished and seconds > 0:
+            estimates.append((budget.hours * 3600 / seconds - 1) * finished)
+        if budget.compute is not None and finished and (spent := self.compute(history)):
+            estimates.append((budget.compute / spent - 1) * finished)
+        return max(0.0, min(estimates)) if estimates else None
+
+    def _remaining_seconds(
+        self, history: Sequence[TrialRecord], seconds: float, slots: int
+    ) -> float | None:
+        budget, estimates = self._budget, list[float]()
+        if budget.hours is not None:
+            estimates.append(budget.hours * 3600 - seconds)
+        trained = sum(t.seconds or 0.0 for t in history)
+        busy = trained / seconds if trained and seconds > 0 else slots
+        busy = min(float(slots), max(busy, sum(t.state == "running" for t in history)))
+        if budget.trials is not None:
+            new = max(0, budget.trials - counted(history))
+            rest = remaining_seconds(history, self._resource, new, busy)
+            estimates += [] if rest is None else [rest]
+        if budget.compute is not None and (spent := self.compute(history)):
+            estimates.append((budget.compute / spent - 1) * seconds)
+        running = remaining_seconds(history, self._resource, 0, busy)
+        return max(min(estimates), running or 0.0, 0.0) if estimates else None
+
+
+def tasks_behind(config: StudyConfig, dataset: Mapping[str, Any]) -> int:
+    """Return the one-shot tasks whose noise a study's validation errors have."""
+    n_tasks = int(dataset.get("n_tasks") or N_TASKS)
+    return n_tasks * DENSE_WORTH if config.objective == "dense" else n_tasks
+
+
+def why_over(view: StudyView) -> str | None:
+    """Return why a study that is only read is over, None where the same command goes on with it."""
+    if not view.trials or any(not t.finished for t in view.trials):
+        return None
+    trials = view.config.budget.trials
+    if trials is not None and counted(view.trials) >= trials:
+        return f"the budget of {trials} trial{'s' * (trials > 1)} is spent"
+    return _stopping(view).reason(view.trials, view.driver_seconds)
+
+
+def _stopping(view: StudyView) -> Stopping:
+    resource = Resource(view.config.pruner.resource, view.config.trial)
+    return Stopping(view.config, resource, tasks_behind(view.config, view.dataset))
+
+
+def forecast_study(view: StudyView) -> Forecast:
+    """Return what is left of a study that is only read, as fast as it went so far."""
+    workers = view.config.workers
+    if isinstance(workers, int):
+        slots = workers
+    else:  # as many as were at work on average, on whatever machine that was
+        trained = sum(t.seconds or 0.0 for t in view.trials)
+        slots = max(1, math.ceil(trained / view.driver_seconds)) if view.driver_seconds > 0 else 1
+    return _stopping(view).forecast(view.trials, view.driver_seconds, slots)

@@ -1,0 +1,1 @@
+"""Invariants, repair, migration, copies, and deriving suggestions again."""

@@ -1,0 +1,201 @@
+"""Copies a study's database to another place, whole or not at all. The trials' folders stay.
+
+Reads and writes through Optuna's models, so that every state, time, value and attribute comes along.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from optuna.storages import RDBStorage
+from optuna.storages._rdb import models
+from optuna.storages._rdb.storage import _create_scoped_session
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial
+from sqlalchemy import inspect, text
+
+from hpsearch.errors import EnvironmentFailure, HpsearchError, InputError
+from hpsearch.paths import StudyFolder, user_path
+from hpsearch.sqlite_file import check_database, check_whole
+from hpsearch.storage.engine import (
+    is_server,
+    open_file,
+    open_storage,
+    place,
+    root_cause,
+    server_failure,
+)
+from hpsearch.study.config import StudyConfig, check_storage
+
+FILE = "sqlite:///"
+LIVE = """
+SELECT driver FROM hpsearch_leases JOIN trials USING (trial_id)
+WHERE study_id = :study_id AND until > clock_timestamp() LIMIT 1"""
+
+
+@dataclass(frozen=True)
+class Content:
+    """Everything a database holds of one study."""
+
+    user_attributes: dict[str, Any]
+    system_attributes: dict[str, Any]
+    trials: tuple[FrozenTrial, ...]
+
+    def difference(self, other: Content) -> str | None:
+        """Return the first thing in which two studies differ, None where there is none."""
+        if self.user_attributes != other.user_attributes:
+            return "the study's attributes"
+        if self.system_attributes != other.system_attributes:
+            return "the study's system attributes"
+        if len(self.trials) != len(other.trials):
+            return f"the number of trials, {len(self.trials)} and {len(other.trials)}"
+        for one, two in zip(self.trials, other.trials, strict=True):
+            if _facts(one) != _facts(two):
+                return f"trial {one.number}"
+        return None
+
+
+def copy_study(folder: StudyFolder, config: StudyConfig, to: str) -> int:
+    """Copy a study from where its folder says it is to another storage.
+
+    Args:
+        folder: The study's folder; the caller keeps drivers of this folder away.
+        config: Its configuration.
+        to: "sqlite" for the folder's own file, sqlite:///FILE, or a postgresql:// URL.
+
+    Returns:
+        The number of trials, which are equal on both sides.
+
+    Raises:
+        InputError: Source and target are the same, the target has such a study, or a driver works.
+        EnvironmentFailure: The copy could not be made; the target is as it was.
+    """
+    _check_target(config, to)
+    if not is_server(config.storage):
+        check_database(folder.database)
+        check_whole(folder.database)
+    source = open_storage(folder, config.storage)
+    try:
+        content = _read(source, config.name, place(folder, config.storage))
+        _refuse_living_drivers(source, config)
+        if is_server(to):
+            _copy_into(open_storage(folder, to), content, config.name, to)
+        else:
+            _copy_into_file(_file(folder, to), content, config.name)
+    finally:
+        source.remove_session()
+        source.engine.dispose()
+    return len(content.trials)
+
+
+def _check_target(config: StudyConfig, to: str) -> None:
+    if to == config.storage:
+        raise InputError(f"--to {to}: the study is there already; name another place")
+    if to.startswith(FILE) and to != FILE:
+        return
+    try:
+        check_storage(to)
+    except ValueError as error:
+        raise InputError(f"--to {to}: {error}; or sqlite:///FILE") from None
+
+
+def _file(folder: StudyFolder, to: str) -> Path:
+    return folder.database if to == "sqlite" else user_path(to.removeprefix(FILE))
+
+
+def _copy_into_file(path: Path, content: Content, name: str) -> None:
+    if path.exists() or path.is_symlink():
+        raise InputError(f"{path}: is there already; move it away, or copy to another file")
+    aside = path.with_name(f".{path.name}.tmp")
+    aside.unlink(missing_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _copy_into(open_file(aside), content, name, str(path))
+        aside.replace(path)
+    except OSError as error:
+        raise EnvironmentFailure(f"{path}: cannot be written ({error.strerror})") from error
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def _copy_into(target: RDBStorage, content: Content, name: str, where: str) -> None:
+    try:
+        with _create_scoped_session(target.scoped_session) as session:
+            if models.StudyModel.find_by_name(name, session) is not None:
+                raise InputError(f"--to {where}: holds a study {name!r} already; name another place")
+            _write(target, session, content, name)
+        difference = content.difference(_read(target, name, where))
+        if difference:
+            target.delete_study(target.get_study_id_from_name(name))
+            raise EnvironmentFailure(f"--to {where}: the copy differs in {difference}; taken back")
+    except HpsearchError:
+        raise
+    except Exception as error:
+        if is_server(where):
+            raise server_failure(where, error) from error
+        words = " ".join(str(root_cause(error)).split())[:160]
+        raise EnvironmentFailure(f"{where}: the copy failed ({words}); nothing is kept") from error
+    finally:
+        target.remove_session()
+        target.engine.dispose()
+
+
+def _write(target: RDBStorage, session: Any, content: Content, name: str) -> None:
+    """Write a whole study in the caller's transaction."""
+    direction = models.StudyDirectionModel(direction=StudyDirection.MINIMIZE, objective=0)
+    study = models.StudyModel(study_name=name, directions=[direction])
+    session.add(study)
+    session.flush()
+    for kind, attributes in (
+        (models.StudyUserAttributeModel, content.user_attributes),
+        (models.StudySystemAttributeModel, content.system_attributes),
+    ):
+        for key, value in attributes.items():
+            session.add(kind(study_id=study.study_id, key=key, value_json=json.dumps(value)))
+    for trial in content.trials:
+        target._get_prepared_new_trial(int(study.study_id), trial, session)
+
+
+def _read(storage: RDBStorage, name: str, where: str) -> Content:
+    try:
+        study_id = storage.get_study_id_from_name(name)
+    except KeyError:
+        raise InputError(f"{where}: holds no study {name!r}; search or copy it there first") from None
+    return Content(
+        storage.get_study_user_attrs(study_id),
+        storage.get_study_system_attrs(study_id),
+        tuple(storage.get_all_trials(study_id, deepcopy=False)),
+    )
+
+
+def _refuse_living_drivers(source: RDBStorage, config: StudyConfig) -> None:
+    if not is_server(config.storage) or not inspect(source.engine).has_table("hpsearch_leases"):
+        return
+    study_id = source.get_study_id_from_name(config.name)
+    with source.engine.connect() as connection:
+        driver = connection.execute(text(LIVE), {"study_id": study_id}).scalar()
+    if driver:
+        raise InputError(
+            f"{config.storage}: {driver} is at work on the study; stop it, or wait for it, "
+            f"{config.lease_s:g} s if it died"
+        )
+
+
+def _facts(trial: FrozenTrial) -> tuple[Any, ...]:
+    """Return all of a trial but its id in the database; as text, so that NaN equals NaN."""
+    times = (trial.datetime_start, trial.datetime_complete)
+    curve = sorted(trial.intermediate_values.items())
+    attributes = sorted(trial.user_attrs.items()), sorted(trial.system_attrs.items())
+    return (
+        trial.number,
+        trial.state,
+        times,
+        str(trial.values),
+        trial.params,
+        trial.distributions,
+        str(curve),
+        str(attributes),
+    )

@@ -1,0 +1,146 @@
+"""Facts that are kept in several places, compared: parameters, the program's files, the data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from hpsearch.data.dataset import open_packed
+from hpsearch.data.packed_files import verify_packed
+from hpsearch.errors import HpsearchError, InputError
+from hpsearch.json_files import (
+    Certificate,
+    ConfirmedRun,
+    DatasetNote,
+    Evaluation,
+    Metrics,
+    Opening,
+)
+from hpsearch.maintenance.findings import Check, Findings, Study
+from hpsearch.paths import StudyFolder
+from hpsearch.records import Record, read_lines, read_record
+from hpsearch.samplers.prior import PriorFile
+from hpsearch.storage.agreement import config_of, result_difference
+from hpsearch.storage.trial_files import (
+    AttemptsFile,
+    config_difference,
+    load_provenance,
+    read_provenance,
+)
+
+Read = Callable[[Path], bool]
+"""Reads one file and says whether it carries a checksum."""
+
+
+def in_words(recorded: int, count: int) -> str:
+    """Say how many of some facts carry a checksum; folders of version 0.1.0 have none."""
+    if recorded == count:
+        return "checksums fit"
+    return f"checksums: {recorded} fit, {count - recorded} not recorded"
+
+
+def _parameters_agree(study: Study) -> Findings:
+    broken: list[str] = []
+    pending: list[str] = []
+    recorded = count = 0
+    for trial in study.view.trials:
+        if not trial.params:
+            continue  # added or enqueued with Optuna: nothing of it was trained here
+        place = study.trial(trial.number)
+        name = f"trial {trial.number}: {place.config.name}"
+        if problem := result_difference(study.folder, trial):
+            broken.append(f"trial {trial.number}: {place.result.name}: {problem}")
+        try:
+            attributes = study.view.attributes[trial.number]
+            expected = config_of(study.view.config, trial, attributes)
+            problem, known = config_difference(place, expected)
+        except FileNotFoundError:
+            pending.append(f"{name} is gone; it is written again from the database when needed")
+            continue
+        except (ValueError, InputError) as error:
+            broken.append(f"{name}: {error}")
+            continue
+        if problem:
+            broken.append(f"{name}: {problem}")
+        count, recorded = count + 1, recorded + known
+    told = f"{count} configurations agree, {in_words(recorded, count)}"
+    return Findings(tuple(broken), tuple(pending), told)
+
+
+def _files_are_whole(study: Study) -> Findings:
+    broken: list[str] = []
+    recorded = count = 0
+    for path, read in written_files(study.folder):
+        try:
+            recorded += read(path)
+            count += 1
+        except FileNotFoundError:
+            continue
+        except ValueError as error:
+            broken.append(f"{path.relative_to(study.folder.root)}: {error}")
+    return Findings(tuple(broken), fine=f"{count} files, {in_words(recorded, count)}")
+
+
+def written_files(folder: StudyFolder) -> Iterator[tuple[Path, Read]]:
+    """Return what else the program has written into a study's folder, and what reads it."""
+    yield folder.dataset, _without(_record(DatasetNote))
+    yield folder.prior, _record(PriorFile)
+    yield folder.openings, read_openings
+    yield folder.certificate, _record(Certificate)
+    for path in sorted(folder.confirmation.glob("*/result.json")):
+        yield path, _record(ConfirmedRun)
+    yield folder.model / "metrics.json", _record(Metrics)
+    yield folder.model / "evaluation.json", _record(Evaluation)
+    for number in folder.trial_numbers():
+        yield folder.trial(number).attempts, _without(_record(AttemptsFile))
+        yield folder.trial(number).provenance, _without(load_provenance)
+
+
+def _record(kind: type[Record]) -> Read:
+    return lambda path: read_record(path, kind).recorded
+
+
+def read_openings(path: Path) -> bool:
+    """Read the log of openings whole; see `Read`."""
+    lines = read_lines(path, Opening)
+    if lines.problem is not None:
+        raise ValueError(lines.problem)
+    return all(row.recorded for row in lines.rows)
+
+
+def _without(read: Callable[[Path], object]) -> Read:
+    """Return the reading of a file that needs no checksum: no result follows from it."""
+
+    def found(path: Path) -> bool:
+        read(path)
+        return True
+
+    return found
+
+
+def _data_are_the_same(study: Study) -> Findings:
+    mark = str(study.view.dataset["fingerprint"])
+    broken = [
+        f"trial {trial.number}: trained on {one['fingerprint'][:12]}, the study's data are {mark[:12]}"
+        for trial in study.view.trials
+        for one in read_provenance(study.trial(trial.number))
+        if (one.get("fingerprint") or mark) != mark
+    ]
+    packed = Path(study.view.dataset.get("packed") or "nowhere")
+    if not (packed / "meta.json").is_file():
+        return Findings(tuple(broken), fine="no longer packed: found anew by the next run")
+    try:
+        held = open_packed(packed).fingerprint
+        if held != mark:
+            broken.append(f"{packed}: holds {held[:12]}, the study was begun on {mark[:12]}")
+        count = verify_packed(packed)
+    except HpsearchError as error:
+        return Findings((*broken, str(error)))
+    return Findings(tuple(broken), fine=f"fingerprint {mark[:12]}, {count} packed files fit")
+
+
+FACT_CHECKS: tuple[tuple[str, str, Check], ...] = (
+    ("I12", "parameters are the same in database, result and configuration", _parameters_agree),
+    ("I13", "what else was written is whole", _files_are_whole),
+    ("I14", "the data are those the study was begun on, whole", _data_are_the_same),
+)

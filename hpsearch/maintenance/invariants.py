@@ -1,0 +1,342 @@
+"""What must be true of every study's folder, whatever happened to the machine.
+
+`check_invariants` is asked by the tests, by the drill and by `hpsearch doctor`. It reads only; what
+puts a study right is in `repair`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from sqlalchemy import text
+
+from hpsearch.configfile import read_json, read_yaml
+from hpsearch.errors import HpsearchError, InputError
+from hpsearch.maintenance.facts import FACT_CHECKS, in_words
+from hpsearch.maintenance.findings import Check, Findings, Study
+from hpsearch.paths import StudyFolder, shell_word
+from hpsearch.sqlite_file import check_database, integrity_problems
+from hpsearch.storage.database import read_study
+from hpsearch.storage.engine import is_server, open_storage, storage_of
+from hpsearch.storage.trial_files import load_result, read_epochs, read_result
+from hpsearch.study.begun import EditedError
+from hpsearch.study.plan import lock_holder
+from hpsearch.training.checkpoint_file import previous, verify
+from hpsearch.trial import TrialRecord, best_trial
+
+Standing = Literal["holds", "pending", "broken"]
+"""pending is what the next run of the same command puts right by itself."""
+SAME = 1e-12
+SHOWN = 3
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What one invariant looks like in one study.
+
+    Args:
+        key: I1 to I16.
+        claim: What must be true.
+        standing: Whether it is.
+        seen: What was found, in words.
+    """
+
+    key: str
+    claim: str
+    standing: Standing
+    seen: str
+
+
+def check_invariants(folder: StudyFolder) -> list[Verdict]:
+    """Check everything that must be true of a study; a search may be at work meanwhile.
+
+    Args:
+        folder: The study's folder.
+
+    Returns:
+        One verdict per invariant; only the first when the database cannot be read.
+
+    Raises:
+        EnvironmentFailure: It cannot be read now, because another process locks it or the disk fails.
+    """
+    fine = "integrity_check and foreign_key_check: ok"
+    try:
+        if is_server(storage_of(folder)):
+            problems, fine = [], "a server's; it looks after itself"
+        else:
+            check_database(folder.database)
+            problems = integrity_problems(folder.database)
+    except InputError as error:
+        problems = [str(error)]
+    found = Findings(tuple(problems), fine=fine)
+    whole = _verdict("I6", "the database is whole", found)
+    if problems:
+        return [whole]
+    begun = ("I15", "the study is as it began: study.yaml, space.yaml, data and prior")
+    try:
+        study = _read(folder)
+    except EditedError as error:
+        return [whole, _verdict(*begun, Findings((str(error),)))]
+    except InputError as error:
+        return [_verdict("I6", "the database is whole", Findings((str(error),)))]
+    verdicts = [_verdict(key, claim, check(study)) for key, claim, check in CHECKS]
+    verdicts += [whole, _verdict(*begun, Findings(fine=_kept(folder)))]
+    return sorted(verdicts, key=lambda verdict: int(verdict.key[1:]))
+
+
+def _verdict(key: str, claim: str, found: Findings) -> Verdict:
+    standing: Standing = "broken" if found.broken else "pending" if found.pending else "holds"
+    items = found.broken or found.pending
+    more = f" and {len(items) - SHOWN} more" if len(items) > SHOWN else ""
+    seen = "; ".join(items[:SHOWN]) + more if items else found.fine
+    return Verdict(key, claim, standing, seen)
+
+
+def _read(folder: StudyFolder) -> Study:
+    holder = lock_holder(folder)
+    view = read_study(folder)
+    columns = "t.number, t.state, t.datetime_start, t.datetime_complete, v.value, v.value_type"
+    joined = (
+        f"SELECT {columns} FROM trials t JOIN studies s ON s.study_id = t.study_id "
+        "LEFT JOIN trial_values v ON v.trial_id = t.trial_id WHERE s.study_name = :name "
+        "ORDER BY t.number"
+    )
+    storage = open_storage(folder, view.config.storage)
+    with storage.engine.connect() as connection:
+        rows = [dict(r._mapping) for r in connection.execute(text(joined), {"name": view.name})]
+    storage.engine.dispose()
+    return Study(folder, view, tuple(rows), holder)
+
+
+def _kept(folder: StudyFolder) -> str:
+    kept = folder.begun
+    return f"as {kept.name} says" if kept.exists() else "as its first trial was trained"
+
+
+def _nothing_runs(study: Study) -> Findings:
+    running = [t.number for t in study.view.trials if not t.finished]
+    if study.holder:
+        return Findings(fine=f"a search is at work ({study.holder}), {len(running)} unfinished")
+    pending = tuple(f"trial {n} goes on with the next run" for n in running)
+    return Findings(pending=pending, fine=f"{len(study.view.trials)} trials, all finished")
+
+
+def _results_are_kept(study: Study) -> Findings:
+    broken: list[str] = []
+    pending: list[str] = []
+    count = recorded = 0
+    for trial in study.view.trials:
+        folder = study.trial(trial.number)
+        try:
+            result, _, known = load_result(folder.result)
+        except FileNotFoundError:
+            elsewhere = is_server(study.view.config.storage) and not folder.root.exists()
+            optional = trial.added or not trial.finished
+            if not (optional or elsewhere):  # another driver's folder may hold it
+                broken.append(f"trial {trial.number}: no {folder.result.name}")
+            continue
+        except ValueError as error:
+            (broken if trial.finished else pending).append(
+                f"trial {trial.number}: {folder.result.name}: {error}"
+            )
+            continue
+        if not trial.finished:
+            pending.append(f"trial {trial.number}: its result reaches the database with the next run")
+        elif (result.state, result.value) != (trial.state, trial.value):
+            broken.append(
+                f"trial {trial.number}: {trial.state} {trial.value} in the database, "
+                f"{result.state} {result.value} in its folder"
+            )
+        else:
+            count, recorded = count + 1, recorded + known
+    told = f"{count} results agree with the database, {in_words(recorded, count)}"
+    return Findings(tuple(broken), tuple(pending), told)
+
+
+def _every_trial_is_known(study: Study) -> Findings:
+    known = len(study.view.trials)
+    strangers = [n for n in study.folder.trial_numbers() if n >= known]
+    broken = tuple(f"trial {n} has a folder, the database does not know it" for n in strangers)
+    return Findings(broken, fine=f"{known} trials, no folder without one")
+
+
+def _numbers_are_unique(study: Study) -> Findings:
+    numbers = [row["number"] for row in study.rows]
+    fine = f"0 to {len(numbers) - 1}, each once" if numbers else "none yet"
+    if numbers == list(range(len(numbers))):
+        return Findings(fine=fine)
+    twice = sorted({n for n in numbers if numbers.count(n) > 1})
+    missing = sorted(set(range(len(numbers))) - set(numbers))
+    return Findings((f"twice: {twice[:5]}, missing: {missing[:5]}",))
+
+
+def _best_is_best(study: Study) -> Findings:
+    broken = []
+    for trial in study.view.trials:
+        lowest = min(trial.values.values(), default=None)
+        if trial.state == "complete" and not _same(trial.value, lowest):
+            broken.append(f"trial {trial.number}: value {trial.value}, its lowest epoch {lowest}")
+    best = best_trial(study.view.trials)
+    broken += _exported_differs(study)
+    shown = "no complete trial yet" if best is None else f"trial {best.number}, {best.value}"
+    return Findings(tuple(broken), fine=shown)
+
+
+def _exported_differs(study: Study) -> list[str]:
+    """Compare best.yaml with the trial it was made of."""
+    path = study.folder.best
+    if not path.exists():
+        return []
+    try:
+        values = read_yaml(path)
+        trial = study.view.trials[int(values["trial"])]
+        value = float(values["validation_error"])
+    except (HpsearchError, KeyError, IndexError, TypeError, ValueError) as error:
+        return [f"{path.name}: cannot be read as an export ({error})"]
+    if _same(trial.value, value):
+        return []
+    return [f"{path.name}: error {value}, trial {trial.number} has {trial.value}"]
+
+
+def _export_is_of_the_best(study: Study) -> Findings:
+    """A search that went on may have found a better one than best.yaml holds."""
+    try:
+        values = read_yaml(study.folder.best)
+        exported = study.view.trials[int(values["trial"])]
+    except (HpsearchError, KeyError, IndexError, TypeError, ValueError):
+        return Findings(fine="none was exported")  # or it is damaged, which another check says
+    certified = _certified(study.folder)
+    best, what = best_trial(study.view.trials), f"{study.folder.best.name}: trial {exported.number}"
+    if values.get("chosen"):
+        return Findings(fine=f"{what}, which was asked for")
+    if best is None or exported.number in (best.number, certified):
+        return Findings(fine=what)
+    again = f"`hpsearch export {shell_word(study.folder.root)}` writes it anew"
+    stale = f"{what}, the best is trial {best.number}; {again}"
+    return Findings(pending=(stale,))
+
+
+def _certified(folder: StudyFolder) -> object:
+    """Return the number of the trial that a certificate names, None without one."""
+    try:
+        return read_json(folder.certificate).get("trial")
+    except InputError:
+        return None
+
+
+def _failures_have_no_value(study: Study) -> Findings:
+    broken = [
+        f"trial {row['number']}: {row['state']} with value {row['value']}"
+        for row in study.own_rows
+        if row["state"] in ("FAIL", "RUNNING", "WAITING") and row["value"] is not None
+    ]
+    return Findings(tuple(broken), fine="no failed or running trial has one")
+
+
+def _epochs_ran_once(study: Study) -> Findings:
+    broken: list[str] = []
+    pending: list[str] = []
+    for trial in study.view.trials:
+        path = study.trial(trial.number).epochs
+        if not path.exists():
+            continue
+        epochs = read_epochs(path)
+        if epochs is None or list(epochs) != list(range(1, len(epochs) + 1)):
+            note = f"trial {trial.number}: {path.name} is torn or out of order"
+        elif trial.finished and not _same_curve(epochs, trial):
+            note = f"trial {trial.number}: {path.name} differs from the database"
+        else:
+            continue
+        (broken if trial.finished else pending).append(note)
+    return Findings(tuple(broken), tuple(pending), "every epoch once, as in the database")
+
+
+def _times_and_values_are_sound(study: Study) -> Findings:
+    broken = []
+    for row in study.own_rows:
+        start, end, value = row["datetime_start"], row["datetime_complete"], row["value"]
+        if end is not None and (start is None or str(end) < str(start)):
+            broken.append(f"trial {row['number']}: ended {end}, began {start}")
+        if row["value_type"] not in (None, "FINITE") or not math.isfinite(value or 0.0):
+            broken.append(f"trial {row['number']}: value {value}, {row['value_type']}")
+    return Findings(tuple(broken), fine="no trial ends before it begins, all values are finite")
+
+
+def _nothing_is_left_over(study: Study) -> Findings:
+    left = [str(p.relative_to(study.folder.root)) for p in study.folder.temporary_files()]
+    if study.holder:
+        return Findings(fine=f"the lock is held by {study.holder}")
+    pending = tuple(f"{name} is left over" for name in left)
+    return Findings(pending=pending, fine="no temporary file, the lock is free")
+
+
+def _checkpoints_are_whole(study: Study) -> Findings:
+    broken: list[str] = []
+    pending: list[str] = []
+    count = 0
+    best = best_trial(study.view.trials)
+    for trial in study.view.trials:
+        path = study.trial(trial.number).checkpoint
+        if study.holder and not trial.finished:
+            continue  # a worker writes it
+        good, bad = 0, []
+        for candidate in (path, previous(path)):
+            if candidate.exists():
+                problem = damage(candidate)
+                good += problem is None
+                if problem is not None:
+                    bad.append(f"trial {trial.number}: {candidate.name}: {problem}")
+        count += good
+        if trial.finished:
+            broken += bad
+        elif good:
+            pending += [f"{note}; goes back to the one before" for note in bad]
+        elif read_result(study.trial(trial.number).result) is not None:
+            continue  # it is not trained again: its result reaches the database with the next run
+        elif trial.values and (bad or trial.state == "running"):
+            reason = bad[0] if bad else f"trial {trial.number}: no checkpoint"
+            broken.append(f"{reason}; it begins again at epoch 1")
+    shown = f"{count} checked" if best is None or count else "none is kept"
+    return Findings(tuple(broken), tuple(pending), shown)
+
+
+CHECKS: tuple[tuple[str, str, Check], ...] = (
+    ("I1", "nothing is left running", _nothing_runs),
+    ("I2", "every result is in the database, with the same value", _results_are_kept),
+    ("I3", "the database knows every trial that has a folder", _every_trial_is_known),
+    ("I4", "trials are numbered from 0, each once", _numbers_are_unique),
+    ("I5", "a value is its trial's lowest error; the best is the lowest", _best_is_best),
+    ("I7", "no failed trial has a value", _failures_have_no_value),
+    ("I8", "every epoch was trained once", _epochs_ran_once),
+    ("I9", "times and values are sound", _times_and_values_are_sound),
+    ("I10", "no temporary file is left, the lock is free", _nothing_is_left_over),
+    ("I16", "best.yaml is of the best trial", _export_is_of_the_best),
+    ("I11", "checkpoints fit their checksums", _checkpoints_are_whole),
+    *FACT_CHECKS,
+)
+
+
+def damage(path: Path) -> str | None:
+    """Return what is wrong with a checkpoint file, None when it fits its checksum."""
+    try:
+        verify(path)
+    except OSError as error:
+        return str(error.strerror)
+    except (ValueError, InputError) as error:
+        return str(error)
+    return None
+
+
+def _same(one: float | None, other: float | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return math.isclose(one, other, rel_tol=SAME, abs_tol=SAME)
+
+
+def _same_curve(epochs: dict[int, float], trial: TrialRecord) -> bool:
+    return len(epochs) == len(trial.values) and all(
+        _same(error, trial.values.get(epoch)) for epoch, error in epochs.items()
+    )

@@ -1,0 +1,266 @@
+"""Moves a study to a changed search space, in place and in one transaction.
+
+No trial loses its number, its result or a value it was trained with. Every parameter of the new
+space that a trial does not have takes the value it was trained with all the same, from the
+study's `trial` section. Samplers see a trial outside the new space at the nearest point inside.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from optuna.distributions import (
+    BaseDistribution,
+    FloatDistribution,
+    IntDistribution,
+    distribution_to_json,
+)
+
+from hpsearch.errors import EnvironmentFailure, InputError
+from hpsearch.paths import StudyFolder, write_atomically
+from hpsearch.records import dump_record
+from hpsearch.samplers.prior import Prior, read_prior
+from hpsearch.space.effects import leaf_paths
+from hpsearch.space.problem import Coordinates
+from hpsearch.space.space import SearchSpace
+from hpsearch.sqlite_file import back_up, connect
+from hpsearch.storage.agreement import ASIDE
+from hpsearch.storage.database import StudyView, read_study
+from hpsearch.storage.engine import is_server
+from hpsearch.study.begun import beginning, note_beginning, read_begun
+from hpsearch.study.config import StudyConfig
+from hpsearch.study.enqueue import enqueued_points
+from hpsearch.study.plan import study_lock
+from hpsearch.trial import TrialRecord, Value
+
+MIGRATED = "migrated"
+"""User attribute of trials that were proposed in an earlier space."""
+
+
+@dataclass(frozen=True)
+class Migration:
+    """What moving a study did.
+
+    Args:
+        added: Parameters that only the new space searches.
+        removed: Parameters that only the old one did; trials keep their values.
+        inside: Trials that lie in the new space.
+        moved: Trials that samplers see at the nearest point inside.
+        unseen: Trials with a choice the new space does not know; samplers leave them out.
+        backup: Copy of the database as it was.
+    """
+
+    added: tuple[str, ...]
+    removed: tuple[str, ...]
+    inside: int
+    moved: int
+    unseen: int
+    backup: Path
+
+
+def migrate(folder: StudyFolder, space_file: Path) -> Migration:
+    """Move a study to the space of a file.
+
+    The database changes first, then space.yaml, then study.yaml; cut in between, the study still
+    opens with its old space, and the same command completes the move.
+
+    Args:
+        folder: The study's folder; nobody else may hold it.
+        space_file: The new space.
+
+    Raises:
+        InputError: The study is held, the space does not fit its `trial` section, or an
+            unfinished trial could not go on in it.
+        EnvironmentFailure: The database could not be written; it is as it was.
+    """
+    with study_lock(folder, "hpsearch migrate"):
+        view = read_study(folder)
+        if is_server(view.config.storage):
+            raise InputError(
+                f"{folder.root}: its trials are on a server, which several drivers may share; "
+                "run `hpsearch copy` with --to sqlite and `hpsearch search` with --storage sqlite, "
+                "then migrate"
+            )
+        old = SearchSpace.from_yaml(folder.space_file)
+        new = SearchSpace.from_yaml(space_file).frozen(view.config.freeze)
+        new.check(view.config.trial)
+        problem = Coordinates(new, view.config.trial, view.config.limits)
+        config = _with_possible_queue(view.config, problem, len(view.trials))
+        settings = leaf_paths(view.config.trial)
+        values = {
+            t.number: {**_added(new, settings), **_held_aside(view.attributes[t.number]), **t.params}
+            for t in view.trials
+        }
+        unseen = {n for n, params in values.items() if _unknown(new, params)}
+        _refuse_unfinished([t for t in view.trials if t.number in unseen], new, values)
+        backup = back_up(folder.database)
+        _rewrite(folder.database, view.name, new, values)
+        _write_files(folder, config, problem, view)
+        seen = [params for n, params in values.items() if n not in unseen]
+        inside = sum(_inside(problem, params) for params in seen)
+        return Migration(
+            added=tuple(n for n in new.parameters if n not in old.parameters),
+            removed=tuple(n for n in old.parameters if n not in new.parameters),
+            inside=inside,
+            moved=len(seen) - inside,
+            unseen=len(unseen),
+            backup=backup,
+        )
+
+
+def _write_files(
+    folder: StudyFolder, config: StudyConfig, problem: Coordinates, view: StudyView
+) -> None:
+    """Write the moved study's files; cut in between, old and new ones are accepted together."""
+    prior, text = read_prior(folder.prior), None
+    if prior is not None:
+        moved = _moved_prior(prior, problem, leaf_paths(view.config.trial))
+        text = dump_record(moved.to_json())
+    held = read_begun(folder)
+    if held is None:
+        old = SearchSpace.from_yaml(folder.space_file)
+        held = beginning(folder, view.config, old, view.dataset)
+    before = held.get("before", held)  # a move that was cut short has it still
+    begun = beginning(folder, config, problem.space, view.dataset, text)
+    note_beginning(folder, begun, before)
+    if text is not None:
+        write_atomically(folder.prior, text)
+    write_atomically(folder.space_file, problem.space.to_yaml())
+    write_atomically(folder.study_file, config.to_yaml())
+    note_beginning(folder, begun)
+
+
+def _added(space: SearchSpace, settings: Mapping[str, Any]) -> dict[str, Value]:
+    return {name: settings[name] for name in space.parameters}
+
+
+def _held_aside(attributes: Mapping[str, Any]) -> dict[str, Value]:
+    """Return the values that an earlier space did not know."""
+    return {
+        key.removeprefix(ASIDE): value for key, value in attributes.items() if key.startswith(ASIDE)
+    }
+
+
+def _unknown(space: SearchSpace, params: Mapping[str, Value]) -> list[str]:
+    """Return the parameters whose value is no value of the new kind, whatever its range."""
+    unknown = []
+    for name, parameter in space.parameters.items():
+        try:
+            near = parameter.nearest(name, params[name])
+        except InputError:
+            unknown.append(name)
+            continue
+        if type(near) is not type(params[name]) and not isinstance(near, float):
+            unknown.append(name)
+    return unknown
+
+
+def _refuse_unfinished(
+    trials: list[TrialRecord], space: SearchSpace, values: Mapping[int, Mapping[str, Value]]
+) -> None:
+    for trial in trials:
+        if not trial.finished:
+            name = _unknown(space, values[trial.number])[0]
+            raise InputError(
+                f"trial {trial.number} is not finished and has {name} "
+                f"{values[trial.number][name]!r}, which space {space.name} does not know; let "
+                "the search end it first, or keep that value in the space"
+            )
+
+
+def _inside(problem: Coordinates, params: Mapping[str, Value]) -> bool:
+    """Say whether a trial lies in the space; what it costs does not count any more."""
+    ranges = problem.space.parameters
+    known = {name: params[name] for name in ranges}
+    others = leaf_paths(problem.base)
+    same = all(others.get(name) == value for name, value in params.items() if name not in ranges)
+    within = all(p.contains(known[name]) for name, p in ranges.items())
+    return same and within and problem.sizes.fits(known)
+
+
+def _rewrite(
+    database: Path, name: str, space: SearchSpace, values: Mapping[int, Mapping[str, Value]]
+) -> None:
+    """Give every trial the distributions of the new space, and the parameters it lacks."""
+    try:
+        with connect(database) as connection, connection:
+            query = "SELECT trial_id, number FROM trials JOIN studies USING (study_id) "
+            rows = connection.execute(f"{query}WHERE study_name = ?", (name,)).fetchall()
+            for trial_id, number in rows:
+                _rewrite_trial(connection, trial_id, space, values[number])
+    except sqlite3.Error as error:
+        raise EnvironmentFailure(
+            f"{database}: cannot be written ({error}); it is as it was, run the same command again"
+        ) from error
+
+
+def _rewrite_trial(
+    connection: sqlite3.Connection, trial_id: int, space: SearchSpace, params: Mapping[str, Value]
+) -> None:
+    unknown = _unknown(space, params)
+    connection.execute(
+        "DELETE FROM trial_user_attributes WHERE trial_id = ? AND (key LIKE ? OR key = ?)",
+        (trial_id, f"{ASIDE}%", MIGRATED),
+    )
+    aside = {f"{ASIDE}{name}": params[name] for name in unknown}
+    connection.executemany(
+        "INSERT INTO trial_user_attributes (trial_id, key, value_json) VALUES (?, ?, ?)",
+        [(trial_id, key, json.dumps(value)) for key, value in {MIGRATED: True, **aside}.items()],
+    )
+    for name, parameter in space.parameters.items():
+        connection.execute(
+            "DELETE FROM trial_params WHERE trial_id = ? AND param_name = ?", (trial_id, name)
+        )
+        if name in unknown:
+            continue
+        distribution = _holding(parameter.distribution(), params[name])
+        connection.execute(
+            "INSERT INTO trial_params (trial_id, param_name, param_value, distribution_json) "
+            "VALUES (?, ?, ?, ?)",
+            (
+                trial_id,
+                name,
+                distribution.to_internal_repr(params[name]),
+                distribution_to_json(distribution),
+            ),
+        )
+
+
+def _holding(distribution: BaseDistribution, value: Any) -> BaseDistribution:
+    """Return a distribution widened until it holds a value, so that none is told otherwise."""
+    if distribution._contains(distribution.to_internal_repr(value)):
+        return distribution
+    if isinstance(distribution, IntDistribution):
+        low, high = min(distribution.low, value), max(distribution.high, value)
+        return IntDistribution(low, high, log=distribution.log and low > 0)
+    if isinstance(distribution, FloatDistribution):
+        low, high = min(distribution.low, value), max(distribution.high, value)
+        return FloatDistribution(low, high, log=distribution.log and low > 0)
+    raise TypeError(f"a choice {value!r} that is unknown cannot be held")
+
+
+def _with_possible_queue(config: StudyConfig, problem: Coordinates, begun: int) -> StudyConfig:
+    """Return the study without its queue where that is used up and does not fit the new space."""
+    try:
+        enqueued_points(config, problem)
+    except InputError:
+        if begun < len(config.enqueue):
+            raise
+        config = config.model_copy(update={"enqueue": ()})
+    return config.model_copy(update={"space": problem.space.name})
+
+
+def _moved_prior(prior: Prior, problem: Coordinates, settings: Mapping[str, Any]) -> Prior:
+    """Return the trials of a warm start in the new space; what is known of them stays known."""
+    trials = []
+    for trial in prior.trials:
+        params = {**_added(problem.space, settings), **trial.params}
+        if _unknown(problem.space, params) or (prior.same and not _inside(problem, params)):
+            continue
+        trials.append(replace(trial, params=params))
+    return replace(prior, trials=tuple(trials))

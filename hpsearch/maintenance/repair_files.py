@@ -1,0 +1,191 @@
+"""The files of a study put right: what is not believed is set aside under a name of its own.
+
+A result counts when it passes the reader and its checksum. One without a checksum, of version
+0.1.0, counts unless the curve or the configuration beside it says otherwise.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from hpsearch.data.packed_files import drop_damaged
+from hpsearch.errors import InputError
+from hpsearch.json_files import Opening
+from hpsearch.maintenance.facts import written_files
+from hpsearch.maintenance.invariants import damage
+from hpsearch.paths import StudyFolder, TrialFolder, write_atomically
+from hpsearch.records import dump_line, dump_record, read_lines, set_aside
+from hpsearch.storage.agreement import config_of
+from hpsearch.storage.database import StudyView
+from hpsearch.storage.trial_files import (
+    check_ended,
+    config_difference,
+    differing_params,
+    epoch_line,
+    load_result,
+    read_config,
+    read_result,
+    whole_curve,
+    write_config,
+)
+from hpsearch.study.plan import StudyPlan
+from hpsearch.training.checkpoint_file import previous
+from hpsearch.training.config import TrialConfig
+from hpsearch.trial import TrialRecord
+
+ENDED_WITH = ("cause", "epochs", "seconds", "images", "multiply_adds")
+"""What result.json holds beside the trial, as the database's attributes name it."""
+KEPT = ("dataset.json", "prior.json")
+"""Damaged, they stay where they are: nothing else says what they held."""
+
+
+def repair_checkpoints(folder: StudyFolder) -> list[str]:
+    """Set damaged checkpoints aside, and epochs that are not believed."""
+    done = []
+    for number in folder.trial_numbers():
+        trial = folder.trial(number)
+        for path in (trial.checkpoint, previous(trial.checkpoint)):
+            if path.exists() and damage(path) is not None:
+                aside = set_aside(path).name
+                done.append(f"trial {number}: set the damaged {path.name} aside as {aside}")
+        older = previous(trial.checkpoint)
+        if older.exists() and not trial.checkpoint.exists():
+            older.rename(trial.checkpoint)
+            done.append(f"trial {number}: went back to the checkpoint before")
+        curve, problem = whole_curve(trial.epochs)
+        if problem is not None:
+            aside, ended = set_aside(trial.epochs).name, read_result(trial.result)
+            done.append(f"trial {number}: set {trial.epochs.name} aside as {aside} ({problem})")
+            if ended is None or len(ended.values) == len(curve):
+                write_atomically(trial.epochs, "".join(epoch_line(result) for result in curve))
+                done.append(f"trial {number}: kept the {len(curve)} whole lines before that")
+    return done
+
+
+def repair_results(folder: StudyFolder) -> list[str]:
+    """Set results aside that are not believed."""
+    done = []
+    for number in folder.trial_numbers():
+        place = folder.trial(number)
+        try:
+            found = load_result(place.result)
+            problem = None if found.recorded else _contradiction(place, found.trial)
+        except FileNotFoundError:
+            continue
+        except ValueError as error:
+            problem = str(error)
+        if problem:
+            aside = set_aside(place.result).name
+            done.append(f"trial {number}: set {place.result.name} aside as {aside} ({problem})")
+    return done
+
+
+def _contradiction(place: TrialFolder, trial: TrialRecord) -> str | None:
+    """Say what the other files of a trial say otherwise than a result without a checksum."""
+    curve, problem = whole_curve(place.epochs)
+    values = {result.epoch: result.validation_error for result in curve}
+    if curve and problem is None and values != dict(trial.values):
+        return f"{place.epochs.name} has another curve"
+    try:
+        values_of, _ = read_config(place)
+        config = TrialConfig.from_values(values_of)
+        known = {name: config.value(name) for name in trial.params}
+    except (FileNotFoundError, ValueError, InputError, KeyError):
+        return None
+    different = differing_params(trial.params, known)
+    return f"{different} in {place.config.name}" if different else None
+
+
+def restore_results(folder: StudyFolder, view: StudyView | None) -> list[str]:
+    """Write the results that only the database holds into their trials' folders again."""
+    done = []
+    for trial in view.trials if view else ():
+        path = folder.trial(trial.number).result
+        if view is None or not trial.finished or trial.added or path.exists():
+            continue
+        known = view.attributes[trial.number]
+        kept = {key: known[key] for key in ENDED_WITH if key in known}
+        try:
+            check_ended(trial)
+        except ValueError as error:
+            done.append(f"trial {trial.number}: nothing says how it ended, the database: {error}")
+            continue
+        write_atomically(path, dump_record({"trial": trial.to_json(), **kept}))
+        done.append(f"trial {trial.number}: wrote {path.name} again from the database")
+    return done
+
+
+def with_own_params(plan: StudyPlan, trial: TrialRecord) -> TrialRecord:
+    """Return an unfinished trial with the parameters of its configuration, where that is sealed.
+
+    So parameters that were changed in the database alone are put right.
+    """
+    place = plan.folder.trial(trial.number)
+    try:
+        values, recorded = read_config(place)
+        config = TrialConfig.from_values(values)
+        known = {name: config.value(name) for name in trial.params}
+    except (FileNotFoundError, ValueError, InputError, KeyError):
+        return trial
+    return replace(trial, params=known) if recorded and not trial.finished else trial
+
+
+def repair_configs(plan: StudyPlan, view: StudyView | None) -> list[str]:
+    """Write configurations again that are gone or contradict the database."""
+    done = []
+    for trial in view.trials if view else ():
+        if not trial.params:
+            continue  # added or enqueued with Optuna: nothing of it was trained here
+        place = plan.folder.trial(trial.number)
+        try:
+            expected = config_of(plan.config, trial, view.attributes[trial.number] if view else {})
+        except InputError:
+            continue  # parameters of none of our configurations
+        try:
+            problem = config_difference(place, expected)[0]
+        except FileNotFoundError:
+            write_config(place, expected)
+            done.append(f"trial {trial.number}: wrote {place.config.name} again from the database")
+            continue
+        except ValueError as error:
+            problem = str(error)
+        if problem:
+            aside = set_aside(place.config).name
+            write_config(place, expected)
+            done.append(
+                f"trial {trial.number}: set {place.config.name} aside as {aside} ({problem}), wrote it "
+                "again from the database"
+            )
+    return done
+
+
+def repair_written(folder: StudyFolder) -> list[str]:
+    """Set aside what else is not believed; the log of openings keeps its whole lines."""
+    done = []
+    for path, read in written_files(folder):
+        try:
+            read(path)
+        except FileNotFoundError:
+            continue
+        except ValueError as error:
+            if path.name in KEPT:
+                continue
+            lines = read_lines(path, Opening).rows if path == folder.openings else None
+            aside = set_aside(path)
+            done.append(f"set {path.relative_to(folder.root)} aside as {aside.name} ({error})")
+            if lines is not None:
+                _write_openings(path, [row.values for row in lines], aside)
+    return done
+
+
+def _write_openings(path: Path, rows: list[dict[str, object]], aside: Path) -> None:
+    """Keep what can be read of the log, and say where the rest is."""
+    last = rows[-1] if rows else {"time": "", "fingerprint": ""}
+    rest = {**last, "reason": f"lines that cannot be read are in {aside.name}"}
+    write_atomically(path, "".join(dump_line(row) for row in [*rows, rest]))
+
+
+def repair_data(packed: str | None) -> list[str]:
+    """Delete reduced images that do not fit: they are made again."""
+    return [f"deleted {path}, which did not fit" for path in drop_damaged(Path(packed or "nowhere"))]

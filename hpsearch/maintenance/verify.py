@@ -1,0 +1,157 @@
+"""Derives a study's suggestions again, and says why each was made. Reads, writes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from hpsearch.errors import EnvironmentFailure, InputError
+from hpsearch.maintenance.migrate import MIGRATED
+from hpsearch.samplers.ask_process import Asker
+from hpsearch.samplers.base import Predicts
+from hpsearch.samplers.snapshot import recall
+from hpsearch.samplers.suggest import decider, informed_sampler
+from hpsearch.seeding import derive_seed
+from hpsearch.space.problem import Coordinates
+from hpsearch.storage.database import StudyView
+from hpsearch.storage.optuna_queue import ORIGIN
+from hpsearch.storage.trial_files import read_curve
+from hpsearch.study.enqueue import enqueued_points
+from hpsearch.study.plan import StudyPlan
+from hpsearch.trial import TrialRecord
+
+ANSWER_S = 600.0
+"""How long one suggestion may take."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One trial's suggestion, derived again.
+
+    Args:
+        trial: Its number.
+        kind: same; enqueued, and stored as the study file says; different; unknown, since what
+            its ask had seen was not stored or cannot be read back.
+        text: What differs, or why it is unknown; empty otherwise.
+    """
+
+    trial: int
+    kind: Literal["same", "enqueued", "different", "unknown"]
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why a trial was proposed.
+
+    Args:
+        proposer: The sampler that decided, or "enqueued".
+        seen: How many trials the ask had seen, by state.
+        lowest: The lowest validation error it had seen; None before one was there.
+        predicted: The validation error that the sampler's model expected here and its standard
+            deviation; None where the sampler models no values.
+    """
+
+    proposer: str
+    seen: Mapping[str, int]
+    lowest: float | None
+    predicted: tuple[float, float] | None
+
+
+def verify(plan: StudyPlan, view: StudyView) -> Iterator[Verdict]:
+    """Yield the verdict on every trial, by number.
+
+    Raises:
+        EnvironmentFailure: The sampler failed or took longer than ten minutes for one suggestion.
+    """
+    config = plan.config
+    enqueued = enqueued_points(config, Coordinates(plan.space, config.trial, config.limits))
+    asker = Asker(plan.space, config.trial, config.limits, config.sampler, config.seed, plan.prior)
+    try:
+        for trial in view.trials:
+            if {"seen", MIGRATED} & view.attributes[trial.number].keys():
+                yield _asked_again(asker, view, trial)
+            elif trial.number < len(enqueued):
+                yield _compared(trial, enqueued[trial.number][0], "enqueued")
+            else:
+                text = (
+                    "what its ask had seen is not stored: an older version made it, or the study "
+                    "was migrated or built again since"
+                )
+                yield Verdict(trial.number, "unknown", text)
+    finally:
+        asker.close()
+
+
+def _asked_again(asker: Asker, view: StudyView, trial: TrialRecord) -> Verdict:
+    try:
+        history = history_of(view, trial.number)
+        asker.ask(history, trial.number)
+        params = asker.answer(ANSWER_S)
+    except InputError as error:
+        return Verdict(trial.number, "unknown", str(error))
+    if params is None:
+        raise EnvironmentFailure(
+            f"trial {trial.number}: no suggestion within {ANSWER_S:g} s; run it again when the machine "
+            "is less busy"
+        )
+    return _compared(trial, params, "same")
+
+
+def _compared(
+    trial: TrialRecord, params: Mapping[str, Any], kind: Literal["same", "enqueued"]
+) -> Verdict:
+    for name in [*params, *(n for n in trial.params if n not in params)]:
+        derived, stored = params.get(name), trial.params.get(name)
+        if derived != stored:
+            return Verdict(trial.number, "different", f"{name}: derived {derived}, stored {stored}")
+    return Verdict(trial.number, kind)
+
+
+def history_of(view: StudyView, number: int) -> list[TrialRecord]:
+    """Return the history that the ask for a trial had seen.
+
+    Raises:
+        InputError: It was not stored, or cannot be read back.
+    """
+    if MIGRATED in view.attributes[number]:
+        raise InputError(f"trial {number}: it was proposed before the study's space was changed")
+    seen: Any = view.attributes[number].get("seen")
+    if not isinstance(seen, Mapping):
+        raise InputError("what its ask had seen is not stored")
+    opened = [int(n) for n in seen.get("open", {}) if str(n).isdigit()]
+    curves = {n: read_curve(view.folder.trial(n).epochs) for n in opened}
+    return recall(seen, view.trials, curves)
+
+
+def explain(plan: StudyPlan, view: StudyView, number: int) -> Reason:
+    """Return why a trial was proposed.
+
+    Raises:
+        InputError: What its ask had seen was not stored, or cannot be read back.
+    """
+    origin = str(view.attributes[number].get("origin", "unknown"))
+    config = plan.config
+    coordinates = Coordinates(plan.space, config.trial, config.limits)
+    if origin == ORIGIN or number < len(enqueued_points(config, coordinates)):
+        return Reason(origin, {}, None, None)
+    history = history_of(view, number)
+    acting = decider(coordinates, config.sampler, history, plan.prior)
+    sampler = informed_sampler(coordinates, acting, history, number, plan.prior)
+    predicted = None
+    if isinstance(sampler, Predicts):
+        seed = derive_seed(config.seed, "suggest", number, 0)
+        predicted = sampler.predict(view.trials[number].params, seed)
+    return Reason(acting.name, _counts(history), _lowest(history), predicted)
+
+
+def _counts(history: Sequence[TrialRecord]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for trial in history:
+        counts[trial.state] = counts.get(trial.state, 0) + 1
+    return counts
+
+
+def _lowest(history: Sequence[TrialRecord]) -> float | None:
+    return min((t.value for t in history if t.value is not None), default=None)

@@ -1,0 +1,73 @@
+"""Pruners by name: pure functions of the history that say whether a trial should go on."""
+
+from __future__ import annotations
+
+from itertools import accumulate, count
+
+from hpsearch.pruners.asha import AshaPruner
+from hpsearch.pruners.base import NoPruner, Pruner
+from hpsearch.pruners.config import PrunerConfig
+from hpsearch.pruners.hyperband import HyperbandPruner
+from hpsearch.pruners.percentile import PercentilePruner
+from hpsearch.pruners.promotion import PromotionPruner
+from hpsearch.pruners.resource import Resource
+
+__all__ = [
+    "AshaPruner",
+    "HyperbandPruner",
+    "NoPruner",
+    "PercentilePruner",
+    "PromotionPruner",
+    "Pruner",
+    "fewest_trials",
+    "make_pruner",
+]
+
+
+def make_pruner(config: PrunerConfig, resource: Resource) -> Pruner:
+    """Return the pruner of a study.
+
+    Args:
+        config: Which pruner, and its rungs.
+        resource: The lengths of trials; at its end nothing is pruned any more.
+    """
+    if config.name in ("median", "percentile"):
+        percentile = 50.0 if config.name == "median" else config.percentile
+        return PercentilePruner(
+            percentile, config.min_resource, config.startup_trials, resource
+        )
+    if config.name in ("asha", "asha-promotion"):
+        return _halving(config, config.min_resource, resource)
+    if config.name in ("hyperband", "hyperband-promotion"):
+        firsts, first = [config.min_resource], config.min_resource * config.reduction_factor
+        while first <= resource.whole:
+            firsts.append(first)
+            first *= config.reduction_factor
+        brackets = tuple(_halving(config, first, resource) for first in firsts)
+        return HyperbandPruner(brackets, config.reduction_factor)
+    return NoPruner()
+
+
+def fewest_trials(config: PrunerConfig, resource: Resource) -> int | None:
+    """Return how many trials a study must begin before its pruner may end one of them.
+
+    Args:
+        config: Which pruner, and its rungs.
+        resource: The lengths of trials.
+
+    Returns:
+        None where it never ends any: `none`, or the first rung is no less than a whole trial.
+    """
+    if config.name == "none" or config.min_resource >= resource.whole:
+        return None
+    enough = config.startup_trials + 1
+    pruner = make_pruner(config, resource)
+    if not isinstance(pruner, HyperbandPruner):
+        return enough
+    largest = accumulate(pruner.bracket(number) == 0 for number in count())
+    return next(n for n, members in enumerate(largest, 1) if members == enough)
+
+
+def _halving(config: PrunerConfig, first: int, resource: Resource) -> Pruner:
+    rule = AshaPruner(first, config.reduction_factor, config.startup_trials, resource)
+    return PromotionPruner(rule) if config.name.endswith("-promotion") else rule

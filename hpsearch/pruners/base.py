@@ -1,0 +1,86 @@
+"""What every pruner is, and the values pruners compare. Lower is better, NaN is worst.
+
+A trial's value at an epoch is the lowest validation error of any epoch up to it, because that is
+what the objective is (Koch et al. 2015, section 3.2: the best epoch counts).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Protocol
+
+from hpsearch.execution import Decision
+from hpsearch.trial import TrialRecord
+
+
+class Pruner(Protocol):
+    """Decides after each epoch whether a trial goes on, and which paused trial may."""
+
+    def decide(
+        self, history: Sequence[TrialRecord], trial: TrialRecord, epoch: int
+    ) -> Decision:
+        """Say what a trial does after an epoch.
+
+        Args:
+            history: All trials of the study; the trial itself may be among them.
+            trial: The trial, with its values up to `epoch`.
+            epoch: The epoch that has just ended, from 1.
+        """
+        ...
+
+    def promote(self, history: Sequence[TrialRecord]) -> int | None:
+        """Return the number of the paused trial that goes on first, None where none may."""
+        ...
+
+
+class StoppingPruner:
+    """A pruner that never pauses, so that nothing waits for a promotion."""
+
+    def promote(self, history: Sequence[TrialRecord]) -> int | None:  # noqa: ARG002
+        """Return None."""
+        return None
+
+
+class NoPruner(StoppingPruner):
+    """Trains every trial to its end."""
+
+    def decide(
+        self,
+        history: Sequence[TrialRecord],  # noqa: ARG002
+        trial: TrialRecord,  # noqa: ARG002
+        epoch: int,  # noqa: ARG002
+    ) -> Decision:
+        """Say go."""
+        return Decision.GO
+
+
+def value_at(trial: TrialRecord, epoch: int) -> float | None:
+    """Return a trial's lowest validation error up to an epoch.
+
+    Returns:
+        Infinity where no epoch gave a finite error; None where the trial has not come so far. A
+        complete trial that ended early has come as far as any: its error stands.
+    """
+    lowest = trial.lowest
+    value = lowest.get(epoch)
+    if value is not None or not lowest:
+        return value
+    if next(reversed(lowest)) < epoch and trial.state != "complete":
+        return None
+    return min((v for e, v in lowest.items() if e <= epoch), default=math.inf)
+
+
+def best_value(trial: TrialRecord) -> float:
+    """Return a trial's lowest validation error, infinity where no epoch gave a finite one."""
+    return next(reversed(trial.lowest.values()), math.inf)
+
+
+def peers(history: Sequence[TrialRecord], trial: TrialRecord) -> list[TrialRecord]:
+    """Return the other trials of a history."""
+    return [other for other in history if other.number != trial.number]
+
+
+def is_best_so_far(others: Sequence[TrialRecord], value: float) -> bool:
+    """Say whether no other trial has had a lower error at any epoch."""
+    return math.isfinite(value) and all(value <= best_value(other) for other in others)

@@ -1,0 +1,79 @@
+"""What a trial may spend, and after which epoch it has spent how much. Knows no samplers.
+
+An amount is counted in epochs of the study's own `trial` section. With `resource: epochs` every
+trial's epoch is one of them; with `resource: compute` an epoch counts by its multiply-adds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from hpsearch.training.config import TrialConfig
+from hpsearch.trial import Value
+
+TRAINING_PASSES = 3
+"""Forward, and backward to inputs and to weights: what training counts for each image."""
+
+
+class Resource:
+    """The lengths of trials, from their parameters alone, so the same on every machine."""
+
+    def __init__(self, kind: Literal["epochs", "compute"], base: TrialConfig) -> None:
+        """Note what is counted.
+
+        Args:
+            kind: epochs, or compute: multiply-adds trained.
+            base: The study's `trial` section; one of its epochs is one unit.
+        """
+        self.kind, self.base = kind, base
+        self._unit = epoch_cost(base)
+        self._costs: dict[tuple[tuple[str, Value], ...], int] = {}
+
+    @property
+    def whole(self) -> int:
+        """The amount of a whole trial."""
+        return self.base.max_epochs
+
+    def cost(self, params: Mapping[str, Value]) -> int:
+        """Return the multiply-adds of one epoch of a configuration."""
+        key = tuple(sorted(params.items()))
+        if key not in self._costs:
+            self._costs[key] = epoch_cost(self.base.with_parameters(dict(params)))
+        return self._costs[key]
+
+    def epoch_at(self, params: Mapping[str, Value], amount: int) -> int:
+        """Return the first epoch, from 1, after which a trial has spent an amount."""
+        if self.kind == "epochs":
+            return amount
+        return max(1, -(-amount * self._unit // self.cost(params)))
+
+    def same_amount(
+        self, params: Mapping[str, Value], epoch: int, other: Mapping[str, Value]
+    ) -> int:
+        """Return the first epoch after which another trial has spent what this one has."""
+        if self.kind == "epochs":
+            return epoch
+        return max(1, -(-epoch * self.cost(params) // self.cost(other)))
+
+    def length(self, params: Mapping[str, Value]) -> int:
+        """Return the epochs of a whole trial: at least one, and never above `max_epochs`.
+
+        With `compute`, a network c times as costly as the study's own has 1 / c of its epochs.
+        """
+        if self.kind == "epochs":
+            return self.whole
+        return max(1, min(self.whole, self.whole * self._unit // self.cost(params)))
+
+    def config(self, params: Mapping[str, Value]) -> TrialConfig:
+        """Return the configuration that is trained, as long as its resource allows."""
+        changes: dict[str, Any] = dict(params)
+        if self.kind == "compute":
+            changes["max_epochs"] = self.length(params)
+        return self.base.with_parameters(changes)
+
+
+def epoch_cost(config: TrialConfig) -> int:
+    """Return the nominal multiply-adds of one epoch of training."""
+    images = config.steps_per_epoch * config.images_per_step
+    return TRAINING_PASSES * config.shape().multiply_adds * images

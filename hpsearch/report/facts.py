@@ -1,0 +1,171 @@
+"""Everything a report says about a study, read once. Draws nothing and opens no test set."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpsearch.data import Dataset, open_packed
+from hpsearch.data.cache import places_beside
+from hpsearch.errors import EnvironmentFailure, HpsearchError
+from hpsearch.json_files import Opening
+from hpsearch.paths import StudyFolder
+from hpsearch.records import parse_record, read_regular
+from hpsearch.results.baselines import read_baselines
+from hpsearch.results.certificate import best_of
+from hpsearch.results.evaluate import read_evaluation
+from hpsearch.space.problem import Coordinates
+from hpsearch.space.space import SearchSpace
+from hpsearch.storage.at_work import standings
+from hpsearch.storage.database import StudyView, read_study
+from hpsearch.trial import TrialRecord
+
+
+@dataclass(frozen=True, eq=False)
+class Facts:
+    """One study.
+
+    Args:
+        folder: Its folder.
+        view: What its database and study file say.
+        problem: Its space in coordinates.
+        dataset: Its data; None where the packed folder is gone.
+        openings: Every opening of its sealed test set that is written down, oldest first.
+        baselines: What `hpsearch baselines` measured on its data.
+        evaluation: What `hpsearch evaluate` found for its model.
+        others: Name to evaluation of other models on the same data.
+        best: The confirmed trial, else the complete one of the lowest error.
+        certificate: What `hpsearch confirm` found; None while unconfirmed.
+        standings: Where each trial stands, by number.
+    """
+
+    folder: StudyFolder
+    view: StudyView
+    problem: Coordinates
+    dataset: Dataset | None
+    openings: Sequence[Mapping[str, Any]]
+    baselines: Mapping[str, Any] | None
+    evaluation: Mapping[str, Any] | None
+    others: Mapping[str, Mapping[str, Any]]
+    best: TrialRecord | None
+    certificate: Mapping[str, Any] | None
+    standings: Mapping[int, str]
+
+    @cached_property
+    def counts(self) -> Counter[str]:
+        """Trials by what became of them, as `outcome` names it."""
+        return Counter(self.outcome(t) for t in self.view.trials)
+
+    @cached_property
+    def scored(self) -> list[TrialRecord]:
+        """Ended trials with a finite error that could be trained, by number."""
+        return [
+            t
+            for t in self.view.trials
+            if t.state in ("complete", "pruned")
+            and t.trainable
+            and t.value is not None
+            and np.isfinite(t.value)
+            and set(self.problem.space.parameters) <= set(t.params)
+        ]
+
+    @cached_property
+    def points(self) -> NDArray[np.float64]:
+        """The scored trials in the unit cube, [trials, free coordinates]."""
+        shares = [self.problem.cube.shares(t.params) for t in self.scored]
+        return np.array(shares, np.float64).reshape(len(shares), len(self.problem.cube.names))
+
+    @cached_property
+    def errors(self) -> NDArray[np.float64]:
+        """The scored trials' lowest validation errors."""
+        return np.array([t.value for t in self.scored], np.float64)
+
+    @property
+    def n_tasks(self) -> int | None:
+        """One-shot tasks behind every error; None where they are no count of tasks, as in dense."""
+        if self.view.config.objective != "tasks_320":
+            return None
+        count = self.view.dataset.get("n_tasks")
+        return int(count) if isinstance(count, int | float) and count >= 1 else None
+
+    @property
+    def running(self) -> bool:
+        """Whether a search is at work on a trial."""
+        return "running" in self.standings.values()
+
+    def seconds(self, trial: TrialRecord) -> float | None:
+        """Return a trial's training time; None where it was not kept."""
+        value = self.view.attributes[trial.number].get("seconds")
+        return float(value) if isinstance(value, int | float) else None
+
+    def outcome(self, trial: TrialRecord) -> str:
+        """Return what became of a trial: where it stands, or `not trainable`."""
+        return self.standings[trial.number] if trial.trainable else "not trainable"
+
+
+def read_facts(folder: StudyFolder, beside: Sequence[Path] = ()) -> Facts:
+    """Read a study's folder; nothing in it changes.
+
+    Args:
+        folder: The study's folder.
+        beside: Folders of other studies whose evaluated models stand beside this one's.
+
+    Raises:
+        InputError: The folder holds no study that can be read.
+    """
+    view = read_study(folder)
+    space = SearchSpace.from_yaml(folder.space_file)
+    fingerprint = str(view.dataset.get("fingerprint", ""))
+    packed = Path(str(view.dataset.get("packed") or ""))
+    own = read_evaluation(folder.model, fingerprint)
+    best, certificate = best_of(view)
+    others = {path.resolve().name: read_evaluation(path / "model", fingerprint) for path in beside}
+    return Facts(
+        folder=folder,
+        view=view,
+        problem=Coordinates(space, view.config.trial, view.config.limits),
+        dataset=_dataset(packed, fingerprint),
+        openings=openings_in(
+            [place / "openings.jsonl" for place in (folder.root, *places_beside(packed))], fingerprint
+        ),
+        baselines=read_baselines(packed, fingerprint),
+        evaluation=own,
+        others={name: found for name, found in others.items() if found is not None},
+        best=best,
+        certificate=certificate,
+        standings=standings(view),
+    )
+
+
+def _dataset(packed: Path, fingerprint: str) -> Dataset | None:
+    try:
+        dataset = open_packed(packed)
+    except HpsearchError:
+        return None
+    return dataset if dataset.fingerprint == fingerprint else None
+
+
+def openings_in(logs: Sequence[Path], fingerprint: str) -> list[dict[str, Any]]:
+    """Return the openings of these data from several logs, oldest first."""
+    found = []
+    for log in logs:
+        try:
+            lines = read_regular(log).splitlines()
+        except (FileNotFoundError, ValueError, EnvironmentFailure):
+            continue
+        for line in lines:
+            try:
+                entry = parse_record(line, Opening).values
+            except ValueError:
+                unread = "a line of the log that cannot be read"
+                entry = {"time": "", "reason": unread, "fingerprint": fingerprint}
+            if (entry.get("fingerprint") or fingerprint) == fingerprint:
+                found.append(entry)
+    return sorted(found, key=lambda entry: str(entry.get("time", "")))

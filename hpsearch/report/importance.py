@@ -1,0 +1,181 @@
+"""How much of the spread of the errors each parameter explains, and how sure that is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpsearch.report.figure import Figure, packed, shown
+from hpsearch.report.surrogate import thin
+from hpsearch.wording import count
+
+FORESTS = 40
+"""Bootstrap samples, each with a forest of its own."""
+TREES = 8
+SHUFFLES = 20
+SHUFFLED_TREES = 64
+MOST_TRIALS = 600
+LEAST_TRIALS = 8
+SHOWN = 8
+"""Parameters of the first figure."""
+
+
+@dataclass(frozen=True, eq=False)
+class Importances:
+    """Shares of the explained spread, D free parameters.
+
+    Args:
+        names: D parameters, the most important first.
+        mean: [D], they add up to 1.
+        low: [D], 2.5 % of the bootstrap samples lie below.
+        high: [D], 2.5 % lie above.
+        chance: What the largest of shuffled errors reaches in 19 of 20 tries: less is no finding.
+        trials: Trials behind it.
+    """
+
+    names: tuple[str, ...]
+    mean: NDArray[np.float64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+    chance: float
+    trials: int
+
+    @property
+    def found(self) -> tuple[str, ...]:
+        """The parameters beyond what chance reaches."""
+        return tuple(n for n, m in zip(self.names, self.mean, strict=True) if m > self.chance)
+
+
+def importances(
+    points: NDArray[np.float64], errors: NDArray[np.float64], names: tuple[str, ...], seed: int
+) -> Importances | None:
+    """Grow extremely randomised trees on bootstrap samples of the trials.
+
+    A parameter's share is the decrease in the squared error that its splits bring. Trees split
+    on noise too: what they make of shuffled errors is the measure of that.
+
+    Args:
+        points: [N, D] in the unit cube.
+        errors: [N].
+        names: D parameters.
+        seed: Decides samples and trees.
+
+    Returns:
+        None with fewer than 8 trials, or where all errors are equal.
+
+    Reference:
+        Geurts et al. (2006), "Extremely randomized trees"; Efron (1979) for the bootstrap.
+    """
+    if len(errors) < LEAST_TRIALS or not names or np.ptp(errors) == 0:
+        return None
+    kept = thin(errors, MOST_TRIALS, seed)
+    x, y = points[kept], errors[kept]
+    chance = np.random.default_rng(seed)
+    samples = [chance.integers(len(y), size=len(y)) for _ in range(FORESTS)]
+    shares = np.array([_shares(x[s], y[s], seed + k, TREES) for k, s in enumerate(samples)])
+    shuffled = [
+        _shares(x, chance.permutation(y), seed + k, SHUFFLED_TREES) for k in range(SHUFFLES)
+    ]
+    mean = shares.mean(axis=0)
+    order = np.argsort(-mean, kind="stable")
+    low, high = np.quantile(shares, [0.025, 0.975], axis=0)
+    return Importances(
+        names=tuple(names[k] for k in order),
+        mean=mean[order],
+        low=np.minimum(low, mean)[order],
+        high=np.maximum(high, mean)[order],
+        chance=float(np.quantile(np.max(shuffled, axis=1), 0.95)),
+        trials=len(y),
+    )
+
+
+def _shares(
+    x: NDArray[np.float64], y: NDArray[np.float64], seed: int, trees: int
+) -> NDArray[np.float64]:
+    from sklearn.ensemble import ExtraTreesRegressor
+
+    forest = ExtraTreesRegressor(
+        trees, min_samples_leaf=3, max_features=1.0, random_state=seed, n_jobs=1
+    )
+    return np.asarray(forest.fit(x, y).feature_importances_, np.float64)
+
+
+def draw_importances(found: Importances) -> list[Figure]:
+    """Draw a bar with its interval for each parameter, and what chance reaches.
+
+    Returns:
+        A figure of the largest, and one of the rest where there are more.
+    """
+    first = _bars(found, slice(0, SHOWN), "importances", "Importance of each parameter")
+    if len(found.names) <= SHOWN:
+        return [first]
+    rest = _bars(found, slice(SHOWN, None), "importances-rest", "Importance of the other parameters")
+    return [first, rest]
+
+
+def _bars(found: Importances, part: slice, key: str, title: str) -> Figure:
+    names = [shown(name) for name in found.names[part]]
+    mean, low, high = found.mean[part], found.low[part], found.high[part]
+    bar: dict[str, Any] = {
+        "type": "bar",
+        "orientation": "h",
+        "x": packed(mean),
+        "y": names,
+        "marker": {"color": ["var(--accent)" if m > found.chance else "var(--pruned)" for m in mean]},
+        "error_x": {
+            "type": "data",
+            "symmetric": False,
+            "array": packed(high - mean),
+            "arrayminus": packed(mean - low),
+            "color": "var(--soft)",
+            "thickness": 1.2,
+            "width": 3,
+        },
+        "customdata": [[float(a), float(b)] for a, b in zip(low, high, strict=True)],
+        "hovertemplate": "%{y}: %{x:.1%} [%{customdata[0]:.1%}, %{customdata[1]:.1%}]"
+        "<extra></extra>",
+    }
+    most = 1.05 * max(float(found.high.max()), found.chance)
+    layout = {
+        "xaxis": {
+            "title": {"text": "share of the explained spread"},
+            "tickformat": ".0%",
+            "range": [0, most],
+        },
+        "yaxis": {"autorange": "reversed", "ticksuffix": " "},
+        "bargap": 0.35,
+        "shapes": [
+            {
+                "type": "line",
+                "xref": "x",
+                "yref": "paper",
+                "x0": found.chance,
+                "x1": found.chance,
+                "y0": 0,
+                "y1": 1,
+                "line": {"color": "var(--soft)", "dash": "dot", "width": 1.5},
+            }
+        ],
+    }
+    note = (
+        f"From {count(found.trials, 'trial')} that were scored, with 95 % bootstrap intervals. The "
+        "dotted line is what a parameter without any effect reaches by chance."
+    )
+    return Figure(key, title, [bar], layout, 90 + 22 * len(names), note)
+
+
+def standing_out(found: Importances) -> str:
+    """Say which parameters stand out from chance, or that none does."""
+    total = len(found.names)
+    if not found.found:
+        return (
+            f"No parameter stands out: none of the {total} explains more of these "
+            f"{count(found.trials, 'trial')} than one without any effect would by chance. What follows "
+            "is a sketch, its order is luck."
+        )
+    verb = "stands" if len(found.found) == 1 else "stand"
+    names = ", ".join(found.found)
+    return f"{len(found.found)} of {total} parameters {verb} out from chance: {names}."

@@ -1,0 +1,333 @@
+"""The errors over the parameters: slices, contours of the surrogate, parallel coordinates."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpsearch.report.facts import Facts
+from hpsearch.report.figure import (
+    MOST_TICKS,
+    SEQUENTIAL,
+    SEQUENTIAL_LINES,
+    STATE_COLOURS,
+    Figure,
+    error_axis,
+    log_ticks,
+    number,
+    packed,
+    round_values,
+    shown,
+    tick,
+)
+from hpsearch.report.surrogate import LEAST_TRIALS, MOST_TRIALS, Surrogate, fit, thin
+from hpsearch.space.parameter import Parameter
+from hpsearch.trial import Value
+from hpsearch.wording import percent
+
+SLICE_POINTS = 300
+PAIRS = 3
+PARALLEL = 8
+GRID = 25
+COARSE = 7
+AVERAGED = 60
+"""Trials whose other parameters a contour averages over."""
+
+Array = NDArray[np.float64]
+
+
+def epochs_share(facts: Facts) -> Array:
+    """Return how far each scored trial came: log epochs over log max_epochs, 0 to 1."""
+    most = max(2, facts.view.config.trial.max_epochs)
+    epochs = [max(t.values, default=1) for t in facts.scored]
+    return np.clip(np.log(epochs) / math.log(most), 0, 1)
+
+
+def fit_surrogate(facts: Facts) -> Surrogate | None:
+    """Fit the surrogate to the scored trials; None with too few, or where all errors are equal."""
+    if len(facts.scored) < LEAST_TRIALS or np.ptp(facts.errors) == 0:
+        return None
+    kept = thin(facts.errors, MOST_TRIALS, facts.view.config.seed)
+    x = np.column_stack([facts.points, epochs_share(facts)])[kept]
+    return fit(x, facts.errors[kept])
+
+
+def calibration(surrogate: Surrogate) -> Figure:
+    """Draw each trial's error against what the others predict, leave one out."""
+    predicted, deviation = surrogate.leave_one_out()
+    measured = surrogate.centre + surrogate.scale * surrogate.y
+    inside = np.abs(measured - predicted) <= 1.96 * deviation
+    low = float(min(measured.min(), predicted.min()))
+    high = float(max(measured.max(), predicted.max()))
+    diagonal = {
+        "type": "scatter",
+        "mode": "lines",
+        "x": [low, high],
+        "y": [low, high],
+        "line": {"color": "var(--soft)", "dash": "dot", "width": 1.5},
+        "hoverinfo": "skip",
+        "showlegend": False,
+    }
+    data = [diagonal]
+    for chosen, name, colour in (
+        (inside, "within its interval", "var(--complete)"),
+        (~inside, "outside", "var(--failed)"),
+    ):
+        if chosen.any():
+            data.append(
+                {
+                    "type": "scatter",
+                    "mode": "markers",
+                    "name": name,
+                    "x": packed(predicted[chosen]),
+                    "y": packed(measured[chosen]),
+                    "error_x": {
+                        "type": "data",
+                        "symmetric": False,  # an error is a share
+                        "array": packed(np.minimum(1.96 * deviation, 1 - predicted)[chosen]),
+                        "arrayminus": packed(np.minimum(1.96 * deviation, predicted)[chosen]),
+                        "thickness": 0.8,
+                        "width": 0,
+                        "color": "var(--whisker)",
+                    },
+                    "marker": {"color": colour, "size": 6},
+                    "hovertemplate": "predicted %{x:.1%}, measured %{y:.1%}<extra></extra>",
+                }
+            )
+    layout = {
+        "xaxis": error_axis(title={"text": "predicted without the trial"}),
+        "yaxis": error_axis(title={"text": "measured"}),
+    }
+    from scipy.stats import spearmanr
+
+    rank = float(spearmanr(predicted, measured).statistic) if len(measured) > 2 else math.nan
+    spread = float(np.sqrt(np.mean((measured - predicted) ** 2)))
+    skill = 1 - spread**2 / max(float(measured.var()), 1e-30)
+    note = (
+        f"{int(inside.sum())} of {len(inside)} trials lie within their 95 % interval; typical miss "
+        f"{percent(spread)}; rank correlation {rank:.2f}. It knows how many epochs each trained."
+        if math.isfinite(rank)
+        else f"{int(inside.sum())} of {len(inside)} trials lie within their 95 % interval."
+    )
+    if skill <= 0.05:
+        note += " The model predicts no better than the mean: take its contours as a sketch."
+    return Figure("calibration", "Can the surrogate be believed?", data, layout, 400, note)
+
+
+def contours(facts: Facts, surrogate: Surrogate, names: Sequence[str]) -> list[Figure]:
+    """Draw the surrogate over the pairs of parameters whose joint effect is largest.
+
+    Args:
+        facts: The study.
+        surrogate: Fitted to it.
+        names: Candidates, the most important first.
+    """
+    cube = facts.problem.cube
+    columns = [cube.names.index(name) for name in names[:5]]
+    kept = thin(surrogate.y, AVERAGED, facts.view.config.seed)
+    background = surrogate.x[kept].copy()
+    background[:, -1] = 1.0  # as trained to the end
+    axes = np.linspace(0, 1, COARSE)
+    effects = {
+        pair: float(np.std(_surface(surrogate, background, pair, axes)))
+        for pair in combinations(columns, 2)
+    }
+    chosen = sorted(effects, key=lambda pair: (-effects[pair], pair))[:PAIRS]
+    return [_contour(facts, surrogate, background, pair) for pair in chosen]
+
+
+def _surface(surrogate: Surrogate, background: Array, pair: tuple[int, int], axis: Array) -> Array:
+    """Return the mean error over the background's other parameters, [second, first]."""
+    first, second = np.meshgrid(axis, axis)
+    points = np.repeat(background[None], first.size, axis=0)  # [G * G, background, D]
+    points[:, :, pair[0]] = first.ravel()[:, None]
+    points[:, :, pair[1]] = second.ravel()[:, None]
+    means = surrogate.mean(points.reshape(-1, points.shape[2]))
+    return np.asarray(means.reshape(len(axis), len(axis), len(background)).mean(axis=2))
+
+
+def _contour(
+    facts: Facts, surrogate: Surrogate, background: Array, pair: tuple[int, int]
+) -> Figure:
+    cube = facts.problem.cube
+    names = [cube.names[k] for k in pair]
+    axis = np.linspace(0, 1, GRID)
+    kept = thin(facts.errors, 200, facts.view.config.seed)
+    surface = {
+        "type": "contour",
+        "x": packed(axis),
+        "y": packed(axis),
+        "z": packed(_surface(surrogate, background, pair, axis)),
+        "colorscale": SEQUENTIAL,
+        "contours": {"coloring": "fill"},
+        "line": {"width": 0.5, "color": "var(--line)"},
+        "ncontours": 14,
+        "colorbar": {"thickness": 10, "tickformat": ".0%", "outlinewidth": 0},
+        "hovertemplate": "predicted %{z:.1%}<extra></extra>",
+    }
+    trials = [facts.scored[k] for k in kept]
+    text = [
+        f"trial {t.number}: {percent(t.value or 0)}<br>"
+        + "<br>".join(f"{shown(n)} {shown(number(t.params[n]))}" for n in names)
+        for t in trials
+    ]
+    dots = {
+        "type": "scatter",
+        "mode": "markers",
+        "x": packed(facts.points[kept][:, pair[0]]),
+        "y": packed(facts.points[kept][:, pair[1]]),
+        "text": text,
+        "hovertemplate": "%{text}<extra></extra>",
+        "marker": {
+            "size": 6,
+            "color": "var(--ink)",
+            "opacity": 0.65,
+            "line": {"width": 1, "color": "var(--card)"},
+        },
+        "showlegend": False,
+    }
+    layout = {
+        "xaxis": {"title": {"text": shown(names[0])}, "range": [0, 1], **ticks(facts, names[0])},
+        "yaxis": {"title": {"text": shown(names[1])}, "range": [0, 1], **ticks(facts, names[1])},
+    }
+    title = f"{names[0]} and {names[1]}"
+    key = f"contour-{pair[0]}-{pair[1]}"
+    return Figure(key, title, [surface, dots], layout, 330, half=True)
+
+
+def ticks(facts: Facts, name: str) -> dict[str, Any]:
+    """Return an axis over the unit cube's coordinate that shows the parameter's own values.
+
+    A size's coordinate is a share of what fits, which means another size beside other layers; its
+    axis shows the shares.
+    """
+    problem = facts.problem
+    if name in problem.sizes.free:
+        return {"tickvals": [0, 0.5, 1], "ticktext": ["small", "", "large"]}
+    axis = problem.cube.axes[problem.cube.names.index(name)]
+    values = _marks(problem.space.parameters[name])
+    text = [tick(v) if isinstance(v, float) else shown(v) for v in values]
+    return {"tickvals": [axis.share(v) for v in values], "ticktext": text}
+
+
+def _marks(parameter: Parameter) -> Sequence[Value]:
+    """Return a few values of a parameter: round ones where there are such."""
+    values = parameter.values()
+    if values is not None and len(values) <= MOST_TICKS:
+        return values
+    low, high = (float(extreme) for extreme in parameter.extremes)
+    marks = round_values(low, high, log=parameter.log)
+    if values is None:
+        return marks
+    known = [int(v) if parameter.type == "int" else v for v in marks if v in values]
+    return known if len(known) > 1 else values[:: -(-len(values) // MOST_TICKS)]
+
+
+def slices(facts: Facts, names: Sequence[str]) -> list[Figure]:
+    """Draw the errors over each parameter's values, one small figure a parameter."""
+    kept = thin(facts.errors, SLICE_POINTS, facts.view.config.seed)
+    return [_slice(facts, name, kept) for name in names]
+
+
+def _slice(facts: Facts, name: str, kept: NDArray[np.int64]) -> Figure:
+    parameter = facts.problem.space.parameters[name]
+    trials = [facts.scored[k] for k in kept]
+    data = []
+    for state in ("complete", "pruned"):
+        chosen = [t for t in trials if t.state == state]
+        if chosen:
+            x: list[Value] = [t.params[name] for t in chosen]
+            if parameter.choices is not None:
+                x = [shown(v) for v in x]
+            data.append(
+                {
+                    "type": "scatter",
+                    "mode": "markers",
+                    "name": state,
+                    "x": x,
+                    "y": packed([t.value or 0.0 for t in chosen]),
+                    "customdata": packed([t.number for t in chosen], "i4"),
+                    "marker": {"color": STATE_COLOURS[state], "size": 6, "opacity": 0.75},
+                    "hovertemplate": "trial %{customdata}: %{x}, %{y:.1%}<extra></extra>",
+                    "showlegend": False,
+                }
+            )
+    kind = "category" if parameter.choices is not None else "log" if parameter.log else "linear"
+    x_axis: dict[str, Any] = {"type": kind, "nticks": 6}
+    if parameter.choices is None:
+        low, high = (float(extreme) for extreme in parameter.extremes)
+        ends = (math.log10(low), math.log10(high)) if parameter.log else (low, high)
+        room = 0.04 * max(ends[1] - ends[0], 1e-9)
+        x_axis["range"] = [ends[0] - room, ends[1] + room]
+        if parameter.log:
+            x_axis |= log_ticks([low, high])
+    values = parameter.values()
+    if parameter.type == "int" and values is not None and len(values) <= 10:
+        x_axis |= {"tickvals": list(values), "ticktext": [str(v) for v in values]}
+    layout = {
+        "xaxis": x_axis,
+        "yaxis": error_axis(title={"text": ""}, nticks=5),
+        "margin": {"l": 40, "r": 10, "t": 8, "b": 28},
+    }
+    position = facts.problem.cube.names.index(name)
+    return Figure(f"slice-{position}", name, data, layout, 190, half=True)
+
+
+def parallel(facts: Facts, names: Sequence[str]) -> Figure | None:
+    """Draw each scored trial as a line over the most important parameters and its error."""
+    if len(facts.scored) < 2 or not names:
+        return None
+    problem, chosen = facts.problem, list(names[:PARALLEL])
+    dimensions = []
+    for name in chosen:
+        column = problem.cube.names.index(name)
+        dimension = {
+            "label": shown(name),
+            "range": [0, 1],
+            "values": packed(facts.points[:, column]),
+        }
+        if name in problem.sizes.free:  # the size itself, not its share of what fits
+            sizes = [float(t.params[name]) for t in facts.scored]
+            low, high = min(sizes), max(sizes)
+            high = max(high, low + 1)
+            marks = list(range(round(low), round(high) + 1))
+            dimension |= {"values": packed(sizes), "range": [low - 0.2, high + 0.2]}
+            dimension |= {"tickvals": marks, "ticktext": [str(mark) for mark in marks]}
+        else:
+            dimension |= ticks(facts, name)
+        dimensions.append(dimension)
+    errors = facts.errors
+    low, high = float(errors.min()), float(errors.max())
+    top = float(np.quantile(errors, 0.9)) if len(errors) >= 10 else high
+    dimensions.append(
+        {
+            "label": "error",
+            "values": packed(errors),
+            "range": [low, max(high, low + 1e-6)],
+            "tickformat": ".0%",
+        }
+    )
+    trace = {
+        "type": "parcoords",
+        "dimensions": dimensions,
+        "line": {
+            "color": packed(errors),
+            "colorscale": SEQUENTIAL_LINES,
+            "cmin": low,
+            "cmax": max(top, low + 1e-6),
+        },
+        "labelangle": -18,
+        "labelside": "top",
+    }
+    most = f" the {len(chosen)} parameters of the largest importance" if len(names) > len(chosen) else ""
+    note = (
+        f"A line is a trial;{most or ' every parameter is an axis'}, coloured by error. Drag along "
+        "an axis to keep only the trials there; drag an axis to move it."
+    )
+    layout = {"margin": {"t": 84, "b": 24, "l": 100, "r": 50}}
+    return Figure("parallel", "All at once", [trace], layout, 420, note, wide=True)

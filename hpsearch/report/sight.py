@@ -1,0 +1,324 @@
+"""What a trained network sees: its first filters, its hardest tasks, its map of characters.
+
+Validation characters only; the sealed ones stay sealed. Letters: M images, D units, C characters,
+K side of a filter, S side of an image.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from hpsearch.data.tasks import OneShotTasks, score_tasks, split_drawers, validation_tasks
+from hpsearch.errors import HpsearchError
+from hpsearch.recognition.model import Model, load_model
+from hpsearch.recognition.support import printable
+from hpsearch.report.facts import Facts
+from hpsearch.report.figure import Figure, packed, shown
+from hpsearch.training.evaluation import encode, run_scores
+
+if TYPE_CHECKING:
+    from hpsearch.data import Dataset
+    from hpsearch.data.dataset import Characters
+
+HARDEST = 12
+FILTERS = 64
+MOST_CHARACTERS = 500
+SPRITE = 40
+"""Side of a drawing on the map, pixels."""
+
+
+@dataclass(frozen=True)
+class HardTask:
+    """A task whose right answer lies far behind.
+
+    Args:
+        query: PNG of the query as a data URI.
+        wrong: PNG of the most alike candidate.
+        right: PNG of the candidate that is the same character.
+        name: The class asked for, with its alphabet where there are several.
+        answer: The class of the wrong answer.
+        rank: Place of the right answer, from 1.
+        ways: Candidates.
+        scores: p of the wrong and of the right candidate.
+    """
+
+    query: str
+    wrong: str
+    right: str
+    name: str
+    answer: str
+    rank: int
+    ways: int
+    scores: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What the page shows of a model.
+
+    Args:
+        filters: PNG of the first layer's filters; None without a convolution.
+        filter_size: Their side, pixels.
+        filter_count: How many there are.
+        filters_shown: How many of them the picture holds.
+        hardest: Tasks, the hardest first.
+        accuracy: On the validation tasks they are from.
+        n_tasks: How many those are.
+        seen: Whether it was trained on these characters.
+        map: The characters' map.
+        sprites: PNG of all drawings of the map.
+        columns: Drawings in a row of it.
+    """
+
+    filters: str | None
+    filter_size: int
+    filter_count: int
+    filters_shown: int
+    hardest: list[HardTask]
+    accuracy: float
+    n_tasks: int
+    seen: bool
+    map: Figure | None
+    sprites: str
+    columns: int
+
+
+def look(facts: Facts) -> Sight | str:
+    """Look through the study's model; say why not where that cannot be.
+
+    Args:
+        facts: A study with a model.
+    """
+    folder = facts.folder.model
+    if facts.dataset is None:
+        return "The packed data are gone; run hpsearch data show, then make the report again."
+    try:
+        model = load_model(folder)
+        if model.description["dataset"]["fingerprint"] != facts.dataset.fingerprint:
+            return "The model in the study's folder was trained on other data."
+        return _look(facts, model, facts.dataset)
+    except HpsearchError as error:
+        return str(error)
+
+
+@torch.inference_mode()
+def _look(facts: Facts, model: Model, dataset: Dataset) -> Sight:
+    characters = dataset.validation(model.config.input_size)
+    seed = facts.view.config.seed
+    people = characters.people
+    _, drawers = split_drawers(characters.n_drawers, 0, seed, people=people)
+    tasks = validation_tasks(characters, ways=dataset.ways, drawers=drawers, seed=seed)
+    index = characters.index()  # [C, drawers]
+    mine = index[:, [d for d in drawers if d < index.shape[1]]].max(axis=1)  # [C], a drawing each
+    rows = np.unique(np.concatenate([tasks.query.ravel(), tasks.support.ravel(), mine[mine >= 0]]))
+    codes = torch.zeros((len(characters.images), model.network.shape.width))  # [M, D]
+    codes[rows] = encode(model.network, torch.from_numpy(np.array(characters.images[rows])))
+    scores = run_scores(model.network, codes, tasks).double().numpy()
+    large = dataset.validation().images
+    filters, size, count, drawn = _filters(model)
+    chart, sprites, columns = _map(model, characters, codes, mine, large, seed)
+    return Sight(
+        filters=filters,
+        filter_size=size,
+        filter_count=count,
+        filters_shown=drawn,
+        hardest=_hardest(tasks, scores, large, _class_names(characters)),
+        accuracy=float(score_tasks(scores, tasks).mean()),
+        n_tasks=tasks.n_tasks,
+        seen=bool(model.description.get("include_validation", False)),
+        map=chart,
+        sprites=sprites,
+        columns=columns,
+    )
+
+
+def _class_names(characters: Characters) -> list[str]:
+    """Return the name of each image's class, [M]; without the alphabet where there is but one."""
+    names = characters.names
+    if len(characters.alphabets) == 1:
+        names = tuple(name.removeprefix(f"{characters.alphabets[0]}/") for name in names)
+    return [printable(names[number]) for number in characters.character.tolist()]
+
+
+def _hardest(
+    tasks: OneShotTasks,
+    scores: NDArray[np.float64],
+    images: NDArray[np.uint8],
+    names: list[str],
+) -> list[HardTask]:
+    """Return the tasks with the largest gap between the best wrong answer and the right one."""
+    right = np.take_along_axis(scores, tasks.target[:, :, None], 2)[:, :, 0]  # [R, W]
+    others = scores.copy()
+    np.put_along_axis(others, tasks.target[:, :, None], -np.inf, 2)
+    wrong = others.argmax(axis=2)
+    gap = np.nan_to_num(np.take_along_axis(others, wrong[:, :, None], 2)[:, :, 0] - right)
+    found: list[HardTask] = []
+    seen: set[int] = set()
+    for place in np.argsort(-gap, axis=None, kind="stable"):
+        run, query = np.unravel_index(place, gap.shape)
+        if len(found) == HARDEST or gap[run, query] <= 0:
+            break
+        row = int(tasks.query[run, query])
+        if row in seen:
+            continue
+        seen.add(row)
+        support = tasks.support[run]
+        target, best = int(tasks.target[run, query]), int(wrong[run, query])
+        p = [1 / (1 + math.exp(-min(max(scores[run, query, c], -60), 60))) for c in (best, target)]
+        found.append(
+            HardTask(
+                query=png(images[row]),
+                wrong=png(images[support[best]]),
+                right=png(images[support[target]]),
+                name=names[row],
+                answer=names[int(support[best])],
+                rank=int((scores[run, query] > scores[run, query, target]).sum()) + 1,
+                ways=tasks.ways,
+                scores=(p[0], p[1]),
+            )
+        )
+    return found
+
+
+def png(image: NDArray[np.uint8]) -> str:
+    """Return ink [S, S] as dark ink on white paper, a data URI."""
+    return _data_uri(Image.fromarray(255 - np.asarray(image)))
+
+
+def _data_uri(image: Image.Image) -> str:
+    file = io.BytesIO()
+    image.save(file, "PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+
+
+def _filters(model: Model) -> tuple[str | None, int, int, int]:
+    """Draw the first layer's filters: each scaled by itself, grey is 0."""
+    if not model.config.layers.convolutions:
+        return None, 0, 0, 0
+    weights = (
+        model.network.get_parameter("conv1.weight").detach().cpu().numpy()[:, 0]
+    )  # [filters, K, K]
+    strength = np.sqrt((weights**2).sum((1, 2)))
+    chosen = weights[np.argsort(-strength, kind="stable")[:FILTERS]]
+    side = chosen.shape[1]
+    columns = min(16, len(chosen))
+    rows = -(-len(chosen) // columns)
+    sheet = np.zeros((rows * (side + 1) + 1, columns * (side + 1) + 1, 4), np.uint8)
+    for k, one in enumerate(chosen):
+        top, left = (k // columns) * (side + 1) + 1, (k % columns) * (side + 1) + 1
+        scaled = one / max(float(np.abs(one).max()), 1e-12)
+        grey = (127.5 * (1 - scaled)).round().astype(np.uint8)  # ink excites: dark is positive
+        place = sheet[top : top + side, left : left + side]
+        place[..., :3], place[..., 3] = grey[..., None], 255
+    scale = max(1, round(960 / sheet.shape[1]))
+    large = np.repeat(np.repeat(sheet, scale, 0), scale, 1)
+    return _data_uri(Image.fromarray(large)), side, len(weights), len(chosen)
+
+
+def _map(
+    model: Model,
+    characters: Characters,
+    codes: torch.Tensor,
+    drawing: NDArray[np.int64],
+    large: NDArray[np.uint8],
+    seed: int,
+) -> tuple[Figure | None, str, int]:
+    """Lay the characters out so that those the network finds alike lie close together.
+
+    Args:
+        model: The network.
+        characters: The validation characters.
+        codes: Encodings [M, D] of their images, those of `drawing` at least.
+        drawing: [C], the row that stands for each character, -1 where there is none.
+        large: Their images as stored, [M, 105, 105].
+        seed: Decides the layout.
+    """
+    chosen = np.flatnonzero(drawing >= 0)
+    if len(chosen) > MOST_CHARACTERS:
+        chance = np.random.default_rng(seed)
+        chosen = np.sort(chance.choice(chosen, MOST_CHARACTERS, replace=False))
+    if len(chosen) < 5:
+        return None, "", 1
+    shown_codes = codes[torch.from_numpy(drawing[chosen])]
+    logits = model.network.score_matrix(shown_codes, shown_codes).double().numpy()
+    if not np.isfinite(logits).all():
+        return None, "", 1
+    columns = math.ceil(math.sqrt(len(chosen)))
+    figure = _draw_map(characters, chosen.tolist(), _layout(logits, seed))
+    return figure, _sprites(large[drawing[chosen]], columns), columns
+
+
+def _layout(logits: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
+    """Return places [C, 2] by t-SNE on the network's own distance.
+
+    Reference:
+        van der Maaten and Hinton (2008), "Visualizing data using t-SNE".
+    """
+    from sklearn.manifold import TSNE
+
+    distance = logits.max() - (logits + logits.T) / 2
+    np.fill_diagonal(distance, 0.0)
+    perplexity = min(20.0, (len(logits) - 1) / 4)
+    layout = TSNE(
+        2, perplexity=perplexity, metric="precomputed", init="random", random_state=seed, n_jobs=1
+    )
+    places = np.asarray(layout.fit_transform(np.maximum(distance, 0)), np.float64)
+    return np.asarray(places - places.mean(axis=0))
+
+
+def _sprites(images: NDArray[np.uint8], columns: int) -> str:
+    """Return drawings [C, S, S] as one picture, row by row."""
+    rows = -(-len(images) // columns)
+    sheet = Image.new("L", (columns * SPRITE, rows * SPRITE), 255)
+    for k, image in enumerate(images):
+        small = Image.fromarray(255 - np.asarray(image)).resize(
+            (SPRITE, SPRITE), Image.Resampling.BOX
+        )
+        sheet.paste(small, ((k % columns) * SPRITE, (k // columns) * SPRITE))
+    return _data_uri(sheet.quantize(16))
+
+
+def _draw_map(characters: Characters, chosen: list[int], places: NDArray[np.float64]) -> Figure:
+    data: list[dict[str, Any]] = []
+    alphabets = characters.alphabet_of[chosen]
+    for number, alphabet in enumerate(sorted(set(alphabets.tolist()))):
+        members = np.flatnonzero(alphabets == alphabet)
+        names = [printable(characters.names[chosen[k]]) for k in members]
+        data.append(
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "name": shown(characters.alphabets[alphabet]),
+                "x": packed(places[members, 0]),
+                "y": packed(places[members, 1]),
+                "customdata": [[int(k), name] for k, name in zip(members, names, strict=True)],
+                "hoverinfo": "none",
+                "marker": {
+                    "color": f"var(--c{number % 10})",
+                    "symbol": ["circle", "diamond", "square"][number // 10 % 3],
+                    "size": 8,
+                    "opacity": 0.9,
+                },
+            }
+        )
+    hidden = {"showticklabels": False, "showgrid": False, "zeroline": False, "showline": False}
+    layout = {
+        "xaxis": dict(hidden),
+        "yaxis": dict(hidden),
+        "hovermode": "closest",
+        "meta": {"drawings": True},
+    }
+    note = (
+        "Each dot is a character, where the network puts it: characters it finds alike lie close "
+        "together (t-SNE on its own distance). Point at a dot, or touch it, to see the drawing."
+    )
+    return Figure("characters", "Its map of the validation characters", data, layout, 560, note)

@@ -1,0 +1,67 @@
+"""Samplers by name, each behind the same protocol. A library is imported when it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from hpsearch.samplers.base import Observation, Sampler, observe
+from hpsearch.samplers.config import (
+    BLIND,
+    GpOptions,
+    SamplerConfig,
+    SkoptOptions,
+    TpeOptions,
+    acting_sampler,
+)
+
+if TYPE_CHECKING:
+    from hpsearch.space.problem import Coordinates
+
+__all__ = [
+    "BLIND",
+    "Observation",
+    "Sampler",
+    "SamplerConfig",
+    "acting_sampler",
+    "make_sampler",
+    "observe",
+]
+
+
+def make_sampler(
+    config: SamplerConfig,
+    coordinates: Coordinates,
+    observations: Sequence[Observation],
+    number: int,
+) -> Sampler:
+    """Return a sampler, told what is known so far.
+
+    Args:
+        config: Its name and options.
+        coordinates: The problem.
+        observations: What is known, by trial number.
+        number: The number of the trial that is asked for.
+    """
+    if config.name == "random":
+        from hpsearch.samplers.random import RandomSampler
+
+        return RandomSampler(coordinates)
+    if config.name in ("sobol", "recentred"):
+        from hpsearch.samplers.sobol import EVEN, RECENTRED, SobolSampler
+
+        return SobolSampler(coordinates, number, EVEN if config.name == "sobol" else RECENTRED)
+    options = config.settings()
+    if isinstance(options, TpeOptions):
+        from hpsearch.samplers.tpe import TpeSampler
+
+        return TpeSampler(coordinates, observations, options)
+    if isinstance(options, GpOptions):
+        from hpsearch.samplers.gp import GpSampler
+
+        return GpSampler(coordinates, observations, options)
+    if isinstance(options, SkoptOptions):
+        from hpsearch.samplers.skopt import SkoptSampler
+
+        return SkoptSampler(coordinates, observations, config.name, options)
+    raise ValueError(f"no sampler of the name {config.name}")

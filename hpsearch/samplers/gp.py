@@ -1,0 +1,82 @@
+"""Gaussian process with expected improvement, by Optuna. The only sampler that imports torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import optuna
+from optuna.trial import TrialState
+
+from hpsearch.samplers.base import Observation, best_and_recent
+from hpsearch.samplers.optuna_study import SEEDS, OptunaStudy, frozen
+from hpsearch.trial import Value
+
+if TYPE_CHECKING:
+    from hpsearch.samplers.config import GpOptions
+    from hpsearch.space.problem import Coordinates
+
+
+class GpSampler:
+    """Optuna's Gaussian process on the joint coordinates.
+
+    It learns from complete and running trials only. So pruned and paused trials enter as
+    complete, with their lowest error at their last epoch; bad ones with the worst value seen.
+    Running trials stay pending: the improvement is expected over what they may yet say.
+    """
+
+    redraws = 2
+
+    def __init__(
+        self, coordinates: Coordinates, observations: Sequence[Observation], options: GpOptions
+    ) -> None:
+        """Tell the history, thinned to the best and the last trials."""
+        self._options = options
+        distributions = coordinates.coordinate_distributions()
+        kept = best_and_recent(observations)
+        worst = max(o.value for o in kept if o.value is not None)
+        trials = []
+        for observation in kept:
+            if observation.kind == "running":
+                trials.append(frozen(observation.point, distributions, TrialState.RUNNING, None))
+                continue
+            value = worst if observation.kind == "bad" else observation.value
+            trials.append(frozen(observation.point, distributions, TrialState.COMPLETE, value))
+        self._coordinates = coordinates
+        self._values = [float(t.value or 0.0) for t in trials if t.state == TrialState.COMPLETE]
+        self._study = OptunaStudy(coordinates, trials)
+
+    def draw(self, seed: int) -> dict[str, Value]:
+        """Return the point of the highest expected improvement."""
+        return self._study.ask(self._process(seed))
+
+    def predict(self, params: Mapping[str, Value], seed: int) -> tuple[float, float]:
+        """Return the validation error expected of parameters, and its standard deviation.
+
+        Reads Optuna's fitted process and undoes its scaling, for neither of which it has a public
+        way.
+        """
+        from optuna._gp.search_space import SearchSpace
+
+        sampler = self._process(seed)
+        self._study.ask(sampler)
+        process: Any = sampler._gprs_cache_list[0] if sampler._gprs_cache_list else None
+        # Optuna orders the joint space by name.
+        distributions = dict(sorted(self._coordinates.coordinate_distributions().items()))
+        point = frozen(self._coordinates.encode(params), distributions, TrialState.COMPLETE, 0.0)
+        place = SearchSpace(distributions).get_normalized_params([point])
+        mean, variance = process.posterior(process._X_train.new_tensor(place))
+        centre, unit = float(np.mean(self._values)), float(np.std(self._values)) or 1.0
+        expected = centre - unit * float(mean[0])  # it maximises the negative
+        return expected, unit * float(variance[0]) ** 0.5
+
+    def _process(self, seed: int) -> optuna.samplers.GPSampler:
+        seed = seed % SEEDS
+        return optuna.samplers.GPSampler(
+            n_startup_trials=0,
+            deterministic_objective=not self._options.noise,
+            independent_sampler=optuna.samplers.RandomSampler(seed=seed),
+            warn_independent_sampling=False,
+            seed=seed,
+        )

@@ -1,0 +1,138 @@
+"""What a warm start knows from another study, as the samplers of this one see it.
+
+Trials of the same problem count as they are. Those of another data set or input size are a prior:
+only their ranking counts, and they leave one by one as trials of this study finish. None of them
+is a trial of this study: budget, pruners and the best know nothing of them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+from pydantic import Field
+
+from hpsearch.json_files import EndedTrial
+from hpsearch.records import Record, damaged, read_record
+from hpsearch.samplers.base import Observation, observe
+from hpsearch.trial import TrialRecord, Value
+
+if TYPE_CHECKING:
+    from hpsearch.space.problem import Coordinates
+
+
+class PriorFile(Record):
+    """prior.json of a study."""
+
+    study: str
+    same: bool
+    fades_after: Annotated[int, Field(ge=1)]
+    trials: list[EndedTrial]
+
+
+@dataclass(frozen=True)
+class Prior:
+    """Ended trials of another study, in this study's parameters.
+
+    Args:
+        study: The other study's name.
+        same: Whether it is the same problem: data, input size and everything not searched.
+        fades_after: Finished trials of this study after which nothing of another problem is left.
+        trials: The trials, numbered below zero.
+    """
+
+    study: str
+    same: bool
+    fades_after: int
+    trials: tuple[TrialRecord, ...]
+
+    def count(self, settled: int) -> int:
+        """Return how many trials still count after so many finished or paused ones of this study."""
+        if self.same:
+            return len(self.trials)
+        left = max(0.0, 1 - settled / self.fades_after)
+        return math.ceil(left * len(self.trials))
+
+    def keys(self, problem: Coordinates) -> set[tuple[Value | None, ...]]:
+        """Return the configurations whose result is known already."""
+        return {problem.key(t.params) for t in self.trials} if self.same else set()
+
+    def observations(
+        self, problem: Coordinates, own: Sequence[Observation], settled: int
+    ) -> list[Observation]:
+        """Return what still counts, by number.
+
+        Args:
+            problem: This study's problem.
+            own: What this study has observed itself.
+            settled: Its finished and paused trials.
+        """
+        observed = observe(problem, self.trials)
+        if self.same:
+            return observed
+        ranked = sorted(observed, key=_rank)
+        places = np.linspace(0, len(ranked) - 1, min(self.count(settled), len(ranked)))
+        kept = [ranked[k] for k in sorted({round(float(place)) for place in places})]
+        measured = [o.value for o in own if o.kind in ("complete", "pruned", "paused")]
+        values = [v for v in measured if v is not None]
+        if len(set(values)) >= 2:
+            kept = _to_scale(kept, values)
+        return sorted(kept, key=lambda o: o.number)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what JSON can hold."""
+        return {
+            "study": self.study,
+            "same": self.same,
+            "fades_after": self.fades_after,
+            "trials": [t.to_json() for t in self.trials],
+        }
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Prior:
+        """Read what `to_json` wrote."""
+        trials = tuple(TrialRecord.from_json(t) for t in values["trials"])
+        return cls(values["study"], values["same"], values["fades_after"], trials)
+
+
+def read_prior(path: Path) -> Prior | None:
+    """Return what a study was begun with; None where it began from nothing.
+
+    Raises:
+        InputError: The file is damaged.
+    """
+    try:
+        return Prior.from_json(read_record(path, PriorFile).values)
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        mend = "restore it from a copy, the study's suggestions follow from it"
+        raise damaged(path, error, mend) from error
+
+
+def _rank(observation: Observation) -> tuple[bool, float, int]:
+    """Order from the best to what cannot be trained."""
+    value = math.inf if observation.value is None else observation.value
+    return (observation.kind == "bad", value, observation.number)
+
+
+def _to_scale(ranked: Sequence[Observation], own: Sequence[float]) -> list[Observation]:
+    """Give ranked observations the values of the same ranks of this study.
+
+    So the best of another data set is never better than the best measured here.
+    """
+    scored = [o for o in ranked if o.kind != "bad"]
+    shares = np.linspace(0.0, 1.0, len(scored)) if len(scored) > 1 else np.array([0.5])
+    values = iter(np.quantile(own, shares[: len(scored)]).tolist())
+    scaled = []
+    for observation in ranked:
+        if observation.kind == "bad":
+            scaled.append(observation)
+            continue
+        value = float(next(values))
+        scaled.append(replace(observation, value=value, curve={1: value}))
+    return scaled

@@ -1,0 +1,27 @@
+"""Uniform over everything that fits: the baseline, and the start of every other sampler."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hpsearch.trial import Value
+
+if TYPE_CHECKING:
+    from hpsearch.space.problem import Coordinates
+
+
+class RandomSampler:
+    """Draws each coordinate from its own distribution."""
+
+    redraws = 64
+
+    def __init__(self, coordinates: Coordinates) -> None:
+        """Note the problem."""
+        self._cube = coordinates.cube
+
+    def draw(self, seed: int) -> dict[str, Value]:
+        """Return uniformly drawn parameters."""
+        shares = np.random.default_rng(seed).random(len(self._cube.names))
+        return self._cube.params(shares.tolist())

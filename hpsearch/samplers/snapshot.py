@@ -1,0 +1,95 @@
+"""What an ask had seen of the history, small enough to be stored with every trial.
+
+A finished trial never changes, so its number says all; of an open one the state and the last
+epoch are kept. Together with the study's record that gives the history back as it was.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from hpsearch.errors import InputError
+from hpsearch.training.epoch import EpochResult
+from hpsearch.trial import State, TrialRecord
+
+OPEN: dict[str, State] = {"running": "running", "paused": "paused"}
+
+
+def summarise(history: Sequence[TrialRecord]) -> dict[str, Any]:
+    """Return what a history consists of: ranges of finished trials, and each open one's epochs."""
+    return {
+        "finished": _ranges([t.number for t in history if t.finished]),
+        "open": {
+            str(t.number): [t.state, max(t.values, default=0)] for t in history if not t.finished
+        },
+    }
+
+
+def recall(
+    seen: Mapping[str, Any],
+    trials: Sequence[TrialRecord],
+    curves: Mapping[int, Sequence[EpochResult]],
+) -> list[TrialRecord]:
+    """Return the history that an ask had seen, by trial number.
+
+    Args:
+        seen: What `summarise` gave.
+        trials: The study's trials as they are now, by number.
+        curves: The epochs of trials that were open then.
+
+    Raises:
+        InputError: The record names trials that the study does not hold, or not as finished.
+    """
+    try:
+        finished = _numbers(seen["finished"])
+        opened = {int(n): (OPEN[s], int(e)) for n, (s, e) in seen["open"].items()}
+        history = [trials[number] for number in finished]
+        history += [_as_it_was(trials[n], *then, curves.get(n, ())) for n, then in opened.items()]
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        raise InputError(f"what the ask had seen cannot be read back ({error!r})") from error
+    unfinished = [number for number in finished if not trials[number].finished]
+    if unfinished:
+        raise InputError(f"trial {unfinished[0]} was finished when asked, and is not now")
+    return sorted(history, key=lambda t: t.number)
+
+
+def _as_it_was(
+    trial: TrialRecord, state: State, epoch: int, curve: Sequence[EpochResult]
+) -> TrialRecord:
+    """Return a trial after one of its epochs."""
+    values = {e: v for e, v in trial.values.items() if e <= epoch}
+    finite = [v for v in values.values() if math.isfinite(v)]
+    seconds = [round(r.seconds, 2) for r in curve if r.epoch <= epoch]
+    audit = trial.audit if trial.audit is not None and trial.audit <= epoch else None
+    return replace(
+        trial,
+        state=state,
+        values=values,
+        value=min(finite, default=None),
+        trainable=True,
+        cause=None,
+        audit=audit,
+        seconds=seconds[-1] if seconds else None,
+    )
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    """Return ascending numbers as text: 0-11,13."""
+    parts: list[list[int]] = []
+    for number in sorted(numbers):
+        if parts and number == parts[-1][1] + 1:
+            parts[-1][1] = number
+        else:
+            parts.append([number, number])
+    return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in parts)
+
+
+def _numbers(text: str) -> list[int]:
+    found: list[int] = []
+    for part in text.split(",") if text else []:
+        first, _, last = part.partition("-")
+        found += range(int(first), int(last or first) + 1)
+    return found

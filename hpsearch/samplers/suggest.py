@@ -1,0 +1,160 @@
+"""Asking for the next trial: a pure function of the problem, the history, the seed and the number.
+
+The same inputs give the same parameters in any process. Knows nothing of drivers and databases.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from hpsearch.errors import InputError
+from hpsearch.samplers import (
+    BLIND,
+    Sampler,
+    SamplerConfig,
+    acting_sampler,
+    make_sampler,
+    observe,
+)
+from hpsearch.samplers.prior import Prior
+from hpsearch.seeding import derive_seed
+from hpsearch.space.nearest import nearest_feasible
+from hpsearch.space.problem import Coordinates
+from hpsearch.trial import TrialRecord, Value
+
+SEQUENCES = ("sobol", "recentred")
+REDRAWS = 64
+"""Draws before a proposal is moved to the nearest configuration within the limits."""
+LAST_DRAWS = 4096
+"""Random draws after which the space counts as exhausted."""
+NEIGHBOURHOOD = (0.01, 0.3)
+"""Standard deviation of the first and the last perturbation, in shares of each range."""
+
+
+class SpaceExhaustedError(InputError):
+    """Every configuration within the limits has been tried."""
+
+
+def suggest(
+    problem: Coordinates,
+    sampler: SamplerConfig,
+    history: Sequence[TrialRecord],
+    seed: int,
+    n: int,
+    prior: Prior | None = None,
+) -> dict[str, Value]:
+    """Return the parameters of trial `n`: feasible, and unlike every trial in the history.
+
+    Args:
+        problem: The space, the base configuration and the limits.
+        sampler: Which sampler, and after how many finished or paused trials it decides.
+        history: All trials so far, running and paused ones too.
+        seed: The study's seed.
+        n: The new trial's number.
+        prior: What another study has found.
+
+    Raises:
+        SpaceExhaustedError: Every configuration within the limits has been tried.
+    """
+    taken = {problem.key(trial.params) for trial in history}
+    if prior is not None:
+        taken |= prior.keys(problem)
+
+    def acceptable(params: dict[str, Value]) -> bool:
+        return problem.key(params) not in taken and problem.over_limits(params) is None
+
+    def seed_of(attempt: int) -> int:
+        return derive_seed(seed, "suggest", n, attempt)
+
+    acting = decider(problem, sampler, history, prior)
+    chosen = informed_sampler(problem, acting, history, n, prior)
+    proposal: dict[str, Value] = {}
+    for attempt in range(min(chosen.redraws, REDRAWS)):
+        sequence = derive_seed(seed, "sobol", attempt)  # one for all trials, so that they spread
+        proposal = chosen.draw(sequence if acting.name in SEQUENCES else seed_of(attempt))
+        if acceptable(proposal):
+            return proposal
+    for attempt in range(chosen.redraws, REDRAWS):
+        params = _perturb(problem, proposal, attempt / REDRAWS, seed_of(attempt))
+        if acceptable(params):
+            return params
+    return _last_resort(problem, proposal, acceptable, seed_of)
+
+
+def decider(
+    problem: Coordinates,
+    sampler: SamplerConfig,
+    history: Sequence[TrialRecord],
+    prior: Prior | None = None,
+) -> SamplerConfig:
+    """Return the sampler that decides on the next trial: the start, the study's, a successor.
+
+    Args:
+        problem: The space, the base configuration and the limits.
+        sampler: The study's sampler.
+        history: All trials so far.
+        prior: What another study has found.
+    """
+    settled = sum(trial.settled for trial in history)
+    known = prior.count(settled) if prior is not None else 0
+    acting = acting_sampler(sampler, settled, known)
+    trials = [*history, *(prior.trials if prior is not None and known else ())]
+    searched = problem.space.parameters.keys()
+    told = [t for t in trials if t.trainable and searched <= t.params.keys()]
+    values = {t.value for t in told if t.state in ("complete", "pruned", "paused")}
+    values = {v for v in values if v is not None and math.isfinite(v)}
+    if acting.name in BLIND or (len(values) >= 2 and problem.free):
+        return acting
+    return SamplerConfig(name=sampler.start)  # nothing to learn from yet
+
+
+def informed_sampler(
+    problem: Coordinates,
+    acting: SamplerConfig,
+    history: Sequence[TrialRecord],
+    n: int,
+    prior: Prior | None,
+) -> Sampler:
+    """Return the deciding sampler, told the history and what the prior still says."""
+    if acting.name in BLIND:
+        return make_sampler(acting, problem, [], n)
+    observations = observe(problem, history)
+    if prior is not None:
+        settled = sum(trial.settled for trial in history)
+        observations = [*prior.observations(problem, observations, settled), *observations]
+    return make_sampler(acting, problem, observations, n)
+
+
+def _perturb(
+    problem: Coordinates, params: dict[str, Value], progress: float, seed: int
+) -> dict[str, Value]:
+    """Move a proposal a little, further the more attempts have failed (`progress`, 0 to 1)."""
+    near, far = NEIGHBOURHOOD
+    width = near * (far / near) ** progress
+    shares = np.asarray(problem.cube.shares(params))
+    moved = shares + np.random.default_rng(seed).normal(0.0, width, len(shares))
+    reflected = 1.0 - np.abs(1.0 - np.abs(moved))
+    return problem.cube.params(np.clip(reflected, 0.0, 1.0).tolist())
+
+
+def _last_resort(
+    problem: Coordinates,
+    proposal: dict[str, Value],
+    acceptable: Callable[[dict[str, Value]], bool],
+    seed_of: Callable[[int], int],
+) -> dict[str, Value]:
+    """Move the proposal to the nearest point within the limits, else draw at random."""
+    projected = nearest_feasible(problem, proposal)
+    if acceptable(projected):
+        return projected
+    random = make_sampler(SamplerConfig(name="random"), problem, [], 0)
+    for attempt in range(REDRAWS, REDRAWS + LAST_DRAWS):
+        params = random.draw(seed_of(attempt))
+        if acceptable(params):
+            return params
+    raise SpaceExhaustedError(
+        f"search space {problem.space.name}: no configuration left that was not tried; widen a range"
+    )

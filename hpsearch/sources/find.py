@@ -1,0 +1,281 @@
+"""Where the data comes from: a path, HPSEARCH_DATA, the cache, a download; else glyphs.
+
+Must not know images; what was packed once is found again by its files' names, sizes and times.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from hpsearch.data.cache import caches, in_first, may_write, open_caches, write_shared
+from hpsearch.data.dataset import Dataset, Progress, open_packed
+from hpsearch.data.pack import Contents, holds_test, pack, sweep
+from hpsearch.data.packed_files import FORMAT
+from hpsearch.errors import EnvironmentFailure, HpsearchError, InputError
+from hpsearch.paths import user_path
+from hpsearch.sources import glyphs
+from hpsearch.sources.download import DownloadFailed, download
+from hpsearch.sources.folder import RULES, looks_like_images, read_folder
+from hpsearch.sources.omniglot import (
+    OMNIGLOT,
+    PARTS,
+    RUNS,
+    Layout,
+    files_of,
+    find_parts,
+    read_omniglot,
+)
+
+IMAGES = {*PARTS} - {RUNS}
+"""What the search needs of Omniglot."""
+KINDS = ("auto", "omniglot", "glyphs", "folder")
+
+
+def find_dataset(
+    dataset: str,
+    path: Path | None = None,
+    *,
+    progress: Progress | None = None,
+    layout: Layout = OMNIGLOT,
+    afresh: bool = False,
+    fingerprint: str | None = None,
+    test: bool = False,
+) -> Dataset:
+    """Find a data set, pack it if that was not done before, and open it.
+
+    Args:
+        dataset: "auto", "omniglot", "glyphs" or "folder".
+        path: A folder named by the user (--data); None looks at HPSEARCH_DATA, then into the
+            cache, then to the authors' address.
+        progress: Called now and then while something takes time.
+        layout: What a complete Omniglot holds.
+        afresh: Read and check the files again, also when they were packed before.
+        fingerprint: What is to be gone on with: own images are also read as older versions did.
+        test: Whether the sealed test tasks are needed; the search does without.
+
+    Returns:
+        The data set; its `notice` says when "auto" had to take glyphs, when the test tasks are
+        missing, or when HPSEARCH_CACHE could not be written to.
+
+    Raises:
+        InputError: What was named is not there or not what it should be.
+        EnvironmentFailure: The cache cannot be written.
+    """
+    if dataset not in KINDS:
+        raise InputError(f"dataset: {dataset!r} is not one of {', '.join(KINDS)}")
+    finder = _Finder(progress, layout, afresh, fingerprint, test)
+    if dataset == "glyphs":
+        if path is not None:
+            raise InputError(
+                f"--data {path}: the study asks for glyphs, which the program draws itself; "
+                "leave --data out or set dataset: auto"
+            )
+        return finder.glyphs()
+    named = path or _from_environment()
+    if named is not None:
+        origin = "--data" if path is not None else "HPSEARCH_DATA"
+        return finder.named(dataset, named, origin)
+    if dataset == "folder":
+        raise InputError("dataset: folder needs your images; name them with --data PATH")
+    try:
+        return finder.cached_omniglot() or finder.downloaded_omniglot()
+    except DownloadFailed as error:
+        if test and (packed := finder.packed_omniglot()):
+            why = f"is missing and could not be downloaded ({error})"
+            raise InputError(_missing_test(packed.folder, why)) from None
+        reason = f"Omniglot was not found and could not be downloaded ({error})"
+    if dataset == "omniglot":
+        raise InputError(f"{reason}; name a folder with the authors' zips with --data PATH")
+    notice = f"{reason}; searching on glyphs, alphabets drawn by the program"
+    return replace(finder.glyphs(), notice=notice)
+
+
+def _from_environment() -> Path | None:
+    value = os.environ.get("HPSEARCH_DATA")
+    return user_path(value) if value else None
+
+
+@dataclass(frozen=True)
+class _Finder:
+    """One search for a data set: each method is a place to look."""
+
+    progress: Progress | None
+    layout: Layout
+    afresh: bool
+    fingerprint: str | None
+    test: bool
+
+    def named(self, dataset: str, path: Path, origin: str) -> Dataset:
+        """Read what the user named: Omniglot, or own images where those are allowed."""
+        if not path.is_dir():
+            raise InputError(f"{origin} {path}: no such folder; name the one that holds the data")
+        try:
+            parts = find_parts(path) if dataset in ("auto", "omniglot") else None
+            if parts is not None:
+                return self._omniglot(path, parts)
+            if dataset != "omniglot" and looks_like_images(path):
+                return self._folder(path)
+        except OSError as error:
+            raise InputError(f"{error.filename or path}: cannot be read ({error})") from None
+        zips = "Omniglot (images_background.zip, images_evaluation.zip, all_runs.zip)"
+        own = "images as ALPHABET/CHARACTER/* or CHARACTER/*"
+        wanted = {"omniglot": zips, "folder": own}.get(dataset, f"{zips}, nor {own},")
+        raise InputError(f"{origin} {path}: no {wanted} in it; name the folder that holds them")
+
+    def _folder(self, path: Path) -> Dataset:
+        """Read own images by the newest rule, or by the one that gives the fingerprint."""
+        newest, *older = RULES
+        found = self._by_rule(path, newest)
+        for rule in older if self.fingerprint else ():
+            if found.fingerprint == self.fingerprint:
+                break
+            begun = self._by_rule(path, rule)
+            found = begun if begun.fingerprint == self.fingerprint else found
+        return found
+
+    def _by_rule(self, path: Path, rule: int) -> Dataset:
+        key = "" if rule == 1 else f"rule {rule}"
+        return self._once(
+            "folder", [path], lambda: read_folder(path, self.progress, rule), key
+        )
+
+    def cached_omniglot(self) -> Dataset | None:
+        """Return Omniglot from an earlier download, or packed earlier from wherever it was."""
+        for cache in open_caches():
+            parts = find_parts(cache / "omniglot") or {}
+            if len(parts) == len(PARTS) or (parts.keys() >= IMAGES and not self.test):
+                return self._omniglot(cache / "omniglot", parts)
+        packed = self.packed_omniglot()
+        if packed is None or (self.test and not holds_test(packed.folder)):
+            return None
+        return self._noticed(packed, packed.folder)
+
+    def packed_omniglot(self) -> Dataset | None:
+        """Return Omniglot that was packed earlier, from wherever it was; best with test tasks."""
+        found = (f for cache in open_caches() for f in sorted((cache / "packed").glob("omniglot-*")))
+        for folder in sorted(found, key=holds_test, reverse=True):
+            with contextlib.suppress(HpsearchError):  # of an older format, or damaged
+                return open_packed(folder)
+        return None
+
+    def downloaded_omniglot(self) -> Dataset:
+        """Fetch Omniglot into the cache; when only the test archive cannot be had, go on."""
+        folders = [cache / "omniglot" for cache in open_caches()]
+        folder, why = in_first(folders, self._download_into)
+        return self._omniglot(folder, find_parts(folder) or {}, why)
+
+    def _download_into(self, folder: Path) -> tuple[Path, str]:
+        try:
+            download(folder, progress=self.progress)
+        except DownloadFailed as error:
+            if not (find_parts(folder) or {}).keys() >= IMAGES:
+                raise
+            return folder, f"is missing and could not be downloaded ({error})"
+        return folder, "is missing"
+
+    def glyphs(self) -> Dataset:
+        """Draw glyphs."""
+        key = f"{glyphs.VERSION} {glyphs.SEED}"
+        return self._once("glyphs", [], lambda: glyphs.draw_glyphs(progress=self.progress), key)
+
+    def _omniglot(self, folder: Path, parts: dict[str, Path], why: str = "is missing") -> Dataset:
+        found = self._once(
+            "omniglot",
+            [file for part in parts.values() for file in files_of(part)],
+            lambda: read_omniglot(folder, layout=self.layout, progress=self.progress),
+            repr(self.layout),
+            test=self.test and RUNS in parts,
+        )
+        return found if RUNS in parts else self._noticed(found, folder, why)
+
+    def _noticed(self, found: Dataset, source: Path, why: str = "is missing") -> Dataset:
+        """Say when the test tasks are missing; refuse that where they are needed."""
+        if holds_test(found.folder):
+            return found
+        if self.test:
+            raise InputError(_missing_test(source, why))
+        missing = f"{source}: all_runs.zip {why}; the search does not need it, `hpsearch evaluate` does"
+        return replace(found, notice="; ".join(filter(None, (found.notice, missing))))
+
+    def _once(
+        self,
+        kind: str,
+        sources: list[Path],
+        read: Callable[[], Contents],
+        key: str = "",
+        *,
+        test: bool = False,
+    ) -> Dataset:
+        """Open what the same files gave before, else read and pack them.
+
+        Files are the same when their paths, sizes and modification times are.
+        """
+        for cache in caches():
+            sweep(cache / "packed")
+            sweep(cache / "beside")
+        digest = hashlib.sha256(json.dumps([FORMAT, kind, key]).encode())
+        for source in sources:
+            digest.update(os.fsencode("\n".join(_listing(source))))
+        places = [cache / "packed" for cache in caches()]
+        name = f"{digest.hexdigest()[:32]}.txt"
+        known = None if self.afresh else _packed_before(places, name, test=test)
+        if known is not None:
+            return known
+        opened = pack(read(), *places)
+        with contextlib.suppress(EnvironmentFailure):  # without a note they are read again
+            in_first(
+                [place / "sources" for place in places],
+                lambda notes: write_shared(notes / name, opened.folder.name + "\n"),
+            )
+        if opened.folder.parent != places[0] and not may_write(places[0]):
+            closed = f"{places[0].parent} may not be written to; packed in {opened.folder}"
+            return replace(opened, notice=closed)
+        return opened
+
+
+def _packed_before(places: list[Path], note: str, *, test: bool) -> Dataset | None:
+    """Open what a note in one of the caches says the same files gave."""
+    for notes in places:
+        with contextlib.suppress(OSError, ValueError):  # never packed
+            packed = (notes / "sources" / note).read_text(encoding="utf-8").strip()
+            for folder in (place / packed for place in places):
+                with contextlib.suppress(HpsearchError):  # deleted, or damaged
+                    if holds_test(folder) or not test:
+                        return open_packed(folder)
+    return None
+
+
+def _missing_test(source: Path, why: str) -> str:
+    return (
+        f"{source}: all_runs.zip {why}, and the sealed test tasks are made of it; put it into the "
+        "folder of Omniglot's other archives, name that with --data, and run this again"
+    )
+
+
+_DEEPEST = 4
+"""Folders below a source that can hold files which count."""
+
+
+def _listing(source: Path) -> list[str]:
+    """Return path, size and time of a file, or of every file below a folder."""
+    lines = [str(source.resolve())]
+    if source.is_file():
+        status = source.stat()
+        return [*lines, f"{status.st_size} {status.st_mtime_ns}"]
+    waiting = [(str(source), 0)]
+    while waiting:
+        folder, depth = waiting.pop()
+        with os.scandir(folder) as entries:
+            for entry in sorted(entries, key=lambda one: one.name):
+                if entry.is_dir() and depth < _DEEPEST:
+                    waiting.append((entry.path, depth + 1))
+                else:
+                    status = entry.stat(follow_symlinks=False)
+                    lines.append(f"{entry.path} {status.st_size} {status.st_mtime_ns}")
+    return lines

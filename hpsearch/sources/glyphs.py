@@ -1,0 +1,179 @@
+"""Alphabets the program draws itself, in Omniglot's form: the data set where there is none.
+
+Each alphabet has its own style and its own 20 drawers with their slant, scale and jitter. Seeded:
+the same on every call. Must not know the cache.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from hpsearch.data.dataset import Characters, Progress
+from hpsearch.data.pack import Contents
+from hpsearch.data.resize import SIDE, to_stored
+from hpsearch.data.tasks import validation_tasks
+from hpsearch.seeding import generator
+from hpsearch.sources.strokes import Points, Stroke, draw_character, draw_style
+
+VERSION = "1"
+"""Changed whenever the drawings change."""
+SEED = 2015
+N_DRAWERS = 20
+WAYS = 20
+TEST_RUNS = 20
+
+_ALPHABETS = {"background": 20, "validation": 5, "test": 5}
+_CHARACTERS = (20, 26)
+_ALIKE = 0.75
+"""Two characters of an alphabet whose blurred shapes correlate more are one too many."""
+_TRIES = 60
+
+
+@dataclass(frozen=True)
+class Drawer:
+    """One hand."""
+
+    affine: Points
+    """[2, 2]: scale, slant and turn."""
+    shift: Points
+    """[2], half boxes."""
+    jitter: float
+    """Standard deviation of a control point, half boxes."""
+    drift: float
+    """Standard deviation of a whole stroke, half boxes."""
+    pen_px: int
+
+
+def draw_glyphs(*, seed: int = SEED, progress: Progress | None = None) -> Contents:
+    """Draw all alphabets; takes some seconds.
+
+    Args:
+        seed: Another one gives other alphabets.
+        progress: Called after each alphabet.
+    """
+    roles = {}
+    total, done = sum(_ALPHABETS.values()), 0
+    for role, count in _ALPHABETS.items():
+        drawn = []
+        for number in range(count):
+            drawn.append(_draw_alphabet(generator(seed, "glyphs", role, number)))
+            done += 1
+            if progress is not None:
+                progress("drawing glyphs", done, total)
+        roles[role] = _flat(drawn, role)
+    return Contents(
+        kind="glyphs",
+        background=roles["background"],
+        validation=roles["validation"],
+        test=roles["test"],
+        runs=validation_tasks(
+            roles["test"], ways=WAYS, n_runs=TEST_RUNS, drawers=range(N_DRAWERS), seed=seed
+        ),
+        ways=WAYS,
+        turns=True,
+        description=(
+            f"glyphs, drawn by the program: {_ALPHABETS['background']} background alphabets with "
+            f"{len(roles['background'].names)} characters, {_ALPHABETS['validation']} validation "
+            f"alphabets, {_ALPHABETS['test']} sealed test alphabets"
+        ),
+    )
+
+
+def _flat(alphabets: list[NDArray[np.uint8]], role: str) -> Characters:
+    """Join alphabets, each uint8 [C, 20, 105, 105], into one role."""
+    counts = [len(alphabet) for alphabet in alphabets]
+    names = [f"{role.capitalize()}_{number + 1:02}" for number in range(len(alphabets))]
+    n_characters = sum(counts)
+    return Characters(
+        images=to_stored(np.concatenate(alphabets).reshape(-1, SIDE, SIDE)),
+        character=np.repeat(np.arange(n_characters), N_DRAWERS),
+        drawer=np.tile(np.arange(N_DRAWERS), n_characters),
+        alphabet_of=np.repeat(np.arange(len(alphabets)), counts),
+        names=tuple(
+            f"{name}/character{number + 1:02}"
+            for name, count in zip(names, counts, strict=True)
+            for number in range(count)
+        ),
+        alphabets=tuple(names),
+    )
+
+
+def _draw_alphabet(chance: np.random.Generator) -> NDArray[np.uint8]:
+    """Draw one alphabet by its drawers, uint8 [C, 20, 105, 105]."""
+    characters = _invent(chance)
+    drawers = [_draw_drawer(chance) for _ in range(N_DRAWERS)]
+    return np.stack(
+        [np.stack([_draw(strokes, hand, chance) for hand in drawers]) for strokes in characters]
+    )
+
+
+def _invent(chance: np.random.Generator) -> list[list[Stroke]]:
+    """Invent an alphabet's characters, none too much like another."""
+    style = draw_style(chance)
+    count = int(chance.integers(_CHARACTERS[0], _CHARACTERS[1] + 1))
+    characters: list[list[Stroke]] = []
+    shapes = np.empty((0, _BLUR * _BLUR))
+    for _ in range(count):
+        best: tuple[float, list[Stroke], Points] | None = None
+        for _ in range(_TRIES):
+            strokes = draw_character(style, chance)
+            shape = _blurred(strokes)
+            alike = float((shapes @ shape).max()) if len(shapes) else 0.0
+            if best is None or alike < best[0]:
+                best = (alike, strokes, shape)
+            if alike < _ALIKE:
+                break
+        if best is not None:
+            characters.append(best[1])
+            shapes = np.vstack([shapes, best[2]])
+    return characters
+
+
+_BLUR = 12
+
+
+def _blurred(strokes: list[Stroke]) -> Points:
+    """Return a coarse picture of a character as a unit vector of mean 0, [144]."""
+    picture = _rasterise([stroke.curve(stroke.points) for stroke in strokes], 9)
+    coarse = Image.fromarray(picture).resize((_BLUR, _BLUR), Image.Resampling.BOX)
+    values = np.asarray(coarse, np.float64).ravel()
+    values -= values.mean()
+    return np.asarray(values / max(float(np.linalg.norm(values)), 1e-9))
+
+
+def _draw_drawer(chance: np.random.Generator) -> Drawer:
+    turn, slant = chance.normal(0, 0.06), chance.normal(0, 0.11)
+    width, height = np.exp(chance.normal(-0.12, 0.085, 2))
+    rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    return Drawer(
+        affine=rotation @ np.array([[width, slant], [0.0, height]]),
+        shift=chance.normal(0, 0.06, 2),
+        jitter=float(chance.uniform(0.02, 0.045)),
+        drift=float(chance.uniform(0.02, 0.045)),
+        pen_px=int(chance.integers(2, 4)),
+    )
+
+
+def _draw(strokes: list[Stroke], hand: Drawer, chance: np.random.Generator) -> NDArray[np.uint8]:
+    """Draw one character by one hand, uint8 [105, 105]."""
+    shift = hand.shift + chance.normal(0, 0.05, 2)
+    curves = []
+    for stroke in strokes:
+        wobble = chance.normal(0, hand.jitter, stroke.points.shape)
+        moved = stroke.points + wobble + chance.normal(0, hand.drift, 2)
+        curves.append(stroke.curve(moved) @ hand.affine.T + shift)
+    return _rasterise(curves, hand.pen_px)
+
+
+def _rasterise(curves: list[Points], pen_px: int) -> NDArray[np.uint8]:
+    """Draw curves in half boxes with a pen, uint8 [105, 105], ink = 255."""
+    image = Image.new("L", (SIDE, SIDE))
+    canvas = ImageDraw.Draw(image)
+    for curve in curves:
+        pixels = np.clip(52 + 42 * curve, 1, SIDE - 2)
+        canvas.line(pixels.ravel().tolist(), fill=255, width=pen_px)
+    return np.asarray(image, np.uint8)

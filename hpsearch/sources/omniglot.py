@@ -1,0 +1,223 @@
+"""Omniglot from the authors' three zips or unpacked folders, checked by content.
+
+Must not know the cache, nor how a source was found.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from hpsearch.data.dataset import Characters, Progress
+from hpsearch.data.pack import Contents, fingerprint
+from hpsearch.errors import InputError
+from hpsearch.sources.archive import decode_drawing, read_files
+from hpsearch.sources.runs import RUN_FOLDERS, holds_runs, read_runs
+
+RUNS = "all_runs"
+PARTS = ("images_background", "images_evaluation", RUNS)
+WHOLE = {
+    "57edcd459f74d556258950f855ac7fab6805c6dac930516d851902423a906d89": (
+        "bd5e9d2db11cab9dfa3eca8de5bde3d96d7ea74983dde2861789fd0d3afeb0cd"
+    )
+}
+"""Fingerprint of the authors' images alone, and of the same with the authors' runs.
+
+So they are the same data whether the runs are there yet or not: a study that was begun without
+them goes on and is evaluated with them, and the other way round.
+"""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a complete source must hold; the defaults are Omniglot's own numbers."""
+
+    background: int = 964
+    """Characters in images_background."""
+    evaluation: int = 659
+    """Characters in images_evaluation."""
+    drawers: int = 20
+    """Drawings of every character."""
+    runs: int = 20
+    """Runs in all_runs."""
+    ways: int = 20
+    """Candidates of every run."""
+    validation: tuple[str, ...] = (
+        "Angelic",
+        "Atemayar_Qelisayer",
+        "Aurek-Besh",
+        "Avesta",
+        "Keble",
+        "Mongolian",
+        "Oriya",
+        "Sylheti",
+        "Syriac_(Serto)",
+        "ULOG",
+    )
+    """Evaluation alphabets that are not sealed (Koch et al. 2015, section 4.2)."""
+
+
+OMNIGLOT = Layout()
+
+
+PLACES = (".", "python", "python/one-shot-classification", "one-shot-classification", "omniglot-py")
+"""Where the parts lie below a folder: in it, in a clone of the authors' repository, as torchvision
+puts them."""
+
+
+def find_parts(folder: Path) -> dict[str, Path] | None:
+    """Find the three parts in or below a folder, each a zip or unpacked, each wherever it lies.
+
+    Returns:
+        Part name to path; None when neither image part is there; fewer than three when some are.
+        Of runs that were unpacked right into a folder, that folder.
+    """
+    places = [folder / place for place in PLACES if (folder / place).is_dir()]
+    parts = {}
+    for name in PARTS:
+        candidates = [place / f"{name}{end}" for place in places for end in ("", ".zip")]
+        if name == RUNS:
+            candidates += [place for place in places if holds_runs(place)]
+        found = next(filter(_holds_something, candidates), None)
+        if found is not None:
+            parts[name] = found
+    return parts if parts.keys() - {RUNS} else None
+
+
+def _holds_something(path: Path) -> bool:
+    return any(path.iterdir()) if path.is_dir() else path.suffix == ".zip" and path.is_file()
+
+
+def files_of(part: Path) -> list[Path]:
+    """Return the zip or the folders that a part consists of."""
+    return sorted(part.glob(RUN_FOLDERS)) if holds_runs(part) else [part]
+
+
+def read_omniglot(
+    folder: Path, *, layout: Layout = OMNIGLOT, progress: Progress | None = None
+) -> Contents:
+    """Read and check Omniglot; the runs, which a search does not need, may be missing.
+
+    Args:
+        folder: Holds images_background, images_evaluation and all_runs, as zips or unpacked.
+        layout: What must be found.
+        progress: Called now and then.
+
+    Raises:
+        InputError: An image part is missing, a part is damaged, or its content is not Omniglot's.
+    """
+    parts = find_parts(folder) or {}
+    missing = [name for name in PARTS if name not in parts and name != RUNS]
+    if missing:
+        raise InputError(
+            f"{folder}: {missing[0]}.zip (or the folder {missing[0]}) is missing; put the "
+            "authors' images_background.zip, images_evaluation.zip and all_runs.zip there"
+        )
+    background = _read_images(parts[PARTS[0]], layout.background, layout.drawers, progress)
+    evaluation = _read_images(parts[PARTS[1]], layout.evaluation, layout.drawers, progress)
+    common = sorted(set(background.alphabets) & set(evaluation.alphabets))
+    if common:
+        raise InputError(
+            f"{folder}: alphabet {common[0]} is in both image parts; fetch them again"
+        )
+    lost = [name for name in layout.validation if name not in evaluation.alphabets]
+    if lost:
+        raise InputError(f"{parts[PARTS[1]]}: alphabet {lost[0]} is missing; fetch it again")
+    test = _select(evaluation, [a for a in evaluation.alphabets if a not in layout.validation])
+    contents = Contents(
+        kind="omniglot",
+        background=background,
+        validation=_select(evaluation, list(layout.validation)),
+        test=test,
+        runs=read_runs(parts[RUNS], test, layout.runs, layout.ways) if RUNS in parts else None,
+        ways=layout.ways,
+        turns=True,
+        description=(
+            f"Omniglot: {len(background.alphabets)} background alphabets with "
+            f"{layout.background} characters, {len(layout.validation)} validation alphabets, "
+            f"{len(test.alphabets)} sealed test alphabets"
+        ),
+    )
+    if contents.runs is None:
+        return replace(contents, known_as=WHOLE.get(fingerprint(contents), ""))
+    return contents
+
+
+_DRAWING = re.compile(r"(?:[^/]+/)??([^/]+)/(character\d+)/\d+_(\d\d)\.png")
+
+
+def _read_images(
+    source: Path, n_characters: int, n_drawers: int, progress: Progress | None
+) -> Characters:
+    """Read one image part into the stored form."""
+    total = n_characters * n_drawers
+    drawings: dict[tuple[str, str], dict[int, np.ndarray]] = {}
+    for count, (name, content) in enumerate(read_files(source)):
+        match = _DRAWING.fullmatch(name)
+        if match is None:
+            if name.endswith(".png"):
+                raise InputError(
+                    f"{source}: {name} is not ALPHABET/characterNN/DDDD_KK.png; "
+                    "this is not Omniglot"
+                )
+            continue
+        alphabet, character, drawer = match.groups()
+        of_character = drawings.setdefault((alphabet, character), {})
+        if int(drawer) in of_character:
+            raise InputError(f"{source}: {name}: a second drawing by drawer {drawer}")
+        of_character[int(drawer)] = decode_drawing(content, f"{source}: {name}")
+        if progress is not None and count % 100 == 0:
+            progress(f"reading {source.name}", min(count, total), total)
+    _check_counts(source, drawings, n_characters, n_drawers)
+    if progress is not None:
+        progress(f"reading {source.name}", total, total)
+    return _flat(drawings, n_drawers)
+
+
+def _check_counts(
+    source: Path,
+    drawings: dict[tuple[str, str], dict[int, np.ndarray]],
+    n_characters: int,
+    n_drawers: int,
+) -> None:
+    if len(drawings) != n_characters:
+        raise InputError(
+            f"{source}: {len(drawings)} characters instead of {n_characters}; fetch it again"
+        )
+    for (alphabet, character), of_character in drawings.items():
+        if sorted(of_character) != list(range(1, n_drawers + 1)):
+            raise InputError(
+                f"{source}: {alphabet}/{character} has {len(of_character)} drawings instead of "
+                f"those by drawers 01 to {n_drawers:02}; fetch it again"
+            )
+
+
+def _flat(drawings: dict[tuple[str, str], dict[int, np.ndarray]], n_drawers: int) -> Characters:
+    keys = sorted(drawings)
+    alphabets = tuple(sorted({alphabet for alphabet, _ in keys}))
+    return Characters(
+        images=np.stack([drawings[key][d] for key in keys for d in range(1, n_drawers + 1)]),
+        character=np.repeat(np.arange(len(keys)), n_drawers),
+        drawer=np.tile(np.arange(n_drawers), len(keys)),
+        alphabet_of=np.array([alphabets.index(alphabet) for alphabet, _ in keys], np.int64),
+        names=tuple("/".join(key) for key in keys),
+        alphabets=alphabets,
+    )
+
+
+def _select(role: Characters, alphabets: list[str]) -> Characters:
+    """Return the characters of some alphabets, in the alphabets' sorted order."""
+    wanted = [index for index, name in enumerate(role.alphabets) if name in alphabets]
+    characters = np.flatnonzero(np.isin(role.alphabet_of, wanted))
+    rows = np.flatnonzero(np.isin(role.character, characters))
+    return Characters(
+        images=role.images[rows],
+        character=np.searchsorted(characters, role.character[rows]),
+        drawer=role.drawer[rows],
+        alphabet_of=np.searchsorted(wanted, role.alphabet_of[characters]),
+        names=tuple(role.names[index] for index in characters),
+        alphabets=tuple(role.alphabets[index] for index in wanted),
+    )

@@ -1,0 +1,1 @@
+"""The search space: parameters, feasible sizes, coordinates, costs. Knows no sampler, no torch."""

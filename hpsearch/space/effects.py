@@ -1,0 +1,104 @@
+"""Which settings a search may vary, and when one of them would change nothing.
+
+A searched parameter that does nothing is the worst bug of a search: it costs trials and says
+nothing. So every such parameter is refused, with the setting that switches it off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from hpsearch.errors import InputError
+from hpsearch.space.parameter import Parameter
+from hpsearch.training.config import TrialConfig
+
+NOT_SEARCHABLE = {
+    "precision": "it is the device's arithmetic, not a hyperparameter",
+    "max_epochs": "trials of different length cannot be compared epoch by epoch",
+    "images_per_epoch": "trials of different length cannot be compared epoch by epoch",
+    "patience": "it decides how long a trial is watched, not how it trains",
+    "stop_untrainable": "it decides how long a trial is watched, not how it trains",
+}
+
+
+def leaf_paths(base: TrialConfig) -> dict[str, Any]:
+    """Return every setting of a configuration by its path, layers without their prefix."""
+    paths: dict[str, Any] = {}
+    for key, value in base.plain().items():
+        if key == "layers":
+            for layer, settings in value.items():
+                paths |= {f"{layer}.{name}": v for name, v in settings.items()}
+        elif isinstance(value, dict):
+            paths |= {f"{key}.{name}": v for name, v in value.items()}
+        else:
+            paths[key] = value
+    return paths
+
+
+def refuse_without_effect(
+    name: str, parameter: Parameter, base: TrialConfig, searched: Mapping[str, Parameter]
+) -> None:
+    """Refuse a parameter whose values would all train the same network the same way.
+
+    Args:
+        name: The parameter's path.
+        parameter: Its range; a single value fixes the parameter, which is allowed.
+        base: The configuration it is set in.
+        searched: All searched parameters, of which one may switch another on.
+
+    Raises:
+        InputError: Why it has no effect, and what to change.
+    """
+    if name in NOT_SEARCHABLE:
+        raise InputError(
+            f"cannot be searched: {NOT_SEARCHABLE[name]}; set it in the study's trial"
+        )
+    if parameter.single:
+        return
+    reason = _reason(name, base, _Possible(base, searched))
+    if reason:
+        raise InputError(f"has no effect while {reason}; remove it or change that")
+
+
+class _Possible:
+    """The values a setting may take in a study: searched ones, else the base's."""
+
+    def __init__(self, base: TrialConfig, searched: Mapping[str, Parameter]) -> None:
+        self._known, self._searched = leaf_paths(base), searched
+
+    def __call__(self, name: str) -> tuple[Any, ...]:
+        if name in self._searched:
+            return self._searched[name].extremes
+        return (self._known[name],)
+
+    def all_zero(self, names: list[str]) -> bool:
+        return all(value == 0 for name in names for value in self(name))
+
+
+def _reason(name: str, base: TrialConfig, possible: _Possible) -> str | None:
+    """Return which setting leaves `name` without effect."""
+    if name.startswith("distortion."):
+        ranges = [f"distortion.{key}" for key in ("angle_deg", "shear", "scale", "shift_px")]
+        if name == "distortion.probability":
+            return "every range of distortion is 0" if possible.all_zero(ranges) else None
+        zero = possible.all_zero(["distortion.probability"])
+        return "distortion.probability is 0" if zero else None
+    if name == "batch_pairs" and "independent" not in possible("pairs"):
+        return "pairs is batch"
+    if name in ("batch_characters", "batch_drawings") and "batch" not in possible("pairs"):
+        return "pairs is independent"
+    if possible("optimiser") == ("adamw",) and (
+        name.endswith(".momentum") or name in ("momentum_start", "momentum_ramp", "l2_gradient")
+    ):
+        return "optimiser is adamw"
+    if name == "learning_rate_decay" and possible("schedule") == ("cosine",):
+        return "schedule is cosine"
+    if name == "loss" and "independent" in possible("pairs"):
+        return "pairs may be independent"
+    if name in ("l2_gradient", "decay_biases"):
+        layers = [f"{layer}.l2" for layer in base.layers.all]
+        return "l2 is 0 in every layer" if possible.all_zero(layers) else None
+    if base.max_epochs == 1 and name in ("learning_rate_decay", "momentum_ramp"):
+        return "max_epochs is 1"
+    return None

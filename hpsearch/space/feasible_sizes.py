@@ -1,0 +1,213 @@
+"""Which combinations of input size, filter sizes and poolings leave a map of at least one pixel.
+
+A map's size is all that a layer knows of those before it. So instead of listing the combinations
+(18^4 in the paper's box) the ways to complete a network are counted from each size upwards, which
+gives the same conditional quantiles over the feasible combinations for any number of layers.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any, Literal
+
+from hpsearch.space.parameter import Parameter
+from hpsearch.training.config import TrialConfig
+from hpsearch.trial import Value
+
+
+@dataclass(frozen=True)
+class Step:
+    """One decision on the way from the image to the last map.
+
+    Args:
+        name: The setting's path.
+        kind: What it does to the map's size.
+        layer: Position of its convolution from 0; -1 for the image.
+        values: The values it may take; one where it is not searched.
+    """
+
+    name: str
+    kind: Literal["image", "filter", "pool"]
+    layer: int
+    values: tuple[Value, ...]
+
+    def after(self, size: int, value: Value) -> int:
+        """Return the map's size after this step, pixels; below 1 where nothing is left."""
+        if self.kind == "image":
+            return int(value)
+        if self.kind == "filter":
+            return size - int(value) + 1
+        return size // 2 if value else size
+
+    def distance(self, values: Mapping[str, Value], value: Any) -> float:
+        """Return the squared distance from the wanted value, in shares of the range."""
+        wanted: Any = values.get(self.name, self.values[0])
+        if self.kind == "pool":
+            return float(bool(wanted) != bool(value))
+        span = float(max(self.values)) - float(min(self.values)) or 1.0
+        return float(((float(value) - float(wanted)) / span) ** 2)
+
+
+Cost = Callable[[Step, int, Value], float]
+"""What a step costs: the step, the map's size before it (pixels), its value."""
+
+
+class FeasibleSizes:
+    """Counts, draws and ranks the feasible combinations of sizes."""
+
+    def __init__(self, parameters: Mapping[str, Parameter], base: TrialConfig) -> None:
+        """Note the steps.
+
+        Args:
+            parameters: The searched parameters, of all kinds.
+            base: Gives the sizes that are not searched.
+        """
+        self.steps = _steps(parameters, base)
+        self._counts: dict[tuple[int, int], int] = {}
+        self._open: dict[tuple[int, int], tuple[list[Value], list[int]]] = {}
+        self.total = self._count(0, 0)
+        """Number of feasible combinations."""
+        self.free = [s.name for k, s in enumerate(self.steps) if self._varies(k)]
+        """The sizes with more than one feasible value, in the order of the layers."""
+
+    def share(self) -> float:
+        """Return the share of feasible combinations among all, 0 to 1."""
+        every = 1
+        for step in self.steps:
+            every *= len(step.values)
+        return self.total / every
+
+    def fits(self, values: Mapping[str, Value]) -> bool:
+        """Say whether a combination leaves at least one pixel."""
+        return self.sizes(values)[-1] >= 1
+
+    def sizes(self, values: Mapping[str, Value]) -> list[int]:
+        """Return the map's size after each step, pixels, ending with the first below 1."""
+        sizes, size = [], 0
+        for step in self.steps:
+            size = step.after(size, values.get(step.name, step.values[0]))
+            sizes.append(size)
+            if size < 1:
+                break
+        return sizes
+
+    def decode(self, quantiles: Mapping[str, float]) -> dict[str, Value]:
+        """Turn conditional quantiles into sizes; uniform in, uniform over the feasible out.
+
+        Args:
+            quantiles: For each size in `free` a number from 0 to 1.
+        """
+        size, decoded = 0, {}
+        for k, step in enumerate(self.steps):
+            values, ends = self._possible(k, size)
+            quantile = quantiles.get(step.name, 0.5)
+            value = values[min(bisect_right(ends, quantile * ends[-1]), len(values) - 1)]
+            decoded[step.name] = value
+            size = step.after(size, value)
+        return decoded
+
+    def encode(self, values: Mapping[str, Value]) -> dict[str, float]:
+        """Return the middle of each size's range of conditional quantiles.
+
+        Args:
+            values: A feasible combination.
+        """
+        size, quantiles = 0, {}
+        for k, step in enumerate(self.steps):
+            value = values.get(step.name, step.values[0])
+            possible, ends = self._possible(k, size)
+            position = possible.index(value)
+            begin = ends[position - 1] if position else 0
+            quantiles[step.name] = (begin + ends[position]) / 2 / ends[-1]
+            size = step.after(size, value)
+        return {name: quantiles[name] for name in self.free}
+
+    def cheapest(self, cost: Cost, last: Callable[[int], float]) -> dict[str, Value]:
+        """Return the feasible combination of the least summed cost; the first among equals.
+
+        Args:
+            cost: Cost of one step.
+            last: Cost of the last map by its size, pixels.
+        """
+        best: dict[tuple[int, int], tuple[float, Value | None]] = {}
+
+        def least(k: int, size: int) -> float:
+            if k == len(self.steps):
+                return last(size)
+            if (k, size) not in best:
+                step = self.steps[k]
+                options = [
+                    (cost(step, size, value) + least(k + 1, step.after(size, value)), position)
+                    for position, value in enumerate(step.values)
+                    if self._count(k + 1, step.after(size, value))
+                ]
+                total, position = min(options)
+                best[k, size] = (total, step.values[position])
+            return best[k, size][0]
+
+        least(0, 0)
+        size, chosen = 0, {}
+        for k, step in enumerate(self.steps):
+            value = best[k, size][1]
+            if value is None:
+                raise RuntimeError("no feasible combination")
+            chosen[step.name] = value
+            size = step.after(size, value)
+        return chosen
+
+    def nearest(self, values: Mapping[str, Value]) -> dict[str, Value]:
+        """Return the feasible combination of the least summed squared distance."""
+        return self.cheapest(lambda step, _, value: step.distance(values, value), lambda _: 0.0)
+
+    def _count(self, k: int, size: int) -> int:
+        """Count the ways from step `k` on, with a map of `size` pixels before it."""
+        if k > 0 and size < 1:
+            return 0
+        if k == len(self.steps):
+            return 1
+        if (k, size) not in self._counts:
+            step = self.steps[k]
+            ways = (self._count(k + 1, step.after(size, value)) for value in step.values)
+            self._counts[k, size] = sum(ways)
+        return self._counts[k, size]
+
+    def _possible(self, k: int, size: int) -> tuple[list[Value], list[int]]:
+        """Return the values that can be completed, and their cumulated numbers of ways."""
+        if (k, size) not in self._open:
+            step = self.steps[k]
+            ways = [(value, self._count(k + 1, step.after(size, value))) for value in step.values]
+            ways = [(value, count) for value, count in ways if count]
+            ends = list(accumulate(count for _, count in ways))
+            self._open[k, size] = ([value for value, _ in ways], ends)
+        return self._open[k, size]
+
+    def _varies(self, k: int) -> bool:
+        """Say whether step `k` has two values in feasible combinations."""
+        reached = {0}
+        for position, step in enumerate(self.steps):
+            used = {v for size in reached for v in self._possible(position, size)[0]}
+            if position == k:
+                return len(used) > 1
+            reached = {
+                step.after(size, value)
+                for size in reached
+                for value in self._possible(position, size)[0]
+            }
+        return False
+
+
+def _steps(parameters: Mapping[str, Parameter], base: TrialConfig) -> list[Step]:
+    def values(name: str, fixed: Value) -> tuple[Value, ...]:
+        listed = parameters[name].values() if name in parameters else (fixed,)
+        return tuple(listed or ())
+
+    steps = [Step("input_size", "image", -1, values("input_size", base.input_size))]
+    for position, (layer, settings) in enumerate(base.layers.convolutions.items()):
+        name = f"{layer}.filter_size"
+        steps.append(Step(name, "filter", position, values(name, settings.filter_size)))
+        name = f"{layer}.pool"
+        steps.append(Step(name, "pool", position, values(name, settings.pool)))
+    return steps

@@ -1,0 +1,251 @@
+"""The coordinates that samplers work in: a static box in which every point is a network that fits.
+
+Sizes (filter sizes, and input size and poolings where searched) are conditional quantiles over
+the feasible combinations: uniform in, uniform over the feasible out. Every other parameter is
+its own coordinate. Knows nothing of samplers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from hpsearch.errors import InputError
+from hpsearch.network.geometry import Convolution, NetworkShape
+from hpsearch.space.axes import Axis, ContinuousAxis, axis_of
+from hpsearch.space.feasible_sizes import FeasibleSizes
+from hpsearch.space.limits import Limits
+from hpsearch.space.space import SearchSpace
+from hpsearch.training.config import TrialConfig
+from hpsearch.trial import Value
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+
+
+class Coordinates:
+    """One search problem: a space, the configuration it is set in, and what a trial may cost."""
+
+    def __init__(self, space: SearchSpace, base: TrialConfig, limits: Limits) -> None:
+        """Count what is feasible.
+
+        Raises:
+            InputError: No combination of sizes fits the input.
+        """
+        self.space, self.base, self.limits = space, base, limits
+        self.sizes = FeasibleSizes(space.parameters, base)
+        if not self.sizes.total:
+            smallest = {s.name: min(s.values) for s in self.sizes.steps if s.kind == "filter"}
+            shown = ", ".join(f"{name} {size}" for name, size in smallest.items())
+            raise InputError(
+                f"search space {space.name}: no combination of sizes fits an input of "
+                f"{base.input_size} px (smallest: {shown}); lower filter sizes or raise input_size"
+            )
+        searched = [step for step in self.sizes.steps if step.name in space.parameters]
+        self._size_names = {step.name for step in searched}
+        self._stepped = {n: p for n, p in space.parameters.items() if p.stepped}
+        self._convolutions = list(base.layers.convolutions.items())
+
+    @cached_property
+    def free(self) -> tuple[str, ...]:
+        """The parameters with more than one possible value, in the space's order."""
+        return tuple(
+            name
+            for name, p in self.space.parameters.items()
+            if (name in self.sizes.free if name in self._size_names else not p.single)
+        )
+
+    @cached_property
+    def cube(self) -> UnitCube:
+        """The box scaled to the unit cube."""
+        return UnitCube(self)
+
+    def coordinate_distributions(self) -> dict[str, BaseDistribution]:
+        """Return the static box: Optuna's distribution of each free coordinate."""
+        from optuna.distributions import FloatDistribution
+
+        return {
+            name: FloatDistribution(0.0, 1.0)
+            if name in self._size_names
+            else self.space.parameters[name].distribution()
+            for name in self.free
+        }
+
+    def decode(self, coordinates: Mapping[str, Any]) -> dict[str, Value]:
+        """Turn a point of the box into parameters whose sizes fit.
+
+        Args:
+            coordinates: A value for each of `free`.
+        """
+        sizes = self.sizes.decode(coordinates)
+        return {
+            name: sizes[name]
+            if name in self._size_names
+            else p.nearest(name, coordinates[name])
+            if name in coordinates and name in self._stepped
+            else coordinates[name]
+            if name in coordinates
+            else p.extremes[0]
+            for name, p in self.space.parameters.items()
+        }
+
+    def encode(self, params: Mapping[str, Value]) -> dict[str, Value]:
+        """Turn parameters into a point of the box; what does not fit is moved to what does.
+
+        Raises:
+            InputError: A parameter is missing or no value of its kind.
+        """
+        values = self.within_ranges(params)
+        if not self.sizes.fits(values):
+            values |= self.nearest_sizes(values)
+        quantiles = self.sizes.encode(values)
+        return {name: quantiles.get(name, values[name]) for name in self.free}
+
+    def nearest_sizes(self, values: Mapping[str, Value]) -> dict[str, Value]:
+        """Return the searched sizes of the feasible combination nearest to the given one."""
+        chosen = self.sizes.nearest(values)
+        return {name: chosen[name] for name in chosen if name in self.space.parameters}
+
+    def within_ranges(self, params: Mapping[str, Any]) -> dict[str, Value]:
+        """Return the parameters, each moved to the nearest value of its own range.
+
+        Raises:
+            InputError: A parameter is missing, unknown or no value of its kind.
+        """
+        for name in params:
+            if name not in self.space.parameters:
+                raise InputError(f"{name}: not a parameter of search space {self.space.name}")
+        values = {}
+        for name, parameter in self.space.parameters.items():
+            if name not in params:
+                raise InputError(f"{name}: missing; search space {self.space.name} searches it")
+            values[name] = parameter.nearest(name, params[name])
+        return values
+
+    def key(self, params: Mapping[str, Value]) -> tuple[Value | None, ...]:
+        """Return what two equal configurations share and two different ones do not."""
+        if self._stepped:  # older versions stored 0.5 as 0.5000000000000001 too
+            params = {**params, **{n: p.snapped(params.get(n)) for n, p in self._stepped.items()}}
+        return tuple(params.get(name) for name in self.space.parameters)
+
+    def feasible(self, params: Mapping[str, Value]) -> bool:
+        """Say whether the parameters are in range, fit, and stay within the limits."""
+        return self.reason(params) is None
+
+    def reason(self, params: Mapping[str, Any]) -> str | None:
+        """Say why the parameters cannot be trained, or None where they can."""
+        return next(iter(self.reasons(params)), None)
+
+    def reasons(self, params: Mapping[str, Any]) -> list[str]:
+        """Say everything that keeps the parameters from being trained; nothing where they can be.
+
+        Whether the filters fit is asked where every size is a whole number, and what the network
+        costs only where all else is possible.
+        """
+        space = self.space
+        found = [
+            f"{name} is not a parameter of search space {space.name}"
+            for name in params
+            if name not in space.parameters
+        ]
+        for name, parameter in space.parameters.items():
+            if name not in params:
+                found.append(f"{name} is missing")
+            elif not parameter.contains(params[name]):
+                found.append(f"{name} {params[name]!r} is outside {parameter.describe()}")
+        sizes = [params[step.name] for step in self.sizes.steps if step.name in params]
+        whole = all(isinstance(size, int) and size >= 0 for size in sizes)
+        if whole and not self.sizes.fits(params):
+            image, *maps = self.sizes.sizes(params)
+            shown = " > ".join(str(size) for size in [image, *dict.fromkeys(maps)])
+            found.append(f"the filters do not fit {image} px: {shown}")
+        if found:
+            return found
+        beyond = self.over_limits(params)
+        return [] if beyond is None else [beyond]
+
+    def over_limits(self, params: Mapping[str, Any]) -> str | None:
+        """Say which limit on cost fitting parameters exceed, or None."""
+        limits = self.limits
+        if limits.multiply_adds is None and limits.parameters is None and limits.memory_gb is None:
+            return None
+        shape = self.shape(params)
+        if limits.multiply_adds is not None and shape.multiply_adds > limits.multiply_adds:
+            return f"{shape.multiply_adds:.3g} multiply-adds, limit {limits.multiply_adds:.3g}"
+        if limits.parameters is not None and shape.parameters > limits.parameters:
+            return f"{shape.parameters:.3g} weights and biases, limit {limits.parameters:.3g}"
+        if limits.memory_gb is not None:
+            memory_gb = shape.memory_bytes(self._images_per_step(params)) / 1e9
+            if memory_gb > limits.memory_gb:
+                return f"about {memory_gb:.3g} GB of memory, limit {limits.memory_gb:.3g} GB"
+        return None
+
+    def shape(self, params: Mapping[str, Any]) -> NetworkShape:
+        """Return the network's shape without building the whole configuration."""
+        get = params.get
+        convolutions = tuple(
+            Convolution(
+                get(f"{name}.filter_size", layer.filter_size),
+                get(f"{name}.filter_count", layer.filter_count),
+                get(f"{name}.pool", layer.pool),
+            )
+            for name, layer in self._convolutions
+        )
+        input_size = get("input_size", self.base.input_size)
+        return NetworkShape(
+            input_size,
+            convolutions,
+            get("fc.width", self.base.layers.fc.width),
+            batch_norm=get("batch_norm", self.base.batch_norm),
+        )
+
+    def _images_per_step(self, params: Mapping[str, Any]) -> int:
+        base, get = self.base, params.get
+        if get("pairs", base.pairs) == "independent":
+            return int(2 * get("batch_pairs", base.batch_pairs))
+        characters = get("batch_characters", base.batch_characters)
+        return int(characters * get("batch_drawings", base.batch_drawings))
+
+    def feasible_share(self) -> float:
+        """Return the share of size combinations that fit, 0 to 1, before any limit on cost."""
+        return self.sizes.share()
+
+
+class UnitCube:
+    """Maps points of the unit cube to parameters and back."""
+
+    def __init__(self, coordinates: Coordinates) -> None:
+        """Choose each free coordinate's scale."""
+        self._problem = coordinates
+        self.names = coordinates.free
+        self.axes = [self._axis(name) for name in self.names]
+        parameters = coordinates.space.parameters
+        self.ordered = [
+            name in coordinates.sizes.free or parameters[name].type != "categorical"
+            for name in self.names
+        ]
+        """Of each coordinate whether its values have an order, so that its range has a middle."""
+
+    def coordinates(self, shares: Sequence[float]) -> dict[str, Value]:
+        """Return the coordinates of a point, each share from 0 to 1."""
+        return {
+            name: axis.value(share)
+            for name, axis, share in zip(self.names, self.axes, shares, strict=True)
+        }
+
+    def params(self, shares: Sequence[float]) -> dict[str, Value]:
+        """Return the parameters of a point, each share from 0 to 1."""
+        return self._problem.decode(self.coordinates(shares))
+
+    def shares(self, params: Mapping[str, Value]) -> list[float]:
+        """Return the point of parameters, in the order of `names`."""
+        encoded = self._problem.encode(params)
+        return [
+            axis.share(encoded[name]) for name, axis in zip(self.names, self.axes, strict=True)
+        ]
+
+    def _axis(self, name: str) -> Axis:
+        if name in self._problem.sizes.free:
+            return ContinuousAxis(0.0, 1.0, log=False)
+        return axis_of(self._problem.space.parameters[name])

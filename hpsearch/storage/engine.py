@@ -1,0 +1,211 @@
+"""Where a study's database lies: a file in its folder, or a PostgreSQL server.
+
+Credentials come from PGPASSWORD, PGPASSFILE or ~/.pgpass; no URL here ever holds a password.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import optuna
+import sqlalchemy
+from optuna.storages import RDBStorage
+from sqlalchemy.exc import PendingRollbackError
+
+from hpsearch.configfile import read_yaml
+from hpsearch.errors import EnvironmentFailure, HpsearchError, InputError
+from hpsearch.paths import StudyFolder, shell_word
+from hpsearch.sqlite_file import check_writable, patiently
+from hpsearch.study.config import StudyConfig
+from hpsearch.waiting import Patience
+
+IDLE_S = 30.0
+"""How long a driver that was stopped in the middle of a transaction may hold up the others."""
+SETUP_LOCK = 7_235_091_641
+"""Advisory lock under which one driver at a time makes tables; the number means nothing else."""
+AWAY = ("08", "25P03", "53300", "55P03", "57P0", "40")
+"""SQLSTATEs that a second attempt may mend: lost connection, time-outs, overload, restart, deadlock."""
+REFUSED = ("password", "authentication", "does not exist", "permission denied", "pg_hba.conf")
+"""What PostgreSQL says of mistakes that a second attempt does not mend."""
+
+
+def is_server(storage: str) -> bool:
+    """Say whether a study's storage is a server, which several drivers may share."""
+    return storage.startswith("postgresql")
+
+
+def storage_of(folder: StudyFolder) -> str:
+    """Return a study's storage as its folder tells it; "sqlite" where it tells nothing.
+
+    Raises:
+        InputError: The folder's study file cannot be read.
+    """
+    if not folder.study_file.exists():
+        return "sqlite"
+    return StudyConfig.from_values(read_yaml(folder.study_file), folder.study_file).storage
+
+
+def place(folder: StudyFolder, storage: str) -> str:
+    """Return where the database lies, for messages."""
+    return storage if is_server(storage) else str(folder.database)
+
+
+def open_file(path: Path, patience: Patience | None = None) -> RDBStorage:
+    """Open an SQLite storage: rollback journal, synchronous FULL, patient with locks."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    url = f"sqlite:///{_in_url(path.resolve())}"
+    connect_args = patiently(path, patience or Patience())
+    return RDBStorage(_template(url), engine_kwargs={"connect_args": connect_args})
+
+
+def open_storage(
+    folder: StudyFolder,
+    storage: str,
+    idle_s: float = IDLE_S,
+    patience: Patience | None = None,
+) -> RDBStorage:
+    """Open a study's storage, and make its tables where they are missing.
+
+    Args:
+        folder: The study's folder.
+        storage: "sqlite" for the folder's own file, or a postgresql:// URL.
+        idle_s: Seconds after which a server ends a transaction in which nothing happens: a driver
+            that was stopped in the middle of one must not hold up the others.
+        patience: How long a lock, or a server that does not answer, is waited for.
+
+    Raises:
+        InputError: The extra is missing, or the server refuses user, password or database.
+        EnvironmentFailure: The server does not answer.
+    """
+    if not is_server(storage):
+        return open_file(folder.database, patience)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    url, patience = server_url(storage), patience or Patience()
+    from hpsearch.storage.patient_postgres import connecting
+
+    settings = {
+        "idle_in_transaction_session_timeout": f"{int(1000 * min(idle_s, IDLE_S))}",
+        "lock_timeout": f"{int(1000 * patience.limit_s)}",
+    }
+    connect = connecting(url, patience, settings)
+    try:
+        engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.pool.NullPool, creator=connect)
+        with patience.waiting(f"{storage} does not answer"), _setting_up(engine):
+            # A connection that the server closed is opened again.
+            kwargs: dict[str, Any] = {"pool_pre_ping": True, "pool_size": 2, "creator": connect}
+            return RDBStorage(_template(url.render_as_string()), engine_kwargs=kwargs)
+    except Exception as error:
+        raise server_failure(storage, error) from error
+
+
+def check_usable(folder: StudyFolder, storage: str, name: str) -> None:
+    """Refuse a database that a search cannot use, before anything is prepared or written.
+
+    Raises:
+        InputError: The extra is missing, the server refuses user, password or database, or it
+            lacks a study whose trials the folder holds.
+        EnvironmentFailure: The server does not answer, or the file may not be written.
+    """
+    if is_server(storage):
+        opened = open_storage(folder, storage)
+        there = {study.study_name for study in opened.get_all_studies()}
+        opened.remove_session()
+        opened.engine.dispose()
+        if name not in there and folder.trial_numbers():
+            raise InputError(
+                f"{storage}: holds no study {name!r}, and {folder.root} has trials of it; "
+                f"`hpsearch copy {shell_word(folder.root)} --to {shell_word(storage)}` takes them along"
+            )
+    elif folder.database.is_file():
+        check_writable(folder.database)
+
+
+def server_url(storage: str) -> sqlalchemy.URL:
+    """Return SQLAlchemy's URL of a server, which names the driver psycopg.
+
+    Raises:
+        InputError: psycopg is not installed.
+    """
+    try:
+        import psycopg  # noqa: F401
+    except ImportError:
+        raise InputError(
+            f"storage: {storage}: needs psycopg; make install-cluster, or pip install "
+            "'psycopg[binary]>=3.2,<4'"
+        ) from None
+    parts = urlsplit(storage)
+    query = {k: v for k, _, v in (p.partition("=") for p in parts.query.split("&")) if k}
+    return sqlalchemy.URL.create(
+        "postgresql+psycopg",
+        username=unquote(parts.username) if parts.username else None,
+        host=parts.hostname,
+        port=parts.port,
+        database=unquote(parts.path.lstrip("/")) or None,
+        query={key: unquote(value) for key, value in query.items()},
+    )
+
+
+@contextlib.contextmanager
+def _setting_up(engine: sqlalchemy.Engine) -> Iterator[None]:
+    """Keep other drivers from making the same tables at the same time."""
+    with engine.connect() as connection:
+        connection.execute(sqlalchemy.text("SELECT pg_advisory_lock(:key)"), {"key": SETUP_LOCK})
+        connection.commit()
+        yield  # the lock goes with the connection
+
+
+def is_away(error: Exception) -> bool:
+    """Say whether a server may answer when it is asked again: it restarts, or is overloaded."""
+    import psycopg
+
+    cause = root_cause(error)
+    if not isinstance(cause, psycopg.Error):
+        return False
+    if cause.sqlstate is not None:
+        return cause.sqlstate.startswith(AWAY)
+    lost = isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError)
+    return lost and not any(word in str(cause) for word in REFUSED)
+
+
+def root_cause(error: BaseException) -> BaseException:
+    """Return what lies behind the wrappings of SQLAlchemy and Optuna.
+
+    Optuna asks once more in a session whose connection is lost. What SQLAlchemy says then is no
+    cause: it was raised while the cause was handled.
+    """
+    while True:
+        second = isinstance(error, PendingRollbackError)
+        behind = error.__cause__ or (error.__context__ if second else None)
+        if behind is None:
+            return error
+        error = behind
+
+
+def server_failure(storage: str, error: Exception) -> HpsearchError:
+    """Turn what went wrong with a server into one line that says what to do."""
+    if isinstance(error, HpsearchError):
+        return error
+    text = " ".join(str(root_cause(error)).split())[:200]
+    if any(word in text for word in REFUSED):
+        return InputError(
+            f"storage: {storage}: refused ({text}); check the user, the database and the password "
+            "in PGPASSWORD or ~/.pgpass"
+        )
+    return EnvironmentFailure(
+        f"storage: {storage}: the server failed ({text}); mend that, then run the same command "
+        "again"
+    )
+
+
+def _in_url(path: Path) -> str:
+    """Keep SQLAlchemy from reading options and %41 in a file's name; bytes no UTF-8 stay."""
+    return str(path).replace("%", "%25").replace("?", "%3F")
+
+
+def _template(url: str) -> str:
+    """Keep Optuna, which formats URLs, from reading braces in one."""
+    return url.replace("{", "{{").replace("}", "}}")

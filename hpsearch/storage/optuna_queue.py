@@ -1,0 +1,137 @@
+"""Trials that Optuna's own `enqueue_trial` put into a study: they are trained with its parameters.
+
+Parameters that it leaves open are drawn, by the study's seed and the trial's number.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from optuna.storages._rdb import models
+from optuna.trial import FrozenTrial, TrialState
+
+from hpsearch.errors import InputError
+from hpsearch.samplers.config import SamplerConfig
+from hpsearch.samplers.suggest import REDRAWS, suggest
+from hpsearch.seeding import derive_seed, trial_seed
+from hpsearch.space.problem import Coordinates
+from hpsearch.trial import TrialRecord, Value
+
+if TYPE_CHECKING:
+    from hpsearch.storage.database import StudyRecord
+    from hpsearch.study.plan import StudyPlan
+
+ORIGIN = "enqueued with Optuna"
+FIXED = "fixed_params"
+"""Optuna's name for the parameters of an enqueued trial."""
+
+
+def enter_waiting(
+    plan: StudyPlan, record: StudyRecord, waiting: Sequence[FrozenTrial]
+) -> list[TrialRecord]:
+    """Give enqueued trials their parameters, and let them run under their own numbers.
+
+    Args:
+        plan: The study.
+        record: Its database, written in one transaction for each trial.
+        waiting: The trials, as the database holds them.
+
+    Returns:
+        The trials as the search sees them: running, none of their epochs ended.
+
+    Raises:
+        InputError: A trial's parameters are not of this study's space, or nothing fits them.
+        EnvironmentFailure: The database failed.
+    """
+    problem = Coordinates(plan.space, plan.config.trial, plan.config.limits)
+    seed = plan.config.seed
+    chosen = {t.number: completed(problem, t, seed, record.place, plan) for t in waiting}
+    entered = []
+    for trial in waiting:
+        params = chosen[trial.number]
+        attributes = {"origin": ORIGIN, "seed": trial_seed(seed, trial.number)}
+        record.write(partial(_start, record, plan, trial, params, attributes))
+        record.notice(f"trial {trial.number} was {ORIGIN}: it is trained as given, the rest drawn")
+        entered.append(TrialRecord(trial.number, "running", params))
+    return entered
+
+
+def completed(
+    problem: Coordinates, trial: FrozenTrial, seed: int, where: str, plan: StudyPlan
+) -> dict[str, Value]:
+    """Return an enqueued trial's parameters, those it leaves open drawn so that all of them fit.
+
+    Args:
+        problem: The study's problem.
+        trial: As the database holds it.
+        seed: The study's seed.
+        where: Where the database lies, for the message.
+        plan: The study.
+
+    Raises:
+        InputError: One line that names the trial and its parameter.
+    """
+    found = _completed(problem, trial, seed)
+    if isinstance(found, str):
+        raise InputError(
+            f"{where}: trial {trial.number}, {ORIGIN}: {found}; `hpsearch doctor "
+            f"{plan.folder.root} --repair` takes it out of the queue"
+        )
+    return found
+
+
+def cannot_run(problem: Coordinates, trial: FrozenTrial, seed: int) -> bool:
+    """Say whether an enqueued trial can never be trained in this study."""
+    return isinstance(_completed(problem, trial, seed), str)
+
+
+def _completed(problem: Coordinates, trial: FrozenTrial, seed: int) -> dict[str, Value] | str:
+    """Return parameters, or why there are none."""
+    given: Any = trial.system_attrs.get(FIXED, {})
+    if not isinstance(given, Mapping):
+        return "its parameters cannot be read"
+    known, fixed = problem.space.parameters, dict[str, Value]()
+    for name, value in {**trial.params, **given}.items():
+        if name not in known:
+            return f"{name} is not a parameter of search space {problem.space.name}"
+        if not known[name].contains(value):
+            return f"{name} {value!r} is outside {known[name].describe()}"
+        fixed[name] = known[name].nearest(name, value)
+    random, reason = SamplerConfig(name="random"), None
+    for attempt in range(REDRAWS):
+        drawn = suggest(problem, random, [], derive_seed(seed, "enqueued", attempt), trial.number)
+        params = {name: fixed.get(name, drawn[name]) for name in known}
+        reason = problem.reason(params)
+        if reason is None:
+            return params
+    return f"with {', '.join(fixed)} as given {reason}"
+
+
+def _start(
+    record: StudyRecord,
+    plan: StudyPlan,
+    trial: FrozenTrial,
+    params: Mapping[str, Value],
+    attributes: Mapping[str, Any],
+) -> None:
+    """Let a waiting trial run: its parameters, attributes and state in one transaction."""
+    storage, params_of = record.storage, models.TrialParamModel
+    with record.session() as session:
+        row = models.TrialModel.find_or_raise_by_id(trial._trial_id, session, for_update=True)
+        if row.state != TrialState.WAITING:
+            return  # told before, and the answer was lost
+        session.query(params_of).filter(params_of.trial_id == trial._trial_id).delete()
+        for name, distribution in plan.space.distributions().items():
+            internal = distribution.to_internal_repr(params[name])
+            storage._set_trial_param_without_commit(
+                session, trial._trial_id, name, internal, distribution
+            )
+        for key, value in attributes.items():
+            storage._set_trial_attr_without_commit(
+                session, models.TrialUserAttributeModel, trial._trial_id, key, value
+            )
+        row.state = TrialState.RUNNING
+        row.datetime_start = datetime.datetime.now()

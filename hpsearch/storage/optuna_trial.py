@@ -1,0 +1,72 @@
+"""Between Optuna's trials, as the database holds them, and the search's own records."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from optuna.trial import FrozenTrial, TrialState
+
+from hpsearch.seeding import trial_seed
+from hpsearch.trial import ADDED, State, TrialRecord
+
+CONSTRAINT = "constraints:trainable"
+STATES: dict[State, TrialState] = {
+    "running": TrialState.RUNNING,
+    "paused": TrialState.RUNNING,
+    "complete": TrialState.COMPLETE,
+    "pruned": TrialState.PRUNED,
+    "failed": TrialState.FAIL,
+}
+
+
+def is_ours(trial: FrozenTrial, study_seed: int | None = None) -> bool:
+    """Say whether a search entered a trial: it gives each the seed of its number.
+
+    Args:
+        trial: As the database holds it.
+        study_seed: The study's seed; None where it is not known, any seed will do then.
+    """
+    held = trial.user_attrs.get("seed")
+    if study_seed is None:
+        return held is not None
+    return bool(held == trial_seed(study_seed, trial.number))
+
+
+def to_record(trial: FrozenTrial, study_seed: int | None = None) -> TrialRecord:
+    """Turn Optuna's trial into the search's record.
+
+    What Optuna's own functions added was not trained here: it counts as failed, so that nothing is
+    learnt from it and it is never the best. What they enqueued is running, its parameters open.
+    """
+    if trial.state is TrialState.WAITING:
+        return TrialRecord(trial.number, "running", {})
+    if not is_ours(trial, study_seed):
+        return TrialRecord(trial.number, "failed", {}, cause=ADDED)
+    names: dict[TrialState, State] = {
+        TrialState.COMPLETE: "complete",
+        TrialState.PRUNED: "pruned",
+        TrialState.FAIL: "failed",
+    }
+    unfinished: State = "paused" if trial.user_attrs.get("paused") else "running"
+    state = names.get(trial.state, unfinished)
+    values = dict(sorted(trial.intermediate_values.items()))
+    lowest = None if state == "failed" else min(values.values(), default=None)
+    value = trial.value if trial.values else lowest
+    return TrialRecord(
+        number=trial.number,
+        state=state,
+        params=dict(trial.params),
+        values=values,
+        value=value,
+        trainable=not (attribute(trial.system_attrs, CONSTRAINT, float, int) or 0) > 0,
+        cause=attribute(trial.user_attrs, "cause", str),
+        audit=attribute(trial.user_attrs, "audit", int),
+        seconds=attribute(trial.user_attrs, "seconds", float, int),
+    )
+
+
+def attribute(attributes: Mapping[str, Any], key: str, *kinds: type) -> Any:
+    """Return an attribute of one of some kinds; None where it is missing, or of none of them."""
+    value = attributes.get(key)
+    return value if isinstance(value, kinds) and not isinstance(value, bool) else None

@@ -1,0 +1,137 @@
+"""What a study's file holds beside the search's own trials: repair keeps it, and leaves it alone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import optuna
+from optuna.storages import RDBStorage
+from optuna.trial import FrozenTrial, TrialState
+
+from hpsearch.errors import InputError
+from hpsearch.paths import StudyFolder
+from hpsearch.space.problem import Coordinates
+from hpsearch.sqlite_file import check_database, check_whole, connect
+from hpsearch.storage.database import StudyRecord
+from hpsearch.storage.engine import open_file
+from hpsearch.storage.optuna_queue import cannot_run
+from hpsearch.storage.optuna_trial import is_ours
+from hpsearch.storage.own_study import renamed
+from hpsearch.study.config import StudyConfig
+from hpsearch.study.plan import StudyPlan
+
+
+def name_again(folder: StudyFolder, name: str) -> list[str]:
+    """Give a study that was renamed its name again; say so in one line.
+
+    Raises:
+        InputError: Several studies of the file hold the folder's trials.
+    """
+    storage = _open_whole(folder.database)
+    if storage is None:
+        return []
+    try:
+        found = renamed(storage, folder, name)
+    finally:
+        storage.engine.dispose()
+    if len(found) > 1:
+        raise InputError(
+            f"{folder.database}: holds no study {name!r}, and {len(found)} with its trials: "
+            f"{', '.join(found)[:100]}; delete all but one in `hpsearch dashboard --write`, or move "
+            "the file away: it is then built again from the trials' folders"
+        )
+    if not found:
+        return []
+    with connect(folder.database) as connection, connection:
+        query = "UPDATE studies SET study_name = ? WHERE study_name = ?"
+        connection.execute(query, (name, found[0]))
+    return [f"named the study {name!r} again, which was {found[0]!r}"]
+
+
+def entered_elsewhere(folder: StudyFolder, config: StudyConfig) -> dict[int, FrozenTrial]:
+    """Return the trials that no search entered, by number, as the database holds them.
+
+    One that has a folder was entered by a search, whatever became of its row.
+    """
+    storage = _open_whole(folder.database)
+    if storage is None:
+        return {}
+    try:
+        study_id = storage.get_study_id_from_name(config.name)
+        trials = storage.get_all_trials(study_id, deepcopy=False)
+    except KeyError:
+        return {}
+    finally:
+        storage.engine.dispose()
+    known = set(folder.trial_numbers())
+    others = [t for t in trials if not is_ours(t, config.seed)]
+    return {t.number: t for t in others if t.number not in known}
+
+
+def enter_as_it_is(record: StudyRecord, trial: FrozenTrial) -> None:
+    """Write a trial into a database that is built again, as it was in the old one."""
+
+    def insert() -> None:
+        with record.session() as session:
+            record.storage._get_prepared_new_trial(record.study_id, trial, session)
+
+    record.write(insert)
+
+
+def copy_others(folder: StudyFolder, place: StudyFolder, name: str) -> list[str]:
+    """Take the other studies of a file along into the one that is built again.
+
+    Args:
+        folder: Where the old file lies; from one that is damaged nothing is taken.
+        place: Where the new file lies.
+        name: The study that was built again.
+
+    Returns:
+        What was done, one line each.
+    """
+    old = _open_whole(folder.database)
+    if old is None:
+        return []
+    new = open_file(place.database)
+    try:
+        others = [s.study_name for s in old.get_all_studies() if s.study_name != name]
+        for other in others:
+            optuna.copy_study(from_study_name=other, from_storage=old, to_storage=new)
+    finally:
+        old.engine.dispose()
+        new.engine.dispose()
+    return [f"took the other study {other!r} along as it was" for other in others]
+
+
+def take_out_of_queue(plan: StudyPlan) -> list[str]:
+    """End the trials that Optuna's own function enqueued and that can never be trained."""
+    problem = Coordinates(plan.space, plan.config.trial, plan.config.limits)
+    waiting = [
+        trial
+        for trial in entered_elsewhere(plan.folder, plan.config).values()
+        if trial.state is TrialState.WAITING and cannot_run(problem, trial, plan.config.seed)
+    ]
+    for trial in waiting:
+        with connect(plan.folder.database) as connection, connection:
+            connection.execute(
+                "UPDATE trials SET state = 'FAIL', datetime_start = CURRENT_TIMESTAMP, "
+                "datetime_complete = CURRENT_TIMESTAMP WHERE trial_id = ?",
+                (trial._trial_id,),
+            )
+            connection.execute(
+                "INSERT OR IGNORE INTO trial_user_attributes (trial_id, key, value_json) "
+                "VALUES (?, 'cause', ?)",
+                (trial._trial_id, json.dumps("cannot be trained in this study")),
+            )
+    return [f"trial {trial.number}: took it out of the queue" for trial in waiting]
+
+
+def _open_whole(database: Path) -> RDBStorage | None:
+    """Open a database that is there and readable; None of one that is not."""
+    try:
+        check_database(database)
+        check_whole(database)
+        return open_file(database)
+    except Exception:  # what Optuna raises of another version's file is open-ended
+        return None

@@ -1,0 +1,98 @@
+"""Which study of a database is ours: others may lie in the same file, and people rename studies.
+
+Optuna Dashboard renames a study by a copy under the new name; a search would then begin anew.
+"""
+
+from __future__ import annotations
+
+import optuna
+from optuna.storages import RDBStorage
+
+from hpsearch.configfile import read_yaml
+from hpsearch.errors import InputError
+from hpsearch.paths import StudyFolder, shell_word
+from hpsearch.seeding import trial_seed
+from hpsearch.storage.engine import is_server
+from hpsearch.study.config import StudyConfig
+
+_SAMPLER, _PRUNER = optuna.samplers.RandomSampler(seed=0), optuna.pruners.NopPruner()
+"""Never asked."""
+
+
+def load_own(storage: RDBStorage, folder: StudyFolder, name: str, where: str) -> optuna.Study:
+    """Open a study for reading.
+
+    Args:
+        storage: The database.
+        folder: The study's folder.
+        name: The study's name.
+        where: Where the database lies, for messages.
+
+    Raises:
+        InputError: The database knows it under another name.
+        KeyError: The database does not know it.
+    """
+    _refuse_renamed(storage, folder, name, where)
+    return optuna.load_study(study_name=name, storage=storage, sampler=_SAMPLER, pruner=_PRUNER)
+
+
+def create_own(storage: RDBStorage, folder: StudyFolder, name: str, where: str) -> optuna.Study:
+    """Open a study for writing; one that has not begun yet is made. See `load_own`.
+
+    Raises:
+        InputError: The database knows it under another name, or has lost it.
+    """
+    _refuse_renamed(storage, folder, name, where)
+    if not is_server(where) and folder.trial_numbers() and name not in _ids(storage):
+        raise InputError(
+            f"{where}: holds no study {name!r}, and {folder.root} has trials of it; `hpsearch "
+            f"doctor {shell_word(folder.root)} --repair` builds it again"
+        )
+    return optuna.create_study(
+        storage=storage,
+        study_name=name,
+        direction="minimize",
+        sampler=_SAMPLER,
+        pruner=_PRUNER,
+        load_if_exists=True,
+    )
+
+
+def _refuse_renamed(storage: RDBStorage, folder: StudyFolder, name: str, where: str) -> None:
+    """Refuse a database in which a folder's study has another name: it would begin anew there."""
+    found = renamed(storage, folder, name)
+    if found:
+        way = f"`hpsearch doctor {shell_word(folder.root)} --repair` names it {name!r} again"
+        if is_server(where):
+            way = f"name it {name!r} again, with `hpsearch dashboard {shell_word(folder.root)} --write`"
+        raise InputError(
+            f"{where}: holds no study {name!r}; its trials are those of {found[0]!r}: it was "
+            f"renamed; {way}"
+        )
+
+
+def renamed(storage: RDBStorage, folder: StudyFolder, name: str) -> list[str]:
+    """Return the studies that hold a folder's trials where none has the folder's name."""
+    if not folder.study_file.is_file():
+        return []
+    studies = _ids(storage)
+    if name in studies or not studies:
+        return []
+    config = StudyConfig.from_values(read_yaml(folder.study_file), folder.study_file)
+    return [
+        other for other, study_id in studies.items() if _is_of(storage, study_id, config.seed)
+    ]
+
+
+def _ids(storage: RDBStorage) -> dict[str, int]:
+    return {study.study_name: study._study_id for study in storage.get_all_studies()}
+
+
+def _is_of(storage: RDBStorage, study_id: int, seed: int) -> bool:
+    """Say whether a study's trials were entered by a search with this seed."""
+    told = [
+        (trial.number, trial.user_attrs["seed"])
+        for trial in storage.get_all_trials(study_id, deepcopy=False)
+        if "seed" in trial.user_attrs
+    ]
+    return bool(told) and all(known == trial_seed(seed, number) for number, known in told)

@@ -1,0 +1,263 @@
+"""The files of one trial: written by the driver, and checked before they are believed again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+
+from hpsearch.configfile import dump_yaml, parse_yaml
+from hpsearch.errors import InputError
+from hpsearch.json_files import SAME, EndedTrial
+from hpsearch.paths import TrialFolder, write_atomically
+from hpsearch.records import (
+    Count,
+    Positive,
+    Record,
+    Share,
+    check,
+    checksum_of,
+    content_checksum,
+    dump_line,
+    parse_json,
+    read_lines,
+    read_record,
+    read_regular,
+    sealed_text,
+)
+from hpsearch.training.config import TrialConfig
+from hpsearch.training.epoch import EpochResult
+from hpsearch.trial import TrialRecord, Value
+
+
+class Result(Record):
+    """result.json of a trial."""
+
+    trial: EndedTrial
+    epochs: Count | None = None
+    seconds: Positive | None = None
+    images: Count | None = None
+    multiply_adds: Count | None = None
+
+
+class EpochLine(Record):
+    """One line of epochs.jsonl."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    epoch: Annotated[int, Field(ge=1, le=10**9)]
+    loss: float | None
+    validation_error: Share
+    seconds: Positive
+    images: Count
+    multiply_adds: Count
+    diagnosis: str | None = None
+
+
+class AttemptsFile(Record):
+    """attempts.json: deaths of workers since a trial's last new epoch."""
+
+    attempts: Annotated[int, Field(ge=0, le=10**6)] = 0
+    epoch: Annotated[int, Field(ge=0, le=10**9)] = 0
+    death: str | None = None
+    ended_well: Count = 0
+
+
+class TrainedBy(Record):
+    """One entry of provenance.json."""
+
+    versions: dict[str, str] = Field(default_factory=dict)
+    commit: str | None = None
+    dirty: bool | None = None
+    host: str = ""
+    device: str = ""
+    threads: Count = 0
+    fingerprint: str = ""
+    seed: Count = 0
+    study_seed: Count = 0
+
+
+class ResultFile(NamedTuple):
+    """A result that passed: the trial, what stands beside it, whether it had a checksum."""
+
+    trial: TrialRecord
+    beside: dict[str, Any]
+    recorded: bool
+
+
+def read_result(path: Path) -> TrialRecord | None:
+    """Return a trial's result, None where there is no whole one."""
+    try:
+        return load_result(path).trial
+    except (FileNotFoundError, ValueError):
+        return None
+
+
+def load_result(path: Path) -> ResultFile:
+    """Read a trial's result.json.
+
+    Raises:
+        FileNotFoundError: There is none.
+        ValueError: Why it is not believed.
+    """
+    values, recorded = read_record(path, Result)
+    trial = TrialRecord.from_json(values.pop("trial"))
+    if path.parent.name.isdigit() and trial.number != int(path.parent.name):
+        raise ValueError(f"trial.number: {trial.number}, of another trial's folder")
+    return ResultFile(trial, values, recorded)
+
+
+def check_ended(trial: TrialRecord) -> None:
+    """Refuse an ended trial that no result could hold.
+
+    Raises:
+        ValueError: The first key that is wrong.
+    """
+    check(parse_json(json.dumps(trial.to_json()).encode()), EndedTrial)
+
+
+def read_curve(path: Path) -> list[EpochResult]:
+    """Return the epochs of an epochs.jsonl; a line torn by a kill, or out of order, ends it."""
+    return whole_curve(path)[0]
+
+
+def whole_curve(path: Path) -> tuple[list[EpochResult], str | None]:
+    """Return the epochs of an epochs.jsonl, and what is wrong with the first line left out."""
+    try:
+        lines = read_lines(path, EpochLine)
+    except FileNotFoundError:
+        return [], None
+    except ValueError as error:
+        return [], str(error)
+    curve: list[EpochResult] = []
+    for values, _ in lines.rows:
+        if values["epoch"] != len(curve) + 1:
+            return curve, f"epoch {values['epoch']} after {len(curve)}"
+        curve.append(EpochResult.from_json(values))
+    return curve, lines.problem
+
+
+def read_epochs(path: Path) -> dict[int, float] | None:
+    """Return validation error by epoch, None where a line is torn, double or out of range."""
+    curve, problem = whole_curve(path)
+    if problem is not None or not path.exists():
+        return None
+    return {result.epoch: result.validation_error for result in curve}
+
+
+def epoch_line(result: EpochResult) -> str:
+    """Return an epoch's line of epochs.jsonl."""
+    return dump_line(result.to_json())
+
+
+def read_provenance(folder: TrialFolder) -> list[dict[str, Any]]:
+    """Return where a trial was trained, one entry for each machine and version, the last one last.
+
+    Empty for trials older than provenance; a damaged file counts as none.
+    """
+    try:
+        return load_provenance(folder.provenance)
+    except (FileNotFoundError, ValueError):
+        return []
+
+
+def load_provenance(path: Path) -> list[dict[str, Any]]:
+    """Read a provenance.json.
+
+    Raises:
+        FileNotFoundError: There is none.
+        ValueError: Why it is not believed.
+    """
+    held = parse_json(read_regular(path))
+    try:
+        TypeAdapter(list[TrainedBy]).validate_python(held)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise ValueError(f"{key}: {first['msg']}") from None
+    return list(held)
+
+
+def write_config(folder: TrialFolder, config: TrialConfig) -> None:
+    """Write a trial's config.yaml, with its checksum."""
+    plain = config.plain()
+    write_atomically(folder.config, sealed_text(dump_yaml(plain), plain))
+
+
+def config_difference(folder: TrialFolder, expected: TrialConfig) -> tuple[str | None, bool]:
+    """Compare a trial's config.yaml with what its parameters give.
+
+    Returns:
+        The first setting that differs, with both values, and whether the file has a checksum.
+
+    Raises:
+        FileNotFoundError: There is none.
+        ValueError: Why it is not believed.
+    """
+    content = read_regular(folder.config)
+    recorded = content_checksum(content)
+    if recorded == checksum_of(expected.plain()):
+        return None, True
+    held = _parse_config(content, folder.config.name)
+    return differing(held, expected.plain()), recorded is not None
+
+
+def read_config(folder: TrialFolder) -> tuple[dict[str, Any], bool]:
+    """Return what a trial's config.yaml holds, and whether it carries a checksum.
+
+    Raises:
+        FileNotFoundError: There is none.
+        ValueError: Why it is not believed.
+    """
+    content = read_regular(folder.config)
+    recorded = content_checksum(content) is not None
+    return _parse_config(content, folder.config.name), recorded
+
+
+def _parse_config(content: bytes, name: str) -> dict[str, Any]:
+    try:
+        values = parse_yaml(content, name)
+        TrialConfig.from_values(values, name)
+    except InputError as error:
+        raise ValueError(str(error).removeprefix(f"{name}: ")) from None
+    return values
+
+
+def differing(held: Mapping[str, Any], expected: Mapping[str, Any]) -> str | None:
+    """Return the first setting that a configuration holds otherwise, with both values.
+
+    A setting that only a newer version knows is in `expected` alone, and does not count.
+    """
+    ours = flat(expected)
+    for key, value in flat(held).items():
+        if key in ours and not _same(value, ours[key]):
+            return f"{key.removeprefix('layers.')}: {value}, by the database {ours[key]}"
+    return None
+
+
+def flat(values: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    """Return every value of a nested mapping by its path."""
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            found |= flat(value, f"{above}{key}.")
+        else:
+            found[f"{above}{key}"] = value
+    return found
+
+
+def differing_params(one: Mapping[str, Value], other: Mapping[str, Value]) -> str | None:
+    """Return the first parameter that both hold, with different values."""
+    for name, value in one.items():
+        if name in other and not _same(value, other[name]):
+            return f"{name}: {value} and {other[name]}"
+    return None
+
+
+def _same(one: Any, other: Any) -> bool:
+    if isinstance(one, float | int) and isinstance(other, float | int):
+        return abs(one - other) <= SAME * max(abs(one), abs(other))
+    return bool(one == other)

@@ -1,0 +1,356 @@
+"""What a study began with: kept in its folder from the first write, compared with what it says now.
+
+The file is also the mark by which a folder is known as a search's; a name alone says nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from hpsearch.configfile import dump_yaml, parse_yaml, read_json, read_yaml
+from hpsearch.errors import InputError
+from hpsearch.paths import StudyFolder, read_file, shell_word, write_atomically
+from hpsearch.pruners.resource import Resource
+from hpsearch.seeding import trial_seed
+from hpsearch.space.space import SearchSpace
+from hpsearch.sqlite_file import check_database
+from hpsearch.study.config import StudyConfig
+from hpsearch.trial import Value
+
+MAY_CHANGE = (
+    "budget",
+    "workers",
+    "device",
+    "worker_timeout_s",
+    "description",
+    "space",
+    "executor",
+    "address",
+    "resources",
+    "storage",
+    "lease_s",
+)
+"""Settings that say how long, where and how fast a study is searched, and not what it finds."""
+DATA = ("fingerprint", "ways", "n_tasks")
+"""What dataset.json says of the data themselves; the rest is where they lie."""
+KINDS = ("omniglot", "glyphs", "folder")
+Difference = tuple[str, Any, Any]
+"""A key, what the study began with, and what it says now."""
+
+
+class EditedError(InputError):
+    """A study's folder says something else than the study began with."""
+
+
+class Edit(NamedTuple):
+    """One difference between a file of a study's folder and what the study began with."""
+
+    path: Path
+    key: str
+    was: Any
+    now: Any
+
+
+def is_saved(folder: StudyFolder) -> bool:
+    """Say whether a search made a folder: by our mark, in older ones by our data or database."""
+    if folder.begun.is_file():
+        return True
+    try:
+        return read_json(folder.dataset).get("kind") in KINDS
+    except InputError:
+        pass
+    try:
+        check_database(folder.database)
+    except InputError:
+        return False
+    return True
+
+
+def first_difference(old: Any, new: Any, key: str = "") -> Difference | None:
+    """Return the first place in which two plain values differ, None where they are equal."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for name in [*old, *(n for n in new if n not in old)]:
+            found = first_difference(old.get(name), new.get(name), f"{key}.{name}".lstrip("."))
+            if found:
+                return found
+        return None
+    return None if old == new else (key, old, new)
+
+
+def space_difference(old: SearchSpace, new: SearchSpace) -> Difference | None:
+    """Return the first difference of two search spaces, None where they are equal."""
+    if old.to_yaml() == new.to_yaml():
+        return None
+    before, now = ({n: p.plain() for n, p in s.parameters.items()} for s in (old, new))
+    found = first_difference(before, now, "space")
+    return found or ("space", old.name, "another order or description")
+
+
+def fixed(config: StudyConfig) -> dict[str, Any]:
+    """Return the settings that may not change between the runs of a study."""
+    return config.model_dump(mode="json", exclude=set(MAY_CHANGE))
+
+
+def beginning(
+    folder: StudyFolder,
+    config: StudyConfig,
+    space: SearchSpace,
+    dataset: Mapping[str, Any],
+    prior: str | None = None,
+) -> dict[str, Any]:
+    """Return what a study begins with.
+
+    Args:
+        folder: The study's folder.
+        config: Its configuration.
+        space: Its search space.
+        dataset: What dataset.json holds.
+        prior: What prior.json will hold; None where it lies there already, or there is none.
+    """
+    return {
+        "format": 1,
+        "study": {**config.model_dump(mode="json"), "trial": config.trial.plain()},
+        "space": space.to_yaml(),
+        "dataset": {key: dataset.get(key) for key in DATA},
+        "prior": _digest(folder.prior) if prior is None else _sha256(prior.encode()),
+    }
+
+
+def note_beginning(
+    folder: StudyFolder, begun: Mapping[str, Any], before: Mapping[str, Any] | None = None
+) -> None:
+    """Write what a study begins with.
+
+    Args:
+        folder: The study's folder.
+        begun: What `beginning` returns.
+        before: What it began with before a move that is under way: both are accepted meanwhile.
+
+    Raises:
+        EnvironmentFailure: The file cannot be written.
+    """
+    held = dict(begun) if before is None else {**begun, "before": dict(before)}
+    write_atomically(folder.begun, json.dumps(held, indent=1) + "\n")
+
+
+def read_begun(folder: StudyFolder) -> dict[str, Any] | None:
+    """Return what a study began with; None where its folder is older than that record.
+
+    Raises:
+        InputError: The record is damaged.
+    """
+    if not folder.begun.is_file():
+        return None
+    try:
+        held = read_json(folder.begun)
+        parts = (held, held["before"]) if "before" in held else (held,)
+        for part in parts:
+            StudyConfig.from_values(part["study"], folder.begun)
+            _space(part["space"], folder)
+            _ = part["dataset"].items(), part["prior"]
+    except (InputError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{folder.begun}: cannot be read as what the study began with "
+            f"({' '.join(str(error).split())[:120]}); restore it from a copy, or "
+            f"`hpsearch doctor {shell_word(folder.root)} --repair` sets it aside"
+        ) from error
+    return held
+
+
+def edits(folder: StudyFolder, config: StudyConfig | None = None) -> list[Edit]:
+    """Return where a study's files differ from what it began with, at most one for each file.
+
+    Raises:
+        InputError: A file cannot be read.
+    """
+    held = read_begun(folder)
+    if held is None:
+        return []
+    if config is None:
+        config = StudyConfig.from_values(read_yaml(folder.study_file), folder.study_file)
+    found = _edits(folder, config, held)
+    before = held.get("before")
+    if before is not None:  # a move was cut short: a file is of one side or of the other
+        older = {edit.path for edit in _edits(folder, config, before)}
+        found = [edit for edit in found if edit.path in older]
+    return found
+
+
+def read_as_begun(folder: StudyFolder) -> StudyConfig:
+    """Return what a folder's study.yaml says.
+
+    Raises:
+        EditedError: study.yaml, space.yaml, the data or the prior are not what the study began
+            with: the first difference, and how to undo it.
+        InputError: A file cannot be read.
+    """
+    config = StudyConfig.from_values(read_yaml(folder.study_file), folder.study_file)
+    for edit in edits(folder, config):
+        raise EditedError(in_words(edit, folder))
+    return config
+
+
+def check_shown(
+    folder: StudyFolder,
+    config: StudyConfig,
+    trials: Sequence[tuple[int, Mapping[str, Value], Mapping[str, Any]]],
+) -> None:
+    """Refuse a folder of 0.1.0 whose first trained trial was made by another study file.
+
+    Args:
+        folder: The study's folder; one that holds `begun.json` is not looked at.
+        config: What its study.yaml says.
+        trials: Of each its number, its parameters and the database's user attributes.
+
+    Raises:
+        EditedError: The seed or the `trial` section is another one, or the space lacks a parameter.
+    """
+    if folder.begun.is_file():
+        return
+    for number, params, attributes in trials:
+        path = folder.trial(number).config
+        if "seed" not in attributes or not path.is_file():
+            continue
+        found = None
+        if attributes["seed"] != trial_seed(config.seed, number):
+            found = ("seed", f"another seed (that of trial {number} shows it)", config.seed)
+        found = found or _trained_difference(config, params, read_yaml(path))
+        if found:
+            raise EditedError(in_words(Edit(folder.study_file, *found), folder))
+        return
+
+
+def _trained_difference(
+    config: StudyConfig, params: Mapping[str, Value], trained: Mapping[str, Any]
+) -> Difference | None:
+    """Compare a study's `trial` section, with a trial's parameters in it, with what was trained."""
+    try:
+        now = Resource(config.pruner.resource, config.trial).config(params).plain()
+    except InputError:  # a parameter leads nowhere in it: other layers
+        return ("trial.layers", "the layers that its trials name", "others")
+    # What the older file lacks is newer than it.
+    parts = {key: value for key, value in now.items() if key in trained}
+    return first_difference(dict(trained), {**trained, **parts}, "trial")
+
+
+def in_words(edit: Edit, folder: StudyFolder) -> str:
+    """Return an edit in one line, with the way out."""
+    if edit.path == folder.prior:
+        return f"{edit.path}: is not the file the study began with; restore it from a copy"
+    return (
+        f"{edit.path}: {edit.key}: the study was begun with {_short(edit.was)}, the file says "
+        f"{_short(edit.now)}; a study keeps it: write it again, or `hpsearch doctor "
+        f"{shell_word(folder.root)} --repair` does; for another study name another --output (OUTPUT=)"
+    )
+
+
+def restore(folder: StudyFolder) -> list[str]:
+    """Write again what a study began with; the edited files are kept beside it.
+
+    Returns:
+        What was done, one line each.
+
+    Raises:
+        InputError: A file cannot be read.
+        EnvironmentFailure: A file cannot be written.
+    """
+    try:
+        held = read_begun(folder)
+    except InputError:
+        aside = _free_name(folder.begun, "damaged")
+        folder.begun.rename(aside)
+        return [f"set the damaged {folder.begun.name} aside as {aside.name}"]
+    done = []
+    for edit in edits(folder) if held else []:
+        text = _as_begun(folder, held or {}, edit.path)
+        if text is None:
+            continue
+        kept = ""
+        if edit.path.exists():
+            aside = _free_name(edit.path, "edited")
+            write_atomically(aside, read_file(edit.path))
+            kept = f"; the edited file is {aside.name}"
+        write_atomically(edit.path, text)
+        done.append(f"{edit.path.name}: wrote {edit.key} {_short(edit.was)} again{kept}")
+    return done
+
+
+def _as_begun(folder: StudyFolder, held: Mapping[str, Any], path: Path) -> str | None:
+    """Return a file as the study began, with what may have changed since; None where it is lost."""
+    if path == folder.study_file:
+        kept = {k: v for k, v in read_yaml(path).items() if k in MAY_CHANGE}
+        values = {**held["study"], **kept}
+        StudyConfig.from_values(values, path)
+        return dump_yaml(values)
+    if path == folder.space_file:
+        return str(held["space"])
+    if path == folder.dataset:
+        return json.dumps({**read_json(path), **held["dataset"]}, indent=2) + "\n"
+    return None
+
+
+def _edits(folder: StudyFolder, now: StudyConfig, held: Mapping[str, Any]) -> list[Edit]:
+    found: list[tuple[Path, Difference | None]] = [
+        (folder.study_file, _study_difference(folder, now, held["study"])),
+        (folder.space_file, _space_difference(folder, held["space"])),
+    ]
+    if folder.dataset.exists():
+        data = read_json(folder.dataset)
+        parts = {key: data.get(key) for key in held["dataset"]}
+        found.append((folder.dataset, first_difference(dict(held["dataset"]), parts)))
+    if _digest(folder.prior) != held["prior"]:
+        found.append((folder.prior, ("content", held["prior"], None)))
+    return [Edit(path, *one) for path, one in found if one is not None]
+
+
+def _study_difference(
+    folder: StudyFolder, now: StudyConfig, begun: Mapping[str, Any]
+) -> Difference | None:
+    # A setting that this version added is as the file says: the study began without it.
+    newer = {k: v for k, v in now.trial.plain().items() if k not in begun["trial"]}
+    values = {**begun, "trial": {**newer, **begun["trial"]}}
+    return first_difference(fixed(StudyConfig.from_values(values, folder.begun)), fixed(now))
+
+
+def _space_difference(folder: StudyFolder, begun: str) -> Difference | None:
+    try:
+        if read_file(folder.space_file).decode() == begun:
+            return None
+    except FileNotFoundError:
+        return ("space", "its own space", "nothing: the file is missing")
+    except (OSError, ValueError):
+        pass  # said by whoever parses it
+    now = SearchSpace.from_yaml(folder.space_file)
+    return space_difference(_space(begun, folder), now)
+
+
+def _space(text: str, folder: StudyFolder) -> SearchSpace:
+    return SearchSpace.from_values(parse_yaml(text.encode(), str(folder.begun)), folder.begun)
+
+
+def _digest(path: Path) -> str | None:
+    try:
+        return _sha256(read_file(path))
+    except FileNotFoundError:
+        return None
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _short(value: Any) -> str:
+    text = " ".join(str(value).split())
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _free_name(path: Path, what: str) -> Path:
+    """Return the first name beside a file that is free: study.yaml.edited-1, then -2."""
+    number = 1
+    while (free := path.with_name(f"{path.name}.{what}-{number}")).exists():
+        number += 1
+    return free

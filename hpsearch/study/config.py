@@ -1,0 +1,199 @@
+"""The study file: what is searched, on which data, how, and for how long."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import unquote, urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+
+from hpsearch.configfile import Section, dump_yaml, load_section
+from hpsearch.pruners.config import PrunerConfig
+from hpsearch.samplers.config import SamplerConfig
+from hpsearch.space.limits import Limits
+from hpsearch.training.config import Objective, TrialConfig
+
+ENTRY_KEYS = ("config", "params", "replicate")
+"""One of these tells an enqueued entry that is written in full."""
+URL_SETTINGS = frozenset(
+    {
+        "application_name", "channel_binding", "connect_timeout", "gssencmode", "host", "hostaddr",
+        "keepalives", "keepalives_count", "keepalives_idle", "keepalives_interval", "krbsrvname",
+        "load_balance_hosts", "port", "require_auth", "ssl_min_protocol_version", "sslcert", "sslcrl",
+        "sslkey", "sslmode", "sslnegotiation", "sslrootcert", "target_session_attrs",
+        "tcp_user_timeout", "user",
+    }
+)  # fmt: skip
+"""What a server's URL may say after its question mark: nothing that is secret."""
+
+
+def check_storage(storage: str) -> str:
+    """Return a storage that can be used: "sqlite", or a server's URL without a password.
+
+    Raises:
+        ValueError: It is neither, or holds a password: files and lists of processes would show it.
+    """
+    if storage == "sqlite":
+        return storage
+    parts = urlsplit(storage)
+    if parts.scheme != "postgresql" or not parts.path.strip("/"):
+        raise ValueError("write sqlite, or postgresql://[USER@]HOST[:PORT]/DATABASE")
+    if ":" in unquote(parts.netloc.rpartition("@")[0]) or "@" in parts.path:
+        raise ValueError("take the password out of the URL: set PGPASSWORD, or use ~/.pgpass")
+    settings = [pair.partition("=") for pair in parts.query.split("&") if pair]
+    may = ', '.join(sorted(URL_SETTINGS))
+    for key, equals, value in settings:
+        if key not in URL_SETTINGS or "=" in unquote(value) or ";" in value:
+            raise ValueError(
+                f"take {unquote(key) if equals else 'what has no name'} out of the URL, a password "
+                f"comes from PGPASSWORD or ~/.pgpass; after ? it may set {may}"
+            )
+    try:
+        whole = parts.port != 0 and not parts.fragment
+    except ValueError:  # it would repeat what may be half a password
+        whole = False
+    if not whole:
+        raise ValueError("write postgresql://[USER@]HOST[:PORT]/DATABASE")
+    return storage
+
+
+class Budget(Section):
+    """When the study is over; the first limit reached ends it. Running trials are finished."""
+
+    trials: int | None = Field(None, ge=1, le=1_000_000)
+    """Finished trials (complete, pruned, finally failed) over all runs of the study."""
+    hours: Annotated[float, Field(gt=0, le=100_000)] | None = None
+    """Hours of the driver at work, summed over all runs."""
+    compute: Annotated[float, Field(gt=0)] | None = None
+    """Multiply-adds of training, summed over all trials."""
+    stop_when: Literal["no expected gain"] | None = None
+    """no expected gain: the rest of the budget is expected to improve the best validation error
+    by less than its standard error. Needs one of the limits above."""
+
+    @property
+    def limited(self) -> bool:
+        """Whether a limit ends the study for certain."""
+        return any(v is not None for v in (self.trials, self.hours, self.compute))
+
+
+class WarmStart(Section):
+    """Another study that the sampler learns from; its trials are no trials of this one."""
+
+    study: Annotated[str, Field(min_length=1, max_length=1000)]
+    """The other study's folder. Its trials are copied when this study begins."""
+    fades_after: int = Field(40, ge=1, le=10_000)
+    """Finished trials here after which a study of another data set, input size or setting counts
+    no more. It does not touch a study of the same problem, whose trials count as measured."""
+
+
+class EnqueuedEntry(Section):
+    """One configuration to try, in full; a study file may write its parts shorter."""
+
+    config: Annotated[str, Field(min_length=1, max_length=1000)] = "reference"
+    """`paper`, `reference` (the study's own `trial` section), or a file that `export` wrote."""
+    params: dict[str, Any] = Field(default_factory=dict)
+    """Parameters by path that replace those of `config`."""
+    replicate: Annotated[str, Field(min_length=1, max_length=100)] | None = None
+    """A name that lets the same configuration be tried again, with another seed."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _shorthand(cls, entry: Any) -> Any:
+        """Read a name or file alone, and parameters alone."""
+        if isinstance(entry, str):
+            return {"config": entry}
+        if isinstance(entry, dict) and not any(key in entry for key in ENTRY_KEYS):
+            return {"params": entry}
+        return entry
+
+    @model_validator(mode="after")
+    def _check_name(self) -> Self:
+        name = self.config
+        if name not in ("paper", "reference") and not name.endswith((".yaml", ".yml")):
+            raise ValueError(f"{name!r}: write paper, reference, or a file such as best.yaml")
+        return self
+
+
+def _by_path(values: Any) -> Any:
+    """Read {conv1: {momentum: 0.9}} as {conv1.momentum: 0.9}."""
+    if not isinstance(values, dict):
+        return values
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        nested = isinstance(value, dict)
+        flat |= {f"{name}.{k}": v for k, v in _by_path(value).items()} if nested else {name: value}
+    return flat
+
+
+class Resources(Section):
+    """What one trial needs of a machine. Says nothing about how many run at once."""
+
+    cpu: float | None = Field(None, gt=0, le=1024)
+    """Cores of one trial; by default 1 on Ray, and locally all cores shared among the workers."""
+    gpu: float | None = Field(None, ge=0, le=64)
+    """GPUs of one trial, e.g. 0.5 for two trials on one; by default 1 on CUDA, else 0."""
+
+
+class StudyConfig(Section):
+    """A study file."""
+
+    name: Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$")]
+    """Name shown in the dashboard."""
+    description: str = ""
+    """What the study is for."""
+    dataset: Literal["auto", "omniglot", "glyphs", "folder"] = "auto"
+    """auto takes Omniglot where it is found or can be had, else glyphs."""
+    space: str
+    """Search space: a shipped name or a file beside the study file."""
+    trial: TrialConfig
+    """The configuration that the searched parameters are set in."""
+    objective: Objective = "tasks_320"
+    """What is minimised: the error on the paper's 320 one-shot tasks, or the dense expected error
+    over all tasks of the eight drawers that do not train, with a fraction of the noise."""
+    sampler: SamplerConfig = SamplerConfig()
+    pruner: PrunerConfig = PrunerConfig()
+    budget: Budget = Budget(trials=20)
+    limits: Limits = Limits()
+    enqueue: tuple[EnqueuedEntry, ...] = ()
+    """Configurations tried first: `paper` (Figure 3's architecture with 0.01, 0.9, 1e-4),
+    `reference` (the study's own `trial` section), a file that `export` wrote, or parameters by
+    path; {config: paper, replicate: NAME} tries one again with another seed."""
+    freeze: Annotated[dict[str, Any], BeforeValidator(_by_path)] = Field(default_factory=dict)
+    """Parameters of the space that are not searched in this study: path to value."""
+    warm_start: WarmStart | None = None
+    """Another study whose trials the sampler may learn from."""
+    seed: int = Field(0, ge=0, le=2**32 - 1)
+    """Decides everything random in the study."""
+    workers: Literal["auto"] | Annotated[int, Field(ge=1, le=1024)] = "auto"
+    """Trials at once; auto is one per core on the CPU, one per device on CUDA."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """auto takes CUDA where there is one."""
+    worker_timeout_s: float = Field(120.0, ge=5, le=86_400)
+    """A worker without a sign of life for so long counts as lost; its trial goes on from
+    the checkpoint. It does not limit how long an epoch may take."""
+    executor: Literal["local", "ray"] = "local"
+    """local runs trials on this machine, ray on a Ray cluster (needs Ray: make install-cluster)."""
+    address: Annotated[str, Field(min_length=1)] | None = None
+    """Ray cluster: HOST:PORT, `auto` for the one this machine belongs to; none starts one here."""
+    resources: Resources = Resources()
+    storage: Annotated[str, AfterValidator(check_storage)] = "sqlite"
+    """`sqlite` keeps the study in its folder; postgresql://[USER@]HOST[:PORT]/DATABASE on a server
+    that several drivers may share (needs psycopg: make install-cluster; the password comes from
+    PGPASSWORD or ~/.pgpass)."""
+    lease_s: float = Field(60.0, ge=1, le=86_400)
+    """On a server: seconds after which the trials of a silent driver go on with the others."""
+
+    @classmethod
+    def from_values(cls, values: Any, source: str | Path) -> StudyConfig:
+        """Validate a plain dictionary.
+
+        Raises:
+            InputError: One line with file, key, value and what is allowed.
+        """
+        return load_section(cls, values, source)
+
+    def to_yaml(self) -> str:
+        """Return the complete study file."""
+        values = self.model_dump(mode="json")
+        return dump_yaml({**values, "trial": self.trial.plain()})

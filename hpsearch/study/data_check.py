@@ -1,0 +1,62 @@
+"""Whether a study's data allow every configuration it may propose. Reads labels, no images."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import TYPE_CHECKING
+
+from hpsearch.data import Dataset
+from hpsearch.training.selection import check_data
+
+if TYPE_CHECKING:
+    from hpsearch.study.plan import StudyPlan
+
+DECIDING = ("quarter_turns", "drawers")
+"""Settings that decide whether a data set can be trained on; each may be searched."""
+
+
+def check_study_data(plan: StudyPlan, dataset: Dataset) -> list[str]:
+    """Refuse data on which a trial of the study could not be trained.
+
+    Returns:
+        A line for each searched parameter that these data leave without effect, and for each
+        share of the images that is not used.
+
+    Raises:
+        InputError: A setting, fixed or searched, that the data do not allow, and what to set.
+    """
+    config, searched = plan.config, plan.space.parameters
+    notices: list[str] = []
+    names = [name for name in DECIDING if name in searched]
+    for values in product(*(searched[name].extremes for name in names)):
+        set_here = dict(zip(names, values, strict=True))
+        found = check_data(
+            dataset,
+            config.trial.with_parameters(set_here),
+            study_seed=config.seed,
+            objective=config.objective,
+            where=f"space {config.space}, trial" if names else "trial",
+        )
+        notices += [text for text in found if text not in notices]
+    return [*notices, *_idle(plan, dataset)]
+
+
+def _idle(plan: StudyPlan, dataset: Dataset) -> list[str]:
+    """Name the searched parameters that do nothing on these data."""
+    if dataset.kind != "folder":
+        return []
+    background = dataset.labels("background")
+    count, reasons = len(background.names), {}
+    if not background.people:
+        reasons["drawers"] = "every picture of own images is trained on"
+    if len(background.alphabets) == 1:
+        reasons["within_alphabet"] = "there is one background alphabet"
+    batch = plan.space.parameters.get("batch_characters")
+    if batch is not None and all(int(value) >= count for value in batch.extremes):
+        reasons["batch_characters"] = f"there are {count} characters to train on"
+    return [
+        f"{name} is searched and changes nothing: {reason}; freeze it "
+        f"(--set freeze.{name}={plan.config.trial.value(name)})"
+        for name, reason in reasons.items()
+        if name in plan.space.parameters and not plan.space.parameters[name].single
+    ]

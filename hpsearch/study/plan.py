@@ -1,0 +1,337 @@
+"""From what a user names (a study file, a shipped name, a folder) to a study's folder; its lock."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import fcntl
+import json
+import os
+import socket
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hpsearch.configfile import read_yaml
+from hpsearch.errors import EnvironmentFailure, InputError
+from hpsearch.paths import StudyFolder, make_private, user_path, write_atomically
+from hpsearch.records import dump_record
+from hpsearch.samplers.prior import Prior, read_prior
+from hpsearch.shipped_files import find_shipped
+from hpsearch.space.space import SearchSpace
+from hpsearch.study.begun import (
+    beginning,
+    first_difference,
+    fixed,
+    is_saved,
+    note_beginning,
+    read_as_begun,
+    space_difference,
+)
+from hpsearch.study.config import StudyConfig
+from hpsearch.study.enqueue import with_files_read
+
+SEARCH = "hpsearch search"
+"""How a search is named to those who find its study held."""
+
+
+@dataclass(frozen=True)
+class StudyPlan:
+    """What a search is about to do: configuration, space, and where."""
+
+    folder: StudyFolder
+    config: StudyConfig
+    space: SearchSpace
+    prior: Prior | None = None
+
+    def fixed_part(self) -> str:
+        """Return, as text, all that may not change between the runs of a study."""
+        return json.dumps([fixed(self.config), self.space.to_yaml()], sort_keys=True)
+
+
+@dataclass(frozen=True)
+class DataPlace:
+    """Where workers find the data."""
+
+    packed: str
+    fingerprint: str
+
+
+def find_study(name_or_path: str, output: Path | None = None) -> StudyFolder:
+    """Return a study's folder: the folder itself, or the one its file or name searches into.
+
+    Raises:
+        InputError: Nothing of that name is there.
+    """
+    path = user_path(name_or_path)
+    if output is not None:
+        return StudyFolder(output)
+    if path.is_dir():
+        folder = StudyFolder(path)
+        if not folder.study_file.is_file():
+            raise InputError(
+                f"{path}: holds no study.yaml; name a study's folder or run a search first"
+            )
+        if not is_saved(folder):
+            raise InputError(
+                f"{path}: holds a study.yaml that no search wrote; to search it, name the file: "
+                f"{folder.study_file}"
+            )
+        return folder
+    source = _study_source(name_or_path)
+    return StudyFolder(Path("runs") / source.stem)
+
+
+def read_config(name_or_path: str) -> StudyConfig:
+    """Return a study's configuration, from its file, its shipped name or its folder.
+
+    Raises:
+        InputError: Nothing of that name is there, or it is no study.
+    """
+    path = user_path(name_or_path)
+    source = find_study(name_or_path).study_file if path.is_dir() else _study_source(name_or_path)
+    return StudyConfig.from_values(read_yaml(source), source)
+
+
+def _study_source(name_or_path: str) -> Path:
+    path = user_path(name_or_path)
+    if path.suffix in (".yaml", ".yml") or path.is_file():
+        return path
+    return find_shipped("studies", name_or_path)
+
+
+def plan_study(
+    name_or_path: str, output: Path | None, changes: Mapping[str, Any]
+) -> StudyPlan:
+    """Read a study and its space, and compare them with what its folder already holds.
+
+    Args:
+        name_or_path: A study file, a shipped name, or a study's folder.
+        output: The study's folder; None means runs/NAME.
+        changes: Settings by path (``budget.trials``) that replace the file's.
+
+    Raises:
+        InputError: A file or a value is wrong, or the folder holds another study.
+    """
+    path = user_path(name_or_path)
+    if path.is_dir():
+        folder = find_study(name_or_path)
+        if output is not None and output.resolve() != path.resolve():
+            raise InputError(f"--output {output}: {path} is already a study's folder; leave it out")
+        source = folder.study_file
+    else:
+        source = _study_source(name_or_path)
+        folder = find_study(name_or_path, output)
+    if folder.study_file.exists():
+        _check_begun(folder)
+    values = read_yaml(source)
+    if path.is_dir() and isinstance(values.get("trial"), dict):
+        # A folder's file is complete: what it lacks is newer, and was done so before.
+        values["trial"] = {"convolution": "direct", **values["trial"]}
+    config = _with_changes(values, changes, source)
+    space = _find_space(config.space, source).frozen(config.freeze)
+    space.check(config.trial)
+    config = _with_whole_path(config)
+    config = _compare(folder, config, space)
+    # A prior without its study is of a start that was killed: this one makes its own.
+    begun = folder.study_file.exists()
+    return StudyPlan(folder, config, space, read_prior(folder.prior) if begun else None)
+
+
+def _check_begun(folder: StudyFolder) -> None:
+    """Refuse a folder that no search made, and one that was edited since its study began."""
+    if not is_saved(folder):
+        raise InputError(
+            f"{folder.study_file}: was written by no search, and is not replaced; name another "
+            "--output (OUTPUT=)"
+        )
+    read_as_begun(folder)
+
+
+def _with_whole_path(config: StudyConfig) -> StudyConfig:
+    """Name the warm start's study so that it is the same from every folder."""
+    if config.warm_start is None:
+        return config
+    try:
+        whole = str(find_study(config.warm_start.study).root.resolve())
+    except InputError:
+        whole = config.warm_start.study  # gone since; a begun study holds a copy of its trials
+    named = config.warm_start.model_copy(update={"study": whole})
+    return config.model_copy(update={"warm_start": named})
+
+
+def _with_changes(values: dict[str, Any], changes: Mapping[str, Any], source: Path) -> StudyConfig:
+    StudyConfig.from_values(values, source)
+    values = dict(values)
+    for key, value in changes.items():
+        place: Any = values
+        *parents, last = key.split(".")
+        for parent in parents:
+            if isinstance(place, dict) and place.get(parent) is None:
+                place[parent] = {}
+            place = place.get(parent) if isinstance(place, dict) else None
+        if not isinstance(place, dict):
+            raise InputError(f"--set {key}: no such key in {source}; name one it has")
+        place[last] = value
+    _replace_budget(values, changes)
+    if not _is_saved(source):
+        values["enqueue"] = with_files_read(values.get("enqueue", []), source)
+    config = StudyConfig.from_values(values, f"{source} with command line" if changes else source)
+    if not config.budget.limited:
+        raise InputError(
+            f"{source}: budget: a study needs an end; set budget.trials, hours or compute"
+        )
+    return config
+
+
+def _replace_budget(values: dict[str, Any], changes: Mapping[str, Any]) -> None:
+    """Let limits that are given replace the file's; how else to stop stays as it was."""
+    given = {k: v for k in ("trials", "hours", "compute") if (v := changes.get(f"budget.{k}"))}
+    if given and isinstance(values.get("budget"), dict):
+        kept = values["budget"].get("stop_when")
+        values["budget"] = given | ({"stop_when": kept} if kept else {})
+
+
+def _is_saved(source: Path) -> bool:
+    """Say whether a study file is the one a study's folder keeps."""
+    folder = StudyFolder(source.parent)
+    return source.name == folder.study_file.name and is_saved(folder)
+
+
+def _find_space(name: str, source: Path) -> SearchSpace:
+    beside = source.parent / user_path(name)
+    if _is_saved(source):
+        return SearchSpace.from_yaml(source.parent / "space.yaml")
+    if beside.suffix in (".yaml", ".yml"):
+        return SearchSpace.from_yaml(beside)
+    return SearchSpace.from_yaml(find_shipped("search_spaces", name))
+
+
+def _compare(folder: StudyFolder, config: StudyConfig, space: SearchSpace) -> StudyConfig:
+    """Refuse to go on with another space, data set, seed, sampler, pruner or objective.
+
+    Returns:
+        The configuration, with what it leaves open as the study was begun.
+    """
+    if not folder.study_file.exists():
+        if folder.root.exists() and not _begun(folder):
+            raise InputError(
+                f"{folder.root}: is there, but holds no study; name another --output (OUTPUT=)"
+            )
+        return config
+    values = read_yaml(folder.study_file)
+    StudyConfig.from_values(values, folder.study_file)
+    # A setting newer than the folder is taken from what is asked for.
+    values["trial"] = {**config.trial.plain(), **values["trial"]}
+    saved = StudyConfig.from_values(values, folder.study_file)
+    config = _as_begun(config, saved)
+    difference = first_difference(fixed(saved), fixed(config))
+    difference = difference or space_difference(SearchSpace.from_yaml(folder.space_file), space)
+    if difference:
+        key, was, asked = difference
+        raise InputError(
+            f"{folder.study_file}: {key}: the study was begun with {was}, asked for is {asked}; "
+            "a study keeps it: name another --output (OUTPUT=), or leave the setting as it was"
+        )
+    return config
+
+
+def _as_begun(config: StudyConfig, saved: StudyConfig) -> StudyConfig:
+    """Take what file and command leave open of sampler and pruner from the begun study.
+
+    So a default that a newer version changed does not end a study that was begun before.
+    """
+    taken: dict[str, Any] = {}
+    for part in ("sampler", "pruner"):
+        asked, begun = getattr(config, part), getattr(saved, part)
+        if "name" not in asked.model_fields_set or asked.name == begun.name:
+            named = {key: getattr(asked, key) for key in asked.model_fields_set}
+            taken[part] = begun.model_copy(update=named)
+    return config.model_copy(update=taken)
+
+
+def _begun(folder: StudyFolder) -> bool:
+    """Say whether a folder holds nothing but what a search killed at its very start leaves."""
+    files = (folder.lock, folder.space_file, folder.dataset, folder.prior, folder.begun)
+    first = {path.name for path in files}
+    return folder.root.is_dir() and all(
+        path.name in first or (path.name.startswith(".") and path.suffix == ".tmp")
+        for path in folder.root.iterdir()
+    )
+
+
+def save_plan(plan: StudyPlan, dataset: Mapping[str, Any]) -> None:
+    """Write a study's folder, the study file last; the budget may have changed since."""
+    folder = plan.folder
+    make_private(folder.root)
+    starts = not (folder.begun.exists() and folder.study_file.exists())
+    for path, text in (
+        (folder.space_file, plan.space.to_yaml()),
+        (folder.dataset, json.dumps(dataset, indent=2) + "\n"),
+        *([(folder.prior, dump_record(plan.prior.to_json()))] if plan.prior else []),
+    ):
+        _write_changed(path, text)
+    if not folder.study_file.exists() and plan.prior is None:
+        folder.prior.unlink(missing_ok=True)  # of a start that was killed
+    if starts:
+        note_beginning(folder, beginning(folder, plan.config, plan.space, dataset))
+    _write_changed(folder.study_file, plan.config.to_yaml())
+
+
+def _write_changed(path: Path, text: str) -> None:
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        write_atomically(path, text)
+
+
+@contextlib.contextmanager
+def study_lock(folder: StudyFolder, command: str = SEARCH) -> Iterator[None]:
+    """Hold a study for the one process that writes; the kernel frees it when that dies.
+
+    Relies on flock, which Linux and macOS keep per open file and drop with the process.
+
+    Args:
+        folder: The study's folder.
+        command: What holds it, for those who find it held.
+
+    Raises:
+        InputError: Another process holds it.
+        EnvironmentFailure: The lock file cannot be written.
+    """
+    try:
+        make_private(folder.root)
+        handle = os.open(folder.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise EnvironmentFailure(
+            f"{folder.lock}: cannot be opened ({error.strerror}); mend that, then run it again"
+        ) from error
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.read(handle, 300).decode(errors="replace") or "another process"
+            raise InputError(
+                f"{folder.root}: the study is held by {holder}; wait for it or stop it"
+            ) from None
+        now = datetime.datetime.now().isoformat(timespec="seconds")
+        os.ftruncate(handle, 0)
+        held = f"pid {os.getpid()} on {socket.gethostname()} since {now} ({command})"
+        os.pwrite(handle, held.encode(), 0)
+        yield
+    finally:
+        os.close(handle)
+
+
+def lock_holder(folder: StudyFolder) -> str | None:
+    """Return who holds a study's lock, None when it is free; nothing is written."""
+    try:
+        handle = os.open(folder.lock, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return os.read(handle, 300).decode(errors="replace") or "another process"
+    finally:
+        os.close(handle)
+    return None
