@@ -132,6 +132,7 @@ soak: $(STAMP) ## An hour of drills, fuzzing and a fault at every write
 
 lint: $(STAMP) ## Check the style
 	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check --quiet .
 
 typecheck: $(CLUSTER) ## Check the types
 	@$(BIN)/mypy

@@ -195,7 +195,9 @@ def page(arms: Mapping[str, Arm]) -> str:
 
 def curves(arms: Mapping[str, Arm]) -> str:
     """Return an SVG: each arm's best error by multiply-adds trained, and a dot for every trial."""
-    most = max((sum(t.multiply_adds for t in arm.trials) for arm in arms.values()), default=0) or 1.0
+    most = (
+        max((sum(t.multiply_adds for t in arm.trials) for arm in arms.values()), default=0) or 1.0
+    )
     errors = [t.error for arm in arms.values() for t in arm.trials if t.error is not None]
     low = 0.1 * math.floor(10 * min(errors, default=0.0))
 
@@ -284,7 +286,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path, default=Path("runs/arms"))
-    parser.add_argument("--arm", action="append", choices=list(ARMS), help="only this one; repeatable")
+    parser.add_argument(
+        "--arm", action="append", choices=list(ARMS), help="only this one; repeatable"
+    )
     parser.add_argument("--docs", type=Path, default=DOCS, help="where the page is written")
     parser.add_argument("--table", action="store_true", help="only write what is there")
     given = parser.parse_args(arguments)

@@ -116,7 +116,9 @@ def steps(dataset: Any) -> dict[str, Any]:
     rates.append(timing.matrix_product_rate())
     rate = max(rates)
     for name, profile in profiles.items():
-        profile["matmul_share"] = profile["images_per_s"] * step.work_per_image(configs[name]) / rate
+        profile["matmul_share"] = (
+            profile["images_per_s"] * step.work_per_image(configs[name]) / rate
+        )
     rounded = {
         name: {key: float(f"{value:.4g}") for key, value in profile.items()}
         for name, profile in profiles.items()
@@ -187,7 +189,11 @@ def _print_arms(console: Console, result: dict[str, Any]) -> None:
             cells.append("-" if seconds is None else f"{seconds:.0f} ({images})")
         pairs = result["pairs_per_s"][name]
         table.add_row(
-            name, f"{arm['images_per_s']:.0f}", f"{pairs:.0f}", f"{arm['matmul_share']:.1%}", *cells
+            name,
+            f"{arm['images_per_s']:.0f}",
+            f"{pairs:.0f}",
+            f"{arm['matmul_share']:.1%}",
+            *cells,
         )
     console.print(table)
 

@@ -90,7 +90,9 @@ def load_problem(source: Source) -> tuple[Problem, Goal]:
     if source.study is not None:
         study = StudyConfig.from_values(read_yaml(source.study), source.study)
         base, limits = study.trial, study.limits
-    model = NearestRow(table, space) if source.nearest else surrogate_of(source.table, table, space)
+    model = (
+        NearestRow(table, space) if source.nearest else surrogate_of(source.table, table, space)
+    )
     problem = Problem(space, base, limits, model)
     objective = np.minimum(model.objective(feasible_points(problem, POINTS)), ALWAYS_WRONG)
     whole = [t.seconds[-1] for t in table.trials if t.complete]
@@ -121,9 +123,7 @@ class Way(Protocol):
         """Return what decides the search."""
         ...
 
-    def run(
-        self, problem: Problem, seed: int, budget: Budget, goal: float | None = None
-    ) -> Trace:
+    def run(self, problem: Problem, seed: int, budget: Budget, goal: float | None = None) -> Trace:
         """Search until the budget's simulated hours are spent, or the goal is reached."""
         ...
 
@@ -177,7 +177,10 @@ class Cells:
         os.environ["OMP_NUM_THREADS"] = "1"
         with ProcessPoolExecutor(PROCESSES, mp_context=get_context("spawn")) as pool:
             futures = {
-                pool.submit(run_cell, self._source, setups[name], seed, self._to_goal): (name, seed)
+                pool.submit(run_cell, self._source, setups[name], seed, self._to_goal): (
+                    name,
+                    seed,
+                )
                 for name, seed in missing
             }
             for future in as_completed(futures):
@@ -198,7 +201,16 @@ class Cells:
 def code_digest() -> str:
     """Return what changes when the search or the replay does."""
     here = Path(__file__).parent
-    names = ("cells", "features", "fitted", "outside", "regression", "replay", "simulated", "surrogate")
+    names = (
+        "cells",
+        "features",
+        "fitted",
+        "outside",
+        "regression",
+        "replay",
+        "simulated",
+        "surrogate",
+    )
     files = [here / f"{name}.py" for name in names]
     package = Path(hpsearch.__file__).parent
     for room in ("space", "samplers", "pruners", "study", "storage", "driver"):

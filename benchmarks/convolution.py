@@ -237,8 +237,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--shapes", metavar="[FROM:]TO", help="which shapes drawn from the paper's box")
-    parser.add_argument("--output", type=Path, metavar="FILE", help="JSON lines that hold their rows")
+    parser.add_argument(
+        "--shapes", metavar="[FROM:]TO", help="which shapes drawn from the paper's box"
+    )
+    parser.add_argument(
+        "--output", type=Path, metavar="FILE", help="JSON lines that hold their rows"
+    )
     parser.add_argument("--plain-first-layer", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.plain_first_layer:

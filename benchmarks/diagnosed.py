@@ -96,12 +96,16 @@ def main() -> None:
         if any(again.trial == trial.trial for again in read_lines(name)):
             continue
         recorder = recorder or Recorder(plan.config, given.data)
-        found = recorder.record(trial.trial, design.params(trial.trial), design.trial_seed(trial.trial))
+        found = recorder.record(
+            trial.trial, design.params(trial.trial), design.trial_seed(trial.trial)
+        )
         ran, whole = len(trial.errors), len(found.errors)
         again = Again(name, trial.trial, trial.outcome, ran, trial.best, found.best, whole)
         with LINES.open("a") as file:
             file.write(json.dumps(asdict(again)) + "\n")
-        sys.stdout.write(f"trial {again.trial}: {again.error:.3f}, {again.error_without:.3f} without\n")
+        sys.stdout.write(
+            f"trial {again.trial}: {again.error:.3f}, {again.error_without:.3f} without\n"
+        )
         sys.stdout.flush()
     better, ended_early, lost = better_half(trials, read_lines(name))
     low, high = wilson(lost / better, better)

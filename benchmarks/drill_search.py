@@ -230,7 +230,9 @@ class DrillSearch:
             return {}
         known: dict[int, tuple[str, float | None]] = {}
         for trial in read_study(self.study).trials:
-            result = trial if trial.finished else read_result(self.study.trial(trial.number).result)
+            result = (
+                trial if trial.finished else read_result(self.study.trial(trial.number).result)
+            )
             if result is not None:
                 known[trial.number] = (result.state, result.value)
         return known

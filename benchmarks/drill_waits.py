@@ -57,7 +57,9 @@ class Waiting:
         began = time.monotonic()
         while words not in self.said():
             if time.monotonic() - began > limit_s or self.process.poll() is not None:
-                raise DrillFailed(f"{words!r} was not said within {limit_s:g} s: {self.said()[-300:]}")
+                raise DrillFailed(
+                    f"{words!r} was not said within {limit_s:g} s: {self.said()[-300:]}"
+                )
             time.sleep(0.05)
         return time.monotonic() - began
 
@@ -85,7 +87,9 @@ class Waiting:
         """
         done = subprocess.run(self.command, capture_output=True, timeout=PATIENCE_S, check=False)
         if done.returncode:
-            raise DrillFailed(f"the same command ended with {done.returncode}: {done.stderr[-300:]!r}")
+            raise DrillFailed(
+                f"the same command ended with {done.returncode}: {done.stderr[-300:]!r}"
+            )
 
 
 @contextmanager
@@ -151,7 +155,10 @@ def drill_waits(say: Callable[[str], None]) -> None:
     Raises:
         DrillFailed: A wait had no end, came too late, or was not told of.
     """
-    with tempfile.TemporaryDirectory(prefix="hpsearch-waits-") as name, ThreadPoolExecutor(2) as pool:
+    with (
+        tempfile.TemporaryDirectory(prefix="hpsearch-waits-") as name,
+        ThreadPoolExecutor(2) as pool,
+    ):
 
         def run(item: tuple[int, str]) -> str:
             place, case = item

@@ -85,7 +85,11 @@ def odd(content: bytes, chance: random.Random) -> bytes:
     values, keys = list(VALUE.finditer(content)), list(KEY.finditer(content))
     if keys and chance.random() < 0.25:
         return _replaced(content, chance.choice(keys), chance.choice(keys)[1])
-    return _replaced(content, chance.choice(values), chance.choice(ODD).encode()) if values else content
+    return (
+        _replaced(content, chance.choice(values), chance.choice(ODD).encode())
+        if values
+        else content
+    )
 
 
 def odd_ones(content: bytes) -> Iterator[bytes]:
@@ -107,7 +111,9 @@ def make_study(study: StudyFolder) -> None:
     study.root.mkdir(parents=True)
     values = parse_yaml(find_shipped("studies", "quickstart").read_bytes(), "quickstart")
     study.study_file.write_text(dump_yaml(values))
-    study.dataset.write_text(json.dumps({"kind": "glyphs", "fingerprint": MARK, "packed": "/nowhere"}))
+    study.dataset.write_text(
+        json.dumps({"kind": "glyphs", "fingerprint": MARK, "packed": "/nowhere"})
+    )
     config = StudyConfig.from_values(values, "quickstart")
     space = SearchSpace.from_yaml("quickstart")
     study.space_file.write_text(space.to_yaml())
@@ -122,7 +128,9 @@ def make_study(study: StudyFolder) -> None:
         record.end(ended, {})
         place = study.trial(number)
         write_config(place, config_of(config, ended))
-        place.result.write_text(json.dumps({"trial": ended.to_json(), "epochs": 1, "seconds": 1.0}))
+        place.result.write_text(
+            json.dumps({"trial": ended.to_json(), "epochs": 1, "seconds": 1.0})
+        )
         place.epochs.write_text(epoch_line(EpochResult(1, 0.1, 0.5, 1.0, 10, 100)))
         place.attempts.write_text(json.dumps({"attempts": 1, "epoch": 0, "death": "killed"}))
         told = {**software(), "host": "h", "device": "cpu", "threads": 1, "fingerprint": MARK}

@@ -106,9 +106,7 @@ class PlainOptuna:
         """Return what decides the search."""
         return {"outside": "optuna", "sampler": self.sampler}
 
-    def run(
-        self, problem: Problem, seed: int, budget: Budget, goal: float | None = None
-    ) -> Trace:
+    def run(self, problem: Problem, seed: int, budget: Budget, goal: float | None = None) -> Trace:
         """Search until the budget's simulated hours are spent, or the goal is reached."""
         import optuna
 
@@ -146,9 +144,7 @@ class PlainSkopt:
         """Return what decides the search."""
         return {"outside": "scikit-optimize"}
 
-    def run(
-        self, problem: Problem, seed: int, budget: Budget, goal: float | None = None
-    ) -> Trace:
+    def run(self, problem: Problem, seed: int, budget: Budget, goal: float | None = None) -> Trace:
         """Search until the budget's simulated hours are spent, or the goal is reached."""
         from skopt import Optimizer
 
@@ -202,9 +198,7 @@ class Program:
             shutil.rmtree(self.python.parent.parent)
             sys.exit(f"{self.requirement} could not be installed")
 
-    def run(
-        self, problem: Problem, seed: int, budget: Budget, goal: float | None = None
-    ) -> Trace:
+    def run(self, problem: Problem, seed: int, budget: Budget, goal: float | None = None) -> Trace:
         """Search until the budget's simulated hours are spent, or the goal is reached.
 
         Raises:
@@ -212,7 +206,11 @@ class Program:
         """
         clock = Clock(problem, seed, budget, goal)
         cube = problem.coordinates.cube
-        told = {"dimensions": len(cube.names), "epochs": problem.model.epochs, "seed": seed % 2**31}
+        told = {
+            "dimensions": len(cube.names),
+            "epochs": problem.model.epochs,
+            "seed": seed % 2**31,
+        }
         command = [self.python, self.program]
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         with (

@@ -74,9 +74,7 @@ class Setup:
         sampler, pruner = (c.model_dump(mode="json") for c in (self.sampler, self.pruner))
         return {"sampler": sampler, "pruner": pruner, "workers": self.workers}
 
-    def run(
-        self, problem: Problem, seed: int, budget: Budget, goal: float | None = None
-    ) -> Trace:
+    def run(self, problem: Problem, seed: int, budget: Budget, goal: float | None = None) -> Trace:
         """Replay it; see `replay`."""
         return replay(problem, self, seed, budget, goal=goal)
 

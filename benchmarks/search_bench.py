@@ -266,7 +266,9 @@ def _print(report: Mapping[str, Any]) -> None:
             share = f", {reference / values['median']:.1f} x random"
         harder = report.get("time_to_best_1_percent", {}).get(name)
         further = f"; best 1 %: {_span(harder)}" if harder else ""
-        _say(f"{name:28} {_span(values)}, {values['reached']} of {values['seeds']}{share}{further}")
+        _say(
+            f"{name:28} {_span(values)}, {values['reached']} of {values['seeds']}{share}{further}"
+        )
     prunes = report.get("false_prune")
     if prunes and prunes["audits"]:
         _say(

@@ -80,7 +80,9 @@ def intervals(
         parts.append(text(LABELS - 10, y + 4, shown, "end", colours[name]))
         parts.append(line(x(t["low"]), y, x(t["high"]), y, colours[name], 3))
         if t["median"]:
-            parts.append(f'<circle cx="{x(t["median"]):.1f}" cy="{y}" r="5" fill="{colours[name]}"/>')
+            parts.append(
+                f'<circle cx="{x(t["median"]):.1f}" cy="{y}" r="5" fill="{colours[name]}"/>'
+            )
     return parts
 
 

@@ -15,8 +15,15 @@ from collections.abc import Iterator
 ROUNDS = (
     ["-m", "benchmarks.drill", "--kills", "40"],
     ["-m", "benchmarks.fuzz", "--seconds", "20"],
-    ["-m", "pytest", "-q", "--timeout", "3600", "tests/reliability/test_writes.py",
-     "tests/reliability/test_loads.py"],
+    [
+        "-m",
+        "pytest",
+        "-q",
+        "--timeout",
+        "3600",
+        "tests/reliability/test_writes.py",
+        "tests/reliability/test_loads.py",
+    ],
 )
 
 

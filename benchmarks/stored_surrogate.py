@@ -30,7 +30,9 @@ from hpsearch.space.space import SearchSpace
 
 def stored_path(table: Path) -> Path:
     """Return where the surrogate of a table is stored."""
-    return table.with_name(table.name.removesuffix(".gz").removesuffix(".csv") + ".surrogate.json.gz")
+    return table.with_name(
+        table.name.removesuffix(".gz").removesuffix(".csv") + ".surrogate.json.gz"
+    )
 
 
 def surrogate_of(path: Path, table: Table, space: SearchSpace) -> Surrogate:
@@ -49,7 +51,9 @@ def save(surrogate: Surrogate, path: Path) -> Path:
     parts = surrogate.parts
     text = {
         "table_sha256": _sha256(path),
-        "fitted_with": {n: importlib.metadata.version(n) for n in ("numpy", "scikit-learn", "scipy")},
+        "fitted_with": {
+            n: importlib.metadata.version(n) for n in ("numpy", "scikit-learn", "scipy")
+        },
         "centre": _rows(parts.centre),
         "axes": _rows(parts.axes),
         "noise": _rows(parts.noise),
@@ -81,7 +85,9 @@ def load(stored: Path, path: Path, table: Table, space: SearchSpace) -> Surrogat
     try:
         held: dict[str, Any] = json.loads(gzip.decompress(stored.read_bytes()))
         if held["table_sha256"] != _sha256(path):
-            raise InputError(f"{stored}: table_sha256: was fitted on another {path.name}; {advice}")
+            raise InputError(
+                f"{stored}: table_sha256: was fitted on another {path.name}; {advice}"
+            )
         complete = features.matrix([t.params for t in complete_trials(table)])
         everything = features.matrix([t.params for t in table.trials])
         parts = Parts(

@@ -216,5 +216,7 @@ def seed_noise(table: Table, epochs: int) -> Array:
     differences = np.array(pairs) / math.sqrt(2)
     total = float(np.mean(np.square(differences)))
     shared = float(np.mean(np.square(differences.mean(axis=1))))
-    shared = min(max((shared - total / epochs) / (1 - 1 / epochs), 0.0), total) if epochs > 1 else 0
+    shared = (
+        min(max((shared - total / epochs) / (1 - 1 / epochs), 0.0), total) if epochs > 1 else 0
+    )
     return shared * np.ones((epochs, epochs)) + (total - shared + 1e-9) * np.eye(epochs)

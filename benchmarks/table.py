@@ -113,7 +113,9 @@ def read_table(path: Path, space: SearchSpace) -> Table:
     return Table(tuple(_trial(path, n, grouped[n], space) for n in sorted(grouped)))
 
 
-def _trial(path: Path, number: int, rows: Sequence[dict[str, str]], space: SearchSpace) -> RecordedTrial:
+def _trial(
+    path: Path, number: int, rows: Sequence[dict[str, str]], space: SearchSpace
+) -> RecordedTrial:
     try:
         return RecordedTrial(
             trial=number,
@@ -150,7 +152,9 @@ def write_table(path: Path, trials: Iterable[RecordedTrial]) -> None:
     writer.writerow([*COLUMNS, *ordered[0].params])
     for trial in ordered:
         values = [_text(value) for value in trial.params.values()]
-        for epoch, (error, seconds) in enumerate(zip(trial.errors, trial.seconds, strict=True), start=1):
+        for epoch, (error, seconds) in enumerate(
+            zip(trial.errors, trial.seconds, strict=True), start=1
+        ):
             writer.writerow(
                 [trial.trial, epoch, f"{error:.6g}", f"{seconds:.3f}", trial.outcome, *values]
             )

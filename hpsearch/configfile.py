@@ -58,11 +58,15 @@ def parse_yaml(content: bytes, source: str) -> dict[str, Any]:
     from ruamel.yaml import YAML
 
     if len(content) > MAX_BYTES:
-        raise InputError(f"{source}: {len(content)} bytes; a configuration has at most {MAX_BYTES}")
+        raise InputError(
+            f"{source}: {len(content)} bytes; a configuration has at most {MAX_BYTES}"
+        )
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InputError(f"{source}: not UTF-8 text (byte {error.start}); save it as UTF-8") from None
+        raise InputError(
+            f"{source}: not UTF-8 text (byte {error.start}); save it as UTF-8"
+        ) from None
     try:
         _check_events(text, source)
         values = YAML(typ="safe", pure=True).load(text)
@@ -218,7 +222,6 @@ def in_words(error: Mapping[str, Any]) -> str:
     return words.format(**limits)
 
 
-
 def _keys(values: Any, location: tuple[Any, ...], *, missing: bool) -> tuple[Any, ...]:
     """Return the part of pydantic's location that is keys, without the kinds it tried."""
     keys: list[Any] = []
@@ -334,7 +337,9 @@ def read_json(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; the study's folder is incomplete") from None
     except ValueError as error:
-        raise InputError(f"{path}: cannot be read as JSON ({error}); restore it from a copy") from error
+        raise InputError(
+            f"{path}: cannot be read as JSON ({error}); restore it from a copy"
+        ) from error
     if not isinstance(values, dict):
         raise InputError(f"{path}: must hold one JSON object")
     return values

@@ -20,7 +20,9 @@ def hide_passwords(text: str) -> str:
         return f"{setting[1]}***" if secret else setting[0]
 
     for part in (USER_INFO, NO_PORT, NAMELESS):
-        text = part.sub(lambda found: f"{found[1]}***{'@' if found[0].endswith('@') else ''}", text)
+        text = part.sub(
+            lambda found: f"{found[1]}***{'@' if found[0].endswith('@') else ''}", text
+        )
     return SETTING.sub(hide, text) if "://" in text or SECRET.search(text) else text
 
 

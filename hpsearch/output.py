@@ -75,7 +75,9 @@ class _Writer:
         """Write, or leave out what the reader is too far behind for."""
         try:
             if self._left_out:
-                self._queue.put_nowait(f"({self._left_out} lines left out: nobody read)\n".encode())
+                self._queue.put_nowait(
+                    f"({self._left_out} lines left out: nobody read)\n".encode()
+                )
                 self._left_out = 0
             self._queue.put_nowait(data)
         except queue.Full:
@@ -147,7 +149,11 @@ class Edge(io.TextIOBase):
     def _try(self, call: Callable[..., object], *arguments: str) -> None:
         if self._gone:
             return
-        if self._writer is not None and self._waits and not self._writer.catch_up(self._interrupted):
+        if (
+            self._writer is not None
+            and self._waits
+            and not self._writer.catch_up(self._interrupted)
+        ):
             self._gone = True
             return
         try:
@@ -200,7 +206,9 @@ class Edge(io.TextIOBase):
         return self.stream.fileno()
 
 
-def unwaited(stream: object, interrupted: Callable[[], int]) -> contextlib.AbstractContextManager[None]:
+def unwaited(
+    stream: object, interrupted: Callable[[], int]
+) -> contextlib.AbstractContextManager[None]:
     """Let nothing that is written to a stream inside wait for its reader; see `Edge.unwaited`."""
     return stream.unwaited(interrupted) if isinstance(stream, Edge) else contextlib.nullcontext()
 

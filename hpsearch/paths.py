@@ -94,7 +94,9 @@ def check_output(path: Path, mark: str, maker: str, option: str = "--output") ->
         return
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
-        raise InputError(f"{path}: cannot be written ({why}); name a file with {option}") from error
+        raise InputError(
+            f"{path}: cannot be written ({why}); name a file with {option}"
+        ) from error
     if not regular:
         raise InputError(f"{path}: is a folder, a link or a device; name a file with {option}")
     if not ours:
@@ -173,7 +175,9 @@ def shell_word(value: object) -> str:
     text = str(value)
     if text.isprintable():
         return shlex.quote(text)
-    letters = (chr(b) if 32 <= b < 127 and b not in b"'\\" else f"\\{b:03o}" for b in os.fsencode(text))
+    letters = (
+        chr(b) if 32 <= b < 127 and b not in b"'\\" else f"\\{b:03o}" for b in os.fsencode(text)
+    )
     return f"$'{''.join(letters)}'"
 
 

@@ -53,9 +53,7 @@ def _git(folder: Path, *arguments: str) -> str | None:
     """Return what git prints, None where it cannot."""
     command = ["git", "-C", str(folder), *arguments]
     try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=GIT_S, check=False
-        )
+        done = subprocess.run(command, capture_output=True, text=True, timeout=GIT_S, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.strip() if done.returncode == 0 else None

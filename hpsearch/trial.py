@@ -80,9 +80,7 @@ class TrialRecord:
             so_far[epoch] = lowest
         return so_far
 
-    def with_value(
-        self, epoch: int, value: float, seconds: float | None = None
-    ) -> TrialRecord:
+    def with_value(self, epoch: int, value: float, seconds: float | None = None) -> TrialRecord:
         """Return the trial with one more epoch's validation error, and its seconds so far."""
         values = {**self.values, epoch: value}
         return replace(self, values=values, value=min(values.values()), seconds=seconds)

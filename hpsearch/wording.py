@@ -33,8 +33,14 @@ def ordinal(number: int) -> str:
 
 def long_time(seconds: float) -> str:
     """Return a rough time in words: about 20 seconds, about 3 hours, about a month."""
-    units = (("second", 1), ("minute", 60), ("hour", 3600), ("day", 86_400), ("month", 2_630_000),
-             ("year", 31_557_600))
+    units = (
+        ("second", 1),
+        ("minute", 60),
+        ("hour", 3600),
+        ("day", 86_400),
+        ("month", 2_630_000),
+        ("year", 31_557_600),
+    )
     name, size = next((n, s) for n, s in reversed(units) if seconds >= 0.8 * s or s == 1)
     number = max(1, round(seconds / size))
     one = "an" if name == "hour" else "a"

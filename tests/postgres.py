@@ -57,8 +57,14 @@ class Server:
         log = self.folder / f"{program}.log"
         with log.open("wb") as output:
             done = subprocess.run(
-                command, stdout=output, stderr=output, cwd=self.folder, timeout=60,
-                extra_groups=[] if as_user else None, check=False, **as_user,  # type: ignore[call-overload]
+                command,
+                stdout=output,
+                stderr=output,
+                cwd=self.folder,
+                timeout=60,
+                extra_groups=[] if as_user else None,
+                check=False,
+                **as_user,  # type: ignore[call-overload]
             )
         assert done.returncode == 0, log.read_text()
 

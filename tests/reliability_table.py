@@ -41,7 +41,13 @@ def _rows(item: pytest.Item, report: pytest.TestReport) -> list[list[str]]:
     if report.skipped:
         shown = str(report.longrepr[-1]) if isinstance(report.longrepr, tuple) else "skipped"
     verdict = {"passed": "green", "failed": "RED", "skipped": "skipped"}[report.outcome]
-    rest = [item.name, " ".join(expected), " ".join(shown.split()), verdict, f"{report.duration:.2f}"]
+    rest = [
+        item.name,
+        " ".join(expected),
+        " ".join(shown.split()),
+        verdict,
+        f"{report.duration:.2f}",
+    ]
     return [[row, *rest] for row in dict.fromkeys(found)]
 
 

@@ -181,8 +181,14 @@ def test_a_file_that_cannot_be_read_is_refused(path: Path, what: str) -> None:
         ("name: x\n\n\nmomentum: 1.5\n", "line 4: momentum: must be at most 1 (found 1.5"),
         ("name: x\nmomentum: .nan\n", "line 2: momentum: must be a finite number"),
         ("name: x\ninner: {filter_size: 1, rate: .inf}\n", "line 2: inner.rate: must be a finite"),
-        ("name: x\ninner: {filter_size: 1, rate: 1e999}\n", "line 2: inner.rate: must be a finite"),
-        ("name: x\ninner: {filter_size: 1.5}\n", "line 2: inner.filter_size: must be a whole number"),
+        (
+            "name: x\ninner: {filter_size: 1, rate: 1e999}\n",
+            "line 2: inner.rate: must be a finite",
+        ),
+        (
+            "name: x\ninner: {filter_size: 1.5}\n",
+            "line 2: inner.filter_size: must be a whole number",
+        ),
         ("name: x\ninner: 7\n", "line 2: inner: must be KEY: VALUE lines (found 7"),
         ("name: no\nmomentum: no\n", "line 2: momentum: must be a number ("),
         ("name: x\nchoices:\n  - 1\n  - many\n", "line 4: choices.1: must be a whole number"),
@@ -244,7 +250,20 @@ def test_a_number_that_is_not_finite_is_not_written(value: float) -> None:
 PIECES = st.sampled_from(
     [
         *"[]{},:|>#~=\t\n'\"\\\x00\x85\u2028é1x",
-        *("name", "inner", "rate", ": ", "\n  ", "- ", "&a ", "*a", "!!int ", "!x ", ".nan", "1e-3"),
+        *(
+            "name",
+            "inner",
+            "rate",
+            ": ",
+            "\n  ",
+            "- ",
+            "&a ",
+            "*a",
+            "!!int ",
+            "!x ",
+            ".nan",
+            "1e-3",
+        ),
         *("%YAML 1.1\n", "---\n", "...\n", "? ", "<<", "0x", "\\e", "\\ud800"),
     ]
 )

@@ -303,8 +303,6 @@ def test_the_checker_sees_the_program() -> None:
     assert parts - {"__init__", "__pycache__", "py.typed"} == set(FLOORS)
 
 
-
-
 @pytest.mark.parametrize(
     ("module", "source", "reason"),
     [

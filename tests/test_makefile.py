@@ -25,7 +25,13 @@ def test_oa6_a_variable_reaches_the_program_as_typed(make: Make, typed: str) -> 
     assert done.returncode == 0, done.stderr
     assert make.given() == ["search", typed, "--data", typed, "--output", typed]
     assert make("retrain", DATA=typed, OUTPUT=typed).returncode == 0
-    assert make.given()[1:] == [f"{typed}/best.yaml", "--data", typed, "--output", f"{typed}/model"]
+    assert make.given()[1:] == [
+        f"{typed}/best.yaml",
+        "--data",
+        typed,
+        "--output",
+        f"{typed}/model",
+    ]
     assert sorted(make.folder.iterdir()) == before, "a shell has read it"
 
 

@@ -181,6 +181,8 @@ def test_a_result_out_of_range_is_not_believed(tmp_path: Path, case: str) -> Non
 def test_a_message_names_file_key_value_and_the_way_out(tmp_path: Path) -> None:
     path = tmp_path / "dataset.json"
     path.write_text('{"kind": "glyphs", "fingerprint": 7}')
-    with pytest.raises(InputError, match=r"dataset\.json: fingerprint: .*found 7.*; restore") as told:
+    with pytest.raises(
+        InputError, match=r"dataset\.json: fingerprint: .*found 7.*; restore"
+    ) as told:
         read_dataset(path)
     assert "\n" not in str(told.value)

@@ -129,7 +129,9 @@ def explain_config(
     try:
         reasons = problem.reasons(params)
         if not reasons:
-            unlimited = "; no limit on costs was checked, name one by --study" if study is None else ""
+            unlimited = (
+                "; no limit on costs was checked, name one by --study" if study is None else ""
+            )
             return f"possible: {source} lies in search space {space.name}{unlimited}"
         known = {name: params[name] for name in problem.space.parameters}
         nearest = nearest_feasible(problem, known)

@@ -61,7 +61,9 @@ def _budget(budget: Budget) -> str:
     parts = [
         f"{limit:g} {name[:-1] if limit == 1 else name}"
         for name, limit in (
-            ("trials", budget.trials), ("hours", budget.hours), ("multiply-adds", budget.compute)
+            ("trials", budget.trials),
+            ("hours", budget.hours),
+            ("multiply-adds", budget.compute),
         )
         if limit is not None
     ]
@@ -89,7 +91,9 @@ def too_long(plan: StudyPlan, workplace: Workplace) -> list[str]:
     ]
 
 
-def typical_trials(plan: StudyPlan, coordinates: Coordinates) -> list[tuple[float, dict[str, Value]]]:
+def typical_trials(
+    plan: StudyPlan, coordinates: Coordinates
+) -> list[tuple[float, dict[str, Value]]]:
     """Return multiply-adds and parameters of random whole trials, the cheapest first."""
     resource = Resource(plan.config.pruner.resource, plan.config.trial)
     drawn = []

@@ -116,7 +116,9 @@ def prepare(
         EnvironmentFailure: The storage cannot be used, or the folder not written.
     """
     enqueued_points(plan.config, Coordinates(plan.space, plan.config.trial, plan.config.limits))
-    with_prior(plan, {})  # a source that cannot be learnt from is refused before data are looked for
+    with_prior(
+        plan, {}
+    )  # a source that cannot be learnt from is refused before data are looked for
     check_usable(plan.folder, plan.config.storage, plan.config.name)
     check_free(plan.folder, plan.config.storage)
     dataset = held_dataset(plan, step, data) if fetch or _at_hand(plan, data) else None
@@ -136,7 +138,9 @@ def check_free(folder: StudyFolder, storage: str) -> None:
     if not above.is_dir():
         raise InputError(f"{above}: is a file; name another --output")
     if not os.access(above, os.W_OK | os.X_OK):
-        raise EnvironmentFailure(f"{above}: cannot be written; mend that, or name another --output")
+        raise EnvironmentFailure(
+            f"{above}: cannot be written; mend that, or name another --output"
+        )
 
 
 def _at_hand(plan: StudyPlan, data: Path | None) -> bool:
@@ -290,7 +294,9 @@ def _notices(plan: StudyPlan) -> list[str]:
             "finished trials"
         )
         what = "the same problem: what it measured counts" if prior.same else other
-        notices.append(f"learning from {count(len(prior.trials), 'trial')} of {prior.study}, {what}")
+        notices.append(
+            f"learning from {count(len(prior.trials), 'trial')} of {prior.study}, {what}"
+        )
     single = [
         name for name, parameter in plan.space.parameters.items()
         if parameter.single and name not in plan.config.freeze

@@ -103,7 +103,9 @@ def print_certificate(certificate: Mapping[str, Any], root: Path) -> None:
     optimism = certificate["optimism"]
     more = ", other drawers and the choice of the best epoch the rest"
     away, ends = optimism["measured"], optimism["interval"]
-    figure = f"the search's figure for trial {optimism['trial']}, {percent(optimism['search_error'])},"
+    figure = (
+        f"the search's figure for trial {optimism['trial']}, {percent(optimism['search_error'])},"
+    )
     typer.echo(
         f"  {figure} is {points(-away)} from the truth {interval([-ends[1], -ends[0]])}; luck among "
         f"{optimism['trials']} trials explains {points(-optimism['luck'])}"

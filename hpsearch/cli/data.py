@@ -44,9 +44,7 @@ def show(data: DataOption = None, as_json: JsonOption = False) -> None:
     _print(dataset, as_json, "", _draw_sheets(dataset))
 
 
-def _find(
-    kind: str, data: Path | None, *, afresh: bool = False, test: bool = False
-) -> Dataset:
+def _find(kind: str, data: Path | None, *, afresh: bool = False, test: bool = False) -> Dataset:
     """Find a data set with a progress bar on a terminal's stderr."""
     from hpsearch.sources.find import find_dataset
 

@@ -66,7 +66,9 @@ def _overall(progress: Progress) -> list[Table]:
     share, left = progress.share, ""
     if progress.forecast.seconds is None and share > LEAST_SHARE:  # too early for a better one
         left = f", about {duration(progress.seconds * (1 - share) / share)} left"
-    line.add_row(ProgressBar(1.0, share, width=40), Text(f"{percent(share, 0)} of the budget{left}"))
+    line.add_row(
+        ProgressBar(1.0, share, width=40), Text(f"{percent(share, 0)} of the budget{left}")
+    )
     return [line]
 
 
@@ -109,7 +111,9 @@ class LiveView:
         self._drawn, now = time.monotonic(), progress()
         head = Text(self._name, style="bold")
         best = Text(_best(now, self._certificate), style="cyan")
-        self._live.update(Group(head, *_overall(now), Text(counts_in_words(now)), best, _running(now)))
+        self._live.update(
+            Group(head, *_overall(now), Text(counts_in_words(now)), best, _running(now))
+        )
 
     def message(self, text: str) -> None:
         """Print the line above the table."""

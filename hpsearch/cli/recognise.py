@@ -84,9 +84,7 @@ def recognise(
             )
 
 
-def _threshold(
-    asked: str | None, suggested: dict[str, Any] | None, model: Path
-) -> float | None:
+def _threshold(asked: str | None, suggested: dict[str, Any] | None, model: Path) -> float | None:
     """Return the score asked for, None without one."""
     if asked is None:
         return None

@@ -21,7 +21,9 @@ def baselines(
     as_json: JsonOption = False,
     beside: Annotated[
         list[Path] | None,
-        typer.Option(help="Folder of a study; its evaluated model is the siamese net of its kind."),
+        typer.Option(
+            help="Folder of a study; its evaluated model is the siamese net of its kind."
+        ),
     ] = None,
 ) -> None:
     """Score pixels and networks that know nothing on the sealed tasks; opens them, logged."""
@@ -51,7 +53,9 @@ def baselines(
             auc = f"{entry['verification_auc']:.3f}" + ("!" if entry["degenerate"] else "")
         known = "" if entry["published"] is None else f"{percent(entry['published']):>7}"
         typer.echo(f"  {entry['name']:44} {figure:22} {auc:7} {known}".rstrip())
-    typer.echo("AUC: of telling same pairs from different ones; ! marks guessing, within 0.05 of 0.5")
+    typer.echo(
+        "AUC: of telling same pairs from different ones; ! marks guessing, within 0.05 of 0.5"
+    )
 
 
 def _shown(entry: dict[str, Any]) -> float:

@@ -165,7 +165,9 @@ def _print_metrics(folder: Path, metrics: dict[str, Any]) -> None:
 
 def _guessing(figures: dict[str, Any]) -> str:
     auc = figures["verification_auc"]
-    return f"DEGENERATE: the scores tell same from different no better than guessing (AUC {auc:.3f})"
+    return (
+        f"DEGENERATE: the scores tell same from different no better than guessing (AUC {auc:.3f})"
+    )
 
 
 def _interval(ends: list[float] | None) -> str:

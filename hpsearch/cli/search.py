@@ -22,7 +22,9 @@ StudyArgument = Annotated[
 
 def search(
     study: StudyArgument,
-    data: Annotated[Path | None, typer.Option(help="Omniglot's zips or folders, or images.")] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Omniglot's zips or folders, or images.")
+    ] = None,
     trials: Annotated[int | None, typer.Option(help="Finished trials that end the study.")] = None,
     hours: Annotated[float | None, typer.Option(help="Hours at work that end the study.")] = None,
     workers: Annotated[int | None, typer.Option(help="Trials at once.")] = None,
@@ -44,7 +46,9 @@ def search(
         str | None, typer.Option("--from", help="A study whose trials the sampler learns from.")
     ] = None,
     output: Annotated[Path | None, typer.Option(help="The study's folder [runs/STUDY].")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check and show, run nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check and show, run nothing.")
+    ] = False,
 ) -> int:
     """Search; the same command continues a study."""
     changes: dict[str, Any] = {
@@ -124,7 +128,9 @@ def status(
         return
     typer.echo(f"{view.name} on {in_words(view.dataset['kind'])}, in {view.folder.root}")
     typer.echo(_counted(counts))
-    untrainable = Counter[str]((t.cause or "").split(":")[0] for t in view.trials if not t.trainable)
+    untrainable = Counter[str](
+        (t.cause or "").split(":")[0] for t in view.trials if not t.trainable
+    )
     if untrainable:
         kinds = ", ".join(f"{count} {kind}" for kind, count in untrainable.most_common())
         typer.echo(f"of the pruned, could not be trained: {kinds}")
@@ -206,7 +212,9 @@ def trials(
             sure = f"confirmed {again[t.number]}" if t.number in again else ""
             told = "; ".join(text for text in (sure, one_line(t.cause or "")) if text)
             epochs = count(len(t.values), "epoch")
-            typer.echo(f"{t.number:5} {standing[t.number]:11} {value:>8} {epochs:>10}  {told}".rstrip())
+            typer.echo(
+                f"{t.number:5} {standing[t.number]:11} {value:>8} {epochs:>10}  {told}".rstrip()
+            )
         return
     names = list(dict.fromkeys(name for t in view.trials for name in t.params))
     text = io.StringIO()

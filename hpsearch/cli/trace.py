@@ -93,7 +93,11 @@ def _print_reason(reason: Reason | str) -> None:
     typer.echo(f"  by {reason.proposer}")
     if reason.seen:
         seen = ", ".join(f"{count} {state}" for state, count in reason.seen.items())
-        lowest = "no error yet" if reason.lowest is None else f"lowest error {percent(reason.lowest, 2)}"
+        lowest = (
+            "no error yet"
+            if reason.lowest is None
+            else f"lowest error {percent(reason.lowest, 2)}"
+        )
         typer.echo(f"  it had seen {seen} trials; {lowest}")
     if reason.predicted is not None:
         expected, deviation = reason.predicted
@@ -111,7 +115,15 @@ def _print_provenance(held: list[dict[str, Any]]) -> None:
         commit = one.get("commit")
         state = {True: ", changed since", False: "", None: ""}[one.get("dirty")]
         typer.echo(f"  {'commit':24} {commit or 'none: installed from a package'}{state}")
-        for name in ("host", "device", "threads", "seed", "study_seed", "fingerprint", "objective"):
+        for name in (
+            "host",
+            "device",
+            "threads",
+            "seed",
+            "study_seed",
+            "fingerprint",
+            "objective",
+        ):
             typer.echo(f"  {name:24} {_line(one.get(name))}")
         for name, text in {**_mapping(one, "versions"), **_mapping(one, "split")}.items():
             typer.echo(f"  {name:24} {_line(text)}")

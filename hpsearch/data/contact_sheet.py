@@ -48,9 +48,7 @@ def contact_sheet(characters: Characters) -> tuple[bytes, str]:
     file = io.BytesIO()
     sheet.save(file, "PNG", optimize=True)
     shown = sum(len(row) for row in pictures)
-    words = (
-        f"{len(chosen)} of {count} classes, {shown} of {len(characters.images)} pictures"
-    )
+    words = f"{len(chosen)} of {count} classes, {shown} of {len(characters.images)} pictures"
     return file.getvalue(), words
 
 

@@ -55,7 +55,9 @@ class DenseTasks:
     def renumbered(self, rows: NDArray[np.int64]) -> DenseTasks:
         """Return the same tasks with rows that count within `rows`, which ascend."""
         pairs = tuple(
-            DrawerPair(p.alphabet, np.searchsorted(rows, p.query), np.searchsorted(rows, p.support))
+            DrawerPair(
+                p.alphabet, np.searchsorted(rows, p.query), np.searchsorted(rows, p.support)
+            )
             for p in self.pairs
         )
         return DenseTasks(self.ways, pairs)

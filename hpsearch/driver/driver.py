@@ -69,7 +69,9 @@ class Driver:
         self._proposer = Proposer(plan, self._coordinates, observer.message)
         self._resource = Resource(config.pruner.resource, config.trial)
         self._pruner = make_pruner(config.pruner, self._resource)
-        around = surroundings or Surroundings.of(plan, data, Patience(observer.message, interrupted))
+        around = surroundings or Surroundings.of(
+            plan, data, Patience(observer.message, interrupted)
+        )
         self._stopping = Stopping(config, self._resource, around.n_tasks)
         self._record, self._ledger = around.record, around.ledger
         self._asker, self._clock, self._others = around.asker, around.clock, around.others
@@ -212,7 +214,9 @@ class Driver:
     def _fill_slots(self, only_waiting: bool) -> None:
         """Start waiting trials, then promoted ones, then new ones while the budget has room."""
         until = self._clock() + TICK_S  # workers that wait for a decision come first
-        ready = [n for n in self._waiting if n not in self._abandoned]  # whose last worker has ended
+        ready = [
+            n for n in self._waiting if n not in self._abandoned
+        ]  # whose last worker has ended
         while ready and self._busy() < self._executor.slots and self._clock() < until:
             self._waiting.remove(ready[0])
             self._submit(ready.pop(0))
@@ -272,7 +276,10 @@ class Driver:
             running = self._running[event.trial]
             self._running[event.trial] = replace(running, device=event.device)
             self._ledger.note_started(event.trial, event.provenance)
-            known, aside = self._history[event.trial].last_epoch, self._aside.pop(event.trial, None)
+            known, aside = (
+                self._history[event.trial].last_epoch,
+                self._aside.pop(event.trial, None),
+            )
             if text := resumed_in_words(event.trial, len(event.curve), known, aside):
                 self._observer.message(text)
             for result in event.curve:

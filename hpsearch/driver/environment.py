@@ -62,7 +62,13 @@ class Surroundings:
         record = StudyRecord(plan.folder, config.name, config.storage, config.lease_s, patience)
         record.seed = config.seed
         asker = Asker(
-            plan.space, config.trial, config.limits, config.sampler, config.seed, plan.prior, patience
+            plan.space,
+            config.trial,
+            config.limits,
+            config.sampler,
+            config.seed,
+            plan.prior,
+            patience,
         )
         others = None
         if record.leases:

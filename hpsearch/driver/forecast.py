@@ -122,9 +122,7 @@ def expected_gain(history: Sequence[TrialRecord], new_trials: float) -> float | 
     """
     best = best_trial(history)
     finished = [t for t in history if t.finished][-RECENT:]
-    values = np.array(
-        [t.value for t in finished if t.state == "complete" and t.value is not None]
-    )
+    values = np.array([t.value for t in finished if t.state == "complete" and t.value is not None])
     complete = sum(t.state == "complete" for t in history)
     if best is None or best.value is None or complete < ENOUGH or not len(values):
         return None

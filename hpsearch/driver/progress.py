@@ -107,9 +107,7 @@ class Progress:
             trials=budget.trials,
             hours=budget.hours,
             slots=slots,
-            best_values={
-                n: value for n in running if (value := history[n].value) is not None
-            },
+            best_values={n: value for n in running if (value := history[n].value) is not None},
             now=now,
             lowest=min(tried, key=lambda t: (t.value, t.number), default=None),
         )

@@ -40,9 +40,13 @@ def with_prior(plan: StudyPlan, dataset: Mapping[str, Any]) -> StudyPlan:
     source = _read_source(user_path(start.study))
     here = Coordinates(plan.space, plan.config.trial, plan.config.limits)
     if not set(source.problem.free) & set(here.free):
-        raise InputError(f"--from {start.study}: no searched parameter in common with this study; "
-            "name one that searches some of the same, or leave --from out")
-    same = source.fingerprint == dataset.get("fingerprint") and source.agrees_with(here, plan.config)
+        raise InputError(
+            f"--from {start.study}: no searched parameter in common with this study; "
+            "name one that searches some of the same, or leave --from out"
+        )
+    same = source.fingerprint == dataset.get("fingerprint") and source.agrees_with(
+        here, plan.config
+    )
     inside = [_same(t, source, here) for t in source.trials] if same else []
     known = [t for t in inside if t is not None]
     if not known:  # another problem, or one of whose space nothing is searched here
@@ -76,7 +80,9 @@ class Source:
         settings = leaf_paths(here.base)
         searched = {*here.space.parameters, *self.problem.space.parameters}
         return settings.keys() == self.settings.keys() and all(
-            settings[name] == value for name, value in self.settings.items() if name not in searched
+            settings[name] == value
+            for name, value in self.settings.items()
+            if name not in searched
         )
 
 

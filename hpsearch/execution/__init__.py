@@ -88,7 +88,9 @@ class Ending(Enum):
     INTERRUPTED = "interrupted"  # asked to stop at once; the checkpoint continues it
     FAILED = "failed"  # an exception; `cause` says which
     OUT_OF_MEMORY = "out of memory"
-    ENVIRONMENT = "environment failed"  # disk, permission, data: not the trial's fault; `cause` says
+    ENVIRONMENT = (
+        "environment failed"  # disk, permission, data: not the trial's fault; `cause` says
+    )
 
 
 @dataclass(frozen=True)

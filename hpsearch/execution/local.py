@@ -99,9 +99,7 @@ class LocalExecutor:
             RuntimeError: No slot is free.
             EnvironmentFailure: A worker's process cannot be started.
         """
-        slot = next(
-            (s for s, w in enumerate(self._workers) if w is None or w.trial is None), None
-        )
+        slot = next((s for s, w in enumerate(self._workers) if w is None or w.trial is None), None)
         if slot is None:
             raise RuntimeError(f"all {self.slots} slots are busy")
         worker = self._workers[slot]
@@ -152,7 +150,9 @@ class LocalExecutor:
             try:
                 event = _parse(line, worker.trial)
             except (ValueError, KeyError, TypeError, RecursionError):
-                shown = "".join(c if c.isprintable() else "?" for c in line.decode(errors="replace"))
+                shown = "".join(
+                    c if c.isprintable() else "?" for c in line.decode(errors="replace")
+                )
                 return [*events, *self._lose(worker, f"sent what is no message: {shown[:100]}")]
             events.append(event)
             if isinstance(event, Ended):
@@ -190,7 +190,9 @@ class LocalExecutor:
             lines = path.read_bytes()[-2000:].split(b"\n") if path else []
         except OSError:
             lines = []
-        last = next((line for line in reversed(lines) if line.strip()), b"").decode(errors="replace")
+        last = next((line for line in reversed(lines) if line.strip()), b"").decode(
+            errors="replace"
+        )
         shown = "".join(c if c.isprintable() else "?" for c in last[:200])
         return f"{path}: {shown or 'empty'}" if path else "it keeps no log"
 
@@ -270,7 +272,9 @@ class LocalExecutor:
     def _write(worker: _Worker) -> None:
         """Write what the pipe takes now; a worker that is stopped takes nothing."""
         pipe = worker.process.stdin
-        with contextlib.suppress(BlockingIOError, BrokenPipeError):  # its death arrives as an event
+        with contextlib.suppress(
+            BlockingIOError, BrokenPipeError
+        ):  # its death arrives as an event
             if pipe is not None and worker.outgoing:
                 del worker.outgoing[: os.write(pipe.fileno(), worker.outgoing)]
 

@@ -356,7 +356,11 @@ def _connect(settings: RaySettings) -> bool:
     reach: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
     if settings.address is None:
         reach = on_the_loopback()  # nobody else has a part in this cluster
-        options |= {"address": "local", "include_dashboard": False, "_node_ip_address": "127.0.0.1"}
+        options |= {
+            "address": "local",
+            "include_dashboard": False,
+            "_node_ip_address": "127.0.0.1",
+        }
         if settings.workers is not None:
             options["num_cpus"] = max(1, math.ceil(settings.workers * (settings.cpu or 1.0)))
     try:

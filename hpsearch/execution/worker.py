@@ -145,7 +145,9 @@ def serve(device: str, threads: int) -> None:
         return_freed_memory()
 
 
-def smallest_fits(job: dict[str, Any], device: str, kept: dict[tuple[Any, ...], TrainingData]) -> bool:
+def smallest_fits(
+    job: dict[str, Any], device: str, kept: dict[tuple[Any, ...], TrainingData]
+) -> bool:
     """Train the search space's smallest network for one step; say whether memory is enough for it.
 
     Where it is not, the machine is to blame for the memory that a larger network lacked.
@@ -182,7 +184,9 @@ def run_job(
     curve = list(resume.curve) if resume else []
     decided = job.get("decided")
     # A kill between checkpoint and report leaves an epoch that nobody has decided on.
-    unreported = curve.pop() if curve and decided is not None and curve[-1].epoch > decided else None
+    unreported = (
+        curve.pop() if curve and decided is not None and curve[-1].epoch > decided else None
+    )
     driver.send(
         event="started",
         trial=job["trial"],

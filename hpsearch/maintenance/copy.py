@@ -125,7 +125,9 @@ def _copy_into(target: RDBStorage, content: Content, name: str, where: str) -> N
     try:
         with _create_scoped_session(target.scoped_session) as session:
             if models.StudyModel.find_by_name(name, session) is not None:
-                raise InputError(f"--to {where}: holds a study {name!r} already; name another place")
+                raise InputError(
+                    f"--to {where}: holds a study {name!r} already; name another place"
+                )
             _write(target, session, content, name)
         difference = content.difference(_read(target, name, where))
         if difference:
@@ -163,7 +165,9 @@ def _read(storage: RDBStorage, name: str, where: str) -> Content:
     try:
         study_id = storage.get_study_id_from_name(name)
     except KeyError:
-        raise InputError(f"{where}: holds no study {name!r}; search or copy it there first") from None
+        raise InputError(
+            f"{where}: holds no study {name!r}; search or copy it there first"
+        ) from None
     return Content(
         storage.get_study_user_attrs(study_id),
         storage.get_study_system_attrs(study_id),

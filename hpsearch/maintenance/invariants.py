@@ -144,7 +144,9 @@ def _results_are_kept(study: Study) -> Findings:
             )
             continue
         if not trial.finished:
-            pending.append(f"trial {trial.number}: its result reaches the database with the next run")
+            pending.append(
+                f"trial {trial.number}: its result reaches the database with the next run"
+            )
         elif (result.state, result.value) != (trial.state, trial.value):
             broken.append(
                 f"trial {trial.number}: {trial.state} {trial.value} in the database, "
@@ -209,7 +211,10 @@ def _export_is_of_the_best(study: Study) -> Findings:
     except (HpsearchError, KeyError, IndexError, TypeError, ValueError):
         return Findings(fine="none was exported")  # or it is damaged, which another check says
     certified = _certified(study.folder)
-    best, what = best_trial(study.view.trials), f"{study.folder.best.name}: trial {exported.number}"
+    best, what = (
+        best_trial(study.view.trials),
+        f"{study.folder.best.name}: trial {exported.number}",
+    )
     if values.get("chosen"):
         return Findings(fine=f"{what}, which was asked for")
     if best is None or exported.number in (best.number, certified):

@@ -93,7 +93,11 @@ def migrate(folder: StudyFolder, space_file: Path) -> Migration:
         config = _with_possible_queue(view.config, problem, len(view.trials))
         settings = leaf_paths(view.config.trial)
         values = {
-            t.number: {**_added(new, settings), **_held_aside(view.attributes[t.number]), **t.params}
+            t.number: {
+                **_added(new, settings),
+                **_held_aside(view.attributes[t.number]),
+                **t.params,
+            }
             for t in view.trials
         }
         unseen = {n for n, params in values.items() if _unknown(new, params)}
@@ -142,7 +146,9 @@ def _added(space: SearchSpace, settings: Mapping[str, Any]) -> dict[str, Value]:
 def _held_aside(attributes: Mapping[str, Any]) -> dict[str, Value]:
     """Return the values that an earlier space did not know."""
     return {
-        key.removeprefix(ASIDE): value for key, value in attributes.items() if key.startswith(ASIDE)
+        key.removeprefix(ASIDE): value
+        for key, value in attributes.items()
+        if key.startswith(ASIDE)
     }
 
 

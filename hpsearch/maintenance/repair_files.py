@@ -188,4 +188,6 @@ def _write_openings(path: Path, rows: list[dict[str, object]], aside: Path) -> N
 
 def repair_data(packed: str | None) -> list[str]:
     """Delete reduced images that do not fit: they are made again."""
-    return [f"deleted {path}, which did not fit" for path in drop_damaged(Path(packed or "nowhere"))]
+    return [
+        f"deleted {path}, which did not fit" for path in drop_damaged(Path(packed or "nowhere"))
+    ]

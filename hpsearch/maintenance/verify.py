@@ -105,7 +105,9 @@ def _compared(
     for name in [*params, *(n for n in trial.params if n not in params)]:
         derived, stored = params.get(name), trial.params.get(name)
         if derived != stored:
-            return Verdict(trial.number, "different", f"{name}: derived {derived}, stored {stored}")
+            return Verdict(
+                trial.number, "different", f"{name}: derived {derived}, stored {stored}"
+            )
     return Verdict(trial.number, kind)
 
 

@@ -55,7 +55,9 @@ def convolve(
     group = filters_at_once(channels, len(weight), side) if way == "fft" else len(weight)
     if group < len(weight):
         groups = [
-            convolve(images, weight[rows], None if bias is None else bias[rows], pool=pool, way=way)
+            convolve(
+                images, weight[rows], None if bias is None else bias[rows], pool=pool, way=way
+            )
             for rows in _parts(len(weight), group)
         ]
         return torch.cat(groups, dim=1)
@@ -180,7 +182,12 @@ class Spectral:
         return _as_one_image(errors.permute(2, 3, 0, 1))
 
     def add_gradients(
-        self, images: Tensor, weight: Tensor, errors: Tensor, kept: list[Tensor], back: Tensor | None
+        self,
+        images: Tensor,
+        weight: Tensor,
+        errors: Tensor,
+        kept: list[Tensor],
+        back: Tensor | None,
     ) -> None:
         """Add to the gradient of the weight, and write that of the images into `back`."""
         del weight
@@ -253,7 +260,12 @@ class Direct:
         return errors.contiguous(memory_format=torch.channels_last)
 
     def add_gradients(
-        self, images: Tensor, weight: Tensor, errors: Tensor, kept: list[Tensor], back: Tensor | None
+        self,
+        images: Tensor,
+        weight: Tensor,
+        errors: Tensor,
+        kept: list[Tensor],
+        back: Tensor | None,
     ) -> None:
         """Add to the gradient of the weight, and write that of the images into `back`."""
         del kept

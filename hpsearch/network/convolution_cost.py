@@ -93,7 +93,7 @@ def _spectral_terms(
     )
     products = 12 * frequencies * images * channels * filters
     spectra = 2 * frequencies * sum(count for _, count in planes)
-    moved = 2 * frequencies * (
-        2 * images * channels + 2 * images * filters + 3 * channels * filters
+    moved = (
+        2 * frequencies * (2 * images * channels + 2 * images * filters + 3 * channels * filters)
     )
     return (transforms, products, spectra, moved, frequencies, 1)

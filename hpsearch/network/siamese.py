@@ -84,8 +84,11 @@ class SiameseNetwork(nn.Module):
         channels = 1
         for number, layer in enumerate(shape.convolutions, start=1):
             module = nn.Conv2d(
-                channels, layer.filter_count, layer.filter_size,
-                bias=not shape.batch_norm, device="meta",
+                channels,
+                layer.filter_count,
+                layer.filter_size,
+                bias=not shape.batch_norm,
+                device="meta",
             )
             self.add_module(f"conv{number}", module)
             if shape.batch_norm:

@@ -44,7 +44,9 @@ def _waves(n: int) -> tuple[Tensor, Tensor]:
 def _rows(n: int, taps: int, dtype: torch.dtype) -> Tensor:
     cos, sin = _waves(n)
     half = n // 2 + 1
-    return torch.stack([cos[:half, :taps], -sin[:half, :taps]], 1).reshape(2 * half, taps).to(dtype)
+    return (
+        torch.stack([cos[:half, :taps], -sin[:half, :taps]], 1).reshape(2 * half, taps).to(dtype)
+    )
 
 
 @lru_cache(maxsize=256)

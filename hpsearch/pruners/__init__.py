@@ -33,9 +33,7 @@ def make_pruner(config: PrunerConfig, resource: Resource) -> Pruner:
     """
     if config.name in ("median", "percentile"):
         percentile = 50.0 if config.name == "median" else config.percentile
-        return PercentilePruner(
-            percentile, config.min_resource, config.startup_trials, resource
-        )
+        return PercentilePruner(percentile, config.min_resource, config.startup_trials, resource)
     if config.name in ("asha", "asha-promotion"):
         return _halving(config, config.min_resource, resource)
     if config.name in ("hyperband", "hyperband-promotion"):

@@ -53,9 +53,7 @@ class AshaPruner(StoppingPruner):
         passed = (r for r in self.rungs() if self.resource.epoch_at(trial.params, r) <= epoch)
         return max(passed, default=None)
 
-    def decide(
-        self, history: Sequence[TrialRecord], trial: TrialRecord, epoch: int
-    ) -> Decision:
+    def decide(self, history: Sequence[TrialRecord], trial: TrialRecord, epoch: int) -> Decision:
         """Say what a trial does after an epoch; see `Pruner.decide`."""
         value, last = value_at(trial, epoch), self.last_rung(trial, epoch)
         if epoch >= self.resource.length(trial.params) or value is None or last is None:

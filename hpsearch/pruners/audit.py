@@ -33,6 +33,4 @@ def ended_at_audit(trial: TrialRecord) -> TrialRecord:
     """Return an audited trial as the pruner would have left it."""
     last = trial.audit if trial.audit is not None else max(trial.values, default=0)
     values = {epoch: value for epoch, value in trial.values.items() if epoch <= last}
-    return replace(
-        trial, state="pruned", values=values, value=min(values.values(), default=None)
-    )
+    return replace(trial, state="pruned", values=values, value=min(values.values(), default=None))

@@ -17,9 +17,7 @@ from hpsearch.trial import TrialRecord
 class Pruner(Protocol):
     """Decides after each epoch whether a trial goes on, and which paused trial may."""
 
-    def decide(
-        self, history: Sequence[TrialRecord], trial: TrialRecord, epoch: int
-    ) -> Decision:
+    def decide(self, history: Sequence[TrialRecord], trial: TrialRecord, epoch: int) -> Decision:
         """Say what a trial does after an epoch.
 
         Args:

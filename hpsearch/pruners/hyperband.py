@@ -55,9 +55,7 @@ class HyperbandPruner:
         """Return the bracket of a trial by its number."""
         return self.order[number % len(self.order)]
 
-    def decide(
-        self, history: Sequence[TrialRecord], trial: TrialRecord, epoch: int
-    ) -> Decision:
+    def decide(self, history: Sequence[TrialRecord], trial: TrialRecord, epoch: int) -> Decision:
         """Say what a trial does after an epoch; see `Pruner.decide`."""
         own = self.bracket(trial.number)
         return self.brackets[own].decide(self._within(history, own), trial, epoch)

@@ -32,9 +32,7 @@ class PercentilePruner(StoppingPruner):
     startup_trials: int
     resource: Resource
 
-    def decide(
-        self, history: Sequence[TrialRecord], trial: TrialRecord, epoch: int
-    ) -> Decision:
+    def decide(self, history: Sequence[TrialRecord], trial: TrialRecord, epoch: int) -> Decision:
         """Say what a trial does after an epoch; see `Pruner.decide`."""
         value = value_at(trial, epoch)
         first = self.resource.epoch_at(trial.params, self.min_resource)

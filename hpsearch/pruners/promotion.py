@@ -28,9 +28,7 @@ class PromotionPruner:
 
     rule: AshaPruner
 
-    def decide(
-        self, history: Sequence[TrialRecord], trial: TrialRecord, epoch: int
-    ) -> Decision:
+    def decide(self, history: Sequence[TrialRecord], trial: TrialRecord, epoch: int) -> Decision:
         """Say what a trial does after an epoch; see `Pruner.decide`."""
         stops = self.rule.decide(history, trial, epoch) is Decision.STOP
         return Decision.PAUSE if stops else Decision.GO

@@ -133,7 +133,8 @@ def read_facts(folder: StudyFolder, beside: Sequence[Path] = ()) -> Facts:
         problem=Coordinates(space, view.config.trial, view.config.limits),
         dataset=_dataset(packed, fingerprint),
         openings=openings_in(
-            [place / "openings.jsonl" for place in (folder.root, *places_beside(packed))], fingerprint
+            [place / "openings.jsonl" for place in (folder.root, *places_beside(packed))],
+            fingerprint,
         ),
         baselines=read_baselines(packed, fingerprint),
         evaluation=own,

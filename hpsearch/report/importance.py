@@ -112,7 +112,9 @@ def draw_importances(found: Importances) -> list[Figure]:
     first = _bars(found, slice(0, SHOWN), "importances", "Importance of each parameter")
     if len(found.names) <= SHOWN:
         return [first]
-    rest = _bars(found, slice(SHOWN, None), "importances-rest", "Importance of the other parameters")
+    rest = _bars(
+        found, slice(SHOWN, None), "importances-rest", "Importance of the other parameters"
+    )
     return [first, rest]
 
 
@@ -124,7 +126,9 @@ def _bars(found: Importances, part: slice, key: str, title: str) -> Figure:
         "orientation": "h",
         "x": packed(mean),
         "y": names,
-        "marker": {"color": ["var(--accent)" if m > found.chance else "var(--pruned)" for m in mean]},
+        "marker": {
+            "color": ["var(--accent)" if m > found.chance else "var(--pruned)" for m in mean]
+        },
         "error_x": {
             "type": "data",
             "symmetric": False,

@@ -324,7 +324,11 @@ def parallel(facts: Facts, names: Sequence[str]) -> Figure | None:
         "labelangle": -18,
         "labelside": "top",
     }
-    most = f" the {len(chosen)} parameters of the largest importance" if len(names) > len(chosen) else ""
+    most = (
+        f" the {len(chosen)} parameters of the largest importance"
+        if len(names) > len(chosen)
+        else ""
+    )
     note = (
         f"A line is a trial;{most or ' every parameter is an axis'}, coloured by error. Drag along "
         "an axis to keep only the trials there; drag an axis to move it."

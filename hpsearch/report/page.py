@@ -257,7 +257,9 @@ def _top(facts: Facts) -> list[dict[str, Any]]:
 def _troubles(facts: Facts) -> list[tuple[int, str, str]]:
     """Return the trials that failed or could not be trained, with what they said."""
     found = [t for t in facts.view.trials if facts.outcome(t) in ("failed", "not trainable")]
-    return [(t.number, facts.outcome(t), printable(t.cause or "no cause kept")) for t in found[:50]]
+    return [
+        (t.number, facts.outcome(t), printable(t.cause or "no cause kept")) for t in found[:50]
+    ]
 
 
 def _provenance(facts: Facts) -> list[tuple[str, str]]:

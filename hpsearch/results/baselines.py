@@ -143,7 +143,9 @@ def measure_baselines(dataset: Dataset, progress: Progress | None = None) -> dic
     from hpsearch.results.controls import figures, measure_controls
     from hpsearch.training.evaluation import task_scores
 
-    test = open_test_set(dataset, "baselines: pixels, Hausdorff distance, networks that know nothing")
+    test = open_test_set(
+        dataset, "baselines: pixels, Hausdorff distance, networks that know nothing"
+    )
     images = test.characters.images
     measured = {
         "nearest_neighbour": cosine_scores(images, test.tasks),

@@ -269,7 +269,9 @@ def in_words(certificate: Mapping[str, Any]) -> str:
         return f"confirmed best: {figure}, the best of {compared} compared with probability {sure}"
     named = [str(row["trial"]) for row in rows]
     names = f"{', '.join(named[:-1])} and {named[-1]}"
-    them = f"the {compared} confirmed trials {names}" if len(rows) == compared else (
-        f"trials {names} of the {compared} confirmed"
+    them = (
+        f"the {compared} confirmed trials {names}"
+        if len(rows) == compared
+        else (f"trials {names} of the {compared} confirmed")
     )
     return f"{them} cannot be told apart; lowest: {figure}, the best with probability {sure}"

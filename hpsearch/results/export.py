@@ -120,4 +120,3 @@ def _check_data(folder: TrialFolder, held: list[dict[str, Any]], fingerprint: st
                 f"{folder.provenance}: fingerprint: trained on {trained_on[:12]}, the study's data "
                 f"are {fingerprint[:12]}; export another trial, or search anew"
             )
-

@@ -47,7 +47,12 @@ class Noise:
 
 
 def measure_noise(
-    network: SiameseNetwork, characters: Characters, *, ways: int, seed: int, redraws: int = REDRAWS
+    network: SiameseNetwork,
+    characters: Characters,
+    *,
+    ways: int,
+    seed: int,
+    redraws: int = REDRAWS,
 ) -> Noise | None:
     """Draw drawers, tasks and alphabets anew and return the spread of both measures.
 
@@ -80,13 +85,17 @@ def noise_of_scores(
     """
     chance = generator(seed, "noise")
     n_alphabets, n_drawers = len(scores), scores[0].shape[1]
-    drawers = chance.permuted(np.tile(np.arange(n_drawers), (redraws, 1)), axis=1)[:, :DENSE_DRAWERS]
+    drawers = chance.permuted(np.tile(np.arange(n_drawers), (redraws, 1)), axis=1)[
+        :, :DENSE_DRAWERS
+    ]
     dense = np.empty((redraws, n_alphabets))
     weights = _weights(n_alphabets)  # [A, runs of one alphabet]
     tasks = np.empty((redraws, *weights.shape))
     for alphabet, of_alphabet in enumerate(scores):
         by_pair = _accuracy_by_pair(of_alphabet, ways)  # [D, D]
-        dense[:, alphabet] = np.nanmean(by_pair[drawers[:, :, None], drawers[:, None]], axis=(1, 2))
+        dense[:, alphabet] = np.nanmean(
+            by_pair[drawers[:, :, None], drawers[:, None]], axis=(1, 2)
+        )
         for run in range(weights.shape[1]):
             tasks[:, alphabet, run] = _run_accuracies(of_alphabet, drawers, ways, chance)
     fixed_tasks = (tasks * weights).sum(axis=(1, 2))

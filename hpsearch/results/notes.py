@@ -73,9 +73,7 @@ class Notes:
         return json.dumps(detail).encode()
 
 
-def standings(
-    trials: Sequence[TrialRecord], certificate: dict[str, Any] | None
-) -> dict[int, str]:
+def standings(trials: Sequence[TrialRecord], certificate: dict[str, Any] | None) -> dict[int, str]:
     """Return, by number, how sure it is of the best trial that it is the best.
 
     The dashboard calls the lowest error the best; where another trial is confirmed, both are here.
@@ -97,7 +95,9 @@ def standings(
         said[lowest.number] = f"lowest error of the search; confirmed best is {which}"
     for number, error in confirmed_errors({"candidates": rows}).items() if len(rows) > 1 else ():
         others = _named([row for row in rows if row["trial"] != number])
-        said[number] = f"confirmed error {error} on fresh tasks; cannot be told apart from {others}"
+        said[number] = (
+            f"confirmed error {error} on fresh tasks; cannot be told apart from {others}"
+        )
     if len(rows) == 1:
         said[best.number] = in_words(held)
     return said

@@ -115,9 +115,7 @@ def _is_audited(
     return decision is not Decision.GO or not config.pruner.name.endswith("-promotion")
 
 
-def _epochs_left(
-    trial: TrialRecord, complete: Sequence[TrialRecord], resource: Resource
-) -> float:
+def _epochs_left(trial: TrialRecord, complete: Sequence[TrialRecord], resource: Resource) -> float:
     """Return the epochs a pruned trial would still have trained, like complete ones did."""
     length = resource.length(trial.params)
     shares = [len(t.values) / resource.length(t.params) for t in complete]

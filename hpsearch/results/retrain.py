@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from hpsearch.training.checkpoint import Checkpoint
 
+
 class ExportedDataset(Section):
     """The data a configuration was found on."""
 

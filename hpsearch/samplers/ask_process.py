@@ -117,7 +117,9 @@ class Asker:
         if "refused" in reply:
             raise InputError(reply["refused"])
         if "error" in reply:
-            raise EnvironmentFailure(f"the sampler failed: {reply['error']}; the same command goes on")
+            raise EnvironmentFailure(
+                f"the sampler failed: {reply['error']}; the same command goes on"
+            )
         params: dict[str, Any] = reply["params"]
         return params
 

@@ -89,9 +89,7 @@ def observe(coordinates: Coordinates, history: Sequence[TrialRecord]) -> list[Ob
     return found
 
 
-def _kind(
-    trial: TrialRecord, value: float | None
-) -> Kind | None:
+def _kind(trial: TrialRecord, value: float | None) -> Kind | None:
     out_of_memory = trial.state == "failed" and (trial.cause or "").startswith("out of memory")
     if out_of_memory or not trial.trainable:
         return "bad"

@@ -91,7 +91,9 @@ class SamplerConfig(Section):
                 raise ValueError(
                     f"options.{key}: not an option of {self.name}; it has: {known}"
                 ) from None
-            raise ValueError(f"options.{key}: {in_words(first)} (found {first['input']!r})") from None
+            raise ValueError(
+                f"options.{key}: {in_words(first)} (found {first['input']!r})"
+            ) from None
         return self
 
     def settings(self) -> Section:

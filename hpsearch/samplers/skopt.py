@@ -114,7 +114,9 @@ class SkoptSampler:
         count = len(self._cube.names)
         return GaussianProcessRegressor(
             kernel=ConstantKernel(1.0, (0.01, 1000.0))
-            * Matern(length_scale=np.ones(count), length_scale_bounds=[(0.01, 100.0)] * count, nu=2.5),
+            * Matern(
+                length_scale=np.ones(count), length_scale_bounds=[(0.01, 100.0)] * count, nu=2.5
+            ),
             normalize_y=True,
             noise="gaussian",
             n_restarts_optimizer=0,

@@ -141,9 +141,7 @@ class _Finder:
 
     def _by_rule(self, path: Path, rule: int) -> Dataset:
         key = "" if rule == 1 else f"rule {rule}"
-        return self._once(
-            "folder", [path], lambda: read_folder(path, self.progress, rule), key
-        )
+        return self._once("folder", [path], lambda: read_folder(path, self.progress, rule), key)
 
     def cached_omniglot(self) -> Dataset | None:
         """Return Omniglot from an earlier download, or packed earlier from wherever it was."""
@@ -158,7 +156,9 @@ class _Finder:
 
     def packed_omniglot(self) -> Dataset | None:
         """Return Omniglot that was packed earlier, from wherever it was; best with test tasks."""
-        found = (f for cache in open_caches() for f in sorted((cache / "packed").glob("omniglot-*")))
+        found = (
+            f for cache in open_caches() for f in sorted((cache / "packed").glob("omniglot-*"))
+        )
         for folder in sorted(found, key=holds_test, reverse=True):
             with contextlib.suppress(HpsearchError):  # of an older format, or damaged
                 return open_packed(folder)
@@ -200,7 +200,9 @@ class _Finder:
             return found
         if self.test:
             raise InputError(_missing_test(source, why))
-        missing = f"{source}: all_runs.zip {why}; the search does not need it, `hpsearch evaluate` does"
+        missing = (
+            f"{source}: all_runs.zip {why}; the search does not need it, `hpsearch evaluate` does"
+        )
         return replace(found, notice="; ".join(filter(None, (found.notice, missing))))
 
     def _once(

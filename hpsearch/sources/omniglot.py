@@ -63,7 +63,13 @@ class Layout:
 OMNIGLOT = Layout()
 
 
-PLACES = (".", "python", "python/one-shot-classification", "one-shot-classification", "omniglot-py")
+PLACES = (
+    ".",
+    "python",
+    "python/one-shot-classification",
+    "one-shot-classification",
+    "omniglot-py",
+)
 """Where the parts lie below a folder: in it, in a clone of the authors' repository, as torchvision
 puts them."""
 

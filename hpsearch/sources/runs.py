@@ -17,9 +17,7 @@ from hpsearch.sources.archive import decode_drawing, read_files
 
 RUN_FOLDERS = "run[0-9][0-9]"
 """Pattern of the folders that all_runs.zip holds."""
-_MEMBER = re.compile(
-    r"(?:[^/]+/)?run(\d\d)/((?:test|training)/[a-z]+\d\d\.png|class_labels\.txt)"
-)
+_MEMBER = re.compile(r"(?:[^/]+/)?run(\d\d)/((?:test|training)/[a-z]+\d\d\.png|class_labels\.txt)")
 
 
 def read_runs(source: Path, test: Characters, n_runs: int, ways: int) -> OneShotTasks:

@@ -255,7 +255,9 @@ class StudyRecord:
             )
         if rows:
             dialect = postgresql if self.leases else sqlite
-            insert = dialect.insert(kind.__table__)  # rows may be there: an answer may have been lost
+            insert = dialect.insert(
+                kind.__table__
+            )  # rows may be there: an answer may have been lost
             session.execute(insert.on_conflict_do_nothing(), rows)
         for trial, attributes in self._ends:
             self._tell_end(session, trial, attributes)

@@ -134,9 +134,7 @@ class Leases:
 
     def release(self, session: Session) -> None:
         """Leave all trials to the other drivers at once."""
-        session.execute(
-            text("DELETE FROM hpsearch_leases WHERE driver = :driver"), self._values()
-        )
+        session.execute(text("DELETE FROM hpsearch_leases WHERE driver = :driver"), self._values())
 
     def _values(self, **values: Any) -> dict[str, Any]:
         return {"driver": self.driver, "lease_s": self.lease_s, **values}

@@ -79,9 +79,7 @@ def renamed(storage: RDBStorage, folder: StudyFolder, name: str) -> list[str]:
     if name in studies or not studies:
         return []
     config = StudyConfig.from_values(read_yaml(folder.study_file), folder.study_file)
-    return [
-        other for other, study_id in studies.items() if _is_of(storage, study_id, config.seed)
-    ]
+    return [other for other, study_id in studies.items() if _is_of(storage, study_id, config.seed)]
 
 
 def _ids(storage: RDBStorage) -> dict[str, int]:

@@ -61,7 +61,9 @@ class PatientConnection(psycopg.Connection[Any]):
                         wait = wait or stack.enter_context(self.patience.waiting(self.silence))
                         silent_s = time.monotonic() - heard
                         if not wait.goes_on() or silent_s > ANSWER_S:
-                            raise psycopg.errors.ConnectionTimeout(f"no answer in {silent_s:.0f} s")
+                            raise psycopg.errors.ConnectionTimeout(
+                                f"no answer in {silent_s:.0f} s"
+                            )
                     asked = gen.send(ready)
             except StopIteration as end:
                 result: T = end.value

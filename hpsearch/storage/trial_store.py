@@ -297,4 +297,3 @@ class Ledger:
         self.keep_best_checkpoints(history)
         for left in self._plan.folder.temporary_files():
             remove(left)
-

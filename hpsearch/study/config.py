@@ -42,7 +42,7 @@ def check_storage(storage: str) -> str:
     if ":" in unquote(parts.netloc.rpartition("@")[0]) or "@" in parts.path:
         raise ValueError("take the password out of the URL: set PGPASSWORD, or use ~/.pgpass")
     settings = [pair.partition("=") for pair in parts.query.split("&") if pair]
-    may = ', '.join(sorted(URL_SETTINGS))
+    may = ", ".join(sorted(URL_SETTINGS))
     for key, equals, value in settings:
         if key not in URL_SETTINGS or "=" in unquote(value) or ";" in value:
             raise ValueError(

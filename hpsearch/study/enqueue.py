@@ -74,7 +74,9 @@ def _read(entry: Any, source: Path) -> Any:
         return entry
     path = source.parent / user_path(name)
     values = read_yaml(path)
-    held = next((values[k] for k in ("config", "trial") if isinstance(values.get(k), dict)), values)
+    held = next(
+        (values[k] for k in ("config", "trial") if isinstance(values.get(k), dict)), values
+    )
     if "layers" not in held:
         raise InputError(f"{path}: holds no configuration; name a file that `export` wrote")
     settings = leaf_paths(TrialConfig.from_values(held, str(path)))

@@ -101,9 +101,7 @@ def _study_source(name_or_path: str) -> Path:
     return find_shipped("studies", name_or_path)
 
 
-def plan_study(
-    name_or_path: str, output: Path | None, changes: Mapping[str, Any]
-) -> StudyPlan:
+def plan_study(name_or_path: str, output: Path | None, changes: Mapping[str, Any]) -> StudyPlan:
     """Read a study and its space, and compare them with what its folder already holds.
 
     Args:
@@ -118,7 +116,9 @@ def plan_study(
     if path.is_dir():
         folder = find_study(name_or_path)
         if output is not None and output.resolve() != path.resolve():
-            raise InputError(f"--output {output}: {path} is already a study's folder; leave it out")
+            raise InputError(
+                f"--output {output}: {path} is already a study's folder; leave it out"
+            )
         source = folder.study_file
     else:
         source = _study_source(name_or_path)

@@ -277,5 +277,7 @@ class TrialConfig(Section):
     def plain(self) -> dict[str, Any]:
         """Return a plain dictionary with the layers in their order."""
         values = self.model_dump(mode="json")
-        values["layers"] = {n: layer.model_dump(mode="json") for n, layer in self.layers.all.items()}
+        values["layers"] = {
+            n: layer.model_dump(mode="json") for n, layer in self.layers.all.items()
+        }
         return values

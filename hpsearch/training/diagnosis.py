@@ -72,9 +72,7 @@ def probe_rows(count: int) -> Tensor:
 
 
 @torch.no_grad()
-def measure(
-    network: SiameseNetwork, images: Tensor, loss: float, moved: float
-) -> Vitals:
+def measure(network: SiameseNetwork, images: Tensor, loss: float, moved: float) -> Vitals:
     """Look at a network on the probe images.
 
     Args:
@@ -152,7 +150,9 @@ def _diverged(vitals: Sequence[Vitals]) -> str | None:
     high = len(last) == LOOKS and all(v.loss > FAR_ABOVE_CHANCE for v in last)
     if not high or last[-1].loss < 0.5 * last[0].loss:
         return None
-    return f"diverged: the loss is {last[-1].loss:.3g} times that of guessing{_since(vitals, LOOKS)}"
+    return (
+        f"diverged: the loss is {last[-1].loss:.3g} times that of guessing{_since(vitals, LOOKS)}"
+    )
 
 
 def _dead(vitals: Sequence[Vitals]) -> str | None:
@@ -200,7 +200,9 @@ def _stuck(vitals: Sequence[Vitals], config: TrialConfig) -> str | None:
     pace = max(v.moved for v in vitals)
     if len(vitals) < LOOKS or pace * config.steps_per_epoch * config.max_epochs > NOTHING:
         return None
-    return f"stuck: no step moves a layer by more than {pace:.1g} of its size{_since(vitals, LOOKS)}"
+    return (
+        f"stuck: no step moves a layer by more than {pace:.1g} of its size{_since(vitals, LOOKS)}"
+    )
 
 
 def _since(vitals: Sequence[Vitals], looks: int) -> str:

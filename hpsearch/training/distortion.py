@@ -40,8 +40,13 @@ def draw_transforms(count: int, distortion: Distortion, generator: torch.Generat
 
 
 def affine(
-    angle: Tensor, shear_x: Tensor, shear_y: Tensor, scale_x: Tensor, scale_y: Tensor,
-    shift_x: Tensor, shift_y: Tensor,
+    angle: Tensor,
+    shear_x: Tensor,
+    shear_y: Tensor,
+    scale_x: Tensor,
+    scale_y: Tensor,
+    shift_x: Tensor,
+    shift_y: Tensor,
 ) -> Tensor:
     """Return the inverse of rotation x shear x scale followed by the shift, shape [B, 2, 3].
 

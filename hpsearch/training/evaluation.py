@@ -68,7 +68,8 @@ def run_scores(network: SiameseNetwork, encodings: Tensor, tasks: OneShotTasks) 
     query = torch.as_tensor(tasks.query, device=device)
     support = torch.as_tensor(tasks.support, device=device)
     runs = [
-        network.score_matrix(encodings[q], encodings[s]) for q, s in zip(query, support, strict=True)
+        network.score_matrix(encodings[q], encodings[s])
+        for q, s in zip(query, support, strict=True)
     ]
     return torch.stack(runs)
 

@@ -22,9 +22,7 @@ def pair_loss(logits: Tensor, same: Tensor, smoothing: float = 0.0) -> Tensor:
     return functional.binary_cross_entropy_with_logits(logits, targets)
 
 
-def batch_loss(
-    logits: Tensor, same: Tensor, distinct: Tensor, smoothing: float = 0.0
-) -> Tensor:
+def batch_loss(logits: Tensor, same: Tensor, distinct: Tensor, smoothing: float = 0.0) -> Tensor:
     """Return the cross entropy of all pairs of a batch, same and different weighted equally.
 
     Args:

@@ -101,7 +101,10 @@ class AdamW:
             groups.setdefault(key, []).append(parameter)
         self._torch = torch.optim.AdamW(
             [
-                {"params": members, "weight_decay": config.layers.all[layer].l2 if decayed else 0.0}
+                {
+                    "params": members,
+                    "weight_decay": config.layers.all[layer].l2 if decayed else 0.0,
+                }
                 for (layer, decayed), members in groups.items()
             ],
             betas=(0.9, 0.999),

@@ -59,7 +59,8 @@ class Sampler:
         one = np.floor(left * self._counts[first]).astype(np.int64)
         jump = 1 + np.floor(chance.random(count) * (self._counts[second] - 1)).astype(np.int64)
         two = np.where(
-            same, (one + jump) % self._counts[second],
+            same,
+            (one + jump) % self._counts[second],
             np.floor(chance.random(count) * self._counts[second]).astype(np.int64),
         )
         rows = np.stack([self._rows[first, one], self._rows[second, two]], axis=1)

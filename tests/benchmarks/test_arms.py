@@ -56,14 +56,18 @@ def test_the_table_has_a_row_an_arm_with_its_interval(made: StudyView) -> None:
 
 
 def test_the_figure_has_a_line_an_arm_and_a_dot_a_trial(made: StudyView) -> None:
-    found = {name: arms.Arm.from_view(v, 2) for name, v in {"full": made, "empty": view([], [])}.items()}
+    found = {
+        name: arms.Arm.from_view(v, 2) for name, v in {"full": made, "empty": view([], [])}.items()
+    }
     root = ElementTree.fromstring(arms.curves(found))
     space = "{http://www.w3.org/2000/svg}"
     assert len([e for e in root.iter(f"{space}path") if e.get("stroke-width")]) == 1
     dots = list(root.iter(f"{space}circle"))
     assert len(dots) == 5
     assert sum(dot.get("fill") == "white" for dot in dots) == 2
-    assert all(0 <= float(dot.get(axis) or -1) <= arms.WIDTH for dot in dots for axis in ("cx", "cy"))
+    assert all(
+        0 <= float(dot.get(axis) or -1) <= arms.WIDTH for dot in dots for axis in ("cx", "cy")
+    )
     assert {"full", "empty"} <= {e.text for e in root.iter(f"{space}text")}
 
 

@@ -16,7 +16,11 @@ def trial(number: int, error: float, outcome: str = COMPLETE) -> RecordedTrial:
 
 
 def test_who_is_in_the_better_half_is_seen_with_the_diagnosed_trained_on() -> None:
-    trials = [*(trial(n, 0.1 + n / 10) for n in range(6)), trial(6, 0.9, "dead"), trial(7, 0.2, "dead")]
+    trials = [
+        *(trial(n, 0.1 + n / 10) for n in range(6)),
+        trial(6, 0.9, "dead"),
+        trial(7, 0.2, "dead"),
+    ]
     late, behind = Again("t", 6, "dead", 2, 0.9, 0.25, 9), Again("t", 7, "dead", 2, 0.2, 0.2, 9)
     assert better_half(trials, [late, behind]) == (4, 2, 1)
     assert better_half(trials, [replace(late, error_without=0.9), behind]) == (4, 1, 0)

@@ -125,7 +125,9 @@ def test_the_best_trial_is_picked_by_what_was_observed_and_judged_without_noise(
     assert trace.time_to(0.1) == math.inf
 
 
-@pytest.mark.parametrize("pruner", ["median", "asha-promotion", "hyperband", "hyperband-promotion"])
+@pytest.mark.parametrize(
+    "pruner", ["median", "asha-promotion", "hyperband", "hyperband-promotion"]
+)
 def test_every_pruner_replays_and_leaves_no_trial_unfinished(pruner):
     trace = run("random", pruner, seconds=60, workers=2)
     assert {trial.state for trial in trace.history} == {"complete", "pruned"}

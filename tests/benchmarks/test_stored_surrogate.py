@@ -57,7 +57,10 @@ def test_OA1_the_stored_surrogates_answer_as_recorded_on_every_kernel(kernel):
     script = "import json; from tests.benchmarks.test_stored_surrogate import TABLES, answers; "
     script += "print(json.dumps({name: answers(name) for name in TABLES}))"
     done = subprocess.run(
-        [sys.executable, "-c", script], cwd=ROOT, env={**plain, **KERNELS[kernel]}, capture_output=True
+        [sys.executable, "-c", script],
+        cwd=ROOT,
+        env={**plain, **KERNELS[kernel]},
+        capture_output=True,
     )
     assert done.returncode == 0, done.stderr.decode()
     assert json.loads(done.stdout) == RECORDED
@@ -84,18 +87,23 @@ def test_what_is_stored_answers_as_what_was_fitted(table):
     stored = surrogate_of(table, made_table(), SPACE)
     assert stored.curves(points) == pytest.approx(fitted.curves(points), abs=2e-6)
     assert stored.divergence(points) == pytest.approx(fitted.divergence(points), abs=2e-6)
-    assert stored.answer(points[0], 5).seconds == pytest.approx(fitted.answer(points[0], 5).seconds)
+    assert stored.answer(points[0], 5).seconds == pytest.approx(
+        fitted.answer(points[0], 5).seconds
+    )
     again = save(stored, table).read_bytes()
     assert save(surrogate_of(table, made_table(), SPACE), table).read_bytes() == again
 
 
 @pytest.mark.parametrize(
-    "damage", [lambda b: b[:-20], lambda b: gzip.compress(b"[]"), lambda b: gzip.compress(b'{"a": 1}')]
+    "damage",
+    [lambda b: b[:-20], lambda b: gzip.compress(b"[]"), lambda b: gzip.compress(b'{"a": 1}')],
 )
 def test_a_damaged_stored_surrogate_is_refused_in_one_line(table, damage):
     path = save(Surrogate.fit(made_table(), SPACE), table)
     path.write_bytes(damage(path.read_bytes()))
-    with pytest.raises(InputError, match=r"made\.surrogate\.json\.gz: is damaged .*; delete it, or"):
+    with pytest.raises(
+        InputError, match=r"made\.surrogate\.json\.gz: is damaged .*; delete it, or"
+    ):
         load(path, table, made_table(), SPACE)
 
 
@@ -119,7 +127,9 @@ def test_fitted_regressions_answer_as_scikit_learn_does():
     with pytest.MonkeyPatch.context() as patch:
         for kind in (GaussianProcessRegressor, GradientBoostingRegressor, ExtraTreesRegressor):
             fit = kind.fit
-            patch.setattr(kind, "fit", lambda self, x, y, fit=fit: made.append(self) or fit(self, x, y))
+            patch.setattr(
+                kind, "fit", lambda self, x, y, fit=fit: made.append(self) or fit(self, x, y)
+            )
         ours = [kind(inputs, values) for kind in (process, trees, forest)]
     place = (new - inputs.mean(axis=0)) / inputs.std(axis=0)
     theirs = [

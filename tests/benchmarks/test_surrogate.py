@@ -64,7 +64,9 @@ def test_seed_noise_has_a_shared_part_and_one_per_epoch():
         for copy in range(2):
             errors = 0.5 + chance.normal(0, 0.03) + chance.normal(0, 0.01, EPOCHS)
             seconds = tuple(range(1, EPOCHS + 1))
-            trials.append(RecordedTrial(2 * number + copy, params, tuple(errors), seconds, "complete"))
+            trials.append(
+                RecordedTrial(2 * number + copy, params, tuple(errors), seconds, "complete")
+            )
     noise = seed_noise(Table(tuple(trials)), EPOCHS)
     assert math.sqrt(noise[0, 1]) == pytest.approx(0.03, rel=0.1)
     assert math.sqrt(noise[0, 0] - noise[0, 1]) == pytest.approx(0.01, rel=0.1)

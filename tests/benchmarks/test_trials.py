@@ -88,7 +88,12 @@ def test_a_level_is_taken_at_the_first_epoch_that_reached_it() -> None:
 def test_pairs_count_once_each() -> None:
     curve = (result(1, 0.5),)  # 10 images a second
     pairs = {n: trials.Arm(n, trials.reference(n), curve).pairs_per_s for n in trials.LIMITS_S}
-    assert pairs == {"two_tower": 5, "independent": 5, "batch": 10 * 63 / 2, "softmax": 10 * 63 / 2}
+    assert pairs == {
+        "two_tower": 5,
+        "independent": 5,
+        "batch": 10 * 63 / 2,
+        "softmax": 10 * 63 / 2,
+    }
 
 
 def test_arms_differ_in_their_pairs_only_and_the_softmax_in_its_rate() -> None:

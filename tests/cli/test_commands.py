@@ -37,7 +37,10 @@ def run(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
         (["search", "quickstart", "--set", "trial.max_epoch=3"], "max_epochs"),
         (["search", "quickstart", "--set", "nonsense"], "KEY=VALUE"),
         (["search", "quickstart", "--data", "/no/such/folder"], "/no/such/folder"),
-        (["search", "quickstart", "--from", "nowhere", "--dry-run"], "--from nowhere: no such study"),
+        (
+            ["search", "quickstart", "--from", "nowhere", "--dry-run"],
+            "--from nowhere: no such study",
+        ),
         (["search", "quickstart", "--no-such-option"], "--no-such-option"),
         (["search"], "STUDY"),
         (["status", "quickstart"], "study.yaml"),

@@ -116,7 +116,10 @@ def blocked(path: Path) -> None:
     ids=" ".join,
 )
 def test_oc4_nothing_but_a_regular_file_is_read(
-    words: list[str], place: Callable[[Path], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    words: list[str],
+    place: Callable[[Path], None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     place(tmp_path / "odd.yaml")
@@ -135,7 +138,9 @@ def test_oc4_nothing_but_a_regular_file_is_read(
 
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("command", ["status", "doctor", "trials", "report", "export"])
-@pytest.mark.parametrize("name", ["study.yaml", "space.yaml", "dataset.json", "study.db", "study.lock"])
+@pytest.mark.parametrize(
+    "name", ["study.yaml", "space.yaml", "dataset.json", "study.db", "study.lock"]
+)
 def test_oc4_a_studys_file_that_is_a_pipe_is_not_waited_for(
     name: str, command: str, searched: Path, tmp_path: Path
 ) -> None:

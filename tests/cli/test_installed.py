@@ -85,7 +85,9 @@ def test_oa8_what_is_advised_can_be_installed(
     monkeypatch.chdir(tmp_path)
     done = run("search", "quickstart", *words)
     assert done.code == 2
-    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"][
+        "optional-dependencies"
+    ]
     advised = shlex.split(done.err.split("pip install ")[1].replace(", or use local", ""))
     assert advised == extras[extra]
     assert "make install-cluster" in done.err

@@ -70,7 +70,9 @@ def progress_of(history: list[TrialRecord], seconds: float = 130.0, **budget: fl
 
 
 def test_what_is_known_is_said_before_a_trial_is_complete() -> None:
-    pruned = [TrialRecord(n, "pruned", {}, {1: 0.9, 2: 0.5 - n / 100}, 0.5 - n / 100) for n in range(3)]
+    pruned = [
+        TrialRecord(n, "pruned", {}, {1: 0.9, 2: 0.5 - n / 100}, 0.5 - n / 100) for n in range(3)
+    ]
     dead = TrialRecord(3, "pruned", {}, {1: 0.1}, 0.1, trainable=False)
     assert _best(progress_of([])) == "best: no epoch has ended yet"
     assert _best(progress_of([*pruned, dead])) == (

@@ -97,7 +97,10 @@ def test_OC1_a_stream_without_a_file_is_left_as_it_is(monkeypatch: pytest.Monkey
 
 def test_OC1_what_is_written_arrives_as_it_is() -> None:
     reading, writing = os.pipe()
-    with os.fdopen(writing, "w", encoding="utf-8") as stream, pytest.MonkeyPatch.context() as patch:
+    with (
+        os.fdopen(writing, "w", encoding="utf-8") as stream,
+        pytest.MonkeyPatch.context() as patch,
+    ):
         patch.setattr(sys, "stderr", Edge(stream))
         with unwaited(sys.stderr, lambda: 0):
             typer.echo("one ä line", err=True)

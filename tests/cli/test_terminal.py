@@ -58,7 +58,9 @@ def hostile(searched: Path, tmp_path: Path) -> Path:
     """The study with control characters in every text that its database holds."""
     folder = shutil.copytree(searched, tmp_path / "runs" / "hostile\x1b[31m\n")
     with sqlite3.connect(folder / "study.db") as connection:
-        for key, value in connection.execute("SELECT rowid, value_json FROM trial_user_attributes"):
+        for key, value in connection.execute(
+            "SELECT rowid, value_json FROM trial_user_attributes"
+        ):
             if isinstance(text := json.loads(value), str):
                 changed = json.dumps(RULING + text), key
                 connection.execute(
@@ -129,7 +131,9 @@ def test_oe4_the_live_view_shows_colours_and_no_foreign_sequence(
 def test_oa7_an_output_that_nobody_reads_ends_a_command_quietly(
     words: Sequence[str], redirect: str
 ) -> None:
-    shell = f"{' '.join(map(shell_word, command_line(*words)))} {redirect}; exit ${{PIPESTATUS[0]}}"
+    shell = (
+        f"{' '.join(map(shell_word, command_line(*words)))} {redirect}; exit ${{PIPESTATUS[0]}}"
+    )
     done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, check=False)
     assert done.returncode == (2 if "no" in words else 0)
     assert "Traceback" not in done.stderr + done.stdout
@@ -156,7 +160,9 @@ def test_a_terminal_not_in_utf_8_shows_a_curve(searched: Path) -> None:
         assert b"validation error by epoch  #_" in done.stdout
 
 
-def test_a_search_does_not_wait_for_a_reader_that_stands_still(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_search_does_not_wait_for_a_reader_that_stands_still(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     reading, writing = os.pipe()
     with os.fdopen(writing, "w") as stream, os.fdopen(reading, "rb", buffering=0) as reader:
         monkeypatch.setattr(sys, "stdout", edge := Edge(stream))

@@ -49,8 +49,10 @@ def test_list_names_shipped_studies_and_those_of_a_folder(
     assert (done.code, done.err) == (0, "")
     shipped, first, second = done.out.splitlines()
     assert shipped.startswith("shipped: koch2015, ")
-    best = min((t for t in read_study(StudyFolder(searched)).trials if t.state == "complete"),
-               key=lambda t: t.value or 1)
+    best = min(
+        (t for t in read_study(StudyFolder(searched)).trials if t.state == "complete"),
+        key=lambda t: t.value or 1,
+    )
     ends = interval(wilson(best.value or 0, 320))
     assert first == (
         f"{tmp_path / 'a'}: quickstart on glyphs, 6 trials finished; best: trial {best.number}, "
@@ -67,7 +69,13 @@ def test_trials_has_a_line_for_each(searched: Path, hpsearch: CommandLine) -> No
     lines = done.out.splitlines()
     assert [int(line.split()[0]) for line in lines] == list(range(6))
     first = read_study(StudyFolder(searched)).trials[0]
-    assert lines[0].split() == ["0", "complete", *percent(first.value or 0, 2).split(), "3", "epochs"]
+    assert lines[0].split() == [
+        "0",
+        "complete",
+        *percent(first.value or 0, 2).split(),
+        "3",
+        "epochs",
+    ]
     assert lines[FAILED].split()[1:5] == ["failed", "-", "0", "epochs"]
     assert "out of memory" in lines[FAILED]
 

@@ -16,7 +16,18 @@ from hpsearch.storage.database import read_study
 from hpsearch.study.plan import find_study, plan_study
 from tests.reliability.cases import run, search, write_study
 
-NAMES = ["a b", "r?x", "r#y", "r%41", "r'\"`x`$HOME", "-r", "r\x1b[31m", "r\nq", "\u00fc\udce9", "*"]
+NAMES = [
+    "a b",
+    "r?x",
+    "r#y",
+    "r%41",
+    "r'\"`x`$HOME",
+    "-r",
+    "r\x1b[31m",
+    "r\nq",
+    "\u00fc\udce9",
+    "*",
+]
 
 
 @pytest.fixture
@@ -48,7 +59,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ],
     ids=str,
 )
-def test_oa6_home_is_known_in_every_path(words: list[str], written: str | None, home: Path) -> None:
+def test_oa6_home_is_known_in_every_path(
+    words: list[str], written: str | None, home: Path
+) -> None:
     done = run(*words)
     assert "~" not in (done.err + done.out).replace(words[-1], "")
     assert done.code == 0 or "no such" not in done.err, done
@@ -74,7 +87,12 @@ def test_oa10_a_study_may_have_any_name(name: str, tmp_path: Path) -> None:
     view = search(folder, file=write_study(tmp_path), budget__trials=2)
     assert len(view.trials) == 2
     assert plan_study(str(folder), None, {}).folder == find_study(str(folder))
-    for words in (["list", folder.parent], ["status", folder], ["export", folder], ["verify", folder]):
+    for words in (
+        ["list", folder.parent],
+        ["status", folder],
+        ["export", folder],
+        ["verify", folder],
+    ):
         done = run(*words)
         assert done.code == 0, done
         assert not re.search(r"[\x00-\x09\x0b-\x1f\udc80-\udcff]", done.out), done

@@ -132,7 +132,9 @@ def test_oa2_an_archive_that_comes_later_completes_what_was_packed(without_runs:
     assert (dataset.fingerprint, dataset.folder) == (begun.fingerprint, begun.folder)
     assert not dataset.notice
     assert open_test_set(begun, "a test").tasks.n_tasks == 10
-    assert (begun.folder / "background.npy").stat().st_ino == inode  # a search may be at work on it
+    assert (
+        begun.folder / "background.npy"
+    ).stat().st_ino == inode  # a search may be at work on it
     assert images.shape == (40, 105, 105)
     (without_runs / "all_runs.zip").unlink()
     assert find_small(without_runs, test=True) == dataset  # packed once, it stays whole
@@ -168,7 +170,9 @@ def test_oa2_a_test_archive_that_cannot_be_fetched_does_not_cost_the_search(
     monkeypatch.setattr(find, "download", fetch)
     dataset = find_small(None, kind="auto")
     assert dataset.kind == "omniglot"
-    assert "all_runs.zip is missing and could not be downloaded (HTTP status 404)" in dataset.notice
+    assert (
+        "all_runs.zip is missing and could not be downloaded (HTTP status 404)" in dataset.notice
+    )
     with pytest.raises(InputError, match=r"all_runs\.zip .*404"):
         find_small(None, test=True, kind="auto")
     shutil.copy(small / "all_runs.zip", cache / "omniglot")

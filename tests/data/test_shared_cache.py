@@ -51,7 +51,9 @@ def test_oa9_a_cache_is_readable_by_whom_the_umask_allows(
 
 
 @pytest.fixture
-def shared(small: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def shared(
+    small: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Path]:
     """Act as one who may only read the cache of someone who has packed data; return their own."""
     home = tmp_path / "home"
     home.mkdir()

@@ -85,7 +85,11 @@ def test_a_paused_trial_goes_on_to_the_same_curve(
 
 @pytest.mark.parametrize(
     ("decision", "ending"),
-    [(Decision.GO, Ending.FINISHED), (Decision.STOP, Ending.STOPPED), (Decision.PAUSE, Ending.PAUSED)],
+    [
+        (Decision.GO, Ending.FINISHED),
+        (Decision.STOP, Ending.STOPPED),
+        (Decision.PAUSE, Ending.PAUSED),
+    ],
 )
 def test_an_epoch_that_was_not_decided_on_is_told_again_first(
     executor: Executor, jobs: Jobs, decision: Decision, ending: Ending
@@ -218,7 +222,9 @@ def test_a_checkpoint_that_cannot_be_written_is_the_environments_fault(
     first = run(executor, jobs())[0]
     assert isinstance(first, Started)
     before = resource.prlimit(first.pid, resource.RLIMIT_FSIZE)
-    resource.prlimit(first.pid, resource.RLIMIT_FSIZE, (100, before[1]))  # as a full disk: no log either
+    resource.prlimit(
+        first.pid, resource.RLIMIT_FSIZE, (100, before[1])
+    )  # as a full disk: no log either
     ended = run(executor, jobs(1))[-1]
     resource.prlimit(first.pid, resource.RLIMIT_FSIZE, before)
     assert isinstance(ended, Ended)

@@ -133,9 +133,7 @@ def test_a_search_killed_in_the_middle_and_run_again_makes_the_same_trials(
     killed, straight = tmp_path / "killed", tmp_path / "straight"
     driver = start_search(killed)
     second = StudyFolder(killed).trial(1)
-    wait_until(
-        lambda: second.checkpoint.exists() or driver.poll() is not None, "the second trial"
-    )
+    wait_until(lambda: second.checkpoint.exists() or driver.poll() is not None, "the second trial")
     helpers = children(driver.pid)
     driver.kill()
     said, _ = driver.communicate()

@@ -292,7 +292,9 @@ def test_a_reused_worker_trains_as_a_fresh_one(glyphs: Path, tmp_path: Path) -> 
     assert all(isinstance(event, EpochEnded) for event in other[1:-1])
 
 
-def test_a_gpu_counts_once_whatever_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gpu_counts_once_whatever_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     program = tmp_path / "nvidia-smi"
     program.write_text(
         "#!/bin/sh\n"

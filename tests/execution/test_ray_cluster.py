@@ -29,6 +29,7 @@ NODE: dict[str, Any] = {"num_cpus": 1, "resources": {"spot": 1}, "node_ip_addres
 
 LONE = {**NODE, "resources": {"lone": 1}}
 
+
 class Chaos:
     """An observer under whose eyes nodes leave and join the cluster, at random."""
 
@@ -75,15 +76,30 @@ def test_ray_runs_as_many_trials_as_shares_of_cores_allow(
 def test_the_search_command_joins_a_ray_cluster(ray_cluster: Any, tmp_path: Path) -> None:
     settings = ["dataset=glyphs", "trial.max_epochs=1", "trial.images_per_epoch=64"]
     given = [word for setting in settings for word in ("--set", setting)]
-    command = ["search", "quickstart", "--trials", "2", "--workers", "1", "--output", tmp_path / "s"]
+    command = [
+        "search",
+        "quickstart",
+        "--trials",
+        "2",
+        "--workers",
+        "1",
+        "--output",
+        tmp_path / "s",
+    ]
     traps = tmp_path / "traps"  # where the user stands: nothing is imported from there
     traps.mkdir()
     for name in ("hpsearch", "torch", "numpy", "optuna"):
-        (traps / f"{name}.py").write_text(f"open({str(traps / 'caught')!r}, 'a').write(__name__)\n")
+        (traps / f"{name}.py").write_text(
+            f"open({str(traps / 'caught')!r}, 'a').write(__name__)\n"
+        )
     arguments = [*map(str, command), "--address", ray_cluster.address, *given]
     done = subprocess.run(
         python_command("hpsearch.cli.main", *arguments),
-        cwd=traps, capture_output=True, text=True, timeout=600, check=False,
+        cwd=traps,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
     )
     assert not (traps / "caught").exists()
     assert done.returncode == 0, done.stderr

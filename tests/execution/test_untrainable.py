@@ -30,7 +30,9 @@ from hpsearch.trial import TrialRecord
 from .test_end_to_end import search_here
 from .tiny import Jobs, point
 
-RATES = [f"{layer}.learning_rate" for layer in ("conv1", "conv2", "conv3", "conv4", "fc", "output")]
+RATES = [
+    f"{layer}.learning_rate" for layer in ("conv1", "conv2", "conv3", "conv4", "fc", "output")
+]
 L2S = [name.replace("learning_rate", "l2") for name in RATES]
 GIANT = {"conv4": {"filter_size": 2, "filter_count": 4096, "pool": False}, "fc": {"width": 65536}}
 """3.4e10 weights behind the last map: more memory than a process may ask for."""
@@ -163,7 +165,9 @@ def test_ob2_a_machine_without_room_for_the_smallest_network_is_to_blame(
 ) -> None:
     space = tmp_path / "space.yaml"
     space.write_text("name: s\nparameters:\n  fc.width: {type: int, low: 65534, high: 65536}\n")
-    with pytest.raises(EnvironmentFailure, match="also for the smallest network of the search space"):
+    with pytest.raises(
+        EnvironmentFailure, match="also for the smallest network of the search space"
+    ):
         search(tmp_path / "s", glyphs, budget__trials=2, space=str(space), **BEYOND)
     assert [t.state for t in read_study(StudyFolder(tmp_path / "s")).trials] == ["running"]
 

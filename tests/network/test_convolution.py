@@ -129,9 +129,7 @@ class Largest(TorchDispatchMode):
 
     values = 0
 
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
-    ) -> Any:
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
         sizes = [x.untyped_storage().nbytes() for x in tree_iter(out) if isinstance(x, Tensor)]
         self.values = max([self.values, *(s // 8 for s in sizes)])
@@ -194,7 +192,9 @@ def test_the_network_goes_the_chosen_way(monkeypatch: pytest.MonkeyPatch) -> Non
     shape = NetworkShape(20, (Convolution(5, 3, pool=True), Convolution(3, 4, pool=False)), 6)
     used: list[Way] = []
     chosen = iter(["patches", "fft"])
-    monkeypatch.setattr(convolution, "choose_way", lambda *_: used.append(next(chosen)) or used[-1])
+    monkeypatch.setattr(
+        convolution, "choose_way", lambda *_: used.append(next(chosen)) or used[-1]
+    )
     networks = [SiameseNetwork(shape, convolution=way).double() for way in ("direct", "auto")]
     with torch.no_grad():
         for number, parameter in enumerate(networks[0].parameters()):

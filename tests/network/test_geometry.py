@@ -99,9 +99,7 @@ def test_sizes_and_costs_are_those_of_the_built_network(shape: NetworkShape) -> 
     assert entered[-1].shape == (3, shape.features)
     assert left[-1].shape == (3, shape.width)
     pooled = [x.shape[-1] for x in entered[1:-1]] + [shape.final_size] * bool(shape.convolutions)
-    assert shape.map_sizes() == [
-        (y.shape[-1], p) for y, p in zip(left[:-1], pooled, strict=True)
-    ]
+    assert shape.map_sizes() == [(y.shape[-1], p) for y, p in zip(left[:-1], pooled, strict=True)]
     assert counter.get_total_flops() == 2 * 3 * shape.multiply_adds
     assert sum(p.numel() for p in network.parameters()) == shape.parameters
 

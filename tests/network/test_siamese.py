@@ -76,9 +76,7 @@ class Largest(TorchDispatchMode):
 
     values = 0
 
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
-    ) -> Any:
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
         sizes = [x.numel() for x in tree_iter(out) if isinstance(x, Tensor)]
         self.values = max([self.values, *sizes])

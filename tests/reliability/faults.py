@@ -45,7 +45,12 @@ def on_write(root: Path, act: Callable[[int, Kind], None]) -> None:
         real_flush(handle)
 
     def statement(*arguments: Any) -> None:
-        if arguments[2].lstrip().split(None, 1)[0].upper() in ("INSERT", "UPDATE", "DELETE", "CREATE"):
+        if arguments[2].lstrip().split(None, 1)[0].upper() in (
+            "INSERT",
+            "UPDATE",
+            "DELETE",
+            "CREATE",
+        ):
             act(next(count), "sql")
 
     real_flush, os.fsync = os.fsync, flush

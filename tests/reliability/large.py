@@ -20,7 +20,9 @@ from hpsearch.trial import TrialRecord
 EPOCHS = 5
 
 
-def large_study(output: Path, file: Path, packed: Path, count: int, **changes: object) -> StudyFolder:
+def large_study(
+    output: Path, file: Path, packed: Path, count: int, **changes: object
+) -> StudyFolder:
     """Write a study of finished trials with random parameters of its space.
 
     Args:
@@ -60,7 +62,11 @@ def large_study(output: Path, file: Path, packed: Path, count: int, **changes: o
         result.write_text(json.dumps({"trial": ended.to_json()}))
     with closing(sqlite3.connect(plan.folder.database)) as connection:
         for table, columns, rows in (
-            ("trials", "trial_id, number, study_id, state, datetime_start, datetime_complete", trials),
+            (
+                "trials",
+                "trial_id, number, study_id, state, datetime_start, datetime_complete",
+                trials,
+            ),
             ("trial_params", "trial_id, param_name, param_value, distribution_json", params),
             ("trial_user_attributes", "trial_id, key, value_json", seeds),
             ("trial_values", "trial_id, objective, value, value_type", values),

@@ -50,11 +50,18 @@ TABLE: dict[str, tuple[Failure, Fault, Fault]] = {
     **{
         f"signal {number.name}": (Lost(0, f"worker killed by signal {int(number)}"), U, U)
         for number in (
-            signal.SIGKILL, signal.SIGSEGV, signal.SIGILL, signal.SIGBUS, signal.SIGABRT,
-            signal.SIGFPE, signal.SIGTERM,
+            signal.SIGKILL,
+            signal.SIGSEGV,
+            signal.SIGILL,
+            signal.SIGBUS,
+            signal.SIGABRT,
+            signal.SIGFPE,
+            signal.SIGTERM,
         )
     },
-    **{f"exit code {code}": (Lost(0, f"worker exit code {code}"), U, U) for code in (0, 1, 3, 137)},
+    **{
+        f"exit code {code}": (Lost(0, f"worker exit code {code}"), U, U) for code in (0, 1, 3, 137)
+    },
     "silence": (Lost(0, "worker gave no sign of life for 120 s"), U, U),
     "nonsense": (Lost(0, "worker sent what is no message: x"), U, U),
 }

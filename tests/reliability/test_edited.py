@@ -100,7 +100,12 @@ def test_OD1_an_edit_is_refused_and_undone(study: StudyFolder, case: str, see: S
     assert all(v.standing == "holds" for v in check_invariants(study))
 
 
-CHANGES = {"budget": {"trials": 9}, "workers": 2, "description": "longer", "worker_timeout_s": 60.0}
+CHANGES = {
+    "budget": {"trials": 9},
+    "workers": 2,
+    "description": "longer",
+    "worker_timeout_s": 60.0,
+}
 
 
 def test_what_may_change_may_be_edited(study: StudyFolder) -> None:
@@ -165,7 +170,9 @@ def test_a_move_to_another_space_may_be_cut_anywhere(
 
 
 @pytest.mark.parametrize(("key", "value"), [("seed", 5), ("trial/images_per_epoch", 128)])
-def test_OD1_of_an_older_folder_the_first_trial_tells(tmp_path: Path, key: str, value: int) -> None:
+def test_OD1_of_an_older_folder_the_first_trial_tells(
+    tmp_path: Path, key: str, value: int
+) -> None:
     """0.1.0 kept no record: the trial's seed and its config.yaml show the edit"""
     shutil.copytree(ASSETS / "0.1.0", tmp_path / "study")
     old = StudyFolder(tmp_path / "study")

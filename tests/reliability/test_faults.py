@@ -36,7 +36,9 @@ SETTINGS = {"enqueue": ENQUEUED[:4], "budget__trials": 4}
 
 
 def checkpoint(epoch: int) -> Checkpoint:
-    return Checkpoint({"weights.x": torch.full((50,), float(epoch))}, {"epoch": epoch, "curve": []})
+    return Checkpoint(
+        {"weights.x": torch.full((50,), float(epoch))}, {"epoch": epoch, "curve": []}
+    )
 
 
 CUTS: dict[str, Callable[[bytes], bytes | None]] = {
@@ -198,7 +200,9 @@ def test_F07_a_worker_whose_disk_is_full_ends_the_search(tmp_path: Path, see: Se
     output = tmp_path / "study"
     with pytest.raises(EnvironmentFailure, match="trial 2: told to") as caught:
         search(output, executor, **SETTINGS)
-    assert [t.state for t in read_study(StudyFolder(output)).trials] == ["complete"] * 2 + ["running"]
+    assert [t.state for t in read_study(StudyFolder(output)).trials] == ["complete"] * 2 + [
+        "running"
+    ]
     assert {v.standing for v in check_invariants(StudyFolder(output))} <= {"holds", "pending"}
     assert table(search(output, **SETTINGS)) == straight
     see(f"exit {caught.value.exit_code}: {caught.value}; went on")
@@ -209,7 +213,9 @@ def test_F12_all_trials_fail(tmp_path: Path, see: See) -> None:
     executor = FakeExecutor()
     executor.failing = dict.fromkeys(range(9), Ending.FAILED)
     output = tmp_path / "study"
-    with pytest.raises(EnvironmentFailure, match="the first: told to; the last: told to") as caught:
+    with pytest.raises(
+        EnvironmentFailure, match="the first: told to; the last: told to"
+    ) as caught:
         search(output, executor, enqueue=ENQUEUED[:9], budget__trials=9)
     assert caught.value.exit_code == 3
     see(f"{caught.value}; {refused(tmp_path, 'no completed trial', 'export', output)}")

@@ -32,7 +32,10 @@ OTHER = CONFIG.with_parameters({"fc.width": 9}).plain()
 FOREIGN: dict[str, tuple[Callable[[Path], bytes], str]] = {
     "another configuration": (lambda p: written(p, config=OTHER), "is of another trial"),
     "another seed": (lambda p: written(p, seed=8), "is of another trial"),
-    "a newer version": (lambda p: p.write_bytes(NEWER) and NEWER, "was written by a newer version"),
+    "a newer version": (
+        lambda p: p.write_bytes(NEWER) and NEWER,
+        "was written by a newer version",
+    ),
     "a newer setting": (
         lambda p: written(p, config={**CONFIG.plain(), "warp": 1}),
         "has settings that this version of hpsearch does not know",

@@ -43,7 +43,9 @@ def test_study_file(here: Path, case: str, see: See) -> None:
     """exit 2, one line that names file and key; nothing written"""
     content, named = FILES[case]
     path = write_study(here)
-    path.write_bytes(content.encode(errors="surrogatepass") if isinstance(content, str) else content)
+    path.write_bytes(
+        content.encode(errors="surrogatepass") if isinstance(content, str) else content
+    )
     line = refused(here, named, "search", path)
     assert "small.yaml" in line
     see(line)

@@ -128,9 +128,7 @@ def test_B86_export_replaces_its_own_file(here: Path) -> None:
     assert run("export", "study").code == 0
 
 
-def test_B87_output_on_a_full_disk(
-    here: Path, monkeypatch: pytest.MonkeyPatch, see: See
-) -> None:
+def test_B87_output_on_a_full_disk(here: Path, monkeypatch: pytest.MonkeyPatch, see: See) -> None:
     """exit 3, names the file; nothing half-written"""
     search(here / "study")
 

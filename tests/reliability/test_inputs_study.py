@@ -159,7 +159,9 @@ def test_database(study: StudyFolder, here: Path, case: str, command: str, see: 
     see(f"exit {done.code}: {done.err}")
 
 
-@pytest.mark.parametrize("case", ["B46 garbage", "B47 of 0 bytes", "B48 cut off", "B54 broken JSON"])
+@pytest.mark.parametrize(
+    "case", ["B46 garbage", "B47 of 0 bytes", "B48 cut off", "B54 broken JSON"]
+)
 def test_a_damaged_database_is_built_again(study: StudyFolder, here: Path, case: str) -> None:
     """`doctor --repair` builds it from the trials' folders, the damaged one is kept"""
     before = [(t.number, t.state, t.value, dict(t.params)) for t in read_study(study).trials]
@@ -179,7 +181,12 @@ def test_read_only(study: StudyFolder, here: Path, case: str, see: See) -> None:
     shutil.copytree(held["packed"], here / "packed")
     study.dataset.write_text(json.dumps({**held, "packed": str(here / "packed")}))
     databases = {study.root / f"study.db{end}" for end in ("", "-journal", "-wal", "-shm")}
-    for path in [here / "packed", *(here / "packed").rglob("*"), study.root, *study.root.rglob("*")]:
+    for path in [
+        here / "packed",
+        *(here / "packed").rglob("*"),
+        study.root,
+        *study.root.rglob("*"),
+    ]:
         kept = case == "B51 folder" or path in databases
         path.chmod((0o555 if kept else 0o777) if path.is_dir() else (0o444 if kept else 0o666))
     before = snapshot(here)
@@ -203,7 +210,9 @@ def test_B52_the_parent_is_missing(here: Path) -> None:
 def test_B56_a_network_file_system_is_told(tmp_path: Path, see: See) -> None:
     """named, so that the search can warn"""
     mounts = tmp_path / "mounts"
-    mounts.write_text("disk / ext4 rw 0 0\nserver:/home /home nfs4 rw 0 0\nx /home/fast ext4 rw 0 0\n")
+    mounts.write_text(
+        "disk / ext4 rw 0 0\nserver:/home /home nfs4 rw 0 0\nx /home/fast ext4 rw 0 0\n"
+    )
     assert network_filesystem(Path("/home/me/runs"), mounts) == "nfs4"
     assert network_filesystem(Path("/home/fast/runs"), mounts) is None
     assert network_filesystem(Path("/srv"), mounts) is None

@@ -147,7 +147,9 @@ def test_a_break_is_seen_and_repaired(study: StudyFolder, case: str, see: See) -
     see(f"{standing}: {seen.seen}; repaired")
 
 
-def test_I11_an_ended_trial_that_the_database_lacks_needs_no_checkpoint(study: StudyFolder) -> None:
+def test_I11_an_ended_trial_that_the_database_lacks_needs_no_checkpoint(
+    study: StudyFolder,
+) -> None:
     """its result is in its folder and reaches the database with the next run"""
     before = table(read_study(study))
     unend(study)
@@ -194,7 +196,9 @@ def test_a_lost_database_is_built_again_with_running_trials(study: StudyFolder) 
 def test_doctor_shows_what_is_around_and_prints_json(study: StudyFolder) -> None:
     done = run("doctor", study.root, "--json")
     told = json.loads(done.out)
-    assert {"hpsearch", "packages", "libraries", "data", "disk", "device"} <= set(told["environment"])
+    assert {"hpsearch", "packages", "libraries", "data", "disk", "device"} <= set(
+        told["environment"]
+    )
     assert "SQLite" in told["environment"]["libraries"]
     assert "OpenSSL" in told["environment"]["libraries"]
     assert [row["key"] for row in told["invariants"]][-1] == "I16"

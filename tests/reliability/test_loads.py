@@ -111,7 +111,10 @@ def test_L1_L5_eight_workers_and_an_open_dashboard(tmp_path: Path, see: See) -> 
     assert executor.submitted == list(range(160))
     assert {v.standing for v in check_invariants(StudyFolder(output))} == {"holds"}
     assert set(polling.statuses) == {"200 OK"}, polling.statuses
-    shut, opened = executor.speeds(range(0, 8, 2)), executor.speeds(polling.answered - {0, 2, 4, 6})
+    shut, opened = (
+        executor.speeds(range(0, 8, 2)),
+        executor.speeds(polling.answered - {0, 2, 4, 6}),
+    )
     share = max(opened) / max(shut)
     see(
         f"160 trials in {took:.1f} s, {polling.statuses.total()} answers, all 200; {share:.0%} of "
@@ -216,7 +219,13 @@ def seconds_of_a_core(pid: int) -> float:
 def test_L6_memory_of_the_driver_over_many_trials(tmp_path: Path, see: See) -> None:
     """after trial 100 less than 30 KB a trial, all proposed; handles and threads flat"""
     last = 500 if LONG else 250
-    command = [sys.executable, "-m", "tests.reliability.driver_memory", tmp_path / "study", str(last)]
+    command = [
+        sys.executable,
+        "-m",
+        "tests.reliability.driver_memory",
+        tmp_path / "study",
+        str(last),
+    ]
     done = subprocess.run(
         command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False
     )

@@ -173,7 +173,9 @@ def test_OD4_repair_looks_at_its_own_study_only(study: StudyFolder) -> None:
     with_value(study, 1, 0.01)
     assert run("doctor", study.root, "--repair").code == 0
     assert names(study) == {NAME, "other"}
-    after = [(t.number, t.value, t.params, t.datetime_start) for t in opened(study, "other").trials]
+    after = [
+        (t.number, t.value, t.params, t.datetime_start) for t in opened(study, "other").trials
+    ]
     assert after == before
     assert read_study(study).driver_seconds == seconds
     assert run("doctor", study.root, "--repair").code == 0

@@ -24,7 +24,9 @@ See = Callable[[object], None]
 __all__ = ["straight"]  # the fixture of test_writes
 
 DRIVER = [name for name, point in POINTS.items() if not point.in_worker]
-FILES = [name for name, point in POINTS.items() if point.in_worker and "worker:" not in point.target]
+FILES = [
+    name for name, point in POINTS.items() if point.in_worker and "worker:" not in point.target
+]
 
 
 @pytest.mark.parametrize("name", DRIVER)

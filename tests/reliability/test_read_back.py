@@ -85,9 +85,7 @@ def replace_in(path: Path, old: str, new: str) -> None:
     path.write_text(path.read_text().replace(old, new, 1))
 
 
-WIDTH = (
-    "UPDATE trial_params SET param_value = 16 - param_value WHERE trial_id=2 AND param_name='fc.width'"
-)
+WIDTH = "UPDATE trial_params SET param_value = 16 - param_value WHERE trial_id=2 AND param_name='fc.width'"
 EDITS: dict[str, tuple[str, Edit]] = {
     "a lower error in a result": ("I2", lambda f: edit_json(f.trial(1).result, lower)),
     "NaN in a result": ("I2", lambda f: replace_in(f.trial(1).result, '"value": 0', '"value": NaN')),
@@ -106,7 +104,9 @@ EDITS: dict[str, tuple[str, Edit]] = {
 
 
 @pytest.mark.parametrize("case", EDITS)
-def test_OD2_what_was_edited_is_seen_and_put_right(study: StudyFolder, case: str, see: See) -> None:
+def test_OD2_what_was_edited_is_seen_and_put_right(
+    study: StudyFolder, case: str, see: See
+) -> None:
     """doctor names it; --repair believes what fits its checksum, and keeps the rest under a name"""
     before, (key, edit) = table(read_study(study)), EDITS[case]
     edit(study)
@@ -163,7 +163,9 @@ def test_OD2_a_result_that_is_not_believed_is_not_adopted(
 
 
 @pytest.mark.parametrize("command", ["search", "export"])
-def test_OD2_parameters_changed_in_the_database_are_refused(study: StudyFolder, command: str) -> None:
+def test_OD2_parameters_changed_in_the_database_are_refused(
+    study: StudyFolder, command: str
+) -> None:
     """one line that names file, key and both values, and the way out"""
     sql(study, WIDTH)
     if command == "export":
@@ -218,7 +220,9 @@ def test_OD2_a_flipped_byte_in_packed_data_is_refused(
 ) -> None:
     """by doctor, and by whoever reads the file"""
     flip(own / name)
-    with pytest.raises(InputError, match=r"checksum does not fit; delete .* to pack again") as told:
+    with pytest.raises(
+        InputError, match=r"checksum does not fit; delete .* to pack again"
+    ) as told:
         verify_packed(own)
     edit_json(study.dataset, lambda v: v.update(packed=str(own)))
     assert "I14" in broken(study)

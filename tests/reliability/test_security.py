@@ -116,7 +116,9 @@ def test_S2_headers_on_every_answer(study: StudyFolder, path: str, case: str) ->
     assert allowed <= {"'none'", "'self'", "'unsafe-eval'", "'unsafe-inline'", "data:", "blob:"}
 
 
-@pytest.mark.parametrize("path", ["/api/artifacts/1/x", "/artifacts/1/1", "/api/llm", "/../study.yaml"])
+@pytest.mark.parametrize(
+    "path", ["/api/artifacts/1/x", "/artifacts/1/1", "/api/llm", "/../study.yaml"]
+)
 def test_S2_no_artifacts_no_other_files(study: StudyFolder, path: str) -> None:
     """not found"""
     status, _, body = ask(make_app(study, write=False), "GET", path)
@@ -251,7 +253,10 @@ def test_S5_a_payload_in_the_database_does_not_run(here: Path, see: See) -> None
         connection.commit()
     view = search(here / "study", budget__trials=4, enqueue=ENQUEUED[:2], sampler=tpe)
     assert [view.attributes[n]["origin"] for n in range(4)] == [
-        "enqueued: parameters", "enqueued: parameters", "tpe", "tpe",
+        "enqueued: parameters",
+        "enqueued: parameters",
+        "tpe",
+        "tpe",
     ]
     assert run("status", "study").code == 0
     assert not ran.exists()

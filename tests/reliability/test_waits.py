@@ -84,7 +84,9 @@ class DeafWorker(LocalExecutor):
     """One worker that does not read; the observer is told as soon as it has a trial."""
 
     def __init__(self, notice: Callable[[], None]) -> None:
-        super().__init__(1, command=[sys.executable, "-m", "tests.execution.fake_worker", "never reads"])
+        super().__init__(
+            1, command=[sys.executable, "-m", "tests.execution.fake_worker", "never reads"]
+        )
         self.notice = notice
 
     def submit(self, job: Job) -> None:
@@ -240,7 +242,9 @@ def test_OC_an_interrupt_ends_every_wait(
     peer: Peer, interrupt: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, see: See
 ) -> None:
     """heard while the peer is stopped; the same command goes on, with the same trials"""
-    monkeypatch.setattr("tests.reliability.cases.read_study", lambda _: None)  # a peer's wait of its own
+    monkeypatch.setattr(
+        "tests.reliability.cases.read_study", lambda _: None
+    )  # a peer's wait of its own
     observer, caught = begin(peer, NUMBERS[interrupt])
     took = time.monotonic() - observer.began
     assert (caught.count, caught.signal) == (len(NUMBERS[interrupt]), NUMBERS[interrupt][-1])

@@ -24,14 +24,23 @@ from .cases import write_study
 from .test_signals import LONG, epochs_in
 
 Search = Callable[[int | IO[bytes]], "subprocess.Popen[bytes]"]
-Peer = Callable[[Search, StudyFolder], contextlib.AbstractContextManager["subprocess.Popen[bytes]"]]
+Peer = Callable[
+    [Search, StudyFolder], contextlib.AbstractContextManager["subprocess.Popen[bytes]"]
+]
 
 
 @pytest.fixture
 def search(tmp_path: Path, images: Path) -> Iterator[Search]:
     """Return what starts the search of LONG; whatever still runs at the end is ended."""
     started: list[subprocess.Popen[bytes]] = []
-    command = ["search", write_study(tmp_path, LONG), "--output", tmp_path / "study", "--data", images]
+    command = [
+        "search",
+        write_study(tmp_path, LONG),
+        "--output",
+        tmp_path / "study",
+        "--data",
+        images,
+    ]
 
     def one(output: int | IO[bytes]) -> subprocess.Popen[bytes]:
         program = [sys.executable, "-m", "hpsearch.cli.main", *map(str, command)]
@@ -92,7 +101,9 @@ def stopped_terminal(search: Search, study: StudyFolder) -> Iterator[subprocess.
 
 
 @pytest.mark.parametrize("peer", [stopped_group, full_pipe, stopped_terminal])
-def test_OC1_the_whole_search_hears_every_interrupt(peer: Peer, search: Search, tmp_path: Path) -> None:
+def test_OC1_the_whole_search_hears_every_interrupt(
+    peer: Peer, search: Search, tmp_path: Path
+) -> None:
     """130, 130, 143 whatever is stopped; nothing is lost, and the same command goes on"""
     study = StudyFolder(tmp_path / "study")
     for numbers, code in (
@@ -103,7 +114,9 @@ def test_OC1_the_whole_search_hears_every_interrupt(peer: Peer, search: Search, 
         with peer(search, study) as driver:
             os.kill(driver.pid, numbers[0])
             os.killpg(driver.pid, signal.SIGCONT)
-            while len(numbers) > 1 and driver.poll() is None:  # one sent too soon would be the first
+            while (
+                len(numbers) > 1 and driver.poll() is None
+            ):  # one sent too soon would be the first
                 time.sleep(0.2)
                 os.kill(driver.pid, numbers[1])
             assert driver.wait(120) == code

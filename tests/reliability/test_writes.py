@@ -134,9 +134,7 @@ def test_F07_F08_the_nth_write_fails(
     first: int,
 ) -> None:  # fmt: skip
     """exit 3, results kept, the same command ends with the same trials"""
-    count = every_nth(
-        tmp_path, straight, first, lambda nth: Failing(nth, number, lasting), {3}
-    )
+    count = every_nth(tmp_path, straight, first, lambda nth: Failing(nth, number, lasting), {3})
     see(f"{count} writes failed, each with exit 3 and survived")
 
 
@@ -167,7 +165,10 @@ def test_F02_F07_export_killed_or_failing_leaves_the_old_file_or_the_new(
         code = in_child(partial(export, output, other, act(nth)))
         assert code in (0, -9, 3), code
         count += code != 0
-        assert not other.exists() or other.read_text().split("created")[0] == whole.split("created")[0]
+        assert (
+            not other.exists()
+            or other.read_text().split("created")[0] == whole.split("created")[0]
+        )
     assert count > 2
     see(f"{count} disturbed exports, none half-written")
 
@@ -244,7 +245,9 @@ def test_F07_F08_the_nth_write_of_a_checkpoint_fails(
         assert again is not None
         assert again.state["epoch"] == 4
         names = {p.name for p in path.parent.iterdir()}
-        left = {name for name in names if lasting and name.endswith(".tmp")}  # swept by the next run
+        left = {
+            name for name in names if lasting and name.endswith(".tmp")
+        }  # swept by the next run
         assert names - left == {"checkpoint", "checkpoint.previous"}
         if code == 0:
             break

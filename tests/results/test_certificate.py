@@ -115,7 +115,12 @@ def test_no_interval_of_a_certificate_leaves_0_to_1() -> None:
     for measured in ((0.0, 0.07, 0.0), (0.0, 0.0, 0.0), (1.0, 0.96, 1.0)):
         runs = {
             t.number: [
-                {"error": e, "validation_error": e, "per_alphabet": {"A": e, "B": e}, "diagnosis": None}
+                {
+                    "error": e,
+                    "validation_error": e,
+                    "per_alphabet": {"A": e, "B": e},
+                    "diagnosis": None,
+                }
                 for e in measured
             ]
             for t in trials

@@ -189,7 +189,9 @@ def test_a_confirmed_best_is_called_so_until_the_search_finds_a_rival(
     row = next(r for r in certificate["candidates"] if r["trial"] == certificate["trial"])
     confirmed = f"{percent(row['error'])} {interval(row['interval'])}"
     assert f"confirmed: {confirmed} on fresh" in hpsearch("show", folder.root, row["trial"]).out
-    assert f"confirmed {confirmed}" in hpsearch("trials", folder.root).out.splitlines()[row["trial"]]
+    assert (
+        f"confirmed {confirmed}" in hpsearch("trials", folder.root).out.splitlines()[row["trial"]]
+    )
     exported = read_yaml(folder.best)
     assert exported["confirmed"] is True
     assert exported["certificate"] == certificate

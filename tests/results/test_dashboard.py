@@ -79,7 +79,14 @@ def test_the_dashboard_shows_the_study(readable: Guard) -> None:
 
 @pytest.mark.parametrize(
     "host",
-    ["evil.example", f"evil.example:{PORT}", "127.0.0.1.evil.example", "localhost:", "[::2]:9", ""],
+    [
+        "evil.example",
+        f"evil.example:{PORT}",
+        "127.0.0.1.evil.example",
+        "localhost:",
+        "[::2]:9",
+        "",
+    ],
 )
 def test_other_hosts_are_refused_before_the_dashboard_sees_them(host: str) -> None:
     called: list[object] = []

@@ -55,7 +55,10 @@ def test_names_values_and_scales_are_those_trained(root: Path, detail: dict[str,
             assert math.isclose(float(parameter["param_external_value"]), value, rel_tol=1e-12)
     scales = {p["name"]: p["distribution"] for p in detail["trials"][0]["params"]}
     assert scales["conv1.learning_rate"]["log"] is True
-    assert (scales["conv1.learning_rate"]["low"], scales["conv1.learning_rate"]["high"]) == (0.01, 0.1)
+    assert (scales["conv1.learning_rate"]["low"], scales["conv1.learning_rate"]["high"]) == (
+        0.01,
+        0.1,
+    )
     assert scales["conv2.momentum"]["log"] is False
     assert (scales["fc.width"]["low"], scales["fc.width"]["step"]) == (128, 16)
     assert (scales["conv1.filter_size"]["low"], scales["conv1.filter_size"]["high"]) == (2, 7)
@@ -77,7 +80,9 @@ def certificate_text(trial: int, search_error: float, compared: list[int]) -> st
     return json.dumps(certificate_of(trial, rows, probability_best=0.97, compared=compared))
 
 
-def test_the_best_trials_note_says_whether_it_is_confirmed(dataset: Dataset, tmp_path: Path) -> None:
+def test_the_best_trials_note_says_whether_it_is_confirmed(
+    dataset: Dataset, tmp_path: Path
+) -> None:
     """It is asked anew each time: the best changes, and so does the certificate."""
     folder = write_study(tmp_path / "s", dataset)  # trial 1 is the best of two
     app = make_app(folder, write=True)

@@ -28,9 +28,10 @@ def test_the_file_is_complete(study: Path, dataset: Dataset, tmp_path: Path) -> 
     assert path == tmp_path / "out" / "b.yaml"
     values = read_yaml(path)
     assert values.pop("created").startswith("20")
-    assert values.pop("config") == tiny().with_parameters(
-        {"conv1.learning_rate": 0.02, "fc.width": 9}
-    ).plain()
+    assert (
+        values.pop("config")
+        == tiny().with_parameters({"conv1.learning_rate": 0.02, "fc.width": 9}).plain()
+    )
     assert values == {
         "format": 1,
         "study": "tiny",
@@ -54,7 +55,9 @@ def test_the_file_is_complete(study: Path, dataset: Dataset, tmp_path: Path) -> 
 
 
 def test_the_file_is_readable(study: Path, tmp_path: Path) -> None:
-    lines = export_best(StudyFolder(study), None, tmp_path / "b.yaml").path.read_text().splitlines()
+    lines = (
+        export_best(StudyFolder(study), None, tmp_path / "b.yaml").path.read_text().splitlines()
+    )
     assert lines[0].startswith("# ")
     assert "hpsearch retrain" in lines[0]
     assert "trial: 1" in lines

@@ -60,7 +60,9 @@ def test_the_report_draws_everything_and_asks_for_nothing(
     hidden = "[...document.querySelectorAll('.scroll')].filter(d => !d.querySelector('.plot')"
     assert page.value(f"{hidden} && d.scrollWidth > d.clientWidth).length") == 0
     small = "parseFloat(getComputedStyle(i).fontSize) < 11"
-    assert page.value(f"[...document.querySelectorAll('.interval')].filter(i => {small}).length") == 0
+    assert (
+        page.value(f"[...document.querySelectorAll('.interval')].filter(i => {small}).length") == 0
+    )
     axis = "getComputedStyle(document.querySelector('.parcoords .axis path')).stroke"
     assert page.value(f"document.querySelector('.parcoords') ? {axis} : 'rgb(161, 157, 149)'") == (
         "rgb(161, 157, 149)"

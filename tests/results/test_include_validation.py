@@ -167,6 +167,7 @@ def test_the_setting_is_recorded_and_kept(best: Path, trained: Path, dataset: Da
         retrain(best, dataset, trained)
     assert {path: path.read_bytes() for path in trained.iterdir()} == before
     seen: list[int] = []
+
     def note(result: Any, _most: int) -> None:
         seen.append(result.epoch)
 

@@ -76,7 +76,10 @@ def test_a_report_is_one_file_without_a_reference_outside(text: str) -> None:
 
 @pytest.mark.parametrize("count", [100, 2000])
 def test_a_report_of_many_trials_of_50_reports_stays_small(
-    count: int, thousands: StudyFolder, tmp_path: Path, record_property: Callable[[str, object], None]
+    count: int,
+    thousands: StudyFolder,
+    tmp_path: Path,
+    record_property: Callable[[str, object], None],
 ) -> None:
     """The seconds are noted (--junit-xml), not judged: other programs take theirs."""
     many = thousands if count == 2000 else write_search(tmp_path / "s", Made(count, epochs=50))
@@ -121,7 +124,10 @@ def test_the_parameters_begin_with_what_stands_out_and_the_rest_is_folded(text: 
     part = shown[shown.index("The parameters") :]
     assert "stand" in part[:80]
     drawn = figures(text)
-    assert [len(drawn[key]["data"][0]["y"]) for key in ("importances", "importances-rest")] == [8, 19]
+    assert [len(drawn[key]["data"][0]["y"]) for key in ("importances", "importances-rest")] == [
+        8,
+        19,
+    ]
     folded = text[: text.index('id="importances-rest"')]
     assert folded.count("<details>") == folded.count("</details>") + 1
     for words in ("that matter", "matter most", "most important"):
@@ -150,7 +156,9 @@ def test_nothing_stands_out_where_errors_are_of_chance() -> None:
         (0, 3.76e14, False, [0, 1e14, 2e14, 3e14]),
     ],
 )
-def test_the_ticks_of_an_axis_are_round(low: float, high: float, log: bool, marks: list[float]) -> None:
+def test_the_ticks_of_an_axis_are_round(
+    low: float, high: float, log: bool, marks: list[float]
+) -> None:
     assert round_values(low, high, log=log) == pytest.approx(marks)
 
 
@@ -186,7 +194,12 @@ def test_a_certificate_and_audits_are_shown(tmp_path: Path) -> None:
     assert best is not None
     rows: list[dict[str, Any]] = [
         {"search_error": best.value},
-        {"search_error": best.value, "trial": 99, "interval": [0.3, 0.33], "probability_best": 0.19},
+        {
+            "search_error": best.value,
+            "trial": 99,
+            "interval": [0.3, 0.33],
+            "probability_best": 0.19,
+        },
     ]
     certificate = certificate_of(best.number, rows, compared=list(range(100)))
     folder.certificate.write_text(json.dumps(certificate))

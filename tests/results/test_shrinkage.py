@@ -46,9 +46,7 @@ def reference_means(means: list[float], sigma: float) -> list[float]:
     return (sums / weights).tolist()
 
 
-@pytest.mark.parametrize(
-    "means", [[0.10, 0.11], [0.10, 0.10, 0.13], [0.05, 0.10, 0.101, 0.099]]
-)
+@pytest.mark.parametrize("means", [[0.10, 0.11], [0.10, 0.10, 0.13], [0.05, 0.10, 0.101, 0.099]])
 def test_shrunken_estimates_are_those_of_quadrature(means: list[float]) -> None:
     sigma = 0.01
     found = shrink([[m] for m in means], 0, sigma=sigma)
@@ -126,7 +124,9 @@ class Summary:
     predicted: float
 
 
-@pytest.fixture(scope="module", params=[0.0, 0.02, 0.03], ids=["equal", "two points better", "three"])
+@pytest.fixture(
+    scope="module", params=[0.0, 0.02, 0.03], ids=["equal", "two points better", "three"]
+)
 def summary(request: pytest.FixtureRequest) -> Summary:
     """Search 50 arms once, confirm the lowest five with three seeds, 400 times over."""
     chance = np.random.default_rng(2026)

@@ -76,7 +76,9 @@ def test_models_are_fitted_on_the_best_50_and_the_last_150(name: SamplerName) ->
     trees = {"trees": 20} if name in ("skopt-rf", "skopt-et") else {}
     config = SamplerConfig(name=name, startup_trials=6, options=trees)
 
-    def answer(changed: int | None = None, place: dict[str, Value] | None = None) -> dict[str, Value]:
+    def answer(
+        changed: int | None = None, place: dict[str, Value] | None = None
+    ) -> dict[str, Value]:
         trials = [replace(t, params=place) if t.number == changed else t for t in history]
         return suggest(PROBLEM, config, trials, 1, len(trials))
 

@@ -48,7 +48,9 @@ class Level(FakeExecutor):
 def timed_search(output: Path, hours: float) -> tuple[str, StudyView]:
     executor = Timed()
     settings = {key.replace("__", "."): value for key, value in OPEN.items()}
-    plan = plan_study("quickstart", output, {"trial.max_epochs": 9, "budget.hours": hours, **settings})
+    plan = plan_study(
+        "quickstart", output, {"trial.max_epochs": 9, "budget.hours": hours, **settings}
+    )
     with study_lock(plan.folder):
         save_plan(plan, DATASET)
         place = DataPlace("/nowhere", "f" * 64)
@@ -148,7 +150,9 @@ def test_audits_are_known_again_when_the_database_is_built_again(tmp_path: Path)
 def few(output: Path, executor: FakeExecutor, **changes: Any) -> tuple[str, StudyView]:
     """Search a space of three configurations."""
     space = SearchSpace.from_yaml(shipped_study("quickstart").space)
-    kept = {name: p.extremes[0] for name, p in space.parameters.items()} | {"conv1.filter_size": None}
+    kept = {name: p.extremes[0] for name, p in space.parameters.items()} | {
+        "conv1.filter_size": None
+    }
     freeze = {name: value for name, value in kept.items() if value is not None}
     size = space.parameters["conv1.filter_size"]
     count = len(size.values() or ())

@@ -224,7 +224,9 @@ def test_the_extreme_costs_are_those_of_the_enumeration(
     costs = CostRange(Coordinates(space, base, Limits()))
     for chosen, pick in ((costs.cheapest(measure), min), (costs.dearest(measure), max)):
         every = [
-            costs.of({**chosen, **{f"conv{k}.filter_size": s for k, s in enumerate(c, 1)}}, measure)
+            costs.of(
+                {**chosen, **{f"conv{k}.filter_size": s for k, s in enumerate(c, 1)}}, measure
+            )
             for c in fitting(35, range(2, 8), POOLS)
         ]
         assert costs.of(chosen, measure) == pick(every)
@@ -246,6 +248,9 @@ def test_the_reason_is_named(change: dict[str, Any], words: str) -> None:
     assert problem.reason(params) is None
     assert words in (problem.reason({**params, **change}) or "")
     two = {**params, "fc.l2": "much", "conv1.filter_count": 40}
-    assert [reason.split()[0] for reason in problem.reasons(two)] == ["conv1.filter_count", "fc.l2"]
+    assert [reason.split()[0] for reason in problem.reasons(two)] == [
+        "conv1.filter_count",
+        "fc.l2",
+    ]
     del params["fc.l2"]
     assert problem.reason(params) == "fc.l2 is missing"

@@ -50,7 +50,6 @@ def content(storage: optuna.storages.RDBStorage) -> copying.Content:
     return copying._read(storage, "quickstart", "here")
 
 
-
 def test_a_study_goes_to_postgres_and_back_unchanged(
     study: StudyFolder, postgres: str, tmp_path: Path
 ) -> None:

@@ -42,7 +42,9 @@ def search(
     output: Path, executor: FakeExecutor, interrupts: int = 0, **changes: object
 ) -> tuple[str, StudyView]:
     settings = {key.replace("__", "."): value for key, value in changes.items()}
-    plan = plan_study("quickstart", output, {"trial.max_epochs": 9, "budget.trials": 8, **settings})
+    plan = plan_study(
+        "quickstart", output, {"trial.max_epochs": 9, "budget.trials": 8, **settings}
+    )
     with study_lock(plan.folder):
         save_plan(plan, DATASET)
         place = DataPlace("/nowhere", "f" * 64)
@@ -234,7 +236,9 @@ def test_a_locked_study_names_its_holder(tmp_path: Path) -> None:
         pass
 
 
-def test_od8_what_a_killed_worker_left_half_written_goes_when_its_trial_ends(tmp_path: Path) -> None:
+def test_od8_what_a_killed_worker_left_half_written_goes_when_its_trial_ends(
+    tmp_path: Path,
+) -> None:
     class Killed(FakeExecutor):
         def submit(self, job: Job) -> None:
             super().submit(job)

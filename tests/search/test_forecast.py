@@ -69,7 +69,9 @@ def test_what_is_left_is_the_new_trials_and_the_rest_of_the_running_ones() -> No
     assert remaining_seconds(done, resource, 3, 2.0) == pytest.approx(6)
     running = trial(2, "running", values={1: 0.5}, seconds=2.0)
     assert remaining_seconds([*done, running], resource, 0, 1.0) == pytest.approx(2)
-    assert remaining_seconds([*done, running], resource, 0, 2.0) == pytest.approx(2)  # on one worker
+    assert remaining_seconds([*done, running], resource, 0, 2.0) == pytest.approx(
+        2
+    )  # on one worker
 
 
 def skewed(rng: np.random.Generator) -> float:
@@ -221,7 +223,10 @@ def test_a_study_that_is_only_read_is_forecast_by_the_workers_it_had() -> None:
 
 
 def test_a_study_that_is_only_read_is_over_once_its_budget_is_spent() -> None:
-    ended, still = [trial(n) for n in range(4)], [*(trial(n) for n in range(3)), trial(3, "running")]
+    ended, still = (
+        [trial(n) for n in range(4)],
+        [*(trial(n) for n in range(3)), trial(3, "running")],
+    )
     for trials, history, expected in (
         (4, ended, "the budget of 4 trials is spent"), (5, ended, None), (4, still, None), (4, [], None),
     ):  # fmt: skip

@@ -55,7 +55,9 @@ def test_a_checkpoint_without_the_setting_belongs_to_its_configuration() -> None
     config = StudyConfig.from_values(values, "study").trial
     older = {k: v for k, v in config.plain().items() if k != "convolution"}
     assert Checkpoint({}, {"config": older}).belongs_to(config)
-    assert not Checkpoint({}, {"config": older}).belongs_to(config.with_parameters({"drawers": 11}))
+    assert not Checkpoint({}, {"config": older}).belongs_to(
+        config.with_parameters({"drawers": 11})
+    )
     other = {**older, "convolution": "auto"}
     assert not Checkpoint({}, {"config": other}).belongs_to(config)
 

@@ -143,8 +143,11 @@ def test_the_best_share_of_every_rung_has_gone_beyond_it() -> None:
         rng = np.random.default_rng(seed)
         history, _ = play(pruner_of("asha-promotion"), [curve(rng) for _ in range(40)], 3)
         for rung in (1, 3, 9):
-            reached = {t.number: min(list(t.values.values())[:rung]) for t in history
-                       if len(t.values) >= rung}
+            reached = {
+                t.number: min(list(t.values.values())[:rung])
+                for t in history
+                if len(t.values) >= rung
+            }
             beyond = {t.number for t in history if len(t.values) > rung}
             best = sorted(reached, key=lambda n: reached[n])[: len(reached) // 3]
             assert set(best) <= beyond
@@ -167,7 +170,9 @@ def test_promotion_trains_fewer_epochs_than_stopping_gives_up_good_trials() -> N
 def test_audited_trials_run_to_the_end_and_change_no_other_decision(tmp_path: Path) -> None:
     settings = {
         "sampler__name": "random",  # which learns nothing of an audited trial's later epochs
-        "pruner__min_resource": 1, "pruner__reduction_factor": 3, "budget__trials": 14,
+        "pruner__min_resource": 1,
+        "pruner__reduction_factor": 3,
+        "budget__trials": 14,
     }
     _, without = search(tmp_path / "a", FakeExecutor(), pruner__audit_share=0, **settings)
     _, view = search(tmp_path / "b", FakeExecutor(), pruner__audit_share=0.5, **settings)

@@ -25,7 +25,12 @@ from .problems import base_config
 
 EPOCHS = 27
 NAMES: tuple[PrunerName, ...] = (
-    "median", "percentile", "asha", "asha-promotion", "hyperband", "hyperband-promotion"
+    "median",
+    "percentile",
+    "asha",
+    "asha-promotion",
+    "hyperband",
+    "hyperband-promotion",
 )
 
 
@@ -45,9 +50,7 @@ def resource_of(epochs: int) -> Resource:
     return Resource("epochs", base_config([3], [True], 20, max_epochs=epochs))
 
 
-def curve(
-    rng: np.random.Generator, *, nan: bool = False, finite: int = 0
-) -> list[float]:
+def curve(rng: np.random.Generator, *, nan: bool = False, finite: int = 0) -> list[float]:
     """Return a noisy falling curve; with `nan` one in five ends in NaN, after `finite` epochs."""
     end, noise = rng.uniform(0.1, 0.9), rng.normal(0, 0.05, EPOCHS)
     values = end + 0.3 / np.arange(1, EPOCHS + 1) + noise
@@ -212,7 +215,9 @@ def test_who_came_before_its_peers_is_judged_once_they_are_there() -> None:
     good = [TrialRecord(n, "running", {}, {1: 0.9, 2: 0.8, 3: 0.7}, 0.7) for n in (1, 2)]
     alone = [replace(early, values={e: v for e, v in early.values.items() if e <= 3}), good[0]]
     assert pruner.decide(alone, alone[0], 3) is Decision.GO
-    assert pruner.decide([early, *good], early, 12) is Decision.STOP  # of the rung at 9 nobody knows
+    assert (
+        pruner.decide([early, *good], early, 12) is Decision.STOP
+    )  # of the rung at 9 nobody knows
     learning = replace(early, values={**early.values, 12: 0.69}, value=0.69)
     assert pruner.decide([learning, *good], learning, 12) is Decision.GO
     assert pruner.decide([early, good[0]], early, 12) is Decision.GO

@@ -46,7 +46,11 @@ class Drivers:
         return process
 
     def lines(self) -> list[list[str]]:
-        return [line.split() for line in self.log.read_text().splitlines()] if self.log.exists() else []
+        return (
+            [line.split() for line in self.log.read_text().splitlines()]
+            if self.log.exists()
+            else []
+        )
 
     def wait_for_epochs(self, count: int) -> None:
         deadline = time.monotonic() + DEADLINE_S
@@ -69,7 +73,9 @@ def check(drivers: Drivers, view: StudyView) -> None:
     assert [t.number for t in view.trials] == list(range(TRIALS))
     assert {t.state for t in view.trials} <= {"complete", "pruned"}
     assert len({tuple(t.params.items()) for t in view.trials}) == TRIALS
-    epochs = Counter((trial, epoch) for what, trial, epoch, _ in drivers.lines() if what == "epoch")
+    epochs = Counter(
+        (trial, epoch) for what, trial, epoch, _ in drivers.lines() if what == "epoch"
+    )
     assert set(epochs.values()) == {1}
     assert len(epochs) == sum(len(t.values) for t in view.trials)
 
@@ -84,7 +90,9 @@ def test_two_drivers_spend_one_budget(drivers: Drivers) -> None:
     drivers.start("two", own_folder=True)
     said = drivers.finish()
     check(drivers, drivers.study("one"))
-    ran = [n for name in ("one", "two") for n in StudyFolder(drivers.folder / name).trial_numbers()]
+    ran = [
+        n for name in ("one", "two") for n in StudyFolder(drivers.folder / name).trial_numbers()
+    ]
     assert sorted(ran) == list(range(TRIALS))
     kept = [p.read_text(errors="replace") for p in drivers.folder.rglob("*") if p.is_file()]
     assert not any(PASSWORD in text for text in [*kept, *said])
@@ -161,8 +169,17 @@ def test_the_command_says_in_one_line_what_postgres_refuses(
     port = change.get("PGPORT", postgres_server.port)
     database = change.get("PGDATABASE", urlsplit(drivers.storage).path[1:])
     url = f"postgresql://searcher@127.0.0.1:{port}/{database}"
-    done = command("search", "quickstart", "--storage", url, "--set", "dataset=glyphs",
-                   "--output", drivers.folder / "s", environment=change)
+    done = command(
+        "search",
+        "quickstart",
+        "--storage",
+        url,
+        "--set",
+        "dataset=glyphs",
+        "--output",
+        drivers.folder / "s",
+        environment=change,
+    )
     assert done.returncode == code, done.stderr
     assert done.stderr.count("\n") == 1
     assert words in done.stderr
@@ -234,6 +251,9 @@ def command(
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "hpsearch.cli.main", *map(str, arguments)],
-        capture_output=True, text=True, timeout=DEADLINE_S, check=False,
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+        check=False,
         env={**os.environ, **(environment or {})},
     )

@@ -76,7 +76,9 @@ def test_an_empty_space_is_refused() -> None:
         space_of({})
 
 
-@pytest.mark.parametrize(("low", "high", "step"), [(0.1, 0.7, 0.1), (0.1, 0.3, 0.1), (0.0, 0.95, 0.05)])
+@pytest.mark.parametrize(
+    ("low", "high", "step"), [(0.1, 0.7, 0.1), (0.1, 0.3, 0.1), (0.0, 0.95, 0.05)]
+)
 def test_steps_of_a_float_end_at_its_upper_bound(low: float, high: float, step: float) -> None:
     parameter = space_of(
         {"fc.l2": {"type": "float", "low": low, "high": high, "step": step}}

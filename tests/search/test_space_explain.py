@@ -23,7 +23,10 @@ def test_show_prints_the_papers_feasible_share() -> None:
     assert "conv4.filter_size     int          3 to 20\n" in result.output
     smallest, largest = result.output.partition("largest network by")[::2]
     for line, part in (
-        ("multiply-adds per image   8.21e+06  (filters 16 of 3, 16 of 3, 16 of 3, 16 of", smallest),
+        (
+            "multiply-adds per image   8.21e+06  (filters 16 of 3, 16 of 3, 16 of 3, 16 of",
+            smallest,
+        ),
         ("weights and biases        3.09e+04", smallest),
         ("GB of memory                  0.63", smallest),
         ("multiply-adds per image   2.72e+10  (filters 256 of", largest),

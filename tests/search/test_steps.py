@@ -16,7 +16,13 @@ from hpsearch.space.problem import Coordinates
 from hpsearch.trial import TrialRecord
 from tests.search.problems import base_config, space_of
 
-RANGES = [(0.1, 0.7, 0.2), (-0.6, 0.6, 0.2), (0.0, 0.3, 0.1), (1e6, 1e6 + 1, 0.1), (1e-5, 9e-5, 2e-5)]
+RANGES = [
+    (0.1, 0.7, 0.2),
+    (-0.6, 0.6, 0.2),
+    (0.0, 0.3, 0.1),
+    (1e6, 1e6 + 1, 0.1),
+    (1e-5, 9e-5, 2e-5),
+]
 
 
 @pytest.mark.parametrize(("low", "high", "step"), RANGES)

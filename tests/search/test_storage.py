@@ -73,7 +73,9 @@ def test_what_is_written_is_read_by_the_next_who_opens_it(tmp_path: Path, storag
     for epoch, value in curve.items():
         record.report(0, epoch, value)
     values = {1: 0.75, 4: 0.1 + 0.2}
-    record.end(replace(running(0), state="complete", values=values, value=0.1 + 0.2), {"epochs": 4})
+    record.end(
+        replace(running(0), state="complete", values=values, value=0.1 + 0.2), {"epochs": 4}
+    )
     failed = replace(running(1), state="failed", cause="crash", value=0.3)
     record.end(failed, {"cause": "crash"})
     record.set_attribute("driver_seconds", 12.5)
@@ -188,7 +190,9 @@ def test_damage_to_what_is_noted_of_the_study_is_refused_in_one_line(tmp_path: P
     assert read_study(folder).driver_seconds == 0
     with contextlib.closing(sqlite3.connect(folder.database)) as connection:
         connection.execute("UPDATE study_user_attributes SET value_json = 'no JSON'")
-        added = "INSERT INTO study_user_attributes (study_id, key, value_json) VALUES (1, 'x', '{')"
+        added = (
+            "INSERT INTO study_user_attributes (study_id, key, value_json) VALUES (1, 'x', '{')"
+        )
         connection.execute(added)
         connection.commit()
     with pytest.raises(InputError, match="cannot be read as the study 'quickstart'"):

@@ -61,7 +61,9 @@ def test_oe2_what_is_no_secret_is_taken_and_shown(url: str) -> None:
 
 
 @pytest.mark.parametrize("url", [SECRET[7], SECRET[2]])
-def test_oe2_wherever_it_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+def test_oe2_wherever_it_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
     monkeypatch.chdir(tmp_path)
     write_study(tmp_path)
     (tmp_path / "stored.yaml").write_text(f"{STUDY}storage: {url}\n")

@@ -32,9 +32,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> StudyView:
     return view
 
 
-def warm(
-    source: StudyView, output: Path, study: str = "quickstart", **changes: Any
-) -> StudyPlan:
+def warm(source: StudyView, output: Path, study: str = "quickstart", **changes: Any) -> StudyPlan:
     settings = {key.replace("__", "."): value for key, value in changes.items()}
     start = {"trial.max_epochs": 9, "warm_start.study": str(source.folder.root)}
     plan = plan_study(study, output, {**start, "budget.trials": 12, **settings})
@@ -56,8 +54,11 @@ def test_the_same_problem_counts_as_measured(source: StudyView, tmp_path: Path) 
 @pytest.mark.parametrize(
     "change",
     [
-        {"trial__max_epochs": 10}, {"trial__init": "koch"}, {"trial__input_size": 40},
-        {"objective": "dense"}, {"pruner__resource": "compute"},
+        {"trial__max_epochs": 10},
+        {"trial__init": "koch"},
+        {"trial__input_size": 40},
+        {"objective": "dense"},
+        {"pruner__resource": "compute"},
     ],
     ids=["length", "setting", "input size", "objective", "resource"],
 )
@@ -145,9 +146,13 @@ def test_a_prior_moves_models_until_it_has_faded(name: Any) -> None:
     assert decider(problem, config, [], prior).name == name  # it stands in for the start
     assert decider(problem, config, []).name == "recentred"
     history = mixed_history(problem, 24)
-    assert suggest(problem, config, history, 0, 24, prior) == suggest(problem, config, history, 0, 24)
+    assert suggest(problem, config, history, 0, 24, prior) == suggest(
+        problem, config, history, 0, 24
+    )
     young = replace(prior, fades_after=100)
-    assert suggest(problem, config, history, 0, 24, young) != suggest(problem, config, history, 0, 24)
+    assert suggest(problem, config, history, 0, 24, young) != suggest(
+        problem, config, history, 0, 24
+    )
     proposed = [suggest(problem, config, [], seed, 0, prior)["fc.momentum"] for seed in range(6)]
     assert np.median(np.asarray(proposed, dtype=float)) < 0.5
 

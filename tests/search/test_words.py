@@ -24,7 +24,14 @@ KEYS = (
     "trial.layers.conv1.filter_size", "trial.batch_norm", "trial.distortion", "budget.trials",
     "budget.hours", "pruner.percentile", "resources.cpu", "sampler.options", "warm_start.study",
 )  # fmt: skip
-FOREIGN = ("Input should", "instance of", "Field required", "valid dictionary", "pydantic", "unable to")
+FOREIGN = (
+    "Input should",
+    "instance of",
+    "Field required",
+    "valid dictionary",
+    "pydantic",
+    "unable to",
+)
 
 
 @pytest.mark.parametrize("key", KEYS)
@@ -70,7 +77,9 @@ def test_keys_that_are_called_otherwise_elsewhere_are_known(
     entry: str, meant: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "space.yaml"
-    text = f"name: t\nnetwork: {{input_size: 28}}\nparameters:\n  fc.width: {{type: int, {entry}}}\n"
+    text = (
+        f"name: t\nnetwork: {{input_size: 28}}\nparameters:\n  fc.width: {{type: int, {entry}}}\n"
+    )
     path.write_text(text)
     with pytest.raises(InputError, match=f"unknown key; did you mean '{meant}'"):
         SearchSpace.from_yaml(path)

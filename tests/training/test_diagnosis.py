@@ -41,8 +41,12 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
 
 def config_of(each: dict[str, Any], init: str = "he", **changes: Any) -> TrialConfig:
     settings = {
-        "pairs": "batch", "images_per_epoch": 320, "max_epochs": 6, "init": init,
-        "layers": {"output": {"bias": True}}, **changes,
+        "pairs": "batch",
+        "images_per_epoch": 320,
+        "max_epochs": 6,
+        "init": init,
+        "layers": {"output": {"bias": True}},
+        **changes,
     }
     return tiny_config({**GOOD, **each}, **settings)
 
@@ -153,8 +157,9 @@ def test_vital_signs_are_what_a_slow_loop_counts(data: TrainingData) -> None:
         x = probe[:, None].double() / 255
         w = {n: p.double() for n, p in network.state_dict().items()}
         functional = torch.nn.functional
-        x = functional.max_pool2d(functional.relu(
-            functional.conv2d(x, w["conv1.weight"], w["conv1.bias"])), 2)
+        x = functional.max_pool2d(
+            functional.relu(functional.conv2d(x, w["conv1.weight"], w["conv1.bias"])), 2
+        )
         x = functional.relu(functional.conv2d(x, w["conv2.weight"], w["conv2.bias"]))
         z = (x.flatten(1) @ w["fc.weight"].T + w["fc.bias"]).numpy()
     h = 1 / (1 + np.exp(-z))

@@ -48,9 +48,7 @@ def plain_epoch(
 ) -> tuple[dict[str, Tensor], float]:
     """Train one epoch in float64 with torch's SGD; return the weights and the mean loss."""
     network = SiameseNetwork(config.shape())
-    initialise(
-        network, config.init, torch.Generator().manual_seed(derive_seed(seed, "weights"))
-    )
+    initialise(network, config.init, torch.Generator().manual_seed(derive_seed(seed, "weights")))
     w = {n: p.detach().double().requires_grad_() for n, p in network.named_parameters()}
     sgd = torch.optim.SGD(w.values(), lr=rate, momentum=momentum)
     chance = generator(seed, "pairs")
@@ -133,8 +131,14 @@ def test_training_learns(data: TrainingData) -> None:
     each = {"learning_rate": 0.1, "momentum": 0.9, "l2": 0}
     layers = {"fc": {"width": 64}, "output": {"bias": True}}
     config = tiny_config(
-        each, layers=layers, pairs="batch", max_epochs=8, images_per_epoch=1600,
-        batch_characters=16, batch_drawings=4, momentum_start=0.9,
+        each,
+        layers=layers,
+        pairs="batch",
+        max_epochs=8,
+        images_per_epoch=1600,
+        batch_characters=16,
+        batch_drawings=4,
+        momentum_start=0.9,
     )
     curve = last_checkpoint(train(config, data, seed=0)).curve
     assert curve[-1].loss < 0.35 < 0.5 < curve[0].loss
@@ -191,7 +195,7 @@ def test_divergence_is_noticed_within_an_epoch(data: TrainingData) -> None:
 
 
 def test_infinite_weights_are_divergence_while_the_loss_is_still_finite(
-    data: TrainingData
+    data: TrainingData,
 ) -> None:
     layers = {"output": {"learning_rate": 1e6, "l2": 1e6}}  # alpha grows by 2e12 a step
     config = tiny_config({"l2": 0}, layers=layers, images_per_epoch=16, max_epochs=50)
@@ -229,9 +233,7 @@ def test_best_weights_are_those_of_the_lowest_error(data: TrainingData) -> None:
 
 
 @pytest.mark.parametrize(("pairs", "images"), [("independent", 4 * 16), ("batch", 4 * 16)])
-def test_images_and_multiply_adds_are_counted(
-    data: TrainingData, pairs: str, images: int
-) -> None:
+def test_images_and_multiply_adds_are_counted(data: TrainingData, pairs: str, images: int) -> None:
     config = tiny_config(pairs=pairs, max_epochs=3)
     network = SiameseNetwork(config.shape(), device="meta")
     with FlopCounterMode(display=False) as counter:
@@ -274,8 +276,11 @@ def test_every_layer_trains(data: TrainingData, layer: str) -> None:
 
 def test_validation_does_not_disturb_training(data: TrainingData) -> None:
     tasks = replace(
-        data.tasks, query=data.tasks.query[:1], support=data.tasks.support[:1],
-        target=data.tasks.target[:1], alphabet=data.tasks.alphabet[:1],
+        data.tasks,
+        query=data.tasks.query[:1],
+        support=data.tasks.support[:1],
+        target=data.tasks.target[:1],
+        alphabet=data.tasks.alphabet[:1],
     )
     whole = last_checkpoint(train(tiny_config(), data, seed=1))
     few = last_checkpoint(train(tiny_config(), replace(data, tasks=tasks), seed=1))

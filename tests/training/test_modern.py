@@ -120,8 +120,10 @@ def test_adamw_steps_are_those_of_numpy_layer_by_layer() -> None:
 
 def test_the_cosine_warms_up_and_ends_at_zero() -> None:
     config = modern(max_epochs=10, warmup_epochs=2, learning_rate_factor=3, images_per_epoch=160)
+
     def rate(epoch: int, share: float) -> float:
         return schedule(config, epoch, share)[0]["fc"]
+
     steps = config.steps_per_epoch
     assert steps == 10
     assert rate(1, 0.0) == pytest.approx(0.03 / 20)

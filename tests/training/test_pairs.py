@@ -60,9 +60,7 @@ def even(values: Rows, expected: int | Rows) -> bool:
 def uneven_gaps() -> Rows:
     """Return what is missing: character c lacks c % 12 drawings, but keeps at least two."""
     chance = np.random.default_rng(3)
-    gaps = [
-        (c, d) for c in range(sum(ALPHABETS)) for d in chance.permutation(DRAWINGS)[: c % 11]
-    ]
+    gaps = [(c, d) for c in range(sum(ALPHABETS)) for d in chance.permutation(DRAWINGS)[: c % 11]]
     return np.array(gaps)
 
 
@@ -125,9 +123,7 @@ def test_every_drawing_of_a_character_comes_equally_often_also_with_gaps(side: i
     assert even(rows[:, side], 1 / (size * have)[drawings.character])
 
 
-def batches(
-    drawings: Drawings, config: TrialConfig, count: int = 600
-) -> list[tuple[Rows, Rows]]:
+def batches(drawings: Drawings, config: TrialConfig, count: int = 600) -> list[tuple[Rows, Rows]]:
     chance, sampler = np.random.default_rng(1), drawings.sampler
     return [sampler.batch(config, chance) for _ in range(count)]
 

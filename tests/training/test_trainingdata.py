@@ -37,9 +37,7 @@ def test_exactly_the_training_drawers_are_shown(dataset: Dataset) -> None:
 def test_validation_characters_are_trained_on_only_when_asked(
     dataset: Dataset, data: TrainingData
 ) -> None:
-    more = TrainingData.from_dataset(
-        dataset, tiny_config(), study_seed=0, include_validation=True
-    )
+    more = TrainingData.from_dataset(dataset, tiny_config(), study_seed=0, include_validation=True)
     roles = [dataset.background(20), dataset.validation(20)]
     training, _ = split_drawers(20, 12, 0)
     drawers = np.concatenate([role.drawer for role in roles])
@@ -61,9 +59,7 @@ def test_images_are_the_data_sets(dataset: Dataset, data: TrainingData) -> None:
 
 
 @pytest.mark.parametrize("seed", [0, 7])
-def test_tasks_show_the_validation_images_of_the_studys_tasks(
-    dataset: Dataset, seed: int
-) -> None:
+def test_tasks_show_the_validation_images_of_the_studys_tasks(dataset: Dataset, seed: int) -> None:
     data = TrainingData.from_dataset(dataset, tiny_config(), study_seed=seed)
     validation = dataset.validation(20)
     _, drawers = split_drawers(20, 12, seed)
