@@ -22,7 +22,7 @@ REPEATS = 3
 def ask_seconds(source: Source, sampler: str, size: int) -> float:
     """Return the median seconds of asking after `size` finished trials."""
     problem, _ = load_problem(source)
-    coordinates = problem.coordinates
+    space = problem.search_problem
     points = feasible_points(problem, size)
     history: Sequence[TrialRecord] = [
         TrialRecord(
@@ -39,6 +39,6 @@ def ask_seconds(source: Source, sampler: str, size: int) -> float:
     times = []
     for repeat in range(REPEATS + 1):
         began = time.process_time()
-        suggest(coordinates, config, history, repeat, size)
+        suggest(space, config, history, repeat, size)
         times.append(time.process_time() - began)
     return statistics.median(times[1:])  # the first also imports

@@ -106,12 +106,12 @@ def load_problem(source: Source) -> tuple[Problem, Goal]:
 
 def feasible_points(problem: Problem, count: int) -> list[dict[str, Any]]:
     """Draw configurations uniformly over what fits and stays within the limits."""
-    coordinates = problem.coordinates
-    chance = generator(0, "goal")
+    space = problem.search_problem
+    rng = generator(0, "goal")
     points: list[dict[str, Any]] = []
     while len(points) < count:
-        params = coordinates.cube.params(chance.random(len(coordinates.cube.names)).tolist())
-        if coordinates.over_limits(params) is None:
+        params = space.cube.params(rng.random(len(space.cube.names)).tolist())
+        if space.over_limits(params) is None:
             points.append(params)
     return points
 

@@ -39,15 +39,15 @@ def summarise(better: float, studies: int) -> list[float]:
         Share of intervals that cover, error of the estimate in standard errors, error of the lowest
         plain mean in its own, then optimism of the search's best: true, measured, predicted.
     """
-    chance = np.random.default_rng([7, round(better * 1e4)])
+    rng = np.random.default_rng([7, round(better * 1e4)])
     rows = []
     for study in range(studies):
         truth = np.full(ARMS, TRUTH)
         if better:
-            truth[chance.integers(ARMS)] -= better
-        figures = truth + chance.normal(0, SEARCH_SD, ARMS)
+            truth[rng.integers(ARMS)] -= better
+        figures = truth + rng.normal(0, SEARCH_SD, ARMS)
         top = np.argsort(figures)[:TOP]
-        again = truth[top, None] + chance.normal(0, TRAINING_SD, (TOP, SEEDS))
+        again = truth[top, None] + rng.normal(0, TRAINING_SD, (TOP, SEEDS))
         found = shrink(again.tolist(), study)
         best, naive = found.best, int(again.mean(axis=1).argmin())
         low, high = found.interval(best)

@@ -133,13 +133,13 @@ def _pass(
     shape: Shape, layout: torch.memory_format, layer: Callable[[Tensor, Tensor], Tensor]
 ) -> Callable[[], object]:
     """Return a function that passes random values of a shape forward and backward."""
-    chance = torch.Generator().manual_seed(SEED)
-    images = torch.rand(shape.images, shape.channels, shape.side, shape.side, generator=chance)
+    rng = torch.Generator().manual_seed(SEED)
+    images = torch.rand(shape.images, shape.channels, shape.side, shape.side, generator=rng)
     size = (shape.filters, shape.channels, shape.taps, shape.taps)
-    weight = torch.randn(size, generator=chance).mul_(0.01)
+    weight = torch.randn(size, generator=rng).mul_(0.01)
     images, weight = (_laid_out(t, layout) for t in (images, weight))
     with torch.no_grad():
-        errors = torch.rand(layer(images, weight).shape, generator=chance)
+        errors = torch.rand(layer(images, weight).shape, generator=rng)
     errors = _laid_out(errors, layout)
     leaves = [weight.requires_grad_()]
     if not shape.first:
@@ -160,20 +160,20 @@ def speed_up(times: dict[str, float], way: str) -> float:
 
 def paper_shapes(count: int, seed: int = SEED) -> list[Shape]:
     """Draw convolutions of the paper's box: a layer of a random network that fits its input."""
-    chance = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     shapes: list[Shape] = []
     while len(shapes) < count:
-        side, channels = int(chance.choice([35, 52, 105])), 1
-        images = int(chance.choice([32, 64]))
+        side, channels = int(rng.choice([35, 52, 105])), 1
+        images = int(rng.choice([32, 64]))
         network: list[Shape] = []
         for _ in range(4):
-            taps = int(chance.choice(PAPER_FILTERS))
+            taps = int(rng.choice(PAPER_FILTERS))
             if taps > side:
                 break
-            filters = int(chance.choice(PAPER_COUNTS))
+            filters = int(rng.choice(PAPER_COUNTS))
             network.append(Shape(images, channels, filters, side, taps))
             side, channels = (side - taps + 1) // 2, filters
-        shapes.append(network[int(chance.integers(len(network)))])
+        shapes.append(network[int(rng.integers(len(network)))])
     return shapes
 
 

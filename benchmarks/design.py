@@ -12,7 +12,7 @@ import numpy as np
 from scipy.stats import qmc
 
 from hpsearch.seeding import derive_seed, generator
-from hpsearch.space.problem import Coordinates
+from hpsearch.space.problem import SearchProblem
 from hpsearch.study.config import StudyConfig
 from hpsearch.trial import Value
 
@@ -25,7 +25,7 @@ REPEAT_BACK = 5
 class Design:
     """The trials of a table; each is a pure function of the study and the trial's number."""
 
-    def __init__(self, problem: Coordinates, config: StudyConfig) -> None:
+    def __init__(self, problem: SearchProblem, config: StudyConfig) -> None:
         """Prepare both sequences; points beyond the limits are passed over."""
         self._problem, self._seed = problem, config.seed
         self._known: dict[bool, list[dict[str, Value]]] = {False: [], True: []}
@@ -37,8 +37,8 @@ class Design:
         sobol, index = bool(place % 2), place // 2
         known = self._known[sobol]
         while len(known) <= index:
-            params = self._problem.cube.params(next(self._draws[sobol]))
-            if self._problem.over_limits(params) is None:
+            params = self._search_problem.cube.params(next(self._draws[sobol]))
+            if self._search_problem.over_limits(params) is None:
                 known.append(params)
         return known[index]
 
@@ -55,14 +55,14 @@ class Design:
         return rounds * (REPEAT_EVERY - 1) + within
 
     def _random(self) -> Iterator[list[float]]:
-        chance = generator(self._seed, "table", "random")
+        rng = generator(self._seed, "table", "random")
         while True:
-            yield chance.random(len(self._problem.cube.names)).tolist()
+            yield rng.random(len(self._search_problem.cube.names)).tolist()
 
     def _sobol(self) -> Iterator[list[float]]:
         seed = derive_seed(self._seed, "table", "sobol") % 2**32
         sequence = qmc.Sobol(
-            len(self._problem.cube.names), scramble=True, rng=np.random.default_rng(seed)
+            len(self._search_problem.cube.names), scramble=True, rng=np.random.default_rng(seed)
         )
         while True:
             yield from sequence.random(64).tolist()

@@ -153,17 +153,17 @@ def _best(folder: Path) -> Parser:
     return Parser(path, lambda: read_exported(path))
 
 
-def damage(content: bytes, chance: random.Random) -> bytes:
+def damage(content: bytes, rng: random.Random) -> bytes:
     """Return a file with something wrong with it."""
     changed = bytearray(content)
-    for _ in range(chance.choice((1, 1, 1, 2, 4, 16))):
+    for _ in range(rng.choice((1, 1, 1, 2, 4, 16))):
         if not changed:
             break
-        place = chance.randrange(len(changed))
-        length = min(chance.choice((1, 2, 8, 64, 512)), len(changed) - place)
-        kind = chance.randrange(6)
+        place = rng.randrange(len(changed))
+        length = min(rng.choice((1, 2, 8, 64, 512)), len(changed) - place)
+        kind = rng.randrange(6)
         if kind <= 1:
-            changed[place] ^= 1 << chance.randrange(8)
+            changed[place] ^= 1 << rng.randrange(8)
         elif kind == 2:
             del changed[place:]
         elif kind == 3:
@@ -171,17 +171,17 @@ def damage(content: bytes, chance: random.Random) -> bytes:
         elif kind == 4:
             changed[place:place] = changed[place : place + length]
         else:
-            changed[place : place + length] = chance.randbytes(length)
+            changed[place : place + length] = rng.randbytes(length)
     return bytes(changed)
 
 
-def fuzz(parser: Parser, seconds: float, chance: random.Random) -> tuple[int, int, str | None]:
+def fuzz(parser: Parser, seconds: float, rng: random.Random) -> tuple[int, int, str | None]:
     """Damage a file for some seconds; return tries, refusals, and what went wrong."""
     good = parser.path.read_bytes()
     tries = refused = 0
     began = time.monotonic()
     while time.monotonic() - began < seconds:
-        bad = (odd if parser.json and chance.random() < 0.5 else damage)(good, chance)
+        bad = (odd if parser.json and rng.random() < 0.5 else damage)(good, rng)
         parser.path.write_bytes(bad)
         tries += 1
         used = time.process_time()
@@ -210,8 +210,8 @@ def main() -> int:
     failed = 0
     with tempfile.TemporaryDirectory(prefix="hpsearch-fuzz-") as name:
         for kind, parser in make_parsers(Path(name)).items():
-            chance = random.Random(f"{chosen.seed} {kind}")
-            tries, refused, wrong = fuzz(parser, chosen.seconds, chance)
+            rng = random.Random(f"{chosen.seed} {kind}")
+            tries, refused, wrong = fuzz(parser, chosen.seconds, rng)
             sys.stdout.write(f"{kind:28} {tries:6} tries, {refused:6} refused, ")
             sys.stdout.write("none went wrong\n" if wrong is None else "WRONG\n")
             if wrong is not None:

@@ -80,16 +80,12 @@ class Parser:
     json: bool = False
 
 
-def odd(content: bytes, chance: random.Random) -> bytes:
+def odd(content: bytes, rng: random.Random) -> bytes:
     """Return JSON with one of its values or keys replaced by an odd one."""
     values, keys = list(VALUE.finditer(content)), list(KEY.finditer(content))
-    if keys and chance.random() < 0.25:
-        return _replaced(content, chance.choice(keys), chance.choice(keys)[1])
-    return (
-        _replaced(content, chance.choice(values), chance.choice(ODD).encode())
-        if values
-        else content
-    )
+    if keys and rng.random() < 0.25:
+        return _replaced(content, rng.choice(keys), rng.choice(keys)[1])
+    return _replaced(content, rng.choice(values), rng.choice(ODD).encode()) if values else content
 
 
 def odd_ones(content: bytes) -> Iterator[bytes]:
@@ -262,8 +258,8 @@ def _baselines() -> dict[str, Any]:
 
 def _packed(folder: Path) -> dict[str, Parser]:
     """Pack three characters a role; every file of the packed folder is damaged in turn."""
-    chance = np.random.default_rng(1)
-    images = chance.integers(0, 256, (6, 105, 105), dtype=np.uint8)
+    rng = np.random.default_rng(1)
+    images = rng.integers(0, 256, (6, 105, 105), dtype=np.uint8)
     counted = np.arange(6, dtype=np.int64)
     role = Characters(
         images, counted // 2, counted % 2, np.zeros(3, np.int64), ("A/a", "A/b", "A/c"), ("A",)

@@ -20,7 +20,7 @@ from hpsearch.configfile import read_yaml
 from hpsearch.shipped_files import find_shipped
 from hpsearch.sources.find import find_dataset
 from hpsearch.space.limits import Limits
-from hpsearch.space.problem import Coordinates
+from hpsearch.space.problem import SearchProblem
 from hpsearch.space.space import SearchSpace
 from hpsearch.study.config import StudyConfig
 from hpsearch.training.config import TrialConfig
@@ -51,7 +51,7 @@ def configurations(family: str, count: int, seed: int) -> Iterator[TrialConfig]:
     study = StudyConfig.from_values(read_yaml(path), path)
     base = study.trial.with_parameters({"stop_untrainable": False, **settings})
     space, limits = SearchSpace.from_yaml(study.space), Limits(multiply_adds=MULTIPLY_ADDS)
-    problem = Coordinates(space, base, limits)
+    problem = SearchProblem(space, base, limits)
     rng = np.random.default_rng(seed)
     while count:
         params = problem.cube.params(rng.random(len(problem.free)).tolist())

@@ -35,7 +35,7 @@ class KillPoint:
     in_worker: bool = False
 
 
-RECORD, LEDGER = "hpsearch.storage.database:StudyRecord", "hpsearch.storage.trial_store:Ledger"
+RECORD, LEDGER = "hpsearch.storage.database:StudyRecord", "hpsearch.storage.trial_store:TrialStore"
 STORAGE = "optuna.storages._rdb.storage:RDBStorage"
 POINTS: dict[str, KillPoint] = {
     "asked, not entered": KillPoint(f"{RECORD}.add"),

@@ -46,7 +46,7 @@ class Clock:
         self._goal = goal
         self._problem, self._seed = problem, seed
         self._end = (budget.hours or 0.0) * 3600
-        self._coordinates = problem.coordinates
+        self._search_problem = problem.search_problem
         self.now, self.trials = 0.0, 0
         self.steps: list[Step] = []
         self._answers: dict[int, Answer] = {}
@@ -60,9 +60,9 @@ class Clock:
 
     def begin(self, point: dict[str, Any]) -> int | None:
         """Begin a trial at a point of the box; None where it lies beyond the limits on cost."""
-        params = self._coordinates.decode(point)
+        params = self._search_problem.decode(point)
         self.trials += 1
-        if self._coordinates.over_limits(params) is not None:
+        if self._search_problem.over_limits(params) is not None:
             return None
         answer = self._problem.model.answer(params, trial_seed(self._seed, self.trials))
         self._answers[self.trials] = answer
@@ -71,7 +71,7 @@ class Clock:
 
     def begin_at(self, shares: Sequence[float]) -> int | None:
         """Begin a trial at a point of the unit cube."""
-        return self.begin(self._coordinates.cube.coordinates(shares))
+        return self.begin(self._search_problem.cube.coordinates(shares))
 
     def length(self, trial: int) -> int:
         """Return the epochs of a trial, fewer than a whole one where it diverges."""
@@ -113,7 +113,7 @@ class PlainOptuna:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         kind = optuna.samplers.TPESampler if self.sampler == "tpe" else optuna.samplers.GPSampler
         study = optuna.create_study(sampler=kind(seed=seed % 2**32))
-        box = problem.coordinates.coordinate_distributions()
+        box = problem.search_problem.coordinate_distributions()
         clock = Clock(problem, seed, budget, goal)
         pruned = optuna.trial.TrialState.PRUNED
         with warnings.catch_warnings():
@@ -148,7 +148,7 @@ class PlainSkopt:
         """Search until the budget's simulated hours are spent, or the goal is reached."""
         from skopt import Optimizer
 
-        cube = problem.coordinates.cube
+        cube = problem.search_problem.cube
         optimizer = Optimizer([(0.0, 1.0)] * len(cube.names), random_state=seed % 2**31)
         clock = Clock(problem, seed, budget, goal)
         with warnings.catch_warnings():
@@ -205,7 +205,7 @@ class Program:
             RuntimeError: The program ended before that.
         """
         clock = Clock(problem, seed, budget, goal)
-        cube = problem.coordinates.cube
+        cube = problem.search_problem.cube
         told = {
             "dimensions": len(cube.names),
             "epochs": problem.model.epochs,

@@ -21,11 +21,11 @@ from benchmarks.simulated import (
     Step,
 )
 from hpsearch.driver.driver import Driver
-from hpsearch.driver.environment import Surroundings
+from hpsearch.driver.environment import Environment
 from hpsearch.paths import StudyFolder
 from hpsearch.pruners.config import PrunerConfig
 from hpsearch.space.limits import Limits
-from hpsearch.space.problem import Coordinates
+from hpsearch.space.problem import SearchProblem
 from hpsearch.space.space import SearchSpace
 from hpsearch.study.config import Budget, SamplerConfig, StudyConfig
 from hpsearch.study.plan import DataPlace, StudyPlan
@@ -50,9 +50,9 @@ class Problem:
     model: Model
 
     @property
-    def coordinates(self) -> Coordinates:
+    def search_problem(self) -> SearchProblem:
         """The box that samplers work in."""
-        return Coordinates(self.space, self.base, self.limits)
+        return SearchProblem(self.space, self.base, self.limits)
 
 
 @dataclass(frozen=True)
@@ -169,8 +169,8 @@ def replay(
     executor = SimulatedExecutor(problem.model, setup.workers)
     record = MemoryRecord()
     ledger = MemoryLedger(plan, data, record)
-    asker = DirectAsker(problem.coordinates, config)
-    around = Surroundings(record, ledger, asker, clock=lambda: executor.now)
+    asker = DirectAsker(problem.search_problem, config)
+    around = Environment(record, ledger, asker, clock=lambda: executor.now)
 
     def interrupts() -> int:
         reached = goal is not None and math.isfinite(Trace(executor.steps, ()).time_to(goal))

@@ -10,7 +10,7 @@ from optuna.distributions import distribution_to_json
 from optuna.storages._rdb import models
 from optuna.trial import TrialState
 
-from hpsearch.space.problem import Coordinates
+from hpsearch.space.problem import SearchProblem
 from hpsearch.storage.database import StudyRecord
 from hpsearch.study.plan import StudyPlan
 
@@ -27,7 +27,7 @@ class Filling:
 def fill(plan: StudyPlan, filling: Filling) -> None:
     """Write the trials; a tenth of the finished ones are complete, the others pruned."""
     record = StudyRecord(plan.folder, plan.config.name)
-    coordinates = Coordinates(plan.space, plan.config.trial, plan.config.limits)
+    problem = SearchProblem(plan.space, plan.config.trial, plan.config.limits)
     distributions = plan.space.distributions()
     texts = {name: distribution_to_json(d) for name, d in distributions.items()}
     rng = np.random.default_rng(0)
@@ -43,7 +43,7 @@ def fill(plan: StudyPlan, filling: Filling) -> None:
         ended = {"state": state if done else TrialState.RUNNING}
         times = {"datetime_start": now, "datetime_complete": now if done else None}
         rows["trial"].append({**row, **ended, **times})
-        params = coordinates.cube.params(rng.random(len(coordinates.free)).tolist())
+        params = problem.cube.params(rng.random(len(problem.free)).tolist())
         for name, value in params.items():
             inner = distributions[name].to_internal_repr(value)
             param = {"trial_id": trial_id, "param_name": name, "param_value": inner}

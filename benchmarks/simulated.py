@@ -15,9 +15,9 @@ from hpsearch.execution import Decision, Ended, Ending, EpochEnded, Event, Job, 
 from hpsearch.samplers.ask_process import Asker
 from hpsearch.samplers.suggest import suggest
 from hpsearch.seeding import trial_seed
-from hpsearch.space.problem import Coordinates
+from hpsearch.space.problem import SearchProblem
 from hpsearch.storage.database import StudyRecord
-from hpsearch.storage.trial_store import Deaths, Ledger
+from hpsearch.storage.trial_store import Deaths, TrialStore
 from hpsearch.study.config import StudyConfig
 from hpsearch.study.plan import DataPlace, StudyPlan
 from hpsearch.training.epoch import EpochResult
@@ -167,9 +167,9 @@ class SimulatedExecutor:
 class DirectAsker(Asker):
     """Asks in this process; the suggestions are those of the helper process."""
 
-    def __init__(self, coordinates: Coordinates, config: StudyConfig) -> None:
+    def __init__(self, problem: SearchProblem, config: StudyConfig) -> None:
         """Note the problem."""
-        self._coordinates, self._config = coordinates, config
+        self._problem, self._config = problem, config
         self._asked: tuple[Sequence[TrialRecord], int] = ((), 0)
         self.pending: int | None = None
 
@@ -182,7 +182,7 @@ class DirectAsker(Asker):
         self.pending = None
         history, n = self._asked
         config = self._config
-        return suggest(self._coordinates, config.sampler, history, config.seed, n)
+        return suggest(self._problem, config.sampler, history, config.seed, n)
 
     def close(self) -> None:
         """Nothing is held."""
@@ -216,7 +216,7 @@ class MemoryRecord(StudyRecord):
         """Nothing is held."""
 
 
-class MemoryLedger(Ledger):
+class MemoryLedger(TrialStore):
     """Trials without folders; their configuration is their parameters, not yet a TrialConfig's."""
 
     def __init__(self, plan: StudyPlan, data: DataPlace, record: StudyRecord) -> None:

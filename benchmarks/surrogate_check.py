@@ -80,10 +80,10 @@ def _groups(trials: Sequence[RecordedTrial]) -> list[int]:
 
 def _correlation(first: NDArray[np.float64], second: NDArray[np.float64]) -> dict[str, float]:
     """Return Spearman's correlation with a bootstrap interval of 95 %."""
-    chance = generator(0, "bootstrap")
+    rng = generator(0, "bootstrap")
     resampled = []
     for _ in range(RESAMPLES):
-        rows = chance.integers(len(first), size=len(first))
+        rows = rng.integers(len(first), size=len(first))
         if np.ptp(first[rows]) and np.ptp(second[rows]):
             resampled.append(spearmanr(first[rows], second[rows]).statistic)
     low, high = np.quantile(resampled, [0.025, 0.975])

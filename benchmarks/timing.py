@@ -48,8 +48,8 @@ def matrix_product_rate(rounds: int = 5) -> float:
     """Return torch's best rate of multiplying square float32 matrices, FLOP/s (2 a multiply-add)."""
     best = 0.0
     for side in SIDES:
-        chance = torch.Generator().manual_seed(side)
-        a, b = (torch.rand(side, side, generator=chance) for _ in range(2))
+        rng = torch.Generator().manual_seed(side)
+        a, b = (torch.rand(side, side, generator=rng) for _ in range(2))
         result = torch.empty(side, side)
         torch.mm(a, b, out=result)
         for _ in range(rounds):

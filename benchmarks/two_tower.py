@@ -68,17 +68,17 @@ class Pairs(torch.utils.data.Dataset[tuple[Tensor, Tensor, Tensor]]):
         images = [self._to_tensor(image, chance) for image in (first, second)]
         return images[0], images[1], torch.tensor(float(same))
 
-    def _other(self, character: int, chance: random.Random) -> int:
-        within = chance.random() < self._config.within_alphabet
+    def _other(self, character: int, rng: random.Random) -> int:
+        within = rng.random() < self._config.within_alphabet
         while True:
-            other = chance.randrange(len(self._drawings))
+            other = rng.randrange(len(self._drawings))
             alike = self._alphabet_of[other] == self._alphabet_of[character]
             if other != character and alike == within:
                 return other
 
-    def _to_tensor(self, png: bytes, chance: random.Random) -> Tensor:
+    def _to_tensor(self, png: bytes, rng: random.Random) -> Tensor:
         image, size = Image.open(io.BytesIO(png)).convert("L"), self._config.input_size
-        place = pixel_transform(self._config.distortion, image.width, chance)
+        place = pixel_transform(self._config.distortion, image.width, rng)
         moved = image.transform(
             image.size, Image.Transform.AFFINE, place, resample=Image.Resampling.BILINEAR
         )
@@ -93,12 +93,12 @@ def _to_png(image: np.ndarray) -> bytes:
 
 
 def pixel_transform(
-    distortion: Distortion, side: int, chance: random.Random
+    distortion: Distortion, side: int, rng: random.Random
 ) -> tuple[float, float, float, float, float, float]:
     """Draw one distortion as Pillow takes it: output pixel to input pixel, a x + b y + c."""
 
     def draw(bound: float) -> float:
-        return chance.uniform(-bound, bound) if chance.random() < distortion.probability else 0.0
+        return rng.uniform(-bound, bound) if rng.random() < distortion.probability else 0.0
 
     angle = draw(math.radians(distortion.angle_deg))
     shear_x, shear_y = draw(distortion.shear), draw(distortion.shear)
@@ -133,8 +133,8 @@ def train_two_towers(
         What our own training yields; `seconds` holds validation too.
     """
     network = SiameseNetwork(config.shape(), output_bias=config.layers.output.bias)
-    chance = torch.Generator().manual_seed(derive_seed(seed, "weights"))
-    initialise(network, config.init, chance)
+    rng = torch.Generator().manual_seed(derive_seed(seed, "weights"))
+    initialise(network, config.init, rng)
     optimiser = make_optimiser(network, config)
     loader = DataLoader(
         Pairs(dataset, config, seed), batch_size=config.batch_pairs, num_workers=workers,

@@ -62,11 +62,11 @@ def test_the_python_page_does_what_it_says(tmp_path: Path) -> None:
         program, *arguments = line.split()
         assert program == "hpsearch"
         run([sys.executable, "-m", "hpsearch.cli.main", *arguments], tmp_path)
-    chance = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     support = tmp_path / "support"
     support.mkdir()
     for name in ("first", "second", "third", "fourth"):
-        Image.fromarray(chance.integers(0, 256, (60, 60), np.uint8)).save(support / f"{name}.png")
+        Image.fromarray(rng.integers(0, 256, (60, 60), np.uint8)).save(support / f"{name}.png")
     (tmp_path / "query.png").write_bytes((support / "third.png").read_bytes())
     (tmp_path / "rank.py").write_text(rank)
     lines = run([sys.executable, "rank.py"], tmp_path).splitlines()

@@ -95,10 +95,10 @@ def test_from_search_to_recognition(
         assert done.code == 0, (target, done.err)
     for left in ("best.yaml", "report.html", "model/weights.safetensors", "openings.jsonl"):
         assert (output / left).is_file(), left
-    chance = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     for name in ("one", "two"):
         (tmp_path / "support" / name).mkdir(parents=True)
-        picture = Image.fromarray(chance.integers(0, 256, (40, 40), np.uint8))
+        picture = Image.fromarray(rng.integers(0, 256, (40, 40), np.uint8))
         picture.save(tmp_path / "support" / name / "a.png")
     query = tmp_path / "support" / "two" / "a.png"
     done = hpsearch("recognise", output / "model", "--support", tmp_path / "support", query)

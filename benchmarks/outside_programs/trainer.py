@@ -19,7 +19,7 @@ class Trainer:
     """Trains configurations, points of the unit cube, on the replay's clock.
 
     Attributes:
-        dimensions: Coordinates of a point, each from 0 to 1 and uniform in the searched scale.
+        dimensions: SearchProblem of a point, each from 0 to 1 and uniform in the searched scale.
         epochs: Length of a whole trial.
         seed: The replay's.
     """

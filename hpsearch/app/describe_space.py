@@ -13,7 +13,7 @@ from hpsearch.seeding import generator
 from hpsearch.space.cost_range import CostRange, Measure
 from hpsearch.space.limits import Limits
 from hpsearch.space.nearest import nearest_feasible
-from hpsearch.space.problem import Coordinates
+from hpsearch.space.problem import SearchProblem
 from hpsearch.space.space import SearchSpace
 from hpsearch.study.config import StudyConfig
 from hpsearch.training.config import (
@@ -62,20 +62,20 @@ class NoNetworkError(InputError):
     """A space file that does not say which network it is for."""
 
 
-def _problem(space: SearchSpace, study: StudyConfig | None) -> Coordinates:
+def _problem(space: SearchSpace, study: StudyConfig | None) -> SearchProblem:
     if study is not None:
         frozen = space.frozen(study.freeze)
         frozen.check(study.trial)
-        return Coordinates(frozen, study.trial, study.limits)
+        return SearchProblem(frozen, study.trial, study.limits)
     try:
         base = space.frame()
     except InputError as error:
         raise NoNetworkError(f"{error}; or name a study: --study STUDY") from error
     space.check_paths(base)
-    return Coordinates(space, base, Limits())
+    return SearchProblem(space, base, Limits())
 
 
-def _feasible(problem: Coordinates) -> list[str]:
+def _feasible(problem: SearchProblem) -> list[str]:
     every = round(problem.sizes.total / problem.feasible_share())
     layers = problem.base.layers.convolutions.values()
     pools = ", ".join("pool" if layer.pool else "no pool" for layer in layers)
@@ -91,7 +91,7 @@ def _feasible(problem: Coordinates) -> list[str]:
     return [*lines, f"within the limits: {within / DRAWS:.0%} of {DRAWS} random draws that fit"]
 
 
-def _costs(problem: Coordinates) -> list[str]:
+def _costs(problem: SearchProblem) -> list[str]:
     costs = CostRange(problem)
     lines = []
     for name, find in (("smallest", costs.cheapest), ("largest", costs.dearest)):

@@ -12,7 +12,7 @@ from hpsearch.trial import TrialRecord
 
 
 @dataclass(frozen=True)
-class Searched:
+class SearchResult:
     """A study after a search.
 
     Args:
@@ -35,7 +35,7 @@ def search(
     *,
     output: str | Path | None = None,
     **settings: Any,
-) -> Searched:
+) -> SearchResult:
     """Search, or continue a study, as `hpsearch search` does; print the same lines.
 
     It starts worker processes, so a program that calls it needs `if __name__ == "__main__":`.
@@ -68,7 +68,7 @@ def search(
     folder = find_study(str(study), place)
     view = read_study(folder)
     best, certificate = best_of(view)
-    return Searched(folder.root, view.trials, best, certificate is not None)
+    return SearchResult(folder.root, view.trials, best, certificate is not None)
 
 
 def _flat(settings: dict[str, Any], before: str = "") -> list[tuple[str, Any]]:

@@ -27,7 +27,7 @@ from hpsearch.pruners.resource import Resource
 from hpsearch.results.best import best_in_words
 from hpsearch.results.certificate import best_of, read_certificate
 from hpsearch.sources.find import find_dataset
-from hpsearch.space.problem import Coordinates
+from hpsearch.space.problem import SearchProblem
 from hpsearch.storage.database import check_not_edited, read_study
 from hpsearch.storage.engine import check_usable, is_server
 from hpsearch.study.config import StudyConfig
@@ -115,7 +115,7 @@ def prepare(
         InputError: Something to mend.
         EnvironmentFailure: The storage cannot be used, or the folder not written.
     """
-    enqueued_points(plan.config, Coordinates(plan.space, plan.config.trial, plan.config.limits))
+    enqueued_points(plan.config, SearchProblem(plan.space, plan.config.trial, plan.config.limits))
     with_prior(
         plan, {}
     )  # a source that cannot be learnt from is refused before data are looked for

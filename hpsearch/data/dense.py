@@ -103,10 +103,10 @@ def _by_drawers(name: str, rows: NDArray[np.int64], first: int, second: int) -> 
 
 def _by_drawings(name: str, rows: NDArray[np.int64], ways: int, seed: int) -> list[DrawerPair]:
     usable = [row[row >= 0] for row in rows[with_two_drawings(rows, ways, name)]]
-    chance = generator(seed, "dense drawings", name)
+    rng = generator(seed, "dense drawings", name)
     drawn = []
     for _ in range(REDRAWN_PAIRS):
-        two = np.array([chance.permutation(row)[:2] for row in usable])
+        two = np.array([rng.permutation(row)[:2] for row in usable])
         drawn.append(DrawerPair(name, two[:, 0], two[:, 1]))
     return drawn
 

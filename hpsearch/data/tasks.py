@@ -122,15 +122,15 @@ def validation_tasks(
     Reference:
         Koch et al. 2015, section 4.3, and Lake's demo: within-alphabet, 20 ways.
     """
-    chance = generator(seed, "one-shot tasks")
+    rng = generator(seed, "one-shot tasks")
     index = characters.index()  # [C, D]
     pairs = list(permutations([d for d in drawers if d < index.shape[1]], 2))
     n_alphabets = len(characters.alphabets)
     turns, rest = divmod(n_runs, n_alphabets)
-    extra = chance.permutation(n_alphabets)[:rest]
+    extra = rng.permutation(n_alphabets)[:rest]
     run_alphabets = [*(list(range(n_alphabets)) * turns), *extra.tolist()]
-    order = chance.permutation(len(pairs)).tolist()
-    pictures = None if characters.people else Pictures(index, chance)
+    order = rng.permutation(len(pairs)).tolist()
+    pictures = None if characters.people else Pictures(index, rng)
     query = np.empty((n_runs, ways), np.int64)
     support = np.empty((n_runs, ways), np.int64)
     target = np.empty((n_runs, ways), np.int64)
@@ -140,8 +140,8 @@ def validation_tasks(
             first, second = pictures.two_of_each(pictures.some(members, ways, name))
         else:
             in_turn = [pairs[order[(run + turn) % len(order)]] for turn in range(len(order))]
-            first, second = _drawings(index[members], in_turn, ways, name, chance)
-        shuffled = chance.permutation(ways)
+            first, second = _drawings(index[members], in_turn, ways, name, rng)
+        shuffled = rng.permutation(ways)
         query[run], support[run] = first, second[shuffled]
         target[run] = np.argsort(shuffled)
     names = tuple(characters.alphabets[alphabet] for alphabet in run_alphabets)
@@ -153,16 +153,16 @@ def _drawings(
     pairs: Sequence[tuple[int, int]],
     ways: int,
     name: str,
-    chance: np.random.Generator,
+    rng: np.random.Generator,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Choose `ways` characters of one alphabet and two drawings of each, rows [W] and [W]."""
     for first, second in pairs:
         both = np.flatnonzero((index[:, first] >= 0) & (index[:, second] >= 0))
         if len(both) >= ways:
-            chosen = chance.permutation(both)[:ways]
+            chosen = rng.permutation(both)[:ways]
             return index[chosen, first], index[chosen, second]
-    chosen = chance.permutation(with_two_drawings(index, ways, name))[:ways]
-    two = [chance.permutation(row[row >= 0])[:2] for row in index[chosen]]
+    chosen = rng.permutation(with_two_drawings(index, ways, name))[:ways]
+    two = [rng.permutation(row[row >= 0])[:2] for row in index[chosen]]
     return np.array([rows[0] for rows in two]), np.array([rows[1] for rows in two])
 
 
@@ -189,8 +189,8 @@ class Pictures:
         chance: Decides their order.
     """
 
-    def __init__(self, index: NDArray[np.int64], chance: np.random.Generator) -> None:
-        self._index, self._chance = index, chance
+    def __init__(self, index: NDArray[np.int64], rng: np.random.Generator) -> None:
+        self._index, self._chance = index, rng
         self._waiting: dict[int, list[int]] = {}
 
     def some(self, members: NDArray[np.int64], count: int, name: str) -> NDArray[np.int64]:
@@ -269,7 +269,7 @@ def verification_pairs(
     Reference:
         Koch et al. 2015, section 4.2: 10,000 pairs for validation.
     """
-    chance = generator(seed, "verification pairs")
+    rng = generator(seed, "verification pairs")
     index = characters.index()
     drawers = drawers if characters.people else ()
     several = len(characters.alphabets) > 1
@@ -278,14 +278,14 @@ def verification_pairs(
     for pair in range(n):
         # Four kinds of pair in turn; within each kind the alphabets in turn.
         kind, alphabet = pair % 4, (pair // 4) % len(members)
-        one = other = int(chance.choice(members[alphabet]))
+        one = other = int(rng.choice(members[alphabet]))
         if kind == 1 and several:
-            away = (alphabet + 1 + int(chance.integers(len(members) - 1))) % len(members)
-            other = int(chance.choice(members[away]))
+            away = (alphabet + 1 + int(rng.integers(len(members) - 1))) % len(members)
+            other = int(rng.choice(members[away]))
         elif kind % 2 == 1 and len(members[alphabet]) > 1:
             rest = members[alphabet][members[alphabet] != one]
-            other = int(chance.choice(rest))
-        left[pair], right[pair] = _two_drawings(index, one, other, drawers, chance)
+            other = int(rng.choice(rest))
+        left[pair], right[pair] = _two_drawings(index, one, other, drawers, rng)
     return left, right, characters.character[left] == characters.character[right]
 
 
@@ -294,13 +294,13 @@ def _two_drawings(
     one: int,
     other: int,
     drawers: Sequence[int],
-    chance: np.random.Generator,
+    rng: np.random.Generator,
 ) -> tuple[int, int]:
     """Choose a drawing of each of two characters, by two drawers where that is possible."""
-    drawer = int(chance.choice(_drawers_of(index, one, drawers)))
+    drawer = int(rng.choice(_drawers_of(index, one, drawers)))
     others = _drawers_of(index, other, drawers)
     different = [d for d in others if d != drawer] or others
-    return int(index[one, drawer]), int(index[other, int(chance.choice(different))])
+    return int(index[one, drawer]), int(index[other, int(rng.choice(different))])
 
 
 def _drawers_of(index: NDArray[np.int64], character: int, drawers: Sequence[int]) -> list[int]:

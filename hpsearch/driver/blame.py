@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import NoReturn
 
 from hpsearch.errors import EnvironmentFailure
-from hpsearch.storage.trial_store import Ledger
+from hpsearch.storage.trial_store import TrialStore
 from hpsearch.trial import TrialRecord
 
 MAX_DEATHS = 3
@@ -30,7 +30,7 @@ def ended_well(history: Sequence[TrialRecord]) -> int:
 class Suspects:
     """The trials whose workers died too often, for one driver; the deaths outlive it."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: TrialStore) -> None:
         """Note where deaths are counted."""
         self._ledger = ledger
         self._waiting: list[int] = []

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from hpsearch.driver.blame import MAX_DEATHS, MAX_SUSPECTS, Suspects, check_some_ended_well
-from hpsearch.driver.environment import Observer, Surroundings
+from hpsearch.driver.environment import Environment, Observer
 from hpsearch.driver.outcome import cause_of, checked, in_words, outcome, resumed_in_words
 from hpsearch.driver.progress import Progress, RunningTrial
 from hpsearch.driver.proposer import Proposer
@@ -25,7 +25,7 @@ from hpsearch.pruners import make_pruner
 from hpsearch.pruners.audit import is_audited, without_audits
 from hpsearch.pruners.resource import Resource
 from hpsearch.space.cost_range import CostRange
-from hpsearch.space.problem import Coordinates
+from hpsearch.space.problem import SearchProblem
 from hpsearch.storage.leases import NumberTakenError, TrialTakenError
 from hpsearch.study.enqueue import enqueued_points
 from hpsearch.study.plan import DataPlace, StudyPlan
@@ -47,7 +47,7 @@ class Driver:
         executor: Executor,
         observer: Observer,
         interrupted: Callable[[], int],
-        surroundings: Surroundings | None = None,
+        environment: Environment | None = None,
     ) -> None:
         """Prepare; nothing is started before `run`.
 
@@ -57,24 +57,22 @@ class Driver:
             executor: Runs the trials; closed by the caller.
             observer: Shows progress.
             interrupted: Says how many interrupts have come: 1 checkpoint and end, 2 end at once.
-            surroundings: Other than the study's folder, a helper process and this machine's time.
+            environment: Other than the study's folder, a helper process and this machine's time.
         """
         self._plan, self._executor, self._observer = plan, executor, observer
         self._interrupted = interrupted
         config = plan.config
-        self._coordinates = Coordinates(plan.space, config.trial, config.limits)
-        smallest = CostRange(self._coordinates).cheapest("memory_bytes")
+        self._problem = SearchProblem(plan.space, config.trial, config.limits)
+        smallest = CostRange(self._problem).cheapest("memory_bytes")
         self._smallest = config.trial.with_parameters(smallest).plain()
-        self._enqueued = enqueued_points(config, self._coordinates)
-        self._proposer = Proposer(plan, self._coordinates, observer.message)
+        self._enqueued = enqueued_points(config, self._problem)
+        self._proposer = Proposer(plan, self._problem, observer.message)
         self._resource = Resource(config.pruner.resource, config.trial)
         self._pruner = make_pruner(config.pruner, self._resource)
-        around = surroundings or Surroundings.of(
-            plan, data, Patience(observer.message, interrupted)
-        )
+        around = environment or Environment.of(plan, data, Patience(observer.message, interrupted))
         self._stopping = Stopping(config, self._resource, around.n_tasks)
         self._record, self._ledger = around.record, around.ledger
-        self._asker, self._clock, self._others = around.asker, around.clock, around.others
+        self._asker, self._clock, self._peers = around.asker, around.clock, around.peers
         self._history: list[TrialRecord] = []
         self._waiting: list[int] = []
         self._running: dict[int, RunningTrial] = {}
@@ -83,7 +81,7 @@ class Driver:
         self._abandoned: set[int] = set()  # on our workers, but another driver's now
         self._exhausted: str | None = None  # why no more configuration can be proposed
         self._origin = ""  # of the pending ask
-        self._time = WorkingTime(self._record, self._others, self._clock)
+        self._time = WorkingTime(self._record, self._peers, self._clock)
 
     def run(self) -> str:
         """Search until the study ends; return why it ended, in words.
@@ -132,8 +130,8 @@ class Driver:
         carried out, and its worker would train on past the rung.
         """
         self._history = self._ledger.load()
-        if self._others:
-            self._others.start(self._history)
+        if self._peers:
+            self._peers.start(self._history)
             return  # what nobody runs is taken over by `_follow`
         for trial in self._history:
             if trial.state == "running":
@@ -154,9 +152,9 @@ class Driver:
 
     def _follow(self) -> None:
         """Take in what other drivers did, and take over the trials that nobody runs any more."""
-        if self._others is None:
+        if self._peers is None:
             return
-        news = self._others.news(self._executor.slots - self._busy() - len(self._waiting))
+        news = self._peers.updates(self._executor.slots - self._busy() - len(self._waiting))
         news.enter_into(self._history)
         for number in news.lost:
             self._abandon(number)
@@ -178,8 +176,8 @@ class Driver:
     def _abandon(self, number: int) -> None:
         """Leave a trial to the driver that has it now, and stop it here after its epoch."""
         self._observer.message(f"trial {number} goes on with another driver")
-        if self._others:
-            self._others.left(number)
+        if self._peers:
+            self._peers.left(number)
         self._suspects.drop(number)
         if number in self._waiting:
             self._waiting.remove(number)
@@ -224,7 +222,7 @@ class Driver:
             return
         while self._busy() < self._executor.slots:
             promoted = self._next_promotion()
-            if promoted is None or (self._others and not self._others.claim(promoted)):
+            if promoted is None or (self._peers and not self._peers.claim(promoted)):
                 break
             self._promote(self._history[promoted])
         number, most = len(self._history), self._plan.config.budget.trials or float("inf")
@@ -250,7 +248,7 @@ class Driver:
     def _enter(self, params: dict[str, Any], origin: str, seen: Any = None) -> None:
         trial = TrialRecord(number=len(self._history), state="running", params=params)
         try:
-            self._ledger.enter(trial, self._coordinates, origin, seen)
+            self._ledger.enter(trial, self._problem, origin, seen)
         except NumberTakenError:
             return  # another driver was first: `_follow` brings its trial, and we ask again
         self._history.append(trial)
@@ -358,8 +356,8 @@ class Driver:
         epoch = max(trial.values)
         self._history[trial.number] = replace(trial, state="paused")
         self._record.set_trial_attribute(trial.number, "paused", epoch)
-        if self._others:
-            self._others.release(trial.number)
+        if self._peers:
+            self._peers.release(trial.number)
         error = f"error {100 * (trial.value or 0):.1f} %"
         self._observer.message(f"trial {trial.number} paused after epoch {epoch}, {error}")
 
@@ -374,7 +372,7 @@ class Driver:
         """End the trials that nobody promoted; say whether none is left to another driver."""
         for trial in [t for t in self._history if t.state == "paused"]:
             cause = f"not promoted by {self._plan.config.pruner.name} after epoch "
-            if self._others is None or self._others.claim(trial.number):
+            if self._peers is None or self._peers.claim(trial.number):
                 self._end(replace(trial, state="pruned", cause=f"{cause}{max(trial.values)}"))
         return not any(t.state == "paused" for t in self._history)
 

@@ -14,8 +14,8 @@ from hpsearch.json_files import read_dataset
 from hpsearch.samplers.ask_process import Asker
 from hpsearch.seeding import derive_seed
 from hpsearch.storage.database import StudyRecord
-from hpsearch.storage.peers import Others
-from hpsearch.storage.trial_store import Ledger
+from hpsearch.storage.peers import Peers
+from hpsearch.storage.trial_store import TrialStore
 from hpsearch.study.plan import DataPlace, StudyPlan
 from hpsearch.waiting import Patience
 
@@ -36,21 +36,19 @@ class Observer(Protocol):
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class Environment:
     """What a driver writes to, asks and reads the time from; a replay brings its own."""
 
     record: StudyRecord
-    ledger: Ledger
+    ledger: TrialStore
     asker: Asker
     n_tasks: int = N_TASKS
     clock: Callable[[], float] = field(default_factory=lambda: AwakeClock(LONGEST_TURN_S))
-    others: Others | None = None
+    peers: Peers | None = None
     """The study's other drivers, where its storage allows for them."""
 
     @classmethod
-    def of(
-        cls, plan: StudyPlan, data: DataPlace, patience: Patience | None = None
-    ) -> Surroundings:
+    def of(cls, plan: StudyPlan, data: DataPlace, patience: Patience | None = None) -> Environment:
         """Open the study's database and prepare the helper that is asked.
 
         Args:
@@ -70,12 +68,12 @@ class Surroundings:
             plan.prior,
             patience,
         )
-        others = None
+        peers = None
         if record.leases:
             _check_same(record, plan, data)
-            others = Others(record, record.leases)
+            peers = Peers(record, record.leases)
         n_tasks = tasks_behind(config, read_dataset(plan.folder.dataset))
-        return cls(record, Ledger(plan, data, record), asker, n_tasks, others=others)
+        return cls(record, TrialStore(plan, data, record), asker, n_tasks, peers=peers)
 
 
 def _check_same(record: StudyRecord, plan: StudyPlan, data: DataPlace) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from hpsearch.samplers.config import GP_LIMIT
 from hpsearch.samplers.suggest import decider
-from hpsearch.space.problem import Coordinates
+from hpsearch.space.problem import SearchProblem
 from hpsearch.study.plan import StudyPlan
 from hpsearch.trial import TrialRecord
 
@@ -15,17 +15,17 @@ class Proposer:
     """Who decides on the next trial of a study."""
 
     def __init__(
-        self, plan: StudyPlan, coordinates: Coordinates, tell: Callable[[str], None]
+        self, plan: StudyPlan, problem: SearchProblem, tell: Callable[[str], None]
     ) -> None:
         """Note the study and how to tell a person."""
         self._sampler, self._prior = plan.config.sampler, plan.prior
-        self._coordinates, self._tell = coordinates, tell
+        self._problem, self._tell = problem, tell
         self._told = False
 
     def name(self, history: Sequence[TrialRecord]) -> str:
         """Return the name of the sampler that decides after a history; tell of a handover once."""
         own = self._sampler
-        name = decider(self._coordinates, own, history, self._prior).name
+        name = decider(self._problem, own, history, self._prior).name
         if name not in (own.name, own.start) and not self._told:
             self._told = True
             self._tell(

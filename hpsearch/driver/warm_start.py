@@ -16,7 +16,7 @@ from hpsearch.paths import user_path
 from hpsearch.samplers.prior import Prior
 from hpsearch.space.effects import leaf_paths
 from hpsearch.space.limits import Limits
-from hpsearch.space.problem import Coordinates
+from hpsearch.space.problem import SearchProblem
 from hpsearch.space.space import SearchSpace
 from hpsearch.study.config import StudyConfig
 from hpsearch.study.plan import StudyPlan, find_study
@@ -38,7 +38,7 @@ def with_prior(plan: StudyPlan, dataset: Mapping[str, Any]) -> StudyPlan:
     if start is None or plan.prior is not None or plan.folder.study_file.exists():
         return plan
     source = _read_source(user_path(start.study))
-    here = Coordinates(plan.space, plan.config.trial, plan.config.limits)
+    here = SearchProblem(plan.space, plan.config.trial, plan.config.limits)
     if not set(source.problem.free) & set(here.free):
         raise InputError(
             f"--from {start.study}: no searched parameter in common with this study; "
@@ -68,12 +68,12 @@ class Source:
 
     name: str
     fingerprint: str
-    problem: Coordinates
+    problem: SearchProblem
     settings: Mapping[str, Any]
     measure: tuple[str, ...]
     trials: tuple[TrialRecord, ...]
 
-    def agrees_with(self, here: Coordinates, config: StudyConfig) -> bool:
+    def agrees_with(self, here: SearchProblem, config: StudyConfig) -> bool:
         """Say whether the error means the same, and every setting that neither study searches."""
         if self.measure != measure_of(config):
             return False
@@ -102,14 +102,14 @@ def _read_source(root: Path) -> Source:
     return Source(
         name=view.name,
         fingerprint=str(view.dataset.get("fingerprint")),
-        problem=Coordinates(space, base, Limits()),
+        problem=SearchProblem(space, base, Limits()),
         settings=leaf_paths(base),
         measure=measure_of(view.config),
         trials=tuple(told),
     )
 
 
-def _same(trial: TrialRecord, source: Source, here: Coordinates) -> TrialRecord | None:
+def _same(trial: TrialRecord, source: Source, here: SearchProblem) -> TrialRecord | None:
     """Return a trial under this space's names; None where it lies outside or differs otherwise."""
     settings = {**source.settings, **trial.params}
     params = {name: settings[name] for name in here.space.parameters}
@@ -121,7 +121,7 @@ def _same(trial: TrialRecord, source: Source, here: Coordinates) -> TrialRecord 
     return replace(trial, params=params) if inside and here.sizes.fits(params) else None
 
 
-def _scaled(trial: TrialRecord, source: Source, here: Coordinates) -> TrialRecord:
+def _scaled(trial: TrialRecord, source: Source, here: SearchProblem) -> TrialRecord:
     """Return a trial at the same places in the ranges of this space."""
     there = source.problem
     known = dict(zip(there.cube.names, there.cube.shares(_own(trial, there)), strict=True))
@@ -142,5 +142,5 @@ def _scaled(trial: TrialRecord, source: Source, here: Coordinates) -> TrialRecor
     return replace(trial, params=here.cube.params(shares), seconds=None)
 
 
-def _own(trial: TrialRecord, problem: Coordinates) -> dict[str, Value]:
+def _own(trial: TrialRecord, problem: SearchProblem) -> dict[str, Value]:
     return {name: trial.params[name] for name in problem.space.parameters}

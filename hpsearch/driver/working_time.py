@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from hpsearch.storage.database import StudyRecord
-from hpsearch.storage.peers import Others
+from hpsearch.storage.peers import Peers
 
 SAVE_S = 5.0
 """How often the time is written; a kill loses at most this much."""
@@ -15,10 +15,10 @@ class WorkingTime:
     """The seconds that count against a budget of hours."""
 
     def __init__(
-        self, record: StudyRecord, others: Others | None, clock: Callable[[], float]
+        self, record: StudyRecord, peers: Peers | None, clock: Callable[[], float]
     ) -> None:
         """Begin to count, after what earlier runs have written."""
-        self._record, self._others, self._clock = record, others, clock
+        self._record, self._peers, self._clock = record, peers, clock
         self._before = float(record.attribute("driver_seconds", 0.0))
         self._began = self._saved = clock()
 
@@ -32,7 +32,7 @@ class WorkingTime:
         if not force and since <= SAVE_S:
             return
         self._saved += since
-        if self._others is None:
+        if self._peers is None:
             self._record.set_attribute("driver_seconds", round(self.seconds(), 1))
         else:
-            self._before = self._others.add_seconds(since) - (self._saved - self._began)
+            self._before = self._peers.add_seconds(since) - (self._saved - self._began)

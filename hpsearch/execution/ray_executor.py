@@ -32,11 +32,11 @@ from hpsearch.execution.local import SILENCE_S
 from hpsearch.execution.ray_cluster import Cluster
 from hpsearch.execution.ray_loopback import on_the_loopback
 from hpsearch.execution.ray_worker import (
+    NodeView,
     Parcel,
     RayWorker,
-    Sight,
+    RelayedEvent,
     Study,
-    Told,
     data_mark,
     packed_files,
 )
@@ -95,7 +95,7 @@ class _Slot:
     """Whether the job has sent an event."""
     used: bool = False
     """Whether an earlier job ran here."""
-    sight: Sight | None = None
+    sight: NodeView | None = None
     data: Path | None = None
     """The data set that `sight` tells of."""
     idle_since: float = field(default_factory=time.monotonic)
@@ -210,7 +210,7 @@ class RayExecutor:
             parcel = self._parcel(slot.sight, job)
             slot.ref = slot.actor.submit.options(concurrency_group="control").remote(job, parcel)
 
-    def _parcel(self, sight: Sight, job: Job) -> Parcel:
+    def _parcel(self, sight: NodeView, job: Job) -> Parcel:
         checkpoint = {}
         if not sight.folder:
             for path in (job.checkpoint, previous(job.checkpoint)):
@@ -266,7 +266,7 @@ class RayExecutor:
                 )
             self._ask_sight_or_submit(slot)
             return []
-        told: list[Told] = answer or []
+        told: list[RelayedEvent] = answer or []
         events = [self._hear(slot, one) for one in told]
         if slot.job is None:
             self._ask_sight_or_submit(slot)
@@ -275,7 +275,7 @@ class RayExecutor:
             slot.ref = slot.actor.events.remote(POLL_S)
         return events
 
-    def _hear(self, slot: _Slot, told: Told) -> Event:
+    def _hear(self, slot: _Slot, told: RelayedEvent) -> Event:
         """Keep the checkpoint that came with an event, and note a trial's end."""
         slot.heard = True
         if told.checkpoint is not None and slot.job is not None:

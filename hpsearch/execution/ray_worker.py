@@ -55,7 +55,7 @@ class Study:
 
 
 @dataclass(frozen=True)
-class Sight:
+class NodeView:
     """What a slot's node sees of the driver's disk, and which node that is."""
 
     node: str
@@ -66,7 +66,7 @@ class Sight:
 
 
 @dataclass(frozen=True)
-class Told:
+class RelayedEvent:
     """An event on its way to the driver, with the checkpoint where no disk is shared."""
 
     event: Event
@@ -125,9 +125,9 @@ class RayWorker:
         self._own = Path() if self._shared else _own_folder()
         self._job: Job | None = None
 
-    def look(self, data: Path, mark: str) -> Sight:
+    def look(self, data: Path, mark: str) -> NodeView:
         """Say what this node sees: the study's folder, and the data set that has this mark."""
-        return Sight(
+        return NodeView(
             node=ray.get_runtime_context().get_node_id(),
             host=socket.gethostname(),
             version=__version__,
@@ -154,14 +154,14 @@ class RayWorker:
             self._job = job
             self._local.submit(job)
 
-    def events(self, timeout_s: float) -> list[Told]:
+    def events(self, timeout_s: float) -> list[RelayedEvent]:
         """Return what has happened, in order; wait at most `timeout_s` for something."""
         deadline = time.monotonic() + timeout_s
         while True:
             with self._lock:
                 events = self._local.events(TURN_S)
             if events or time.monotonic() >= deadline:
-                return [Told(event, self._checkpoint(event)) for event in events]
+                return [RelayedEvent(event, self._checkpoint(event)) for event in events]
             time.sleep(0.001)  # let whoever waits for the lock have it
 
     def _checkpoint(self, event: Event) -> bytes | None:

@@ -33,7 +33,7 @@ BEAT_S = 2.0
 """Seconds between two signs of life."""
 
 
-class Driver:
+class DriverPipe:
     """The worker's end of the two pipes."""
 
     def __init__(self) -> None:
@@ -114,7 +114,7 @@ def die_with_parent() -> None:
 
 def serve(device: str, threads: int) -> None:
     """Run jobs until the driver is gone."""
-    driver = Driver()
+    driver = DriverPipe()
     driver.give_signs_of_life()  # also while torch is loaded
     try:
         import torch
@@ -168,7 +168,7 @@ def smallest_fits(
 
 
 def run_job(
-    job: dict[str, Any], device: str, driver: Driver, kept: dict[tuple[Any, ...], TrainingData]
+    job: dict[str, Any], device: str, driver: DriverPipe, kept: dict[tuple[Any, ...], TrainingData]
 ) -> tuple[Ending, str | None, dict[str, float] | None]:
     """Train one job to its end; `kept` holds the last data, so that the next trial starts at once.
 
@@ -246,7 +246,7 @@ def load_data(
     return config, kept[key]
 
 
-def _report(driver: Driver, trial: int, result: EpochResult) -> Ending | None:
+def _report(driver: DriverPipe, trial: int, result: EpochResult) -> Ending | None:
     """Report an epoch; return how the driver ends the trial, None where it goes on."""
     driver.send(event="epoch", trial=trial, result=result.to_json())
     decision = driver.wait_for_decision()

@@ -26,7 +26,7 @@ from hpsearch.paths import StudyFolder, write_atomically
 from hpsearch.records import dump_record
 from hpsearch.samplers.prior import Prior, read_prior
 from hpsearch.space.effects import leaf_paths
-from hpsearch.space.problem import Coordinates
+from hpsearch.space.problem import SearchProblem
 from hpsearch.space.space import SearchSpace
 from hpsearch.sqlite_file import back_up, connect
 from hpsearch.storage.agreement import ASIDE
@@ -89,7 +89,7 @@ def migrate(folder: StudyFolder, space_file: Path) -> Migration:
         old = SearchSpace.from_yaml(folder.space_file)
         new = SearchSpace.from_yaml(space_file).frozen(view.config.freeze)
         new.check(view.config.trial)
-        problem = Coordinates(new, view.config.trial, view.config.limits)
+        problem = SearchProblem(new, view.config.trial, view.config.limits)
         config = _with_possible_queue(view.config, problem, len(view.trials))
         settings = leaf_paths(view.config.trial)
         values = {
@@ -118,7 +118,7 @@ def migrate(folder: StudyFolder, space_file: Path) -> Migration:
 
 
 def _write_files(
-    folder: StudyFolder, config: StudyConfig, problem: Coordinates, view: StudyView
+    folder: StudyFolder, config: StudyConfig, problem: SearchProblem, view: StudyView
 ) -> None:
     """Write the moved study's files; cut in between, old and new ones are accepted together."""
     prior, text = read_prior(folder.prior), None
@@ -179,7 +179,7 @@ def _refuse_unfinished(
             )
 
 
-def _inside(problem: Coordinates, params: Mapping[str, Value]) -> bool:
+def _inside(problem: SearchProblem, params: Mapping[str, Value]) -> bool:
     """Say whether a trial lies in the space; what it costs does not count any more."""
     ranges = problem.space.parameters
     known = {name: params[name] for name in ranges}
@@ -250,7 +250,7 @@ def _holding(distribution: BaseDistribution, value: Any) -> BaseDistribution:
     raise TypeError(f"a choice {value!r} that is unknown cannot be held")
 
 
-def _with_possible_queue(config: StudyConfig, problem: Coordinates, begun: int) -> StudyConfig:
+def _with_possible_queue(config: StudyConfig, problem: SearchProblem, begun: int) -> StudyConfig:
     """Return the study without its queue where that is used up and does not fit the new space."""
     try:
         enqueued_points(config, problem)
@@ -261,7 +261,7 @@ def _with_possible_queue(config: StudyConfig, problem: Coordinates, begun: int) 
     return config.model_copy(update={"space": problem.space.name})
 
 
-def _moved_prior(prior: Prior, problem: Coordinates, settings: Mapping[str, Any]) -> Prior:
+def _moved_prior(prior: Prior, problem: SearchProblem, settings: Mapping[str, Any]) -> Prior:
     """Return the trials of a warm start in the new space; what is known of them stays known."""
     trials = []
     for trial in prior.trials:

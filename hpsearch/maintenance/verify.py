@@ -13,7 +13,7 @@ from hpsearch.samplers.base import Predicts
 from hpsearch.samplers.snapshot import recall
 from hpsearch.samplers.suggest import decider, informed_sampler
 from hpsearch.seeding import derive_seed
-from hpsearch.space.problem import Coordinates
+from hpsearch.space.problem import SearchProblem
 from hpsearch.storage.database import StudyView
 from hpsearch.storage.optuna_queue import ORIGIN
 from hpsearch.storage.trial_files import read_curve
@@ -66,7 +66,7 @@ def verify(plan: StudyPlan, view: StudyView) -> Iterator[Verdict]:
         EnvironmentFailure: The sampler failed or took longer than ten minutes for one suggestion.
     """
     config = plan.config
-    enqueued = enqueued_points(config, Coordinates(plan.space, config.trial, config.limits))
+    enqueued = enqueued_points(config, SearchProblem(plan.space, config.trial, config.limits))
     asker = Asker(plan.space, config.trial, config.limits, config.sampler, config.seed, plan.prior)
     try:
         for trial in view.trials:
@@ -135,12 +135,12 @@ def explain(plan: StudyPlan, view: StudyView, number: int) -> Reason:
     """
     origin = str(view.attributes[number].get("origin", "unknown"))
     config = plan.config
-    coordinates = Coordinates(plan.space, config.trial, config.limits)
-    if origin == ORIGIN or number < len(enqueued_points(config, coordinates)):
+    problem = SearchProblem(plan.space, config.trial, config.limits)
+    if origin == ORIGIN or number < len(enqueued_points(config, problem)):
         return Reason(origin, {}, None, None)
     history = history_of(view, number)
-    acting = decider(coordinates, config.sampler, history, plan.prior)
-    sampler = informed_sampler(coordinates, acting, history, number, plan.prior)
+    acting = decider(problem, config.sampler, history, plan.prior)
+    sampler = informed_sampler(problem, acting, history, number, plan.prior)
     predicted = None
     if isinstance(sampler, Predicts):
         seed = derive_seed(config.seed, "suggest", number, 0)

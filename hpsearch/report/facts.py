@@ -21,7 +21,7 @@ from hpsearch.records import parse_record, read_regular
 from hpsearch.results.baselines import read_baselines
 from hpsearch.results.certificate import best_of
 from hpsearch.results.evaluate import read_evaluation
-from hpsearch.space.problem import Coordinates
+from hpsearch.space.problem import SearchProblem
 from hpsearch.space.space import SearchSpace
 from hpsearch.storage.at_work import standings
 from hpsearch.storage.database import StudyView, read_study
@@ -48,7 +48,7 @@ class Facts:
 
     folder: StudyFolder
     view: StudyView
-    problem: Coordinates
+    problem: SearchProblem
     dataset: Dataset | None
     openings: Sequence[Mapping[str, Any]]
     baselines: Mapping[str, Any] | None
@@ -130,7 +130,7 @@ def read_facts(folder: StudyFolder, beside: Sequence[Path] = ()) -> Facts:
     return Facts(
         folder=folder,
         view=view,
-        problem=Coordinates(space, view.config.trial, view.config.limits),
+        problem=SearchProblem(space, view.config.trial, view.config.limits),
         dataset=_dataset(packed, fingerprint),
         openings=openings_in(
             [place / "openings.jsonl" for place in (folder.root, *places_beside(packed))],

@@ -73,12 +73,10 @@ def importances(
         return None
     kept = thin(errors, MOST_TRIALS, seed)
     x, y = points[kept], errors[kept]
-    chance = np.random.default_rng(seed)
-    samples = [chance.integers(len(y), size=len(y)) for _ in range(FORESTS)]
+    rng = np.random.default_rng(seed)
+    samples = [rng.integers(len(y), size=len(y)) for _ in range(FORESTS)]
     shares = np.array([_shares(x[s], y[s], seed + k, TREES) for k, s in enumerate(samples)])
-    shuffled = [
-        _shares(x, chance.permutation(y), seed + k, SHUFFLED_TREES) for k in range(SHUFFLES)
-    ]
+    shuffled = [_shares(x, rng.permutation(y), seed + k, SHUFFLED_TREES) for k in range(SHUFFLES)]
     mean = shares.mean(axis=0)
     order = np.argsort(-mean, kind="stable")
     low, high = np.quantile(shares, [0.025, 0.975], axis=0)

@@ -244,8 +244,8 @@ def _map(
     """
     chosen = np.flatnonzero(drawing >= 0)
     if len(chosen) > MOST_CHARACTERS:
-        chance = np.random.default_rng(seed)
-        chosen = np.sort(chance.choice(chosen, MOST_CHARACTERS, replace=False))
+        rng = np.random.default_rng(seed)
+        chosen = np.sort(rng.choice(chosen, MOST_CHARACTERS, replace=False))
     if len(chosen) < 5:
         return None, "", 1
     shown_codes = codes[torch.from_numpy(drawing[chosen])]

@@ -53,8 +53,8 @@ def _map(facts: Facts, pair: tuple[str, str]) -> Figure:
     }
     kept = thin(facts.errors, SHOWN_TRIALS, facts.view.config.seed)
     trials = [facts.scored[k] for k in kept]
-    chance = np.random.default_rng(facts.view.config.seed)
-    shift = chance.uniform(-0.3, 0.3, (2, len(trials)))
+    rng = np.random.default_rng(facts.view.config.seed)
+    shift = rng.uniform(-0.3, 0.3, (2, len(trials)))
     dots = {
         "type": "scatter",
         "mode": "markers",

@@ -76,8 +76,8 @@ def _one_training(
     if posterior.sigma > 0:
         _, freedom = pooled_variance(errors)
         below, above = (t.cdf((end - truth) / posterior.sigma, freedom) for end in (0, 1))
-        chance = np.random.default_rng(derive_seed(seed, "one training")).random(len(truth))
-        spread = t.ppf(below + chance * (above - below), freedom)
+        rng = np.random.default_rng(derive_seed(seed, "one training")).random(len(truth))
+        spread = t.ppf(below + rng * (above - below), freedom)
         truth = np.clip(truth + posterior.sigma * spread, 0, 1)  # of rounding only
     low, high = np.quantile(truth, [0.025, 0.975])
     return [float(low), float(high)]

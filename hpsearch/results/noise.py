@@ -83,11 +83,9 @@ def noise_of_scores(
 
     The alphabets that the 16 runs show once more than others are held fixed with the alphabets.
     """
-    chance = generator(seed, "noise")
+    rng = generator(seed, "noise")
     n_alphabets, n_drawers = len(scores), scores[0].shape[1]
-    drawers = chance.permuted(np.tile(np.arange(n_drawers), (redraws, 1)), axis=1)[
-        :, :DENSE_DRAWERS
-    ]
+    drawers = rng.permuted(np.tile(np.arange(n_drawers), (redraws, 1)), axis=1)[:, :DENSE_DRAWERS]
     dense = np.empty((redraws, n_alphabets))
     weights = _weights(n_alphabets)  # [A, runs of one alphabet]
     tasks = np.empty((redraws, *weights.shape))
@@ -97,12 +95,12 @@ def noise_of_scores(
             by_pair[drawers[:, :, None], drawers[:, None]], axis=(1, 2)
         )
         for run in range(weights.shape[1]):
-            tasks[:, alphabet, run] = _run_accuracies(of_alphabet, drawers, ways, chance)
+            tasks[:, alphabet, run] = _run_accuracies(of_alphabet, drawers, ways, rng)
     fixed_tasks = (tasks * weights).sum(axis=(1, 2))
     fixed_dense = dense.mean(axis=1)
     # A new alphabet brings its own drawers and tasks: each place takes another redraw.
-    place = chance.integers(n_alphabets, size=(redraws, n_alphabets))
-    drawn = chance.integers(redraws, size=(redraws, n_alphabets))
+    place = rng.integers(n_alphabets, size=(redraws, n_alphabets))
+    drawn = rng.integers(redraws, size=(redraws, n_alphabets))
     new_tasks = (tasks[drawn, place] * weights).sum(axis=(1, 2))
     new_dense = dense[drawn, place].mean(axis=1)
     spread = [float(v.std(ddof=1)) for v in (fixed_tasks, fixed_dense, new_tasks, new_dense)]
@@ -121,15 +119,15 @@ def _run_accuracies(
     scores: NDArray[np.floating],
     drawers: NDArray[np.int64],
     ways: int,
-    chance: np.random.Generator,
+    rng: np.random.Generator,
 ) -> NDArray[np.float64]:
     """Return the accuracy of one run of W tasks in each redraw, [R], from one alphabet's scores.
 
     Each run draws W characters and an ordered pair of the first four of the redraw's drawers.
     """
     redraws, n = len(drawers), len(scores)
-    chosen = chance.permuted(np.tile(np.arange(n), (redraws, 1)), axis=1)[:, :ways]
-    two = chance.permuted(np.tile(np.arange(VALIDATION_DRAWERS), (redraws, 1)), axis=1)[:, :2]
+    chosen = rng.permuted(np.tile(np.arange(n), (redraws, 1)), axis=1)[:, :ways]
+    two = rng.permuted(np.tile(np.arange(VALIDATION_DRAWERS), (redraws, 1)), axis=1)[:, :2]
     first, second = np.take_along_axis(drawers, two, axis=1).T[:, :, None, None]
     runs = scores[chosen[:, :, None], first, chosen[:, None], second]  # [R, W, W]
     return np.asarray(expected_credits(runs, ways).mean(axis=1))

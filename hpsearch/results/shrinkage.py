@@ -161,12 +161,12 @@ def _draw(mean: Array, count: Array, centre: Array, setting: _Settings, seed: in
     log_weight = log_each.sum(axis=-1)
     weight = np.exp(log_weight - logsumexp(log_weight)).ravel()
 
-    chance = np.random.default_rng(seed)
-    cells = chance.choice(weight.size, size=DRAWS, p=weight / weight.sum())
+    rng = np.random.default_rng(seed)
+    cells = rng.choice(weight.size, size=DRAWS, p=weight / weight.sum())
     m, g = np.unravel_index(cells, log_weight.shape)
-    differs = chance.random((DRAWS, len(mean))) < np.exp(log_slab - log_each)[m, g]
+    differs = rng.random((DRAWS, len(mean))) < np.exp(log_slab - log_each)[m, g]
     # theta = mean - noise z, with z between `low` and `high`: within reach and within [0, 1]
-    share = chance.random((DRAWS, len(mean)))
+    share = rng.random((DRAWS, len(mean)))
     below, above = np.exp(log_ndtr(low[m, g])), np.exp(log_ndtr(high[m, g]))
     z = ndtri(np.clip(below + share * (above - below), 1e-12, 1 - 1e-12))
     slab = np.clip(mean - noise[m, 0] * z, bottom[m, g], top[m, g])

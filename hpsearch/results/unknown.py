@@ -57,10 +57,10 @@ def suggest_threshold(
     Reference:
         Youden (1950), "Index for rating diagnostic tests".
     """
-    chance = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     known, unknown = [], []
     for matrix in logits:
-        with_own, without = best_scores(np.asarray(matrix, np.float64), ways, chance)
+        with_own, without = best_scores(np.asarray(matrix, np.float64), ways, rng)
         known.append(with_own)
         unknown.append(without)
     own, other = np.concatenate(known), np.concatenate(unknown)
@@ -76,12 +76,12 @@ def suggest_threshold(
     return Threshold(score, float(kept[place]), float(rejected[place]), len(own), ways)
 
 
-def best_scores(matrix: Array, ways: int, chance: np.random.Generator) -> tuple[Array, Array]:
+def best_scores(matrix: Array, ways: int, rng: np.random.Generator) -> tuple[Array, Array]:
     """Return each query's best logit with its own character among W candidates, and without."""
     n = len(matrix)
     known, unknown = np.empty(n), np.empty(n)
     for query in range(n):
-        others = chance.permutation(np.delete(np.arange(n), query))
+        others = rng.permutation(np.delete(np.arange(n), query))
         known[query] = max(matrix[query, query], matrix[query, others[: ways - 1]].max())
         unknown[query] = matrix[query, others[:ways]].max()
     return known, unknown

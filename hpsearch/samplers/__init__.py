@@ -16,7 +16,7 @@ from hpsearch.samplers.config import (
 )
 
 if TYPE_CHECKING:
-    from hpsearch.space.problem import Coordinates
+    from hpsearch.space.problem import SearchProblem
 
 __all__ = [
     "BLIND",
@@ -31,7 +31,7 @@ __all__ = [
 
 def make_sampler(
     config: SamplerConfig,
-    coordinates: Coordinates,
+    problem: SearchProblem,
     observations: Sequence[Observation],
     number: int,
 ) -> Sampler:
@@ -39,29 +39,29 @@ def make_sampler(
 
     Args:
         config: Its name and options.
-        coordinates: The problem.
+        problem: The problem.
         observations: What is known, by trial number.
         number: The number of the trial that is asked for.
     """
     if config.name == "random":
         from hpsearch.samplers.random import RandomSampler
 
-        return RandomSampler(coordinates)
+        return RandomSampler(problem)
     if config.name in ("sobol", "recentred"):
         from hpsearch.samplers.sobol import EVEN, RECENTRED, SobolSampler
 
-        return SobolSampler(coordinates, number, EVEN if config.name == "sobol" else RECENTRED)
+        return SobolSampler(problem, number, EVEN if config.name == "sobol" else RECENTRED)
     options = config.settings()
     if isinstance(options, TpeOptions):
         from hpsearch.samplers.tpe import TpeSampler
 
-        return TpeSampler(coordinates, observations, options)
+        return TpeSampler(problem, observations, options)
     if isinstance(options, GpOptions):
         from hpsearch.samplers.gp import GpSampler
 
-        return GpSampler(coordinates, observations, options)
+        return GpSampler(problem, observations, options)
     if isinstance(options, SkoptOptions):
         from hpsearch.samplers.skopt import SkoptSampler
 
-        return SkoptSampler(coordinates, observations, config.name, options)
+        return SkoptSampler(problem, observations, config.name, options)
     raise ValueError(f"no sampler of the name {config.name}")

@@ -24,7 +24,7 @@ from hpsearch.samplers.config import SamplerConfig
 from hpsearch.samplers.prior import Prior
 from hpsearch.samplers.snapshot import summarise
 from hpsearch.space.limits import Limits
-from hpsearch.space.problem import Coordinates
+from hpsearch.space.problem import SearchProblem
 from hpsearch.space.space import SearchSpace
 from hpsearch.training.config import TrialConfig
 from hpsearch.trial import TrialRecord
@@ -257,15 +257,15 @@ def serve() -> None:
     answers = _Answers(os.fdopen(os.dup(1), "wb"))
     answers.working.set()  # also while libraries are loaded
     os.dup2(2, 1)  # whatever a library prints must not look like an answer
-    problem = json.loads(sys.stdin.buffer.readline())
+    opening = json.loads(sys.stdin.buffer.readline())
     from hpsearch.configfile import parse_yaml
     from hpsearch.samplers.suggest import suggest
 
-    space = SearchSpace.from_values(parse_yaml(problem["space"].encode(), "space"), "space")
-    base = TrialConfig.from_values(problem["base"])
-    coordinates = Coordinates(space, base, Limits(**problem["limits"]))
-    sampler = SamplerConfig(**problem["sampler"])
-    prior = Prior.from_json(problem["prior"]) if problem["prior"] else None
+    space = SearchSpace.from_values(parse_yaml(opening["space"].encode(), "space"), "space")
+    base = TrialConfig.from_values(opening["base"])
+    problem = SearchProblem(space, base, Limits(**opening["limits"]))
+    sampler = SamplerConfig(**opening["sampler"])
+    prior = Prior.from_json(opening["prior"]) if opening["prior"] else None
     history: list[TrialRecord] = []
     answers.working.clear()
     for line in sys.stdin.buffer:
@@ -277,7 +277,7 @@ def serve() -> None:
         for place, trial in ask["changed"].items():  # in the order of places
             history[int(place) : int(place) + 1] = [TrialRecord.from_json(trial)]
         try:
-            params = suggest(coordinates, sampler, history, problem["seed"], ask["n"], prior)
+            params = suggest(problem, sampler, history, opening["seed"], ask["n"], prior)
             reply: dict[str, Any] = {"params": params}
         except InputError as error:
             reply = {"refused": str(error)}

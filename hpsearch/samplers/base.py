@@ -12,7 +12,7 @@ import numpy as np
 from hpsearch.trial import TrialRecord, Value
 
 if TYPE_CHECKING:
-    from hpsearch.space.problem import Coordinates
+    from hpsearch.space.problem import SearchProblem
 
 Kind = Literal["complete", "pruned", "paused", "running", "bad"]
 MOST_BEST, MOST_RECENT = 50, 150
@@ -68,7 +68,7 @@ class Observation:
     seconds: float | None = None
 
 
-def observe(coordinates: Coordinates, history: Sequence[TrialRecord]) -> list[Observation]:
+def observe(problem: SearchProblem, history: Sequence[TrialRecord]) -> list[Observation]:
     """Return what samplers learn from a history, by trial number.
 
     A failed trial says something about its configuration only where memory was short; others
@@ -80,10 +80,10 @@ def observe(coordinates: Coordinates, history: Sequence[TrialRecord]) -> list[Ob
         curve = best_so_far(trial.values)
         value = next(reversed(curve.values()), None)
         kind = _kind(trial, value)
-        searched = coordinates.space.parameters
+        searched = problem.space.parameters
         if kind is not None and searched.keys() <= trial.params.keys():
             params = {name: trial.params[name] for name in searched}
-            point = coordinates.encode(params)
+            point = problem.encode(params)
             seconds = trial.seconds
             found.append(Observation(trial.number, kind, params, point, curve, value, seconds))
     return found

@@ -15,7 +15,7 @@ from hpsearch.trial import Value
 
 if TYPE_CHECKING:
     from hpsearch.samplers.config import GpOptions
-    from hpsearch.space.problem import Coordinates
+    from hpsearch.space.problem import SearchProblem
 
 
 class GpSampler:
@@ -29,11 +29,11 @@ class GpSampler:
     redraws = 2
 
     def __init__(
-        self, coordinates: Coordinates, observations: Sequence[Observation], options: GpOptions
+        self, problem: SearchProblem, observations: Sequence[Observation], options: GpOptions
     ) -> None:
         """Tell the history, thinned to the best and the last trials."""
         self._options = options
-        distributions = coordinates.coordinate_distributions()
+        distributions = problem.coordinate_distributions()
         kept = best_and_recent(observations)
         worst = max(o.value for o in kept if o.value is not None)
         trials = []
@@ -43,9 +43,9 @@ class GpSampler:
                 continue
             value = worst if observation.kind == "bad" else observation.value
             trials.append(frozen(observation.point, distributions, TrialState.COMPLETE, value))
-        self._coordinates = coordinates
+        self._problem = problem
         self._values = [float(t.value or 0.0) for t in trials if t.state == TrialState.COMPLETE]
-        self._study = OptunaStudy(coordinates, trials)
+        self._study = OptunaStudy(problem, trials)
 
     def draw(self, seed: int) -> dict[str, Value]:
         """Return the point of the highest expected improvement."""
@@ -63,8 +63,8 @@ class GpSampler:
         self._study.ask(sampler)
         process: Any = sampler._gprs_cache_list[0] if sampler._gprs_cache_list else None
         # Optuna orders the joint space by name.
-        distributions = dict(sorted(self._coordinates.coordinate_distributions().items()))
-        point = frozen(self._coordinates.encode(params), distributions, TrialState.COMPLETE, 0.0)
+        distributions = dict(sorted(self._problem.coordinate_distributions().items()))
+        point = frozen(self._problem.encode(params), distributions, TrialState.COMPLETE, 0.0)
         place = SearchSpace(distributions).get_normalized_params([point])
         mean, variance = process.posterior(process._X_train.new_tensor(place))
         centre, unit = float(np.mean(self._values)), float(np.std(self._values)) or 1.0

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
     from optuna.samplers import BaseSampler
 
-    from hpsearch.space.problem import Coordinates
+    from hpsearch.space.problem import SearchProblem
 
 SEEDS = 2**32
 """Optuna takes seeds below it."""
@@ -37,10 +37,10 @@ class _Told(FrozenTrial):
 class OptunaStudy:
     """Asks an Optuna sampler about a fixed history."""
 
-    def __init__(self, coordinates: Coordinates, trials: Sequence[FrozenTrial]) -> None:
+    def __init__(self, problem: SearchProblem, trials: Sequence[FrozenTrial]) -> None:
         """Fill a study with the trials; their order is the order of the history."""
-        self._problem = coordinates
-        self._distributions = coordinates.coordinate_distributions()
+        self._problem = problem
+        self._distributions = problem.coordinate_distributions()
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._study = optuna.create_study(
             direction="minimize",

@@ -22,7 +22,7 @@ from hpsearch.samplers.base import Observation, observe
 from hpsearch.trial import TrialRecord, Value
 
 if TYPE_CHECKING:
-    from hpsearch.space.problem import Coordinates
+    from hpsearch.space.problem import SearchProblem
 
 
 class PriorFile(Record):
@@ -57,12 +57,12 @@ class Prior:
         left = max(0.0, 1 - settled / self.fades_after)
         return math.ceil(left * len(self.trials))
 
-    def keys(self, problem: Coordinates) -> set[tuple[Value | None, ...]]:
+    def keys(self, problem: SearchProblem) -> set[tuple[Value | None, ...]]:
         """Return the configurations whose result is known already."""
         return {problem.key(t.params) for t in self.trials} if self.same else set()
 
     def observations(
-        self, problem: Coordinates, own: Sequence[Observation], settled: int
+        self, problem: SearchProblem, own: Sequence[Observation], settled: int
     ) -> list[Observation]:
         """Return what still counts, by number.
 

@@ -9,7 +9,7 @@ import numpy as np
 from hpsearch.trial import Value
 
 if TYPE_CHECKING:
-    from hpsearch.space.problem import Coordinates
+    from hpsearch.space.problem import SearchProblem
 
 
 class RandomSampler:
@@ -17,9 +17,9 @@ class RandomSampler:
 
     redraws = 64
 
-    def __init__(self, coordinates: Coordinates) -> None:
+    def __init__(self, problem: SearchProblem) -> None:
         """Note the problem."""
-        self._cube = coordinates.cube
+        self._cube = problem.cube
 
     def draw(self, seed: int) -> dict[str, Value]:
         """Return uniformly drawn parameters."""

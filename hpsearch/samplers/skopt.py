@@ -18,7 +18,7 @@ from hpsearch.trial import Value
 
 if TYPE_CHECKING:
     from hpsearch.samplers.config import SamplerName, SkoptOptions
-    from hpsearch.space.problem import Coordinates
+    from hpsearch.space.problem import SearchProblem
 
 SEEDS = 2**31
 CANDIDATES = 10_000
@@ -42,13 +42,13 @@ class SkoptSampler:
 
     def __init__(
         self,
-        coordinates: Coordinates,
+        problem: SearchProblem,
         observations: Sequence[Observation],
         name: SamplerName,
         options: SkoptOptions,
     ) -> None:
         """Note the history, thinned to the best and the last trials, as points and values."""
-        self._cube, self._name, self._options = coordinates.cube, name, options
+        self._cube, self._name, self._options = problem.cube, name, options
         kept = best_and_recent(observations)
         self._points = [self._cube.shares(o.params) for o in kept]
         values = _with_lies(kept)

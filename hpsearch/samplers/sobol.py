@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from hpsearch.trial import Value
 
 if TYPE_CHECKING:
-    from hpsearch.space.problem import Coordinates
+    from hpsearch.space.problem import SearchProblem
 
 EVEN = (1.0,)
 """Points as they are."""
@@ -44,9 +44,9 @@ class SobolSampler:
 
     redraws = 64
 
-    def __init__(self, coordinates: Coordinates, number: int, spreads: Sequence[float]) -> None:
+    def __init__(self, problem: SearchProblem, number: int, spreads: Sequence[float]) -> None:
         """Note the problem, the trial's number, and how far from the middle points lie in turn."""
-        self._cube, self._number = coordinates.cube, number
+        self._cube, self._number = problem.cube, number
         self._spread = spreads[number % len(spreads)]
         if number == 0 and self._spread < 1:
             self._spread, self.redraws = MIDDLE, 1  # where it does not fit, a point beside it does

@@ -22,7 +22,7 @@ from hpsearch.samplers import (
 from hpsearch.samplers.prior import Prior
 from hpsearch.seeding import derive_seed
 from hpsearch.space.nearest import nearest_feasible
-from hpsearch.space.problem import Coordinates
+from hpsearch.space.problem import SearchProblem
 from hpsearch.trial import TrialRecord, Value
 
 SEQUENCES = ("sobol", "recentred")
@@ -39,7 +39,7 @@ class SpaceExhaustedError(InputError):
 
 
 def suggest(
-    problem: Coordinates,
+    problem: SearchProblem,
     sampler: SamplerConfig,
     history: Sequence[TrialRecord],
     seed: int,
@@ -85,7 +85,7 @@ def suggest(
 
 
 def decider(
-    problem: Coordinates,
+    problem: SearchProblem,
     sampler: SamplerConfig,
     history: Sequence[TrialRecord],
     prior: Prior | None = None,
@@ -112,7 +112,7 @@ def decider(
 
 
 def informed_sampler(
-    problem: Coordinates,
+    problem: SearchProblem,
     acting: SamplerConfig,
     history: Sequence[TrialRecord],
     n: int,
@@ -129,7 +129,7 @@ def informed_sampler(
 
 
 def _perturb(
-    problem: Coordinates, params: dict[str, Value], progress: float, seed: int
+    problem: SearchProblem, params: dict[str, Value], progress: float, seed: int
 ) -> dict[str, Value]:
     """Move a proposal a little, further the more attempts have failed (`progress`, 0 to 1)."""
     near, far = NEIGHBOURHOOD
@@ -141,7 +141,7 @@ def _perturb(
 
 
 def _last_resort(
-    problem: Coordinates,
+    problem: SearchProblem,
     proposal: dict[str, Value],
     acceptable: Callable[[dict[str, Value]], bool],
     seed_of: Callable[[int], int],

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
     from hpsearch.samplers.config import TpeOptions
-    from hpsearch.space.problem import Coordinates
+    from hpsearch.space.problem import SearchProblem
 
 
 class TpeSampler:
@@ -37,15 +37,15 @@ class TpeSampler:
 
     def __init__(
         self,
-        coordinates: Coordinates,
+        problem: SearchProblem,
         observations: Sequence[Observation],
         options: TpeOptions,
     ) -> None:
         """Tell the history."""
         self._options = options
-        distributions = coordinates.coordinate_distributions()
+        distributions = problem.coordinate_distributions()
         trials = [_trial(one, observations, distributions) for one in observations]
-        self._study = OptunaStudy(coordinates, trials)
+        self._study = OptunaStudy(problem, trials)
 
     def draw(self, seed: int) -> dict[str, Value]:
         """Return the best of the candidates by expected improvement."""

@@ -163,19 +163,19 @@ def images_in(folder: Path) -> list[Path]:
 
 def _split(alphabets: dict[str, Drawings]) -> list[dict[str, Drawings]]:
     """Return background, validation and test; see `read_folder` for the rule."""
-    chance = generator(_SPLIT_SEED, "own images")
+    rng = generator(_SPLIT_SEED, "own images")
     large = sorted(name for name, one in alphabets.items() if len(one) >= MIN_ROLE)
     if len(alphabets) >= 3 and len(large) >= 2:
         held = max(1, round(0.2 * len(alphabets)))
         held = min(held, len(large) // 2)
-        order = chance.permutation(large).tolist()
+        order = rng.permutation(large).tolist()
         names = [set(alphabets) - set(order[: 2 * held]), order[:held], order[held : 2 * held]]
         roles = [{name: alphabets[name] for name in sorted(part)} for part in names]
         if sum(len(one) for one in roles[0].values()) >= MIN_ROLE:
             return roles
     # Too few alphabets to hold some out: one pool of characters.
     pool = {name: files for one in alphabets.values() for name, files in one.items()}
-    order = chance.permutation(sorted(pool)).tolist()
+    order = rng.permutation(sorted(pool)).tolist()
     held = max(MIN_ROLE, round(0.2 * len(pool)))
     parts = [order[2 * held :], order[:held], order[held : 2 * held]]
     label = "+".join(sorted(alphabets))

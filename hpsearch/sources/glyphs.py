@@ -102,25 +102,25 @@ def _flat(alphabets: list[NDArray[np.uint8]], role: str) -> Characters:
     )
 
 
-def _draw_alphabet(chance: np.random.Generator) -> NDArray[np.uint8]:
+def _draw_alphabet(rng: np.random.Generator) -> NDArray[np.uint8]:
     """Draw one alphabet by its drawers, uint8 [C, 20, 105, 105]."""
-    characters = _invent(chance)
-    drawers = [_draw_drawer(chance) for _ in range(N_DRAWERS)]
+    characters = _invent(rng)
+    drawers = [_draw_drawer(rng) for _ in range(N_DRAWERS)]
     return np.stack(
-        [np.stack([_draw(strokes, hand, chance) for hand in drawers]) for strokes in characters]
+        [np.stack([_draw(strokes, hand, rng) for hand in drawers]) for strokes in characters]
     )
 
 
-def _invent(chance: np.random.Generator) -> list[list[Stroke]]:
+def _invent(rng: np.random.Generator) -> list[list[Stroke]]:
     """Invent an alphabet's characters, none too much like another."""
-    style = draw_style(chance)
-    count = int(chance.integers(_CHARACTERS[0], _CHARACTERS[1] + 1))
+    style = draw_style(rng)
+    count = int(rng.integers(_CHARACTERS[0], _CHARACTERS[1] + 1))
     characters: list[list[Stroke]] = []
     shapes = np.empty((0, _BLUR * _BLUR))
     for _ in range(count):
         best: tuple[float, list[Stroke], Points] | None = None
         for _ in range(_TRIES):
-            strokes = draw_character(style, chance)
+            strokes = draw_character(style, rng)
             shape = _blurred(strokes)
             alike = float((shapes @ shape).max()) if len(shapes) else 0.0
             if best is None or alike < best[0]:
@@ -145,26 +145,26 @@ def _blurred(strokes: list[Stroke]) -> Points:
     return np.asarray(values / max(float(np.linalg.norm(values)), 1e-9))
 
 
-def _draw_drawer(chance: np.random.Generator) -> Drawer:
-    turn, slant = chance.normal(0, 0.06), chance.normal(0, 0.11)
-    width, height = np.exp(chance.normal(-0.12, 0.085, 2))
+def _draw_drawer(rng: np.random.Generator) -> Drawer:
+    turn, slant = rng.normal(0, 0.06), rng.normal(0, 0.11)
+    width, height = np.exp(rng.normal(-0.12, 0.085, 2))
     rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
     return Drawer(
         affine=rotation @ np.array([[width, slant], [0.0, height]]),
-        shift=chance.normal(0, 0.06, 2),
-        jitter=float(chance.uniform(0.02, 0.045)),
-        drift=float(chance.uniform(0.02, 0.045)),
-        pen_px=int(chance.integers(2, 4)),
+        shift=rng.normal(0, 0.06, 2),
+        jitter=float(rng.uniform(0.02, 0.045)),
+        drift=float(rng.uniform(0.02, 0.045)),
+        pen_px=int(rng.integers(2, 4)),
     )
 
 
-def _draw(strokes: list[Stroke], hand: Drawer, chance: np.random.Generator) -> NDArray[np.uint8]:
+def _draw(strokes: list[Stroke], hand: Drawer, rng: np.random.Generator) -> NDArray[np.uint8]:
     """Draw one character by one hand, uint8 [105, 105]."""
-    shift = hand.shift + chance.normal(0, 0.05, 2)
+    shift = hand.shift + rng.normal(0, 0.05, 2)
     curves = []
     for stroke in strokes:
-        wobble = chance.normal(0, hand.jitter, stroke.points.shape)
-        moved = stroke.points + wobble + chance.normal(0, hand.drift, 2)
+        wobble = rng.normal(0, hand.jitter, stroke.points.shape)
+        moved = stroke.points + wobble + rng.normal(0, hand.drift, 2)
         curves.append(stroke.curve(moved) @ hand.affine.T + shift)
     return _rasterise(curves, hand.pen_px)
 

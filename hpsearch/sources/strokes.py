@@ -67,44 +67,44 @@ class Style:
     """Share of characters that have the common stroke."""
 
 
-def draw_style(chance: np.random.Generator) -> Style:
+def draw_style(rng: np.random.Generator) -> Style:
     """Invent an alphabet's style."""
-    columns, rows = int(chance.integers(2, 5)), int(chance.integers(3, 5))
+    columns, rows = int(rng.integers(2, 5)), int(rng.integers(3, 5))
     x = np.linspace(-0.75, 0.75, columns)
     y = np.linspace(-0.85, 0.85, rows)
     anchors = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
-    fewest = int(chance.integers(1, 3))
+    fewest = int(rng.integers(1, 3))
     stem = None
-    if chance.random() < 0.4:
-        if chance.random() < 0.5:
-            height = chance.uniform(-0.9, -0.6)
+    if rng.random() < 0.4:
+        if rng.random() < 0.5:
+            height = rng.uniform(-0.9, -0.6)
             stem = Stroke(np.array([[-0.8, height], [0.8, height]]), smooth=False)
         else:
-            place = chance.uniform(-0.7, 0.7)
+            place = rng.uniform(-0.7, 0.7)
             stem = Stroke(np.array([[place, -0.85], [place, 0.85]]), smooth=False)
     return Style(
-        weights=chance.dirichlet(np.full(len(KINDS), 0.8)),
+        weights=rng.dirichlet(np.full(len(KINDS), 0.8)),
         anchors=anchors,
-        strokes=(fewest, fewest + int(chance.integers(1, 3))),
-        angular=float(chance.choice([0.0, 0.15, 0.7])),
+        strokes=(fewest, fewest + int(rng.integers(1, 3))),
+        angular=float(rng.choice([0.0, 0.15, 0.7])),
         stem=stem,
-        stem_share=float(chance.uniform(0.5, 0.9)),
+        stem_share=float(rng.uniform(0.5, 0.9)),
     )
 
 
-def draw_character(style: Style, chance: np.random.Generator) -> list[Stroke]:
+def draw_character(style: Style, rng: np.random.Generator) -> list[Stroke]:
     """Invent one character in an alphabet's style."""
-    count = int(chance.integers(style.strokes[0], style.strokes[1] + 1))
+    count = int(rng.integers(style.strokes[0], style.strokes[1] + 1))
     strokes = []
-    if style.stem is not None and chance.random() < style.stem_share:
+    if style.stem is not None and rng.random() < style.stem_share:
         strokes.append(style.stem)
     elif count == 1:
         count = 2  # a lone line or ring tells too little
     for _ in range(count):
-        kind = KINDS[int(chance.choice(len(KINDS), p=style.weights))]
-        first, last = chance.choice(len(style.anchors), 2, replace=False)
-        points = kind(style.anchors[first], style.anchors[last], chance)
-        smooth = kind is _ring or chance.random() >= style.angular
+        kind = KINDS[int(rng.choice(len(KINDS), p=style.weights))]
+        first, last = rng.choice(len(style.anchors), 2, replace=False)
+        points = kind(style.anchors[first], style.anchors[last], rng)
+        smooth = kind is _ring or rng.random() >= style.angular
         strokes.append(Stroke(np.clip(points, -1, 1), smooth=smooth))
     return strokes
 
@@ -115,53 +115,53 @@ def _frame(start: Points, end: Points) -> tuple[Points, Points]:
     return along, np.array([-along[1], along[0]])
 
 
-def _line(start: Points, end: Points, chance: np.random.Generator) -> Points:
-    del chance
+def _line(start: Points, end: Points, rng: np.random.Generator) -> Points:
+    del rng
     return np.stack([start, end])
 
 
-def _arc(start: Points, end: Points, chance: np.random.Generator) -> Points:
+def _arc(start: Points, end: Points, rng: np.random.Generator) -> Points:
     along, across = _frame(start, end)
-    bulge = chance.choice([-1, 1]) * chance.uniform(0.35, 0.8)
+    bulge = rng.choice([-1, 1]) * rng.uniform(0.35, 0.8)
     return np.stack([start, start + 0.5 * along + bulge * across, end])
 
 
-def _hook(start: Points, end: Points, chance: np.random.Generator) -> Points:
+def _hook(start: Points, end: Points, rng: np.random.Generator) -> Points:
     along, across = _frame(start, end)
-    side = chance.choice([-1, 1])
+    side = rng.choice([-1, 1])
     corner = start + 0.9 * along + side * 0.15 * across
     return np.stack(
         [start, start + 0.5 * along, corner, start + 0.6 * along + side * 0.5 * across]
     )
 
 
-def _wave(start: Points, end: Points, chance: np.random.Generator) -> Points:
+def _wave(start: Points, end: Points, rng: np.random.Generator) -> Points:
     along, across = _frame(start, end)
-    side = chance.choice([-1, 1]) * chance.uniform(0.3, 0.55)
+    side = rng.choice([-1, 1]) * rng.uniform(0.3, 0.55)
     return np.stack(
         [start, start + 0.3 * along + side * across, start + 0.7 * along - side * across, end]
     )
 
 
-def _ring(start: Points, end: Points, chance: np.random.Generator) -> Points:
+def _ring(start: Points, end: Points, rng: np.random.Generator) -> Points:
     middle = 0.6 * start + 0.4 * end
-    radius = chance.uniform(0.2, 0.5) * np.array([1.0, chance.uniform(0.7, 1.3)])
-    turn = chance.uniform(0, 2 * np.pi) + np.linspace(0, 2 * np.pi, 7)
+    radius = rng.uniform(0.2, 0.5) * np.array([1.0, rng.uniform(0.7, 1.3)])
+    turn = rng.uniform(0, 2 * np.pi) + np.linspace(0, 2 * np.pi, 7)
     return np.asarray(middle + radius * np.stack([np.cos(turn), np.sin(turn)], axis=-1))
 
 
-def _spiral(start: Points, end: Points, chance: np.random.Generator) -> Points:
+def _spiral(start: Points, end: Points, rng: np.random.Generator) -> Points:
     middle = 0.5 * (start + end)
-    size = chance.uniform(0.4, 0.7)
-    sense = chance.choice([-1, 1])
-    turn = chance.uniform(0, 2 * np.pi) + sense * np.linspace(0, 3 * np.pi, 8)
+    size = rng.uniform(0.4, 0.7)
+    sense = rng.choice([-1, 1])
+    turn = rng.uniform(0, 2 * np.pi) + sense * np.linspace(0, 3 * np.pi, 8)
     radius = np.linspace(size, 0.12, 8)[:, None]
     return np.asarray(middle + radius * np.stack([np.cos(turn), np.sin(turn)], axis=-1))
 
 
-def _loop(start: Points, end: Points, chance: np.random.Generator) -> Points:
+def _loop(start: Points, end: Points, rng: np.random.Generator) -> Points:
     along, across = _frame(start, end)
-    side = chance.choice([-1, 1]) * chance.uniform(0.4, 0.7)
+    side = rng.choice([-1, 1]) * rng.uniform(0.4, 0.7)
     return np.stack(
         [
             start,
@@ -174,9 +174,9 @@ def _loop(start: Points, end: Points, chance: np.random.Generator) -> Points:
     )
 
 
-def _step(start: Points, end: Points, chance: np.random.Generator) -> Points:
+def _step(start: Points, end: Points, rng: np.random.Generator) -> Points:
     along, across = _frame(start, end)
-    side = chance.choice([-1, 1]) * 0.4
+    side = rng.choice([-1, 1]) * 0.4
     return np.stack([start, start + 0.45 * along + side * across, start + 0.55 * along, end])
 
 

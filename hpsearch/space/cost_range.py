@@ -12,7 +12,7 @@ from typing import Literal
 
 from hpsearch.network.geometry import NetworkShape
 from hpsearch.space.feasible_sizes import Step
-from hpsearch.space.problem import Coordinates
+from hpsearch.space.problem import SearchProblem
 from hpsearch.trial import Value
 
 Measure = Literal["multiply_adds", "parameters", "memory_bytes"]
@@ -21,7 +21,7 @@ Measure = Literal["multiply_adds", "parameters", "memory_bytes"]
 class CostRange:
     """Finds extreme networks of one search problem; its limits do not count."""
 
-    def __init__(self, problem: Coordinates) -> None:
+    def __init__(self, problem: SearchProblem) -> None:
         """Note the problem."""
         self._problem = problem
         self._layers = list(problem.base.layers.convolutions.items())

@@ -12,7 +12,7 @@ from typing import Any
 from hpsearch.errors import InputError
 from hpsearch.seeding import generator
 from hpsearch.space.cost_range import CostRange, Measure
-from hpsearch.space.problem import Coordinates
+from hpsearch.space.problem import SearchProblem
 from hpsearch.trial import Value
 
 DRAWS = 4096
@@ -22,7 +22,7 @@ COSTLY = ("filter_count", "width", "batch_pairs", "batch_characters", "batch_dra
 """Whole numbers that raise multiply-adds, parameters or memory."""
 
 
-def nearest_feasible(problem: Coordinates, params: Mapping[str, Any]) -> dict[str, Value]:
+def nearest_feasible(problem: SearchProblem, params: Mapping[str, Any]) -> dict[str, Value]:
     """Return the feasible parameters nearest to the given ones, for enqueued points.
 
     Distance is measured in shares of each parameter's range.
@@ -37,7 +37,7 @@ def nearest_feasible(problem: Coordinates, params: Mapping[str, Any]) -> dict[st
 class _Nearest:
     """Moves points of a search problem to feasible ones."""
 
-    def __init__(self, problem: Coordinates) -> None:
+    def __init__(self, problem: SearchProblem) -> None:
         self._problem = problem
 
     def feasible(self, values: dict[str, Value]) -> dict[str, Value]:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
 
-class Coordinates:
+class SearchProblem:
     """One search problem: a space, the configuration it is set in, and what a trial may cost."""
 
     def __init__(self, space: SearchSpace, base: TrialConfig, limits: Limits) -> None:
@@ -215,14 +215,14 @@ class Coordinates:
 class UnitCube:
     """Maps points of the unit cube to parameters and back."""
 
-    def __init__(self, coordinates: Coordinates) -> None:
+    def __init__(self, problem: SearchProblem) -> None:
         """Choose each free coordinate's scale."""
-        self._problem = coordinates
-        self.names = coordinates.free
+        self._problem = problem
+        self.names = problem.free
         self.axes = [self._axis(name) for name in self.names]
-        parameters = coordinates.space.parameters
+        parameters = problem.space.parameters
         self.ordered = [
-            name in coordinates.sizes.free or parameters[name].type != "categorical"
+            name in problem.sizes.free or parameters[name].type != "categorical"
             for name in self.names
         ]
         """Of each coordinate whether its values have an order, so that its range has a middle."""

@@ -17,7 +17,7 @@ from hpsearch.errors import InputError
 from hpsearch.samplers.config import SamplerConfig
 from hpsearch.samplers.suggest import REDRAWS, suggest
 from hpsearch.seeding import derive_seed, trial_seed
-from hpsearch.space.problem import Coordinates
+from hpsearch.space.problem import SearchProblem
 from hpsearch.trial import TrialRecord, Value
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def enter_waiting(
         InputError: A trial's parameters are not of this study's space, or nothing fits them.
         EnvironmentFailure: The database failed.
     """
-    problem = Coordinates(plan.space, plan.config.trial, plan.config.limits)
+    problem = SearchProblem(plan.space, plan.config.trial, plan.config.limits)
     seed = plan.config.seed
     chosen = {t.number: completed(problem, t, seed, record.place, plan) for t in waiting}
     entered = []
@@ -60,7 +60,7 @@ def enter_waiting(
 
 
 def completed(
-    problem: Coordinates, trial: FrozenTrial, seed: int, where: str, plan: StudyPlan
+    problem: SearchProblem, trial: FrozenTrial, seed: int, where: str, plan: StudyPlan
 ) -> dict[str, Value]:
     """Return an enqueued trial's parameters, those it leaves open drawn so that all of them fit.
 
@@ -83,12 +83,12 @@ def completed(
     return found
 
 
-def cannot_run(problem: Coordinates, trial: FrozenTrial, seed: int) -> bool:
+def cannot_run(problem: SearchProblem, trial: FrozenTrial, seed: int) -> bool:
     """Say whether an enqueued trial can never be trained in this study."""
     return isinstance(_completed(problem, trial, seed), str)
 
 
-def _completed(problem: Coordinates, trial: FrozenTrial, seed: int) -> dict[str, Value] | str:
+def _completed(problem: SearchProblem, trial: FrozenTrial, seed: int) -> dict[str, Value] | str:
     """Return parameters, or why there are none."""
     given: Any = trial.system_attrs.get(FIXED, {})
     if not isinstance(given, Mapping):

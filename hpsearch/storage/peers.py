@@ -47,7 +47,7 @@ ON CONFLICT (study_id, key) DO UPDATE SET value_json = CAST(
 
 
 @dataclass(frozen=True)
-class News:
+class Updates:
     """What has happened to a study since it was last asked.
 
     Args:
@@ -70,7 +70,7 @@ class News:
             history[number] = history[number].with_value(epoch, value)
 
 
-NOTHING = News()
+NOTHING = Updates()
 MARKS = ("paused", "audit")
 """Attributes of a running trial that other drivers must know of."""
 
@@ -84,7 +84,7 @@ class _Open:
     marks: frozenset[tuple[str, str]] | None = None
 
 
-class Others:
+class Peers:
     """Follows the other drivers of a study, for one driver."""
 
     def __init__(self, record: StudyRecord, leases: Leases) -> None:
@@ -131,7 +131,7 @@ class Others:
 
         return self._record.write(act)
 
-    def news(self, room: int) -> News:
+    def updates(self, room: int) -> Updates:
         """Return what is new, at most once a second.
 
         Args:
@@ -156,7 +156,7 @@ class Others:
         trials = self._record.write(lambda: self._read_trials(taken))
         reports = self._in_session(self._read_reports)
         again = [number for number, trial_id in self._record.ids.items() if trial_id in taken]
-        return News(tuple(trials), tuple(reports), tuple(sorted(again)), tuple(gone))
+        return Updates(tuple(trials), tuple(reports), tuple(sorted(again)), tuple(gone))
 
     def _take_free(self, session: Session, room: int) -> set[int]:
         study = self._record.study_id

@@ -19,7 +19,7 @@ from hpsearch.paths import remove, shell_word, write_atomically
 from hpsearch.pruners.resource import Resource
 from hpsearch.records import damaged, dump_record, read_or_none, set_aside
 from hpsearch.seeding import trial_seed
-from hpsearch.space.problem import Coordinates
+from hpsearch.space.problem import SearchProblem
 from hpsearch.storage.agreement import refuse_disagreements
 from hpsearch.storage.database import StudyRecord
 from hpsearch.storage.optuna_queue import enter_waiting
@@ -59,7 +59,7 @@ class Deaths:
     ended_well: int = 0
 
 
-class Ledger:
+class TrialStore:
     """Writes what happens to trials, in the order that survives a kill at any point."""
 
     def __init__(self, plan: StudyPlan, data: DataPlace, record: StudyRecord) -> None:
@@ -139,7 +139,7 @@ class Ledger:
     def enter(
         self,
         trial: TrialRecord,
-        coordinates: Coordinates,
+        problem: SearchProblem,
         origin: str,
         seen: Mapping[str, Any] | None = None,
     ) -> None:
@@ -150,7 +150,7 @@ class Ledger:
         attributes = {"origin": origin, "seed": trial_seed(self._plan.config.seed, trial.number)}
         if seen is not None:
             attributes["seen"] = dict(seen)
-        self._record.add(trial, coordinates.space.distributions(), attributes)
+        self._record.add(trial, problem.space.distributions(), attributes)
 
     def job(self, trial: TrialRecord) -> Job:
         """Write the trial's configuration where it is missing, and return its job.

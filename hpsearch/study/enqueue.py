@@ -15,7 +15,7 @@ from hpsearch.training.config import TrialConfig
 from hpsearch.trial import Value
 
 if TYPE_CHECKING:
-    from hpsearch.space.problem import Coordinates
+    from hpsearch.space.problem import SearchProblem
     from hpsearch.study.config import EnqueuedEntry, StudyConfig
 
 PAPER_INPUT_PX = 65
@@ -85,7 +85,7 @@ def _read(entry: Any, source: Path) -> Any:
     return {"config": name, "params": {**settings, **given.get("params", {})}, **named}
 
 
-def enqueued_points(config: StudyConfig, coordinates: Coordinates) -> list[Enqueued]:
+def enqueued_points(config: StudyConfig, problem: SearchProblem) -> list[Enqueued]:
     """Return the first trials.
 
     Raises:
@@ -93,7 +93,7 @@ def enqueued_points(config: StudyConfig, coordinates: Coordinates) -> list[Enque
     """
     points: list[Enqueued] = []
     for position, entry in enumerate(config.enqueue, start=1):
-        params = nearest_feasible(coordinates, _wanted(entry, config, coordinates))
+        params = nearest_feasible(problem, _wanted(entry, config, problem))
         same = next((k for k, p in enumerate(points) if p.params == params), None)
         if same is not None and entry.replicate is None:
             raise InputError(
@@ -109,10 +109,10 @@ def enqueued_points(config: StudyConfig, coordinates: Coordinates) -> list[Enque
 
 
 def _wanted(
-    entry: EnqueuedEntry, config: StudyConfig, coordinates: Coordinates
+    entry: EnqueuedEntry, config: StudyConfig, problem: SearchProblem
 ) -> Mapping[str, Any]:
     known = leaf_paths(config.trial)
-    names = coordinates.space.parameters
+    names = problem.space.parameters
     wanted = {name: known[name] for name in names}
     if entry.config == "paper":
         if config.trial.input_size < PAPER_INPUT_PX:

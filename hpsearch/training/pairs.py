@@ -38,7 +38,7 @@ class Sampler:
         self._members = [np.flatnonzero(alphabets == a) for a in np.unique(alphabets)]
         self._wide = [m for m in self._members if len(m) >= 2]
 
-    def independent(self, config: TrialConfig, chance: np.random.Generator) -> tuple[Rows, Rows]:
+    def independent(self, config: TrialConfig, rng: np.random.Generator) -> tuple[Rows, Rows]:
         """Draw pairs: the first half same, the second half different.
 
         Returns:
@@ -46,51 +46,51 @@ class Sampler:
         """
         count = config.batch_pairs
         same = np.arange(count) < count // 2
-        alphabet = chance.integers(len(self._members), size=count)
-        first = self._characters(alphabet, chance)
-        within = chance.random(count) < config.within_alphabet
+        alphabet = rng.integers(len(self._members), size=count)
+        first = self._characters(alphabet, rng)
+        within = rng.random(count) < config.within_alphabet
         other = np.where(
             within,
-            self._another_within(alphabet, first, chance),
-            self._across(alphabet, first, chance),
+            self._another_within(alphabet, first, rng),
+            self._across(alphabet, first, rng),
         )
         second = np.where(same, first, other)
-        left = chance.random(count)
+        left = rng.random(count)
         one = np.floor(left * self._counts[first]).astype(np.int64)
-        jump = 1 + np.floor(chance.random(count) * (self._counts[second] - 1)).astype(np.int64)
+        jump = 1 + np.floor(rng.random(count) * (self._counts[second] - 1)).astype(np.int64)
         two = np.where(
             same,
             (one + jump) % self._counts[second],
-            np.floor(chance.random(count) * self._counts[second]).astype(np.int64),
+            np.floor(rng.random(count) * self._counts[second]).astype(np.int64),
         )
         rows = np.stack([self._rows[first, one], self._rows[second, two]], axis=1)
         return rows, same.astype(np.int64)
 
-    def _characters(self, alphabet: Rows, chance: np.random.Generator) -> Rows:
+    def _characters(self, alphabet: Rows, rng: np.random.Generator) -> Rows:
         sizes = np.array([len(m) for m in self._members])
-        place = np.floor(chance.random(len(alphabet)) * sizes[alphabet]).astype(np.int64)
+        place = np.floor(rng.random(len(alphabet)) * sizes[alphabet]).astype(np.int64)
         return np.array([self._members[a][p] for a, p in zip(alphabet, place, strict=True)])
 
-    def _another_within(self, alphabet: Rows, first: Rows, chance: np.random.Generator) -> Rows:
+    def _another_within(self, alphabet: Rows, first: Rows, rng: np.random.Generator) -> Rows:
         others = np.empty(len(first), np.int64)
         for i, (a, character) in enumerate(zip(alphabet, first, strict=True)):
             members = self._members[a]
             if len(members) < 2:
                 members = np.arange(len(self._rows))
-            pick = members[int(chance.integers(len(members)))]
+            pick = members[int(rng.integers(len(members)))]
             while pick == character:
-                pick = members[int(chance.integers(len(members)))]
+                pick = members[int(rng.integers(len(members)))]
             others[i] = pick
         return others
 
-    def _across(self, alphabet: Rows, first: Rows, chance: np.random.Generator) -> Rows:
+    def _across(self, alphabet: Rows, first: Rows, rng: np.random.Generator) -> Rows:
         n = len(self._members)
         if n < 2:
-            return self._another_within(alphabet, first, chance)
-        other = (alphabet + chance.integers(1, n, size=len(alphabet))) % n
-        return self._characters(other, chance)
+            return self._another_within(alphabet, first, rng)
+        other = (alphabet + rng.integers(1, n, size=len(alphabet))) % n
+        return self._characters(other, rng)
 
-    def batch(self, config: TrialConfig, chance: np.random.Generator) -> tuple[Rows, Rows]:
+    def batch(self, config: TrialConfig, rng: np.random.Generator) -> tuple[Rows, Rows]:
         """Draw C characters x K drawings, from one alphabet or from all of them.
 
         Returns:
@@ -99,14 +99,14 @@ class Sampler:
         """
         characters, drawings = config.batch_characters, config.batch_drawings
         pool = np.arange(len(self._rows))
-        if self._wide and chance.random() < config.within_alphabet:
-            pool = self._wide[int(chance.integers(len(self._wide)))]
-        chosen = chance.permutation(pool)[:characters]
+        if self._wide and rng.random() < config.within_alphabet:
+            pool = self._wide[int(rng.integers(len(self._wide)))]
+        chosen = rng.permutation(pool)[:characters]
         if config.loss == "softmax":
             drawings = min(drawings, int(self._counts[chosen].min()))
         rows, labels = [], []
         for label, character in enumerate(chosen):
-            picked = chance.permutation(self._counts[character])[:drawings]
+            picked = rng.permutation(self._counts[character])[:drawings]
             rows.append(self._rows[character, picked])
             labels.append(np.full(len(picked), label))
         if config.loss == "softmax":

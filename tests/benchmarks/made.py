@@ -50,19 +50,19 @@ def made_trial(number: int, params: dict[str, Value], seed: int) -> RecordedTria
     )
 
 
-def made_params(chance: np.random.Generator) -> dict[str, Value]:
+def made_params(rng: np.random.Generator) -> dict[str, Value]:
     return {
-        "rate": float(10 ** chance.uniform(-4, 0)),
-        "share": float(chance.uniform()),
-        "units": int(chance.integers(1, 10)),
-        "kind": str(chance.choice(["plain", "fancy"])),
+        "rate": float(10 ** rng.uniform(-4, 0)),
+        "share": float(rng.uniform()),
+        "units": int(rng.integers(1, 10)),
+        "kind": str(rng.choice(["plain", "fancy"])),
     }
 
 
 def made_table(count: int = 80) -> Table:
     """A table whose last eighth repeats earlier configurations under another seed."""
-    chance = np.random.default_rng(5)
+    rng = np.random.default_rng(5)
     once = count - count // 8
-    params = [made_params(chance) for _ in range(once)]
+    params = [made_params(rng) for _ in range(once)]
     params += params[: count - once]
     return Table(tuple(made_trial(n, p, 100 + n) for n, p in enumerate(params)))

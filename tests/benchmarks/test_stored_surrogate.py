@@ -39,7 +39,7 @@ KERNELS = {
 def answers(name: str) -> dict[str, object]:
     """What a surrogate says of the goal, of the middle of its box and of twenty points."""
     problem, goal = load_problem(TABLES[name])
-    cube = problem.coordinates.cube
+    cube = problem.search_problem.cube
     middle = cube.params([0.5] * len(cube.names))
     told = [problem.model.answer(p, seed) for seed, p in enumerate(feasible_points(problem, 20))]
     return {

@@ -18,8 +18,8 @@ def surrogate():
 
 @pytest.fixture(scope="module")
 def unseen():
-    chance = np.random.default_rng(77)
-    return [made_params(chance) for _ in range(200)]
+    rng = np.random.default_rng(77)
+    return [made_params(rng) for _ in range(200)]
 
 
 def test_it_ranks_unseen_configurations_as_the_problem_does(surrogate, unseen):
@@ -57,12 +57,12 @@ def test_a_diverging_trial_ends_early_with_a_diagnosis(surrogate, unseen):
 
 
 def test_seed_noise_has_a_shared_part_and_one_per_epoch():
-    chance = np.random.default_rng(3)
+    rng = np.random.default_rng(3)
     trials = []
     for number in range(400):
-        params = {**made_params(chance)}
+        params = {**made_params(rng)}
         for copy in range(2):
-            errors = 0.5 + chance.normal(0, 0.03) + chance.normal(0, 0.01, EPOCHS)
+            errors = 0.5 + rng.normal(0, 0.03) + rng.normal(0, 0.01, EPOCHS)
             seconds = tuple(range(1, EPOCHS + 1))
             trials.append(
                 RecordedTrial(2 * number + copy, params, tuple(errors), seconds, "complete")
@@ -96,8 +96,8 @@ def test_the_check_holds_repeated_configurations_out_together():
 
 @pytest.mark.parametrize(("wavy", "kind"), [(True, process), (False, trees)])
 def test_the_regression_is_the_one_that_tells_held_out_rows_better(wavy, kind):
-    chance = np.random.default_rng(1)
-    inputs = chance.uniform(size=(160, 2 if wavy else 12))
+    rng = np.random.default_rng(1)
+    inputs = rng.uniform(size=(160, 2 if wavy else 12))
     if wavy:
         values = np.sin(6 * inputs[:, 0]) + inputs[:, 1] ** 2
     else:
@@ -107,9 +107,9 @@ def test_the_regression_is_the_one_that_tells_held_out_rows_better(wavy, kind):
 
 @pytest.mark.parametrize("kind", [process, trees, forest])
 def test_a_regression_tells_new_rows(kind):
-    chance = np.random.default_rng(1)
-    inputs, new = chance.uniform(size=(300, 3)), chance.uniform(size=(100, 3))
-    told = kind(inputs, 50 + 7 * inputs[:, 0] + chance.normal(0, 0.1, 300)).mean(new)
+    rng = np.random.default_rng(1)
+    inputs, new = rng.uniform(size=(300, 3)), rng.uniform(size=(100, 3))
+    told = kind(inputs, 50 + 7 * inputs[:, 0] + rng.normal(0, 0.1, 300)).mean(new)
     assert told == pytest.approx(50 + 7 * new[:, 0], abs=1.5)
 
 

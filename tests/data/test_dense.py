@@ -24,8 +24,8 @@ WAYS = 20
 
 def characters(sizes: tuple[int, ...], n_drawers: int, missing: float = 0.0) -> Characters:
     """Return characters without pictures; some drawings may be missing."""
-    chance = np.random.default_rng(3)
-    kept = chance.random((sum(sizes), n_drawers)) >= missing
+    rng = np.random.default_rng(3)
+    kept = rng.random((sum(sizes), n_drawers)) >= missing
     character, drawer = np.nonzero(kept)
     return Characters(
         images=np.zeros((len(character), 1, 1), np.uint8),
@@ -55,12 +55,12 @@ def enumerated(scores: NDArray[np.float64], ways: int) -> list[float]:
 @pytest.mark.parametrize("ways", [2, 4, 8])
 @pytest.mark.parametrize("kind", ["distinct", "tied", "holes"])
 def test_expected_credit_is_the_mean_over_every_subset(ways: int, kind: str) -> None:
-    chance = np.random.default_rng(ways)
-    scores = chance.normal(size=(8, 8))
+    rng = np.random.default_rng(ways)
+    scores = rng.normal(size=(8, 8))
     if kind != "distinct":
         scores = np.round(2 * scores)
     if kind == "holes":
-        scores[chance.random((8, 8)) < 0.3] = np.nan
+        scores[rng.random((8, 8)) < 0.3] = np.nan
         scores[0, 0], scores[1, 2] = -np.inf, np.inf
     found = expected_credits(scores, ways)
     np.testing.assert_allclose(found, enumerated(scores, ways), rtol=1e-13)
@@ -71,12 +71,12 @@ def test_dense_is_what_drawn_tasks_approach() -> None:
     tasks = dense_tasks(data, ways=WAYS, drawers=[0, 1, 2, 3], seed=0)
     assert len(tasks.pairs) == 12
     assert tasks.n_tasks == 12 * 30
-    chance = np.random.default_rng(1)
-    scores = [chance.normal(size=(30, 30)) + 1.5 * np.eye(30) for _ in tasks.pairs]
+    rng = np.random.default_rng(1)
+    scores = [rng.normal(size=(30, 30)) + 1.5 * np.eye(30) for _ in tasks.pairs]
     dense = dense_accuracy(scores, tasks)
     drawn = []
     for _ in range(3000):
-        pair, chosen = chance.integers(12), chance.permutation(30)[:WAYS]
+        pair, chosen = rng.integers(12), rng.permutation(30)[:WAYS]
         rows = np.arange(WAYS)[None]
         one = OneShotTasks(rows, rows, rows, ("a0",))
         drawn.append(score_tasks(scores[pair][np.ix_(chosen, chosen)][None], one).mean())
@@ -93,9 +93,9 @@ def test_constant_and_nan_scorers_earn_exactly_chance_and_random_ones_within_noi
         constant = dense_accuracy([np.full(shape, value) for shape in shapes], tasks)
         assert constant.accuracy == 0.05
         assert set(constant.per_alphabet.values()) == {0.05}
-    chance = np.random.default_rng(5)
+    rng = np.random.default_rng(5)
     found = [
-        dense_accuracy([chance.normal(size=shape) for shape in shapes], tasks).accuracy
+        dense_accuracy([rng.normal(size=shape) for shape in shapes], tasks).accuracy
         for _ in range(30)
     ]
     assert abs(np.mean(found) - 0.05) < 3 * np.std(found, ddof=1) / np.sqrt(len(found))

@@ -16,13 +16,13 @@ from hpsearch.sources.folder import convert, read_folder
 
 def write_images(folder: Path, shape: dict[str, int], drawings: int = 3) -> Path:
     """Write so many characters per alphabet; an empty alphabet name means no alphabet level."""
-    chance = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     for alphabet, count in shape.items():
         for character in range(count):
             place = folder / alphabet / f"c{character:02}"
             place.mkdir(parents=True)
             for drawing in range(drawings):
-                grey = np.where(chance.random((20, 30)) < 0.2, 0, 255).astype(np.uint8)
+                grey = np.where(rng.random((20, 30)) < 0.2, 0, 255).astype(np.uint8)
                 grey[[0, -1]] = 255
                 Image.fromarray(grey).save(place / f"{drawing}.png")
     return folder

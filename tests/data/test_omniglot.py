@@ -166,12 +166,12 @@ def test_cut_off_zip(small: Path, cut: float) -> None:
 def test_flipped_bytes_never_end_in_a_traceback(small: Path) -> None:
     path = small / "images_background.zip"
     whole = path.read_bytes()
-    chance = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     refused = 0
     for _ in range(30):
         damaged = bytearray(whole)
-        for place in chance.integers(0, len(whole), 8):
-            damaged[place] ^= int(chance.integers(1, 256))
+        for place in rng.integers(0, len(whole), 8):
+            damaged[place] ^= int(rng.integers(1, 256))
         path.write_bytes(damaged)
         try:
             read_omniglot(small, layout=SMALL)

@@ -78,8 +78,8 @@ def test_a_mix_of_non_finite_scores_ties_and_ranks_last() -> None:
 
 
 def test_a_random_scorer_earns_chance_within_three_standard_errors() -> None:
-    chance = np.random.default_rng(0)
-    credits = [score_tasks(chance.normal(size=(16, 20, 20)), tasks_of(s)) for s in range(10)]
+    rng = np.random.default_rng(0)
+    credits = [score_tasks(rng.normal(size=(16, 20, 20)), tasks_of(s)) for s in range(10)]
     error = np.sqrt(0.05 * 0.95 / 3200)
     assert abs(np.mean(credits) - 0.05) < 3 * error
 

@@ -26,7 +26,7 @@ def png(pixels: np.ndarray, mode: str = "1") -> bytes:
 
 def small_files(seed: int = 0) -> dict[str, dict[str, bytes]]:
     """Return the three parts of a small data set: part -> path inside -> content."""
-    chance = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     parts: dict[str, dict[str, bytes]] = {
         "images_background": {},
         "images_evaluation": {},
@@ -37,12 +37,12 @@ def small_files(seed: int = 0) -> dict[str, dict[str, bytes]]:
     for alphabet, part in alphabets.items():
         for character in range(1, 6):
             for drawer in range(1, 5):
-                content = png(chance.random((105, 105)) < 0.1)
+                content = png(rng.random((105, 105)) < 0.1)
                 drawings[alphabet, character, drawer] = content
                 name = f"{alphabet}/character{character:02}/0001_{drawer:02}.png"
                 parts[("images_background", "images_evaluation")[part]][name] = content
     for run, alphabet in enumerate(("Test_A", "Test_B"), 1):
-        order = chance.permutation(5)
+        order = rng.permutation(5)
         lines = []
         for item in range(5):
             character = int(order[item]) + 1

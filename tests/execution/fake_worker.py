@@ -32,7 +32,7 @@ def tell(**message: object) -> None:
 
 
 def environment() -> dict[str, str]:
-    """Return what the executor decides about a worker's surroundings."""
+    """Return what the executor decides about a worker's environment."""
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "CUDA_VISIBLE_DEVICES")
     return {name: os.environ.get(name, "") for name in names}
 

@@ -51,7 +51,7 @@ def pid(events: list[Event]) -> int:
     return events[0].pid
 
 
-def surroundings(events: list[Event]) -> dict[str, str]:
+def environment(events: list[Event]) -> dict[str, str]:
     ended = events[-1]
     assert isinstance(ended, Ended)
     told: dict[str, str] = json.loads(ended.cause or "")
@@ -60,14 +60,14 @@ def surroundings(events: list[Event]) -> dict[str, str]:
 
 @pytest.mark.parametrize("workers", [1, 2, 3, 1000])
 def test_each_worker_has_its_share_of_the_cores(fake: Make, jobs: Jobs, workers: int) -> None:
-    told = surroundings(run(fake("good", workers), jobs()))
+    told = environment(run(fake("good", workers), jobs()))
     share = str(max(1, count_cores() // workers))
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "threads"):
         assert told[name] == share, name
 
 
 def test_threads_can_be_set(fake: Make, jobs: Jobs) -> None:
-    told = surroundings(run(fake("good", 2, threads=5), jobs()))
+    told = environment(run(fake("good", 2, threads=5), jobs()))
     assert (told["OMP_NUM_THREADS"], told["threads"]) == ("5", "5")
 
 

@@ -99,9 +99,9 @@ def test_a_late_answer_is_not_taken_for_the_next_trials(worker: Pipes, jobs: Job
 
 PRINTS = """
 import os
-from hpsearch.execution.worker import Driver
+from hpsearch.execution.worker import DriverPipe
 
-driver = Driver()
+driver = DriverPipe()
 print("a library prints", flush=True)
 os.system("echo a program prints")
 driver.send(event="x")

@@ -74,9 +74,9 @@ def write_random_model(folder: Path) -> Path:
         "fc": {"width": 48},
     }
     config = TrialConfig.from_values({"input_size": 35, "layers": layers})
-    chance = torch.Generator().manual_seed(3)
+    rng = torch.Generator().manual_seed(3)
     shapes = SiameseNetwork(config.shape()).state_dict()
-    weights = {n: torch.randn(t.shape, generator=chance) * 0.3 for n, t in shapes.items()}
+    weights = {n: torch.randn(t.shape, generator=rng) * 0.3 for n, t in shapes.items()}
     return _write(folder, config, weights)
 
 

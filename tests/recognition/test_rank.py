@@ -21,8 +21,8 @@ from .made import SIDE, ranked, slow_logit, write_model, write_random_model
 
 def noise(count: int, seed: int = 0) -> np.ndarray:
     """Return random images, uint8 [count, 105, 105]."""
-    chance = np.random.default_rng(seed)
-    coarse = chance.integers(0, 256, (count, 15, 15), dtype=np.uint8)
+    rng = np.random.default_rng(seed)
+    coarse = rng.integers(0, 256, (count, 15, 15), dtype=np.uint8)
     return coarse.repeat(7, axis=1).repeat(7, axis=2)
 
 

@@ -12,7 +12,7 @@ from optuna.distributions import distribution_to_json
 from hpsearch.data import open_packed
 from hpsearch.paths import StudyFolder
 from hpsearch.seeding import generator, trial_seed
-from hpsearch.space.problem import Coordinates
+from hpsearch.space.problem import SearchProblem
 from hpsearch.storage.database import StudyRecord
 from hpsearch.study.plan import plan_study, save_plan
 from hpsearch.trial import TrialRecord
@@ -39,20 +39,20 @@ def large_study(
     save_plan(plan, {**facts, "source": None, "ways": 5, "n_tasks": 80, "description": "images"})
     record = StudyRecord(plan.folder, plan.config.name)
     record.close()
-    coordinates = Coordinates(plan.space, plan.config.trial, plan.config.limits)
+    problem = SearchProblem(plan.space, plan.config.trial, plan.config.limits)
     distributions = plan.space.distributions()
     texts = {name: distribution_to_json(one) for name, one in distributions.items()}
-    chance = generator(0, "large study")
+    rng = generator(0, "large study")
     trials, params, values, epochs, seeds = [], [], [], [], []
     for number in range(count):
         begun = f"2026-01-01 00:00:{number % 60:02}.{number:06}"
         trials.append((number + 1, number, 1, "COMPLETE", begun, begun))
         seeds.append((number + 1, "seed", str(trial_seed(plan.config.seed, number))))
-        curve = 0.9 - 0.1 * chance.random(EPOCHS).cumsum() * chance.random()
+        curve = 0.9 - 0.1 * rng.random(EPOCHS).cumsum() * rng.random()
         values.append((number + 1, 0, float(curve.min()), "FINITE"))
         epochs += [(number + 1, e + 1, float(v), "FINITE") for e, v in enumerate(curve)]
         reached = {e + 1: float(v) for e, v in enumerate(curve)}
-        chosen = coordinates.cube.params(chance.random(len(coordinates.free)).tolist())
+        chosen = problem.cube.params(rng.random(len(problem.free)).tolist())
         for name, distribution in distributions.items():
             stored = distribution.to_internal_repr(chosen[name])
             params.append((number + 1, name, stored, texts[name]))

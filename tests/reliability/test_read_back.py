@@ -85,7 +85,10 @@ def replace_in(path: Path, old: str, new: str) -> None:
     path.write_text(path.read_text().replace(old, new, 1))
 
 
-WIDTH = "UPDATE trial_params SET param_value = 16 - param_value WHERE trial_id=2 AND param_name='fc.width'"
+WIDTH = (
+    "UPDATE trial_params SET param_value = 16 - param_value "
+    "WHERE trial_id=2 AND param_name='fc.width'"
+)
 EDITS: dict[str, tuple[str, Edit]] = {
     "a lower error in a result": ("I2", lambda f: edit_json(f.trial(1).result, lower)),
     "NaN in a result": ("I2", lambda f: replace_in(f.trial(1).result, '"value": 0', '"value": NaN')),

@@ -126,8 +126,8 @@ def write_model(folder: Path, dataset: Dataset, *, alpha: float | None = None) -
     """Write a model of random weights; `alpha` replaces those of the output layer."""
     config = tiny()
     network = SiameseNetwork(config.shape(), output_bias=True)
-    chance = torch.Generator().manual_seed(1)
-    weights = {n: torch.randn(t.shape, generator=chance) for n, t in network.state_dict().items()}
+    rng = torch.Generator().manual_seed(1)
+    weights = {n: torch.randn(t.shape, generator=rng) for n, t in network.state_dict().items()}
     if alpha is not None:
         weights["output.weight"] = torch.full_like(weights["output.weight"], alpha)
     folder.mkdir(parents=True)

@@ -18,7 +18,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from hpsearch.data import Dataset
 from hpsearch.paths import StudyFolder
 from hpsearch.seeding import generator, trial_seed
-from hpsearch.space.problem import Coordinates
+from hpsearch.space.problem import SearchProblem
 from hpsearch.study.plan import StudyPlan, plan_study, save_plan
 
 NOWHERE = {"kind": "glyphs", "fingerprint": "f" * 64, "packed": "/nowhere", "source": None}
@@ -75,10 +75,10 @@ def write_search(root: Path, made: Made, dataset: Dataset | None = None) -> Stud
     storage = RDBStorage(f"sqlite:///{plan.folder.database}")
     study = optuna.create_study(storage=storage, study_name=plan.config.name)
     storage.engine.dispose()
-    chance = generator(plan.config.seed, "a made study")
-    problem = Coordinates(plan.space, plan.config.trial, plan.config.limits)
+    rng = generator(plan.config.seed, "a made study")
+    problem = SearchProblem(plan.space, plan.config.trial, plan.config.limits)
     count = made.trials + made.running
-    trials = [_trial(plan, problem, made, number, chance) for number in range(count)]
+    trials = [_trial(plan, problem, made, number, rng) for number in range(count)]
     _insert(plan.folder.database, study._study_id, trials)
     for number in range(count):
         plan.folder.trial(number).root.mkdir(parents=True, exist_ok=True)
@@ -111,12 +111,12 @@ def _insert(database: Path, study_id: int, trials: list[FrozenTrial]) -> None:
 
 def _trial(
     plan: StudyPlan,
-    problem: Coordinates,
+    problem: SearchProblem,
     made: Made,
     number: int,
-    chance: np.random.Generator,
+    rng: np.random.Generator,
 ) -> FrozenTrial:
-    params = problem.cube.params(chance.uniform(size=len(problem.cube.names)).tolist())
+    params = problem.cube.params(rng.uniform(size=len(problem.cube.names)).tolist())
     shares = dict(zip(problem.cube.names, problem.cube.shares(params), strict=True))
     final = 0.25 + 0.4 * (shares["conv1.learning_rate"] - 0.7) ** 2 - 0.05 * shares["fc.width"]
     state, epochs = TrialState.COMPLETE, made.epochs
@@ -126,7 +126,7 @@ def _trial(
         state, epochs = TrialState.PRUNED, max(1, made.epochs // (2 + number % 2))
     elif number % 10 == 6:
         state, epochs = TrialState.FAIL, 0
-    noise = chance.normal(0, 0.01, epochs)
+    noise = rng.normal(0, 0.01, epochs)
     steps = np.arange(1, epochs + 1)
     curve = np.clip(final + 0.5 * np.exp(-3 * steps / made.epochs) + noise, 0.01, 0.95)
     ended = state != TrialState.RUNNING

@@ -34,11 +34,11 @@ SHARED = 0.5
 
 
 def runs_of(
-    truth: float, tasks: float, chance: np.random.Generator, seeds: int = SEEDS
+    truth: float, tasks: float, rng: np.random.Generator, seeds: int = SEEDS
 ) -> list[dict[str, Any]]:
     """Train a configuration again: on fresh tasks, and on those it was found with."""
     rows = []
-    for common, rest in chance.normal(size=(seeds, 2)):
+    for common, rest in rng.normal(size=(seeds, 2)):
         error = truth + TRAINING_SD * common
         own = truth + tasks + SEED_SD * (SHARED * common + np.sqrt(1 - SHARED**2) * rest)
         each = {"A": error - 0.02, "B": error + 0.02}
@@ -59,25 +59,25 @@ class Summary:
     luck: float
 
 
-def certified(better: float, seed: int, chance: np.random.Generator) -> tuple[float, ...]:
+def certified(better: float, seed: int, rng: np.random.Generator) -> tuple[float, ...]:
     """Search 50 arms, confirm the lowest five; return a row of `Summary`."""
     truth = np.full(ARMS, TRUTH)
-    truth[chance.integers(ARMS)] -= better
-    tasks = chance.normal(0, TASKS_SD, ARMS)
-    figures = truth + tasks + chance.normal(0, SEED_SD, ARMS)
+    truth[rng.integers(ARMS)] -= better
+    tasks = rng.normal(0, TASKS_SD, ARMS)
+    figures = truth + tasks + rng.normal(0, SEED_SD, ARMS)
     trials = [TrialRecord(n, "complete", {}, {1: f}, f) for n, f in enumerate(figures.tolist())]
     top = [trials[n] for n in np.argsort(figures)[:TOP]]
     view: Any = SimpleNamespace(
         config=SimpleNamespace(seed=seed, objective="tasks_320"), trials=trials
     )
-    runs = {t.number: runs_of(truth[t.number], tasks[t.number], chance) for t in top}
+    runs = {t.number: runs_of(truth[t.number], tasks[t.number], rng) for t in top}
     found = certify(view, top, runs)
     assert found["optimism"]["trials"] == ARMS
     assert found["optimism"]["trial"] == top[0].number
     true = truth[found["trial"]]
     low, high = found["interval"]
     one_low, one_high = found["interval_one_training"]
-    again = true + chance.normal(0, TRAINING_SD, 100)
+    again = true + rng.normal(0, TRAINING_SD, 100)
     return (
         low <= true <= high,
         float(np.mean((one_low <= again) & (again <= one_high))),
@@ -89,10 +89,10 @@ def certified(better: float, seed: int, chance: np.random.Generator) -> tuple[fl
 
 @pytest.fixture(scope="module", params=[0.0, 0.015], ids=["equal", "1.5 points better"])
 def summary(request: pytest.FixtureRequest) -> Summary:
-    chance = np.random.default_rng(1)
+    rng = np.random.default_rng(1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(shrinkage, "DRAWS", 1000)
-        rows = [certified(request.param, seed, chance) for seed in range(STUDIES)]
+        rows = [certified(request.param, seed, rng) for seed in range(STUDIES)]
     return Summary(*np.mean(rows, axis=0).tolist())
 
 
@@ -144,10 +144,10 @@ def test_intervals_of_an_older_version_end_at_0_and_1(tmp_path: Path) -> None:
 
 
 def test_search_noise_is_that_of_seed_and_tasks_where_none_was_selected() -> None:
-    chance = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     trials = [TrialRecord(n, "complete", {}) for n in range(2000)]
     runs = {
-        t.number: runs_of(TRUTH + chance.normal(0, 0.05), chance.normal(0, TASKS_SD), chance)
+        t.number: runs_of(TRUTH + rng.normal(0, 0.05), rng.normal(0, TASKS_SD), rng)
         for t in trials
     }
     assert search_noise(trials, runs) == pytest.approx(SEARCH_SD, rel=0.03)

@@ -21,12 +21,12 @@ WAYS = 20
 
 def scores(sizes: tuple[int, ...], seed: int) -> list[np.ndarray]:
     """Return scores [N, D, N, D] with a drawer's and a character's own share in them."""
-    chance = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     made = []
     for n in sizes:
-        s = chance.normal(size=(n, 20, n, 20)) + chance.normal(size=(n, 1, n, 1))
+        s = rng.normal(size=(n, 20, n, 20)) + rng.normal(size=(n, 1, n, 1))
         own = np.arange(n)
-        s[own, :, own, :] += 2 + chance.normal(size=(1, 20, 1)) + chance.normal(size=(n, 1, 1))
+        s[own, :, own, :] += 2 + rng.normal(size=(1, 20, 1)) + rng.normal(size=(n, 1, 1))
         made.append(s.astype(np.float32))
     return made
 
@@ -36,10 +36,10 @@ def test_both_standard_errors_are_those_of_redrawn_tasks() -> None:
     made = scores((20, 26, 31), 1)
     found = noise_of_scores(made, ways=WAYS, seed=0, redraws=1000)
     names = ("a", "b", "c")
-    chance = np.random.default_rng(4)
+    rng = np.random.default_rng(4)
     paper, dense = [], []
     for _ in range(200):
-        drawers = chance.permutation(20)[:8]
+        drawers = rng.permutation(20)[:8]
         parts = []
         for s, name in zip(made, names, strict=True):
             n = len(s)
@@ -51,8 +51,8 @@ def test_both_standard_errors_are_those_of_redrawn_tasks() -> None:
         credits = []
         for run in range(16):
             s = made[run % 3]
-            one, two = chance.permutation(drawers[:4])[:2]
-            chosen = chance.permutation(len(s))[:WAYS]
+            one, two = rng.permutation(drawers[:4])[:2]
+            chosen = rng.permutation(len(s))[:WAYS]
             credits.append(_accuracy(s[:, one, :, two][np.ix_(chosen, chosen)]))
         paper.append(np.mean(credits))
     # A standard deviation of 200 values is known to 5 %, one of 1,000 to 2 %.

@@ -135,13 +135,13 @@ def test_the_parameters_begin_with_what_stands_out_and_the_rest_is_folded(text: 
 
 
 def test_nothing_stands_out_where_errors_are_of_chance() -> None:
-    chance = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     names = tuple(f"p{k}" for k in range(12))
-    found = importances(chance.random((20, 12)), chance.random(20), names, 0)
+    found = importances(rng.random((20, 12)), rng.random(20), names, 0)
     assert found is not None
     assert found.found == ()
     assert standing_out(found).startswith("No parameter stands out: none of the 12 explains more")
-    points = chance.random((60, 12))
+    points = rng.random((60, 12))
     clear = importances(points, points[:, 3], names, 0)
     assert clear is not None
     assert standing_out(clear) == "1 of 12 parameters stands out from chance: p3."

@@ -56,8 +56,8 @@ def test_shrunken_estimates_are_those_of_quadrature(means: list[float]) -> None:
 
 
 def test_the_pooled_variance_is_that_of_an_analysis_of_variance() -> None:
-    chance = np.random.default_rng(0)
-    groups = [chance.normal(mean, 2.0, n).tolist() for mean, n in ((0, 3), (5, 4), (9, 6))]
+    rng = np.random.default_rng(0)
+    groups = [rng.normal(mean, 2.0, n).tolist() for mean, n in ((0, 3), (5, 4), (9, 6))]
     variance, freedom = pooled_variance(groups)
     f, _ = stats.f_oneway(*groups)
     everything = np.concatenate(groups)
@@ -76,8 +76,8 @@ def test_one_far_better_configuration_is_left_where_it_was_measured() -> None:
 
 
 def test_equal_configurations_are_drawn_together_and_share_the_chance() -> None:
-    chance = np.random.default_rng(2)
-    measured = chance.normal(0.1, 0.01, (5, 3))
+    rng = np.random.default_rng(2)
+    measured = rng.normal(0.1, 0.01, (5, 3))
     found = shrink(measured.tolist(), 0)
     assert np.ptp(found.mean) < 0.5 * np.ptp(measured.mean(axis=1))
     assert found.chance_best().max() < 0.5
@@ -85,13 +85,13 @@ def test_equal_configurations_are_drawn_together_and_share_the_chance() -> None:
 
 @pytest.mark.parametrize("truth", [0.014, 0.05, 0.5, 0.99])
 def test_shares_near_an_end_stay_within_and_their_intervals_cover(truth: float) -> None:
-    chance = np.random.default_rng(11)
+    rng = np.random.default_rng(11)
     tries = 130  # of one training's share: its spread is a hundredth at 0.014
     covered = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(shrinkage, "DRAWS", 1000)
         for study in range(100):
-            measured = chance.beta(truth * tries, (1 - truth) * tries, (4, 3))
+            measured = rng.beta(truth * tries, (1 - truth) * tries, (4, 3))
             found = shrink(measured.tolist(), study)
             assert 0 <= found.draws.min() <= found.draws.max() <= 1
             low, high = found.interval(found.best)
@@ -129,16 +129,16 @@ class Summary:
 )
 def summary(request: pytest.FixtureRequest) -> Summary:
     """Search 50 arms once, confirm the lowest five with three seeds, 400 times over."""
-    chance = np.random.default_rng(2026)
+    rng = np.random.default_rng(2026)
     rows = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(shrinkage, "DRAWS", 1000)
         for study in range(STUDIES):
             truth = np.full(ARMS, TRUTH)
-            truth[chance.integers(ARMS)] -= request.param
-            figures = truth + chance.normal(0, SEARCH_SD, ARMS)
+            truth[rng.integers(ARMS)] -= request.param
+            figures = truth + rng.normal(0, SEARCH_SD, ARMS)
             top = np.argsort(figures)[:TOP]
-            again = truth[top, None] + chance.normal(0, TRAINING_SD, (TOP, SEEDS))
+            again = truth[top, None] + rng.normal(0, TRAINING_SD, (TOP, SEEDS))
             found = shrink(again.tolist(), study)
             best, naive = found.best, int(np.argmin(again.mean(axis=1)))
             low, high = found.interval(best)

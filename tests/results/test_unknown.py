@@ -10,8 +10,8 @@ from hpsearch.results.unknown import best_scores, suggest_threshold
 
 def made(separation: float, seed: int = 0, n: int = 24) -> list[np.ndarray]:
     """Return logits of four pairs of drawers; the right ones are higher."""
-    chance = np.random.default_rng(seed)
-    return [chance.normal(size=(n, n)) + separation * np.eye(n) for _ in range(4)]
+    rng = np.random.default_rng(seed)
+    return [rng.normal(size=(n, n)) + separation * np.eye(n) for _ in range(4)]
 
 
 @pytest.mark.parametrize("separation", [0.0, 2.0, 5.0])
@@ -19,8 +19,8 @@ def test_no_other_score_tells_known_from_unknown_better(separation: float) -> No
     logits = made(separation)
     found = suggest_threshold(logits, 20, 7)
     assert found is not None
-    chance = np.random.default_rng(7)
-    both = [best_scores(matrix, 20, chance) for matrix in logits]
+    rng = np.random.default_rng(7)
+    both = [best_scores(matrix, 20, rng) for matrix in logits]
     known = 1 / (1 + np.exp(-np.concatenate([one for one, _ in both])))
     unknown = 1 / (1 + np.exp(-np.concatenate([other for _, other in both])))
     assert found.known_kept == pytest.approx(np.mean(known >= found.score))

@@ -9,7 +9,7 @@ import numpy as np
 from hpsearch.configfile import read_yaml
 from hpsearch.shipped_files import find_shipped
 from hpsearch.space.limits import Limits
-from hpsearch.space.problem import Coordinates
+from hpsearch.space.problem import SearchProblem
 from hpsearch.space.space import SearchSpace
 from hpsearch.study.config import StudyConfig
 from hpsearch.training.config import TrialConfig
@@ -24,11 +24,11 @@ def shipped_study(name: str) -> StudyConfig:
     return StudyConfig.from_values(read_yaml(path), path)
 
 
-def shipped_problem(name: str, limits: Limits | None = None) -> Coordinates:
+def shipped_problem(name: str, limits: Limits | None = None) -> SearchProblem:
     """Return a shipped study's search problem, with its own limits unless given."""
     study = shipped_study(name)
     space = SearchSpace.from_yaml(study.space)
-    return Coordinates(space, study.trial, study.limits if limits is None else limits)
+    return SearchProblem(space, study.trial, study.limits if limits is None else limits)
 
 
 def base_config(
@@ -48,7 +48,7 @@ def space_of(parameters: dict[str, Any]) -> SearchSpace:
     return SearchSpace.from_values({"name": "test", "parameters": parameters})
 
 
-def random_params(problem: Coordinates, count: int, seed: int = 0) -> list[dict[str, Any]]:
+def random_params(problem: SearchProblem, count: int, seed: int = 0) -> list[dict[str, Any]]:
     """Return configurations within the limits, drawn without `suggest`."""
     rng = np.random.default_rng(seed)
     found: list[dict[str, Any]] = []
@@ -59,7 +59,7 @@ def random_params(problem: Coordinates, count: int, seed: int = 0) -> list[dict[
     return found
 
 
-def mixed_history(problem: Coordinates, count: int, seed: int = 0) -> list[TrialRecord]:
+def mixed_history(problem: SearchProblem, count: int, seed: int = 0) -> list[TrialRecord]:
     """Return a history with every state in it; lower momentum of fc is better."""
     rng = np.random.default_rng(seed)
     history = []

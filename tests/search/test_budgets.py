@@ -12,7 +12,7 @@ import pytest
 
 from hpsearch.cli.search import status
 from hpsearch.driver.driver import Driver
-from hpsearch.driver.environment import Surroundings
+from hpsearch.driver.environment import Environment
 from hpsearch.execution import Ending, Job
 from hpsearch.maintenance.invariants import check_invariants
 from hpsearch.maintenance.repair import repair
@@ -54,7 +54,7 @@ def timed_search(output: Path, hours: float) -> tuple[str, StudyView]:
     with study_lock(plan.folder):
         save_plan(plan, DATASET)
         place = DataPlace("/nowhere", "f" * 64)
-        around = replace(Surroundings.of(plan, place), clock=executor.clock)
+        around = replace(Environment.of(plan, place), clock=executor.clock)
         reason = Driver(plan, place, executor, Silent(), lambda: 0, around).run()
     return reason, read_study(StudyFolder(output))
 

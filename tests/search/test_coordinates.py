@@ -14,7 +14,7 @@ from hpsearch.network.geometry import Convolution, NetworkShape
 from hpsearch.space.cost_range import CostRange, Measure
 from hpsearch.space.limits import Limits
 from hpsearch.space.nearest import nearest_feasible
-from hpsearch.space.problem import Coordinates
+from hpsearch.space.problem import SearchProblem
 from hpsearch.space.space import SearchSpace
 from hpsearch.training.config import TrialConfig
 from tests.search.problems import (
@@ -62,7 +62,7 @@ def test_the_feasible_share_is_that_of_the_enumeration(
 
 def test_a_fine_grid_of_coordinates_covers_the_feasible_uniformly() -> None:
     sizes = {"type": "int", "low": 2, "high": 5}
-    problem = Coordinates(
+    problem = SearchProblem(
         space_of({"conv1.filter_size": sizes, "conv2.filter_size": sizes}),
         base_config([2, 2], [True, True], 9),
         Limits(),
@@ -86,7 +86,7 @@ def test_the_corners_of_the_box_fit(corner: float) -> None:
     assert problem.feasible(params)
 
 
-def _rest(problem: Coordinates) -> dict[str, Any]:
+def _rest(problem: SearchProblem) -> dict[str, Any]:
     return {n: p.extremes[0] for n, p in problem.space.parameters.items()}
 
 
@@ -129,7 +129,7 @@ def test_searched_poolings_and_input_size_are_counted_too() -> None:
         "conv1.pool": {"type": "categorical", "choices": [True, False]},
         "conv2.filter_size": sizes,
     }
-    problem = Coordinates(space_of(parameters), base_config([3, 3], [True, False], 11), Limits())
+    problem = SearchProblem(space_of(parameters), base_config([3, 3], [True, False], 11), Limits())
     expected = sum(
         len(fitting(size, range(3, 7), (pool, False)))
         for size in (9, 10, 11)
@@ -148,7 +148,7 @@ def test_sizes_with_one_feasible_value_are_no_coordinates() -> None:
         "fc.l2": {"type": "float", "low": 0.0, "high": 0.0},
         "fc.momentum": {"type": "float", "low": 0.0, "high": 1.0},
     }
-    problem = Coordinates(space_of(parameters), base_config([8], [False], 8), Limits())
+    problem = SearchProblem(space_of(parameters), base_config([8], [False], 8), Limits())
     assert problem.free == ("fc.momentum",)
     assert problem.decode({"fc.momentum": 0.5}) == {
         "conv1.filter_size": 8, "fc.l2": 0.0, "fc.momentum": 0.5,
@@ -158,7 +158,7 @@ def test_sizes_with_one_feasible_value_are_no_coordinates() -> None:
 def test_a_box_in_which_nothing_fits_is_refused() -> None:
     space = space_of({"conv1.filter_size": {"type": "int", "low": 40, "high": 50}})
     with pytest.raises(InputError, match="no combination of sizes fits an input of 35 px"):
-        Coordinates(space, base_config([3], [True], 35), Limits())
+        SearchProblem(space, base_config([3], [True], 35), Limits())
 
 
 def test_the_nearest_feasible_sizes_are_those_of_the_enumeration() -> None:
@@ -221,7 +221,7 @@ def test_the_extreme_costs_are_those_of_the_enumeration(
     study = shipped_study("koch2015_35px")
     space = SearchSpace.from_yaml(study.space)
     base = TrialConfig.from_values({**study.trial.plain(), **setting})
-    costs = CostRange(Coordinates(space, base, Limits()))
+    costs = CostRange(SearchProblem(space, base, Limits()))
     for chosen, pick in ((costs.cheapest(measure), min), (costs.dearest(measure), max)):
         every = [
             costs.of(

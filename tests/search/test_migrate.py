@@ -17,7 +17,7 @@ from hpsearch.maintenance.migrate import migrate
 from hpsearch.maintenance.verify import verify
 from hpsearch.paths import StudyFolder
 from hpsearch.samplers import observe
-from hpsearch.space.problem import Coordinates
+from hpsearch.space.problem import SearchProblem
 from hpsearch.space.space import SearchSpace
 from hpsearch.storage.database import StudyView, read_study
 from hpsearch.study.plan import DataPlace, plan_study
@@ -47,10 +47,10 @@ def go_on(root: Path, budget: int, executor: FakeExecutor | None = None) -> Stud
     return read_study(StudyFolder(root))
 
 
-def problem_of(view: StudyView) -> Coordinates:
+def problem_of(view: StudyView) -> SearchProblem:
     """Return the problem that a study's folder holds."""
     space = SearchSpace.from_yaml(view.folder.space_file)
-    return Coordinates(space, view.config.trial, view.config.limits)
+    return SearchProblem(space, view.config.trial, view.config.limits)
 
 
 def rows(view: StudyView) -> list[tuple[Any, ...]]:

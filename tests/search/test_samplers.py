@@ -13,7 +13,7 @@ from hpsearch.samplers.base import MOST_BEST, MOST_RECENT, best_and_recent, best
 from hpsearch.samplers.config import BLIND, SamplerConfig, SamplerName
 from hpsearch.samplers.suggest import suggest
 from hpsearch.space.limits import Limits
-from hpsearch.space.problem import Coordinates, UnitCube
+from hpsearch.space.problem import SearchProblem, UnitCube
 from hpsearch.trial import TrialRecord
 from tests.search.problems import (
     base_config,
@@ -26,10 +26,10 @@ from tests.search.problems import (
 MODELS = [name for name in get_args(SamplerName) if name not in BLIND]
 
 
-def two_dimensions() -> Coordinates:
+def two_dimensions() -> SearchProblem:
     rate = {"type": "float", "low": 1e-4, "high": 1e-1, "log": True}
     momentum = {"type": "float", "low": 0, "high": 1}
-    return Coordinates(
+    return SearchProblem(
         space_of({"fc.learning_rate": rate, "fc.momentum": momentum}),
         base_config([3], [True], 35),
         Limits(),
@@ -161,7 +161,7 @@ def test_the_unit_cube_follows_each_distribution() -> None:
         "images_per_epoch": {"type": "int", "low": 10, "high": 1_000_010, "step": 2},
         "init": {"type": "categorical", "choices": ["koch", "he"]},
     }
-    problem = Coordinates(space_of(parameters), base_config([3], [True], 35), Limits())
+    problem = SearchProblem(space_of(parameters), base_config([3], [True], 35), Limits())
     cube = UnitCube(problem)
     grid = (np.arange(1000) + 0.5) / 1000
     drawn = [cube.params([u] * len(cube.names)) for u in grid.tolist()]

@@ -12,7 +12,7 @@ from hpsearch.samplers.suggest import SpaceExhaustedError, suggest
 from hpsearch.space.limits import Limits
 from hpsearch.space.nearest import nearest_feasible
 from hpsearch.space.parameter import Parameter
-from hpsearch.space.problem import Coordinates
+from hpsearch.space.problem import SearchProblem
 from hpsearch.trial import TrialRecord
 from tests.search.problems import base_config, space_of
 
@@ -45,12 +45,12 @@ def test_what_has_no_step_stays_as_it_is() -> None:
     assert Parameter(type="categorical", choices=(0.5, value)).snapped(value) == value
 
 
-def problem() -> Coordinates:
+def problem() -> SearchProblem:
     """Four momenta and two widths."""
     momentum = {"type": "float", "low": 0.1, "high": 0.7, "step": 0.2}
     width = {"type": "int", "low": 16, "high": 32, "step": 16}
     space = space_of({"fc.momentum": momentum, "fc.width": width})
-    return Coordinates(space, base_config([3], [True], 35), Limits())
+    return SearchProblem(space, base_config([3], [True], 35), Limits())
 
 
 @pytest.mark.parametrize("name", get_args(SamplerName))

@@ -25,7 +25,7 @@ from hpsearch.samplers.config import (
 from hpsearch.samplers.suggest import SpaceExhaustedError, decider, suggest
 from hpsearch.space.effects import leaf_paths
 from hpsearch.space.limits import Limits
-from hpsearch.space.problem import Coordinates
+from hpsearch.space.problem import SearchProblem
 from hpsearch.study.plan import plan_study
 from hpsearch.trial import TrialRecord
 from tests.search.problems import base_config, mixed_history, shipped_problem, space_of
@@ -64,14 +64,14 @@ print(json.dumps(answers))
 
 
 @pytest.fixture(scope="module")
-def problem() -> Coordinates:
+def problem() -> SearchProblem:
     return shipped_problem("koch2015_35px")
 
 
 @pytest.mark.parametrize("count", HISTORIES)
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_contract_suggestions_are_feasible_plain_and_new(
-    problem: Coordinates, name: SamplerName, count: int
+    problem: SearchProblem, name: SamplerName, count: int
 ) -> None:
     options = {"trees": 20} if name in ("skopt-rf", "skopt-et") else {}
     config = SamplerConfig(name=name, startup_trials=STARTUP, options=options)
@@ -110,7 +110,7 @@ def test_contract_the_same_inputs_give_the_same_answer_in_another_process() -> N
 
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_another_seed_or_number_gives_another_suggestion(
-    problem: Coordinates, name: SamplerName
+    problem: SearchProblem, name: SamplerName
 ) -> None:
     config = SamplerConfig(name=name, startup_trials=STARTUP)
     history = mixed_history(problem, 12)
@@ -123,7 +123,7 @@ def test_another_seed_or_number_gives_another_suggestion(
 @pytest.mark.parametrize("start", BLIND)
 @pytest.mark.parametrize("name", MODELS)
 def test_models_take_over_after_the_startup_trials(
-    problem: Coordinates, name: SamplerName, start: SamplerName
+    problem: SearchProblem, name: SamplerName, start: SamplerName
 ) -> None:
     history = mixed_history(problem, 24)
     settled = sum(t.settled for t in history)
@@ -136,7 +136,7 @@ def test_models_take_over_after_the_startup_trials(
 
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_contract_a_changed_pending_set_moves_models_and_not_random(
-    problem: Coordinates, name: SamplerName
+    problem: SearchProblem, name: SamplerName
 ) -> None:
     """Pending is what runs without an epoch yet, with some epochs behind it, or waits paused."""
     config = SamplerConfig(name=name, startup_trials=STARTUP)
@@ -164,7 +164,7 @@ def test_models_move_away_from_what_is_pending(
     """
     rate = {"type": "float", "low": 1e-4, "high": 1e-1, "log": True}
     momentum = {"type": "float", "low": 0, "high": 1}
-    problem = Coordinates(
+    problem = SearchProblem(
         space_of({"fc.learning_rate": rate, "fc.momentum": momentum}),
         base_config([3], [True], 35),
         Limits(),
@@ -261,7 +261,7 @@ def test_choices_have_no_middle() -> None:
     choices = {"type": "categorical", "choices": ["koch", "he"]}
     rate = {"type": "float", "low": 1e-3, "high": 1e-1, "log": True}
     space = space_of({"init": choices, "fc.learning_rate": rate})
-    cube = Coordinates(space, base_config([3], [True], 35), Limits()).cube
+    cube = SearchProblem(space, base_config([3], [True], 35), Limits()).cube
     assert dict(zip(cube.names, cube.ordered, strict=True)) == {
         "init": False,
         "fc.learning_rate": True,
@@ -298,7 +298,7 @@ def test_a_tight_limit_on_cost_is_feasible(name: SamplerName, limit: dict[str, f
 def test_trials_that_tell_nothing_of_this_space_leave_it_to_the_start(name: SamplerName) -> None:
     size = {"type": "int", "low": 2, "high": 9}
     init = {"type": "categorical", "choices": ["koch", "he"]}
-    problem = Coordinates(
+    problem = SearchProblem(
         space_of({"conv1.filter_size": size, "init": init}), base_config([3], [True], 35), Limits()
     )
     old = [
@@ -314,7 +314,7 @@ def test_trials_that_tell_nothing_of_this_space_leave_it_to_the_start(name: Samp
 def test_a_small_space_is_used_up_and_then_said_to_be(name: SamplerName) -> None:
     values: dict[str, Any] = {"type": "int", "low": 2, "high": 4}
     init = {"type": "categorical", "choices": ["koch", "he"]}
-    problem = Coordinates(
+    problem = SearchProblem(
         space_of({"conv1.filter_size": values, "init": init}),
         base_config([3], [True], 35),
         Limits(),
@@ -331,7 +331,7 @@ def test_a_small_space_is_used_up_and_then_said_to_be(name: SamplerName) -> None
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_paused_trials_are_start_trials_too(problem: Coordinates, name: SamplerName) -> None:
+def test_paused_trials_are_start_trials_too(problem: SearchProblem, name: SamplerName) -> None:
     """A search that pauses finishes few; its model has an error of each and need not wait."""
     config = SamplerConfig(name=name, startup_trials=STARTUP)
     finished = [t for t in mixed_history(problem, 40) if t.state == "complete"][:STARTUP]
@@ -343,7 +343,7 @@ def test_paused_trials_are_start_trials_too(problem: Coordinates, name: SamplerN
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_gaussian_processes_hand_over_by_count(problem: Coordinates, name: SamplerName) -> None:
+def test_gaussian_processes_hand_over_by_count(problem: SearchProblem, name: SamplerName) -> None:
     config = SamplerConfig(name=name, startup_trials=STARTUP)
     cubic = name in ("gp", "skopt-gp")
     assert acting_sampler(config, GP_LIMIT).name == name
@@ -359,7 +359,7 @@ def test_gaussian_processes_hand_over_by_count(problem: Coordinates, name: Sampl
 
 def test_a_handover_is_told_once(tmp_path: Path) -> None:
     plan = plan_study("koch2015_35px", tmp_path / "s", {"sampler.name": "gp"})
-    problem = Coordinates(plan.space, plan.config.trial, plan.config.limits)
+    problem = SearchProblem(plan.space, plan.config.trial, plan.config.limits)
     told: list[str] = []
     proposer = Proposer(plan, problem, told.append)
     many = mixed_history(problem, GP_LIMIT + 3)

@@ -19,10 +19,10 @@ from hpsearch.samplers import make_sampler, observe
 from hpsearch.samplers.base import Predicts
 from hpsearch.samplers.config import SamplerConfig, SamplerName
 from hpsearch.samplers.snapshot import recall, summarise
-from hpsearch.space.problem import Coordinates
+from hpsearch.space.problem import SearchProblem
 from hpsearch.storage.database import StudyView, read_study
 from hpsearch.storage.trial_files import read_provenance
-from hpsearch.storage.trial_store import Ledger
+from hpsearch.storage.trial_store import TrialStore
 from hpsearch.study.plan import DataPlace, plan_study
 from hpsearch.training.epoch import EpochResult
 from hpsearch.trial import TrialRecord
@@ -132,9 +132,9 @@ def test_a_prediction_at_a_measured_point_is_near_its_value(
 ) -> None:
     view: StudyView = read_study(StudyFolder(study))
     plan = plan_study(str(study), None, {})
-    coordinates = Coordinates(plan.space, plan.config.trial, plan.config.limits)
-    told = [o for o in observe(coordinates, view.trials) if o.value is not None]
-    sampler = make_sampler(SamplerConfig(name=name), coordinates, told, 0)
+    problem = SearchProblem(plan.space, plan.config.trial, plan.config.limits)
+    told = [o for o in observe(problem, view.trials) if o.value is not None]
+    sampler = make_sampler(SamplerConfig(name=name), problem, told, 0)
     assert isinstance(sampler, Predicts)
     errors, spreads = [], []
     for one in told:
@@ -160,7 +160,7 @@ def test_provenance_is_kept_with_each_trial(study: Path) -> None:
 def test_a_trial_that_came_back_to_a_machine_names_it_last(tmp_path: Path) -> None:
     plan = plan_study("quickstart", tmp_path / "s", {})
     record: Any = None
-    ledger = Ledger(plan, DataPlace("/nowhere", "f" * 64), record)
+    ledger = TrialStore(plan, DataPlace("/nowhere", "f" * 64), record)
     plan.folder.trial(0).root.mkdir(parents=True)
     for host in "abba":
         ledger.note_started(0, {"host": host})

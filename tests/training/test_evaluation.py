@@ -46,10 +46,10 @@ def random_images(count: int | None = None) -> Tensor:
 
 def drawn_images() -> Tensor:
     """Return noise that is the same in every drawing of a character, and a little more of it."""
-    chance = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     number = characters().character
-    forms = chance.integers(0, 200, (int(number.max()) + 1, SIDE, SIDE))
-    noise = chance.integers(0, 55, (len(number), SIDE, SIDE))
+    forms = rng.integers(0, 200, (int(number.max()) + 1, SIDE, SIDE))
+    noise = rng.integers(0, 55, (len(number), SIDE, SIDE))
     return torch.from_numpy((forms[number] + noise).astype(np.uint8))
 
 
@@ -180,10 +180,10 @@ def test_random_scores_earn_chance_within_three_standard_errors() -> None:
 
 
 def test_auc_is_the_share_of_pairs_of_pairs_in_the_right_order() -> None:
-    chance = np.random.default_rng(3)
-    scores = chance.integers(0, 6, (4, 5)).astype(float)  # with ties
+    rng = np.random.default_rng(3)
+    scores = rng.integers(0, 6, (4, 5)).astype(float)  # with ties
     scores[1, 2], scores[3, 3] = math.nan, -math.inf  # both rank last and tie
-    same = chance.random((4, 5)) < 0.4
+    same = rng.random((4, 5)) < 0.4
     ranked = np.where(np.isfinite(scores), scores, -1)
     order = np.sign(ranked[same][:, None] - ranked[~same][None])
     assert pair_auc(scores, same) == pytest.approx(float((order + 1).mean() / 2), abs=1e-12)
@@ -245,14 +245,14 @@ def test_input_is_ink_within_0_and_1() -> None:
 @pytest.mark.parametrize("bias", [False, True])
 def test_verification_accuracy_is_the_share_told_right(bias: bool) -> None:
     made = network(bias=bias)
-    chance = np.random.default_rng(0)
-    codes = torch.from_numpy(chance.random((30, 10), np.float32))
-    left, right = (torch.from_numpy(chance.integers(0, 30, 200)) for _ in range(2))
+    rng = np.random.default_rng(0)
+    codes = torch.from_numpy(rng.random((30, 10), np.float32))
+    left, right = (torch.from_numpy(rng.integers(0, 30, 200)) for _ in range(2))
     with torch.no_grad():
-        made.output.weight.copy_(torch.from_numpy(chance.normal(0, 1, (1, 10))))
+        made.output.weight.copy_(torch.from_numpy(rng.normal(0, 1, (1, 10))))
         if bias:
             made.output.bias.fill_(0.3)
-    same = torch.from_numpy(chance.random(200) < 0.4)
+    same = torch.from_numpy(rng.random(200) < 0.4)
     alpha = made.output.weight.detach().numpy()[0]
     right_answers = 0
     for a, b, truth in zip(left.tolist(), right.tolist(), same.tolist(), strict=True):

@@ -51,13 +51,13 @@ def plain_epoch(
     initialise(network, config.init, torch.Generator().manual_seed(derive_seed(seed, "weights")))
     w = {n: p.detach().double().requires_grad_() for n, p in network.named_parameters()}
     sgd = torch.optim.SGD(w.values(), lr=rate, momentum=momentum)
-    chance = generator(seed, "pairs")
+    rng = generator(seed, "pairs")
     source = torch.Generator().manual_seed(derive_seed(seed, "distortion"))
     losses = []
     for _ in range(4):
         independent = config.pairs == "independent"
         draw = data.sampler.independent if independent else data.sampler.batch
-        rows, labels = draw(config, chance)
+        rows, labels = draw(config, rng)
         images = data.images[rows.ravel()][:, None].float() / 255
         transforms = draw_transforms(len(images), config.distortion, source)
         h = plain_forward(w, distort(images, transforms).double())

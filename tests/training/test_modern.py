@@ -55,8 +55,8 @@ def after_one_step() -> Callable[[], bool]:
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.3])
 def test_softmax_asks_every_drawing_against_one_of_each_character(smoothing: float) -> None:
-    chance = np.random.default_rng(0)
-    scores = chance.standard_normal((3, 5, 3, 5))  # drawing, character, drawing, character
+    rng = np.random.default_rng(0)
+    scores = rng.standard_normal((3, 5, 3, 5))  # drawing, character, drawing, character
     scores = scores + scores.transpose(2, 3, 0, 1)
     losses = []
     for i in range(3):

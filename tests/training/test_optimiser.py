@@ -44,8 +44,8 @@ def random_network(config: TrialConfig) -> SiameseNetwork:
 
 
 def gradients(network: SiameseNetwork, step: int) -> Arrays:
-    chance = np.random.default_rng(step)
-    return {n: chance.standard_normal(p.shape) for n, p in network.named_parameters()}
+    rng = np.random.default_rng(step)
+    return {n: rng.standard_normal(p.shape) for n, p in network.named_parameters()}
 
 
 def set_gradients(network: SiameseNetwork, values: Arrays) -> None:

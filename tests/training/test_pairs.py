@@ -59,8 +59,8 @@ def even(values: Rows, expected: int | Rows) -> bool:
 
 def uneven_gaps() -> Rows:
     """Return what is missing: character c lacks c % 12 drawings, but keeps at least two."""
-    chance = np.random.default_rng(3)
-    gaps = [(c, d) for c in range(sum(ALPHABETS)) for d in chance.permutation(DRAWINGS)[: c % 11]]
+    rng = np.random.default_rng(3)
+    gaps = [(c, d) for c in range(sum(ALPHABETS)) for d in rng.permutation(DRAWINGS)[: c % 11]]
     return np.array(gaps)
 
 
