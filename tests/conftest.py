@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from .postgres import Server
+    from tests.support.postgres import Server
 
-pytest_plugins = ["tests.reliability_table"]
+pytest_plugins = ["tests.support.reliability_table", "tests.support.glyph_studies"]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -51,7 +51,7 @@ def omniglot_path() -> Path:
 def postgres_server() -> Iterator[Server]:
     """Start a PostgreSQL server; where it or its driver is missing, the test is skipped."""
     pytest.importorskip("psycopg", reason="the extra hpsearch[postgres] is not installed")
-    from .postgres import PASSWORD, Server, find_programs
+    from tests.support.postgres import PASSWORD, Server, find_programs
 
     programs = find_programs()
     if programs is None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.recorded_make import MAKEFILE, Make
+from tests.support.recorded_make import MAKEFILE, Make
 
 TYPED = ["""a $HOME `touch x` "q" b""", "it's", "$(touch x)", "${PATH} $$ # \\", "two\nlines"]
 TYPED += ["~/é", "; touch x", "-x", "*"]

@@ -13,8 +13,8 @@ import pytest
 from PIL import Image, ImageDraw
 
 import hpsearch as package
-from tests.recognition.made import CommandLine
-from tests.recorded_make import Make
+from tests.support.models import CommandLine
+from tests.support.recorded_make import Make
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -29,7 +29,7 @@ WALKED = ("search", "report", "export", "retrain", "evaluate")
 ELSEWHERE = {
     "test": "this run",
     "baselines": "tests/results/test_baselines.py",
-    "dashboard": "tests/results/test_in_chromium.py",
+    "dashboard": "tests/report/test_in_chromium.py",
     "confirm": "tests/results/test_confirm.py",
     "install-cluster": "this run",
 }

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.reliability.cases import refused, run, write_study
-from tests.search.fake_executor import FakeExecutor
-from tests.search.test_driver import search
+from tests.driver.test_driver import search
+from tests.support.cases import refused, run, write_study
+from tests.support.fake_executor import FakeExecutor
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ from hpsearch.study.config import Budget
 from hpsearch.training.epoch import EpochResult
 from hpsearch.trial import TrialRecord
 from hpsearch.wording import duration
-from tests.search.problems import shipped_study
+from tests.support.problems import shipped_study
 
 
 def drawn(resource: str) -> str:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.data.drawn import TWO_EACH, UNEVEN, write_drawings
-from tests.reliability.cases import Done, run
+from tests.support.cases import Done, run
+from tests.support.drawings import TWO_EACH, UNEVEN, write_drawings
 
 STUDY = """\
 name: own

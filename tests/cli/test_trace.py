@@ -16,9 +16,9 @@ from hpsearch.paths import StudyFolder
 from hpsearch.results.intervals import wilson
 from hpsearch.storage.database import read_study
 from hpsearch.wording import interval, percent
-from tests.recognition.made import CommandLine
-from tests.search.fake_executor import FakeExecutor
-from tests.search.test_driver import search
+from tests.driver.test_driver import search
+from tests.support.fake_executor import FakeExecutor
+from tests.support.models import CommandLine
 
 FAILED = 4
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.data.trees import small_files, write_zips
+from tests.support.trees import small_files, write_zips
 
 
 @pytest.fixture(autouse=True)

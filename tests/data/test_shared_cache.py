@@ -22,14 +22,14 @@ from hpsearch.errors import EnvironmentFailure, InputError
 from hpsearch.results.baselines import keep_baselines, read_baselines
 from hpsearch.results.controls import figures
 from hpsearch.sources.find import find_dataset
-from tests.data.trees import SMALL, small_files, write_zips
-from tests.reliability.cases import as_nobody
+from tests.support.cases import as_nobody
+from tests.support.trees import SMALL, small_files, write_zips
 
 PACK = """
 import sys
 from pathlib import Path
 from hpsearch.sources.find import find_dataset
-from tests.data.trees import SMALL
+from tests.support.trees import SMALL
 find_dataset("omniglot", Path(sys.argv[1]), layout=SMALL).background(35)
 """
 

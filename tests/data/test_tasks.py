@@ -16,7 +16,7 @@ from hpsearch.data.tasks import (
     verification_pairs,
 )
 from hpsearch.errors import InputError
-from tests.data.trees import role
+from tests.support.trees import role
 
 TEN = (20, 26, 21, 22, 23, 24, 25, 20, 30, 40)
 DRAWERS = (3, 7, 11, 19)

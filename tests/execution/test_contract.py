@@ -14,9 +14,9 @@ import pytest
 
 from hpsearch.execution import Decision, Ended, Ending, EpochEnded, Executor, Lost, Started
 from hpsearch.training.checkpoint import read
+from tests.support.tiny import ENDLESS, Jobs, alive, follow, point, points, run, wait_until
 
 from .conftest import MakeExecutor
-from .tiny import ENDLESS, Jobs, alive, follow, point, points, run, wait_until
 
 LONG = {"images_per_epoch": 3200, "max_epochs": 2}
 """Epochs of some tenths of a second, so that something can happen inside one."""

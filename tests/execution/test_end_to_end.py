@@ -23,8 +23,7 @@ from hpsearch.provenance import PACKAGES, software
 from hpsearch.storage.database import read_study
 from hpsearch.storage.trial_files import read_provenance
 from hpsearch.study.plan import DataPlace, plan_study, save_plan, study_lock
-
-from .tiny import alive, wait_until
+from tests.support.tiny import alive, wait_until
 
 SETTINGS = {
     "dataset": "glyphs",

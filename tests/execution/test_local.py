@@ -17,11 +17,11 @@ from hpsearch.errors import EnvironmentFailure
 from hpsearch.execution import Ended, Ending, EpochEnded, Event, Lost, Started, local
 from hpsearch.execution.devices import count_cores, count_cuda_devices
 from hpsearch.execution.local import LocalExecutor
+from tests.support import fake_worker
+from tests.support.fake_worker import GARBAGE
+from tests.support.tiny import ENDLESS, Jobs, alive, follow, points, run, wait_until
 
-from .fake_worker import GARBAGE
-from .tiny import ENDLESS, Jobs, alive, follow, points, run, wait_until
-
-FAKE = Path(__file__).with_name("fake_worker.py")
+FAKE = Path(fake_worker.__file__)
 Make = Callable[..., LocalExecutor]
 
 

@@ -22,8 +22,7 @@ from hpsearch.maintenance.invariants import check_invariants
 from hpsearch.paths import StudyFolder
 from hpsearch.storage.database import read_study
 from hpsearch.study.plan import DataPlace, plan_study, save_plan, study_lock
-
-from .tiny import ENDLESS, Jobs, follow, points, wait_until
+from tests.support.tiny import ENDLESS, Jobs, follow, points, wait_until
 
 NODE: dict[str, Any] = {"num_cpus": 1, "resources": {"spot": 1}, "node_ip_address": "127.0.0.2"}
 

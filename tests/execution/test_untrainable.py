@@ -26,9 +26,9 @@ from hpsearch.storage.trial_files import read_curve
 from hpsearch.training.loop import train
 from hpsearch.training.trainingdata import TrainingData
 from hpsearch.trial import TrialRecord
+from tests.support.tiny import Jobs, point
 
 from .test_end_to_end import search_here
-from .tiny import Jobs, point
 
 RATES = [
     f"{layer}.learning_rate" for layer in ("conv1", "conv2", "conv3", "conv4", "fc", "output")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from .made import CommandLine, draw, write_model, write_support
+from tests.support.models import CommandLine, draw, write_model, write_support
 
 
 @pytest.fixture(scope="session")

@@ -15,8 +15,7 @@ from hpsearch.errors import InputError
 from hpsearch.recognition.model import load_model
 from hpsearch.recognition.rank import rank
 from hpsearch.recognition.support import read_images, read_support
-
-from .made import write_model
+from tests.support.models import write_model
 
 
 def test_load_and_rank_from_python(model: Path, support: Path, queries: list[Path]) -> None:

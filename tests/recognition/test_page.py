@@ -16,8 +16,7 @@ from hpsearch.recognition.model import load_model
 from hpsearch.recognition.page import render_page
 from hpsearch.recognition.rank import Ranking
 from hpsearch.recognition.support import Support, read_images, read_support
-
-from .made import ESCAPES, HOSTILE, ranked
+from tests.support.models import ESCAPES, HOSTILE, ranked
 
 TAGS = {
     *("html", "head", "meta", "title", "style", "body", "header", "main", "footer", "section"),

@@ -15,8 +15,7 @@ from hpsearch.recognition import rank as rank_module
 from hpsearch.recognition.model import load_model
 from hpsearch.recognition.rank import Candidate, Ranking
 from hpsearch.recognition.support import Support, read_images, read_support
-
-from .made import SIDE, ranked, slow_logit, write_model, write_random_model
+from tests.support.models import SIDE, ranked, slow_logit, write_model, write_random_model
 
 
 def noise(count: int, seed: int = 0) -> np.ndarray:

@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 
 from hpsearch.recognition.model import load_model
-
-from .made import ESCAPES, HOSTILE, CommandLine, draw, write_model, write_support
+from tests.support.models import ESCAPES, HOSTILE, CommandLine, draw, write_model, write_support
 
 
 def clean(text: str) -> bool:

@@ -13,8 +13,7 @@ from PIL import Image
 from hpsearch.errors import InputError
 from hpsearch.recognition.support import printable, read_images, read_support
 from hpsearch.sources.folder import convert
-
-from .made import ESCAPES, draw, write_support
+from tests.support.models import ESCAPES, draw, write_support
 
 
 def test_folders_and_loose_images_are_classes(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What the cases share; see `tests.reliability_table` for the table that their run writes."""
+"""What the cases share; see `tests.support.reliability_table` for the table that their run writes."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from hpsearch.sources.find import find_dataset
-
-from .cases import images_folder
+from tests.support.cases import images_folder
 
 
 @pytest.fixture

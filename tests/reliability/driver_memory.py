@@ -13,9 +13,8 @@ import threading
 from pathlib import Path
 
 from hpsearch.execution import Job
-from tests.search.fake_executor import FakeExecutor
-
-from .cases import search
+from tests.support.cases import search
+from tests.support.fake_executor import FakeExecutor
 
 STEP = 50
 

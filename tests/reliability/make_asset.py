@@ -16,9 +16,8 @@ from hpsearch import __version__
 from hpsearch.execution import Ending
 from hpsearch.paths import StudyFolder
 from hpsearch.results.export import export_best
-from tests.search.fake_executor import FakeExecutor
-
-from .cases import ENQUEUED, search, write_study
+from tests.support.cases import ENQUEUED, search, write_study
+from tests.support.fake_executor import FakeExecutor
 
 ASSETS = Path(__file__).parents[1] / "assets"
 

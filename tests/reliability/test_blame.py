@@ -17,9 +17,8 @@ from hpsearch.execution.blame import Fault, ending_of, fault_of
 from hpsearch.maintenance.invariants import check_invariants
 from hpsearch.paths import StudyFolder
 from hpsearch.storage.database import StudyView, read_study
-from tests.search.fake_executor import FakeExecutor
-
-from .cases import ENQUEUED, Silent, search
+from tests.support.cases import ENQUEUED, Silent, search
+from tests.support.fake_executor import FakeExecutor
 
 Failure = Exception | Lost
 C, M, U = Fault.CONFIGURATION, Fault.MACHINE, Fault.UNKNOWN

@@ -20,8 +20,8 @@ from hpsearch.storage.database import read_study
 from hpsearch.study.begun import MAY_CHANGE, EditedError
 from hpsearch.study.config import StudyConfig
 from hpsearch.study.plan import find_study, plan_study
+from tests.support.cases import SPACE, STUDY, run, search, write_study
 
-from .cases import SPACE, STUDY, run, search, write_study
 from .make_asset import ASSETS
 
 See = Callable[[object], None]

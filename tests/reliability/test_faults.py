@@ -26,10 +26,9 @@ from hpsearch.storage.database import StudyRecord, read_study
 from hpsearch.study.plan import study_lock
 from hpsearch.training.checkpoint import Checkpoint, load, save
 from hpsearch.training.checkpoint_file import previous
-from tests.search.fake_executor import FakeExecutor
+from tests.support.cases import DATASET, ENQUEUED, Silent, refused, run, search, table, write_study
+from tests.support.fake_executor import FakeExecutor
 from tests.training.tiny import tiny_config
-
-from .cases import DATASET, ENQUEUED, Silent, refused, run, search, table, write_study
 
 See = Callable[[object], None]
 SETTINGS = {"enqueue": ENQUEUED[:4], "budget__trials": 4}

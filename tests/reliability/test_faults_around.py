@@ -16,10 +16,9 @@ from hpsearch.maintenance.invariants import check_invariants
 from hpsearch.paths import StudyFolder
 from hpsearch.storage import database as record
 from hpsearch.training.epoch import EpochResult
-from tests.search.fake_executor import FakeExecutor
+from tests.support.cases import ENQUEUED, run, search
+from tests.support.fake_executor import FakeExecutor
 from tests.training.tiny import tiny_config
-
-from .cases import ENQUEUED, run, search
 
 See = Callable[[object], None]
 SETTINGS = {"enqueue": ENQUEUED[:4], "budget__trials": 4}

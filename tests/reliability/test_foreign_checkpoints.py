@@ -12,10 +12,9 @@ from hpsearch.maintenance.invariants import check_invariants
 from hpsearch.paths import StudyFolder
 from hpsearch.training.checkpoint import Checkpoint, load, save
 from hpsearch.training.checkpoint_file import MAGIC, previous, set_aside_foreign
-from tests.search.fake_executor import FakeExecutor
+from tests.support.cases import ENQUEUED, Silent, search
+from tests.support.fake_executor import FakeExecutor
 from tests.training.tiny import tiny_config
-
-from .cases import ENQUEUED, Silent, search
 
 CONFIG, SEED = tiny_config(drawers=2), 7
 NEWER = MAGIC.replace(b"1", b"2") + b"what nobody here can read"

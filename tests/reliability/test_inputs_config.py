@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from .cases import SPACE, STUDY, as_nobody, refused, run, write_study
+from tests.support.cases import SPACE, STUDY, as_nobody, refused, run, write_study
 
 See = Callable[[object], None]
 

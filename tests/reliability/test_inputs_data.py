@@ -20,8 +20,7 @@ from hpsearch.data import open_packed
 from hpsearch.errors import InputError
 from hpsearch.sources.archive import MAX_MEMBERS, decode_drawing, read_files
 from hpsearch.sources.download import DownloadFailed, download
-
-from .cases import images_folder, refused, snapshot, write_study
+from tests.support.cases import images_folder, refused, snapshot, write_study
 
 See = Callable[[object], None]
 

@@ -16,8 +16,7 @@ import waitress
 
 from hpsearch.results.dashboard import make_app
 from hpsearch.training.checkpoint_file import MAGIC, wrap
-
-from .cases import as_nobody, images_folder, refused, run, search, write_study
+from tests.support.cases import as_nobody, images_folder, refused, run, search, write_study
 
 See = Callable[[object], None]
 

@@ -13,8 +13,16 @@ import pytest
 
 from hpsearch.paths import StudyFolder, network_filesystem
 from hpsearch.storage.database import read_study
-
-from .cases import SPACE, STUDY, as_nobody, refused, run, search, snapshot, write_study
+from tests.support.cases import (
+    SPACE,
+    STUDY,
+    as_nobody,
+    refused,
+    run,
+    search,
+    snapshot,
+    write_study,
+)
 
 See = Callable[[object], None]
 

@@ -15,9 +15,8 @@ from hpsearch.maintenance.invariants import Verdict, check_invariants
 from hpsearch.paths import StudyFolder
 from hpsearch.storage.database import read_study
 from hpsearch.study.plan import study_lock
-from tests.search.fake_executor import FakeExecutor
-
-from .cases import run, search, table
+from tests.support.cases import run, search, table
+from tests.support.fake_executor import FakeExecutor
 
 See = Callable[[object], None]
 

@@ -25,12 +25,12 @@ from hpsearch.shipped_files import find_shipped
 from hpsearch.storage.database import read_study
 from hpsearch.training.checkpoint import Checkpoint, read, save
 from hpsearch.training.checkpoint_file import keep_best_weights, previous
-from tests.search.fake_executor import FakeExecutor, fake_curve
+from tests.support.cases import ENQUEUED, run, search, write_study
+from tests.support.fake_executor import FakeExecutor, fake_curve
+from tests.support.large import large_study
 
-from .cases import ENQUEUED, run, search, write_study
 from .driver_memory import STEP
 from .faults import LONG
-from .large import large_study
 from .test_security import ask
 
 See = Callable[[object], None]

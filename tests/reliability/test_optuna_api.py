@@ -17,8 +17,7 @@ from hpsearch.maintenance.repair import repair
 from hpsearch.paths import StudyFolder
 from hpsearch.storage.database import read_study
 from hpsearch.trial import ADDED, best_trial
-
-from .cases import Silent, run, search
+from tests.support.cases import Silent, run, search
 
 See = Callable[[object], None]
 NAME = "small"

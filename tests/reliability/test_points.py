@@ -16,8 +16,8 @@ from hpsearch.app.executors import find_workplace
 from hpsearch.execution import Job
 from hpsearch.study.plan import plan_study
 from hpsearch.training.checkpoint import Checkpoint, load, save
+from tests.support.cases import in_child, search, write_study
 
-from .cases import in_child, search, write_study
 from .test_writes import SETTINGS, assert_survives, straight
 
 See = Callable[[object], None]

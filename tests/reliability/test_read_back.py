@@ -24,8 +24,7 @@ from hpsearch.paths import StudyFolder
 from hpsearch.sources.find import find_dataset
 from hpsearch.storage.agreement import trained_config
 from hpsearch.storage.database import read_study
-
-from .cases import Silent, run, search, table
+from tests.support.cases import Silent, run, search, table
 
 See = Callable[[object], None]
 Edit = Callable[[StudyFolder], object]

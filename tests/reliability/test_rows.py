@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from tests.reliability_table import ROW
+from tests.support.reliability_table import ROW
 
 HERE = Path(__file__).parent
 ROWS = [

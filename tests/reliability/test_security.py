@@ -31,9 +31,17 @@ from hpsearch.storage.database import read_study
 from hpsearch.training.checkpoint import load
 from hpsearch.training.checkpoint_file import wrap
 from hpsearch.trial import TrialRecord
+from tests.support.cases import (
+    ENQUEUED,
+    STUDY,
+    as_nobody,
+    refused,
+    run,
+    search,
+    snapshot,
+    write_study,
+)
 from tests.test_source import findings, sources
-
-from .cases import ENQUEUED, STUDY, as_nobody, refused, run, search, snapshot, write_study
 
 See = Callable[[object], None]
 PORT = 8080

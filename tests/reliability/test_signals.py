@@ -17,8 +17,7 @@ import pytest
 from hpsearch.maintenance.invariants import check_invariants
 from hpsearch.paths import StudyFolder
 from hpsearch.storage.database import read_study
-
-from .cases import STUDY, write_study
+from tests.support.cases import STUDY, write_study
 
 See = Callable[[object], None]
 LONG = STUDY.replace("images_per_epoch: 64", "images_per_epoch: 3000").replace(

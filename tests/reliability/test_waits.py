@@ -26,10 +26,9 @@ from hpsearch.paths import StudyFolder
 from hpsearch.samplers.ask_process import Asker
 from hpsearch.storage.database import read_study
 from hpsearch.waiting import Interrupted, Wait
-from tests.search.fake_executor import FakeExecutor
-from tests.swallowing import Swallowing
-
-from .cases import STUDY, Silent, search, table, write_study
+from tests.support.cases import STUDY, Silent, search, table, write_study
+from tests.support.fake_executor import FakeExecutor
+from tests.support.swallowing import Swallowing
 
 See = Callable[[object], None]
 NUMBERS = {
@@ -85,7 +84,7 @@ class DeafWorker(LocalExecutor):
 
     def __init__(self, notice: Callable[[], None]) -> None:
         super().__init__(
-            1, command=[sys.executable, "-m", "tests.execution.fake_worker", "never reads"]
+            1, command=[sys.executable, "-m", "tests.support.fake_worker", "never reads"]
         )
         self.notice = notice
 
@@ -243,7 +242,7 @@ def test_OC_an_interrupt_ends_every_wait(
 ) -> None:
     """heard while the peer is stopped; the same command goes on, with the same trials"""
     monkeypatch.setattr(
-        "tests.reliability.cases.read_study", lambda _: None
+        "tests.support.cases.read_study", lambda _: None
     )  # a peer's wait of its own
     observer, caught = begin(peer, NUMBERS[interrupt])
     took = time.monotonic() - observer.began
@@ -281,8 +280,7 @@ def test_OC2_a_locked_database_is_no_damage(
 ) -> None:
     """whoever only reads waits too, and says exit 3"""
     from hpsearch.maintenance.repair import repair
-
-    from .cases import run
+    from tests.support.cases import run
 
     search(tmp_path / "study")
     path = StudyFolder(tmp_path / "study").database

@@ -19,8 +19,8 @@ import pytest
 
 from hpsearch.paths import StudyFolder
 from hpsearch.storage.database import read_study
+from tests.support.cases import write_study
 
-from .cases import write_study
 from .test_signals import LONG, epochs_in
 
 Search = Callable[[int | IO[bytes]], "subprocess.Popen[bytes]"]

@@ -21,8 +21,8 @@ from hpsearch.report import page as report_page
 from hpsearch.results.export import export_best
 from hpsearch.storage.database import read_study
 from hpsearch.training.checkpoint import Checkpoint, load, save
+from tests.support.cases import ENQUEUED, in_child, run, search, table
 
-from .cases import ENQUEUED, in_child, run, search, table
 from .faults import LONG, STRIDE, Act, Dying, Failing, Kind, on_write
 
 pytestmark = pytest.mark.timeout(3600 if LONG else 900)

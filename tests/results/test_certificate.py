@@ -21,8 +21,8 @@ from hpsearch.results.certificate import (
     write_certificate,
 )
 from hpsearch.trial import TrialRecord
+from tests.support.made_study import certificate_of
 
-from .made import certificate_of
 from .test_shrinkage import ARMS, SEARCH_SD, SEEDS, TOP, TRAINING_SD, TRUTH
 
 STUDIES = 100

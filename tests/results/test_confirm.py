@@ -21,9 +21,9 @@ from hpsearch.results.export import export_best
 from hpsearch.storage.database import StudyView, read_study
 from hpsearch.trial import best_trial
 from hpsearch.wording import interval, percent, points
-from tests.recognition.made import CommandLine
-from tests.search.fake_executor import FakeExecutor
-from tests.search.test_driver import search
+from tests.driver.test_driver import search
+from tests.support.fake_executor import FakeExecutor
+from tests.support.models import CommandLine
 
 TOP, SEEDS = 4, 3
 

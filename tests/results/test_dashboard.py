@@ -20,9 +20,8 @@ from hpsearch.errors import InputError
 from hpsearch.paths import StudyFolder
 from hpsearch.results.dashboard import LARGEST_BODY, Guard, make_app, serve
 from hpsearch.storage.database import read_study
-from tests.recognition.made import CommandLine
-
-from .made import write_study
+from tests.support.made_study import write_study
+from tests.support.models import CommandLine
 
 PORT = 8123
 HOST = f"127.0.0.1:{PORT}"

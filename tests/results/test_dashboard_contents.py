@@ -21,10 +21,10 @@ from hpsearch.space.effects import leaf_paths
 from hpsearch.storage.database import read_study
 from hpsearch.training.config import TrialConfig
 from hpsearch.trial import TrialRecord
-from tests.search.fake_executor import FakeExecutor
-from tests.search.test_driver import search
+from tests.driver.test_driver import search
+from tests.support.fake_executor import FakeExecutor
+from tests.support.made_study import certificate_of, write_study
 
-from .made import certificate_of, write_study
 from .test_dashboard import ask
 
 

@@ -18,10 +18,9 @@ from hpsearch.errors import InputError
 from hpsearch.results.retrain import retrain
 from hpsearch.training import checkpoint
 from hpsearch.training.trainingdata import TrainingData
-from tests.data.trees import role
-from tests.recognition.made import CommandLine
-
-from .made import STUDY_SEED, tiny, write_best
+from tests.support.made_study import STUDY_SEED, tiny, write_best
+from tests.support.models import CommandLine
+from tests.support.trees import role
 
 STUCK = {"learning_rate": 1e-9}
 """Rates at which the validation error never falls."""

@@ -13,8 +13,7 @@ from hpsearch.recognition.model import load_model
 from hpsearch.results.noise import _all_scores, measure_noise, noise_of_scores
 from hpsearch.results.retrain import retrain
 from hpsearch.seeding import generator
-
-from .made import STUDY_SEED, tiny, write_best
+from tests.support.made_study import STUDY_SEED, tiny, write_best
 
 WAYS = 20
 

@@ -23,7 +23,7 @@ from hpsearch.training.evaluation import (
     to_input,
     verification_accuracy,
 )
-from tests.data.trees import role
+from tests.support.trees import role
 
 WAYS = 20
 SIDE = 8

@@ -17,7 +17,7 @@ from hpsearch.sources.folder import read_folder
 from hpsearch.training.config import Objective
 from hpsearch.training.fresh import fresh_tasks
 from hpsearch.training.selection import Selection, check_data, select
-from tests.data.drawn import ONE_LARGE, SIXTY, TWO_EACH, UNEVEN, write_drawings
+from tests.support.drawings import ONE_LARGE, SIXTY, TWO_EACH, UNEVEN, write_drawings
 from tests.training.tiny import tiny_config
 
 SHAPES = {"uneven": UNEVEN, "one large": ONE_LARGE, "two each": TWO_EACH, "sixty": SIXTY}

@@ -1,0 +1,387 @@
+"""The contract of asking, bound to every sampler."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+import pytest
+
+from hpsearch.driver.proposer import Proposer
+from hpsearch.samplers.config import (
+    BLIND,
+    GP_LIMIT,
+    SamplerConfig,
+    SamplerName,
+    acting_sampler,
+)
+from hpsearch.samplers.suggest import SpaceExhaustedError, decider, suggest
+from hpsearch.space.effects import leaf_paths
+from hpsearch.space.limits import Limits
+from hpsearch.space.problem import SearchProblem
+from hpsearch.study.plan import plan_study
+from hpsearch.trial import TrialRecord
+from tests.support.problems import base_config, mixed_history, shipped_problem, space_of
+
+SAMPLERS: tuple[SamplerName, ...] = get_args(SamplerName)
+MODELS = tuple(name for name in SAMPLERS if name not in BLIND)
+STARTUP = 5
+EVENLY = {0: 250, 12: 250, 60: 250, 200: 250}
+SLOW = {0: 4, 12: 54, 60: 4, 200: 2}
+SUGGESTIONS = {
+    "random": EVENLY,
+    "sobol": EVENLY,
+    "recentred": EVENLY,
+    "tpe": {0: 40, 12: 930, 60: 50, 200: 20},
+}
+"""Suggestions of the contract test by the length of the history. At length 0 the start answers for
+the models, so those count for none of them: 1,000 of random, sobol, recentred and tpe, 60 of gp
+and of each of skopt's (`SLOW`)."""
+HISTORIES = tuple(SLOW)
+PENDING = 4
+"""Suggestions still in training beside the history."""
+ANSWER = """
+import json, sys
+from hpsearch.samplers.config import SamplerConfig
+from hpsearch.samplers.suggest import suggest
+from tests.support.problems import mixed_history, shipped_problem
+problem = shipped_problem("koch2015_35px")
+answers = {}
+for name in sys.argv[1].split(","):
+    for count in (0, 12, 60, 200):
+        config = SamplerConfig(name=name, startup_trials=5)
+        history = mixed_history(problem, count)
+        answers[f"{name} {count}"] = suggest(problem, config, history, 3, count)
+print(json.dumps(answers))
+"""
+
+
+@pytest.fixture(scope="module")
+def problem() -> SearchProblem:
+    return shipped_problem("koch2015_35px")
+
+
+@pytest.mark.parametrize("count", HISTORIES)
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_contract_suggestions_are_feasible_plain_and_new(
+    problem: SearchProblem, name: SamplerName, count: int
+) -> None:
+    options = {"trees": 20} if name in ("skopt-rf", "skopt-et") else {}
+    config = SamplerConfig(name=name, startup_trials=STARTUP, options=options)
+    history = mixed_history(problem, count)
+    pending: list[TrialRecord] = []
+    seen = {problem.key(trial.params) for trial in history}
+    acting = decider(problem, config, history).name
+    assert acting == (name if count or name in BLIND else config.start)
+    for n in range(count, count + SUGGESTIONS.get(name, SLOW)[count]):
+        params = suggest(problem, config, [*history, *pending[-PENDING:]], 1, n)
+        assert problem.feasible(params), problem.reason(params)
+        assert list(params) == list(problem.space.parameters)
+        assert json.loads(json.dumps(params)) == params
+        for key, parameter in problem.space.parameters.items():
+            assert type(params[key]) is (int if parameter.type == "int" else float), key
+        trained = leaf_paths(problem.base.with_parameters(params))
+        assert {key: trained[key] for key in params} == params
+        assert problem.key(params) not in seen
+        seen.add(problem.key(params))
+        pending.append(TrialRecord(n, "running", params))
+
+
+def test_contract_the_same_inputs_give_the_same_answer_in_another_process() -> None:
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-c", ANSWER, ",".join(SAMPLERS)],
+            env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONHASHSEED": hash_seed},
+            stdout=subprocess.PIPE,
+        )
+        for hash_seed in ("1", "2")
+    ]
+    one, two = (json.loads(process.communicate()[0]) for process in running)
+    assert set(one) == {f"{name} {count}" for name in SAMPLERS for count in HISTORIES}
+    assert one == two
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_another_seed_or_number_gives_another_suggestion(
+    problem: SearchProblem, name: SamplerName
+) -> None:
+    config = SamplerConfig(name=name, startup_trials=STARTUP)
+    history = mixed_history(problem, 12)
+    answers = [
+        suggest(problem, config, history, seed, n) for seed, n in ((0, 12), (1, 12), (0, 13))
+    ]
+    assert all(a != b for a, b in itertools.combinations(answers, 2))
+
+
+@pytest.mark.parametrize("start", BLIND)
+@pytest.mark.parametrize("name", MODELS)
+def test_models_take_over_after_the_startup_trials(
+    problem: SearchProblem, name: SamplerName, start: SamplerName
+) -> None:
+    history = mixed_history(problem, 24)
+    settled = sum(t.settled for t in history)
+    begin = suggest(problem, SamplerConfig(name=start), history, 0, 24)
+    late = SamplerConfig(name=name, startup_trials=settled + 1, start=start)  # type: ignore[arg-type]
+    assert suggest(problem, late, history, 0, 24) == begin
+    soon = SamplerConfig(name=name, startup_trials=settled, start=start)  # type: ignore[arg-type]
+    assert suggest(problem, soon, history, 0, 24) != begin
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_contract_a_changed_pending_set_moves_models_and_not_random(
+    problem: SearchProblem, name: SamplerName
+) -> None:
+    """Pending is what runs without an epoch yet, with some epochs behind it, or waits paused."""
+    config = SamplerConfig(name=name, startup_trials=STARTUP)
+    history = [t for t in mixed_history(problem, 24) if t.finished]
+    alone = suggest(problem, config, history, 0, 30)
+    place = history[0].params if name in BLIND else alone
+    curve = {1: 0.6, 2: 0.5}
+    for trial in (
+        TrialRecord(29, "running", place),
+        TrialRecord(29, "running", place, curve, 0.5),
+        TrialRecord(29, "paused", place, curve, 0.5),
+    ):
+        beside = suggest(problem, config, [*history, trial], 0, 30)
+        assert (beside == alone) == (name in BLIND), trial
+
+
+@pytest.mark.parametrize("state", ["running", "paused"])
+@pytest.mark.parametrize("name", MODELS)
+def test_models_move_away_from_what_is_pending(
+    name: SamplerName, state: Literal["running", "paused"]
+) -> None:
+    """Six suggestions beside pending ones lie further from them than six made without them.
+
+    Those that wait paused have so far given the mean of what was seen.
+    """
+    rate = {"type": "float", "low": 1e-4, "high": 1e-1, "log": True}
+    momentum = {"type": "float", "low": 0, "high": 1}
+    problem = SearchProblem(
+        space_of({"fc.learning_rate": rate, "fc.momentum": momentum}),
+        base_config([3], [True], 35),
+        Limits(),
+    )
+    history = []
+    for n, shares in enumerate(np.random.default_rng(0).random((12, 2)).tolist()):
+        value = 0.1 + sum((s - 0.6) ** 2 for s in shares)
+        history.append(TrialRecord(n, "complete", problem.cube.params(shares), {1: value}, value))
+    config = SamplerConfig(name=name, startup_trials=STARTUP)
+
+    def distances(pending: list[TrialRecord], place: Any) -> list[float]:
+        points = [
+            np.array(problem.cube.shares(suggest(problem, config, [*history, *pending], seed, 12)))
+            for seed in range(6)
+        ]
+        return [float(np.linalg.norm(point - place)) for point in points]
+
+    place = np.array(problem.cube.shares(suggest(problem, config, history, 0, 12)))
+    mean = float(np.mean([t.value for t in history if t.value is not None]))
+    said = {"values": {1: mean}, "value": mean} if state == "paused" else {}
+    pending = [
+        TrialRecord(12 + k, state, problem.cube.params(np.clip(place + d, 0, 1).tolist()), **said)  # type: ignore[arg-type]
+        for k, d in enumerate((0.0, 0.004, -0.004))
+    ]
+    assert np.median(distances(pending, place)) > np.median(distances([], place))
+
+
+def test_contract_ten_thousand_random_suggestions_are_a_fair_draw() -> None:
+    """The share of 1 x 1 final maps agrees with the enumeration (29 %) within 3 errors."""
+    paper = shipped_problem("koch2015")
+    ones = every = 0
+    for sizes in itertools.product(range(3, 21), repeat=3):
+        size = 105
+        for filter_size in sizes:
+            size = (size - filter_size + 1) // 2 if size > 0 else 0
+        last = [size - f + 1 for f in range(3, 21) if size - f + 1 >= 1]
+        every, ones = every + len(last), ones + (1 in last)
+    fair = ones / every
+    assert round(fair, 2) == 0.29
+    config = SamplerConfig(name="random")
+    drawn = [suggest(paper, config, [], 7, n) for n in range(10_000)]
+    assert all(paper.feasible(params) for params in drawn)
+    assert len({paper.key(params) for params in drawn}) == 10_000
+    share = np.mean([paper.shape(params).final_size == 1 for params in drawn])
+    assert abs(share - fair) < 3 * (fair * (1 - fair) / 10_000) ** 0.5
+
+
+def test_sobol_points_of_a_study_lie_evenly() -> None:
+    """Of 64 trials each half, quarter and eighth of every range holds exactly its share."""
+    problem = shipped_problem("koch2015", Limits())
+    config = SamplerConfig(name="sobol")
+    points = [problem.cube.shares(suggest(problem, config, [], 5, n)) for n in range(64)]
+    rates = np.array(points)[:, [problem.free.index("fc.momentum"), problem.free.index("fc.l2")]]
+    for parts in (2, 4, 8):
+        counts = np.histogram(rates[:, 0], parts, (0, 1))[0]
+        assert set(counts.tolist()) == {64 // parts}
+    drawn = np.random.default_rng(0).random(64)
+    assert len(set(np.histogram(drawn, 8, (0, 1))[0].tolist())) > 1  # of a random draw they do not
+
+
+def test_two_of_three_recentred_points_lie_nearer_to_the_middle() -> None:
+    """Each lies between its Sobol point and the middle; every third is that point."""
+    problem = shipped_problem("koch2015", Limits())
+    rates = [problem.free.index(f"{name}.learning_rate") for name in ("conv1", "fc", "output")]
+    even, pulled = (
+        np.array([problem.cube.shares(suggest(problem, config, [], 5, n)) for n in range(12)])
+        for config in (SamplerConfig(name="sobol"), SamplerConfig(name="recentred"))
+    )
+    before, after = np.abs(even - 0.5)[:, rates], np.abs(pulled - 0.5)[:, rates]
+    assert np.array_equal(before[2::3], after[2::3])
+    assert np.all(after[0::3] < before[0::3])
+    assert np.all(after[1::3] < before[1::3])
+    assert np.all((even[1:, rates] > 0.5) == (pulled[1:, rates] > 0.5))
+    assert after[3::3].mean() < after[1::3].mean() < before.mean()
+
+
+def test_the_first_recentred_point_is_the_middle_or_beside_it() -> None:
+    problem = shipped_problem("koch2015", Limits())
+    config = SamplerConfig()
+    middle = suggest(problem, config, [], 5, 0)
+    assert middle == problem.cube.params([0.5] * len(problem.cube.names))
+    assert middle == suggest(problem, config, [], 6, 0)
+    known = [TrialRecord(0, "complete", middle, {1: 0.5}, 0.5)]
+    assert suggest(problem, config, known, 5, 1) != middle
+    cost = problem.shape(middle).parameters
+    smaller = shipped_problem("koch2015", Limits(parameters=cost - 1))
+    beside = suggest(smaller, config, [], 5, 0)
+    assert smaller.feasible(beside)
+    distance = np.abs(np.asarray(smaller.cube.shares(beside)) - 0.5)
+    assert distance.mean() < 0.1
+
+
+def test_choices_have_no_middle() -> None:
+    choices = {"type": "categorical", "choices": ["koch", "he"]}
+    rate = {"type": "float", "low": 1e-3, "high": 1e-1, "log": True}
+    space = space_of({"init": choices, "fc.learning_rate": rate})
+    cube = SearchProblem(space, base_config([3], [True], 35), Limits()).cube
+    assert dict(zip(cube.names, cube.ordered, strict=True)) == {
+        "init": False,
+        "fc.learning_rate": True,
+    }
+
+
+def named(limit: dict[str, float]) -> str:
+    return next(iter(limit))
+
+
+@pytest.mark.parametrize(
+    "limit", [{"multiply_adds": 2.6e6}, {"parameters": 9e4}, {"memory_gb": 0.17}], ids=named
+)
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_a_tight_limit_on_cost_is_feasible(name: SamplerName, limit: dict[str, float]) -> None:
+    """Two in a hundred of the box are within it."""
+    tight = shipped_problem("koch2015_35px", Limits(**limit))
+    history = mixed_history(tight, 12)
+    config = SamplerConfig(name=name, startup_trials=STARTUP)
+    params = suggest(tight, config, history, 0, 12)
+    assert tight.feasible(params)
+    shape = tight.shape(params)
+    cost = {
+        "multiply_adds": shape.multiply_adds,
+        "parameters": shape.parameters,
+        "memory_gb": shape.memory_bytes(tight.base.images_per_step) / 1e9,
+    }
+    assert all(cost[key] <= bound for key, bound in limit.items())
+    free = suggest(shipped_problem("koch2015_35px", Limits()), config, history, 0, 12)
+    assert tight.over_limits(free) is not None or name not in BLIND
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_trials_that_tell_nothing_of_this_space_leave_it_to_the_start(name: SamplerName) -> None:
+    size = {"type": "int", "low": 2, "high": 9}
+    init = {"type": "categorical", "choices": ["koch", "he"]}
+    problem = SearchProblem(
+        space_of({"conv1.filter_size": size, "init": init}), base_config([3], [True], 35), Limits()
+    )
+    old = [
+        TrialRecord(n, "complete", {"conv1.filter_size": 2 + n % 8}, {1: 0.1 * n}, 0.1 * n)
+        for n in range(4)
+    ]
+    config = SamplerConfig(name=name, startup_trials=2)
+    assert decider(problem, config, old).name == config.start
+    assert set(suggest(problem, config, old, 0, 4)) == {"conv1.filter_size", "init"}
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_a_small_space_is_used_up_and_then_said_to_be(name: SamplerName) -> None:
+    values: dict[str, Any] = {"type": "int", "low": 2, "high": 4}
+    init = {"type": "categorical", "choices": ["koch", "he"]}
+    problem = SearchProblem(
+        space_of({"conv1.filter_size": values, "init": init}),
+        base_config([3], [True], 35),
+        Limits(),
+    )
+    config = SamplerConfig(name=name, startup_trials=2)
+    history: list[TrialRecord] = []
+    for n in range(6):
+        params = suggest(problem, config, history, 0, n)
+        value = 0.1 * float(params["conv1.filter_size"])
+        history.append(TrialRecord(n, "complete", params, {1: value}, value))
+    assert len({problem.key(t.params) for t in history}) == 6
+    with pytest.raises(SpaceExhaustedError, match="no configuration left"):
+        suggest(problem, config, history, 0, 6)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_paused_trials_are_start_trials_too(problem: SearchProblem, name: SamplerName) -> None:
+    """A search that pauses finishes few; its model has an error of each and need not wait."""
+    config = SamplerConfig(name=name, startup_trials=STARTUP)
+    finished = [t for t in mixed_history(problem, 40) if t.state == "complete"][:STARTUP]
+    paused = [replace(t, state="paused") for t in finished]
+    assert decider(problem, config, paused).name == name
+    assert decider(problem, config, paused[1:]).name == config.start
+    running = [replace(paused[0], state="running"), *paused[1:]]
+    assert decider(problem, config, running).name == config.start
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_gaussian_processes_hand_over_by_count(problem: SearchProblem, name: SamplerName) -> None:
+    config = SamplerConfig(name=name, startup_trials=STARTUP)
+    cubic = name in ("gp", "skopt-gp")
+    assert acting_sampler(config, GP_LIMIT).name == name
+    assert acting_sampler(config, GP_LIMIT + 1).name == ("tpe" if cubic else name)
+    history = mixed_history(problem, GP_LIMIT + 2)  # one of them runs, one waits paused
+    assert sum(t.settled for t in history) == GP_LIMIT + 1
+    assert decider(problem, config, history).name == ("tpe" if cubic else name)
+    if cubic:
+        tpe = SamplerConfig(name="tpe", startup_trials=STARTUP)
+        successor = suggest(problem, config, history, 0, 400)
+        assert successor == suggest(problem, tpe, history, 0, 400)
+
+
+def test_a_handover_is_told_once(tmp_path: Path) -> None:
+    plan = plan_study("koch2015_35px", tmp_path / "s", {"sampler.name": "gp"})
+    problem = SearchProblem(plan.space, plan.config.trial, plan.config.limits)
+    told: list[str] = []
+    proposer = Proposer(plan, problem, told.append)
+    many = mixed_history(problem, GP_LIMIT + 3)
+    names = [proposer.name(history) for history in ([], many[:GP_LIMIT], many, many)]
+    assert names == ["recentred", "gp", "tpe", "tpe"]
+    assert len(told) == 1
+    assert told[0].startswith("gp hands over to tpe: above 300 finished trials")
+
+
+def test_asking_imports_no_model_and_changes_no_global_generators() -> None:
+    code = (
+        "import sys, numpy as np\n"
+        "import hpsearch.samplers.suggest\n"
+        "assert not {'torch', 'skopt', 'optuna'} & set(sys.modules), 'heavy import'\n"
+        "from tests.samplers.test_suggest import *\n"
+        "p = shipped_problem('koch2015_35px')\n"
+        "for name in SAMPLERS:\n"
+        "    import torch\n"
+        "    np.random.seed(1); torch.manual_seed(1)\n"
+        "    suggest(p, SamplerConfig(name=name, startup_trials=5), mixed_history(p, 12), 0, 12)\n"
+        "    after = (np.random.random(), float(torch.rand(())))\n"
+        "    np.random.seed(1); torch.manual_seed(1)\n"
+        "    assert after == (np.random.random(), float(torch.rand(()))), name\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
