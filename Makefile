@@ -62,7 +62,7 @@ SEARCH_OPTIONS = $(DATA_OPTION) $(call option,trials,TRIALS) $(call option,hours
 PLACE = place=$$OUTPUT; if [ -z "$$place" ] && [ -d "$$STUDY" ]; then place=$$STUDY; fi; \
   name=$$(basename -- "$$STUDY"); place=$${place:-runs/$${name%.*}};
 
-.PHONY: help install install-cluster search status dashboard report baselines confirm export retrain evaluate bench bench-search drill fuzz soak lint typecheck test check clean
+.PHONY: help install install-cluster search status dashboard report baselines confirm export retrain evaluate bench bench-search drill fuzz soak lint typecheck test test-slow check clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets and the variables
@@ -137,10 +137,15 @@ lint: $(STAMP) ## Check the style
 typecheck: $(CLUSTER) ## Check the types
 	@$(BIN)/mypy
 
-test: $(CLUSTER) ## Run the tests, in two processes
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
+TESTS = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 
-check: lint typecheck test ## What CI runs
+test: $(CLUSTER) ## Run the tests that are quick, in two processes: six minutes
+	@$(TESTS) -m "not slow"
+
+test-slow: $(CLUSTER) ## Run the other tests: kills at every write, clusters, whole walks
+	@$(TESTS) -m slow
+
+check: lint typecheck test test-slow ## What CI runs
 
 clean: ## Remove .venv and what tools left; studies in runs/ stay
 	@rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

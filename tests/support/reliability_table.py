@@ -54,7 +54,8 @@ def _rows(item: pytest.Item, report: pytest.TestReport) -> list[list[str]]:
 class Writer:
     """Gathers the rows of every process and writes the table at the end."""
 
-    def __init__(self) -> None:
+    def __init__(self, slow: bool) -> None:
+        self.slow = slow
         self.rows: list[list[str]] = []
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -64,10 +65,14 @@ class Writer:
                 self.rows += rows
 
     def pytest_sessionfinish(self) -> None:
-        """Write the table, unless no case ran."""
+        """Write the table, unless no case ran; the slow tests' run adds to that of the quick ones."""
         if not self.rows:
             return
         TABLE.parent.mkdir(exist_ok=True)
+        if self.slow and TABLE.exists():
+            ran = {row[1] for row in self.rows}
+            with TABLE.open(newline="", encoding="utf-8") as file:
+                self.rows += [row for row in list(csv.reader(file))[1:] if row[1] not in ran]
         order = {kind: position for position, kind in enumerate("LFBIS")}
         with TABLE.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
@@ -80,4 +85,6 @@ class Writer:
 def pytest_configure(config: pytest.Config) -> None:
     """Write in the process that hears of every test, which is no worker of pytest-xdist."""
     if not hasattr(config, "workerinput"):
-        config.pluginmanager.register(Writer(), "reliability table")
+        config.pluginmanager.register(
+            Writer(config.option.markexpr == "slow"), "reliability table"
+        )
