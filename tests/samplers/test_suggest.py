@@ -33,18 +33,18 @@ from tests.support.problems import base_config, mixed_history, shipped_problem, 
 SAMPLERS: tuple[SamplerName, ...] = get_args(SamplerName)
 MODELS = tuple(name for name in SAMPLERS if name not in BLIND)
 STARTUP = 5
-EVENLY = {0: 250, 12: 250, 60: 250, 200: 250}
-SLOW = {0: 4, 12: 54, 60: 4, 200: 2}
+DRAWN = {0: 250, 12: 250, 60: 250, 200: 250}
+FITTED = {0: 1, 12: 12, 60: 2, 200: 1}
 SUGGESTIONS = {
-    "random": EVENLY,
-    "sobol": EVENLY,
-    "recentred": EVENLY,
-    "tpe": {0: 40, 12: 930, 60: 50, 200: 20},
+    "random": DRAWN,
+    "sobol": DRAWN,
+    "recentred": DRAWN,
+    "tpe": {0: 10, 12: 150, 60: 20, 200: 10},
 }
-"""Suggestions of the contract test by the length of the history. At length 0 the start answers for
-the models, so those count for none of them: 1,000 of random, sobol, recentred and tpe, 60 of gp
-and of each of skopt's (`SLOW`)."""
-HISTORIES = tuple(SLOW)
+"""Suggestions of the contract test by the length of the history; `FITTED` for gp and skopt's.
+
+At length 0 the start answers for the models."""
+HISTORIES = tuple(FITTED)
 PENDING = 4
 """Suggestions still in training beside the history."""
 ANSWER = """
@@ -80,7 +80,7 @@ def test_contract_suggestions_are_feasible_plain_and_new(
     seen = {problem.key(trial.params) for trial in history}
     acting = decider(problem, config, history).name
     assert acting == (name if count or name in BLIND else config.start)
-    for n in range(count, count + SUGGESTIONS.get(name, SLOW)[count]):
+    for n in range(count, count + SUGGESTIONS.get(name, FITTED)[count]):
         params = suggest(problem, config, [*history, *pending[-PENDING:]], 1, n)
         assert problem.feasible(params), problem.reason(params)
         assert list(params) == list(problem.space.parameters)
