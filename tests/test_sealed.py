@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +11,7 @@ import pytest
 
 from hpsearch.data.pack import SEALED_FILE, pack
 from hpsearch.sources import glyphs
+from tests.support.cases import run
 
 SETTINGS = [
     "trial.max_epochs=1",
@@ -44,37 +43,26 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield dataset.folder
 
 
-def run(cwd: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "hpsearch.cli.main", *map(str, arguments)],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        timeout=500,
-        check=False,
-    )
-
-
 @pytest.mark.timeout(2000)
 def test_search_confirm_export_and_retrain_succeed_and_evaluate_fails(
-    packed: Path, tmp_path: Path
+    packed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     study = tmp_path / "s"
     prepare(study, packed)
-    command = ["search", study, "--trials", 2]
-    done = run(tmp_path, *command)
-    assert done.returncode == 0, done.stderr
-    done = run(tmp_path, "confirm", study, "--top", 2, "--seeds", 2)
-    assert done.returncode == 0, done.stderr
-    assert re.search(r"confirmed best|cannot be told apart", done.stdout)
-    assert run(tmp_path, "export", study).returncode == 0
-    done = run(tmp_path, "retrain", study / "best.yaml")
-    assert done.returncode == 0, done.stderr
-    assert "certificate: within" in done.stdout or "certificate: outside" in done.stdout
+    done = run("search", study, "--trials", 2)
+    assert done.code == 0, done.err
+    done = run("confirm", study, "--top", 2, "--seeds", 2)
+    assert done.code == 0, done.err
+    assert re.search(r"confirmed best|cannot be told apart", done.out)
+    assert run("export", study).code == 0
+    done = run("retrain", study / "best.yaml")
+    assert done.code == 0, done.err
+    assert "certificate: within" in done.out or "certificate: outside" in done.out
     assert not (study / "openings.jsonl").exists()
-    done = run(tmp_path, "evaluate", study / "model")
-    assert done.returncode == 2, done
-    assert SEALED_FILE in done.stderr
+    done = run("evaluate", study / "model")
+    assert done.code == 2, done
+    assert SEALED_FILE in done.err
     openings = (study / "openings.jsonl").read_text().splitlines()
     assert [json.loads(line)["reason"] for line in openings] == ["evaluate model"]
 

@@ -8,16 +8,34 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.cases import Done, run
 
-def run(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Change into an empty folder and return it."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run_apart(*arguments: object) -> Done:
+    """Run a command in an interpreter of its own."""
+    done = subprocess.run(
         [sys.executable, "-m", "hpsearch.cli.main", *map(str, arguments)],
-        cwd=cwd,
         capture_output=True,
         text=True,
         timeout=600,
         check=False,
     )
+    return Done(done.returncode, done.stdout, done.stderr)
+
+
+def assert_refused(done: Done, named: str) -> None:
+    """One line, exit code 2."""
+    assert done.code == 2, done
+    assert len(done.err.strip().splitlines()) == 1, done.err
+    assert named.lower() in done.err.lower()
+    assert "Traceback" not in done.err
 
 
 @pytest.mark.parametrize(
@@ -51,36 +69,33 @@ def run(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
     ],
 )
 def test_wrong_input_is_one_line_exit_2_and_writes_nothing(
-    tmp_path: Path, arguments: list[str], named: str
+    here: Path, arguments: list[str], named: str
 ) -> None:
-    done = run(*arguments, cwd=tmp_path)
-    assert done.returncode == 2, done
-    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
-    assert named.lower() in done.stderr.lower()
-    assert "Traceback" not in done.stderr
-    assert list(tmp_path.iterdir()) == []
+    assert_refused(run(*arguments), named)
+    assert list(here.iterdir()) == []
 
 
-def test_a_refused_source_is_one_line_exit_2_and_begins_no_study(tmp_path: Path) -> None:
-    done = run(
-        "search", "quickstart", "--set", "dataset=glyphs", "--from", "nowhere", "--output", "s",
-        cwd=tmp_path,
-    )  # fmt: skip
-    assert done.returncode == 2, done
-    assert done.stderr.strip() == (
-        "hpsearch: --from nowhere: no such study; name a study's folder"
-    )
-    assert list(tmp_path.iterdir()) == []
+def test_wrong_input_ends_an_interpreter_of_its_own_in_the_same_way(here: Path) -> None:
+    assert_refused(run_apart("search", "quickstart", "--trials", "0"), "budget.trials")
+    assert list(here.iterdir()) == []
 
 
-def test_dry_run_writes_nothing(tmp_path: Path) -> None:
-    done = run("search", "quickstart", "--dry-run", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert "feasible share" in done.stdout
-    assert list(tmp_path.iterdir()) == []
+def test_a_refused_source_is_one_line_exit_2_and_begins_no_study(here: Path) -> None:
+    source = ("--set", "dataset=glyphs", "--from", "nowhere", "--output", "s")
+    done = run("search", "quickstart", *source)
+    assert done.code == 2, done
+    assert done.err.strip() == "hpsearch: --from nowhere: no such study; name a study's folder"
+    assert list(here.iterdir()) == []
 
 
-def test_search_on_glyphs_status_and_continuing(tmp_path: Path) -> None:
+def test_dry_run_writes_nothing(here: Path) -> None:
+    done = run("search", "quickstart", "--dry-run")
+    assert done.code == 0, done.err
+    assert "feasible share" in done.out
+    assert list(here.iterdir()) == []
+
+
+def test_search_on_glyphs_status_and_continuing() -> None:
     settings = [
         "trial.max_epochs=2",
         "trial.images_per_epoch=256",
@@ -90,16 +105,16 @@ def test_search_on_glyphs_status_and_continuing(tmp_path: Path) -> None:
     command = ["search", "quickstart", "--trials", "2", "--workers", "1", "--output", "s"]
     for setting in settings:
         command += ["--set", setting]
-    first = run(*command, cwd=tmp_path)
-    assert first.returncode == 0, first.stderr
-    assert "glyphs" in first.stdout
-    status = run("status", "s", "--json", cwd=tmp_path)
-    assert '"complete": 2' in status.stdout, status
-    again = run(*command, cwd=tmp_path)
-    assert again.returncode == 0, again.stderr
-    assert run("status", "s", "--json", cwd=tmp_path).stdout == status.stdout
-    other = run(*command, "--seed", "7", cwd=tmp_path)
-    assert other.returncode == 2
-    assert "seed" in other.stderr
-    assert run("trials", "s", "--csv", cwd=tmp_path).stdout.count("\n") == 3
-    assert "validation error by epoch" in run("show", "s", "1", cwd=tmp_path).stdout
+    first = run_apart(*command)
+    assert first.code == 0, first.err
+    assert "glyphs" in first.out
+    status = run("status", "s", "--json")
+    assert '"complete": 2' in status.out, status
+    again = run(*command)
+    assert again.code == 0, again.err
+    assert run("status", "s", "--json").out == status.out
+    other = run(*command, "--seed", "7")
+    assert other.code == 2
+    assert "seed" in other.err
+    assert run("trials", "s", "--csv").out.count("\n") == 3
+    assert "validation error by epoch" in run("show", "s", "1").out

@@ -55,13 +55,13 @@ def _done(*arguments: object) -> Done:
     return done
 
 
+@pytest.mark.slow
 def test_ob6_the_whole_way_with_5_to_60_drawings_a_class(here: Path) -> None:
     """20 classes: no failed trial, every image trained on, the share of validation said"""
     write_drawings(here / "images", UNEVEN)
     done = _done("search", "own.yaml", "--data", "images", "--output", "study")
     assert "3 complete, 0 pruned, 0 failed" in done.out
     assert "background images may be trained on" in done.out
-    _done("confirm", "study", "--top", "2", "--seeds", "2")
     _done("export", "study")
     _done("retrain", "study/best.yaml")
     found = json.loads(_done("evaluate", "study/model", "--json").out)
