@@ -1,4 +1,4 @@
-"""Finds the packages; search spaces and studies ship as packages of their own. See pyproject.toml."""
+"""Find the packages. Search spaces and studies are packages of their own, so the wheel holds them."""
 
 from setuptools import find_packages, setup
 

@@ -7,6 +7,7 @@ loads neither numpy nor torch.
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.interpreter import (
@@ -19,7 +20,11 @@ if TYPE_CHECKING:
     from hpsearch.app.python import search
     from hpsearch.recognition.model import load_model as load
 
-# Here, since every process of ours comes by before it loads torch.
+if sys.platform == "win32":  # no fcntl, whose locks keep two searches out of one study
+    sys.stderr.write("hpsearch: Windows is not supported; use Linux (or WSL) or macOS\n")
+    raise SystemExit(3)
+
+# Every process of hpsearch imports this before it loads torch.
 import_nothing_from_here()
 wait_passively()
 leave_deleted_folder()
