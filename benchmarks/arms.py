@@ -3,8 +3,8 @@
     python -m benchmarks.arms --hours 1 --workers 2 --data PATH
 
 The same command continues after any stop. What each arm gave goes to docs/results/arms.json; the
-page docs/arms.md and its figure docs/images/arms.svg are made from that file, so arms may be run
-on different days (`--arm NAME`), and --table only writes what there is.
+page docs/internals/arms.md and its figure docs/images/arms.svg are made from that file, so arms
+may be run on different days (`--arm NAME`), and --table only writes what there is.
 """
 
 from __future__ import annotations
@@ -187,7 +187,7 @@ def page(arms: Mapping[str, Arm]) -> str:
             "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |",
             *(row(name, arm) for name, arm in arms.items()),
             "",
-            "![best validation error by compute](images/arms.svg)",
+            "![best validation error by compute](../images/arms.svg)",
             "",
         ]
     )
@@ -273,7 +273,7 @@ def write(given: argparse.Namespace) -> bool:
     if arms:
         values = {name: asdict(arm) for name, arm in arms.items()}
         write_atomically(docs / RESULTS, json.dumps(values, indent=1) + "\n")
-        write_atomically(docs / "arms.md", page(arms))
+        write_atomically(docs / "internals" / "arms.md", page(arms))
         write_atomically(docs / "images" / "arms.svg", curves(arms))
     return bool(arms)
 

@@ -1,8 +1,8 @@
 """One driver with up to a thousand simulated workers: what it stores, and how late it decides.
 
-`python -m benchmarks.scaling` prints the table of docs/scaling.md. Nothing is trained: a worker
-ends an epoch every second and waits for its decision. Everything else is the real thing: driver,
-pruner, sampler's process, trials' folders, SQLite with synchronous FULL.
+`python -m benchmarks.scaling` prints the table of docs/internals/scaling.md. Nothing is trained: a
+worker ends an epoch every second and waits for its decision. Everything else is the real thing:
+driver, pruner, sampler's process, trials' folders, SQLite with synchronous FULL.
 """
 
 from __future__ import annotations

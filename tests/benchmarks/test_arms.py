@@ -90,12 +90,13 @@ def test_arms_of_other_days_stay_on_the_page(
 
     (tmp_path / "docs" / "results").mkdir(parents=True)
     (tmp_path / "docs" / "images").mkdir()
+    (tmp_path / "docs" / "internals").mkdir()
     given = argparse.Namespace(output=tmp_path, docs=tmp_path / "docs", workers=2)
     for name in ("random, without pruning", "default"):
         monkeypatch.setattr(arms, "read_study", begun(name))
         assert arms.write(given)
     assert list(arms.recorded(given.docs)) == ["default", "random, without pruning"]
     assert arms.recorded(given.docs)["default"] == arms.Arm.from_view(made, 2)
-    text = (given.docs / "arms.md").read_text()
+    text = (given.docs / "internals" / "arms.md").read_text()
     assert "| default |" in text
     assert "| random, without pruning |" in text

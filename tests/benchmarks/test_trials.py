@@ -140,7 +140,7 @@ def test_of_the_measured_shapes_few_lose_and_the_cost_model_still_chooses_so() -
     assert [row["way"] for row in rows] == [shape.way for shape in shapes]
     summary = summarise_choices(rows)
     assert summary["slower_share"] <= 0.05
-    assert summary["shape"] == "32 x 144 > 96, 16 px, filter 15"  # as docs/convolution.md names it
+    assert summary["shape"] == "32 x 144 > 96, 16 px, filter 15"  # as convolution.md names it
 
 
 def test_choices_are_measured_once_each_whatever_was_measured_before(

@@ -94,6 +94,6 @@ def test_oa8_what_is_advised_can_be_installed(
 
 
 def test_oa8_no_text_tells_to_install_what_no_index_has() -> None:
-    for path in [*ROOT.glob("hpsearch/**/*.py"), *ROOT.glob("docs/*.md"), ROOT / "README.md"]:
+    for path in [*ROOT.glob("hpsearch/**/*.py"), *ROOT.glob("docs/**/*.md"), ROOT / "README.md"]:
         assert "pip install hpsearch" not in (text := path.read_text(encoding="utf-8")), path
         assert "hpsearch[" not in text, path
