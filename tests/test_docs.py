@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,9 @@ import typer
 from PIL import Image
 
 from hpsearch.cli.main import app
+from hpsearch.configfile import parse_yaml, read_yaml
+from hpsearch.space.space import SearchSpace
+from hpsearch.study.config import StudyConfig
 
 DOCS = Path(__file__).parent.parent / "docs"
 
@@ -72,3 +77,112 @@ def test_the_python_page_does_what_it_says(tmp_path: Path) -> None:
     lines = run([sys.executable, "rank.py"], tmp_path).splitlines()
     assert len(lines) == 3
     assert all(re.fullmatch(r"[01]\.\d{3} (first|second|third|fourth)", line) for line in lines)
+
+
+@pytest.fixture(scope="module")
+def reference() -> ModuleType:
+    """The module that writes the tables of settings."""
+    spec = importlib.util.spec_from_file_location("reference", DOCS / "reference.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["reference"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def documented(reference: ModuleType, model: type) -> dict[str, set[str]]:
+    """Return the keys that the tables of a file give, by section."""
+    found: dict[str, set[str]] = {"": set()}
+    section = ""
+    for line in reference.tables(model).splitlines():
+        if line.startswith("## "):
+            section = line.strip("# `")
+            found[section] = set()
+        elif line.startswith("| `"):
+            found[section].add(line.split("`")[1])
+    return found
+
+
+def written(values: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """Yield section and key of everything that a configuration file sets."""
+    for key, value in values.items():
+        yield path, key
+        named = re.sub(
+            r"^trial\.layers\.conv\d+$", "trial.layers.conv1, conv2, ...", f"{path}.{key}"
+        )
+        named = re.sub(r"^\.", "", named)
+        if path == "parameters":
+            named = "parameters.PATH"
+        if isinstance(value, dict) and named not in ("freeze", "sampler.options"):
+            yield from written(value, named)
+
+
+@pytest.mark.parametrize(
+    ("folder", "model"), [("studies", StudyConfig), ("search_spaces", SearchSpace)]
+)
+def test_every_key_of_a_shipped_file_is_in_the_reference(
+    reference: ModuleType, folder: str, model: type
+) -> None:
+    tables = documented(reference, model)
+    files = sorted((DOCS.parent / folder).glob("*.yaml"))
+    assert len(files) >= 5
+    for path in files:
+        for section, key in written(read_yaml(path)):
+            if section != "parameters" and key not in ("conv1", "conv2", "conv3", "conv4"):
+                assert key in tables[section], (path, section, key)
+
+
+def test_every_setting_has_a_meaning_and_a_type(reference: ModuleType) -> None:
+    for model in (StudyConfig, SearchSpace):
+        rows = [
+            (path, one)
+            for path, section in reference.sections(model)
+            for one in reference.settings(section)
+        ]
+        assert len(rows) > 10
+        assert [(path, one.key) for path, one in rows if not (one.meaning and one.type)] == []
+
+
+def test_the_reference_tells_defaults_and_bounds(reference: ModuleType) -> None:
+    text = reference.tables(StudyConfig)
+    for row in (
+        "| `batch_pairs` | integer | `128` | 2 to 65,536 |",
+        "| `scale` | number | `0.2` | at least 0, below 1 |",
+        "| `space` | text | required |  |",
+        "| `workers` | choice or integer | `auto` | `auto`, or 1 to 1,024 |",
+        "| `learning_rate` | number | `0.01` | above 0, at most 1,000,000 |",
+        "| `budget` | section | `trials: 20` |  |",
+        "| `stop_when` | choice | none | `no expected gain` |",
+    ):
+        assert row in text, row
+    assert "## `sampler.options of skopt-gp, skopt-rf, skopt-et`" in text
+
+
+def test_the_files_that_the_reference_shows_are_valid() -> None:
+    (study,) = blocks("study-file.md", "yaml")
+    (space,) = blocks("space-file.md", "yaml")
+    config = StudyConfig.from_values(parse_yaml(study.encode(), "study"), "study")
+    shown = SearchSpace.from_values(parse_yaml(space.encode(), "space"))
+    shown.check(config.trial)
+
+
+def test_every_page_is_in_the_table_of_contents() -> None:
+    index = (DOCS / "index.md").read_text(encoding="utf-8")
+    named = {
+        line
+        for tree in re.findall(r"```\{toctree\}\n(.*?)```", index, re.S)
+        for line in tree.splitlines()
+    }
+    pages = {str(path.relative_to(DOCS).with_suffix("")) for path in DOCS.rglob("*.md")}
+    assert pages - {"index"} - named == set()
+
+
+def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
+    pytest.importorskip("sphinx", reason="Sphinx comes with the extra dev")
+    options = ["-W", "--keep-going", "-q", "-d", str(tmp_path / "doctrees")]
+    run([sys.executable, "-m", "sphinx", *options, str(DOCS), str(tmp_path / "site")], tmp_path)
+    page = (tmp_path / "site" / "study-file.html").read_text(encoding="utf-8")
+    assert "images_per_epoch" in page
+    api = (tmp_path / "site" / "api.html").read_text(encoding="utf-8")
+    assert "hpsearch.search" in api
