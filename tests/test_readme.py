@@ -1,4 +1,4 @@
-"""Every command in the README exists, and the way from search to recognition is walked by them."""
+"""Every command in the README and the results exists; the way to recognition is walked by them."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from tests.support.recorded_make import Make
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+RESULTS = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+MOST_LINES = 120
 SMALL = [
     *("--set", "trial.max_epochs=1", "--set", "trial.images_per_epoch=128"),
     *("--set", "sampler.name=random"),
@@ -30,6 +32,7 @@ ELSEWHERE = {
     "test": "this run",
     "baselines": "tests/results/test_baselines.py",
     "dashboard": "tests/report/test_in_chromium.py",
+    "docs": "tests/test_docs.py",
     "confirm": "tests/results/test_confirm.py",
     "install-cluster": "this run",
 }
@@ -46,10 +49,11 @@ COMMANDS = {
 
 
 def shown() -> list[list[str]]:
-    """Return every command of the README as words, options in brackets left out."""
-    blocks = re.findall(r"```sh\n(.*?)```", README, re.S)
+    """Return every command of both pages as words, options in brackets left out."""
+    text = README + RESULTS
+    blocks = re.findall(r"```sh\n(.*?)```", text, re.S)
     lines = [line.split("#")[0] for block in blocks for line in block.splitlines()]
-    lines += re.findall(r"`((?:make|hpsearch|\.venv/bin/hpsearch) [^`]+)`", README)
+    lines += re.findall(r"`((?:make|hpsearch|\.venv/bin/hpsearch) [^`]+)`", text)
     plain = [re.sub(r"\[[^\]]*\]", "", line) for line in lines]
     return [shlex.split(line) for line in plain if line.strip()]
 
@@ -63,9 +67,30 @@ def expanded(*words: str) -> list[str]:
         return make.given()
 
 
+def test_it_is_short_and_shows_use_before_results() -> None:
+    lines = README.splitlines()
+    assert len(lines) <= MOST_LINES
+    heads = [line for line in lines if line.startswith("## ")]
+    assert heads.index("## Your own images") < heads.index("## Results")
+
+
+def test_every_link_leads_somewhere() -> None:
+    links = re.findall(r"\]\(([^)]+)\)", README)
+    assert len(links) >= 12
+    assert [link for link in links if "://" not in link and not (ROOT / link).is_file()] == []
+
+
+def test_every_figure_among_the_results_is_on_their_page() -> None:
+    section = README.split("## Results")[1].split("\n## ")[0]
+    figures = re.findall(r"\d+\.\d %|\[[\d., ]+\]|\d+ (?:trials|minutes|seconds)", section)
+    assert len(figures) >= 8
+    for figure in figures:
+        assert figure.removesuffix(" trials") in RESULTS, figure
+
+
 def test_every_command_is_one_that_a_test_runs() -> None:
     commands = shown()
-    assert len(commands) >= 12
+    assert len(commands) >= 24
     for program, first, *rest in commands:
         if program == "make":
             assert first in WALKED or first in ELSEWHERE or first in LONG, first
