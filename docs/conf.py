@@ -33,6 +33,8 @@ default_role = "code"  # docstrings write `name`
 smartquotes = False  # a quoted value is shown as it is typed
 html_theme = "furo"
 html_title = f"hpsearch {version}"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 html_show_sourcelink = False
 
 myst_heading_anchors = 3
