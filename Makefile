@@ -62,7 +62,7 @@ SEARCH_OPTIONS = $(DATA_OPTION) $(call option,trials,TRIALS) $(call option,hours
 PLACE = place=$$OUTPUT; if [ -z "$$place" ] && [ -d "$$STUDY" ]; then place=$$STUDY; fi; \
   name=$$(basename -- "$$STUDY"); place=$${place:-runs/$${name%.*}};
 
-.PHONY: help install install-cluster search status dashboard report baselines confirm export retrain evaluate bench bench-search drill fuzz soak lint typecheck test test-slow docs check clean
+.PHONY: help install install-cluster search status dashboard report baselines confirm export retrain evaluate bench bench-search drill fuzz soak lint typecheck test test-slow check clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets and the variables
@@ -130,6 +130,10 @@ fuzz: $(STAMP) ## Feed every parser damaged files, SECONDS each
 soak: $(STAMP) ## An hour of drills, fuzzing and a fault at every write
 	@$(BIN)/python -m benchmarks.soak --minutes "$$MINUTES"
 
+.PHONY: docs
+docs: $(STAMP) ## Build the documentation into build/docs; a warning is an error
+	@$(BIN)/python -m sphinx -W --keep-going -q docs build/docs
+
 lint: $(STAMP) ## Check the style
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check --quiet .
@@ -144,9 +148,6 @@ test: $(CLUSTER) ## Run the tests that are quick, in two processes: six minutes
 
 test-slow: $(CLUSTER) ## Run the other tests: kills at every write, clusters, whole walks
 	@$(TESTS) -m slow
-
-docs: $(STAMP) ## Build the documentation into build/docs; a warning is an error
-	@$(BIN)/python -m sphinx -W --keep-going -q docs build/docs
 
 check: lint typecheck test test-slow ## What CI runs
 

@@ -32,9 +32,9 @@ ELSEWHERE = {
     "test": "this run",
     "baselines": "tests/results/test_baselines.py",
     "dashboard": "tests/report/test_in_chromium.py",
-    "docs": "tests/test_docs.py",
     "confirm": "tests/results/test_confirm.py",
     "install-cluster": "this run",
+    "docs": "tests/test_docs.py",
 }
 """Targets that other tests run."""
 LONG = ("drill", "bench", "bench-search")
