@@ -60,7 +60,7 @@ def fit_surrogate(facts: Facts) -> Surrogate | None:
 def calibration(surrogate: Surrogate) -> Figure:
     """Draw each trial's error against what the others predict, leave one out."""
     predicted, deviation = surrogate.leave_one_out()
-    measured = surrogate.centre + surrogate.scale * surrogate.y
+    measured = surrogate.errors
     inside = np.abs(measured - predicted) <= 1.96 * deviation
     low = float(min(measured.min(), predicted.min()))
     high = float(max(measured.max(), predicted.max()))
@@ -129,7 +129,7 @@ def contours(facts: Facts, surrogate: Surrogate, names: Sequence[str]) -> list[F
     """
     cube = facts.problem.cube
     columns = [cube.names.index(name) for name in names[:5]]
-    kept = thin(surrogate.y, AVERAGED, facts.view.config.seed)
+    kept = thin(surrogate.errors, AVERAGED, facts.view.config.seed)
     background = surrogate.x[kept].copy()
     background[:, -1] = 1.0  # as trained to the end
     axes = np.linspace(0, 1, COARSE)

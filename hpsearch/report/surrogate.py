@@ -1,41 +1,46 @@
-"""A Gaussian process over the unit cube and the epochs trained: what the report predicts with.
+"""The Gaussian process that the report predicts errors with, over the unit cube and the epochs.
 
-Letters: N trials, D coordinates (the last one is the epochs), M points asked for.
+Letters: N trials, D coordinates (the last one is the epochs), M points.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cho_factor, cho_solve, cholesky, solve_triangular
+from scipy.linalg import cho_solve
 from scipy.optimize import minimize
+
+if TYPE_CHECKING:
+    from sklearn.gaussian_process import GaussianProcessRegressor
 
 Array = NDArray[np.float64]
 
 MOST_TRIALS = 300
-"""Trials it learns from at most: its cost grows with their cube."""
+"""Trials that it predicts from at most: its cost grows with their cube."""
+MOST_FITTED = 150
+"""Trials that its length scales and variances are fitted to at most."""
 LEAST_TRIALS = 5
-ROOT5 = math.sqrt(5)
 LENGTH_SPREAD = math.sqrt(3)
 NOISE_PRIOR = (-3.0, 1.5)
-"""Mean and standard deviation of the logarithm of the noise's variance, of values scaled to 1."""
-BOUND = 8.0
+"""Mean and standard deviation of the logarithm of the noise variance, of errors scaled to 1."""
+BOUNDS = (math.exp(-8.0), math.exp(8.0))
+"""Of length scales and variances."""
 
 
 def thin(errors: Array, most: int, seed: int = 0) -> NDArray[np.int64]:
-    """Choose trials to learn from or to draw: the better half, and chance among the others.
+    """Choose trials to fit or to draw: the better half, and a random sample of the others.
 
     Args:
         errors: [N].
         most: How many to choose.
-        seed: Decides the chance.
+        seed: Seed of the sample.
 
     Returns:
-        Positions, ascending; all of them where there are no more than `most`.
+        Positions, ascending; all of them if there are no more than `most`.
     """
     if len(errors) <= most:
         return np.arange(len(errors))
@@ -47,65 +52,22 @@ def thin(errors: Array, most: int, seed: int = 0) -> NDArray[np.int64]:
 
 @dataclass(frozen=True, eq=False)
 class Surrogate:
-    """A Gaussian process with a Matern 5/2 kernel, a length scale for each coordinate.
-
-    The length scales' prior grows with the number of coordinates, so that few trials in many
-    dimensions give a smooth model instead of one that has learnt its trials by heart.
+    """A fitted Gaussian process with the trials it was fitted to.
 
     Args:
         x: [N, D], within 0 to 1.
-        y: [N], scaled to mean 0 and standard deviation 1.
-        centre: What was taken off the errors.
-        scale: What they were divided by.
-        theta: Logarithms of D length scales, of the signal's and of the noise's variance.
-
-    Reference:
-        Rasmussen and Williams (2006), chapters 2 and 5; the prior of the length scales is that of
-        Hvarfner et al. (2024), "Vanilla Bayesian optimization performs great in high dimensions".
+        errors: [N].
+        process: Fitted to the errors, scaled to mean 0 and standard deviation 1.
     """
 
     x: Array
-    y: Array
-    centre: float
-    scale: float
-    theta: Array
-
-    @cached_property
-    def _factor(self) -> Array:
-        k = _kernel(self.x, self.x, self.theta)
-        k[np.diag_indices_from(k)] += math.exp(self.theta[-1]) + 1e-8
-        return np.asarray(cholesky(k, lower=True))
-
-    @cached_property
-    def _weights(self) -> Array:
-        return np.asarray(cho_solve((self._factor, True), self.y))
-
-    def predict(self, points: Array) -> tuple[Array, Array]:
-        """Return the expected error and the standard deviation of one measurement of it.
-
-        Args:
-            points: [M, D].
-
-        Returns:
-            [M] and [M], in units of the errors.
-        """
-        mean, deviation = np.empty(len(points)), np.empty(len(points))
-        for start in range(0, len(points), 4096):
-            part = slice(start, start + 4096)
-            k = _kernel(points[part], self.x, self.theta)  # [M, N]
-            mean[part] = k @ self._weights
-            v = solve_triangular(self._factor, k.T, lower=True)
-            signal, noise = math.exp(self.theta[-2]), math.exp(self.theta[-1])
-            deviation[part] = np.sqrt(np.maximum(signal - (v**2).sum(0), 0) + noise)
-        return self.centre + self.scale * mean, self.scale * deviation
+    errors: Array
+    process: GaussianProcessRegressor
 
     def mean(self, points: Array) -> Array:
         """Return the expected errors [M] of points [M, D]."""
-        parts = [
-            _kernel(points[start : start + 4096], self.x, self.theta) @ self._weights
-            for start in range(0, len(points), 4096)
-        ]
-        return self.centre + self.scale * np.concatenate(parts)
+        parts = np.array_split(points, -(-len(points) // 4096))  # bounds the memory
+        return np.concatenate([self.process.predict(part) for part in parts])
 
     def leave_one_out(self) -> tuple[Array, Array]:
         """Return each trial's error as the others predict it, and the standard deviation.
@@ -113,73 +75,52 @@ class Surrogate:
         Reference:
             Rasmussen and Williams (2006), equation 5.12.
         """
-        inverse = cho_solve((self._factor, True), np.eye(len(self.y)))
-        variance = 1 / np.diag(inverse)
-        mean = self.y - self._weights * variance
-        return self.centre + self.scale * mean, self.scale * np.sqrt(variance)
+        centre, scale = self.errors.mean(), self.errors.std()
+        variance = 1 / np.diag(cho_solve((self.process.L_, True), np.eye(len(self.x))))
+        mean = (self.errors - centre) / scale - self.process.alpha_ * variance
+        return centre + scale * mean, scale * np.sqrt(variance)
 
 
 def fit(points: Array, errors: Array) -> Surrogate:
-    """Fit the length scales and variances to their most probable values.
+    """Fit length scales and variances by their maximum a posteriori, from one start.
+
+    The kernel is Matern 5/2 with a length scale per coordinate. The prior mean of the length
+    scales grows with the number of coordinates, so that few trials in many dimensions give a
+    smooth model instead of an overfitted one.
 
     Args:
         points: [N, D], within 0 to 1, N at least 2.
-        errors: [N].
+        errors: [N], not all equal.
+
+    Reference:
+        Rasmussen and Williams (2006), chapters 2 and 5; the prior of the length scales is that of
+        Hvarfner et al. (2024), "Vanilla Bayesian optimization performs great in high dimensions".
     """
-    centre, scale = float(errors.mean()), float(errors.std())
-    scale = scale if scale > 1e-12 else 1.0
-    y = (errors - centre) / scale
+    from sklearn.gaussian_process import GaussianProcessRegressor
+    from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
+
     dimensions = points.shape[1]
-    start = np.concatenate([np.full(dimensions, _length_mean(dimensions)), [0.0, NOISE_PRIOR[0]]])
-    squared = (points[:, None, :] - points[None, :, :]) ** 2  # [N, N, D]
-    found = minimize(
-        _loss,
-        start,
-        args=(squared, y),
-        jac=True,
-        method="L-BFGS-B",
-        bounds=[(-BOUND, BOUND)] * len(start),
-        options={"maxiter": 60},
-    )
-    return Surrogate(points, y, centre, scale, np.asarray(found.x, np.float64))
+    length = math.sqrt(2) + 0.5 * math.log(dimensions)
+    # the order of the kernel's own parameters, all logarithms: signal, length scales, noise
+    means = np.array([0.0, *[length] * dimensions, NOISE_PRIOR[0]])
+    spreads = np.array([1.0, *[LENGTH_SPREAD] * dimensions, NOISE_PRIOR[1]])
 
+    def most_probable(likelihood: Any, start: Array, bounds: Array) -> tuple[Array, float]:
+        def loss(theta: Array) -> tuple[float, Array]:
+            value, gradient = likelihood(theta)  # of minus the log marginal likelihood
+            off = (theta - means) / spreads
+            return value + 0.5 * off @ off, gradient + off / spreads
 
-def _length_mean(dimensions: int) -> float:
-    return math.sqrt(2) + 0.5 * math.log(dimensions)
+        found = minimize(
+            loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 60}
+        )
+        return found.x, found.fun
 
-
-def _kernel(a: Array, b: Array, theta: Array) -> Array:
-    """Return the covariances [A, B] of points [A, D] and [B, D], without noise."""
-    scales = np.exp(-theta[:-2])
-    p, q = a * scales, b * scales
-    squares = (p**2).sum(1)[:, None] + (q**2).sum(1) - 2 * p @ q.T
-    r = ROOT5 * np.sqrt(np.maximum(squares, 0))
-    return np.asarray(math.exp(theta[-2]) * (1 + r + r**2 / 3) * np.exp(-r))
-
-
-def _loss(theta: Array, squared: Array, y: Array) -> tuple[float, Array]:
-    """Return minus the logarithm of the posterior density of `theta`, and its gradient."""
-    lengths, signal, noise = theta[:-2], math.exp(theta[-2]), math.exp(theta[-1])
-    weights = np.exp(-2 * lengths)  # [D]
-    r = ROOT5 * np.sqrt(squared @ weights)
-    decay = np.exp(-r)
-    k = signal * (1 + r + r**2 / 3) * decay  # [N, N]
-    n = len(y)
-    factor = cho_factor(k + (noise + 1e-8) * np.eye(n), lower=True)
-    alpha = cho_solve(factor, y)
-    loss = 0.5 * y @ alpha + np.log(np.diag(factor[0])).sum()
-    inner = cho_solve(factor, np.eye(n)) - np.outer(alpha, alpha)  # [N, N]
-    gradient = np.empty_like(theta)
-    shared = inner * (signal * 5 / 3 * (1 + r) * decay)
-    gradient[:-2] = 0.5 * np.einsum("ij,ijd->d", shared, squared) * weights
-    gradient[-2] = 0.5 * (inner * k).sum()
-    gradient[-1] = 0.5 * noise * np.trace(inner)
-    for part, (mean, spread) in (
-        (slice(0, len(lengths)), (_length_mean(len(lengths)), LENGTH_SPREAD)),
-        (slice(len(theta) - 2, len(theta) - 1), (0.0, 1.0)),
-        (slice(len(theta) - 1, len(theta)), NOISE_PRIOR),
-    ):
-        off = (theta[part] - mean) / spread
-        loss += 0.5 * float(off @ off)
-        gradient[part] += off / spread
-    return float(loss), gradient
+    kernel = ConstantKernel(1.0, BOUNDS) * Matern([math.exp(length)] * dimensions, BOUNDS, nu=2.5)
+    kernel += WhiteKernel(math.exp(NOISE_PRIOR[0]), BOUNDS)
+    settings = {"alpha": 1e-8, "normalize_y": True}
+    few = thin(errors, MOST_FITTED)
+    fitted = GaussianProcessRegressor(kernel, optimizer=most_probable, **settings)
+    kernel = fitted.fit(points[few], errors[few]).kernel_
+    whole = GaussianProcessRegressor(kernel, optimizer=None, **settings)
+    return Surrogate(points, errors, whole.fit(points, errors))
