@@ -63,7 +63,7 @@ def render_page(
         for number in ranking.order[query, :top].tolist():
             if number not in pictures:
                 chosen = rows[number][:SHOWN_OF_CLASS]
-                pictures[number] = [_data_uri(image) for image in support.images[chosen]]
+                pictures[number] = [ink_uri(image) for image in support.images[chosen]]
             name, score = printable(support.names[number]), float(ranking.scores[query, number])
             found.append(Shown(name, score, pictures[number], len(rows[number])))
         return found
@@ -71,7 +71,7 @@ def render_page(
     answers = [
         {
             "name": printable(name),
-            "picture": _data_uri(image),
+            "picture": ink_uri(image),
             "candidates": shown(query),
             "unknown": ranking.unknown(query),
         }
@@ -91,10 +91,15 @@ def render_page(
     )
 
 
-def _data_uri(image: NDArray[np.uint8]) -> str:
-    """Return dark ink on white paper as a PNG."""
+def ink_uri(image: NDArray[np.uint8]) -> str:
+    """Return an image [S, S], ink = 255, as dark ink on white paper: a PNG as a data URI."""
+    return png_uri(Image.fromarray(255 - np.asarray(image)))
+
+
+def png_uri(image: Image.Image) -> str:
+    """Return an image as a PNG in a data URI."""
     file = io.BytesIO()
-    Image.fromarray(255 - image).save(file, "PNG", optimize=True)
+    image.save(file, "PNG", optimize=True)
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
 
 

@@ -1,4 +1,4 @@
-"""Everything a report says about a study, read once. Draws nothing and opens no test set."""
+"""The facts of a report, read once from the study's folder. Draws nothing, opens no test set."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ from hpsearch.trial import TrialRecord
 
 @dataclass(frozen=True, eq=False)
 class Facts:
-    """One study.
+    """The facts of one study.
 
     Args:
-        folder: Its folder.
-        view: What its database and study file say.
-        problem: Its space in coordinates.
-        dataset: Its data; None where the packed folder is gone.
-        openings: Every opening of its sealed test set that is written down, oldest first.
-        baselines: What `hpsearch baselines` measured on its data.
-        evaluation: What `hpsearch evaluate` found for its model.
-        others: Name to evaluation of other models on the same data.
-        best: The confirmed trial, else the complete one of the lowest error.
-        certificate: What `hpsearch confirm` found; None while unconfirmed.
-        standings: Where each trial stands, by number.
+        folder: The study's folder.
+        view: Content of its database and study file.
+        problem: Its search problem.
+        dataset: Its data; None if the packed folder is missing.
+        openings: All logged openings of the sealed test set, oldest first.
+        baselines: Result of `hpsearch baselines` on its data.
+        evaluation: Result of `hpsearch evaluate` for its model.
+        others: Evaluations of other models on the same data, by name.
+        best: The confirmed trial, else the complete one with the lowest error.
+        certificate: Result of `hpsearch confirm`; None while unconfirmed.
+        standings: The state of each trial, by number.
     """
 
     folder: StudyFolder
@@ -60,12 +60,12 @@ class Facts:
 
     @cached_property
     def counts(self) -> Counter[str]:
-        """Trials by what became of them, as `outcome` names it."""
+        """Number of trials by `outcome`."""
         return Counter(self.outcome(t) for t in self.view.trials)
 
     @cached_property
     def scored(self) -> list[TrialRecord]:
-        """Ended trials with a finite error that could be trained, by number."""
+        """Ended, trainable trials with a finite error, by number."""
         return [
             t
             for t in self.view.trials
@@ -89,7 +89,7 @@ class Facts:
 
     @property
     def n_tasks(self) -> int | None:
-        """One-shot tasks behind every error; None where they are no count of tasks, as in dense."""
+        """Number of one-shot tasks behind each error; None under the dense objective."""
         if self.view.config.objective != "tasks_320":
             return None
         count = self.view.dataset.get("n_tasks")
@@ -97,28 +97,28 @@ class Facts:
 
     @property
     def running(self) -> bool:
-        """Whether a search is at work on a trial."""
+        """Whether a search is running a trial."""
         return "running" in self.standings.values()
 
     def seconds(self, trial: TrialRecord) -> float | None:
-        """Return a trial's training time; None where it was not kept."""
+        """Return a trial's training time; None if it was not stored."""
         value = self.view.attributes[trial.number].get("seconds")
         return float(value) if isinstance(value, int | float) else None
 
     def outcome(self, trial: TrialRecord) -> str:
-        """Return what became of a trial: where it stands, or `not trainable`."""
+        """Return a trial's state as its study shows it, or `not trainable`."""
         return self.standings[trial.number] if trial.trainable else "not trainable"
 
 
 def read_facts(folder: StudyFolder, beside: Sequence[Path] = ()) -> Facts:
-    """Read a study's folder; nothing in it changes.
+    """Read a study's folder without changing it.
 
     Args:
         folder: The study's folder.
-        beside: Folders of other studies whose evaluated models stand beside this one's.
+        beside: Folders of other studies whose evaluated models are compared with this one's.
 
     Raises:
-        InputError: The folder holds no study that can be read.
+        InputError: The folder holds no readable study.
     """
     view = read_study(folder)
     space = SearchSpace.from_yaml(folder.space_file)
@@ -154,7 +154,7 @@ def _dataset(packed: Path, fingerprint: str) -> Dataset | None:
 
 
 def openings_in(logs: Sequence[Path], fingerprint: str) -> list[dict[str, Any]]:
-    """Return the openings of these data from several logs, oldest first."""
+    """Return the logged openings of a data set from several logs, oldest first."""
     found = []
     for log in logs:
         try:
@@ -165,7 +165,7 @@ def openings_in(logs: Sequence[Path], fingerprint: str) -> list[dict[str, Any]]:
             try:
                 entry = parse_record(line, Opening).values
             except ValueError:
-                unread = "a line of the log that cannot be read"
+                unread = "unreadable line of the log"
                 entry = {"time": "", "reason": unread, "fingerprint": fingerprint}
             if (entry.get("fingerprint") or fingerprint) == fingerprint:
                 found.append(entry)

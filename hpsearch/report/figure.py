@@ -1,8 +1,8 @@
-"""What the page's figures are made of: plain plotly.js specifications, colours by name.
+"""Parts of the page's figures: plain plotly.js specifications, colours by name.
 
-A colour is written `var(--name)`; the page's script puts in what the style sheet says, so that one
-specification serves light and dark. Text of the user's goes through `shown`, as plotly.js reads a
-part of HTML.
+A colour is written `var(--name)`; the page's script replaces it by the style sheet's value, so one
+specification serves the light and the dark page. The user's text goes through `shown`, because
+plotly.js interprets some HTML.
 """
 
 from __future__ import annotations
@@ -11,14 +11,15 @@ import base64
 import html
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from hpsearch.recognition.support import printable
+from hpsearch.trial import TrialRecord
 
 STATE_COLOURS = {
     "complete": "var(--complete)",
@@ -30,27 +31,27 @@ STATE_COLOURS = {
     "interrupted": "var(--soft)",
 }
 SEQUENTIAL = [[k / 4, f"var(--s{k})"] for k in range(5)]
-"""From the best value to the worst."""
+"""Colour scale from the best value to the worst."""
 SEQUENTIAL_LINES = [*SEQUENTIAL[:3], [0.75, "var(--p3)"], [1.0, "var(--p4)"]]
-"""The same for lines, of which the worst can still be seen on the paper."""
+"""The same for lines: its worst values still stand out from the background."""
 MOST_TICKS = 7
 MANY_POINTS = 5_000
-"""From here on points are drawn by WebGL; the page draws them itself where there is none."""
+"""More points than this are drawn by WebGL, if the browser has it."""
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One drawing of the page.
+    """One figure of the page.
 
     Args:
-        key: Its name in the page, letters and dashes.
-        title: What it shows, a line.
+        key: Its id in the page, letters and dashes.
+        title: One line.
         data: plotly.js traces.
-        layout: plotly.js layout without colours of text, grid and paper.
+        layout: plotly.js layout without the colours of text, grid and background.
         height: Pixels.
-        note: How to read it, a sentence or two.
-        wide: Whether it keeps a width of its own on a phone and is moved sideways.
-        half: Whether two of it stand side by side where there is room.
+        note: How to read it, in a sentence or two.
+        wide: Whether it keeps a minimum width on a phone and scrolls sideways.
+        half: Whether two such figures share a row if there is room.
     """
 
     key: str
@@ -63,12 +64,12 @@ class Figure:
     half: bool = False
 
     def spec(self) -> dict[str, Any]:
-        """Return what the page's script draws."""
+        """Return the specification that the page's script draws."""
         return {"data": finite(self.data), "layout": finite(self.layout)}
 
 
 def packed(values: ArrayLike, dtype: str = "f4") -> dict[str, str]:
-    """Return an array as plotly.js reads it without a number for each value in the page.
+    """Return an array in plotly.js's binary form, which keeps the page small.
 
     Args:
         values: One- or two-dimensional; NaN leaves a gap.
@@ -82,12 +83,12 @@ def packed(values: ArrayLike, dtype: str = "f4") -> dict[str, str]:
 
 
 def shown(text: object) -> str:
-    """Return a text that plotly.js shows as it is: it reads tags and entities, so none are left."""
+    """Return a text that plotly.js shows unchanged: its tags and entities are escaped."""
     return html.escape(printable(str(text)), quote=False)
 
 
 def finite(value: Any) -> Any:
-    """Return a specification whose numbers JSON can hold: what is not finite is left empty."""
+    """Return a specification that JSON can hold: numbers that are not finite become null."""
     if isinstance(value, dict):
         return {key: finite(v) for key, v in value.items()}
     if isinstance(value, list | tuple):
@@ -100,19 +101,93 @@ def finite(value: Any) -> Any:
 
 
 def number(value: Any, digits: int = 3) -> str:
-    """Return a parameter's value as the page writes it."""
+    """Return a parameter's value in the page's format."""
     if isinstance(value, float):
         return short_exponent(f"{value:.{digits}g}")
     return str(value)
 
 
-def error_axis(**settings: Any) -> dict[str, Any]:
+def axis(title: str, **settings: Any) -> dict[str, Any]:
+    """Return an axis with a title."""
+    return {"title": {"text": title}, **settings}
+
+
+def error_axis(title: str = "validation error", **settings: Any) -> dict[str, Any]:
     """Return an axis of one-shot validation errors."""
-    return {"title": {"text": "validation error"}, "tickformat": ".0%", **settings}
+    return axis(title, tickformat=".0%", **settings)
+
+
+def scatter(mode: str, x: Any, y: Any, hover: str = "", **settings: Any) -> dict[str, Any]:
+    """Return a trace of points or lines.
+
+    Args:
+        mode: "markers" or "lines".
+        x: Numbers, names, or an array that is `packed` already.
+        y: The same.
+        hover: Text at the mouse, a plotly.js template; empty shows none.
+        settings: More of plotly.js's settings of a trace.
+    """
+    text = {"hovertemplate": f"{hover}<extra></extra>"} if hover else {"hoverinfo": "skip"}
+    place = {"x": _ready(x), "y": _ready(y)}
+    return {"type": "scatter", "mode": mode, **place, **text, **settings}
+
+
+def _ready(values: Any) -> Any:
+    named = isinstance(values, dict) or (len(values) > 0 and isinstance(values[0], str))
+    return values if named else packed(values)
+
+
+def scored_dots(
+    trials: Sequence[TrialRecord], x: Callable[[TrialRecord], Any], hover: str = ""
+) -> list[dict[str, Any]]:
+    """Return the errors of scored trials over a value of each, one trace per state.
+
+    Args:
+        trials: Complete and pruned trials.
+        x: Returns the trial's value on the x axis.
+        hover: Format of that value at the mouse, as plotly.js writes it, e.g. ":.3s".
+    """
+    traces = []
+    for state in ("pruned", "complete"):
+        if chosen := [t for t in trials if t.state == state]:
+            marker = {"color": STATE_COLOURS[state], "size": 6, "opacity": 0.8}
+            numbers = packed([t.number for t in chosen], "i4")
+            text = f"trial %{{customdata}}: %{{x{hover}}}, %{{y:.1%}}"
+            places, errors = [x(t) for t in chosen], [t.value or 0.0 for t in chosen]
+            dots = scatter("markers", places, errors, text, name=state, marker=marker)
+            traces.append({**dots, "customdata": numbers})
+    return traces
+
+
+def ink_dots(x: ArrayLike, y: ArrayLike, text: list[str], size: int) -> dict[str, Any]:
+    """Return dark dots that stay visible on any colour, with a text for each."""
+    edge = {"width": 1, "color": "var(--card)"}
+    marker = {"size": size, "color": "var(--ink)", "opacity": 0.7, "line": edge}
+    return scatter("markers", x, y, "%{text}", text=text, marker=marker, showlegend=False)
+
+
+def whiskers(
+    values: NDArray[np.float64],
+    low: NDArray[np.float64],
+    high: NDArray[np.float64],
+    colour: str,
+    **settings: Any,
+) -> dict[str, Any]:
+    """Return the error bars of values along x.
+
+    Args:
+        values: [N].
+        low: [N], lower ends.
+        high: [N], upper ends.
+        colour: Of the bars.
+        settings: More of plotly.js's settings, such as `thickness` and `width`.
+    """
+    ends = {"array": packed(high - values), "arrayminus": packed(values - low)}
+    return {"type": "data", "symmetric": False, "color": colour, **ends, **settings}
 
 
 def si(value: float) -> str:
-    """Return a count with its prefix, e.g. 9.1 M."""
+    """Return a number with an SI prefix, e.g. 9.1 M."""
     for prefix, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
         if value >= size:
             return f"{value / size:.3g} {prefix}"
@@ -120,7 +195,7 @@ def si(value: float) -> str:
 
 
 def log_ticks(values: Sequence[float]) -> dict[str, Any]:
-    """Return the ticks of a logarithmic axis: 1, 2, 5, or whole powers where they are many."""
+    """Return the ticks of a logarithmic axis: 1, 2, 5, or powers of ten over a wide range."""
     low, high = min(values), max(values)
     powers = range(math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 1)
     steps = (1, 2, 5) if high / low < 1000 else (1,)
@@ -129,7 +204,7 @@ def log_ticks(values: Sequence[float]) -> dict[str, Any]:
 
 
 def tick(value: float) -> str:
-    """Return a round number as an axis writes it: 0.002, 1e-5, 20 k."""
+    """Return the label of a tick: 0.002, 1e-5, 20 k."""
     return si(value) if value >= 1000 else short_exponent(f"{value:.6g}")
 
 
@@ -139,7 +214,7 @@ def short_exponent(text: str) -> str:
 
 
 def round_values(low: float, high: float, *, log: bool) -> list[float]:
-    """Return a few round numbers of a range: 0.5, 0.6, 0.7; on a logarithmic one 0.01, 0.02, 0.05.
+    """Return a few round numbers of a range: 0.5, 0.6, 0.7; on a log axis 0.01, 0.02, 0.05.
 
     Args:
         low: The lower end, above 0 where `log`.
@@ -159,7 +234,7 @@ def round_values(low: float, high: float, *, log: bool) -> list[float]:
 
 
 def lines(curves: Sequence[Sequence[float]]) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Join curves into one, with a gap after each."""
+    """Concatenate curves into one, with a gap after each."""
     if not curves:
         return np.empty(0)
     return np.concatenate([np.append(np.asarray(c, np.float64), np.nan) for c in curves])

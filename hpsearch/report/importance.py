@@ -1,4 +1,4 @@
-"""How much of the spread of the errors each parameter explains, and how sure that is."""
+"""The share of the errors' variance that each parameter explains, with intervals."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hpsearch.report.figure import Figure, packed, shown
+from hpsearch.report.figure import Figure, axis, packed, shown, whiskers
 from hpsearch.report.surrogate import thin
 from hpsearch.wording import count
 
 FORESTS = 40
-"""Bootstrap samples, each with a forest of its own."""
+"""Bootstrap samples; each gets its own forest."""
 TREES = 8
 SHUFFLES = 20
 SHUFFLED_TREES = 64
@@ -25,15 +25,15 @@ SHOWN = 8
 
 @dataclass(frozen=True, eq=False)
 class Importances:
-    """Shares of the explained spread, D free parameters.
+    """Shares of the explained variance, D free parameters.
 
     Args:
         names: D parameters, the most important first.
         mean: [D], they add up to 1.
         low: [D], 2.5 % of the bootstrap samples lie below.
         high: [D], 2.5 % lie above.
-        chance: What the largest of shuffled errors reaches in 19 of 20 tries: less is no finding.
-        trials: Trials behind it.
+        chance: The 95 % quantile of the largest share on shuffled errors; less is no finding.
+        trials: Number of trials that the forests were fitted to.
     """
 
     names: tuple[str, ...]
@@ -45,7 +45,7 @@ class Importances:
 
     @property
     def found(self) -> tuple[str, ...]:
-        """The parameters beyond what chance reaches."""
+        """The parameters whose importance exceeds `chance`."""
         return tuple(n for n, m in zip(self.names, self.mean, strict=True) if m > self.chance)
 
 
@@ -54,17 +54,17 @@ def importances(
 ) -> Importances | None:
     """Grow extremely randomised trees on bootstrap samples of the trials.
 
-    A parameter's share is the decrease in the squared error that its splits bring. Trees split
-    on noise too: what they make of shuffled errors is the measure of that.
+    A parameter's share is the decrease of the squared error by its splits. Trees split on noise
+    too, so forests on shuffled errors measure what chance alone reaches.
 
     Args:
         points: [N, D] in the unit cube.
         errors: [N].
         names: D parameters.
-        seed: Decides samples and trees.
+        seed: Seed of samples and trees.
 
     Returns:
-        None with fewer than 8 trials, or where all errors are equal.
+        None with fewer than 8 trials, or if all errors are equal.
 
     Reference:
         Geurts et al. (2006), "Extremely randomized trees"; Efron (1979) for the bootstrap.
@@ -102,81 +102,57 @@ def _shares(
 
 
 def draw_importances(found: Importances) -> list[Figure]:
-    """Draw a bar with its interval for each parameter, and what chance reaches.
+    """Draw a bar with its interval for each parameter, and the level that chance reaches.
 
     Returns:
-        A figure of the largest, and one of the rest where there are more.
+        A figure of the largest, and one of the rest if there are more.
     """
-    first = _bars(found, slice(0, SHOWN), "importances", "Importance of each parameter")
-    if len(found.names) <= SHOWN:
-        return [first]
-    rest = _bars(
-        found, slice(SHOWN, None), "importances-rest", "Importance of the other parameters"
+    parts = (
+        ("importances", "Importance of each parameter", slice(0, SHOWN)),
+        ("importances-rest", "Importance of the other parameters", slice(SHOWN, None)),
     )
-    return [first, rest]
+    return [_bars(found, part, key, title) for key, title, part in parts if found.names[part]]
 
 
 def _bars(found: Importances, part: slice, key: str, title: str) -> Figure:
-    names = [shown(name) for name in found.names[part]]
     mean, low, high = found.mean[part], found.low[part], found.high[part]
     bar: dict[str, Any] = {
         "type": "bar",
         "orientation": "h",
         "x": packed(mean),
-        "y": names,
+        "y": [shown(name) for name in found.names[part]],
         "marker": {
             "color": ["var(--accent)" if m > found.chance else "var(--pruned)" for m in mean]
         },
-        "error_x": {
-            "type": "data",
-            "symmetric": False,
-            "array": packed(high - mean),
-            "arrayminus": packed(mean - low),
-            "color": "var(--soft)",
-            "thickness": 1.2,
-            "width": 3,
-        },
-        "customdata": [[float(a), float(b)] for a, b in zip(low, high, strict=True)],
+        "error_x": whiskers(mean, low, high, "var(--soft)", thickness=1.2, width=3),
+        "customdata": np.column_stack([low, high]).tolist(),
         "hovertemplate": "%{y}: %{x:.1%} [%{customdata[0]:.1%}, %{customdata[1]:.1%}]"
         "<extra></extra>",
     }
     most = 1.05 * max(float(found.high.max()), found.chance)
+    ends = {"x0": found.chance, "x1": found.chance, "y0": 0, "y1": 1, "yref": "paper"}
+    dotted = {"color": "var(--soft)", "dash": "dot", "width": 1.5}
     layout = {
-        "xaxis": {
-            "title": {"text": "share of the explained spread"},
-            "tickformat": ".0%",
-            "range": [0, most],
-        },
+        "xaxis": axis("share of the explained variance", tickformat=".0%", range=[0, most]),
         "yaxis": {"autorange": "reversed", "ticksuffix": " "},
         "bargap": 0.35,
-        "shapes": [
-            {
-                "type": "line",
-                "xref": "x",
-                "yref": "paper",
-                "x0": found.chance,
-                "x1": found.chance,
-                "y0": 0,
-                "y1": 1,
-                "line": {"color": "var(--soft)", "dash": "dot", "width": 1.5},
-            }
-        ],
+        "shapes": [{"type": "line", "xref": "x", **ends, "line": dotted}],
     }
     note = (
-        f"From {count(found.trials, 'trial')} that were scored, with 95 % bootstrap intervals. The "
-        "dotted line is what a parameter without any effect reaches by chance."
+        f"From {count(found.trials, 'scored trial')}, with 95 % bootstrap intervals. The dotted "
+        "line is the importance that a parameter without any effect reaches by chance."
     )
-    return Figure(key, title, [bar], layout, 90 + 22 * len(names), note)
+    return Figure(key, title, [bar], layout, 90 + 22 * len(mean), note)
 
 
 def standing_out(found: Importances) -> str:
-    """Say which parameters stand out from chance, or that none does."""
+    """Return a sentence that names the parameters whose importance exceeds chance."""
     total = len(found.names)
     if not found.found:
         return (
             f"No parameter stands out: none of the {total} explains more of these "
-            f"{count(found.trials, 'trial')} than one without any effect would by chance. What follows "
-            "is a sketch, its order is luck."
+            f"{count(found.trials, 'trial')} than a parameter without any effect would by chance. "
+            "The order below is random."
         )
     verb = "stands" if len(found.found) == 1 else "stand"
     names = ", ".join(found.found)

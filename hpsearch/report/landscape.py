@@ -1,4 +1,4 @@
-"""The errors over the parameters: slices, contours of the surrogate, parallel coordinates."""
+"""Errors over the parameters: slices, contours of the surrogate, parallel coordinates."""
 
 from __future__ import annotations
 
@@ -15,15 +15,19 @@ from hpsearch.report.figure import (
     MOST_TICKS,
     SEQUENTIAL,
     SEQUENTIAL_LINES,
-    STATE_COLOURS,
     Figure,
+    axis,
     error_axis,
+    ink_dots,
     log_ticks,
     number,
     packed,
     round_values,
+    scatter,
+    scored_dots,
     shown,
     tick,
+    whiskers,
 )
 from hpsearch.report.surrogate import LEAST_TRIALS, MOST_TRIALS, Surrogate, fit, thin
 from hpsearch.space.parameter import Parameter
@@ -36,20 +40,20 @@ PARALLEL = 8
 GRID = 25
 COARSE = 7
 AVERAGED = 60
-"""Trials whose other parameters a contour averages over."""
+"""Number of trials whose other parameters a contour averages over."""
 
 Array = NDArray[np.float64]
 
 
 def epochs_share(facts: Facts) -> Array:
-    """Return how far each scored trial came: log epochs over log max_epochs, 0 to 1."""
+    """Return log(epochs) / log(max_epochs) of each scored trial, 0 to 1."""
     most = max(2, facts.view.config.trial.max_epochs)
     epochs = [max(t.values, default=1) for t in facts.scored]
     return np.clip(np.log(epochs) / math.log(most), 0, 1)
 
 
 def fit_surrogate(facts: Facts) -> Surrogate | None:
-    """Fit the surrogate to the scored trials; None with too few, or where all errors are equal."""
+    """Fit the surrogate to the scored trials; None if too few, or if all errors are equal."""
     if len(facts.scored) < LEAST_TRIALS or np.ptp(facts.errors) == 0:
         return None
     kept = thin(facts.errors, MOST_TRIALS, facts.view.config.seed)
@@ -58,97 +62,71 @@ def fit_surrogate(facts: Facts) -> Surrogate | None:
 
 
 def calibration(surrogate: Surrogate) -> Figure:
-    """Draw each trial's error against what the others predict, leave one out."""
+    """Draw each trial's error against its leave-one-out prediction."""
     predicted, deviation = surrogate.leave_one_out()
     measured = surrogate.errors
     inside = np.abs(measured - predicted) <= 1.96 * deviation
-    low = float(min(measured.min(), predicted.min()))
-    high = float(max(measured.max(), predicted.max()))
-    diagonal = {
-        "type": "scatter",
-        "mode": "lines",
-        "x": [low, high],
-        "y": [low, high],
-        "line": {"color": "var(--soft)", "dash": "dot", "width": 1.5},
-        "hoverinfo": "skip",
-        "showlegend": False,
-    }
-    data = [diagonal]
+    ends = [min(measured.min(), predicted.min()), max(measured.max(), predicted.max())]
+    dotted = {"color": "var(--soft)", "dash": "dot", "width": 1.5}
+    data = [scatter("lines", ends, ends, line=dotted, showlegend=False)]
+    low = np.maximum(predicted - 1.96 * deviation, np.minimum(predicted, 0))  # an error is a share
+    high = np.minimum(predicted + 1.96 * deviation, np.maximum(predicted, 1))
     for chosen, name, colour in (
         (inside, "within its interval", "var(--complete)"),
         (~inside, "outside", "var(--failed)"),
     ):
         if chosen.any():
-            data.append(
-                {
-                    "type": "scatter",
-                    "mode": "markers",
-                    "name": name,
-                    "x": packed(predicted[chosen]),
-                    "y": packed(measured[chosen]),
-                    "error_x": {
-                        "type": "data",
-                        "symmetric": False,  # an error is a share
-                        "array": packed(np.minimum(1.96 * deviation, 1 - predicted)[chosen]),
-                        "arrayminus": packed(np.minimum(1.96 * deviation, predicted)[chosen]),
-                        "thickness": 0.8,
-                        "width": 0,
-                        "color": "var(--whisker)",
-                    },
-                    "marker": {"color": colour, "size": 6},
-                    "hovertemplate": "predicted %{x:.1%}, measured %{y:.1%}<extra></extra>",
-                }
+            values, text = predicted[chosen], "predicted %{x:.1%}, measured %{y:.1%}"
+            bars = whiskers(
+                values, low[chosen], high[chosen], "var(--whisker)", thickness=0.8, width=0
             )
-    layout = {
-        "xaxis": error_axis(title={"text": "predicted without the trial"}),
-        "yaxis": error_axis(title={"text": "measured"}),
-    }
+            dots = scatter("markers", values, measured[chosen], text, name=name)
+            data.append({**dots, "error_x": bars, "marker": {"color": colour, "size": 6}})
+    layout = {"xaxis": error_axis("predicted without the trial"), "yaxis": error_axis("measured")}
     from scipy.stats import spearmanr
 
     rank = float(spearmanr(predicted, measured).statistic) if len(measured) > 2 else math.nan
     spread = float(np.sqrt(np.mean((measured - predicted) ** 2)))
     skill = 1 - spread**2 / max(float(measured.var()), 1e-30)
-    note = (
-        f"{int(inside.sum())} of {len(inside)} trials lie within their 95 % interval; typical miss "
-        f"{percent(spread)}; rank correlation {rank:.2f}. It knows how many epochs each trained."
-        if math.isfinite(rank)
-        else f"{int(inside.sum())} of {len(inside)} trials lie within their 95 % interval."
-    )
+    note = f"{int(inside.sum())} of {len(inside)} trials lie within their 95 % interval"
+    if math.isfinite(rank):
+        note += f"; root mean squared error {percent(spread)}; rank correlation {rank:.2f}"
+    note += ". The model knows the number of epochs of each trial."
     if skill <= 0.05:
-        note += " The model predicts no better than the mean: take its contours as a sketch."
+        note += " It predicts no better than the mean, so its contours show little."
     return Figure("calibration", "Can the surrogate be believed?", data, layout, 400, note)
 
 
 def contours(facts: Facts, surrogate: Surrogate, names: Sequence[str]) -> list[Figure]:
-    """Draw the surrogate over the pairs of parameters whose joint effect is largest.
+    """Draw the surrogate over the pairs of parameters with the largest joint effect.
 
     Args:
         facts: The study.
-        surrogate: Fitted to it.
+        surrogate: Fitted to the study.
         names: Candidates, the most important first.
     """
     cube = facts.problem.cube
     columns = [cube.names.index(name) for name in names[:5]]
     kept = thin(surrogate.errors, AVERAGED, facts.view.config.seed)
     background = surrogate.x[kept].copy()
-    background[:, -1] = 1.0  # as trained to the end
-    axes = np.linspace(0, 1, COARSE)
+    background[:, -1] = 1.0  # trained for all epochs
+    grid = np.linspace(0, 1, COARSE)
     effects = {
-        pair: float(np.std(_surface(surrogate, background, pair, axes)))
+        pair: float(np.std(_surface(surrogate, background, pair, grid)))
         for pair in combinations(columns, 2)
     }
     chosen = sorted(effects, key=lambda pair: (-effects[pair], pair))[:PAIRS]
     return [_contour(facts, surrogate, background, pair) for pair in chosen]
 
 
-def _surface(surrogate: Surrogate, background: Array, pair: tuple[int, int], axis: Array) -> Array:
+def _surface(surrogate: Surrogate, background: Array, pair: tuple[int, int], grid: Array) -> Array:
     """Return the mean error over the background's other parameters, [second, first]."""
-    first, second = np.meshgrid(axis, axis)
+    first, second = np.meshgrid(grid, grid)
     points = np.repeat(background[None], first.size, axis=0)  # [G * G, background, D]
     points[:, :, pair[0]] = first.ravel()[:, None]
     points[:, :, pair[1]] = second.ravel()[:, None]
     means = surrogate.mean(points.reshape(-1, points.shape[2]))
-    return np.asarray(means.reshape(len(axis), len(axis), len(background)).mean(axis=2))
+    return np.asarray(means.reshape(len(grid), len(grid), len(background)).mean(axis=2))
 
 
 def _contour(
@@ -156,13 +134,13 @@ def _contour(
 ) -> Figure:
     cube = facts.problem.cube
     names = [cube.names[k] for k in pair]
-    axis = np.linspace(0, 1, GRID)
+    grid = np.linspace(0, 1, GRID)
     kept = thin(facts.errors, 200, facts.view.config.seed)
     surface = {
         "type": "contour",
-        "x": packed(axis),
-        "y": packed(axis),
-        "z": packed(_surface(surrogate, background, pair, axis)),
+        "x": packed(grid),
+        "y": packed(grid),
+        "z": packed(_surface(surrogate, background, pair, grid)),
         "colorscale": SEQUENTIAL,
         "contours": {"coloring": "fill"},
         "line": {"width": 0.5, "color": "var(--line)"},
@@ -176,47 +154,31 @@ def _contour(
         + "<br>".join(f"{shown(n)} {shown(number(t.params[n]))}" for n in names)
         for t in trials
     ]
-    dots = {
-        "type": "scatter",
-        "mode": "markers",
-        "x": packed(facts.points[kept][:, pair[0]]),
-        "y": packed(facts.points[kept][:, pair[1]]),
-        "text": text,
-        "hovertemplate": "%{text}<extra></extra>",
-        "marker": {
-            "size": 6,
-            "color": "var(--ink)",
-            "opacity": 0.65,
-            "line": {"width": 1, "color": "var(--card)"},
-        },
-        "showlegend": False,
-    }
-    layout = {
-        "xaxis": {"title": {"text": shown(names[0])}, "range": [0, 1], **ticks(facts, names[0])},
-        "yaxis": {"title": {"text": shown(names[1])}, "range": [0, 1], **ticks(facts, names[1])},
-    }
+    dots = ink_dots(facts.points[kept, pair[0]], facts.points[kept, pair[1]], text, 6)
+    x_axis, y_axis = (axis(shown(name), range=[0, 1], **ticks(facts, name)) for name in names)
+    layout = {"xaxis": x_axis, "yaxis": y_axis}
     title = f"{names[0]} and {names[1]}"
     key = f"contour-{pair[0]}-{pair[1]}"
     return Figure(key, title, [surface, dots], layout, 330, half=True)
 
 
 def ticks(facts: Facts, name: str) -> dict[str, Any]:
-    """Return an axis over the unit cube's coordinate that shows the parameter's own values.
+    """Return ticks on a unit cube's coordinate that show the parameter's own values.
 
-    A size's coordinate is a share of what fits, which means another size beside other layers; its
-    axis shows the shares.
+    The coordinate of a filter size is a quantile of the feasible sizes, which depend on the other
+    layers; its axis shows only small and large.
     """
     problem = facts.problem
     if name in problem.sizes.free:
         return {"tickvals": [0, 0.5, 1], "ticktext": ["small", "", "large"]}
-    axis = problem.cube.axes[problem.cube.names.index(name)]
+    scale = problem.cube.axes[problem.cube.names.index(name)]
     values = _marks(problem.space.parameters[name])
     text = [tick(v) if isinstance(v, float) else shown(v) for v in values]
-    return {"tickvals": [axis.share(v) for v in values], "ticktext": text}
+    return {"tickvals": [scale.share(v) for v in values], "ticktext": text}
 
 
 def _marks(parameter: Parameter) -> Sequence[Value]:
-    """Return a few values of a parameter: round ones where there are such."""
+    """Return a few values of a parameter, round numbers if possible."""
     values = parameter.values()
     if values is not None and len(values) <= MOST_TICKS:
         return values
@@ -229,7 +191,7 @@ def _marks(parameter: Parameter) -> Sequence[Value]:
 
 
 def slices(facts: Facts, names: Sequence[str]) -> list[Figure]:
-    """Draw the errors over each parameter's values, one small figure a parameter."""
+    """Draw the errors over each parameter's values, one small figure per parameter."""
     kept = thin(facts.errors, SLICE_POINTS, facts.view.config.seed)
     return [_slice(facts, name, kept) for name in names]
 
@@ -237,29 +199,11 @@ def slices(facts: Facts, names: Sequence[str]) -> list[Figure]:
 def _slice(facts: Facts, name: str, kept: NDArray[np.int64]) -> Figure:
     parameter = facts.problem.space.parameters[name]
     trials = [facts.scored[k] for k in kept]
-    data = []
-    for state in ("complete", "pruned"):
-        chosen = [t for t in trials if t.state == state]
-        if chosen:
-            x: list[Value] = [t.params[name] for t in chosen]
-            if parameter.choices is not None:
-                x = [shown(v) for v in x]
-            data.append(
-                {
-                    "type": "scatter",
-                    "mode": "markers",
-                    "name": state,
-                    "x": x,
-                    "y": packed([t.value or 0.0 for t in chosen]),
-                    "customdata": packed([t.number for t in chosen], "i4"),
-                    "marker": {"color": STATE_COLOURS[state], "size": 6, "opacity": 0.75},
-                    "hovertemplate": "trial %{customdata}: %{x}, %{y:.1%}<extra></extra>",
-                    "showlegend": False,
-                }
-            )
-    kind = "category" if parameter.choices is not None else "log" if parameter.log else "linear"
+    named = parameter.choices is not None
+    data = scored_dots(trials, lambda t: shown(t.params[name]) if named else t.params[name])
+    kind = "category" if named else "log" if parameter.log else "linear"
     x_axis: dict[str, Any] = {"type": kind, "nticks": 6}
-    if parameter.choices is None:
+    if not named:
         low, high = (float(extreme) for extreme in parameter.extremes)
         ends = (math.log10(low), math.log10(high)) if parameter.log else (low, high)
         room = 0.04 * max(ends[1] - ends[0], 1e-9)
@@ -271,8 +215,9 @@ def _slice(facts: Facts, name: str, kept: NDArray[np.int64]) -> Figure:
         x_axis |= {"tickvals": list(values), "ticktext": [str(v) for v in values]}
     layout = {
         "xaxis": x_axis,
-        "yaxis": error_axis(title={"text": ""}, nticks=5),
+        "yaxis": error_axis("", nticks=5),
         "margin": {"l": 40, "r": 10, "t": 8, "b": 28},
+        "showlegend": False,
     }
     position = facts.problem.cube.names.index(name)
     return Figure(f"slice-{position}", name, data, layout, 190, half=True)
@@ -291,7 +236,7 @@ def parallel(facts: Facts, names: Sequence[str]) -> Figure | None:
             "range": [0, 1],
             "values": packed(facts.points[:, column]),
         }
-        if name in problem.sizes.free:  # the size itself, not its share of what fits
+        if name in problem.sizes.free:  # the size itself, not its quantile
             sizes = [float(t.params[name]) for t in facts.scored]
             low, high = min(sizes), max(sizes)
             high = max(high, low + 1)
@@ -304,34 +249,23 @@ def parallel(facts: Facts, names: Sequence[str]) -> Figure | None:
     errors = facts.errors
     low, high = float(errors.min()), float(errors.max())
     top = float(np.quantile(errors, 0.9)) if len(errors) >= 10 else high
+    ends = [low, max(high, low + 1e-6)]
     dimensions.append(
-        {
-            "label": "error",
-            "values": packed(errors),
-            "range": [low, max(high, low + 1e-6)],
-            "tickformat": ".0%",
-        }
+        {"label": "error", "values": packed(errors), "range": ends, "tickformat": ".0%"}
     )
+    scale = {"colorscale": SEQUENTIAL_LINES, "cmin": low, "cmax": max(top, low + 1e-6)}
     trace = {
         "type": "parcoords",
         "dimensions": dimensions,
-        "line": {
-            "color": packed(errors),
-            "colorscale": SEQUENTIAL_LINES,
-            "cmin": low,
-            "cmax": max(top, low + 1e-6),
-        },
+        "line": {"color": packed(errors), **scale},
         "labelangle": -18,
         "labelside": "top",
     }
-    most = (
-        f" the {len(chosen)} parameters of the largest importance"
-        if len(names) > len(chosen)
-        else ""
-    )
+    most = f"the axes are the {len(chosen)} parameters of the largest importance and the error"
+    axes = most if len(names) > len(chosen) else "the axes are all parameters and the error"
     note = (
-        f"A line is a trial;{most or ' every parameter is an axis'}, coloured by error. Drag along "
-        "an axis to keep only the trials there; drag an axis to move it."
+        f"Each line is a trial, coloured by error; {axes}. Drag along an axis to keep only the "
+        "trials there; drag the axis itself to move it."
     )
     layout = {"margin": {"t": 84, "b": 24, "l": 100, "r": 50}}
     return Figure("parallel", "All at once", [trace], layout, 420, note, wide=True)

@@ -1,12 +1,11 @@
-"""Puts the report together: what each part says, in the order a reader asks for it."""
+"""Builds the report's page from a study's facts and figures."""
 
 from __future__ import annotations
 
 import datetime
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -17,7 +16,7 @@ from hpsearch.recognition.support import printable
 from hpsearch.report.cost import costs
 from hpsearch.report.evidence import baselines_chart
 from hpsearch.report.facts import Facts, read_facts
-from hpsearch.report.figure import Figure, number, si
+from hpsearch.report.figure import number, si
 from hpsearch.report.importance import draw_importances, importances, standing_out
 from hpsearch.report.landscape import (
     calibration,
@@ -31,43 +30,33 @@ from hpsearch.report.space_map import feasible_maps, feasible_share
 from hpsearch.results.certificate import rivals
 from hpsearch.results.intervals import wilson
 from hpsearch.results.pruning import ENOUGH_AUDITS, pruning
-from hpsearch.wording import interval, ordinal, percent
+from hpsearch.wording import duration, interval, ordinal, percent
+
+if TYPE_CHECKING:
+    from hpsearch.report.model_view import ModelView
 
 HERE = Path(__file__).parent
 MARK = ": report of a search</title>"
-"""In the head of every report, those of older versions too."""
+"""Part of every report, of older versions too; only such a file is overwritten."""
 TOP_TRIALS = 10
 SHOWN_SLICES = 9
-
-
-@dataclass(frozen=True)
-class Landscape:
-    """What is learnt from the scored trials together."""
-
-    standing_out: str
-    importances: list[Figure]
-    ranked: tuple[str, ...]
-    slices: list[Figure]
-    contours: list[Figure]
-    parallel: Figure | None
-    calibration: Figure | None
 
 
 def write_report(
     folder: StudyFolder, output: Path | None = None, beside: Sequence[Path] = ()
 ) -> Path:
-    """Write the report of a study, whole or not at all.
+    """Write the report of a study atomically.
 
     Args:
-        folder: The study's folder; nothing else in it changes, so a search may be at work.
-        output: Another file than the study's report.html.
-        beside: Folders of other studies whose evaluated models stand in the baselines' chart.
+        folder: The study's folder; nothing else in it changes, so a search may be running.
+        output: The file to write; None means the study's report.html.
+        beside: Folders of other studies; their evaluated models join the chart of baselines.
 
     Returns:
         The file written.
 
     Raises:
-        InputError: The folder holds no study, or something is there that no report wrote.
+        InputError: The folder holds no study, or the file exists and is no report.
         EnvironmentFailure: The file cannot be written.
     """
     path = output or folder.report
@@ -83,7 +72,7 @@ def render(facts: Facts) -> str:
 
 
 def _environment() -> Environment:
-    """Return what fills in the page; whatever is put into it is escaped."""
+    """Return the template environment; it escapes every value."""
     environment = Environment(
         loader=FileSystemLoader(HERE),
         autoescape=True,
@@ -91,126 +80,80 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {
-        "percent": percent,
-        "interval": interval,
-        "ordinal": ordinal,
-        "number": number,
-        "printable": printable,
-        "duration": _duration,
-        "si": si,
-    }
+    written = (percent, interval, ordinal, number, printable, duration, si)
+    environment.filters |= {function.__name__: function for function in written}
     return environment
 
 
 def _page(facts: Facts) -> dict[str, Any]:
-    """Return everything the page shows, by the names its template uses."""
+    """Return everything the page shows, by the names that its template uses."""
     from plotly.offline import get_plotlyjs
 
-    content = _content(facts)
-    figures = {f.key: f.spec() for f in _figures(content)}
+    view = facts.view
     return {
-        **content,
-        "shown_slices": SHOWN_SLICES,
-        "figures": figures,
-        "style": (HERE / "report.css").read_text(encoding="utf-8"),
-        "script": (HERE / "report.js").read_text(encoding="utf-8"),
-        "plotly": get_plotlyjs() if figures else "",
-    }
-
-
-def _figures(content: Any) -> list[Figure]:
-    """Return every figure that is anywhere in what the page is given."""
-    if isinstance(content, Figure):
-        return [content]
-    if isinstance(content, dict):
-        return [f for value in content.values() for f in _figures(value)]
-    if isinstance(content, list | tuple):
-        return [f for value in content for f in _figures(value)]
-    if hasattr(content, "__dataclass_fields__"):
-        return _figures({key: getattr(content, key) for key in content.__dataclass_fields__})
-    return []
-
-
-def _content(facts: Facts) -> dict[str, Any]:
-    best = facts.best
-    return {
-        "study": facts.view.name,
-        "description": facts.view.config.description,
+        "facts": facts,
         "data": _data(facts),
-        "kind": facts.view.dataset.get("kind", ""),
-        "running": facts.running,
-        "counts": facts.counts,
-        "trials": len(facts.view.trials),
-        "seconds": sum(facts.seconds(t) or 0 for t in facts.view.trials),
-        "best": best,
-        "interval_ends": _interval(facts),
+        "trials": len(view.trials),
+        "seconds": sum(facts.seconds(t) or 0 for t in view.trials),
+        "wilson": wilson,
         "layers": _layers(facts),
         "settings": _settings(facts),
         "top": _top(facts),
-        "certificate": facts.certificate,
         "rivals": [r["trial"] for r in rivals(facts.certificate)] if facts.certificate else [],
-        "dense": facts.view.config.objective == "dense",
-        "n_tasks": facts.n_tasks,
         "incumbent": incumbent(facts),
         "curves": curves(facts),
         "landscape": _landscape(facts),
         "costs": costs(facts),
-        "pruning": pruning(facts.view.trials, facts.view.config),
+        "pruning": pruning(view.trials, view.config),
         "enough_audits": ENOUGH_AUDITS,
-        "pruner": facts.view.config.pruner.name,
         "maps": feasible_maps(facts),
         "feasible": feasible_share(facts),
         "baselines": baselines_chart(facts),
-        "evaluation": facts.evaluation,
-        "openings": facts.openings,
-        "sight": _sight(facts),
+        "model": _model(facts),
         "provenance": _provenance(facts),
         "troubles": _troubles(facts),
+        "shown_slices": SHOWN_SLICES,
+        "figures": {},  # the template adds each figure that it shows
+        "style": (HERE / "report.css").read_text(encoding="utf-8"),
+        "script": (HERE / "report.js").read_text(encoding="utf-8"),
+        "plotly": get_plotlyjs(),
     }
 
 
 def _data(facts: Facts) -> str:
-    """Say what was searched on, as a sentence begins."""
+    """Return the data set's description, with a capital letter."""
     dataset = facts.view.dataset
     words = str(dataset.get("description") or dataset.get("kind", ""))
     return words[:1].upper() + words[1:]
 
 
-def _sight(facts: Facts) -> Any:
-    """Return what the model sees, or why there is nothing to show; torch comes in here only."""
+def _model(facts: Facts) -> ModelView | str:
+    """Return what the page shows of the model, or why it shows none; torch is imported here."""
     if not (facts.folder.model / "weights.safetensors").is_file():
-        return "No model yet: hpsearch export, then hpsearch retrain."
-    from hpsearch.report.sight import look
+        return "No model yet: run hpsearch export, then hpsearch retrain."
+    from hpsearch.report.model_view import inspect_model
 
-    return look(facts)
-
-
-def _interval(facts: Facts) -> tuple[float, float] | None:
-    best = facts.best
-    if best is None or best.value is None or not facts.n_tasks:
-        return None
-    return wilson(best.value, facts.n_tasks)
+    return inspect_model(facts)
 
 
-def _landscape(facts: Facts) -> Landscape:
+def _landscape(facts: Facts) -> dict[str, Any]:
+    """Return what is learnt from the scored trials together, as figures."""
     names = facts.problem.cube.names
     found = importances(facts.points, facts.errors, names, facts.view.config.seed)
     ranked = found.names if found else tuple(names)
     surrogate = fit_surrogate(facts)
-    return Landscape(
-        standing_out=standing_out(found) if found else "",
-        importances=draw_importances(found) if found else [],
-        ranked=ranked,
-        slices=slices(facts, ranked) if len(facts.scored) >= 2 else [],
-        contours=contours(facts, surrogate, ranked) if surrogate and len(ranked) > 1 else [],
-        parallel=parallel(facts, ranked),
-        calibration=calibration(surrogate) if surrogate else None,
-    )
+    return {
+        "standing_out": standing_out(found) if found else "",
+        "importances": draw_importances(found) if found else [],
+        "slices": slices(facts, ranked) if len(facts.scored) >= 2 else [],
+        "contours": contours(facts, surrogate, ranked) if surrogate and len(ranked) > 1 else [],
+        "parallel": parallel(facts, ranked),
+        "calibration": calibration(surrogate) if surrogate else None,
+    }
 
 
 def _layers(facts: Facts) -> dict[str, Any]:
-    """Return the best trial's layers as a table: columns, and a row a layer."""
+    """Return the best trial's layers as a table: columns, and one row per layer."""
     if facts.best is None:
         return {"columns": [], "rows": []}
     config = facts.view.config.trial.with_parameters(dict(facts.best.params))
@@ -245,7 +188,6 @@ def _top(facts: Facts) -> list[dict[str, Any]]:
         {
             "number": t.number,
             "error": t.value,
-            "interval": wilson(t.value or 0.0, facts.n_tasks) if facts.n_tasks else None,
             "epochs": max(t.values, default=0),
             "seconds": facts.seconds(t),
             "multiply_adds": facts.problem.shape(t.params).multiply_adds,
@@ -255,10 +197,10 @@ def _top(facts: Facts) -> list[dict[str, Any]]:
 
 
 def _troubles(facts: Facts) -> list[tuple[int, str, str]]:
-    """Return the trials that failed or could not be trained, with what they said."""
+    """Return the first trials that failed or could not be trained, with their causes."""
     found = [t for t in facts.view.trials if facts.outcome(t) in ("failed", "not trainable")]
     return [
-        (t.number, facts.outcome(t), printable(t.cause or "no cause kept")) for t in found[:50]
+        (t.number, facts.outcome(t), printable(t.cause or "no cause stored")) for t in found[:50]
     ]
 
 
@@ -280,13 +222,5 @@ def _provenance(facts: Facts) -> list[tuple[str, str]]:
 
 def _budget(facts: Facts) -> str:
     budget = facts.view.config.budget.model_dump(exclude_none=True)
-    return ", ".join(f"{key} {value:g}" if isinstance(value, float) else f"{key} {value}"
-                     for key, value in budget.items()) or "none"  # fmt: skip
-
-
-def _duration(seconds: float) -> str:
-    """Return seconds as 12 s, 3 min, or 2 h 07 min."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
+    shown = {k: f"{v:g}" if isinstance(v, float) else v for k, v in budget.items()}
+    return ", ".join(f"{key} {value}" for key, value in shown.items()) or "none"

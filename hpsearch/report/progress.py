@@ -1,4 +1,4 @@
-"""How the search went: the incumbent with its band, and every trial's curve."""
+"""The course of the search: the best error so far, and every trial's learning curve."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from hpsearch.report.figure import (
     MANY_POINTS,
     STATE_COLOURS,
     Figure,
+    axis,
     error_axis,
     lines,
     packed,
+    scatter,
 )
 from hpsearch.results.intervals import wilson
 from hpsearch.trial import TrialRecord
@@ -30,77 +32,58 @@ def incumbent(facts: Facts) -> Figure | None:
             best = trial.value
         if np.isfinite(best):
             steps.append((trial.number, best))
-    data: list[dict[str, Any]] = []
+    data = [dots for state in STATE_COLOURS if (dots := _dots(facts, state, trials))]
     if steps:
-        x, y = [s[0] for s in steps], [s[1] for s in steps]
-        data += _band(x, y, facts.n_tasks)
-    data += [_dots(facts, state, trials) for state in STATE_COLOURS]
-    if steps:
-        data.append(
-            {
-                "type": "scatter",
-                "mode": "lines",
-                "name": "best so far",
-                "x": packed(x, "i4"),
-                "y": packed(y),
-                "line": {"shape": "hv", "width": 2.5, "color": "var(--accent)"},
-                "hovertemplate": "best after trial %{x}: %{y:.1%}<extra></extra>",
-            }
-        )
-    values = [t.value for t in trials if t.value is not None]
+        x, y = packed([s[0] for s in steps], "i4"), [s[1] for s in steps]
+        data = _band(x, y, facts.n_tasks) + data
+        step = {"shape": "hv", "width": 2.5, "color": "var(--accent)"}
+        text = "best after trial %{x}: %{y:.1%}"
+        data.append(scatter("lines", x, y, text, name="best so far", line=step))
     layout = {
-        "xaxis": {"title": {"text": "trial"}, "rangemode": "tozero"},
-        "yaxis": error_axis(range=_range(values)),
+        "xaxis": axis("trial", rangemode="tozero"),
+        "yaxis": error_axis(range=_range([t.value for t in trials if t.value is not None])),
         "hovermode": "closest",
     }
     note = "A trial's error is the lowest of its epochs."
     if facts.n_tasks and steps:
         note += (
-            f" The band is the 95 % interval of the best error as {facts.n_tasks} tasks measure "
-            "it; it says nothing of the luck in being the best of many."
+            f" The band is the 95 % interval of the best error on {facts.n_tasks} tasks; it does "
+            "not correct for choosing the best of many."
         )
-    kept = [trace for trace in data if trace["x"]]
-    return Figure("incumbent", "The best so far", kept, layout, 380, note)
+    return Figure("incumbent", "The best so far", data, layout, 380, note)
 
 
-def _dots(facts: Facts, state: str, trials: list[TrialRecord]) -> dict[str, Any]:
+def _dots(facts: Facts, state: str, trials: list[TrialRecord]) -> dict[str, Any] | None:
     chosen = [t for t in trials if facts.outcome(t) == state]
-    return {
-        "type": "scattergl" if len(trials) > MANY_POINTS else "scatter",
-        "mode": "markers",
-        "name": state,
-        "x": packed([t.number for t in chosen], "i4") if chosen else [],
-        "y": packed([t.value or 0.0 for t in chosen]),
-        "marker": {
-            "color": STATE_COLOURS[state],
-            "size": 7 if len(trials) < 300 else 4,
-            "symbol": "x-thin-open" if state == "not trainable" else "circle",
-            "opacity": 0.8,
-        },
-        "hovertemplate": f"trial %{{x}}, {state}: %{{y:.1%}}<extra></extra>",
+    if not chosen:
+        return None
+    numbers = packed([t.number for t in chosen], "i4")
+    text = f"trial %{{x}}, {state}: %{{y:.1%}}"
+    dots = scatter("markers", numbers, [t.value or 0.0 for t in chosen], text, name=state)
+    dots["type"] = "scattergl" if len(trials) > MANY_POINTS else "scatter"
+    dots["marker"] = {
+        "color": STATE_COLOURS[state],
+        "size": 7 if len(trials) < 300 else 4,
+        "symbol": "x-thin-open" if state == "not trainable" else "circle",
+        "opacity": 0.8,
     }
+    return dots
 
 
-def _band(x: list[int], y: list[float], n_tasks: int | None) -> list[dict[str, Any]]:
+def _band(x: dict[str, str], y: list[float], n_tasks: int | None) -> list[dict[str, Any]]:
     if not n_tasks:
         return []
-    ends = [wilson(value, n_tasks) for value in y]
-    edge = {"type": "scatter", "mode": "lines", "x": packed(x, "i4"), "hoverinfo": "skip"}
-    line = {"shape": "hv", "width": 0, "color": "var(--accent)"}
-    low = {**edge, "y": packed([e[0] for e in ends]), "line": line, "showlegend": False}
-    high = {
-        **edge,
-        "y": packed([e[1] for e in ends]),
-        "line": line,
-        "fill": "tonexty",
-        "fillcolor": "var(--band)",
-        "name": "95 % interval",
-    }
-    return [low, high]
+    low, high = np.transpose([wilson(value, n_tasks) for value in y])
+    edge = {"shape": "hv", "width": 0, "color": "var(--accent)"}
+    fill = {"fill": "tonexty", "fillcolor": "var(--band)", "name": "95 % interval"}
+    return [
+        scatter("lines", x, low, line=edge, showlegend=False),
+        scatter("lines", x, high, line=edge, **fill),
+    ]
 
 
 def _range(values: list[float]) -> list[float]:
-    """Return an axis range that shows every trial but the few that are far off."""
+    """Return an axis range that shows all trials except a few outliers."""
     low, high = min(values), max(values)
     if len(values) >= 20:
         high = min(high, float(np.quantile(values, 0.98)) + 0.05)
@@ -109,7 +92,7 @@ def _range(values: list[float]) -> list[float]:
 
 
 def curves(facts: Facts) -> Figure | None:
-    """Draw every trial's validation error by epoch, and where pruned ones ended."""
+    """Draw every trial's validation error by epoch, and the last epoch of pruned trials."""
     trials = [t for t in facts.view.trials if t.values]
     if not trials:
         return None
@@ -128,41 +111,35 @@ def curves(facts: Facts) -> Figure | None:
     if best is not None:
         line = {"width": 3, "color": "var(--accent)"}
         data.append(_curve([best], f"best, trial {best.number}", "scatter", line, 1.0))
-    layout = {
-        "xaxis": {"title": {"text": "epoch"}, "rangemode": "tozero"},
-        "yaxis": error_axis(),
-        "hovermode": "closest",
-    }
-    note = "One line a trial; a dot marks the epoch after which it was pruned."
+    x_axis = axis("epoch", rangemode="tozero")
+    layout = {"xaxis": x_axis, "yaxis": error_axis(), "hovermode": "closest"}
+    note = "One line per trial; a dot marks the epoch after which the trial was pruned."
     return Figure("curves", "Every trial's curve", data, layout, 420, note)
 
 
 def _curve(
     trials: list[TrialRecord], name: str, kind: str, line: dict[str, Any], opacity: float
 ) -> dict[str, Any]:
-    numbers = lines([[t.number] * len(t.values) for t in trials])
+    text = f"trial %{{customdata}}, epoch %{{x}}: %{{y:.1%}}<extra>{name}</extra>"
     return {
         "type": kind,
         "mode": "lines" if any(len(t.values) > 1 for t in trials) else "markers",
         "name": name,
         "x": packed(lines([list(t.values) for t in trials])),
         "y": packed(lines([list(t.values.values()) for t in trials])),
-        "customdata": packed(numbers),
+        "customdata": packed(lines([[t.number] * len(t.values) for t in trials])),
         "line": line,
         "marker": {"color": line["color"]},
         "opacity": opacity,
-        "hovertemplate": f"trial %{{customdata}}, epoch %{{x}}: %{{y:.1%}}<extra>{name}</extra>",
+        "hovertemplate": text,
     }
 
 
 def _pruning_points(pruned: list[TrialRecord], kind: str) -> dict[str, Any]:
-    return {
-        "type": kind,
-        "mode": "markers",
-        "name": "pruned here",
-        "x": packed([max(t.values) for t in pruned], "i4"),
-        "y": packed([t.values[max(t.values)] for t in pruned]),
-        "customdata": packed([t.number for t in pruned], "i4"),
-        "marker": {"size": 5, "color": "var(--pruned)", "opacity": 0.7},
-        "hovertemplate": "trial %{customdata} pruned after epoch %{x}: %{y:.1%}<extra></extra>",
-    }
+    last = [max(t.values) for t in pruned]
+    errors = [t.values[epoch] for t, epoch in zip(pruned, last, strict=True)]
+    text = "trial %{customdata} pruned after epoch %{x}: %{y:.1%}"
+    points = scatter("markers", packed(last, "i4"), errors, text, name="pruned here")
+    marker = {"size": 5, "color": "var(--pruned)", "opacity": 0.7}
+    numbers = packed([t.number for t in pruned], "i4")
+    return {**points, "type": kind, "customdata": numbers, "marker": marker}

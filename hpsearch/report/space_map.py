@@ -1,4 +1,4 @@
-"""Which filter sizes can be built at all, and where the search went among them."""
+"""Which combinations of filter sizes form a valid network, and which ones were searched."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from hpsearch.report.facts import Facts
-from hpsearch.report.figure import Figure, packed, shown
+from hpsearch.report.figure import Figure, axis, ink_dots, packed, shown
 from hpsearch.report.surrogate import thin
 from hpsearch.space.feasible_sizes import FeasibleSizes
 from hpsearch.space.parameter import Parameter
@@ -21,13 +21,13 @@ MAPS = 3
 
 
 def feasible_share(facts: Facts) -> float | None:
-    """Return the share of the size combinations that fit; None where no size is searched."""
+    """Return the share of feasible size combinations; None if no size is searched."""
     sizes = facts.problem.sizes
     return sizes.share() if sizes.free else None
 
 
 def feasible_maps(facts: Facts) -> list[Figure]:
-    """Draw, for neighbouring layers' filter sizes, which share of the rest can be built."""
+    """Draw, for two neighbouring layers' filter sizes, the feasible share of the other sizes."""
     searched = facts.problem.space.parameters
     names = [s.name for s in facts.problem.sizes.steps if s.kind == "filter"]
     free = [n for n in names if n in searched and len(searched[n].values() or ()) > 1]
@@ -53,33 +53,17 @@ def _map(facts: Facts, pair: tuple[str, str]) -> Figure:
     }
     kept = thin(facts.errors, SHOWN_TRIALS, facts.view.config.seed)
     trials = [facts.scored[k] for k in kept]
-    rng = np.random.default_rng(facts.view.config.seed)
-    shift = rng.uniform(-0.3, 0.3, (2, len(trials)))
-    dots = {
-        "type": "scatter",
-        "mode": "markers",
-        "x": packed([float(t.params[pair[0]]) for t in trials] + shift[0]),
-        "y": packed([float(t.params[pair[1]]) for t in trials] + shift[1]),
-        "text": [f"trial {t.number}: {percent(t.value or 0)}" for t in trials],
-        "hovertemplate": "%{text}<extra></extra>",
-        "marker": {
-            "size": 5,
-            "color": "var(--ink)",
-            "opacity": 0.7,
-            "line": {"width": 1, "color": "var(--card)"},
-        },
-        "showlegend": False,
-    }
-    layout = {
-        "xaxis": {"title": {"text": shown(pair[0])}, "showgrid": False, "nticks": 10},
-        "yaxis": {"title": {"text": shown(pair[1])}, "showgrid": False, "nticks": 10},
-    }
+    shift = np.random.default_rng(facts.view.config.seed).uniform(-0.3, 0.3, (2, len(trials)))
+    x, y = np.array([[float(t.params[n]) for t in trials] for n in pair]) + shift
+    dots = ink_dots(x, y, [f"trial {t.number}: {percent(t.value or 0)}" for t in trials], 5)
+    x_axis, y_axis = (axis(shown(name), showgrid=False, nticks=10) for name in pair)
+    layout = {"xaxis": x_axis, "yaxis": y_axis}
     title = f"{pair[0]} and {pair[1]}"
     return Figure(f"map-{pair[0]}".replace(".", "-"), title, [grid, dots], layout, 330, half=True)
 
 
 def _share(facts: Facts, fixed: dict[str, Value]) -> float:
-    """Return the share of the other sizes' combinations that fit beside the fixed ones."""
+    """Return the feasible share of the other sizes' combinations, with some sizes fixed."""
     parameters = dict(facts.problem.space.parameters)
     for name, value in fixed.items():
         parameters[name] = Parameter(type="int", low=value, high=value)

@@ -272,7 +272,7 @@ def test_what_a_model_sees_is_shown_and_its_names_stay_text(
     text = page(folder)
     shown = visible(text)
     assert "First layer: 4 filters of 5 x 5" in shown
-    assert "validation tasks; these are the wrong answers" in shown
+    assert "validation tasks correctly; these are the wrong answers" in shown
     assert "<script>alert" not in text
     assert HOSTILE in shown
     assert "opened 2 times" in shown  # by evaluate here, by baselines in the packed folder

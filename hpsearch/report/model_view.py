@@ -1,13 +1,11 @@
-"""What a trained network sees: its first filters, its hardest tasks, its map of characters.
+"""What the report shows of a model: the tasks it gets wrong, its filters, a map of characters.
 
-Validation characters only; the sealed ones stay sealed. Letters: M images, D units, C characters,
-K side of a filter, S side of an image.
+Reads validation characters only. Letters: M images, D units, C characters, K side of a filter,
+S side of an image.
 """
 
 from __future__ import annotations
 
-import base64
-import io
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -20,6 +18,7 @@ from PIL import Image
 from hpsearch.data.tasks import OneShotTasks, score_tasks, split_drawers, validation_tasks
 from hpsearch.errors import HpsearchError
 from hpsearch.recognition.model import Model, load_model
+from hpsearch.recognition.page import ink_uri, png_uri
 from hpsearch.recognition.support import printable
 from hpsearch.report.facts import Facts
 from hpsearch.report.figure import Figure, packed, shown
@@ -38,16 +37,16 @@ SPRITE = 40
 
 @dataclass(frozen=True)
 class HardTask:
-    """A task whose right answer lies far behind.
+    """A task that the model gets wrong.
 
     Args:
         query: PNG of the query as a data URI.
-        wrong: PNG of the most alike candidate.
-        right: PNG of the candidate that is the same character.
-        name: The class asked for, with its alphabet where there are several.
-        answer: The class of the wrong answer.
-        rank: Place of the right answer, from 1.
-        ways: Candidates.
+        wrong: PNG of the wrong candidate with the highest score.
+        right: PNG of the right candidate.
+        name: The query's class, with its alphabet if there are several.
+        answer: The class of the wrong candidate.
+        rank: Rank of the right candidate, from 1.
+        ways: Number of candidates.
         scores: p of the wrong and of the right candidate.
     """
 
@@ -62,21 +61,21 @@ class HardTask:
 
 
 @dataclass(frozen=True)
-class Sight:
+class ModelView:
     """What the page shows of a model.
 
     Args:
         filters: PNG of the first layer's filters; None without a convolution.
-        filter_size: Their side, pixels.
-        filter_count: How many there are.
-        filters_shown: How many of them the picture holds.
-        hardest: Tasks, the hardest first.
-        accuracy: On the validation tasks they are from.
-        n_tasks: How many those are.
-        seen: Whether it was trained on these characters.
-        map: The characters' map.
+        filter_size: Side of a filter, pixels.
+        filter_count: Number of filters.
+        filters_shown: Number of filters in the PNG.
+        hardest: The tasks that the model gets most wrong.
+        accuracy: On the validation tasks.
+        n_tasks: Number of validation tasks.
+        seen: Whether the model was trained on the validation characters.
+        map: Map of the characters.
         sprites: PNG of all drawings of the map.
-        columns: Drawings in a row of it.
+        columns: Drawings per row of that PNG.
     """
 
     filters: str | None
@@ -92,26 +91,26 @@ class Sight:
     columns: int
 
 
-def look(facts: Facts) -> Sight | str:
-    """Look through the study's model; say why not where that cannot be.
+def inspect_model(facts: Facts) -> ModelView | str:
+    """Return what the page shows of the study's model, or why it cannot be shown.
 
     Args:
         facts: A study with a model.
     """
     folder = facts.folder.model
     if facts.dataset is None:
-        return "The packed data are gone; run hpsearch data show, then make the report again."
+        return "The packed data are missing: run hpsearch data show, then hpsearch report again."
     try:
         model = load_model(folder)
         if model.description["dataset"]["fingerprint"] != facts.dataset.fingerprint:
             return "The model in the study's folder was trained on other data."
-        return _look(facts, model, facts.dataset)
+        return _inspect(facts, model, facts.dataset)
     except HpsearchError as error:
         return str(error)
 
 
 @torch.inference_mode()
-def _look(facts: Facts, model: Model, dataset: Dataset) -> Sight:
+def _inspect(facts: Facts, model: Model, dataset: Dataset) -> ModelView:
     characters = dataset.validation(model.config.input_size)
     seed = facts.view.config.seed
     people = characters.people
@@ -126,7 +125,7 @@ def _look(facts: Facts, model: Model, dataset: Dataset) -> Sight:
     large = dataset.validation().images
     filters, size, count, drawn = _filters(model)
     chart, sprites, columns = _map(model, characters, codes, mine, large, seed)
-    return Sight(
+    return ModelView(
         filters=filters,
         filter_size=size,
         filter_count=count,
@@ -142,7 +141,7 @@ def _look(facts: Facts, model: Model, dataset: Dataset) -> Sight:
 
 
 def _class_names(characters: Characters) -> list[str]:
-    """Return the name of each image's class, [M]; without the alphabet where there is but one."""
+    """Return the name of each image's class, [M]; without the alphabet if there is only one."""
     names = characters.names
     if len(characters.alphabets) == 1:
         names = tuple(name.removeprefix(f"{characters.alphabets[0]}/") for name in names)
@@ -176,9 +175,9 @@ def _hardest(
         p = [1 / (1 + math.exp(-min(max(scores[run, query, c], -60), 60))) for c in (best, target)]
         found.append(
             HardTask(
-                query=png(images[row]),
-                wrong=png(images[support[best]]),
-                right=png(images[support[target]]),
+                query=ink_uri(images[row]),
+                wrong=ink_uri(images[support[best]]),
+                right=ink_uri(images[support[target]]),
                 name=names[row],
                 answer=names[int(support[best])],
                 rank=int((scores[run, query] > scores[run, query, target]).sum()) + 1,
@@ -189,19 +188,8 @@ def _hardest(
     return found
 
 
-def png(image: NDArray[np.uint8]) -> str:
-    """Return ink [S, S] as dark ink on white paper, a data URI."""
-    return _data_uri(Image.fromarray(255 - np.asarray(image)))
-
-
-def _data_uri(image: Image.Image) -> str:
-    file = io.BytesIO()
-    image.save(file, "PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
-
-
 def _filters(model: Model) -> tuple[str | None, int, int, int]:
-    """Draw the first layer's filters: each scaled by itself, grey is 0."""
+    """Draw the first layer's filters, each scaled separately; grey is 0."""
     if not model.config.layers.convolutions:
         return None, 0, 0, 0
     weights = (
@@ -216,12 +204,14 @@ def _filters(model: Model) -> tuple[str | None, int, int, int]:
     for k, one in enumerate(chosen):
         top, left = (k // columns) * (side + 1) + 1, (k % columns) * (side + 1) + 1
         scaled = one / max(float(np.abs(one).max()), 1e-12)
-        grey = (127.5 * (1 - scaled)).round().astype(np.uint8)  # ink excites: dark is positive
+        grey = (
+            (127.5 * (1 - scaled)).round().astype(np.uint8)
+        )  # ink excites: positive weights are dark
         place = sheet[top : top + side, left : left + side]
         place[..., :3], place[..., 3] = grey[..., None], 255
     scale = max(1, round(960 / sheet.shape[1]))
     large = np.repeat(np.repeat(sheet, scale, 0), scale, 1)
-    return _data_uri(Image.fromarray(large)), side, len(weights), len(chosen)
+    return png_uri(Image.fromarray(large)), side, len(weights), len(chosen)
 
 
 def _map(
@@ -232,15 +222,15 @@ def _map(
     large: NDArray[np.uint8],
     seed: int,
 ) -> tuple[Figure | None, str, int]:
-    """Lay the characters out so that those the network finds alike lie close together.
+    """Draw a map on which characters that the network finds similar are close together.
 
     Args:
         model: The network.
         characters: The validation characters.
         codes: Encodings [M, D] of their images, those of `drawing` at least.
-        drawing: [C], the row that stands for each character, -1 where there is none.
+        drawing: [C], the row of one drawing of each character, -1 if there is none.
         large: Their images as stored, [M, 105, 105].
-        seed: Decides the layout.
+        seed: Seed of the layout.
     """
     chosen = np.flatnonzero(drawing >= 0)
     if len(chosen) > MOST_CHARACTERS:
@@ -276,7 +266,7 @@ def _layout(logits: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
 
 
 def _sprites(images: NDArray[np.uint8], columns: int) -> str:
-    """Return drawings [C, S, S] as one picture, row by row."""
+    """Return drawings [C, S, S] as one image, row by row."""
     rows = -(-len(images) // columns)
     sheet = Image.new("L", (columns * SPRITE, rows * SPRITE), 255)
     for k, image in enumerate(images):
@@ -284,7 +274,7 @@ def _sprites(images: NDArray[np.uint8], columns: int) -> str:
             (SPRITE, SPRITE), Image.Resampling.BOX
         )
         sheet.paste(small, ((k % columns) * SPRITE, (k // columns) * SPRITE))
-    return _data_uri(sheet.quantize(16))
+    return png_uri(sheet.quantize(16))
 
 
 def _draw_map(characters: Characters, chosen: list[int], places: NDArray[np.float64]) -> Figure:
@@ -318,7 +308,7 @@ def _draw_map(characters: Characters, chosen: list[int], places: NDArray[np.floa
         "meta": {"drawings": True},
     }
     note = (
-        "Each dot is a character, where the network puts it: characters it finds alike lie close "
-        "together (t-SNE on its own distance). Point at a dot, or touch it, to see the drawing."
+        "Each dot is a character; characters that the network finds similar are close together "
+        "(t-SNE of the network's distances). Point at a dot or touch it to see the drawing."
     )
-    return Figure("characters", "Its map of the validation characters", data, layout, 560, note)
+    return Figure("characters", "Map of the validation characters", data, layout, 560, note)
