@@ -1,7 +1,7 @@
-"""The program's edge: all it prints goes through here, on its way to a terminal, a file or a pipe.
+"""Everything the program prints goes through here, to a terminal, a file or a pipe.
 
-What came out of a file cannot rule the terminal, what an encoding lacks is written otherwise, and
-a reader that goes away ends nothing. Must not know what is printed.
+Text from a file cannot send control sequences to the terminal, characters that the encoding lacks
+are replaced, and a reader that goes away ends no command. Must not know what is printed.
 """
 
 from __future__ import annotations
@@ -10,14 +10,15 @@ import codecs
 import contextlib
 import errno
 import io
+import json
 import os
 import queue
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from typing import TextIO, cast
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TextIO, cast
 
 from hpsearch.waiting import LEAVE_S, LIMIT_S
 
@@ -27,15 +28,15 @@ LOOKALIKES = {
 }
 """ASCII for the characters that the program itself prints."""
 GONE = {errno.EPIPE, errno.EIO, errno.EBADF, errno.ENXIO, errno.ECONNRESET}
-"""Errors of an output whose reader is gone: nobody misses what is not written."""
+"""Errors of an output whose reader is gone; they are ignored."""
 JOINERS = "\u200c\u200d"
-"""Shape the letters of some scripts, and move nothing."""
+"""Kept: they shape the letters of some scripts and move no cursor."""
 BEHIND = 4096
-"""Texts kept for an output that takes nothing; what comes then is left out."""
+"""Texts queued for an output that does not accept them; later ones are dropped."""
 
 
 class _Plain(dict[int, str]):
-    """What stands for each character where a text must not rule the terminal."""
+    """The replacement of each character: none for printable ones, a space or ? for controls."""
 
     def __missing__(self, code: int) -> str:
         letter = chr(code)
@@ -48,7 +49,7 @@ _PLAIN = _Plain()
 
 
 def plain(text: str) -> str:
-    """Return a text without control characters and halves of pairs; its lines stay."""
+    """Return a text without control characters and lone surrogates; line breaks stay."""
     return "\r\n".join(part.translate(_PLAIN) for part in text.split("\r\n"))
 
 
@@ -63,7 +64,7 @@ codecs.register_error("hpsearch.lookalike", _lookalike)
 
 
 class _Writer:
-    """Writes to an output from a thread of its own, so that nobody else waits for its reader."""
+    """Writes to an output from its own thread, so that only this thread waits for the reader."""
 
     def __init__(self, edge: Edge) -> None:
         self._edge, self._number = edge, edge.fileno()
@@ -72,22 +73,21 @@ class _Writer:
         threading.Thread(target=self._run, daemon=True).start()
 
     def write(self, data: bytes) -> None:
-        """Write, or leave out what the reader is too far behind for."""
+        """Queue a text; drop it if the queue is full."""
         try:
             if self._left_out:
-                self._queue.put_nowait(
-                    f"({self._left_out} lines left out: nobody read)\n".encode()
-                )
+                note = f"({self._left_out} lines left out: nobody read)\n"
+                self._queue.put_nowait(note.encode())
                 self._left_out = 0
             self._queue.put_nowait(data)
         except queue.Full:
             self._left_out += data.count(b"\n")
 
     def catch_up(self, interrupted: Callable[[], int]) -> bool:
-        """Wait for the reader, but not for ever; say whether all is written.
+        """Wait for the reader, up to a limit; return whether everything is written.
 
         Args:
-            interrupted: Says how many interrupts have come: after one the wait is short.
+            interrupted: Returns the number of interrupts so far; after one the limit is short.
         """
         began = time.monotonic()
         while self._queue.unfinished_tasks:
@@ -109,16 +109,16 @@ class _Writer:
 
 
 class Edge(io.TextIOBase):
-    """Standard output or standard error, as everything in the program sees it.
+    """Standard output or standard error, as the program sees it.
 
     Args:
-        stream: Where it goes.
+        stream: The real output.
     """
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
         self.failure: OSError | None = None
-        """What an output failed with whose reader is still there, such as a full disk."""
+        """The error of an output whose reader is still there, such as a full disk."""
         self._gone = False
         self._writer: _Writer | None = None
         self._waits = True
@@ -130,12 +130,12 @@ class Edge(io.TextIOBase):
         return self.stream.encoding or "utf-8"
 
     def write(self, text: str) -> int:
-        """Print a text that may come out of a file."""
+        """Print a text that may come from a file."""
         self.put(plain(text))
         return len(text)
 
     def put(self, text: str) -> None:
-        """Print a text whose control characters are our own."""
+        """Print a text with the program's own control characters."""
         data = text.encode(self.encoding, "hpsearch.lookalike")
         if self._writer is not None and not self._waits:
             self._writer.write(data)
@@ -143,17 +143,14 @@ class Edge(io.TextIOBase):
             self._try(self.stream.write, data.decode(self.encoding))
 
     def flush(self) -> None:
-        """Hand on what is written."""
+        """Flush the output."""
         self._try(self.stream.flush)
 
     def _try(self, call: Callable[..., object], *arguments: str) -> None:
         if self._gone:
             return
-        if (
-            self._writer is not None
-            and self._waits
-            and not self._writer.catch_up(self._interrupted)
-        ):
+        writer = self._writer if self._waits else None
+        if writer is not None and not writer.catch_up(self._interrupted):
             self._gone = True
             return
         try:
@@ -164,7 +161,7 @@ class Edge(io.TextIOBase):
             self._gone = True
 
     def lose(self, error: OSError) -> None:
-        """Let an output be that fails; what Python still holds for it goes nowhere."""
+        """Give up an output that failed; what Python still buffers for it goes to /dev/null."""
         self._gone = True
         if error.errno not in GONE:
             self.failure = error
@@ -175,13 +172,14 @@ class Edge(io.TextIOBase):
 
     @contextlib.contextmanager
     def unwaited(self, interrupted: Callable[[], int] = lambda: 0) -> Iterator[None]:
-        """Never wait for the reader meanwhile: a search goes on while a terminal is stopped.
+        """Never wait for the reader inside, so that a search goes on while a terminal is stopped.
 
         Args:
-            interrupted: Says how many interrupts have come: after one the reader is given up soon.
+            interrupted: Returns the number of interrupts so far; after one the reader is given up
+                soon.
         """
         self._interrupted = interrupted
-        with contextlib.suppress(OSError, ValueError):  # not of a text kept in memory
+        with contextlib.suppress(OSError, ValueError):  # a text kept in memory has no file number
             self.flush()
             self._writer = self._writer or _Writer(self)
         self._waits = False
@@ -191,31 +189,61 @@ class Edge(io.TextIOBase):
             self._waits = True
 
     def hurry(self) -> None:
-        """Give up a reader that stands still soon: the person has stopped the command."""
+        """Give up a stopped reader soon, because the user has stopped the command."""
         self._interrupted = lambda: 1
 
     def isatty(self) -> bool:
-        """Say whether a person looks on."""
+        """Return whether the output is a terminal."""
         try:
             return not self._gone and self.stream.isatty()
         except ValueError:
             return False
 
     def fileno(self) -> int:
-        """Return the output's number."""
+        """Return the output's file number."""
         return self.stream.fileno()
+
+
+def say(text: str, *, err: bool = False) -> None:
+    """Print a line, above the progress bar if there is one."""
+    out = sys.stderr if err else sys.stdout
+    out.write(text + "\n")
+    out.flush()
+
+
+def notice(text: str, *, err: bool = True) -> None:
+    """Print a line that the user should notice."""
+    say(f"NOTE: {text}", err=err)
+
+
+def say_json(found: Any) -> None:
+    """Print a result as one line of JSON."""
+    say(json.dumps(found))
+
+
+def say_table(rows: Sequence[Sequence[str]], align: str) -> None:
+    """Print rows as columns.
+
+    Args:
+        rows: The cells of each row.
+        align: "<" or ">" for each column.
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = zip(row, align, widths, strict=True)
+        say("  ".join(f"{cell:{side}{width}}" for cell, side, width in cells).rstrip())
 
 
 def unwaited(
     stream: object, interrupted: Callable[[], int]
 ) -> contextlib.AbstractContextManager[None]:
-    """Let nothing that is written to a stream inside wait for its reader; see `Edge.unwaited`."""
+    """Never wait for a stream's reader inside; see `Edge.unwaited`."""
     return stream.unwaited(interrupted) if isinstance(stream, Edge) else contextlib.nullcontext()
 
 
 @contextlib.contextmanager
 def edges() -> Iterator[tuple[Edge, Edge]]:
-    """Put an edge before standard output and standard error; one that is closed goes nowhere."""
+    """Route standard output and standard error through an edge; a closed one discards its text."""
     for number in range(3):  # a file opened later must not become the output
         try:
             os.fstat(number)

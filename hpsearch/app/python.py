@@ -1,4 +1,4 @@
-"""What Python programs call: ``hpsearch.search(study, data)``. The command line from inside."""
+"""The Python interface: ``hpsearch.search(study, data)``, the same as the command line."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class SearchResult:
     Args:
         folder: The study's folder; every command takes it.
         trials: All trials, by number.
-        best: The confirmed best, else the complete trial of the lowest validation error; None
+        best: The confirmed best, else the complete trial with the lowest validation error; None
             before a trial is complete.
-        confirmed: Whether `hpsearch confirm` has confirmed it.
+        confirmed: Whether `hpsearch confirm` has confirmed the best trial.
     """
 
     folder: Path
@@ -36,23 +36,23 @@ def search(
     output: str | Path | None = None,
     **settings: Any,
 ) -> SearchResult:
-    """Search, or continue a study, as `hpsearch search` does; print the same lines.
+    """Start or continue a study as `hpsearch search` does, and print the same lines.
 
-    It starts worker processes, so a program that calls it needs `if __name__ == "__main__":`.
+    It starts worker processes, so the calling program needs `if __name__ == "__main__":`.
 
     Args:
         study: A study file, a shipped name (quickstart), or a study's folder.
-        data: Omniglot's zips or folders, or own images; None looks where the command looks.
+        data: Omniglot's zips or folders, or own images; None searches the usual places.
         output: The study's folder; None means runs/STUDY.
-        settings: Of the study file: `budget={"trials": 4}`, `workers=2`, `seed=1`.
+        settings: Settings of the study file: `budget={"trials": 4}`, `workers=2`, `seed=1`.
 
     Raises:
-        InputError: Something to mend; the message says what.
-        EnvironmentFailure: Something failed on the way; the same call continues.
-        KeyboardInterrupt: It was stopped; the same call continues.
+        InputError: Invalid input; the message names the fix.
+        EnvironmentFailure: The environment failed; the same call continues.
+        KeyboardInterrupt: A signal stopped it; the same call continues.
     """
     from hpsearch.app.search import run_search
-    from hpsearch.app.watch import LinesWatcher
+    from hpsearch.app.watch import plain_lines
     from hpsearch.output import edges
     from hpsearch.results.certificate import best_of
     from hpsearch.storage.database import read_study
@@ -62,7 +62,7 @@ def search(
     changes = dict(_flat(settings))
     source = None if data is None else user_path(data)
     with edges():
-        stopped = run_search(str(study), source, changes, place, LinesWatcher(), dry_run=False)
+        stopped = run_search(str(study), source, changes, place, plain_lines, dry_run=False)
     if stopped:
         raise KeyboardInterrupt
     folder = find_study(str(study), place)
@@ -72,10 +72,10 @@ def search(
 
 
 def _flat(settings: dict[str, Any], before: str = "") -> list[tuple[str, Any]]:
-    """Return settings by path, as the command line names them."""
+    """Return settings by dotted path."""
     found: list[tuple[str, Any]] = []
     for key, value in settings.items():
         path = f"{before}{key}"
-        value = value.tolist() if hasattr(value, "tolist") else value  # of numpy
+        value = value.tolist() if hasattr(value, "tolist") else value  # numpy values
         found += _flat(value, f"{path}.") if isinstance(value, dict) else [(path, value)]
     return found

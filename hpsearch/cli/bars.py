@@ -1,4 +1,4 @@
-"""Progress bars of commands that are no search."""
+"""Progress bars of commands other than search."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from hpsearch.wording import duration
 
 @contextmanager
 def progress_bars() -> Iterator[Callable[[str, int, int], None]]:
-    """Yield what shows progress bars on a terminal's stderr, and nothing elsewhere.
+    """Yield a function that shows progress bars on a terminal's stderr, and nothing elsewhere.
 
-    It is called with a label, the steps done and the steps in all.
+    Its arguments are a label, the steps done and the total steps.
     """
     from rich.progress import Progress
 
@@ -33,27 +33,19 @@ def progress_bars() -> Iterator[Callable[[str, int, int], None]]:
         yield progress
 
 
-def say(text: str, *, err: bool) -> None:
-    """Print a line above the bar there may be: typer.echo would write through it."""
-    out = sys.stderr if err else sys.stdout
-    out.write(text + "\n")
-    out.flush()
-
-
 class Forecast:
-    """How long the rest of some work takes, by what was done since it began."""
+    """Forecasts the remaining time of a task from its pace so far."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        """Begin."""
         self._start: float | None = None
         self._clock, self._began = clock, clock()
 
     def left(self, done: float, total: float) -> str:
-        """Return the time that is left, e.g. about 3m05s left; empty while nothing is known.
+        """Return the remaining time, e.g. "about 3m05s left"; empty while it is unknown.
 
         Args:
-            done: Steps that are done; in the first call those that were done before.
-            total: Steps in all.
+            done: Steps done; in the first call, the steps done before this run.
+            total: Total steps.
         """
         if self._start is None:
             self._start = done
@@ -65,10 +57,10 @@ class Forecast:
 
 @contextmanager
 def forecast_bar(label: str) -> Iterator[Callable[[float, float], str]]:
-    """Yield what shows one bar with a forecast on a terminal's stderr, and nothing elsewhere.
+    """Yield a function that shows one bar with a forecast on a terminal's stderr.
 
-    It is called with the steps done and in all, the first time with what was done before, and
-    returns the forecast in words.
+    Its arguments are the steps done and the total steps; the first call passes the steps done
+    before this run. It returns the forecast as text.
     """
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
@@ -82,7 +74,7 @@ def forecast_bar(label: str) -> Iterator[Callable[[float, float], str]]:
         console=console,
         transient=True,
         disable=not console.is_terminal,
-        redirect_stdout=sys.stdout.isatty(),  # a file or pipe gets its lines, the bar stays here
+        redirect_stdout=sys.stdout.isatty(),  # a file or pipe gets its lines without the bar
     ) as bars:
         shown, forecast = bars.add_task(label, left=""), Forecast()
 

@@ -1,4 +1,4 @@
-"""Rich's console at the program's edge: its colours are ours, the letters are whoever's."""
+"""Rich's console on the program's output: it keeps rich's colours and scrubs the text."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hpsearch.output import Edge, plain
 
 
 class _Styled:
-    """The way past the scrubbing of texts, for what rich has put together of scrubbed ones."""
+    """Writes rich's output unscrubbed; its texts were scrubbed before."""
 
     def __init__(self, edge: Edge) -> None:
         self._edge = edge
@@ -26,7 +26,7 @@ class _Styled:
 
 
 class _PlainLetters(Console):
-    """A console on which no text is a control sequence or a link."""
+    """A console that shows no control sequence or link from a text."""
 
     def render(
         self, renderable: RenderableType, options: ConsoleOptions | None = None

@@ -1,18 +1,19 @@
-"""Commands about data sets: check a source, fetch Omniglot, show what was found.
+"""Commands about data sets: check a source, fetch Omniglot, show a data set.
 
 The data package is imported inside the commands, so that `--help` is instant.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
 from hpsearch.cli.bars import progress_bars
+from hpsearch.cli.options import DataOption, JsonOption
+from hpsearch.output import notice, say, say_json
 from hpsearch.wording import count, percent
 
 if TYPE_CHECKING:
@@ -20,28 +21,25 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 
-DataOption = Annotated[Path | None, typer.Option(help="Omniglot's zips or folders, or images.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-
 
 @app.command()
-def check(data: DataOption = None, as_json: JsonOption = False) -> None:
-    """Read a data set, check its content and say what is in it."""
+def check(data: DataOption = None, json: JsonOption = False) -> None:
+    """Read a data set, check its content and print a summary."""
     found = _find("auto" if data else "omniglot", data, afresh=True)
-    _print(found, as_json, "sound: " if found.notice else "whole: ")
+    _print(found, json, "sound: " if found.notice else "whole: ")
 
 
 @app.command()
-def fetch(data: DataOption = None, as_json: JsonOption = False) -> None:
-    """Have Omniglot in the cache, from --data, HPSEARCH_DATA or the authors' address."""
-    _print(_find("omniglot", data, test=data is None), as_json, "ready: ")
+def fetch(data: DataOption = None, json: JsonOption = False) -> None:
+    """Put Omniglot into the cache, from --data, HPSEARCH_DATA or the authors' address."""
+    _print(_find("omniglot", data, test=data is None), json, "ready: ")
 
 
 @app.command()
-def show(data: DataOption = None, as_json: JsonOption = False) -> None:
-    """Show the data set a search would take: counts, what is odd, and a contact sheet."""
+def show(data: DataOption = None, json: JsonOption = False) -> None:
+    """Show the data set that a search would use: counts, oddities, and a contact sheet."""
     dataset = _find("auto", data)
-    _print(dataset, as_json, "", _draw_sheets(dataset))
+    _print(dataset, json, "", _draw_sheets(dataset))
 
 
 def _find(kind: str, data: Path | None, *, afresh: bool = False, test: bool = False) -> Dataset:
@@ -53,11 +51,11 @@ def _find(kind: str, data: Path | None, *, afresh: bool = False, test: bool = Fa
 
 
 def _draw_sheets(dataset: Dataset) -> dict[str, tuple[Path, str]]:
-    """Write a contact sheet of each split; the sealed one stays sealed, but for own images.
+    """Write a contact sheet of each split; the sealed split only of own images.
 
     Returns:
-        Role to its file, and to what it shows in words. What cannot be written is left out, and
-        said: a cache may be shared without the right to write.
+        The file and its description, by role. A sheet that cannot be written is left out with a
+        notice, because a shared cache may be read-only.
     """
     from hpsearch.data import open_test_set
     from hpsearch.data.contact_sheet import contact_sheet
@@ -68,7 +66,7 @@ def _draw_sheets(dataset: Dataset) -> dict[str, tuple[Path, str]]:
         "background": dataset.background,
         "validation": dataset.validation,
     }
-    if dataset.kind == "folder":  # whoever looks drew them; it is written down all the same
+    if dataset.kind == "folder":  # the user made these images; the opening is logged anyway
         roles["test"] = lambda: open_test_set(dataset, "data show: contact sheet").characters
     folder = cache_folder().absolute() / "sheets" / dataset.folder.name
     sheets = {}
@@ -78,7 +76,7 @@ def _draw_sheets(dataset: Dataset) -> dict[str, tuple[Path, str]]:
             png, words = contact_sheet(images())
             write_atomically(path, png)
         except EnvironmentFailure as error:
-            typer.echo(f"NOTE: no contact sheet of {role}: {error}", err=True)
+            notice(f"no contact sheet of {role}: {error}")
             continue
         sheets[role] = path, words
     return sheets
@@ -86,7 +84,7 @@ def _draw_sheets(dataset: Dataset) -> dict[str, tuple[Path, str]]:
 
 def _print(
     dataset: Dataset,
-    as_json: bool,
+    json: bool,
     prefix: str,
     sheets: Mapping[str, tuple[Path, str]] | None = None,
 ) -> None:
@@ -106,24 +104,22 @@ def _print(
         "sheets": {role: str(path) for role, (path, _) in (sheets or {}).items()},
     }
     if dataset.notice:
-        typer.echo(dataset.notice, err=True)
-    if as_json:
-        typer.echo(json.dumps(facts))
+        say(dataset.notice, err=True)
+    if json:
+        say_json(facts)
         return
-    typer.echo(f"{prefix}{dataset.description}")
-    typer.echo(f"fingerprint {dataset.fingerprint}")
+    say(f"{prefix}{dataset.description}")
+    say(f"fingerprint {dataset.fingerprint}")
     for role, counts in meta["roles"].items():
         sealed = " (sealed)" if role == "test" else ""
-        typer.echo(
-            f"{role}: {count(counts['alphabets'], 'alphabet')}, "
-            f"{count(counts['characters'], 'character')}, {count(counts['images'], 'image')}{sealed}"
-        )
-    typer.echo(
+        parts = [count(counts[f"{thing}s"], thing) for thing in ("alphabet", "character", "image")]
+        say(f"{role}: {', '.join(parts)}{sealed}")
+    say(
         f"tasks: {dataset.ways} ways, chance {percent(1 / dataset.ways)}; "
         f"{facts['test_tasks']} sealed test tasks"
     )
     for text in dataset.notices:
-        typer.echo(f"NOTE: {text}")
+        notice(text, err=False)
     for role, (path, words) in (sheets or {}).items():
-        typer.echo(f"contact sheet of {role}: {path} ({words})")
-    typer.echo(f"packed in {dataset.folder}")
+        say(f"contact sheet of {role}: {path} ({words})")
+    say(f"packed in {dataset.folder}")

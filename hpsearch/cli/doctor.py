@@ -1,4 +1,4 @@
-"""The command doctor: what is true of a study, what is around it, and putting it right."""
+"""The command doctor: checks a study and its environment, and repairs the study."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ import shutil
 import sqlite3
 import ssl
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hpsearch.cli.options import JsonOption, StudyArgument
 from hpsearch.errors import InputError, one_line
+from hpsearch.output import say, say_json
 from hpsearch.wording import count
 
 if TYPE_CHECKING:
@@ -25,30 +26,26 @@ MARKS = {"holds": "ok", "pending": "next run", "broken": "BROKEN"}
 
 
 def doctor(
-    study: Annotated[str, typer.Argument(help="A study's folder, file or shipped name.")],
-    repair: Annotated[
-        bool, typer.Option("--repair", help="Put right what can be, after a backup.")
-    ] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    study: StudyArgument,
+    repair: Annotated[bool, typer.Option("--repair", help="Make a backup, then repair.")] = False,
+    json: JsonOption = False,
 ) -> None:
-    """Check a study's folder; exit code 2 when something is broken."""
-    from json import dumps
-
+    """Check a study's folder; exit code 2 if an invariant is broken."""
     from hpsearch.maintenance.invariants import check_invariants
     from hpsearch.study.plan import find_study
 
     folder = find_study(study)
     done: list[str] = []
     if repair:
-        from hpsearch.maintenance.repair import repair as put_right
+        from hpsearch.maintenance.repair import repair as repair_study
 
-        done = put_right(folder)
+        done = repair_study(folder)
     verdicts = check_invariants(folder)
     around = _around(folder)
     broken = [v.key for v in verdicts if v.standing == "broken"]
     if json:
         rows = [vars(v) for v in verdicts]
-        typer.echo(dumps({"environment": around, "repaired": done, "invariants": rows}))
+        say_json({"environment": around, "repaired": done, "invariants": rows})
     else:
         _show(around, done, verdicts, repair=repair)
     if broken:
@@ -60,18 +57,18 @@ def _show(
     around: dict[str, str], done: list[str], verdicts: list[Verdict], *, repair: bool
 ) -> None:
     for name, text in around.items():
-        typer.echo(f"{name:10} {one_line(text)}")
+        say(f"{name:10} {one_line(text)}")
     for line in done:
-        typer.echo(f"repaired   {one_line(line)}")
+        say(f"repaired   {one_line(line)}")
     if repair and not done:
-        typer.echo("repaired   nothing, nothing was needed")
+        say("repaired   nothing, nothing was needed")
     for verdict in verdicts:
         mark = MARKS[verdict.standing]
-        typer.echo(f"{verdict.key:4} {mark:8} {verdict.claim}: {one_line(verdict.seen)}")
+        say(f"{verdict.key:4} {mark:8} {verdict.claim}: {one_line(verdict.seen)}")
 
 
 def _size(path: Path) -> int:
-    """Return a file's bytes; 0 of a folder, and of what is gone meanwhile."""
+    """Return a file's size in bytes; 0 for a folder and for a file that is gone."""
     try:
         return path.stat().st_size if path.is_file() else 0
     except FileNotFoundError:
@@ -109,7 +106,8 @@ def _data(folder: StudyFolder) -> str:
     mark = f"{held.get('kind')}, fingerprint {str(held.get('fingerprint'))[:12]}"
     packed = Path(str(held.get("packed")))
     there = (packed / "meta.json").is_file()
-    return f"{mark}, packed in {packed}" if there else f"{mark}, no longer packed: found anew"
-
-
-COMMANDS: tuple[Callable[..., Any], ...] = (doctor,)
+    return (
+        f"{mark}, packed in {packed}"
+        if there
+        else f"{mark}, no longer packed: the next run packs it again"
+    )

@@ -14,7 +14,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from hpsearch.app.watch import LinesWatcher, PlainLines, counts_in_words
+from hpsearch.app.watch import PlainLines, counts_in_words
 from hpsearch.cli.console import make_console
 from hpsearch.driver.environment import Observer
 from hpsearch.driver.progress import Progress
@@ -23,26 +23,21 @@ from hpsearch.results.intervals import around
 from hpsearch.wording import count, duration, interval, percent
 
 LEAST_SHARE = 0.02
-"""Of the budget; before that nothing is said of the time that is left."""
+"""Share of the budget from which the remaining time is estimated from the budget alone."""
 
 
-class TerminalWatcher(LinesWatcher):
-    """A live view where standard output is a terminal, plain lines elsewhere."""
-
-    @contextmanager
-    def observe(
-        self, name: str, certificate: Mapping[str, Any] | None = None
-    ) -> Iterator[Observer]:
-        """Yield who is told of a search that runs."""
-        if not sys.stdout.isatty():
-            yield PlainLines()
-            return
-        with Live(console=make_console(), refresh_per_second=4, transient=True) as live:
-            yield LiveView(name, live, certificate)
+@contextmanager
+def live_view(name: str, certificate: Mapping[str, Any] | None) -> Iterator[Observer]:
+    """Yield an observer that draws on a terminal, and prints plain lines elsewhere."""
+    if not sys.stdout.isatty():
+        yield PlainLines()
+        return
+    with Live(console=make_console(), refresh_per_second=4, transient=True) as live:
+        yield LiveView(name, live, certificate)
 
 
 def _best(progress: Progress, certificate: Mapping[str, Any] | None = None) -> str:
-    """Say what is known of the best trial: as confirmed, as searched, or as far as one got."""
+    """Return what is known of the best trial: as confirmed, as searched, or as trained so far."""
     best, lowest = progress.best, progress.lowest
     if best is None or best.value is None:
         if lowest is None or lowest.value is None:
@@ -59,12 +54,12 @@ def _best(progress: Progress, certificate: Mapping[str, Any] | None = None) -> s
 
 
 def _overall(progress: Progress) -> list[Table]:
-    """Draw how much of the budget is spent."""
+    """Draw the spent share of the budget."""
     if progress.share is None:
         return []
     line = Table.grid(padding=(0, 1))
     share, left = progress.share, ""
-    if progress.forecast.seconds is None and share > LEAST_SHARE:  # too early for a better one
+    if progress.forecast.seconds is None and share > LEAST_SHARE:  # no better forecast yet
         left = f", about {duration(progress.seconds * (1 - share) / share)} left"
     line.add_row(
         ProgressBar(1.0, share, width=40), Text(f"{percent(share, 0)} of the budget{left}")
@@ -95,12 +90,11 @@ def _running(progress: Progress) -> Table:
 
 
 class LiveView:
-    """How far the search is, and a table of running trials; finished trials above them."""
+    """Draws the search's progress and a table of running trials, below the finished trials."""
 
     def __init__(
         self, name: str, live: Live, certificate: Mapping[str, Any] | None = None
     ) -> None:
-        """Note where to draw, and what was confirmed before."""
         self._name, self._live, self._certificate = name, live, certificate
         self._drawn = 0.0
 

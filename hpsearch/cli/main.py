@@ -1,7 +1,7 @@
 """Entry point: registers the commands and turns every error into one line and an exit code.
 
-Exit codes: 0 done; 1 a bug of ours (traceback in a log file); 2 input to mend; 3 the environment
-failed, the same command resumes; 130 and 143 stopped by a signal.
+Exit codes: 0 done; 1 a bug (traceback in a log file); 2 invalid input: fix it and rerun; 3 the
+environment failed, the same command resumes; 130 and 143 stopped by a signal.
 """
 
 from __future__ import annotations
@@ -33,39 +33,44 @@ from hpsearch.cli import (
     trace,
 )
 from hpsearch.errors import HpsearchError, hide_passwords, one_line
-from hpsearch.output import edges, unwaited
+from hpsearch.output import edges, say, unwaited
 from hpsearch.paths import user_path
 
 STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM)
 """Exit codes of a command stopped by a signal."""
 LONG = (search.search, confirm.confirm, results.retrain)
-"""Commands of hours, which go on when the terminal goes away."""
+"""Long commands, which continue when the terminal closes."""
 
 app = typer.Typer(
     name="hpsearch",
     help="Search the hyperparameters of Koch's siamese network for one-shot recognition.",
-    epilog="Exit codes: 0 done, 1 a bug (see the log it names), 2 input to mend, 3 the "
-    "environment failed and the same command resumes, 130 and 143 stopped by a signal and "
+    epilog="Exit codes: 0 done, 1 a bug (see the log it names), 2 invalid input: fix it and rerun, "
+    "3 the environment failed and the same command resumes, 130 and 143 stopped by a signal and "
     "resumable.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-GROUPS = (search, trace, confirm, results, report, recognise, doctor, migrate)
-for command in [one for group in GROUPS for one in group.COMMANDS]:
+COMMANDS: tuple[Callable[..., Any], ...] = (
+    *(search.search, search.status, search.list_studies, search.trials, search.copy),
+    *(trace.show, trace.verify, confirm.confirm),
+    *(results.export, results.retrain, results.evaluate, results.dashboard),
+    *(report.baselines, report.report, recognise.recognise, doctor.doctor, migrate.migrate),
+)
+for command in COMMANDS:
     app.command()(command)
 app.add_typer(data.app, name="data", help="Check, fetch or show a data set.")
 app.add_typer(space.app, name="space", help="Show a search space or explain a configuration.")
 
 
 def outlive_terminal() -> None:
-    """Go on when the terminal goes away, as the workers that are started from now on do."""
+    """Continue when the terminal closes, as the workers started from now on do."""
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
 
 def _prepared(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a command that knows ~, and that goes on without its terminal where it is long."""
+    """Return a command that expands ~ and, if it is long, outlives its terminal."""
 
     @functools.wraps(command)
     def run(**given: Any) -> Any:
@@ -89,7 +94,7 @@ for one in [one for group in (app, data.app, space.app) for one in group.registe
 
 def _version(value: bool) -> None:
     if value:
-        typer.echo(f"hpsearch {__version__}")
+        say(f"hpsearch {__version__}")
         raise typer.Exit
 
 
@@ -107,9 +112,9 @@ def main() -> None:
     with edges() as printed:
         try:
             code = _run()
-        except KeyboardInterrupt:  # one more, while the first was answered
+        except KeyboardInterrupt:  # a second one during the handling of the first
             code = 128 + signal.SIGINT
-        if code in STOPPED:  # nor may one while Python ends change the exit code
+        if code in STOPPED:  # a further signal must not change the exit code
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, signal.SIG_IGN)
         for name, edge in zip(("standard output", "standard error"), printed, strict=True):
@@ -117,7 +122,7 @@ def main() -> None:
                 edge.hurry()
             edge.flush()
             if edge.failure is not None and not code:
-                code = _say(f"{name}: {edge.failure.strerror}; mend that, then run it again", 3)
+                code = _say(f"{name}: {edge.failure.strerror}; fix that, then run it again", 3)
     sys.exit(code)
 
 
@@ -131,12 +136,12 @@ def _run() -> int:
         return _say("stopped", 130)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        advice = "mend that, then run the same command again"
+        advice = "fix that, then run the same command again"
         return _say(f"{where}{error.strerror or error}; {advice}", 3)
     except MemoryError as error:
         advice = "free memory or raise the limit, then run the same command again"
         return _say(f"out of memory ({error or 'no size named'}); {advice}", 3)
-    except UnicodeEncodeError as error:  # a path's bytes that are no UTF-8, where text is kept
+    except UnicodeEncodeError as error:  # the bytes of a path are not UTF-8
         near = error.object[max(0, error.start - 40) : error.end + 40]
         return _say(f"{near}: not UTF-8 ({error.reason}); give it another name", 2)
     except Exception as error:
@@ -148,13 +153,13 @@ def _run() -> int:
 def _say(text: str, code: int) -> int:
     line = " ".join(one_line(hide_passwords(text)).split())
     with unwaited(sys.stderr, lambda: int(code in STOPPED)):
-        typer.echo(f"hpsearch: {line}", err=True)
+        say(f"hpsearch: {line}", err=True)
     return code
 
 
 def _bug(error: Exception) -> int:
     text = hide_passwords("".join(traceback.format_exception(error)))
-    try:  # under a name that nobody can foresee, and so lay a link there
+    try:  # an unpredictable name, so that nobody can place a link there
         handle, log = tempfile.mkstemp(prefix="hpsearch-", suffix=".log")
         with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
             file.write(text)

@@ -1,14 +1,15 @@
-"""The command that uses a model: ranks the classes of a folder of support images."""
+"""The command recognise: ranks the classes of a folder of support images."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hpsearch.cli.options import ModelArgument
 from hpsearch.errors import InputError, one_line
+from hpsearch.output import notice, say, say_json
 from hpsearch.paths import check_output
 from hpsearch.wording import percent
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def recognise(
-    model: Annotated[Path, typer.Argument(help="A model folder.")],
+    model: ModelArgument,
     images: Annotated[
         list[Path], typer.Argument(metavar="IMAGE", help="Images of any size and mode.")
     ],
@@ -31,11 +32,11 @@ def recognise(
         str | None,
         typer.Option(
             metavar="SCORE",
-            help="Call an image unknown whose best score is lower; `suggested` takes validation's.",
+            help="Call an image with a lower best score unknown, or `suggested`, from validation.",
         ),
     ] = None,
 ) -> None:
-    """Rank the classes of a support folder for each image, from one or few examples a class."""
+    """Rank the classes of a support folder for each image, from one or few examples per class."""
     if html is not None:
         if html.suffix.lower() not in (".html", ".htm"):
             raise InputError(f"--html {html}: name a file that ends in .html")
@@ -52,7 +53,7 @@ def recognise(
     classes = read_support(support, of_support)
     queries = read_images(images, of_queries)
     for text in (*of_support.notices(), *of_queries.notices(copies=False)):
-        typer.echo(f"NOTE: {text}", err=True)
+        notice(text)
 
     from hpsearch.recognition.rank import rank
 
@@ -69,30 +70,30 @@ def recognise(
         trained_on = in_words(loaded.description["dataset"]["kind"])
         maker = f"{model}, trained on {trained_on} at {loaded.config.input_size} px"
         write_atomically(html, render_page(maker, names, queries, classes, ranking, top))
-        typer.echo(f"{one_line(str(html))}: written", err=True)
+        say(f"{one_line(str(html))}: written", err=True)
     if json:
         _print_json(names, ranking)
     else:
         _print_table(names, ranking, top)
         if suggested is not None and below is None:
-            typer.echo(
-                f"to tell unknown images: --unknown-below {suggested['score']:.3f} (on validation "
+            say(
+                f"to detect unknown images: --unknown-below {suggested['score']:.3f} (on validation "
                 f"it keeps {percent(suggested['known_kept'], 0)} of known and rejects "
-                f"{percent(suggested['unknown_rejected'], 0)} of unknown ones among "
-                f"{suggested['ways']})",
+                f"{percent(suggested['unknown_rejected'], 0)} of unknown images, "
+                f"{suggested['ways']} ways)",
                 err=True,
             )
 
 
 def _threshold(asked: str | None, suggested: dict[str, Any] | None, model: Path) -> float | None:
-    """Return the score asked for, None without one."""
+    """Return the score that the option names; None without the option."""
     if asked is None:
         return None
     if asked == "suggested":
         if suggested is None:
             raise InputError(
-                f"--unknown-below suggested: {model / 'metrics.json'} holds no suggestion (older, or "
-                "trained on validation); give a score from 0 to 1"
+                f"--unknown-below suggested: {model / 'metrics.json'} holds no suggestion (older, "
+                "or trained on validation); give a score from 0 to 1"
             )
         return float(suggested["score"])
     try:
@@ -105,8 +106,6 @@ def _threshold(asked: str | None, suggested: dict[str, Any] | None, model: Path)
 
 
 def _print_json(names: list[str], ranking: Ranking) -> None:
-    from json import dumps
-
     answers = [
         {
             "image": name,
@@ -115,7 +114,7 @@ def _print_json(names: list[str], ranking: Ranking) -> None:
         }
         for query, name in enumerate(names)
     ]
-    typer.echo(dumps(answers))
+    say_json(answers)
 
 
 def _print_table(names: list[str], ranking: Ranking, top: int) -> None:
@@ -124,9 +123,6 @@ def _print_table(names: list[str], ranking: Ranking, top: int) -> None:
         verdict = ""
         if ranking.unknown(query):
             verdict = f", unknown: no score reaches {ranking.below:.3f}"
-        typer.echo(f"{one_line(name)}: {min(top, count)} of {count} classes{verdict}")
+        say(f"{one_line(name)}: {min(top, count)} of {count} classes{verdict}")
         for place, one in enumerate(ranking.candidates(query, top), start=1):
-            typer.echo(f"{place:5}  {one.score:.3f}  {one_line(one.name)}")
-
-
-COMMANDS: tuple[Callable[..., Any], ...] = (recognise,)
+            say(f"{place:5}  {one.score:.3f}  {one_line(one.name)}")

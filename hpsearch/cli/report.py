@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from hpsearch.cli.bars import progress_bars
+from hpsearch.cli.options import DataOption, JsonOption, StudyArgument
+from hpsearch.output import say, say_json, say_table
 from hpsearch.wording import interval, percent
-
-DataOption = Annotated[Path | None, typer.Option(help="Omniglot's zips or folders, or images.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def baselines(
     data: DataOption = None,
-    as_json: JsonOption = False,
+    json: JsonOption = False,
     beside: Annotated[
         list[Path] | None,
-        typer.Option(
-            help="Folder of a study; its evaluated model is the siamese net of its kind."
-        ),
+        typer.Option(help="A study's folder; its evaluated model stands for its kind of network."),
     ] = None,
 ) -> None:
-    """Score pixels and networks that know nothing on the sealed tasks; opens them, logged."""
+    """Score pixels and untrained networks on the sealed tasks; the opening is logged."""
     from hpsearch.results.baselines import PUBLISHED, measure_baselines, read_networks
     from hpsearch.sources.find import find_dataset
 
@@ -37,25 +32,24 @@ def baselines(
     for key, measured in networks.items():
         unknown = {"name": PUBLISHED[key][0], "published": None}
         found[key] = {**found.get(key, unknown), **measured}
-    if as_json:
-        typer.echo(json.dumps(found))
+    if json:
+        say_json(found)
         return
     if dataset.notice:
-        typer.echo(dataset.notice, err=True)
+        say(dataset.notice, err=True)
     n_tasks = found["nearest_neighbour"]["n_tasks"]
-    head = f"one-shot accuracy, {n_tasks} {dataset.kind} tasks"
     published = "published" if dataset.kind == "omniglot" else ""
-    typer.echo(f"{head:46} {'measured [95 %]':22} {'AUC':7} {published}".rstrip())
+    head = f"one-shot accuracy, {n_tasks} {dataset.kind} tasks"
+    rows = [[head, "measured [95 %]", "AUC", published]]
     for entry in sorted(found.values(), key=_shown, reverse=True):
         figure, auc = "", ""
         if entry["accuracy"] is not None:
             figure = f"{percent(entry['accuracy'], 2):>7} {interval(entry['interval'])}"
             auc = f"{entry['verification_auc']:.3f}" + ("!" if entry["degenerate"] else "")
-        known = "" if entry["published"] is None else f"{percent(entry['published']):>7}"
-        typer.echo(f"  {entry['name']:44} {figure:22} {auc:7} {known}".rstrip())
-    typer.echo(
-        "AUC: of telling same pairs from different ones; ! marks guessing, within 0.05 of 0.5"
-    )
+        known = "" if entry["published"] is None else percent(entry["published"])
+        rows.append([f"  {entry['name']}", figure, auc, known])
+    say_table(rows, "<<<>")
+    say("AUC: of verification on same and different pairs; ! marks guessing, within 0.05 of 0.5")
 
 
 def _shown(entry: dict[str, Any]) -> float:
@@ -64,19 +58,16 @@ def _shown(entry: dict[str, Any]) -> float:
 
 
 def report(
-    study: Annotated[str, typer.Argument(help="A study's folder, file or shipped name.")],
+    study: StudyArgument,
     output: Annotated[Path | None, typer.Option(help="File [STUDY/report.html].")] = None,
     beside: Annotated[
         list[Path] | None,
-        typer.Option(help="Folder of another study; its evaluated model joins the accuracies."),
+        typer.Option(help="Another study's folder; its evaluated model joins the accuracies."),
     ] = None,
 ) -> None:
-    """Write one page about a study that needs no network; a search may be at work."""
+    """Write a study's report, one page that works offline; a search may be running."""
     from hpsearch.report import write_report
     from hpsearch.study.plan import find_study
 
     path = write_report(find_study(study), output, beside or ())
-    typer.echo(f"{path}: {path.stat().st_size / 1e6:.1f} MB, open it in a browser")
-
-
-COMMANDS: tuple[Callable[..., Any], ...] = (baselines, report)
+    say(f"{path}: {path.stat().st_size / 1e6:.1f} MB, open it in a browser")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hpsearch.cli.options import DataOption, JsonOption, ModelArgument, StudyArgument
 from hpsearch.errors import HpsearchError
+from hpsearch.output import notice, say, say_json
 from hpsearch.paths import shell_word
 from hpsearch.wording import duration, interval, percent
 
@@ -16,24 +17,23 @@ if TYPE_CHECKING:
     from hpsearch.data import Dataset
     from hpsearch.training.epoch import EpochResult
 
-DataOption = Annotated[Path | None, typer.Option(help="Omniglot's zips or folders, or images.")]
-ModelArgument = Annotated[Path, typer.Argument(help="A model folder.")]
-
 
 def export(
-    study: Annotated[str, typer.Argument(help="A study's folder, file or shipped name.")],
-    trial: Annotated[int | None, typer.Option(help="Another trial than the best.")] = None,
+    study: StudyArgument,
+    trial: Annotated[
+        int | None, typer.Option(help="Number of the trial; by default the best.")
+    ] = None,
     output: Annotated[Path | None, typer.Option(help="File [STUDY/best.yaml].")] = None,
 ) -> None:
-    """Write the best configuration as a file that trains without the study."""
+    """Write the best configuration to a file that can be trained without the study."""
     from hpsearch.results.certificate import in_words
     from hpsearch.results.export import export_best
     from hpsearch.study.plan import find_study
 
     folder = find_study(study)
     done = export_best(folder, trial, output)
-    for notice in done.notices:
-        typer.echo(f"NOTE: the trial was trained with {notice}", err=True)
+    for difference in done.notices:
+        notice(f"the trial was trained with {difference}")
     if done.certificate is None:
         what = "another trial, unconfirmed" if trial is not None else "unconfirmed best"
         again = f"hpsearch confirm {shell_word(folder.root)}"
@@ -41,25 +41,25 @@ def export(
     else:
         what = in_words(done.certificate)
         advice = f"next: hpsearch retrain {shell_word(done.path)}"
-    typer.echo(f"{done.path}: {what}; {advice}")
+    say(f"{done.path}: {what}; {advice}")
 
 
 def retrain(
     config: Annotated[Path, typer.Argument(help="best.yaml.")],
     data: DataOption = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Another seed than the trial's.")] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Epochs at most.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed; by default the trial's.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Maximum number of epochs.")] = None,
     include_validation: Annotated[
         bool,
         typer.Option(
             "--include-validation",
-            help="Train on the validation characters too: fixed length, no error of its own.",
+            help="Train on the validation characters too; no validation error is measured.",
         ),
     ] = False,
     output: Annotated[Path | None, typer.Option(help="Model folder [beside CONFIG].")] = None,
 ) -> None:
     """Train an exported configuration in full; the same command continues."""
-    from hpsearch.cli.bars import forecast_bar, say
+    from hpsearch.cli.bars import forecast_bar
     from hpsearch.execution.devices import choose_device
     from hpsearch.provenance import differences, software
     from hpsearch.results.export import stale
@@ -71,23 +71,20 @@ def retrain(
     fingerprint = exported.dataset.fingerprint if exported.dataset else None
     dataset = _dataset(kind, data, config.parent, fingerprint)
     if dataset.notice:
-        typer.echo(f"NOTE: {dataset.notice}", err=True)
+        notice(dataset.notice)
     beside = config.parent / "model"
     folder = output or beside
     if old := stale(config):
-        typer.echo(f"NOTE: {old}", err=True)
-    for notice in differences(exported.provenance, software()) if exported.provenance else []:
-        typer.echo(f"NOTE: found with {notice}: the result may differ", err=True)
+        notice(old)
+    for difference in differences(exported.provenance, software()) if exported.provenance else []:
+        notice(f"found with {difference}: the result may differ")
     seen = "error on validation characters it trains on"
     what = seen if include_validation else "validation error"
-
-    def tell_aside(text: str) -> None:
-        typer.echo(f"NOTE: {text}", err=True)
 
     with forecast_bar("training") as bar:
         begun = False
 
-        def tell(result: EpochResult, most: int) -> None:
+        def progress(result: EpochResult, most: int) -> None:
             nonlocal begun
             if not begun:
                 bar(result.epoch - 1, most)
@@ -107,16 +104,16 @@ def retrain(
             epochs=epochs,
             include_validation=include_validation,
             device=choose_device("auto"),
-            progress=tell,
-            aside=tell_aside if folder.resolve() == beside.resolve() else None,
+            progress=progress,
+            aside=notice if folder.resolve() == beside.resolve() else None,
         )
     if include_validation:
         error = metrics["seen_in_training"]["validation_error"]
-        typer.echo(
-            f"{folder}: trained on background and validation characters, weights of the last "
-            f"epoch ({metrics['epochs']}, a fixed length); it has no validation error of its own "
-            f"({percent(error)} was seen in training), only hpsearch evaluate can tell; certificate: "
-            f"{metrics['certificate']['verdict']}"
+        say(
+            f"{folder}: trained on background and validation characters for a fixed number of "
+            f"epochs, with the weights of the last one ({metrics['epochs']}); it has no validation "
+            f"error of its own ({percent(error)} was seen in training), only hpsearch evaluate can "
+            f"measure its accuracy; certificate: {metrics['certificate']['verdict']}"
         )
         return
     _print_metrics(folder, metrics)
@@ -124,39 +121,39 @@ def retrain(
 
 def _verification(metrics: dict[str, Any]) -> str:
     accuracy = metrics["verification_accuracy"]
-    if accuracy is None:  # trained by softmax: scores rank, and are no probabilities
+    if accuracy is None:  # trained with softmax: scores are no probabilities
         return f"verification AUC {metrics['verification_auc']:.3f}"
     return f"verification accuracy {percent(accuracy)} on {metrics['n_pairs']} pairs"
 
 
 def _print_metrics(folder: Path, metrics: dict[str, Any]) -> None:
-    """Print what validation says of a model, each figure with its noise."""
+    """Print a model's validation figures, each with its standard error."""
     dense = metrics["objective"] == "dense"
     on = "all tasks of eight drawers" if dense else f"{metrics['n_tasks']} tasks"
-    typer.echo(
+    say(
         f"{folder}: validation error {percent(metrics['validation_error'])} "
         f"{_interval(metrics['interval'])} on "
         f"{on} (epoch {metrics['weights_epoch']}), {_verification(metrics)}"
     )
     paper, every, noise = metrics["tasks_320"], metrics["dense"], metrics["noise"]
     both = f"{percent(paper['error'])}, all tasks {percent(every['error'])}"
-    typer.echo(f"  {paper['n_tasks']} tasks {both}")
+    say(f"  {paper['n_tasks']} tasks {both}")
     if noise:
-        typer.echo(
+        say(
             f"  standard error {100 * noise['tasks_320']:.1f} and {100 * noise['dense']:.1f} points "
             f"(drawers and tasks redrawn), {100 * noise['tasks_320_alphabets']:.1f} and "
             f"{100 * noise['dense_alphabets']:.1f} (alphabets too)"
         )
     if metrics["degenerate"]:
-        typer.echo(f"  {_guessing(metrics)}")
+        say(f"  {_guessing(metrics)}")
     certificate = metrics["certificate"]
     where = f" {_interval(certificate['interval'])}" if certificate["interval"] else ""
-    typer.echo(
+    say(
         f"  error {percent(metrics['fresh_error'])} on fresh tasks; certificate: "
         f"{certificate['verdict']}{where}"
     )
     if threshold := metrics["unknown_below"]:
-        typer.echo(
+        say(
             f"  recognise --unknown-below {threshold['score']:.3f} keeps "
             f"{percent(threshold['known_kept'], 0)} of known and rejects "
             f"{percent(threshold['unknown_rejected'], 0)} of unknown validation characters"
@@ -177,11 +174,9 @@ def _interval(ends: list[float] | None) -> str:
 def evaluate(
     model: ModelArgument,
     data: DataOption = None,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    json: JsonOption = False,
 ) -> None:
     """Score a model on the sealed one-shot tasks; every opening is logged."""
-    from json import dumps
-
     from hpsearch.data.dataset import in_words as dataset_in_words
     from hpsearch.execution.devices import choose_device
     from hpsearch.recognition.model import read_description
@@ -193,23 +188,23 @@ def evaluate(
     dataset = _dataset(kind, data, model.parent, fingerprint, test=True)
     result = score(model, dataset, choose_device("auto"))
     if json:
-        typer.echo(dumps(result))
+        say_json(result)
         return
     warning = f" {_guessing(result)}" if result["degenerate"] else ""
-    typer.echo(
+    say(
         f"one-shot accuracy {percent(result['accuracy'])} {interval(result['interval'])} on "
         f"{result['n_tasks']} tasks of {dataset_in_words(result['dataset'])}{warning}"
     )
     for name, part in result["per_alphabet"].items():
-        typer.echo(f"  {name:36} {percent(part['accuracy']):>7} of {part['n_tasks']}")
+        say(f"  {name:36} {percent(part['accuracy']):>7} of {part['n_tasks']}")
     if result["dataset"] == "omniglot":
-        typer.echo("published on the same 400 tasks (Koch et al. 2015, Table 2):")
+        say("published on the same 400 tasks (Koch et al. 2015, Table 2):")
         for name, accuracy in TABLE_2:
-            typer.echo(f"  {name:46} {percent(accuracy):>7}")
+            say(f"  {name:46} {percent(accuracy):>7}")
 
 
 def dashboard(
-    study: Annotated[str, typer.Argument(help="A study's folder, file or shipped name.")],
+    study: StudyArgument,
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port on 127.0.0.1.")] = 8080,
     write: Annotated[bool, typer.Option("--write", help="Allow changes to the study.")] = False,
 ) -> None:
@@ -217,16 +212,14 @@ def dashboard(
     from hpsearch.results.dashboard import serve
     from hpsearch.study.plan import find_study
 
-    def tell() -> None:
-        typer.echo(f"http://127.0.0.1:{port}/dashboard/ (Ctrl-C ends it)")
-
-    serve(find_study(study), port, write=write, ready=tell)
+    address = f"http://127.0.0.1:{port}/dashboard/ (Ctrl-C ends it)"
+    serve(find_study(study), port, write=write, ready=lambda: say(address))
 
 
 def _dataset(
     kind: str, data: Path | None, beside: Path, fingerprint: str | None, *, test: bool = False
 ) -> Dataset:
-    """Find the data of a model: as given, else what the study beside it used, else by kind."""
+    """Find a model's data: as given, else those of the study beside it, else by kind."""
     from hpsearch.data import open_packed
     from hpsearch.data.pack import holds_test
     from hpsearch.json_files import read_dataset
@@ -240,8 +233,5 @@ def _dataset(
                 return open_packed(packed)
             data = Path(held["source"]) if held.get("source") else None
         except HpsearchError:
-            pass  # no study beside it, or its packed data are gone: looked for anew
+            pass  # no study beside it, or its packed data are missing
     return find_dataset(kind, data, fingerprint=fingerprint, test=test)
-
-
-COMMANDS: tuple[Callable[..., Any], ...] = (export, retrain, evaluate, dashboard)

@@ -1,19 +1,18 @@
-"""Commands around a study: search, status, list, trials."""
+"""Commands about a study: search, status, list, trials, copy."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from hpsearch.cli.options import DataOption, JsonOption, open_study
 from hpsearch.errors import HpsearchError, InputError, one_line
+from hpsearch.output import say, say_json
 from hpsearch.paths import shell_word
-
-if TYPE_CHECKING:
-    pass
 
 StudyArgument = Annotated[
     str, typer.Argument(help="A study file, a shipped name (quickstart), or a study's folder.")
@@ -22,12 +21,12 @@ StudyArgument = Annotated[
 
 def search(
     study: StudyArgument,
-    data: Annotated[
-        Path | None, typer.Option(help="Omniglot's zips or folders, or images.")
+    data: DataOption = None,
+    trials: Annotated[
+        int | None, typer.Option(help="Number of finished trials that ends the study.")
     ] = None,
-    trials: Annotated[int | None, typer.Option(help="Finished trials that end the study.")] = None,
-    hours: Annotated[float | None, typer.Option(help="Hours at work that end the study.")] = None,
-    workers: Annotated[int | None, typer.Option(help="Trials at once.")] = None,
+    hours: Annotated[float | None, typer.Option(help="Hours of work that end the study.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Number of parallel trials.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
     executor: Annotated[str | None, typer.Option(help="local or ray.")] = None,
     address: Annotated[
@@ -38,19 +37,19 @@ def search(
     ] = None,
     sampler: Annotated[str | None, typer.Option(help="Sampler by name.")] = None,
     pruner: Annotated[str | None, typer.Option(help="Pruner by name.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Decides everything random.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of everything random.")] = None,
     set_: Annotated[
-        list[str] | None, typer.Option("--set", help="KEY=VALUE of the study file, by path.")
+        list[str] | None, typer.Option("--set", help="A setting of the study file, KEY=VALUE.")
     ] = None,
     from_: Annotated[
         str | None, typer.Option("--from", help="A study whose trials the sampler learns from.")
     ] = None,
     output: Annotated[Path | None, typer.Option(help="The study's folder [runs/STUDY].")] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Check and show, run nothing.")
+        bool, typer.Option("--dry-run", help="Check and print the plan; run nothing.")
     ] = False,
 ) -> int:
-    """Search; the same command continues a study."""
+    """Start a search; the same command continues it."""
     changes: dict[str, Any] = {
         "budget.trials": trials,
         "budget.hours": hours,
@@ -66,10 +65,10 @@ def search(
     }
     given = {key: value for key, value in changes.items() if value is not None}
     from hpsearch.app.search import run_search
-    from hpsearch.cli.live import TerminalWatcher
+    from hpsearch.cli.live import live_view
 
     given |= _settings(set_ or [])
-    return run_search(study, data, given, output, TerminalWatcher(), dry_run=dry_run)
+    return run_search(study, data, given, output, live_view, dry_run=dry_run)
 
 
 def _settings(entries: list[str]) -> dict[str, Any]:
@@ -88,11 +87,10 @@ def _settings(entries: list[str]) -> dict[str, Any]:
 
 def status(
     study: StudyArgument,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    json: JsonOption = False,
 ) -> None:
-    """Say where a study stands."""
+    """Show the state of a study."""
     from collections import Counter
-    from json import dumps
 
     from hpsearch.app.watch import forecast_line
     from hpsearch.data.dataset import in_words
@@ -101,10 +99,8 @@ def status(
     from hpsearch.results.certificate import best_of
     from hpsearch.results.pruning import pruning
     from hpsearch.storage.at_work import STATES, standings
-    from hpsearch.storage.database import read_study
-    from hpsearch.study.plan import find_study
 
-    view = read_study(find_study(study))
+    view = open_study(study)
     pruned = pruning(view.trials, view.config)
     counts = Counter(standings(view).values())
     best, certificate = best_of(view)
@@ -124,42 +120,42 @@ def status(
         "over": why_over(view),
     }
     if json:
-        typer.echo(dumps(summary))
+        say_json(summary)
         return
-    typer.echo(f"{view.name} on {in_words(view.dataset['kind'])}, in {view.folder.root}")
-    typer.echo(_counted(counts))
+    say(f"{view.name} on {in_words(view.dataset['kind'])}, in {view.folder.root}")
+    say(_counted(counts))
     untrainable = Counter[str](
         (t.cause or "").split(":")[0] for t in view.trials if not t.trainable
     )
     if untrainable:
         kinds = ", ".join(f"{count} {kind}" for kind, count in untrainable.most_common())
-        typer.echo(f"of the pruned, could not be trained: {kinds}")
+        say(f"of the pruned, could not be trained: {kinds}")
     if pruned.pruned or pruned.audited:
-        typer.echo(pruned.sentence())
+        say(pruned.sentence())
     if summary["over"]:
-        typer.echo(f"over: {summary['over']}")
+        say(f"over: {summary['over']}")
     elif left := forecast_line(forecast_study(view)):
-        typer.echo(left)
+        say(left)
     hint = " (the best of several looks better than it is)" if best and not certificate else ""
-    typer.echo(best_in_words(view, best, certificate) + hint)
+    say(best_in_words(view, best, certificate) + hint)
     for name, value in best.params.items() if best else ():
         shown = f"{value:.3g}" if isinstance(value, float) else str(value)
-        typer.echo(f"  {name:24} {shown}")
+        say(f"  {name:24} {shown}")
 
 
 def _counted(counts: Mapping[str, int]) -> str:
-    """Return trials by where they stand; interrupted ones only where there are any."""
+    """Return the number of trials by state; interrupted ones only if there are any."""
     from hpsearch.storage.at_work import STATES
 
     told = [f"{counts.get(state, 0)} {state}" for state in STATES if state != "interrupted"]
     if left := counts.get("interrupted"):
         it = "it" if left == 1 else "them"
-        told.append(f"{left} interrupted (the same search goes on with {it})")
+        told.append(f"{left} interrupted (the same search continues {it})")
     return ", ".join(told)
 
 
 def list_studies(
-    folder: Annotated[Path, typer.Argument(help="Where studies lie.")] = Path("runs"),
+    folder: Annotated[Path, typer.Argument(help="The folder of the studies.")] = Path("runs"),
 ) -> None:
     """List shipped studies and those found in a folder."""
     from hpsearch.data.dataset import in_words
@@ -167,23 +163,21 @@ def list_studies(
     from hpsearch.results.certificate import best_of
     from hpsearch.shipped_files import shipped_names
     from hpsearch.storage.at_work import standings
-    from hpsearch.storage.database import read_study
-    from hpsearch.study.plan import find_study
     from hpsearch.wording import count
 
-    typer.echo("shipped: " + ", ".join(shipped_names("studies")))
+    say("shipped: " + ", ".join(shipped_names("studies")))
     for path in sorted(folder.glob("*/study.yaml")) if folder.is_dir() else []:
         try:
-            view = read_study(find_study(str(path.parent)))
+            view = open_study(str(path.parent))
             best, certificate = best_of(view)
             left = sum(standing == "interrupted" for standing in standings(view).values())
-        except HpsearchError as error:  # also a server that does not answer
-            typer.echo(f"{path.parent}: {error}")
+        except HpsearchError as error:  # includes a server that does not answer
+            say(f"{path.parent}: {error}")
             continue
         done = count(sum(t.finished for t in view.trials), "trial")
         stopped = f", {left} interrupted" if left else ""
         found, data = best_in_words(view, best, certificate), in_words(view.dataset["kind"])
-        typer.echo(f"{path.parent}: {view.name} on {data}, {done} finished{stopped}; {found}")
+        say(f"{path.parent}: {view.name} on {data}, {done} finished{stopped}; {found}")
 
 
 list_studies.__name__ = "list"
@@ -199,11 +193,9 @@ def trials(
 
     from hpsearch.results.certificate import best_of, confirmed_errors
     from hpsearch.storage.at_work import standings
-    from hpsearch.storage.database import read_study
-    from hpsearch.study.plan import find_study
     from hpsearch.wording import count, percent
 
-    view = read_study(find_study(study))
+    view = open_study(study)
     standing = standings(view)
     if not csv:
         again = confirmed_errors(best_of(view)[1])
@@ -212,9 +204,7 @@ def trials(
             sure = f"confirmed {again[t.number]}" if t.number in again else ""
             told = "; ".join(text for text in (sure, one_line(t.cause or "")) if text)
             epochs = count(len(t.values), "epoch")
-            typer.echo(
-                f"{t.number:5} {standing[t.number]:11} {value:>8} {epochs:>10}  {told}".rstrip()
-            )
+            say(f"{t.number:5} {standing[t.number]:11} {value:>8} {epochs:>10}  {told}".rstrip())
         return
     names = list(dict.fromkeys(name for t in view.trials for name in t.params))
     text = io.StringIO()
@@ -224,7 +214,7 @@ def trials(
     for t in view.trials:
         cells = [t.params.get(name, "") for name in names] + [t.cause or ""]
         writer.writerow([t.number, standing[t.number], t.value, len(t.values), *map(_cell, cells)])
-    typer.echo(text.getvalue(), nl=False)
+    say(text.getvalue().removesuffix("\n"))
 
 
 def copy(
@@ -233,7 +223,7 @@ def copy(
         str, typer.Option(help="sqlite, sqlite:///FILE, or postgresql://[USER@]HOST/DATABASE.")
     ],
 ) -> None:
-    """Copy a study's database to another place; the original stays as it is."""
+    """Copy a study's database elsewhere; the original stays unchanged."""
     from contextlib import nullcontext
 
     from hpsearch.maintenance.copy import copy_study
@@ -246,16 +236,13 @@ def copy(
     alone = nullcontext() if is_server(config.storage) else study_lock(folder, "hpsearch copy")
     with alone:
         count = copy_study(folder, config, to)
-    typer.echo(f"{count} trials copied to {to}, equal on both sides")
+    say(f"{count} trials copied to {to}, equal on both sides")
     if to == "sqlite" or is_server(to):
         there = f"{shell_word(folder.root)} --storage {shell_word(to)}"
-        typer.echo(f"to go on there: hpsearch search {there}")
+        say(f"to continue there: hpsearch search {there}")
 
 
 def _cell(value: Any) -> Any:
-    """Keep a spreadsheet from reading text as a formula; numbers stay numbers."""
+    """Prevent a spreadsheet from reading text as a formula; numbers stay numbers."""
     formula = isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r")
     return f"'{value}" if formula else value
-
-
-COMMANDS: tuple[Callable[..., Any], ...] = (search, status, list_studies, trials, copy)

@@ -1,4 +1,4 @@
-"""Commands around a search space: show, explain."""
+"""Commands about a search space: show, explain."""
 
 from __future__ import annotations
 
@@ -7,22 +7,24 @@ from typing import Annotated
 
 import typer
 
+from hpsearch.output import say
+
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 SpaceArgument = Annotated[str, typer.Argument(help="A search space file or a shipped name.")]
 StudyOption = Annotated[
-    str | None, typer.Option(help="A study file, name or folder: its trial and limits count.")
+    str | None, typer.Option(help="A study's file, name or folder, for its trial and limits.")
 ]
 
 
 @app.command()
 def show(space: SpaceArgument, study: StudyOption = None) -> None:
-    """Show a space's parameters, the share of sizes that fit, and what networks cost."""
+    """Show a space's parameters, the feasible share of sizes, and the cost of its networks."""
     from hpsearch.app.describe_space import describe_space
     from hpsearch.space.space import SearchSpace
     from hpsearch.study.plan import read_config
 
     config = None if study is None else read_config(study)
-    typer.echo(describe_space(SearchSpace.from_yaml(space), config))
+    say(describe_space(SearchSpace.from_yaml(space), config))
 
 
 @app.command()
@@ -31,7 +33,7 @@ def explain(
     config: Annotated[Path, typer.Argument(help="best.yaml, config.yaml, or PATH: VALUE lines.")],
     study: StudyOption = None,
 ) -> None:
-    """Say whether a configuration lies in a space, why not, and which is the nearest that does."""
+    """Check whether a configuration is in a space; if not, show why and the nearest one."""
     from hpsearch.app.describe_space import explain_config
     from hpsearch.configfile import read_yaml
     from hpsearch.space.space import SearchSpace
@@ -39,4 +41,4 @@ def explain(
 
     settings = None if study is None else read_config(study)
     found = SearchSpace.from_yaml(space)
-    typer.echo(explain_config(found, read_yaml(config), config, settings))
+    say(explain_config(found, read_yaml(config), config, settings))

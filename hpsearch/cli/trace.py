@@ -1,40 +1,39 @@
-"""Commands that trace a trial back: show it with its provenance, verify every suggestion."""
+"""Commands that trace a trial: show it with its provenance, verify every suggestion."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hpsearch.cli.options import JsonOption, StudyArgument, open_study
 from hpsearch.errors import InputError, one_line
-from hpsearch.wording import percent
+from hpsearch.output import say, say_json
+from hpsearch.wording import count, percent
 
 if TYPE_CHECKING:
     from hpsearch.maintenance.verify import Reason
     from hpsearch.storage.database import StudyView
     from hpsearch.trial import TrialRecord
 
-StudyArgument = Annotated[str, typer.Argument(help="A study's folder, file or shipped name.")]
 BARS = "▁▂▃▄▅▆▇█"
 
 
 def show(
     study: StudyArgument,
     trial: Annotated[int, typer.Argument(min=0, help="The trial's number.")],
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    json: JsonOption = False,
 ) -> None:
-    """Show one trial: parameters, curve, where it was trained, and why it was proposed."""
+    """Show one trial: parameters, curve, provenance, and why it was proposed."""
     from dataclasses import asdict
-    from json import dumps
 
     from hpsearch.maintenance.verify import explain
-    from hpsearch.storage.database import read_study
     from hpsearch.storage.trial_files import read_provenance
-    from hpsearch.study.plan import find_study, plan_study
+    from hpsearch.study.plan import plan_study
 
-    folder = find_study(study)
-    view = read_study(folder)
+    view = open_study(study)
+    folder = view.folder
     if trial >= len(view.trials):
         known = f"has trials 0 to {len(view.trials) - 1}" if view.trials else "has no trials yet"
         raise InputError(f"trial {trial}: {view.name} {known}")
@@ -47,7 +46,7 @@ def show(
         reason = str(error)
     if json:
         why = {"unknown": reason} if isinstance(reason, str) else asdict(reason)
-        typer.echo(dumps({**record.to_json(), "provenance": held, "why": why}))
+        say_json({**record.to_json(), "provenance": held, "why": why})
         return
     _print_trial(view, record)
     _print_reason(reason)
@@ -60,25 +59,25 @@ def _print_trial(view: StudyView, record: TrialRecord) -> None:
 
     value = "none yet" if record.value is None else percent(record.value, 2)
     standing = standings(view)[record.number]
-    typer.echo(f"trial {record.number} of {view.name}: {standing}, validation error {value}")
+    say(f"trial {record.number} of {view.name}: {standing}, validation error {value}")
     again = confirmed_errors(read_certificate(view.folder))
     if record.number in again:
-        typer.echo(f"  confirmed: {again[record.number]} on fresh tasks")
+        say(f"  confirmed: {again[record.number]} on fresh tasks")
     if record.cause:
-        typer.echo(f"  {one_line(record.cause)}")
-    typer.echo("parameters")
+        say(f"  {one_line(record.cause)}")
+    say("parameters")
     for name, parameter in record.params.items():
         shown = f"{parameter:.4g}" if isinstance(parameter, float) else str(parameter)
-        typer.echo(one_line(f"  {name:24} {shown}"))
+        say(one_line(f"  {name:24} {shown}"))
     if record.values:
-        typer.echo(f"validation error by epoch  {_bars(list(record.values.values()))}")
+        say(f"validation error by epoch  {_bars(list(record.values.values()))}")
         best = min(record.values, key=lambda epoch: (record.values[epoch], epoch))
         for epoch, error in record.values.items():
-            typer.echo(f"  {epoch:5} {percent(error, 2)}{'  lowest' if epoch == best else ''}")
+            say(f"  {epoch:5} {percent(error, 2)}{'  lowest' if epoch == best else ''}")
 
 
 def _bars(values: list[float]) -> str:
-    """Return a curve as one line of text; at most 60 of its values."""
+    """Return a curve as one line of text, with at most 60 values."""
     kept = values[:: -(-len(values) // 60)]
     low, high = min(kept), max(kept)
     span = (high - low) or 1.0
@@ -86,47 +85,42 @@ def _bars(values: list[float]) -> str:
 
 
 def _print_reason(reason: Reason | str) -> None:
-    typer.echo("why it was proposed")
+    say("why it was proposed")
     if isinstance(reason, str):
-        typer.echo(f"  unknown: {reason}")
+        say(f"  unknown: {reason}")
         return
-    typer.echo(f"  by {reason.proposer}")
+    say(f"  by {reason.proposer}")
     if reason.seen:
-        seen = ", ".join(f"{count} {state}" for state, count in reason.seen.items())
+        seen = ", ".join(f"{n} {state}" for state, n in reason.seen.items())
         lowest = (
             "no error yet"
             if reason.lowest is None
             else f"lowest error {percent(reason.lowest, 2)}"
         )
-        typer.echo(f"  it had seen {seen} trials; {lowest}")
+        say(f"  the sampler knew {seen} trials; {lowest}")
     if reason.predicted is not None:
         expected, deviation = reason.predicted
-        typer.echo(
-            f"  its model expected an error of {percent(min(1, max(0, expected)), 2)}, standard "
+        say(
+            f"  its model predicted an error of {percent(min(1, max(0, expected)), 2)}, standard "
             f"deviation {100 * deviation:.2f} points"
         )
 
 
 def _print_provenance(held: list[dict[str, Any]]) -> None:
-    typer.echo("provenance")
+    say("provenance")
     if not held:
-        typer.echo("  not stored: an older version trained it, or it has not begun")
+        say("  not stored: an older version trained it, or it has not begun")
+    keys = ("host", "device", "threads", "seed", "study_seed", "fingerprint", "objective")
     for one in held:
-        commit = one.get("commit")
-        state = {True: ", changed since", False: "", None: ""}[one.get("dirty")]
-        typer.echo(f"  {'commit':24} {commit or 'none: installed from a package'}{state}")
-        for name in (
-            "host",
-            "device",
-            "threads",
-            "seed",
-            "study_seed",
-            "fingerprint",
-            "objective",
-        ):
-            typer.echo(f"  {name:24} {_line(one.get(name))}")
-        for name, text in {**_mapping(one, "versions"), **_mapping(one, "split")}.items():
-            typer.echo(f"  {name:24} {_line(text)}")
+        changed = ", changed since" if one.get("dirty") else ""
+        commit = f"{one.get('commit') or 'none: installed from a package'}{changed}"
+        figures = {"commit": commit, **{key: one.get(key) for key in keys}}
+        for name, text in {
+            **figures,
+            **_mapping(one, "versions"),
+            **_mapping(one, "split"),
+        }.items():
+            say(f"  {name:24} {_line(text)}")
 
 
 def _mapping(one: Mapping[str, Any], key: str) -> dict[str, Any]:
@@ -140,40 +134,35 @@ def _line(value: Any) -> str:
 
 def verify(
     study: StudyArgument,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    json: JsonOption = False,
 ) -> int:
-    """Derive every suggestion again from what its ask had seen, and compare."""
+    """Compute every suggestion again from the trials that were known then, and compare."""
     from collections import Counter
-    from json import dumps
 
     from hpsearch.maintenance.verify import verify as verdicts
-    from hpsearch.storage.database import read_study
-    from hpsearch.study.plan import find_study, plan_study
+    from hpsearch.study.plan import plan_study
 
-    folder = find_study(study)
-    view = read_study(folder)
-    plan = plan_study(str(folder.root), None, {})
+    view = open_study(study)
+    plan = plan_study(str(view.folder.root), None, {})
     counts: Counter[str] = Counter()
     found = []
     for one in verdicts(plan, view):
         counts[one.kind] += 1
         found.append({"trial": one.trial, "verdict": one.kind, "text": one.text})
         if not json and one.kind in ("different", "unknown"):
-            typer.echo(f"trial {one.trial}: {one.kind}: {one.text}")
+            say(f"trial {one.trial}: {one.kind}: {one.text}")
     if json:
-        typer.echo(dumps({"study": view.name, "counts": dict(counts), "trials": found}))
+        say_json({"study": view.name, "counts": dict(counts), "trials": found})
     else:
-        typer.echo(
+        say(
             f"{view.name}: of {len(found)} trials {counts['same']} derived again and equal, "
             f"{counts['enqueued']} enqueued as the study file says, {counts['different']} "
             f"different, {counts['unknown']} that cannot be derived"
         )
     if counts["different"]:
         raise InputError(
-            f"{folder.root}: suggestions that differ from what is stored: {counts['different']}; the "
-            "study was changed, or made by other versions (hpsearch show STUDY TRIAL names them)"
+            f"{view.folder.root}: {count(counts['different'], 'suggestion')} not equal to the stored "
+            "one; the study was changed, or made by other versions (hpsearch show STUDY TRIAL names "
+            "them)"
         )
     return 0
-
-
-COMMANDS: tuple[Callable[..., Any], ...] = (show, verify)

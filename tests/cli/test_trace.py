@@ -92,7 +92,7 @@ def test_show_prints_the_curve_the_reason_and_where_it_was_trained(
     curve = [f"{epoch:7} {percent(error, 2)}" for epoch, error in trial.values.items()]
     assert "\n".join([*curve[:-1], f"{curve[-1]}  lowest"]) in done.out  # it falls to the end
     assert "by random" in done.out
-    assert "it had seen 4 complete, 1 failed trials; lowest error " in done.out
+    assert "the sampler knew 4 complete, 1 failed trials; lowest error " in done.out
     assert "its model expected" not in done.out
     for name, text in (("host", "fake"), ("device", "cpu"), ("threads", "1")):
         assert f"  {name:24} {text}\n" in done.out
@@ -112,8 +112,8 @@ def test_show_prints_what_a_model_expected(capsys: pytest.CaptureFixture[str]) -
     _print_reason(Reason("gp", {"complete": 1, "pruned": 2}, None, (0.25, 0.0125)))
     assert capsys.readouterr().out.splitlines()[1:] == [
         "  by gp",
-        "  it had seen 1 complete, 2 pruned trials; no error yet",
-        "  its model expected an error of 25.00 %, standard deviation 1.25 points",
+        "  the sampler knew 1 complete, 2 pruned trials; no error yet",
+        "  its model predicted an error of 25.00 %, standard deviation 1.25 points",
     ]
 
 
@@ -135,7 +135,7 @@ def test_verify_agrees_with_what_is_stored_and_exits_2_where_it_was_changed(
     done = hpsearch("verify", copy, "--json")
     assert done.code == 2
     assert done.err.count("\n") == 1
-    assert "suggestions that differ from what is stored: 1" in done.err
+    assert "1 suggestion not equal to the stored one" in done.err
     told = json.loads(done.out)
     assert told["counts"] == {"enqueued": 1, "same": 4, "different": 1}
     assert [t["verdict"] for t in told["trials"]] == ["enqueued", *["same"] * 4, "different"]

@@ -216,7 +216,7 @@ def test_a_certificate_and_audits_are_shown(tmp_path: Path) -> None:
     assert "told apart" not in visible(page(folder))
     told = pruning(read_facts(folder).view.trials, read_facts(folder).view.config)
     assert told.audited == 10
-    assert f"{told.lost} of 10 that were trained on" in shown
+    assert f"{told.lost} of them beat the best" in shown
 
 
 def test_names_with_markup_stay_text(tmp_path: Path, dataset: Dataset) -> None:

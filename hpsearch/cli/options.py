@@ -1,0 +1,28 @@
+"""Arguments and options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from hpsearch.storage.database import StudyView
+
+StudyArgument = Annotated[str, typer.Argument(help="A study's folder, file or shipped name.")]
+ModelArgument = Annotated[Path, typer.Argument(help="A model folder.")]
+DataOption = Annotated[Path | None, typer.Option(help="Omniglot's zips or folders, or images.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def open_study(study: str) -> StudyView:
+    """Read the study that a StudyArgument names.
+
+    Raises:
+        InputError: There is no such study.
+    """
+    from hpsearch.storage.database import read_study
+    from hpsearch.study.plan import find_study
+
+    return read_study(find_study(study))
