@@ -26,7 +26,7 @@ from hpsearch.paths import StudyFolder, write_atomically
 from hpsearch.report.figure import round_values
 from hpsearch.results.intervals import wilson
 from hpsearch.results.pruning import pruning
-from hpsearch.storage.database import StudyView, read_study
+from hpsearch.storage.view import StudyView, read_study
 
 STUDY = "koch2015_35px"
 ARMS: dict[str, tuple[str, ...]] = {

@@ -24,7 +24,7 @@ from benchmarks.drill_waits import drill_waits
 from benchmarks.kill_points import POINTS
 from hpsearch.maintenance.invariants import check_invariants
 from hpsearch.sources.find import find_dataset
-from hpsearch.storage.database import read_study
+from hpsearch.storage.view import read_study
 
 KINDS = (
     ("SIGKILL of a worker", 5),

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from hpsearch.interpreter import python_command
 from hpsearch.paths import StudyFolder
-from hpsearch.storage.database import read_study
 from hpsearch.storage.trial_files import read_epochs, read_result
+from hpsearch.storage.view import read_study
 from hpsearch.wording import percent
 
 STUDY = """\

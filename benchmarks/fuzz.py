@@ -34,7 +34,7 @@ from hpsearch.shipped_files import find_shipped
 from hpsearch.sources.archive import decode_drawing, read_files
 from hpsearch.sources.folder import convert
 from hpsearch.space.space import SearchSpace
-from hpsearch.storage.database import read_study
+from hpsearch.storage.view import read_study
 from hpsearch.study.config import StudyConfig
 from hpsearch.training.checkpoint import Checkpoint, load, save
 from hpsearch.training.checkpoint_file import keep_best_weights

@@ -41,7 +41,7 @@ from hpsearch.seeding import trial_seed
 from hpsearch.shipped_files import find_shipped
 from hpsearch.space.space import SearchSpace
 from hpsearch.storage.agreement import config_of, refuse_disagreements
-from hpsearch.storage.database import StudyRecord, StudyView, read_study
+from hpsearch.storage.database import StudyRecord
 from hpsearch.storage.trial_files import (
     AttemptsFile,
     epoch_line,
@@ -50,6 +50,7 @@ from hpsearch.storage.trial_files import (
     read_provenance,
     write_config,
 )
+from hpsearch.storage.view import StudyView, read_study
 from hpsearch.study.config import StudyConfig
 from hpsearch.training.epoch import EpochResult
 from hpsearch.trial import TrialRecord

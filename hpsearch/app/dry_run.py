@@ -15,8 +15,8 @@ from hpsearch.results.certificate import best_of
 from hpsearch.samplers.config import SamplerConfig
 from hpsearch.samplers.suggest import suggest
 from hpsearch.space.problem import SearchProblem
-from hpsearch.storage.database import read_study
 from hpsearch.storage.engine import is_server
+from hpsearch.storage.view import read_study
 from hpsearch.study.config import Budget
 from hpsearch.study.plan import StudyPlan
 from hpsearch.trial import Value

@@ -55,7 +55,7 @@ def search(
     from hpsearch.app.watch import plain_lines
     from hpsearch.output import edges
     from hpsearch.results.certificate import best_of
-    from hpsearch.storage.database import read_study
+    from hpsearch.storage.view import read_study
     from hpsearch.study.plan import find_study
 
     place = None if output is None else user_path(output)

@@ -30,8 +30,8 @@ from hpsearch.results.best import best_in_words
 from hpsearch.results.certificate import best_of, read_certificate
 from hpsearch.sources.find import find_dataset
 from hpsearch.space.problem import SearchProblem
-from hpsearch.storage.database import check_not_edited, read_study
 from hpsearch.storage.engine import check_usable, is_server
+from hpsearch.storage.view import check_not_edited, read_study
 from hpsearch.study.config import StudyConfig
 from hpsearch.study.data_check import check_study_data
 from hpsearch.study.enqueue import enqueued_points

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from hpsearch.storage.database import StudyView
+    from hpsearch.storage.view import StudyView
 
 StudyArgument = Annotated[str, typer.Argument(help="A study's folder, file or shipped name.")]
 ModelArgument = Annotated[Path, typer.Argument(help="A model folder.")]
@@ -22,7 +22,7 @@ def open_study(study: str) -> StudyView:
     Raises:
         InputError: There is no such study.
     """
-    from hpsearch.storage.database import read_study
+    from hpsearch.storage.view import read_study
     from hpsearch.study.plan import find_study
 
     return read_study(find_study(study))

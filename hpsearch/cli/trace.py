@@ -14,7 +14,7 @@ from hpsearch.wording import count, percent
 
 if TYPE_CHECKING:
     from hpsearch.maintenance.verify import Reason
-    from hpsearch.storage.database import StudyView
+    from hpsearch.storage.view import StudyView
     from hpsearch.trial import TrialRecord
 
 BARS = "▁▂▃▄▅▆▇█"

@@ -12,7 +12,7 @@ from hpsearch.study.config import StudyConfig
 from hpsearch.trial import TrialRecord, best_trial, counted
 
 if TYPE_CHECKING:
-    from hpsearch.storage.database import StudyView
+    from hpsearch.storage.view import StudyView
 
 N_TASKS = 320
 """One-shot tasks behind a validation error where the data set's description does not say."""

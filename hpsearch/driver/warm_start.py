@@ -87,7 +87,7 @@ class Source:
 
 
 def _read_source(root: Path) -> Source:
-    from hpsearch.storage.database import read_study
+    from hpsearch.storage.view import read_study
 
     try:
         folder = find_study(str(root))

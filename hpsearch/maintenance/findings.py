@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hpsearch.paths import StudyFolder, TrialFolder
-from hpsearch.storage.database import StudyView
+from hpsearch.storage.view import StudyView
 
 
 @dataclass(frozen=True)

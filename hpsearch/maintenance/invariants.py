@@ -19,9 +19,9 @@ from hpsearch.maintenance.facts import FACT_CHECKS, in_words
 from hpsearch.maintenance.findings import Check, Findings, Study
 from hpsearch.paths import StudyFolder, shell_word
 from hpsearch.sqlite_file import check_database, integrity_problems
-from hpsearch.storage.database import read_study
 from hpsearch.storage.engine import is_server, open_storage, storage_of
 from hpsearch.storage.trial_files import load_result, read_epochs, read_result
+from hpsearch.storage.view import read_study
 from hpsearch.study.begun import EditedError
 from hpsearch.study.plan import lock_holder
 from hpsearch.training.checkpoint_file import previous, verify

@@ -30,8 +30,8 @@ from hpsearch.space.problem import SearchProblem
 from hpsearch.space.space import SearchSpace
 from hpsearch.sqlite_file import back_up, connect
 from hpsearch.storage.agreement import ASIDE
-from hpsearch.storage.database import StudyView, read_study
 from hpsearch.storage.engine import is_server
+from hpsearch.storage.view import StudyView, read_study
 from hpsearch.study.begun import beginning, note_beginning, read_begun
 from hpsearch.study.config import StudyConfig
 from hpsearch.study.enqueue import enqueued_points

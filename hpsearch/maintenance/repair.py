@@ -30,7 +30,7 @@ from hpsearch.paths import REBUILT, StudyFolder, fsync_folder, remove
 from hpsearch.seeding import trial_seed
 from hpsearch.space.space import SearchSpace
 from hpsearch.sqlite_file import back_up, connect
-from hpsearch.storage.database import StudyRecord, StudyView, read_study
+from hpsearch.storage.database import StudyRecord
 from hpsearch.storage.engine import is_server
 from hpsearch.storage.others_of_file import (
     copy_others,
@@ -46,6 +46,7 @@ from hpsearch.storage.trial_files import (
     read_epochs,
     read_result,
 )
+from hpsearch.storage.view import StudyView, read_study
 from hpsearch.study.begun import restore
 from hpsearch.study.config import StudyConfig
 from hpsearch.study.plan import StudyPlan, study_lock

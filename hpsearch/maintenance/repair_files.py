@@ -17,7 +17,6 @@ from hpsearch.maintenance.invariants import damage
 from hpsearch.paths import StudyFolder, TrialFolder, write_atomically
 from hpsearch.records import dump_line, dump_record, read_lines, set_aside
 from hpsearch.storage.agreement import config_of
-from hpsearch.storage.database import StudyView
 from hpsearch.storage.trial_files import (
     check_ended,
     config_difference,
@@ -29,6 +28,7 @@ from hpsearch.storage.trial_files import (
     whole_curve,
     write_config,
 )
+from hpsearch.storage.view import StudyView
 from hpsearch.study.plan import StudyPlan
 from hpsearch.training.checkpoint_file import previous
 from hpsearch.training.config import TrialConfig

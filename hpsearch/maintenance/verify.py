@@ -14,9 +14,9 @@ from hpsearch.samplers.snapshot import recall
 from hpsearch.samplers.suggest import decider, informed_sampler
 from hpsearch.seeding import derive_seed
 from hpsearch.space.problem import SearchProblem
-from hpsearch.storage.database import StudyView
 from hpsearch.storage.optuna_queue import ORIGIN
 from hpsearch.storage.trial_files import read_curve
+from hpsearch.storage.view import StudyView
 from hpsearch.study.enqueue import enqueued_points
 from hpsearch.study.plan import StudyPlan
 from hpsearch.trial import TrialRecord

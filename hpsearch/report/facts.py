@@ -24,7 +24,7 @@ from hpsearch.results.evaluate import read_evaluation
 from hpsearch.space.problem import SearchProblem
 from hpsearch.space.space import SearchSpace
 from hpsearch.storage.at_work import standings
-from hpsearch.storage.database import StudyView, read_study
+from hpsearch.storage.view import StudyView, read_study
 from hpsearch.trial import TrialRecord
 
 

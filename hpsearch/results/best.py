@@ -11,7 +11,7 @@ from hpsearch.results.intervals import wilson
 from hpsearch.wording import count, interval, percent
 
 if TYPE_CHECKING:
-    from hpsearch.storage.database import StudyView
+    from hpsearch.storage.view import StudyView
     from hpsearch.trial import TrialRecord
 
 

@@ -19,7 +19,7 @@ from hpsearch.records import damaged, dump_record, read_record
 from hpsearch.results.intervals import around
 from hpsearch.results.shrinkage import Posterior, pooled_variance, predicted_optimism, shrink
 from hpsearch.seeding import derive_seed
-from hpsearch.storage.database import StudyView
+from hpsearch.storage.view import StudyView
 from hpsearch.trial import TrialRecord, best_trial
 from hpsearch.wording import interval, percent
 

@@ -29,7 +29,7 @@ from hpsearch.paths import write_atomically
 from hpsearch.records import dump_record, read_or_none
 from hpsearch.seeding import derive_seed
 from hpsearch.storage.agreement import trained_config
-from hpsearch.storage.database import StudyView
+from hpsearch.storage.view import StudyView
 from hpsearch.training.checkpoint_file import set_aside_foreign
 from hpsearch.training.config import TrialConfig
 from hpsearch.trial import TrialRecord

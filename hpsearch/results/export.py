@@ -13,8 +13,8 @@ from hpsearch.paths import StudyFolder, TrialFolder, check_output, shell_word, w
 from hpsearch.provenance import differences, software
 from hpsearch.results.certificate import best_of
 from hpsearch.storage.agreement import trained_config
-from hpsearch.storage.database import read_study
 from hpsearch.storage.trial_files import read_provenance
+from hpsearch.storage.view import read_study
 from hpsearch.study.begun import is_saved
 
 FORMAT = 1

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlalchemy
 from sqlalchemy import text
 
-from hpsearch.storage.database import StudyView
 from hpsearch.storage.engine import is_server, open_storage
+from hpsearch.storage.view import StudyView
 from hpsearch.study.plan import SEARCH, lock_holder
 from hpsearch.trial import TrialRecord
 

@@ -15,7 +15,7 @@ from hpsearch.configfile import read_yaml
 from hpsearch.errors import InputError
 from hpsearch.paths import StudyFolder
 from hpsearch.shipped_files import find_shipped
-from hpsearch.storage.database import StudyView
+from hpsearch.storage.view import StudyView
 from hpsearch.study.config import StudyConfig
 from hpsearch.trial import TrialRecord
 

@@ -14,7 +14,7 @@ from hpsearch.execution import Ending
 from hpsearch.maintenance.verify import Reason
 from hpsearch.paths import StudyFolder
 from hpsearch.results.intervals import wilson
-from hpsearch.storage.database import read_study
+from hpsearch.storage.view import read_study
 from hpsearch.wording import interval, percent
 from tests.driver.test_driver import search
 from tests.support.fake_executor import FakeExecutor

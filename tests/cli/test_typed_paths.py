@@ -12,7 +12,7 @@ import pytest
 from hpsearch.errors import InputError
 from hpsearch.paths import cache_folder, shell_word, user_path
 from hpsearch.sources.find import find_dataset
-from hpsearch.storage.database import read_study
+from hpsearch.storage.view import read_study
 from hpsearch.study.plan import find_study, plan_study
 from tests.support.cases import run, search, write_study
 

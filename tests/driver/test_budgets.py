@@ -19,7 +19,7 @@ from hpsearch.maintenance.repair import repair
 from hpsearch.paths import StudyFolder
 from hpsearch.pruners.resource import Resource
 from hpsearch.space.space import SearchSpace
-from hpsearch.storage.database import StudyView, read_study
+from hpsearch.storage.view import StudyView, read_study
 from hpsearch.study.plan import DataPlace, plan_study, save_plan, study_lock
 from hpsearch.training.epoch import EpochResult
 from hpsearch.wording import percent

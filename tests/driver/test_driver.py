@@ -15,7 +15,7 @@ from hpsearch.driver.progress import Progress
 from hpsearch.errors import EnvironmentFailure, InputError
 from hpsearch.execution import Ended, Ending, Job
 from hpsearch.paths import StudyFolder
-from hpsearch.storage.database import StudyView, read_study
+from hpsearch.storage.view import StudyView, read_study
 from hpsearch.study.plan import DataPlace, plan_study, save_plan, study_lock
 from tests.support.fake_executor import FakeExecutor
 

@@ -17,7 +17,7 @@ from hpsearch.samplers import SamplerConfig, observe
 from hpsearch.samplers.prior import Prior, read_prior
 from hpsearch.samplers.suggest import decider, suggest
 from hpsearch.shipped_files import find_shipped
-from hpsearch.storage.database import StudyView, read_study
+from hpsearch.storage.view import StudyView, read_study
 from hpsearch.study.plan import DataPlace, StudyPlan, plan_study, save_plan
 from hpsearch.trial import TrialRecord
 from tests.driver.test_driver import DATASET, Silent, search

@@ -20,8 +20,8 @@ from hpsearch.driver.progress import Progress
 from hpsearch.execution.local import LocalExecutor
 from hpsearch.paths import StudyFolder
 from hpsearch.provenance import PACKAGES, software
-from hpsearch.storage.database import read_study
 from hpsearch.storage.trial_files import read_provenance
+from hpsearch.storage.view import read_study
 from hpsearch.study.plan import DataPlace, plan_study, save_plan, study_lock
 from tests.support.tiny import alive, wait_until
 

@@ -20,7 +20,7 @@ from hpsearch.execution import Ended, EpochEnded, Event, Lost, Started
 from hpsearch.interpreter import python_command
 from hpsearch.maintenance.invariants import check_invariants
 from hpsearch.paths import StudyFolder
-from hpsearch.storage.database import read_study
+from hpsearch.storage.view import read_study
 from hpsearch.study.plan import DataPlace, plan_study, save_plan, study_lock
 from tests.support.tiny import ENDLESS, Jobs, follow, points, wait_until
 

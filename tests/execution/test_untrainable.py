@@ -21,8 +21,8 @@ from hpsearch.execution.worker import run_job
 from hpsearch.network.siamese import SiameseNetwork
 from hpsearch.paths import StudyFolder
 from hpsearch.seeding import trial_seed
-from hpsearch.storage.database import StudyView, read_study
 from hpsearch.storage.trial_files import read_curve
+from hpsearch.storage.view import StudyView, read_study
 from hpsearch.training.loop import train
 from hpsearch.training.trainingdata import TrainingData
 from hpsearch.trial import TrialRecord

@@ -14,8 +14,9 @@ from hpsearch.maintenance import copy as copying
 from hpsearch.maintenance.copy import copy_study
 from hpsearch.maintenance.invariants import check_invariants
 from hpsearch.paths import StudyFolder
-from hpsearch.storage.database import StudyRecord, read_study
+from hpsearch.storage.database import StudyRecord
 from hpsearch.storage.engine import check_usable, open_file, open_storage
+from hpsearch.storage.view import read_study
 from tests.driver.test_driver import search
 from tests.support.fake_executor import FakeExecutor
 

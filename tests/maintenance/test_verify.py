@@ -20,9 +20,9 @@ from hpsearch.samplers.base import Predicts
 from hpsearch.samplers.config import SamplerConfig, SamplerName
 from hpsearch.samplers.snapshot import recall, summarise
 from hpsearch.space.problem import SearchProblem
-from hpsearch.storage.database import StudyView, read_study
 from hpsearch.storage.trial_files import read_provenance
 from hpsearch.storage.trial_store import TrialStore
+from hpsearch.storage.view import StudyView, read_study
 from hpsearch.study.plan import DataPlace, plan_study
 from hpsearch.training.epoch import EpochResult
 from hpsearch.trial import TrialRecord

@@ -11,7 +11,7 @@ import pytest
 from hpsearch.execution import Job
 from hpsearch.paths import StudyFolder
 from hpsearch.pruners.audit import is_audited, without_audits
-from hpsearch.storage.database import StudyView, read_study
+from hpsearch.storage.view import StudyView, read_study
 from hpsearch.training.epoch import EpochResult
 from hpsearch.trial import TrialRecord
 from tests.driver.test_driver import search, table

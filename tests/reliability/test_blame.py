@@ -16,7 +16,7 @@ from hpsearch.execution import Ended, Ending, Job, Lost
 from hpsearch.execution.blame import Fault, ending_of, fault_of
 from hpsearch.maintenance.invariants import check_invariants
 from hpsearch.paths import StudyFolder
-from hpsearch.storage.database import StudyView, read_study
+from hpsearch.storage.view import StudyView, read_study
 from tests.support.cases import ENQUEUED, Silent, search
 from tests.support.fake_executor import FakeExecutor
 

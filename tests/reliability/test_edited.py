@@ -16,7 +16,7 @@ from hpsearch.maintenance.invariants import check_invariants
 from hpsearch.maintenance.migrate import migrate
 from hpsearch.maintenance.repair import repair
 from hpsearch.paths import StudyFolder
-from hpsearch.storage.database import read_study
+from hpsearch.storage.view import read_study
 from hpsearch.study.begun import MAY_CHANGE, EditedError
 from hpsearch.study.config import StudyConfig
 from hpsearch.study.plan import find_study, plan_study

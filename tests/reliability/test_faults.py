@@ -22,7 +22,8 @@ from hpsearch.execution import Ended, Ending, EpochEnded, Event, Job, Lost, Star
 from hpsearch.execution.local import LocalExecutor
 from hpsearch.maintenance.invariants import check_invariants
 from hpsearch.paths import StudyFolder
-from hpsearch.storage.database import StudyRecord, read_study
+from hpsearch.storage.database import StudyRecord
+from hpsearch.storage.view import read_study
 from hpsearch.study.plan import study_lock
 from hpsearch.training.checkpoint import Checkpoint, load, save
 from hpsearch.training.checkpoint_file import previous

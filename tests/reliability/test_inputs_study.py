@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from hpsearch.paths import StudyFolder, network_filesystem
-from hpsearch.storage.database import read_study
+from hpsearch.storage.view import read_study
 from tests.support.cases import (
     SPACE,
     STUDY,

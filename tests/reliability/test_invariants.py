@@ -13,7 +13,7 @@ import pytest
 
 from hpsearch.maintenance.invariants import Verdict, check_invariants
 from hpsearch.paths import StudyFolder
-from hpsearch.storage.database import read_study
+from hpsearch.storage.view import read_study
 from hpsearch.study.plan import study_lock
 from tests.support.cases import run, search, table
 from tests.support.fake_executor import FakeExecutor

@@ -22,7 +22,7 @@ from hpsearch.network.siamese import SiameseNetwork
 from hpsearch.paths import StudyFolder
 from hpsearch.results.dashboard import make_app
 from hpsearch.shipped_files import find_shipped
-from hpsearch.storage.database import read_study
+from hpsearch.storage.view import read_study
 from hpsearch.training.checkpoint import Checkpoint, read, save
 from hpsearch.training.checkpoint_file import keep_best_weights, previous
 from tests.support.cases import ENQUEUED, run, search, write_study

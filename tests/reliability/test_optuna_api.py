@@ -15,7 +15,7 @@ from optuna.trial import TrialState, create_trial
 from hpsearch.maintenance.invariants import check_invariants
 from hpsearch.maintenance.repair import repair
 from hpsearch.paths import StudyFolder
-from hpsearch.storage.database import read_study
+from hpsearch.storage.view import read_study
 from hpsearch.trial import ADDED, best_trial
 from tests.support.cases import Silent, run, search
 

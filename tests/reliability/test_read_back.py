@@ -23,7 +23,7 @@ from hpsearch.maintenance.invariants import check_invariants
 from hpsearch.paths import StudyFolder
 from hpsearch.sources.find import find_dataset
 from hpsearch.storage.agreement import trained_config
-from hpsearch.storage.database import read_study
+from hpsearch.storage.view import read_study
 from tests.support.cases import Silent, run, search, table
 
 See = Callable[[object], None]

@@ -27,7 +27,7 @@ from hpsearch.errors import InputError
 from hpsearch.paths import StudyFolder
 from hpsearch.recognition.model import load_model
 from hpsearch.results.dashboard import make_app
-from hpsearch.storage.database import read_study
+from hpsearch.storage.view import read_study
 from hpsearch.training.checkpoint import load
 from hpsearch.training.checkpoint_file import wrap
 from hpsearch.trial import TrialRecord
@@ -294,7 +294,7 @@ def test_S8_cells_of_the_csv_are_no_formulas(
     params = {"=name": "=1+1", "b": -1.5, "c": "@x", "d": "+1", "e": "-x", "f": "\tx", "g": "he"}
     hostile = TrialRecord(0, "failed", params, cause='=HYPERLINK("http://evil")')
     changed = replace(view, trials=[hostile])
-    monkeypatch.setattr("hpsearch.storage.database.read_study", lambda _: changed)
+    monkeypatch.setattr("hpsearch.storage.view.read_study", lambda _: changed)
     head, cells = csv.reader(io.StringIO(run("trials", "study", "--csv").out, newline=""))
     assert "'=name" in head
     assert cells[-8:-1] == ["'=1+1", "-1.5", "'@x", "'+1", "'-x", "'\tx", "he"]

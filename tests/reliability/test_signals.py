@@ -16,7 +16,7 @@ import pytest
 
 from hpsearch.maintenance.invariants import check_invariants
 from hpsearch.paths import StudyFolder
-from hpsearch.storage.database import read_study
+from hpsearch.storage.view import read_study
 from tests.support.cases import STUDY, write_study
 
 See = Callable[[object], None]

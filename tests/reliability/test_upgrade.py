@@ -15,7 +15,7 @@ from hpsearch import __version__
 from hpsearch.maintenance.invariants import check_invariants
 from hpsearch.paths import StudyFolder
 from hpsearch.results.retrain import read_exported
-from hpsearch.storage.database import read_study
+from hpsearch.storage.view import read_study
 from tests.support.cases import run, search
 
 from .make_asset import ASSETS

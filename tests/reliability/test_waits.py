@@ -24,7 +24,7 @@ from hpsearch.execution import Ended, Executor, Job
 from hpsearch.execution.local import LocalExecutor
 from hpsearch.paths import StudyFolder
 from hpsearch.samplers.ask_process import Asker
-from hpsearch.storage.database import read_study
+from hpsearch.storage.view import read_study
 from hpsearch.waiting import Interrupted, Wait
 from tests.support.cases import STUDY, Silent, search, table, write_study
 from tests.support.fake_executor import FakeExecutor

@@ -18,7 +18,7 @@ from typing import IO
 import pytest
 
 from hpsearch.paths import StudyFolder
-from hpsearch.storage.database import read_study
+from hpsearch.storage.view import read_study
 from tests.support.cases import write_study
 
 from .test_signals import LONG, epochs_in

@@ -19,7 +19,7 @@ from hpsearch.maintenance.invariants import check_invariants
 from hpsearch.paths import StudyFolder
 from hpsearch.report import page as report_page
 from hpsearch.results.export import export_best
-from hpsearch.storage.database import read_study
+from hpsearch.storage.view import read_study
 from hpsearch.training.checkpoint import Checkpoint, load, save
 from tests.support.cases import ENQUEUED, in_child, run, search, table
 

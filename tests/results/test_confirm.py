@@ -18,7 +18,7 @@ from hpsearch.paths import StudyFolder
 from hpsearch.results.certificate import best_of, certify, read_certificate, write_certificate
 from hpsearch.results.confirmation import Confirmation, Run, best_trials, fresh_seed, read_run
 from hpsearch.results.export import export_best
-from hpsearch.storage.database import StudyView, read_study
+from hpsearch.storage.view import StudyView, read_study
 from hpsearch.trial import best_trial
 from hpsearch.wording import interval, percent, points
 from tests.driver.test_driver import search

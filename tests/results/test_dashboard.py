@@ -19,7 +19,7 @@ from hpsearch.data import Dataset
 from hpsearch.errors import InputError
 from hpsearch.paths import StudyFolder
 from hpsearch.results.dashboard import LARGEST_BODY, Guard, make_app, serve
-from hpsearch.storage.database import read_study
+from hpsearch.storage.view import read_study
 from tests.support.made_study import write_study
 from tests.support.models import CommandLine
 

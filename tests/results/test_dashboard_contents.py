@@ -18,7 +18,7 @@ from hpsearch.paths import StudyFolder
 from hpsearch.results.dashboard import make_app
 from hpsearch.results.notes import standings
 from hpsearch.space.effects import leaf_paths
-from hpsearch.storage.database import read_study
+from hpsearch.storage.view import read_study
 from hpsearch.training.config import TrialConfig
 from hpsearch.trial import TrialRecord
 from tests.driver.test_driver import search

@@ -12,7 +12,8 @@ from hpsearch.report.facts import read_facts
 from hpsearch.seeding import trial_seed
 from hpsearch.space.parameter import Parameter
 from hpsearch.storage.at_work import standings
-from hpsearch.storage.database import StudyRecord, read_study
+from hpsearch.storage.database import StudyRecord
+from hpsearch.storage.view import read_study
 from hpsearch.study.plan import lock_holder, study_lock
 from hpsearch.trial import TrialRecord
 from tests.driver.test_driver import search

@@ -14,7 +14,8 @@ from urllib.parse import quote, urlsplit
 import pytest
 
 from hpsearch.paths import StudyFolder
-from hpsearch.storage.database import StudyRecord, StudyView, read_study
+from hpsearch.storage.database import StudyRecord
+from hpsearch.storage.view import StudyView, read_study
 from tests.support.cases import refused, write_study
 from tests.support.postgres import PASSWORD, Server
 

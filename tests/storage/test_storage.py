@@ -15,9 +15,10 @@ from hpsearch.errors import InputError
 from hpsearch.paths import StudyFolder
 from hpsearch.shipped_files import find_shipped
 from hpsearch.sqlite_file import check_database, integrity_problems
-from hpsearch.storage.database import StudyRecord, read_study
+from hpsearch.storage.database import StudyRecord
 from hpsearch.storage.engine import is_away, root_cause
 from hpsearch.storage.leases import NumberTakenError, TrialTakenError
+from hpsearch.storage.view import read_study
 from hpsearch.trial import TrialRecord
 from tests.support.problems import random_params, shipped_problem
 

@@ -21,7 +21,7 @@ from hpsearch.driver.driver import Driver
 from hpsearch.driver.progress import Progress
 from hpsearch.execution import Executor
 from hpsearch.paths import StudyFolder
-from hpsearch.storage.database import StudyView, read_study
+from hpsearch.storage.view import StudyView, read_study
 from hpsearch.study.plan import DataPlace, plan_study, save_plan, study_lock
 
 from .fake_executor import FakeExecutor

@@ -1,0 +1,79 @@
+"""Reads a study without changing it: everybody but its driver sees a StudyView."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hpsearch.errors import HpsearchError
+from hpsearch.json_files import read_dataset
+from hpsearch.paths import StudyFolder
+from hpsearch.sqlite_file import check_database
+from hpsearch.storage.database_failure import view_failure
+from hpsearch.storage.engine import is_server, open_storage, place
+from hpsearch.storage.optuna_trial import to_record
+from hpsearch.storage.own_study import load_own
+from hpsearch.study.begun import EditedError, check_shown, read_as_begun
+from hpsearch.study.config import StudyConfig
+from hpsearch.trial import TrialRecord, Value
+
+
+@dataclass(frozen=True)
+class StudyView:
+    """A study as everybody but the driver sees it: read, never written."""
+
+    folder: StudyFolder
+    name: str
+    config: StudyConfig
+    dataset: Mapping[str, Any]
+    trials: Sequence[TrialRecord]
+    attributes: Mapping[int, Mapping[str, Value]]
+    driver_seconds: float = 0.0
+
+
+def check_not_edited(folder: StudyFolder) -> None:
+    """Refuse a folder of 0.1.0 that was edited: its trials tell what it began with.
+
+    Raises:
+        EditedError: The seed or the `trial` section is another one.
+    """
+    if folder.begun.exists() or not folder.database.is_file():
+        return  # a newer folder keeps what it began with, and was compared when it was read
+    try:
+        read_study(folder)
+    except EditedError:
+        raise
+    except HpsearchError:
+        pass  # said by whoever needs the database
+
+
+def read_study(folder: StudyFolder) -> StudyView:
+    """Read a study's folder without changing anything.
+
+    Raises:
+        InputError: The folder holds no study, or its database cannot be read as one.
+        EnvironmentFailure: The machine cannot read it now.
+    """
+    config = read_as_begun(folder)
+    if not is_server(config.storage):
+        check_database(folder.database)
+    try:
+        storage = open_storage(folder, config.storage)
+        study = load_own(storage, folder, config.name, place(folder, config.storage))
+        trials = study.get_trials(deepcopy=False)
+        driver_seconds = float(study.user_attrs.get("driver_seconds", 0.0))
+        storage.engine.dispose()
+    except Exception as error:
+        where = place(folder, config.storage)
+        raise view_failure(where, config.name, folder.root, error) from error
+    check_shown(folder, config, [(t.number, t.params, t.user_attrs) for t in trials])
+    return StudyView(
+        folder=folder,
+        name=config.name,
+        config=config,
+        dataset=read_dataset(folder.dataset),
+        trials=[to_record(t, config.seed) for t in trials],
+        attributes={t.number: dict(t.user_attrs) for t in trials},
+        driver_seconds=driver_seconds,
+    )
