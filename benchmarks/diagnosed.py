@@ -20,7 +20,6 @@ from benchmarks.design import Design
 from benchmarks.record import Recorder
 from benchmarks.table import COMPLETE, RecordedTrial, read_table
 from hpsearch.results.intervals import wilson
-from hpsearch.space.problem import SearchProblem
 from hpsearch.study.plan import plan_study
 
 LINES = Path(__file__).parent / "tables" / "diagnosed.jsonl"
@@ -90,7 +89,7 @@ def main() -> None:
     trials = read_table(given.table, plan.space).trials
     first, every = (int(part) for part in given.share.split("/"))
     ended = [t for t in trials if t.outcome != COMPLETE][first - 1 :: every]
-    design = Design(SearchProblem(plan.space, plan.config.trial, plan.config.limits), plan.config)
+    design = Design(plan.problem, plan.config)
     recorder: Recorder | None = None
     for trial in ended:
         if any(again.trial == trial.trial for again in read_lines(name)):

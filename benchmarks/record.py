@@ -15,7 +15,6 @@ from pathlib import Path
 from benchmarks.design import Design
 from benchmarks.table import COMPLETE, RecordedTrial, read_table, write_table
 from hpsearch.sources.find import find_dataset
-from hpsearch.space.problem import SearchProblem
 from hpsearch.space.space import SearchSpace
 from hpsearch.study.config import StudyConfig
 from hpsearch.study.plan import plan_study
@@ -36,7 +35,7 @@ def main() -> None:
     table = Growing(options.table, plan.space)
     first, every = (int(part) for part in options.share.split("/"))
     config = plan.config
-    problem = SearchProblem(plan.space, config.trial, config.limits)
+    problem = plan.problem
     design = Design(problem, config)
     recorder = Recorder(config, options.data)
     for number in range(first - 1, options.trials, every):

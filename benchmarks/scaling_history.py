@@ -10,7 +10,6 @@ from optuna.distributions import distribution_to_json
 from optuna.storages._rdb import models
 from optuna.trial import TrialState
 
-from hpsearch.space.problem import SearchProblem
 from hpsearch.storage.database import StudyRecord
 from hpsearch.study.plan import StudyPlan
 
@@ -27,7 +26,7 @@ class Filling:
 def fill(plan: StudyPlan, filling: Filling) -> None:
     """Write the trials; a tenth of the finished ones are complete, the others pruned."""
     record = StudyRecord(plan.folder, plan.config.name)
-    problem = SearchProblem(plan.space, plan.config.trial, plan.config.limits)
+    problem = plan.problem
     distributions = plan.space.distributions()
     texts = {name: distribution_to_json(d) for name, d in distributions.items()}
     rng = np.random.default_rng(0)

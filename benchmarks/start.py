@@ -18,7 +18,6 @@ from hpsearch.results.intervals import wilson
 from hpsearch.samplers.config import BLIND
 from hpsearch.samplers.suggest import suggest
 from hpsearch.seeding import derive_seed
-from hpsearch.space.problem import SearchProblem
 from hpsearch.study.config import SamplerConfig
 from hpsearch.study.plan import plan_study
 
@@ -37,7 +36,7 @@ def main() -> None:
     options = parser.parse_args()
     plan = plan_study(options.study, Path("build/start"), {})
     config = plan.config
-    problem = SearchProblem(plan.space, config.trial, config.limits)
+    problem = plan.problem
     recorder = Recorder(config, options.data)
     options.output.parent.mkdir(parents=True, exist_ok=True)
     known = read(options.output)

@@ -9,12 +9,11 @@ from dataclasses import replace
 from hpsearch.app.executors import Workplace
 from hpsearch.app.watch import forecast_line
 from hpsearch.driver.stopping import forecast_study, why_over
-from hpsearch.pruners.resource import TRAINING_PASSES, Resource, epoch_cost
+from hpsearch.pruners.resource import TRAINING_PASSES, epoch_cost
 from hpsearch.results.best import best_in_words
 from hpsearch.results.certificate import best_of
 from hpsearch.samplers.config import SamplerConfig
 from hpsearch.samplers.suggest import suggest
-from hpsearch.space.problem import SearchProblem
 from hpsearch.storage.engine import is_server
 from hpsearch.storage.view import read_study
 from hpsearch.study.config import Budget
@@ -33,8 +32,7 @@ CORE = 3e10
 def describe(plan: StudyPlan, workplace: Workplace, notices: Sequence[str]) -> list[str]:
     """Say what a search would do; nothing is started."""
     config = plan.config
-    problem = SearchProblem(plan.space, config.trial, config.limits)
-    held = len(plan.space.parameters) - len(problem.free)
+    held = len(plan.space.parameters) - len(plan.problem.free)
     learns = []
     if config.warm_start is not None:
         learnt = count(len(plan.prior.trials) if plan.prior else 0, "ended trial")
@@ -49,11 +47,11 @@ def describe(plan: StudyPlan, workplace: Workplace, notices: Sequence[str]) -> l
         f"sampler {config.sampler.name}, "
         f"pruner {config.pruner.name}, {workplace.words}, seed {config.seed}",
         *(f"NOTE: {text}" for text in notices),
-        f"feasible share of the filter sizes: {percent(problem.feasible_share())}",
+        f"feasible share of the filter sizes: {percent(plan.problem.feasible_share())}",
         *learns,
         f"{count(config.trial.max_epochs, 'epoch')} of {config.trial.images_per_epoch} images at "
         f"most; budget: {_budget(config.budget)}",
-        *(_so_far(plan) if begun.exists() else _expected(plan, problem, workplace)),
+        *(_so_far(plan) if begun.exists() else _expected(plan, workplace)),
     ]
 
 
@@ -91,21 +89,18 @@ def too_long(plan: StudyPlan, workplace: Workplace) -> list[str]:
     ]
 
 
-def typical_trials(
-    plan: StudyPlan, problem: SearchProblem
-) -> list[tuple[float, dict[str, Value]]]:
+def typical_trials(plan: StudyPlan) -> list[tuple[float, dict[str, Value]]]:
     """Return multiply-adds and parameters of random whole trials, the cheapest first."""
-    resource = Resource(plan.config.pruner.resource, plan.config.trial)
     drawn = []
     for number in range(TYPICAL):
-        params = suggest(problem, SamplerConfig(name="random"), [], plan.config.seed, number)
-        drawn.append((float(resource.cost(params) * resource.length(params)), params))
+        params = suggest(plan.problem, SamplerConfig(name="random"), [], plan.config.seed, number)
+        drawn.append((float(plan.resource.cost(params) * plan.resource.length(params)), params))
     return sorted(drawn, key=lambda one: one[0])
 
 
-def _expected(plan: StudyPlan, problem: SearchProblem, workplace: Workplace) -> list[str]:
+def _expected(plan: StudyPlan, workplace: Workplace) -> list[str]:
     """Say what a trial of a new study costs, and how long it and all take on this machine."""
-    drawn = typical_trials(plan, problem)
+    drawn = typical_trials(plan)
     low, middle, high = statistics.quantiles([cost for cost, _ in drawn], n=4)
     half = f"{low:.2g} to {high:.2g} for half of them"
     cost = f"a whole trial costs about {middle:.2g} multiply-adds ({half})"

@@ -25,16 +25,12 @@ from hpsearch.json_files import read_dataset
 from hpsearch.output import notice, say, unwaited
 from hpsearch.paths import StudyFolder, cache_folder, network_filesystem, shell_word
 from hpsearch.pruners import fewest_trials
-from hpsearch.pruners.resource import Resource
 from hpsearch.results.best import best_in_words
 from hpsearch.results.certificate import best_of, read_certificate
 from hpsearch.sources.find import find_dataset
-from hpsearch.space.problem import SearchProblem
 from hpsearch.storage.engine import check_usable, is_server
 from hpsearch.storage.view import check_not_edited, read_study
-from hpsearch.study.config import StudyConfig
 from hpsearch.study.data_check import check_study_data
-from hpsearch.study.enqueue import enqueued_points
 from hpsearch.study.plan import (
     DataPlace,
     StudyPlan,
@@ -118,7 +114,7 @@ def prepare(
         InputError: Invalid input.
         EnvironmentFailure: The storage is unusable, or the folder is not writable.
     """
-    enqueued_points(plan.config, SearchProblem(plan.space, plan.config.trial, plan.config.limits))
+    _ = plan.enqueued  # refuses what cannot be enqueued
     with_prior(plan, {})  # refuses an unusable source before looking for the data
     check_usable(plan.folder, plan.config.storage, plan.config.name)
     check_free(plan.folder, plan.config.storage)
@@ -303,7 +299,7 @@ def _notices(plan: StudyPlan) -> list[str]:
             f"{', '.join(single)}: only one value, so the search never changes it; `freeze` does "
             "the same"
         )
-    if idle := _idle_pruner(plan.config):
+    if idle := _idle_pruner(plan):
         notices.append(idle)
     if not plan.config.sampler.replayable:
         notices.append(
@@ -313,10 +309,10 @@ def _notices(plan: StudyPlan) -> list[str]:
     return notices
 
 
-def _idle_pruner(config: StudyConfig) -> str | None:
+def _idle_pruner(plan: StudyPlan) -> str | None:
     """Return why a study's pruner can prune no trial, or None."""
-    pruner, whole = config.pruner, config.trial.max_epochs
-    needed = fewest_trials(pruner, Resource(pruner.resource, config.trial))
+    config, pruner, whole = plan.config, plan.config.pruner, plan.config.trial.max_epochs
+    needed = fewest_trials(pruner, plan.resource)
     if pruner.name == "none":
         return None
     if needed is None:

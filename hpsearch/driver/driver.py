@@ -23,11 +23,8 @@ from hpsearch.execution import Decision, Ended, Ending, EpochEnded, Event, Execu
 from hpsearch.execution.blame import Fault, fault_of
 from hpsearch.pruners import make_pruner
 from hpsearch.pruners.audit import is_audited, without_audits
-from hpsearch.pruners.resource import Resource
 from hpsearch.space.cost_range import CostRange
-from hpsearch.space.problem import SearchProblem
 from hpsearch.storage.leases import NumberTakenError, TrialTakenError
-from hpsearch.study.enqueue import enqueued_points
 from hpsearch.study.plan import DataPlace, StudyPlan
 from hpsearch.trial import TrialRecord, counted
 from hpsearch.waiting import Interrupted, Patience
@@ -62,15 +59,13 @@ class Driver:
         self._plan, self._executor, self._observer = plan, executor, observer
         self._interrupted = interrupted
         config = plan.config
-        self._problem = SearchProblem(plan.space, config.trial, config.limits)
-        smallest = CostRange(self._problem).cheapest("memory_bytes")
+        smallest = CostRange(plan.problem).cheapest("memory_bytes")
         self._smallest = config.trial.with_parameters(smallest).plain()
-        self._enqueued = enqueued_points(config, self._problem)
-        self._proposer = Proposer(plan, self._problem, observer.message)
-        self._resource = Resource(config.pruner.resource, config.trial)
-        self._pruner = make_pruner(config.pruner, self._resource)
+        self._enqueued = plan.enqueued
+        self._proposer = Proposer(plan, plan.problem, observer.message)
+        self._pruner = make_pruner(config.pruner, plan.resource)
         around = environment or Environment.of(plan, data, Patience(observer.message, interrupted))
-        self._stopping = Stopping(config, self._resource, around.n_tasks)
+        self._stopping = Stopping(config, plan.resource, around.n_tasks)
         self._record, self._ledger = around.record, around.ledger
         self._asker, self._clock, self._peers = around.asker, around.clock, around.peers
         self._history: list[TrialRecord] = []
@@ -248,7 +243,7 @@ class Driver:
     def _enter(self, params: dict[str, Any], origin: str, seen: Any = None) -> None:
         trial = TrialRecord(number=len(self._history), state="running", params=params)
         try:
-            self._ledger.enter(trial, self._problem, origin, seen)
+            self._ledger.enter(trial, self._plan.problem, origin, seen)
         except NumberTakenError:
             return  # another driver was first: `_follow` brings its trial, and we ask again
         self._history.append(trial)

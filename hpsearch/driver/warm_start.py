@@ -38,7 +38,7 @@ def with_prior(plan: StudyPlan, dataset: Mapping[str, Any]) -> StudyPlan:
     if start is None or plan.prior is not None or plan.folder.study_file.exists():
         return plan
     source = _read_source(user_path(start.study))
-    here = SearchProblem(plan.space, plan.config.trial, plan.config.limits)
+    here = plan.problem
     if not set(source.problem.free) & set(here.free):
         raise InputError(
             f"--from {start.study}: no searched parameter in common with this study; "

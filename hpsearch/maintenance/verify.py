@@ -13,11 +13,9 @@ from hpsearch.samplers.base import Predicts
 from hpsearch.samplers.snapshot import recall
 from hpsearch.samplers.suggest import decider, informed_sampler
 from hpsearch.seeding import derive_seed
-from hpsearch.space.problem import SearchProblem
 from hpsearch.storage.optuna_queue import ORIGIN
 from hpsearch.storage.trial_files import read_curve
 from hpsearch.storage.view import StudyView
-from hpsearch.study.enqueue import enqueued_points
 from hpsearch.study.plan import StudyPlan
 from hpsearch.trial import TrialRecord
 
@@ -66,14 +64,13 @@ def verify(plan: StudyPlan, view: StudyView) -> Iterator[Verdict]:
         EnvironmentFailure: The sampler failed or took longer than ten minutes for one suggestion.
     """
     config = plan.config
-    enqueued = enqueued_points(config, SearchProblem(plan.space, config.trial, config.limits))
     asker = Asker(plan.space, config.trial, config.limits, config.sampler, config.seed, plan.prior)
     try:
         for trial in view.trials:
             if {"seen", MIGRATED} & view.attributes[trial.number].keys():
                 yield _asked_again(asker, view, trial)
-            elif trial.number < len(enqueued):
-                yield _compared(trial, enqueued[trial.number][0], "enqueued")
+            elif trial.number < len(plan.enqueued):
+                yield _compared(trial, plan.enqueued[trial.number][0], "enqueued")
             else:
                 text = (
                     "what its ask had seen is not stored: an older version made it, or the study "
@@ -135,12 +132,11 @@ def explain(plan: StudyPlan, view: StudyView, number: int) -> Reason:
     """
     origin = str(view.attributes[number].get("origin", "unknown"))
     config = plan.config
-    problem = SearchProblem(plan.space, config.trial, config.limits)
-    if origin == ORIGIN or number < len(enqueued_points(config, problem)):
+    if origin == ORIGIN or number < len(plan.enqueued):
         return Reason(origin, {}, None, None)
     history = history_of(view, number)
-    acting = decider(problem, config.sampler, history, plan.prior)
-    sampler = informed_sampler(problem, acting, history, number, plan.prior)
+    acting = decider(plan.problem, config.sampler, history, plan.prior)
+    sampler = informed_sampler(plan.problem, acting, history, number, plan.prior)
     predicted = None
     if isinstance(sampler, Predicts):
         seed = derive_seed(config.seed, "suggest", number, 0)

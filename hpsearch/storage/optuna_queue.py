@@ -46,8 +46,7 @@ def enter_waiting(
         InputError: A trial's parameters are not of this study's space, or nothing fits them.
         EnvironmentFailure: The database failed.
     """
-    problem = SearchProblem(plan.space, plan.config.trial, plan.config.limits)
-    seed = plan.config.seed
+    problem, seed = plan.problem, plan.config.seed
     chosen = {t.number: completed(problem, t, seed, record.place, plan) for t in waiting}
     entered = []
     for trial in waiting:

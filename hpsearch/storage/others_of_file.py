@@ -11,7 +11,6 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hpsearch.errors import InputError
 from hpsearch.paths import StudyFolder
-from hpsearch.space.problem import SearchProblem
 from hpsearch.sqlite_file import check_database, check_whole, connect
 from hpsearch.storage.database import StudyRecord
 from hpsearch.storage.engine import open_file
@@ -106,11 +105,10 @@ def copy_others(folder: StudyFolder, place: StudyFolder, name: str) -> list[str]
 
 def take_out_of_queue(plan: StudyPlan) -> list[str]:
     """End the trials that Optuna's own function enqueued and that can never be trained."""
-    problem = SearchProblem(plan.space, plan.config.trial, plan.config.limits)
     waiting = [
         trial
         for trial in entered_elsewhere(plan.folder, plan.config).values()
-        if trial.state is TrialState.WAITING and cannot_run(problem, trial, plan.config.seed)
+        if trial.state is TrialState.WAITING and cannot_run(plan.problem, trial, plan.config.seed)
     ]
     for trial in waiting:
         with connect(plan.folder.database) as connection, connection:

@@ -16,7 +16,6 @@ from typing import Any
 from hpsearch.errors import EnvironmentFailure, InputError
 from hpsearch.execution import Job
 from hpsearch.paths import remove, shell_word, write_atomically
-from hpsearch.pruners.resource import Resource
 from hpsearch.records import damaged, dump_record, read_or_none, set_aside
 from hpsearch.seeding import trial_seed
 from hpsearch.space.problem import SearchProblem
@@ -65,7 +64,6 @@ class TrialStore:
     def __init__(self, plan: StudyPlan, data: DataPlace, record: StudyRecord) -> None:
         """Note where to write."""
         self._plan, self._data, self._record = plan, data, record
-        self._resource = Resource(plan.config.pruner.resource, plan.config.trial)
         self._curves: dict[int, dict[int, EpochResult]] = {}
         self._adopted: dict[int, EpochResult] = {}
         self._deleted: set[int] = set()
@@ -159,7 +157,7 @@ class TrialStore:
             InputError: The configuration that is there is not the one the database gives.
         """
         folder = self._plan.folder.trial(trial.number)
-        config = self._resource.config(trial.params)
+        config = self._plan.resource.config(trial.params)
         try:
             if problem := config_difference(folder, config)[0]:
                 raise ValueError(problem)

@@ -10,15 +10,18 @@ import os
 import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from hpsearch.configfile import read_yaml
 from hpsearch.errors import EnvironmentFailure, InputError
 from hpsearch.paths import StudyFolder, make_private, user_path, write_atomically
+from hpsearch.pruners.resource import Resource
 from hpsearch.records import dump_record
 from hpsearch.samplers.prior import Prior, read_prior
 from hpsearch.shipped_files import find_shipped
+from hpsearch.space.problem import SearchProblem
 from hpsearch.space.space import SearchSpace
 from hpsearch.study.begun import (
     beginning,
@@ -30,7 +33,7 @@ from hpsearch.study.begun import (
     space_difference,
 )
 from hpsearch.study.config import StudyConfig
-from hpsearch.study.enqueue import with_files_read
+from hpsearch.study.enqueue import Enqueued, enqueued_points, with_files_read
 
 SEARCH = "hpsearch search"
 """How a search is named to those who find its study held."""
@@ -44,6 +47,21 @@ class StudyPlan:
     config: StudyConfig
     space: SearchSpace
     prior: Prior | None = None
+
+    @cached_property
+    def problem(self) -> SearchProblem:
+        """What samplers search."""
+        return SearchProblem(self.space, self.config.trial, self.config.limits)
+
+    @cached_property
+    def resource(self) -> Resource:
+        """The lengths and costs of trials."""
+        return Resource(self.config.pruner.resource, self.config.trial)
+
+    @cached_property
+    def enqueued(self) -> list[Enqueued]:
+        """The first trials; see `enqueued_points`."""
+        return enqueued_points(self.config, self.problem)
 
     def fixed_part(self) -> str:
         """Return, as text, all that may not change between the runs of a study."""

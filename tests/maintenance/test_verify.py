@@ -19,7 +19,6 @@ from hpsearch.samplers import make_sampler, observe
 from hpsearch.samplers.base import Predicts
 from hpsearch.samplers.config import SamplerConfig, SamplerName
 from hpsearch.samplers.snapshot import recall, summarise
-from hpsearch.space.problem import SearchProblem
 from hpsearch.storage.trial_files import read_provenance
 from hpsearch.storage.trial_store import TrialStore
 from hpsearch.storage.view import StudyView, read_study
@@ -131,7 +130,7 @@ def test_a_prediction_at_a_measured_point_is_near_its_value(
 ) -> None:
     view: StudyView = read_study(StudyFolder(study))
     plan = plan_study(str(study), None, {})
-    problem = SearchProblem(plan.space, plan.config.trial, plan.config.limits)
+    problem = plan.problem
     told = [o for o in observe(problem, view.trials) if o.value is not None]
     sampler = make_sampler(SamplerConfig(name=name), problem, told, 0)
     assert isinstance(sampler, Predicts)

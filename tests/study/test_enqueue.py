@@ -10,7 +10,6 @@ import pytest
 from hpsearch.configfile import dump_yaml, read_yaml
 from hpsearch.errors import InputError
 from hpsearch.shipped_files import find_shipped
-from hpsearch.space.problem import SearchProblem
 from hpsearch.study.enqueue import Enqueued, enqueued_points
 from hpsearch.study.plan import StudyPlan, plan_study, save_plan
 from tests.driver.test_driver import DATASET, search
@@ -32,7 +31,7 @@ def plan_of(folder: Path, **changes: Any) -> StudyPlan:
 
 def points_of(folder: Path, **changes: Any) -> list[Enqueued]:
     plan = plan_of(folder, **changes)
-    problem = SearchProblem(plan.space, plan.config.trial, plan.config.limits)
+    problem = plan.problem
     return enqueued_points(plan.config, problem)
 
 
@@ -48,7 +47,7 @@ def test_an_exported_configuration_is_tried_and_kept_with_the_study(tmp_path: Pa
     params = random_params(shipped_problem("quickstart"), 1, 4)[0]
     path = exported(tmp_path, params)
     plan = plan_of(tmp_path, enqueue=["best.yaml", "reference"])
-    problem = SearchProblem(plan.space, plan.config.trial, plan.config.limits)
+    problem = plan.problem
     points = enqueued_points(plan.config, problem)
     assert points[0] == (params, "enqueued: best.yaml")
     assert points[1].origin == "enqueued: reference"
@@ -68,7 +67,7 @@ def test_a_configuration_of_another_size_is_moved_to_what_fits(tmp_path: Path) -
 def test_the_papers_configuration_is_tried_unchanged(tmp_path: Path) -> None:
     """Figure 3 of the paper, at its own 105 pixels: 38.95 million weights and biases."""
     plan = plan_study("koch2015", tmp_path / "out", {"enqueue": ["paper"]})
-    problem = SearchProblem(plan.space, plan.config.trial, plan.config.limits)
+    problem = plan.problem
     (point,) = enqueued_points(plan.config, problem)
     sizes = {"conv1": (10, 64), "conv2": (7, 128), "conv3": (4, 128), "conv4": (4, 256)}
     expected: dict[str, Any] = {"fc.width": 4096}

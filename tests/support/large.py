@@ -12,7 +12,6 @@ from optuna.distributions import distribution_to_json
 from hpsearch.data import open_packed
 from hpsearch.paths import StudyFolder
 from hpsearch.seeding import generator, trial_seed
-from hpsearch.space.problem import SearchProblem
 from hpsearch.storage.database import StudyRecord
 from hpsearch.study.plan import plan_study, save_plan
 from hpsearch.trial import TrialRecord
@@ -39,7 +38,7 @@ def large_study(
     save_plan(plan, {**facts, "source": None, "ways": 5, "n_tasks": 80, "description": "images"})
     record = StudyRecord(plan.folder, plan.config.name)
     record.close()
-    problem = SearchProblem(plan.space, plan.config.trial, plan.config.limits)
+    problem = plan.problem
     distributions = plan.space.distributions()
     texts = {name: distribution_to_json(one) for name, one in distributions.items()}
     rng = generator(0, "large study")

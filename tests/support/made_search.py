@@ -76,7 +76,7 @@ def write_search(root: Path, made: Made, dataset: Dataset | None = None) -> Stud
     study = optuna.create_study(storage=storage, study_name=plan.config.name)
     storage.engine.dispose()
     rng = generator(plan.config.seed, "a made study")
-    problem = SearchProblem(plan.space, plan.config.trial, plan.config.limits)
+    problem = plan.problem
     count = made.trials + made.running
     trials = [_trial(plan, problem, made, number, rng) for number in range(count)]
     _insert(plan.folder.database, study._study_id, trials)
