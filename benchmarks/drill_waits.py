@@ -104,7 +104,7 @@ def locked(search: Waiting) -> Iterator[None]:
 @contextmanager
 def stopped(search: Waiting) -> Iterator[None]:
     """Stop the process that asks for suggestions."""
-    (asking,) = [pid for pid, line in children(search.process.pid) if "asking" in line]
+    (asking,) = [pid for pid, line in children(search.process.pid) if "ask_process" in line]
     os.kill(asking, signal.SIGSTOP)
     yield
 

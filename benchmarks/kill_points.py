@@ -54,7 +54,7 @@ POINTS: dict[str, KillPoint] = {
     "worker: before a rename": KillPoint("pathlib:Path.replace", in_worker=True),
     "worker: after a rename": KillPoint("pathlib:Path.replace", after=True, in_worker=True),
     "worker: epoch not reported": KillPoint(
-        "hpsearch.execution.worker:Driver.send", in_worker=True
+        "hpsearch.execution.worker:DriverPipe.send", in_worker=True
     ),
 }
 

@@ -24,6 +24,7 @@ GROUND = (
     "errors",
     "interpreter",
     "json_files",
+    "json_process",
     "output",
     "paths",
     "provenance",

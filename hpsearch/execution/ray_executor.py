@@ -26,7 +26,7 @@ from ray.exceptions import ActorUnavailableError, RayActorError, RayError
 from ray.job_config import JobConfig
 
 from hpsearch import __version__
-from hpsearch.errors import EnvironmentFailure, InputError
+from hpsearch.errors import EnvironmentFailure, InputError, one_line
 from hpsearch.execution import Decision, Ended, Ending, Event, Job, Lost
 from hpsearch.execution.local import SILENCE_S
 from hpsearch.execution.ray_cluster import Cluster
@@ -387,5 +387,4 @@ def _words(needs: dict[str, float]) -> str:
 
 
 def _one_line(error: BaseException) -> str:
-    text = " ".join(f"{type(error).__name__}: {error}".split())
-    return "".join(c if c.isprintable() else "?" for c in text)[:300]
+    return one_line(" ".join(f"{type(error).__name__}: {error}".split()))[:300]

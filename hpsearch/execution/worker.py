@@ -7,21 +7,20 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import json
 import os
 import queue
 import signal
 import sys
 import threading
-import time
 import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.allocation import keep_freed_memory, return_freed_memory
-from hpsearch.errors import EnvironmentFailure, HpsearchError
+from hpsearch.errors import EnvironmentFailure, HpsearchError, one_line
 from hpsearch.execution import Decision, Ending
 from hpsearch.execution.blame import ending_of
+from hpsearch.json_process import ParentPipe
 
 if TYPE_CHECKING:
     from hpsearch.training.config import TrialConfig
@@ -29,51 +28,26 @@ if TYPE_CHECKING:
     from hpsearch.training.trainingdata import TrainingData
 
 PR_SET_PDEATHSIG = 1
-BEAT_S = 2.0
-"""Seconds between two signs of life."""
 
 
-class DriverPipe:
-    """The worker's end of the two pipes."""
+class DriverPipe(ParentPipe):
+    """The pipes to the driver: an interrupt is noticed at once, other messages wait in order."""
 
     def __init__(self) -> None:
-        """Take stdout for the protocol; whatever a library prints goes to the log."""
-        self._out = os.fdopen(os.dup(1), "wb")
-        os.dup2(2, 1)
-        self._writing = threading.Lock()
+        """Start to listen."""
+        super().__init__()
         self.messages: queue.Queue[dict[str, Any]] = queue.Queue()
         self.interrupted = threading.Event()
         threading.Thread(target=self._read, daemon=True).start()
 
     def _read(self) -> None:
-        for line in sys.stdin.buffer:
-            if not line.endswith(b"\n"):
-                break  # torn: the driver died while it wrote
-            message = json.loads(line)
+        for message in self.receive():
             if "interrupt" in message:
                 self.interrupted.set()
-            elif "job" in message:  # here, where the order is known: what follows is meant for it
+            elif "job" in message:  # here, where the order is known: what follows is for this job
                 self.interrupted.clear()
             self.messages.put(message)
         os._exit(0)  # the driver is gone
-
-    def give_signs_of_life(self) -> None:
-        """Say that this process lives, again and again; one that hangs or is stopped cannot."""
-        threading.Thread(target=self._beat, daemon=True).start()
-
-    def _beat(self) -> None:
-        while True:
-            self.send(event="alive")
-            time.sleep(BEAT_S)
-
-    def send(self, **message: Any) -> None:
-        """Send one line; a driver that is gone ends this process."""
-        try:
-            with self._writing:
-                self._out.write(json.dumps(message).encode() + b"\n")
-                self._out.flush()
-        except (BrokenPipeError, OSError):
-            os._exit(0)
 
     def end(
         self,
@@ -82,7 +56,7 @@ class DriverPipe:
         cause: str | None,
         scores: dict[str, float] | None = None,
     ) -> None:
-        """Say how a trial has ended."""
+        """Report how a trial has ended."""
         self.send(event="ended", trial=trial, ending=ending.value, cause=cause, scores=scores)
 
     def wait_for_job(self) -> dict[str, Any]:
@@ -115,7 +89,7 @@ def die_with_parent() -> None:
 def serve(device: str, threads: int) -> None:
     """Run jobs until the driver is gone."""
     driver = DriverPipe()
-    driver.give_signs_of_life()  # also while torch is loaded
+    driver.busy.set()  # also while torch is loaded
     try:
         import torch
 
@@ -292,8 +266,7 @@ def told(error: Exception) -> str:
         sys.stderr.write(traceback.format_exc())
         sys.stderr.flush()
     name = "" if isinstance(error, HpsearchError) else f"{type(error).__name__}: "
-    text = " ".join(f"{name}{error}".split())
-    return "".join(c if c.isprintable() else "?" for c in text)[:300]
+    return one_line(" ".join(f"{name}{error}".split()))[:300]
 
 
 def main() -> None:

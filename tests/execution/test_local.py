@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from hpsearch import json_process
 from hpsearch.awake import AwakeClock
 from hpsearch.errors import EnvironmentFailure
 from hpsearch.execution import Ended, Ending, EpochEnded, Event, Lost, Started, local
@@ -178,7 +179,7 @@ def test_ob3_time_in_which_the_driver_did_not_run_is_no_silence(fake: Make, jobs
 def test_a_worker_that_only_closes_its_pipe_is_ended(
     fake: Make, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(local, "GRACE_S", 0.2)
+    monkeypatch.setattr(json_process, "GRACE_S", 0.2)
     executor = fake("closes")
     executor.submit(jobs())
     worker = executor._workers[0]

@@ -124,7 +124,7 @@ class AskerStopped(Peer):
 
         def stopped(asker: Asker) -> object:
             process = start(asker)
-            process.send_signal(signal.SIGSTOP)
+            process.process.send_signal(signal.SIGSTOP)
             self.stopped = True
             return process
 
