@@ -1,0 +1,68 @@
+"""Every example runs as it stands, as a program of its own, from another folder."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.recognition.made import write_model, write_support
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+def example(name: str, *words: str | Path, cwd: Path) -> list[str]:
+    """Run an example; return the lines it printed."""
+    done = subprocess.run(
+        [sys.executable, EXAMPLES / name, *words], cwd=cwd, capture_output=True, text=True,
+        timeout=600, check=False, env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+    """A folder in which the first example has searched, and what it printed."""
+    folder = tmp_path_factory.mktemp("examples") / "a folder #1?"
+    folder.mkdir()
+    return folder, example("search.py", cwd=folder)
+
+
+def test_every_example_is_run_here() -> None:
+    names = {path.name for path in EXAMPLES.glob("*.py")}
+    assert names == set(re.findall(r'example\("(\w+\.py)"', Path(__file__).read_text()))
+
+
+def test_search_prints_the_trials_best_first(searched: tuple[Path, list[str]]) -> None:
+    _, lines = searched
+    trials = [line for line in lines if re.match(r"trial +\d+ (complete|pruned) ", line)]
+    assert len(trials) == 4
+    errors = [min(map(float, re.findall(r"0\.\d{3}|1\.000", line))) for line in trials]
+    assert errors == sorted(errors)
+    assert any(re.fullmatch(r"best trial: \d, confirmed: False", line) for line in lines)
+    assert any(re.match(r"  conv1\.learning_rate = ", line) for line in lines)
+
+
+def test_optuna_reads_the_same_study(searched: tuple[Path, list[str]]) -> None:
+    folder, printed = searched
+    lines = example("read_with_optuna.py", cwd=folder)
+    counted = dict(line.split(": ") for line in lines[:5])
+    assert int(counted["complete"]) + int(counted["pruned"]) == 4
+    (best,) = [line for line in printed if line.startswith("best trial: ")]
+    assert lines[5].split(",")[0] == best.split(",")[0]
+    assert [line.split(":")[0] for line in lines[6:]] == [f"trial {n}" for n in range(4)]
+
+
+def test_recognise_ranks_the_classes(tmp_path: Path) -> None:
+    write_model(tmp_path / "model")
+    kinds = {"cross": ("cross", 1), "roof": ("roof", 1), "bar": ("bar", 1)}
+    support = write_support(tmp_path / "support", kinds)
+    images = [support / name / "0.png" for name in ("roof", "bar")]
+    first, second = example("recognise.py", tmp_path / "model", support, *images, cwd=tmp_path)
+    assert first.startswith(f"{images[0]}: roof ")
+    assert second.startswith(f"{images[1]}: bar ")
