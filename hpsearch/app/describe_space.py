@@ -1,4 +1,4 @@
-"""A search space, and a configuration's place in it, in words for a person."""
+"""Describes a search space, and whether a configuration is in it, as text."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from hpsearch.training.config import (
 )
 
 DRAWS = 1000
-"""Random draws by which the share within the limits is measured."""
+"""Number of random draws for the share within the limits."""
 COSTS: tuple[tuple[Measure, str], ...] = (
     ("multiply_adds", "multiply-adds per image"),
     ("parameters", "weights and biases"),
@@ -34,14 +34,14 @@ COSTS: tuple[tuple[Measure, str], ...] = (
 
 
 def describe_space(space: SearchSpace, study: StudyConfig | None = None) -> str:
-    """Return a table of the dimensions, the feasible share, and the range of costs.
+    """Return a table of the parameters, the feasible share, and the range of costs.
 
     Args:
         space: The space.
-        study: The study whose `trial` and limits count; None takes the space's own `network`.
+        study: The study with the `trial` and limits; None takes the space's own `network`.
 
     Raises:
-        InputError: The space has a parameter that cannot be searched, or nothing fits.
+        InputError: The space has a parameter that cannot be searched, or nothing is feasible.
     """
     lines = [f"{space.name}: {len(space.parameters)} dimensions"]
     if space.description:
@@ -59,7 +59,7 @@ def describe_space(space: SearchSpace, study: StudyConfig | None = None) -> str:
 
 
 class NoNetworkError(InputError):
-    """A space file that does not say which network it is for."""
+    """A space file without the network it is for."""
 
 
 def _problem(space: SearchSpace, study: StudyConfig | None) -> SearchProblem:
@@ -88,7 +88,7 @@ def _feasible(problem: SearchProblem) -> list[str]:
         return lines
     points = generator(0, "space show").random((DRAWS, len(problem.free))).tolist()
     within = sum(problem.over_limits(problem.cube.params(point)) is None for point in points)
-    return [*lines, f"within the limits: {within / DRAWS:.0%} of {DRAWS} random draws that fit"]
+    return [*lines, f"within the limits: {within / DRAWS:.0%} of {DRAWS} random feasible draws"]
 
 
 def _costs(problem: SearchProblem) -> list[str]:
@@ -112,17 +112,17 @@ def _costs(problem: SearchProblem) -> list[str]:
 def explain_config(
     space: SearchSpace, values: Mapping[str, Any], source: Path, study: StudyConfig | None = None
 ) -> str:
-    """Say whether a configuration lies in a space, why not, and which is nearest.
+    """Return whether a configuration is in a space; if not, the reasons and the nearest one.
 
     Args:
         space: The space; without a study it needs a `network:` section.
-        values: What the configuration's file holds: a trial's configuration, a file that holds
-            one under `trial` or `config`, or parameters by path.
+        values: The content of the configuration's file: a trial's configuration, one under `trial`
+            or `config`, or parameters by path.
         source: The file's name, for messages.
-        study: The study whose `trial` and limits count.
+        study: The study with the `trial` and limits.
 
     Raises:
-        InputError: The file holds no such configuration.
+        InputError: The file holds no configuration.
     """
     problem = _problem(space, study)
     params = _searched_values(problem.space, values, source)
@@ -130,7 +130,7 @@ def explain_config(
         reasons = problem.reasons(params)
         if not reasons:
             unlimited = (
-                "; no limit on costs was checked, name one by --study" if study is None else ""
+                "; no limit on costs was checked, name a study by --study" if study is None else ""
             )
             return f"possible: {source} lies in search space {space.name}{unlimited}"
         known = {name: params[name] for name in problem.space.parameters}
@@ -162,7 +162,7 @@ def _searched_values(
 
 
 def _written_or_default(name: str, values: Mapping[str, Any], source: Path) -> Any:
-    """Return a setting of a trial's configuration that need not be possible as a whole."""
+    """Return one setting of a trial's configuration, which may be infeasible as a whole."""
     layers, (head, _, rest) = values["layers"], name.partition(".")
     if isinstance(layers, dict) and head in layers:
         place, key = layers[head], rest

@@ -1,4 +1,4 @@
-"""What `hpsearch search --dry-run` says: the plan, and how long it takes on this machine."""
+"""Text of `hpsearch search --dry-run`: the plan, and its time on this machine."""
 
 from __future__ import annotations
 
@@ -22,30 +22,30 @@ from hpsearch.trial import Value
 from hpsearch.wording import count, long_time, percent
 
 TYPICAL = 64
-"""Random configurations whose cost stands for a study's."""
+"""Number of random configurations that a study's cost is estimated from."""
 LONG_S = 86_400.0
-"""A trial that takes longer than this is warned of."""
+"""Longest trial without a warning."""
 CORE = 3e10
-"""Multiply-adds a second that a core reaches at best: what a search that is not timed goes by."""
+"""Multiply-adds per second of a core at best, for the estimate without a timing."""
 
 
 def describe(plan: StudyPlan, workplace: Workplace, notices: Sequence[str]) -> list[str]:
-    """Say what a search would do; nothing is started."""
+    """Return what a search would do, without starting it."""
     config = plan.config
     held = len(plan.space.parameters) - len(plan.problem.free)
     learns = []
     if config.warm_start is not None:
         learnt = count(len(plan.prior.trials) if plan.prior else 0, "ended trial")
         learns.append(
-            f"learns from {learnt} of {config.warm_start.study}: as measured where "
-            "data and settings are the same, else as a prior that fades"
+            f"learns from {learnt} of {config.warm_start.study}: in full if data and settings are "
+            "the same, else as a prior that fades"
         )
     begun = plan.folder.study_file if is_server(config.storage) else plan.folder.database
     return [
         f"{config.name} in {plan.folder.root}: {config.description}",
-        f"{count(len(plan.space.parameters), 'parameter')}{f', {held} of them held' if held else ''}, "
-        f"sampler {config.sampler.name}, "
-        f"pruner {config.pruner.name}, {workplace.words}, seed {config.seed}",
+        f"{count(len(plan.space.parameters), 'parameter')}{f' ({held} frozen)' if held else ''}, "
+        f"sampler {config.sampler.name}, pruner {config.pruner.name}, {workplace.words}, "
+        f"seed {config.seed}",
         *(f"NOTE: {text}" for text in notices),
         f"feasible share of the filter sizes: {percent(plan.problem.feasible_share())}",
         *learns,
@@ -69,16 +69,16 @@ def _budget(budget: Budget) -> str:
 
 
 def _so_far(plan: StudyPlan) -> list[str]:
-    """Say where a study that has begun stands, and what is left of it."""
+    """Return the state of a begun study and the rest of its budget."""
     view = replace(read_study(plan.folder), config=plan.config)
     over, left = why_over(view), forecast_line(forecast_study(view))
-    rest = f"over: {over}" if over else left or "too few to tell what is left"
+    rest = f"over: {over}" if over else left or "too few for a forecast"
     done = f"{count(len(view.trials), 'trial')} so far, {rest}"
     return [done, best_in_words(view, *best_of(view))]
 
 
 def too_long(plan: StudyPlan, workplace: Workplace) -> list[str]:
-    """Return a warning where one trial of the study's own configuration takes days on a CPU."""
+    """Return a warning if one trial of the study's own configuration takes days on a CPU."""
     config = plan.config.trial
     seconds = epoch_cost(config) * config.max_epochs / (CORE * workplace.threads)
     if workplace.device != "cpu" or seconds < LONG_S:
@@ -90,7 +90,7 @@ def too_long(plan: StudyPlan, workplace: Workplace) -> list[str]:
 
 
 def typical_trials(plan: StudyPlan) -> list[tuple[float, dict[str, Value]]]:
-    """Return multiply-adds and parameters of random whole trials, the cheapest first."""
+    """Return the multiply-adds and parameters of random whole trials, the cheapest first."""
     drawn = []
     for number in range(TYPICAL):
         params = suggest(plan.problem, SamplerConfig(name="random"), [], plan.config.seed, number)
@@ -99,13 +99,13 @@ def typical_trials(plan: StudyPlan) -> list[tuple[float, dict[str, Value]]]:
 
 
 def _expected(plan: StudyPlan, workplace: Workplace) -> list[str]:
-    """Say what a trial of a new study costs, and how long it and all take on this machine."""
+    """Return the cost of a trial, and the time of a trial and the study on this machine."""
     drawn = typical_trials(plan)
     low, middle, high = statistics.quantiles([cost for cost, _ in drawn], n=4)
     half = f"{low:.2g} to {high:.2g} for half of them"
     cost = f"a whole trial costs about {middle:.2g} multiply-adds ({half})"
     if workplace.device is None:
-        return [f"{cost}; how long that takes shows after the first trials"]
+        return [f"{cost}; its time is known after the first trials"]
     from hpsearch.training.pace import image_seconds
 
     config = plan.config.trial.with_parameters(dict(drawn[len(drawn) // 2][1]))
@@ -114,13 +114,13 @@ def _expected(plan: StudyPlan, workplace: Workplace) -> list[str]:
     trial = middle * pace
     lines = [
         cost,
-        f"on this machine ({workplace.device}) a whole trial takes {long_time(trial)}, by the time of "
-        f"a few steps; {_whole(plan.config.budget, drawn, pace, workplace.slots)}",
+        f"on this machine ({workplace.device}) a whole trial takes {long_time(trial)}, estimated "
+        f"from a few steps; {_whole(plan.config.budget, drawn, pace, workplace.slots)}",
     ]
     if trial > LONG_S and workplace.device == "cpu":
         lines.append(
-            f"NOTE: {plan.config.name} is no study for this processor: give it a GPU (--device cuda), "
-            "or search a smaller one, e.g. quickstart"
+            f"NOTE: {plan.config.name} is too large for this processor: use a GPU (--device "
+            "cuda), or search a smaller study, e.g. quickstart"
         )
     return lines
 
@@ -128,7 +128,7 @@ def _expected(plan: StudyPlan, workplace: Workplace) -> list[str]:
 def _whole(
     budget: Budget, drawn: Sequence[tuple[float, dict[str, Value]]], pace: float, slots: int
 ) -> str:
-    """Say how long the budget takes, or how many trials it holds; pruning makes it less, or more."""
+    """Return the time of the budget, or its number of trials, without pruning."""
     mean = statistics.fmean(cost for cost, _ in drawn)
     seconds = []
     if budget.trials is not None:
@@ -139,5 +139,5 @@ def _whole(
         held = budget.hours * 3600 * slots / (mean * pace)
         hours = "hour is" if budget.hours == 1 else "hours are"
         enough = f"its {budget.hours:g} {hours} enough for about {held:.2g} of them"
-        return f"{enough}, and for more where some are pruned"
-    return f"all of it {long_time(min(seconds))}, and less where trials are pruned"
+        return f"{enough}, and for more with pruning"
+    return f"all of it {long_time(min(seconds))}, and less with pruning"

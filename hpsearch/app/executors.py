@@ -1,4 +1,4 @@
-"""Makes the executor a study asks for; Ray is imported only for a study that runs on Ray."""
+"""Makes a study's executor; Ray is imported only for a study on Ray."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from hpsearch.wording import count
 
 @dataclass(frozen=True)
 class Workplace:
-    """Where trials will run, in words, and what makes its executor."""
+    """Where trials run, as text, and the function that makes the executor."""
 
     words: str
     make: Callable[[], Executor]
     slots: int = 1
     threads: int = 1
-    """Of one trial on the CPU."""
+    """Threads of one trial on the CPU."""
     device: str | None = None
-    """What trials run on here; None where that shows only on a cluster."""
+    """Device of the trials on this machine; None on a cluster."""
 
 
 def find_workplace(plan: StudyPlan) -> Workplace:
-    """Choose where a study's trials run; nothing is started yet.
+    """Choose where a study's trials run, without starting anything.
 
     Raises:
-        InputError: What the study asks for is not here.
+        InputError: The study needs something that is not available.
     """
     return _on_ray(plan) if plan.config.executor == "ray" else _here(plan)
 

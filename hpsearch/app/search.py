@@ -253,7 +253,7 @@ def held_dataset(plan: StudyPlan, data: Path | None = None) -> Dataset:
     if dataset.fingerprint != held["fingerprint"]:
         raise InputError(
             f"{folder.dataset}: the study was begun on {held['kind']} with fingerprint "
-            f"{held['fingerprint'][:12]}, but found {dataset.kind} with {dataset.fingerprint[:12]}; "
+            f"{held['fingerprint'][:12]}, found {dataset.kind} with {dataset.fingerprint[:12]}; "
             "leave --data (DATA=) out, or name another --output (OUTPUT=)"
         )
     return dataset
@@ -277,8 +277,8 @@ def _notices(plan: StudyPlan) -> list[str]:
     kind = network_filesystem(plan.folder.root)
     if kind and not is_server(plan.config.storage):
         notices.append(
-            f"{plan.folder.root} is on a network file system ({kind}), whose locks are unreliable; "
-            "a local disk is safer"
+            f"{plan.folder.root} is on a network file system ({kind}), whose locks are "
+            "unreliable; a local disk is safer"
         )
     prior = plan.prior
     if prior is not None:
@@ -322,8 +322,9 @@ def _idle_pruner(plan: StudyPlan) -> str | None:
         )
     if config.budget.trials is not None and config.budget.trials < needed:
         return (
-            f"pruner {pruner.name} can prune no trial before there are {needed}, but budget.trials "
-            f"is {config.budget.trials}; pruner.startup_trials {pruner.startup_trials} may be lower"
+            f"pruner {pruner.name} can prune no trial before there are {needed}, but "
+            f"budget.trials is {config.budget.trials}; lower pruner.startup_trials "
+            f"{pruner.startup_trials}"
         )
     return None
 

@@ -48,8 +48,8 @@ def confirm(
         packed = dataset.folder.resolve()
         tell(
             f"{view.name}: training the best {len(candidates)} of "
-            f"{sum(t.state == 'complete' for t in view.trials)} complete trials with {seeds} fresh "
-            "seeds each"
+            f"{sum(t.state == 'complete' for t in view.trials)} complete trials with {seeds} "
+            "fresh seeds each"
         )
         executor, caught = find_workplace(plan).make(), Caught()
         try:
@@ -69,8 +69,8 @@ def confirm(
         found = {run: read_run(folder.confirmation, run) for run in runs}
         if missing := [run for run, result in found.items() if result is None]:
             raise InputError(
-                f"{folder.confirmation / missing[0].name}: unreadable result; run the same command "
-                "again"
+                f"{folder.confirmation / missing[0].name}: unreadable result; run the same "
+                "command again"
             )
         of_trial = {
             t.number: [found[run] or {} for run in runs if run.trial == t.number]

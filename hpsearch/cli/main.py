@@ -44,9 +44,9 @@ LONG = (search.search, confirm.confirm, results.retrain)
 app = typer.Typer(
     name="hpsearch",
     help="Search the hyperparameters of Koch's siamese network for one-shot recognition.",
-    epilog="Exit codes: 0 done, 1 a bug (see the log it names), 2 invalid input: fix it and rerun, "
-    "3 the environment failed and the same command resumes, 130 and 143 stopped by a signal and "
-    "resumable.",
+    epilog="Exit codes: 0 done, 1 a bug (see the log it names), 2 invalid input: fix it and "
+    "rerun, 3 the environment failed and the same command resumes, 130 and 143 stopped by a "
+    "signal and resumable.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,

@@ -77,8 +77,8 @@ def recognise(
         _print_table(names, ranking, top)
         if suggested is not None and below is None:
             say(
-                f"to detect unknown images: --unknown-below {suggested['score']:.3f} (on validation "
-                f"it keeps {percent(suggested['known_kept'], 0)} of known and rejects "
+                f"to detect unknown images: --unknown-below {suggested['score']:.3f} (on "
+                f"validation it keeps {percent(suggested['known_kept'], 0)} of known and rejects "
                 f"{percent(suggested['unknown_rejected'], 0)} of unknown images, "
                 f"{suggested['ways']} ways)",
                 err=True,

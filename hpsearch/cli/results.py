@@ -111,9 +111,9 @@ def retrain(
         error = metrics["seen_in_training"]["validation_error"]
         say(
             f"{folder}: trained on background and validation characters for a fixed number of "
-            f"epochs, with the weights of the last one ({metrics['epochs']}); it has no validation "
-            f"error of its own ({percent(error)} was seen in training), only hpsearch evaluate can "
-            f"measure its accuracy; certificate: {metrics['certificate']['verdict']}"
+            f"epochs, weights of the last one ({metrics['epochs']}); it has no validation error "
+            f"of its own ({percent(error)} was seen in training), only hpsearch evaluate measures "
+            f"its accuracy; certificate: {metrics['certificate']['verdict']}"
         )
         return
     _print_metrics(folder, metrics)
@@ -140,8 +140,8 @@ def _print_metrics(folder: Path, metrics: dict[str, Any]) -> None:
     say(f"  {paper['n_tasks']} tasks {both}")
     if noise:
         say(
-            f"  standard error {100 * noise['tasks_320']:.1f} and {100 * noise['dense']:.1f} points "
-            f"(drawers and tasks redrawn), {100 * noise['tasks_320_alphabets']:.1f} and "
+            f"  standard error {100 * noise['tasks_320']:.1f} and {100 * noise['dense']:.1f} "
+            f"points (drawers and tasks redrawn), {100 * noise['tasks_320_alphabets']:.1f} and "
             f"{100 * noise['dense_alphabets']:.1f} (alphabets too)"
         )
     if metrics["degenerate"]:

@@ -161,8 +161,8 @@ def verify(
         )
     if counts["different"]:
         raise InputError(
-            f"{view.folder.root}: {count(counts['different'], 'suggestion')} not equal to the stored "
-            "one; the study was changed, or made by other versions (hpsearch show STUDY TRIAL names "
-            "them)"
+            f"{view.folder.root}: {count(counts['different'], 'suggestion')} not equal to the "
+            "stored one; the study was changed, or made by other versions (hpsearch show STUDY "
+            "TRIAL names them)"
         )
     return 0

@@ -1,4 +1,4 @@
-"""Loads a model folder. Knows no study."""
+"""Loads a model folder. Must not know studies."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """A trained network with its configuration and where it came from."""
+    """A trained network with its configuration and its origin."""
 
     network: SiameseNetwork
     config: TrialConfig
@@ -40,7 +40,7 @@ class Model:
             support: One folder, or one image, per class.
 
         Returns:
-            For each query every class with its score, 0 to 1, best first.
+            For each query all classes with their scores, 0 to 1, the best first.
 
         Raises:
             InputError: A folder or an image cannot be used.
@@ -57,10 +57,10 @@ class Model:
 
 
 def read_description(folder: Path) -> dict[str, Any]:
-    """Read a model folder's config.yaml; `dataset` holds kind and fingerprint.
+    """Read a model folder's config.yaml; `dataset` has kind and fingerprint.
 
     Raises:
-        InputError: The folder or the file is missing, or the file is no model's.
+        InputError: The folder or the file is missing, or the file describes no model.
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: no such model folder; run hpsearch retrain first")
@@ -74,9 +74,9 @@ def read_description(folder: Path) -> dict[str, Any]:
 
 
 def suggested_threshold(folder: Path) -> dict[str, Any] | None:
-    """Return the score below which validation calls a query unknown, None where there is none.
+    """Return the score below which validation calls a query unknown, or None.
 
-    A model that trained on the validation characters has none.
+    A model that was trained on the validation characters has none.
     """
     found: dict[str, Any] | None = (read_or_none(folder / "metrics.json", Metrics) or {}).get(
         "unknown_below"
@@ -88,11 +88,11 @@ def load_model(folder: Path | str, device: str = "cpu") -> Model:
     """Load weights.safetensors and config.yaml from a model folder.
 
     Args:
-        folder: What `hpsearch retrain` wrote.
+        folder: The folder that `hpsearch retrain` wrote.
         device: "cpu" or "cuda".
 
     Raises:
-        InputError: The folder holds no model, or its weights do not fit its configuration.
+        InputError: The folder holds no model, or its weights do not match its configuration.
     """
     folder = user_path(folder)
     description = read_description(folder)
@@ -108,12 +108,12 @@ def load_model(folder: Path | str, device: str = "cpu") -> Model:
     network = SiameseNetwork(
         config.shape(), output_bias=config.layers.output.bias, convolution=config.convolution
     )
-    told = (read_or_none(folder / "metrics.json", Metrics) or {}).get("weights_sha256")
+    stored = (read_or_none(folder / "metrics.json", Metrics) or {}).get("weights_sha256")
     try:
         content = path.read_bytes()
-        if told not in (None, hashlib.sha256(content).hexdigest()):
+        if stored not in (None, hashlib.sha256(content).hexdigest()):
             raise InputError(
-                f"{path}: its checksum does not fit; run hpsearch retrain until it is done"
+                f"{path}: its checksum does not match; run hpsearch retrain until it is done"
             )
         network.load_state_dict(load(content))
     except (OSError, RuntimeError, safetensors.SafetensorError) as error:

@@ -25,7 +25,7 @@ SUPPORTS_AT_ONCE = 1024
 
 
 class Candidate(NamedTuple):
-    """A class and how alike it is, p within 0 to 1."""
+    """A class and its similarity to the query, p within 0 to 1."""
 
     name: str
     score: float
@@ -33,23 +33,23 @@ class Candidate(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Ranking:
-    """How alike every query is to every class."""
+    """The similarity of every query to every class."""
 
     names: tuple[str, ...]
     """C names."""
     scores: NDArray[np.float64]
     """[Q, C], p = sigmoid of the class's mean logit."""
     order: NDArray[np.int64]
-    """[Q, C], classes from the most alike to the least; equal ones by name."""
+    """[Q, C], classes by falling similarity; equal ones by name."""
     below: float | None = None
-    """Best scores below it mean that the query is none of the classes; None never says so."""
+    """A query with a lower best score is unknown; with None no query is."""
 
     def unknown(self, query: int) -> bool:
-        """Say whether a query is taken for none of the classes."""
+        """Return whether a query counts as none of the classes."""
         return self.below is not None and float(self.scores[query].max()) < self.below
 
     def candidates(self, query: int, top: int | None = None) -> list[Candidate]:
-        """Return one query's classes, best first; `top` cuts the list."""
+        """Return one query's classes, the best first; at most `top`."""
         chosen = self.order[query, :top]
         return [Candidate(self.names[c], float(self.scores[query, c])) for c in chosen]
 
@@ -59,12 +59,12 @@ def rank(
 ) -> Ranking:
     """Compare every query with every class.
 
-    A class of several images counts by the mean of their logits. Equal images are encoded and
-    compared once, so that they tie exactly wherever they stand.
+    The score of a class with several images is the mean of their logits. Equal images are encoded
+    and compared once, so that they tie exactly.
 
     Args:
         network: A trained network.
-        input_size: Side of the images that it takes, px.
+        input_size: Side of its input images, px.
         queries: Ink = 255, uint8 [Q, 105, 105].
         support: The classes.
 

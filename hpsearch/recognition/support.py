@@ -1,4 +1,6 @@
-"""Reads support images and queries, brought into Omniglot's form. Must not know the network.
+"""Reads support images and queries and converts them to Omniglot's format.
+
+Must not know the network.
 
 Letters: M images, Q queries, C classes.
 """
@@ -28,7 +30,7 @@ from hpsearch.sources.looks import Looks
 
 @dataclass(frozen=True, eq=False)
 class Support:
-    """The images of the classes that may be recognised."""
+    """The images of the classes to recognise."""
 
     names: tuple[str, ...]
     """C names, ascending."""
@@ -41,17 +43,16 @@ class Support:
 def read_support(folder: Path, looks: Looks | None = None) -> Support:
     """Read a folder of classes.
 
-    A folder is a class, and so is an image directly in DIR, named without its suffix; images of
-    one name are one class. Hidden files, what is no image by its suffix, and folders without
-    images are passed over.
+    Each folder is a class, and so is an image directly in the folder, named without its suffix;
+    images of the same name are one class. Hidden files, files without an image's suffix, and
+    folders without images are skipped.
 
     Args:
-        folder: Holds the classes.
-        looks: Notes what is odd about the images.
+        folder: The folder of the classes.
+        looks: Collects oddities of the images.
 
     Raises:
-        InputError: There is no such folder, fewer than two classes are in it, or an image cannot
-            be used.
+        InputError: The folder is missing, it has fewer than two classes, or an image is unusable.
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder of support images; check --support")
@@ -63,14 +64,14 @@ def read_support(folder: Path, looks: Looks | None = None) -> Support:
             classes.setdefault(path.stem, []).append(path)
     except OSError as error:
         raise InputError(
-            f"{error.filename or folder}: cannot be read ({error.strerror}); mend the permission"
+            f"{error.filename or folder}: cannot be read ({error.strerror}); fix the permission"
         ) from error
     names = tuple(sorted(name for name, files in classes.items() if files))
     files = [path for name in names for path in classes[name]]
     if len(names) < 2:
         found = f"images of one class only ({names[0]})" if names else "no images"
         raise InputError(
-            f"{folder}: {found}; put two classes or more in it, each a folder of images or one "
+            f"{folder}: {found}; put at least two classes in it, each a folder of images or one "
             "image"
         )
     class_of = [number for number, name in enumerate(names) for _ in classes[name]]
@@ -87,14 +88,14 @@ def read_images(
 
     Args:
         sources: Files, or arrays [height, width] or [height, width, 3].
-        looks: Notes what is odd about the files.
-        classes: Of the files, for notes on copies.
+        looks: Collects oddities of the files.
+        classes: Classes of the files, for notices about copies.
 
     Returns:
         uint8 [Q, 105, 105], ink = 255, paper = 0.
 
     Raises:
-        InputError: There are none or too many, or one of them is no whole image.
+        InputError: There are no or too many images, or one of them is incomplete.
     """
     held = list(sources)
     if not 1 <= len(held) <= MAX_IMAGES:
@@ -115,5 +116,5 @@ def _converted(
 
 
 def printable(text: str) -> str:
-    """Return a name with everything replaced that is not printed: controls, escapes, overrides."""
+    """Return a name with its unprintable characters (controls, overrides) replaced."""
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from hpsearch import __version__
 from hpsearch.paths import StudyFolder, check_output, write_atomically
+from hpsearch.recognition.page import environment
 from hpsearch.recognition.support import printable
 from hpsearch.report.cost import costs
 from hpsearch.report.evidence import baselines_chart
@@ -68,21 +68,10 @@ def write_report(
 
 def render(facts: Facts) -> str:
     """Return the page as HTML."""
-    return _environment().get_template("report.html.j2").render(**_page(facts))
-
-
-def _environment() -> Environment:
-    """Return the template environment; it escapes every value."""
-    environment = Environment(
-        loader=FileSystemLoader(HERE),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    templates = environment(HERE)
     written = (percent, interval, ordinal, number, printable, duration, si)
-    environment.filters |= {function.__name__: function for function in written}
-    return environment
+    templates.filters |= {function.__name__: function for function in written}
+    return templates.get_template("report.html.j2").render(**_page(facts))
 
 
 def _page(facts: Facts) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What needs no training scores on the sealed one-shot tasks, beside what was published.
+"""Training-free baselines on the sealed tasks, beside published accuracies.
 
 Letters: R runs, W ways, M images, P ink points.
 """
@@ -21,7 +21,7 @@ from hpsearch.paths import shell_word
 from hpsearch.records import dump_record, read_or_none
 
 INK = 128
-"""Values from here on are ink; Omniglot's drawings are 0 or 255."""
+"""Pixels of this value or more are ink; Omniglot's drawings are 0 or 255."""
 
 PUBLISHED = {
     "humans": ("humans", 0.955),
@@ -35,11 +35,11 @@ PUBLISHED = {
     "simple_stroke": ("simple stroke", 0.352),
     "nearest_neighbour": ("1-nearest neighbour, pixels", 0.217),
 }
-"""Published 20-way one-shot accuracies on Lake's 400 tasks, by key: what is shown, accuracy.
+"""Published 20-way one-shot accuracies on Lake's 400 tasks, by key: shown name, accuracy.
 Table 2 of Koch et al. 2015; modified Hausdorff from Lake's demonstration code (38.8 % error)."""
 
 TABLE_2 = tuple(figures for key, figures in PUBLISHED.items() if key != "modified_hausdorff")
-"""What the paper's own table holds, best first."""
+"""The paper's own table, best first."""
 
 Progress = Callable[[str, int, int], None]
 
@@ -52,7 +52,7 @@ def cosine_scores(images: NDArray[np.uint8], tasks: OneShotTasks) -> NDArray[np.
         tasks: Rows of `images`.
 
     Returns:
-        [R, W (query), W (support)], 0 to 1; NaN where an image has no ink.
+        [R, W (query), W (support)], 0 to 1; NaN if an image has no ink.
     """
     flat = images.reshape(len(images), -1).astype(np.float64)  # [M, S * S]
     with np.errstate(invalid="ignore"):
@@ -66,16 +66,16 @@ def hausdorff_scores(
 ) -> NDArray[np.float64]:
     """Return minus the modified Hausdorff distance of each query and each candidate.
 
-    Each image becomes its ink pixels, their mean moved to the origin. The distance is the larger
-    of the two mean distances from the points of one image to the nearest point of the other.
+    An image is represented by its ink pixels, centred at the origin. The distance is the larger of
+    the two mean distances from the points of one image to the nearest point of the other.
 
     Args:
         images: [M, S, S], ink = 255.
         tasks: Rows of `images`.
-        progress: Told after each run.
+        progress: Called after each run.
 
     Returns:
-        [R, W (query), W (support)], at most 0, pixels; NaN where an image has no ink.
+        [R, W (query), W (support)], at most 0, pixels; NaN if an image has no ink.
 
     Reference:
         Dubuisson and Jain (1994), "A modified Hausdorff distance for object matching", D22 = f2
@@ -116,7 +116,7 @@ def _mean_distances(
     if not len(together):
         return means
     for column, other in enumerate(others):
-        if int(other) in trees:  # an image without ink is near to nothing
+        if int(other) in trees:  # an image without ink has no nearest point
             nearest, _ = trees[int(other)].query(together)
             sums = np.bincount(owner, weights=nearest, minlength=len(rows))
             means[:, column] = np.where(counts, sums / np.maximum(counts, 1), np.nan)
@@ -124,28 +124,27 @@ def _mean_distances(
 
 
 def measure_baselines(dataset: Dataset, progress: Progress | None = None) -> dict[str, Any]:
-    """Open the sealed tasks, score what has learnt nothing, and keep the result beside the data.
+    """Open the sealed tasks, score the baselines, and store the result beside the data.
 
     Args:
         dataset: The packed data set.
-        progress: Told how far the slow ones are.
+        progress: Called with the progress of the slow ones.
 
     Returns:
         By key: accuracy, interval (Wilson 95 %), n_tasks, verification_auc, degenerate (see
-        `TaskScores`), name and published accuracy, each None where there is none. Published
-        figures stand beside Omniglot only.
+        `TaskScores`), name and published accuracy, each None if there is none. Published figures
+        are given for Omniglot only.
 
     Raises:
         InputError: The sealed file is missing or damaged.
-        EnvironmentFailure: The opening cannot be written down.
+        EnvironmentFailure: The opening cannot be logged.
     """
     from hpsearch.data.sealed import open_test_set
     from hpsearch.results.controls import figures, measure_controls
     from hpsearch.training.evaluation import task_scores
 
-    test = open_test_set(
-        dataset, "baselines: pixels, Hausdorff distance, networks that know nothing"
-    )
+    reason = "baselines: pixels, Hausdorff distance, networks that know nothing"
+    test = open_test_set(dataset, reason)
     images = test.characters.images
     measured = {
         "nearest_neighbour": cosine_scores(images, test.tasks),
@@ -163,14 +162,14 @@ def measure_baselines(dataset: Dataset, progress: Progress | None = None) -> dic
 
 
 def read_networks(studies: Sequence[Path], fingerprint: str) -> dict[str, dict[str, Any]]:
-    """Return what `hpsearch evaluate` measured of studies' models, by the key of their kind.
+    """Return the evaluations of studies' models, by the key of their kind of network.
 
     Args:
-        studies: Folders of studies; of two models of one kind the last counts.
-        fingerprint: Of the data.
+        studies: Folders of studies; the last model of each kind counts.
+        fingerprint: Fingerprint of the data.
 
     Raises:
-        InputError: A study has no model that was evaluated on these data.
+        InputError: A study has no model evaluated on these data.
     """
     from hpsearch.recognition.model import read_description
     from hpsearch.results.controls import MEASURED
@@ -194,18 +193,18 @@ def read_networks(studies: Sequence[Path], fingerprint: str) -> dict[str, dict[s
 
 
 def baselines_file(packed: Path) -> Path:
-    """Return where the measured baselines of a packed data set are kept."""
+    """Return the file of a packed data set's measured baselines."""
     return packed / "baselines.json"
 
 
 def keep_baselines(packed: Path, fingerprint: str, found: dict[str, Any]) -> None:
-    """Write down what was measured on a packed data set, for `read_baselines`."""
+    """Store the baselines measured on a packed data set, for `read_baselines`."""
     text = dump_record({"fingerprint": fingerprint, "baselines": found})
     in_first(places_beside(packed), lambda place: write_shared(baselines_file(place), text))
 
 
 def read_baselines(packed: Path, fingerprint: str) -> dict[str, Any] | None:
-    """Return what `measure_baselines` kept for these data, or None."""
+    """Return the stored baselines of these data, or None."""
     for place in places_beside(packed):
         kept = read_or_none(baselines_file(place), Baselines)
         if kept and kept["fingerprint"] == fingerprint:

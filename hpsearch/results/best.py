@@ -1,4 +1,4 @@
-"""A study's best trial in one sentence, the same for every command."""
+"""One sentence about a study's best trial, shared by all commands."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def best_in_words(
     view: StudyView, best: TrialRecord | None, certificate: Mapping[str, Any] | None
 ) -> str:
-    """Return which trial is best, and how sure that is: as confirmed, where it was."""
+    """Return the best trial and its certainty: the certificate if there is one."""
     if best is None or best.value is None:
         tried = [t for t in view.trials if t.trainable and t.value is not None]
         lowest = min(tried, key=lambda t: t.value or 0, default=None)

@@ -1,6 +1,6 @@
-"""The certificate of a study's best configuration: which it is, how good, and how sure that is.
+"""The certificate of a study's best configuration: its trial, its error and the certainty of both.
 
-Read by status, export, retrain and the report; written by confirm.
+confirm writes it; status, export, retrain and the report read it.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from hpsearch.wording import interval, percent
 
 FORMAT = 1
 SURE = 0.95
-"""A best that is likelier than this is told apart from the others."""
+"""A best trial of higher probability is called distinct from the others."""
 INTERVALS = ("interval", "interval_one_training", "interval_other_alphabets")
-"""The keys of a certificate that hold an interval of an error."""
+"""Keys of a certificate with an interval of an error."""
 Runs = Mapping[int, Sequence[Mapping[str, Any]]]
-"""The runs of each trial, ordered by their seed's place."""
+"""The runs of each trial, ordered by seed."""
 
 
 def certify(view: StudyView, candidates: Sequence[TrialRecord], runs: Runs) -> dict[str, Any]:
@@ -37,8 +37,8 @@ def certify(view: StudyView, candidates: Sequence[TrialRecord], runs: Runs) -> d
 
     Args:
         view: The study.
-        candidates: The trials that were trained again, in the search's order.
-        runs: What `Confirmation` wrote for them, at least two each.
+        candidates: The retrained trials, in the search's order.
+        runs: The results that `Confirmation` wrote for them, at least two each.
     """
     seed = derive_seed(view.config.seed, "certificate")
     errors = [[float(run["error"]) for run in runs[t.number]] for t in candidates]
@@ -69,7 +69,7 @@ def certify(view: StudyView, candidates: Sequence[TrialRecord], runs: Runs) -> d
 def _one_training(
     posterior: Posterior, best: int, errors: Sequence[Sequence[float]], seed: int
 ) -> list[float]:
-    """Return where one more training of the winner falls with 95 % probability: a share, too."""
+    """Return the 95 % interval of one more training of the winner, within 0 to 1."""
     from scipy.stats import t
 
     truth = posterior.draws[:, best]
@@ -78,7 +78,7 @@ def _one_training(
         below, above = (t.cdf((end - truth) / posterior.sigma, freedom) for end in (0, 1))
         rng = np.random.default_rng(derive_seed(seed, "one training")).random(len(truth))
         spread = t.ppf(below + rng * (above - below), freedom)
-        truth = np.clip(truth + posterior.sigma * spread, 0, 1)  # of rounding only
+        truth = np.clip(truth + posterior.sigma * spread, 0, 1)  # corrects rounding only
     low, high = np.quantile(truth, [0.025, 0.975])
     return [float(low), float(high)]
 
@@ -86,7 +86,7 @@ def _one_training(
 def _other_alphabets(
     posterior: Posterior, best: int, runs: Sequence[Mapping[str, Any]]
 ) -> list[float] | None:
-    """Return the interval of the error on other alphabets like these; None with one alphabet."""
+    """Return the interval of the error on similar alphabets; None with one alphabet."""
     names = sorted(runs[0]["per_alphabet"])
     means = [np.mean([run["per_alphabet"][name] for run in runs]) for name in names]
     if len(names) < 2:
@@ -103,10 +103,10 @@ def _optimism(
     runs: Runs,
     seed: int,
 ) -> dict[str, Any]:
-    """Return by how much the search's own best figure was too low: measured, and predicted.
+    """Return the optimism of the search's lowest error: measured, and predicted.
 
-    `measured` is the shrunken error of the search's best trial on fresh seeds and tasks, less the
-    search's figure. `luck` is what its noise explains, from all complete trials.
+    `measured` is the shrunken error of the search's best trial on fresh seeds and tasks minus its
+    error in the search. `luck` is the part that noise explains, from all complete trials.
     """
     naive = candidates[0]
     low, high = posterior.interval(0)
@@ -125,11 +125,11 @@ def _optimism(
 
 
 def search_noise(candidates: Sequence[TrialRecord], runs: Runs) -> float:
-    """Return the standard deviation of a search figure around its configuration's true error.
+    """Return the standard deviation of an error in the search around the true error.
 
-    Of the seed, from figures on the study's own tasks that repeat a configuration; and of the
-    tasks, which suit one configuration more than another: the variance between configurations
-    of (figure on the study's tasks - error on fresh ones), less what seeds explain of it.
+    It has two parts. The seed's part comes from repeated trainings on the study's own tasks. The
+    tasks' part is the variance between configurations of (error on the study's tasks - error on
+    fresh tasks), minus the part that seeds explain.
     """
     figures = [[float(r["validation_error"]) for r in runs[t.number]] for t in candidates]
     gaps = [
@@ -177,10 +177,10 @@ def write_certificate(folder: StudyFolder, certificate: Mapping[str, Any]) -> No
 
 
 def read_certificate(folder: StudyFolder) -> dict[str, Any] | None:
-    """Return a study's certificate, None where it was never confirmed.
+    """Return a study's certificate, None if it was never confirmed.
 
     Raises:
-        InputError: The file is not believed.
+        InputError: The file is damaged.
     """
     path = folder.certificate
     try:
@@ -192,7 +192,7 @@ def read_certificate(folder: StudyFolder) -> dict[str, Any] | None:
 
 
 def _within(certificate: dict[str, Any]) -> dict[str, Any]:
-    """Return a certificate whose intervals end at 0 and 1; older versions went beyond."""
+    """Return a certificate with intervals cut to 0 to 1; older versions exceeded them."""
     rows = [_bounded(row, ("interval",)) for row in certificate["candidates"]]
     return {**_bounded(certificate, INTERVALS), "candidates": rows}
 
@@ -207,17 +207,17 @@ def _bounded(row: dict[str, Any], keys: Sequence[str]) -> dict[str, Any]:
 
 
 def best_of(view: StudyView) -> tuple[TrialRecord | None, dict[str, Any] | None]:
-    """Return a study's best trial, and its certificate where it is confirmed."""
+    """Return a study's best trial, and its certificate if it is confirmed."""
     return best_among(view.trials, read_certificate(view.folder))
 
 
 def best_among(
     trials: Sequence[TrialRecord], certificate: dict[str, Any] | None
 ) -> tuple[TrialRecord | None, dict[str, Any] | None]:
-    """Return the best trial, and the certificate where it holds.
+    """Return the best trial, and the certificate if it is still valid.
 
-    A certificate holds until the search finds a trial that would have been among those it
-    compared: then the lowest validation error counts again, unconfirmed.
+    A certificate is valid until the search finds a trial that would have been a candidate. Then
+    the trial of the lowest validation error is best again, unconfirmed.
     """
     lowest = best_trial(trials)
     if certificate is None or certificate["trial"] >= len(trials):
@@ -232,7 +232,7 @@ def best_among(
 
 
 def rivals(certificate: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Return the candidates that hold the best one in 95 of 100 cases, the certified one first."""
+    """Return the fewest candidates that include the best one with 95 % probability."""
     chosen = certificate["trial"]
     rows = sorted(
         certificate["candidates"],
@@ -248,7 +248,7 @@ def rivals(certificate: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 
 def confirmed_errors(certificate: Mapping[str, Any] | None) -> dict[int, str]:
-    """Return the error of each trial that was confirmed, with its interval, by number."""
+    """Return the error and interval of each confirmed trial, by number."""
     return {
         row["trial"]: f"{percent(row['error'])} {interval(row['interval'])}"
         for row in (certificate["candidates"] if certificate else ())
@@ -257,7 +257,7 @@ def confirmed_errors(certificate: Mapping[str, Any] | None) -> dict[int, str]:
 
 
 def in_words(certificate: Mapping[str, Any]) -> str:
-    """Say which trial is best, how good it is and how sure that is; first, that none can be told."""
+    """Return the best trial, its error and its probability; first, whether trials are tied."""
     rows, compared = rivals(certificate), len(certificate["candidates"])
     figure = (
         f"trial {certificate['trial']}, error {percent(certificate['error'])} "

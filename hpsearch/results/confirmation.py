@@ -1,7 +1,7 @@
-"""Trains the best few configurations again with fresh seeds and scores them on fresh tasks.
+"""Retrains the best configurations with fresh seeds and scores them on fresh tasks.
 
-Knows executors only by their interface. Every run ends in a file of its own, so the same command
-goes on where it was stopped, and asks only for what is missing.
+Knows only the executors' interface. Every run writes its own result file, so the same command
+resumes and trains only what is missing.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from hpsearch.trial import TrialRecord
 from hpsearch.wording import count, percent
 
 MAX_ATTEMPTS = 3
-"""Workers' deaths under one run after which the environment is to blame."""
+"""Deaths of workers under one run after which confirming fails."""
 MAX_SEEDS = 1000
 INTERRUPT_S = 10.0
 TICK_S = 0.1
@@ -44,20 +44,20 @@ TICK_S = 0.1
 
 @dataclass(frozen=True)
 class Run:
-    """One retraining: a trial's configuration with one of the fresh seeds."""
+    """One retraining: a trial's configuration with one fresh seed."""
 
     trial: int
     place: int
-    """Which fresh seed, from 0; runs of the same place share the seed and the tasks."""
+    """Index of the fresh seed, from 0; runs of one place share the seed and the tasks."""
 
     @property
     def number(self) -> int:
-        """The number that executors know it by."""
+        """The number that identifies it to executors."""
         return self.trial * MAX_SEEDS + self.place
 
     @property
     def name(self) -> str:
-        """Its folder."""
+        """The name of its folder."""
         return f"{self.trial:05d}-{self.place}"
 
 
@@ -73,7 +73,7 @@ class _Active:
 
 
 def best_trials(view: StudyView, top: int) -> list[TrialRecord]:
-    """Return the complete trials of the lowest validation error, the lowest first.
+    """Return the complete trials with the lowest validation error, the lowest first.
 
     Raises:
         InputError: The study has fewer than two complete trials.
@@ -81,14 +81,14 @@ def best_trials(view: StudyView, top: int) -> list[TrialRecord]:
     complete = [t for t in view.trials if t.state == "complete" and t.value is not None]
     if len(complete) < 2:
         raise InputError(
-            f"{view.folder.root}: {count(len(complete), 'complete trial')}; confirming compares at "
-            "least two: search on"
+            f"{view.folder.root}: {count(len(complete), 'complete trial')}; confirming compares "
+            "at least two: continue the search"
         )
     return sorted(complete, key=lambda t: (t.value, t.number))[:top]
 
 
 class Confirmation:
-    """Trains the runs that are missing, on whatever executor it is given."""
+    """Trains the missing runs on any executor."""
 
     def __init__(
         self,
@@ -100,16 +100,16 @@ class Confirmation:
         interrupted: Callable[[], int],
         progress: Callable[[float, float], str] = lambda _done, _all: "",
     ) -> None:
-        """Prepare; nothing is started before `train`.
+        """Prepare; `train` starts the runs.
 
         Args:
             view: The study; the caller holds its lock.
-            runs: What is to be trained.
+            runs: The runs to train.
             packed: Folder of the packed data set.
             executor: The study's workers; closed by the caller.
-            tell: Says one thing that happened, in one line.
-            interrupted: How many interrupts have come, as for the search's driver.
-            progress: Shows epochs done and in all; returns what is left, in words.
+            tell: Prints a one-line message.
+            interrupted: Returns the number of interrupts so far.
+            progress: Shows the epochs done of the total; returns the remaining time as text.
         """
         self._view, self._runs, self._executor, self._packed = view, runs, executor, packed
         self._tell, self._interrupted, self._progress = tell, interrupted, progress
@@ -120,14 +120,14 @@ class Confirmation:
         self._lengths = {t: self._config(t).max_epochs for t in {run.trial for run in runs}}
 
     def train(self) -> bool:
-        """Train what is missing; return whether everything is there.
+        """Train the missing runs; return whether all are complete.
 
         Raises:
-            EnvironmentFailure: A run failed, or its workers died; the same command goes on.
+            EnvironmentFailure: A run failed, or its workers died; the same command resumes.
         """
         done = len(self._runs) - len(self._waiting)
         if done:
-            self._tell(f"{done} of {len(self._runs)} runs are there already")
+            self._tell(f"{done} of {len(self._runs)} runs are complete already")
         self._left()
         while self._waiting or self._active:
             if self._interrupted():
@@ -147,7 +147,7 @@ class Confirmation:
         return TrialConfig.from_values(values, str(view.folder.trial(trial).config))
 
     def _left(self) -> str:
-        """Show how many epochs are done; return what is left, in words."""
+        """Show the number of epochs done; return the remaining time as text."""
         waiting = sum(self._lengths[run.trial] for run in self._waiting)
         running = sum(self._lengths[a.run.trial] - len(a.values) for a in self._active.values())
         total = sum(self._lengths[run.trial] for run in self._runs)
@@ -195,7 +195,7 @@ class Confirmation:
             if deaths >= MAX_ATTEMPTS:
                 raise EnvironmentFailure(
                     f"{self._folder / active.run.name}: its worker died {deaths} times "
-                    f"({event.cause}); mend that, then run the same command again"
+                    f"({event.cause}); fix that, then run the same command again"
                 )
             self._tell(f"trial {active.run.trial}: {event.cause}; trying it again")
             self._waiting.insert(0, active.run)
@@ -230,12 +230,12 @@ class Confirmation:
         left, rest = len(self._waiting) + len(self._active), self._left()
         broke = f" ({active.diagnosis})" if active.diagnosis else ""
         self._tell(
-            f"trial {run.trial}, seed {run.place + 1}: error {percent(error)} on fresh tasks{broke}; "
-            f"{left} of {len(self._runs)} runs left{f', {rest}' if rest else ''}"
+            f"trial {run.trial}, seed {run.place + 1}: error {percent(error)} on fresh tasks"
+            f"{broke}; {left} of {len(self._runs)} runs left{f', {rest}' if rest else ''}"
         )
 
     def _interrupt(self) -> None:
-        """Ask for checkpoints and take what still arrives."""
+        """Ask for checkpoints and handle the last events."""
         self._tell("stopping: running trainings write their checkpoints")
         self._executor.interrupt()
         deadline = time.monotonic() + INTERRUPT_S
@@ -251,7 +251,7 @@ def fresh_seed(study_seed: int, place: int) -> int:
 
 
 def read_run(folder: Path, run: Run) -> Mapping[str, Any] | None:
-    """Return a run's result, None while there is none; one that is not believed counts as none."""
+    """Return a run's result, None while there is none or if it is damaged."""
     found = read_or_none(folder / run.name / "result.json", ConfirmedRun)
     ours = found is not None and (found["trial"], found["place"]) == (run.trial, run.place)
     return found if ours else None

@@ -1,31 +1,35 @@
-"""Two networks that have learnt nothing of the characters, scored beside pixels.
+"""Two control networks without knowledge of the characters: untrained, and shuffled labels.
 
-What an untrained network earns comes from the images alone; one trained on shuffled labels shows
-that nothing of a test leaks into training. A network that tells less than these knows nothing.
+The accuracy of an untrained network comes from the images alone. A network trained on shuffled
+labels shows that no test data leak into training. A network that scores no better learnt nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import torch
 
 from hpsearch.configfile import read_yaml
+from hpsearch.data import Dataset
+from hpsearch.data.resize import area_average
+from hpsearch.data.sealed import TestSet
+from hpsearch.network.initialisation import initialise
+from hpsearch.network.siamese import SiameseNetwork
 from hpsearch.results.intervals import wilson
 from hpsearch.seeding import derive_seed, generator
 from hpsearch.shipped_files import find_shipped
-
-if TYPE_CHECKING:
-    from hpsearch.data import Dataset
-    from hpsearch.data.sealed import TestSet
-    from hpsearch.training.config import TrialConfig
-    from hpsearch.training.evaluation import TaskScores
-    from hpsearch.training.trainingdata import TrainingData
+from hpsearch.training.config import TrialConfig
+from hpsearch.training.evaluation import TaskScores, evaluate_tasks
+from hpsearch.training.fresh import build_network
+from hpsearch.training.loop import train
+from hpsearch.training.trainingdata import TrainingData
 
 STUDY = "quickstart"
-"""The study whose reference configuration both networks have."""
+"""The study whose reference configuration both networks use."""
 EPOCHS = 4
 SEED = 0
 MEASURED = ("accuracy", "interval", "n_tasks", "verification_auc", "degenerate")
@@ -38,19 +42,13 @@ def measure_controls(
     """Score an untrained network and one trained on shuffled labels on one-shot tasks.
 
     Args:
-        dataset: What the second one is trained on.
+        dataset: Training data of the second network.
         test: The tasks and their images, [M, 105, 105].
-        progress: Told after each epoch of the second one.
+        progress: Called after each epoch of the second network.
 
     Returns:
-        By key what `figures` says.
+        `figures` of both, by key.
     """
-    import torch
-
-    from hpsearch.network.initialisation import initialise
-    from hpsearch.network.siamese import SiameseNetwork
-    from hpsearch.training.trainingdata import TrainingData
-
     config = reference_config()
     data = TrainingData.from_dataset(dataset, config, study_seed=SEED)
     untrained = SiameseNetwork(config.shape(), output_bias=config.layers.output.bias).eval()
@@ -63,9 +61,7 @@ def measure_controls(
 
 
 def reference_config() -> TrialConfig:
-    """Return what both networks are: the quickstart's reference, a few epochs long."""
-    from hpsearch.training.config import TrialConfig
-
+    """Return the configuration of both: the quickstart's reference with a few epochs."""
     settings = read_yaml(find_shipped("studies", STUDY))["trial"]
     return TrialConfig.from_values({**settings, "max_epochs": EPOCHS})
 
@@ -76,9 +72,6 @@ def _shuffled(
     test: TestSet,
     progress: Callable[[str, int, int], None] | None,
 ) -> TaskScores:
-    from hpsearch.training.fresh import build_network
-    from hpsearch.training.loop import train
-
     for epoch in train(config, shuffle_labels(data), SEED):
         last = epoch
         if progress is not None:
@@ -88,25 +81,18 @@ def _shuffled(
 
 
 def shuffle_labels(data: TrainingData) -> TrainingData:
-    """Return the same images, each under the label of another one chosen at random."""
-    import torch
-
+    """Return the same images, with the labels permuted at random."""
     order = generator(SEED, "shuffled labels").permutation(len(data.images))
     return replace(data, images=data.images[torch.from_numpy(order)])
 
 
 def _score(network: Any, test: TestSet, config: TrialConfig) -> TaskScores:
-    import torch
-
-    from hpsearch.data.resize import area_average
-    from hpsearch.training.evaluation import evaluate_tasks
-
     images = area_average(np.asarray(test.characters.images), config.input_size)
     return evaluate_tasks(network, torch.from_numpy(images), test.tasks)
 
 
 def figures(name: str, scores: TaskScores | None, published: float | None) -> dict[str, Any]:
-    """Return what `hpsearch baselines` says of one method; None where it was not measured."""
+    """Return the figures of one method; None for each one that was not measured."""
     measured: dict[str, Any] = dict.fromkeys(MEASURED)
     if scores is not None:
         interval = list(wilson(scores.accuracy, scores.credit.size))

@@ -12,11 +12,11 @@ from hpsearch.paths import StudyFolder
 
 Start = Callable[..., Any]
 HOST = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?", re.IGNORECASE)
-"""This machine under any port: behind `ssh -L` a browser names the port at its own end."""
+"""This machine with any port: behind `ssh -L` a browser sends the port of its own side."""
 LARGEST_BODY = 1_000_000
-"""Bytes of a request; a larger one is refused before its body is read."""
+"""Maximum bytes of a request; a larger one is refused before its body is read."""
 CONNECTIONS, IDLE_S = 500, 10
-"""Connections at once, and seconds after which an idle one is closed, so that none is kept out."""
+"""Maximum number of connections, and seconds after which an idle one is closed."""
 HEADERS = [
     ("X-Content-Type-Options", "nosniff"),
     ("X-Frame-Options", "DENY"),
@@ -25,23 +25,23 @@ HEADERS = [
     ("Cross-Origin-Resource-Policy", "same-origin"),
     (
         "Content-Security-Policy",
-        # plotly.js compiles its WebGL programs' callers: hence unsafe-eval. Nothing reaches out.
+        # plotly.js needs unsafe-eval for WebGL; the policy still blocks all other hosts.
         "default-src 'none'; script-src 'self' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
         "img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self'; worker-src blob:; "
         "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     ),
 ]
-"""Sent with every answer; a browser then loads nothing from anywhere else."""
+"""Headers of every response; they stop a browser from loading anything from other hosts."""
 
 
 class Guard:
-    """WSGI middleware: refuses other hosts, other origins, and writing."""
+    """WSGI middleware: refuses other hosts, other origins, and writes."""
 
     def __init__(self, app: Callable[..., Iterable[bytes]], *, write: bool) -> None:
         self._app, self._write = app, write
 
     def __call__(self, environ: dict[str, Any], start: Start) -> Iterable[bytes]:
-        """Answer one request."""
+        """Handle one request."""
         origin = environ.get("HTTP_ORIGIN")
         method = environ["REQUEST_METHOD"]
         host = environ.get("HTTP_HOST", "")
@@ -89,11 +89,11 @@ def make_app(folder: StudyFolder, *, write: bool) -> Guard:
     if not is_server(storage):
         check_database(folder.database)
     seed = StudyConfig.from_values(read_yaml(folder.study_file), folder.study_file).seed
-    shared = get_storage(open_storage(folder, storage))  # reads ended trials once
+    shared = get_storage(open_storage(folder, storage))  # caches ended trials
 
     def standings_now(study_id: int) -> dict[int, str]:
-        told = shared.get_all_trials(study_id, deepcopy=False)
-        trials = [to_record(t, seed) for t in told]
+        stored = shared.get_all_trials(study_id, deepcopy=False)
+        trials = [to_record(t, seed) for t in stored]
         try:
             return standings(trials, read_certificate(folder))
         except InputError:  # a damaged certificate confirms nothing
@@ -111,10 +111,10 @@ def serve(
         folder: The study's folder.
         port: Port on 127.0.0.1.
         write: Whether the page may change the study.
-        ready: Called once the port is ours.
+        ready: Called once the port is open.
 
     Raises:
-        InputError: No study there, or the port cannot be had.
+        InputError: There is no study, or the port is not available.
     """
     import waitress
 
@@ -125,7 +125,7 @@ def serve(
             host="127.0.0.1",
             port=port,
             max_request_body_size=LARGEST_BODY,
-            inbuf_overflow=LARGEST_BODY,  # nothing of a request goes to the disk
+            inbuf_overflow=LARGEST_BODY,  # keeps requests in memory
             connection_limit=CONNECTIONS,
             channel_timeout=IDLE_S,
             cleanup_interval=IDLE_S // 2,

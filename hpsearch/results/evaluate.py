@@ -14,17 +14,17 @@ from hpsearch.records import dump_record, read_or_none
 from hpsearch.results.intervals import wilson
 
 EVALUATION = "evaluation.json"
-"""Beside the weights: the last evaluation, so that showing it again opens nothing."""
+"""File of the last evaluation beside the weights; showing it opens no test set."""
 
 
 def evaluate(folder: Path, dataset: Dataset, device: str = "cpu") -> dict[str, Any]:
-    """Return accuracy, interval, accuracies by alphabet, AUC, and whether it is degenerate.
+    """Return accuracy, interval, accuracies by alphabet, AUC, and whether scores are degenerate.
 
-    The result is also kept beside the weights.
+    The result is also stored beside the weights.
 
     Args:
         folder: The model folder.
-        dataset: The one it was trained on.
+        dataset: The data set that the model was trained on.
         device: "cpu" or "cuda".
 
     Raises:
@@ -72,6 +72,6 @@ def evaluate(folder: Path, dataset: Dataset, device: str = "cpu") -> dict[str, A
 
 
 def read_evaluation(model: Path, fingerprint: str) -> dict[str, Any] | None:
-    """Return what `evaluate` kept beside a model's weights, None where none is of these data."""
+    """Return the stored evaluation of a model, None if there is none on these data."""
     found = read_or_none(model / EVALUATION, Evaluation)
     return found if found and found["fingerprint"] == fingerprint else None

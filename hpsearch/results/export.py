@@ -1,4 +1,4 @@
-"""Writes the best configuration as a file that can be trained without the study."""
+"""Writes the best configuration to a file that can be trained without the study."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ HEAD = "# Best configuration of a search; train it with: hpsearch retrain FILE\n
 
 @dataclass(frozen=True)
 class Export:
-    """What an export wrote.
+    """The result of an export.
 
     Args:
         path: The file.
-        certificate: The certificate it carries, None while the configuration is unconfirmed.
-        notices: Where its trial's provenance contradicts its study or this program.
+        certificate: The certificate in the file, None while the configuration is unconfirmed.
+        notices: Differences between the trial's provenance and this program.
     """
 
     path: Path
@@ -41,11 +41,8 @@ def export_best(folder: StudyFolder, trial: int | None, output: Path | None) -> 
 
     Args:
         folder: The study's folder.
-        trial: Another trial than the best.
-        output: Another file than the study's best.yaml.
-
-    Returns:
-        What was written.
+        trial: Number of the trial; None takes the best.
+        output: The file; None means the study's best.yaml.
 
     Raises:
         InputError: There is no such trial, or none is complete.
@@ -55,7 +52,7 @@ def export_best(folder: StudyFolder, trial: int | None, output: Path | None) -> 
     if trial is None:
         chosen = best
         if chosen is None:
-            raise InputError(f"{folder.root}: no completed trial to export; search on")
+            raise InputError(f"{folder.root}: no completed trial to export; continue the search")
     elif trial < 0 or trial >= len(view.trials) or view.trials[trial].value is None:
         raise InputError(f"--trial {trial}: no trial of that number has a result in {folder.root}")
     else:
@@ -90,10 +87,10 @@ def export_best(folder: StudyFolder, trial: int | None, output: Path | None) -> 
 
 
 def stale(path: Path) -> str | None:
-    """Say that a study's best.yaml is of a trial that is its best no more, None where it is fresh.
+    """Return a message if a study's best.yaml is of a trial that is no longer the best, or None.
 
     Args:
-        path: What is to be trained; a file that lies in no study's folder is never stale.
+        path: The file to train; a file outside a study's folder is never stale.
     """
     folder = StudyFolder(path.parent)
     if path.name != folder.best.name or not is_saved(folder):
@@ -101,22 +98,22 @@ def stale(path: Path) -> str | None:
     try:
         values, (best, _) = read_yaml(path), best_of(read_study(folder))
     except HpsearchError:
-        return None  # said by whoever needs it
+        return None  # the command that needs the study reports it
     if best is None or values.get("chosen") or values.get("trial") in (None, best.number):
         return None
     return (
-        f"{path} is of trial {values['trial']} (error {values.get('validation_error')}), the best is "
-        f"trial {best.number} (error {best.value}) now; `hpsearch export "
-        f"{shell_word(folder.root)}` writes it anew"
+        f"{path} is of trial {values['trial']} (error {values.get('validation_error')}), the best "
+        f"is trial {best.number} (error {best.value}) now; `hpsearch export "
+        f"{shell_word(folder.root)}` updates it"
     )
 
 
 def _check_data(folder: TrialFolder, held: list[dict[str, Any]], fingerprint: str) -> None:
-    """Refuse a trial that was trained on other data than its study names."""
+    """Refuse a trial that was trained on other data than its study's."""
     for one in held:
         trained_on = one.get("fingerprint") or fingerprint
         if trained_on != fingerprint:
             raise InputError(
-                f"{folder.provenance}: fingerprint: trained on {trained_on[:12]}, the study's data "
-                f"are {fingerprint[:12]}; export another trial, or search anew"
+                f"{folder.provenance}: fingerprint: trained on {trained_on[:12]}, the study's "
+                f"data are {fingerprint[:12]}; export another trial, or start a new search"
             )

@@ -8,7 +8,7 @@ Z_95 = 1.959963984540054
 
 
 def wilson(share: float, n: float) -> tuple[float, float]:
-    """Return Wilson's 95 % interval of a share of n independent tries, both ends within 0 to 1.
+    """Return Wilson's 95 % interval of a share of n independent trials, within 0 to 1.
 
     Reference:
         Wilson (1927), Journal of the American Statistical Association 22.
@@ -21,8 +21,8 @@ def wilson(share: float, n: float) -> tuple[float, float]:
 def around(share: float, error: float) -> tuple[float, float]:
     """Return the 95 % interval of a share whose standard error is known, within 0 to 1.
 
-    It is Wilson's, of as many independent tries as have that standard error; at 0 and 1 the error
-    is taken for that of half a try.
+    It is Wilson's interval for the number of independent trials with that standard error; at 0 and
+    1 the error is taken for that of half a trial.
     """
     spread = share * (1 - share)
     if error <= 0:

@@ -1,6 +1,6 @@
-"""How far both validation measures move when drawers, tasks and alphabets are drawn anew.
+"""Standard errors of both validation measures, by redrawing drawers, tasks and alphabets.
 
-One network scores all drawings of the validation characters once; every redraw is then arithmetic.
+One network scores all drawings of the validation characters once; redraws reuse these scores.
 Letters: A alphabets, N characters of one alphabet, D drawers, R redraws, W ways.
 """
 
@@ -8,31 +8,30 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from hpsearch.data import Characters
 from hpsearch.data.dense import expected_credits
 from hpsearch.data.tasks import DENSE_DRAWERS, FEW_DRAWERS, VALIDATION_DRAWERS
+from hpsearch.network.siamese import SiameseNetwork
 from hpsearch.seeding import generator
-
-if TYPE_CHECKING:
-    from hpsearch.data import Characters
-    from hpsearch.network.siamese import SiameseNetwork
+from hpsearch.training.evaluation import encode
 
 REDRAWS = 1000
 RUNS = 16
-"""Of the paper's 320 tasks."""
+"""Runs of the paper's 320 tasks."""
 
 
 @dataclass(frozen=True)
 class Noise:
-    """Standard errors of a network's one-shot accuracy on validation, shares of 1.
+    """Standard errors of a network's one-shot accuracy on validation, as shares.
 
     `tasks_320` is the paper's measure, `dense` the expectation over all tasks of eight drawers.
-    `_alphabets` adds the choice of alphabets to that of drawers and tasks.
+    `_alphabets` includes the choice of alphabets besides drawers and tasks.
     """
 
     redraws: int
@@ -40,10 +39,6 @@ class Noise:
     dense: float
     tasks_320_alphabets: float
     dense_alphabets: float
-
-    def to_json(self) -> dict[str, Any]:
-        """Return what JSON can hold."""
-        return asdict(self)
 
 
 def measure_noise(
@@ -54,17 +49,17 @@ def measure_noise(
     seed: int,
     redraws: int = REDRAWS,
 ) -> Noise | None:
-    """Draw drawers, tasks and alphabets anew and return the spread of both measures.
+    """Redraw drawers, tasks and alphabets and return the standard errors of both measures.
 
     Args:
-        network: What is measured, with its images' size.
-        characters: The validation characters at that size.
-        ways: Candidates per task.
-        seed: Decides the redraws.
-        redraws: How many, at least 2.
+        network: The trained network.
+        characters: The validation characters at the network's input size.
+        ways: Number of candidates per task.
+        seed: Seed of the redraws.
+        redraws: Number of redraws, at least 2.
 
     Returns:
-        None where there are too few drawers to draw four anew (own images).
+        None if there are too few drawers to redraw four (own images).
     """
     index = characters.index()
     if index.shape[1] < FEW_DRAWERS or not characters.people or (index < 0).any():
@@ -81,7 +76,7 @@ def noise_of_scores(
 ) -> Noise:
     """Return the noise from the scores of all drawings of each alphabet, [N, D, N, D].
 
-    The alphabets that the 16 runs show once more than others are held fixed with the alphabets.
+    The 16 runs use some alphabets once more than others; which ones is fixed like the alphabets.
     """
     rng = generator(seed, "noise")
     n_alphabets, n_drawers = len(scores), scores[0].shape[1]
@@ -98,7 +93,7 @@ def noise_of_scores(
             tasks[:, alphabet, run] = _run_accuracies(of_alphabet, drawers, ways, rng)
     fixed_tasks = (tasks * weights).sum(axis=(1, 2))
     fixed_dense = dense.mean(axis=1)
-    # A new alphabet brings its own drawers and tasks: each place takes another redraw.
+    # A new alphabet comes with its own drawers and tasks, so each place takes another redraw.
     place = rng.integers(n_alphabets, size=(redraws, n_alphabets))
     drawn = rng.integers(redraws, size=(redraws, n_alphabets))
     new_tasks = (tasks[drawn, place] * weights).sum(axis=(1, 2))
@@ -108,7 +103,7 @@ def noise_of_scores(
 
 
 def _weights(n_alphabets: int) -> NDArray[np.float64]:
-    """Return each run's share of the tasks, [A, runs of one alphabet]; 0 where there is no run."""
+    """Return each run's share of the tasks, [A, runs of one alphabet]; 0 if there is no run."""
     weights = np.zeros((n_alphabets, math.ceil(RUNS / n_alphabets)))
     for run in range(RUNS):
         weights[run % n_alphabets, run // n_alphabets] = 1 / RUNS
@@ -144,10 +139,6 @@ def _all_scores(
     network: SiameseNetwork, characters: Characters, rows: NDArray[np.int64]
 ) -> NDArray[np.float32]:
     """Return the scores of all drawings of one alphabet, [N, D, N, D], from rows [N, D]."""
-    import torch
-
-    from hpsearch.training.evaluation import encode
-
     device = network.fc.weight.device
     images = torch.from_numpy(np.array(characters.images[rows.flatten()])).to(device)
     with torch.no_grad():

@@ -1,8 +1,8 @@
-"""A note for each trial in Optuna Dashboard: what was trained, how it ended, how it came about.
+"""A note for each trial in Optuna Dashboard: its parameters, its end, and its proposal.
 
-The notes are put into the dashboard's answers and are never stored: the database stays the
-driver's, and notes of two thousand trials would slow the dashboard down. A person's own note,
-made with --write, goes before.
+The notes are added to the dashboard's responses and never stored: only the driver writes to the
+database, and notes of two thousand trials would slow the dashboard down. The user's own notes,
+made with --write, take precedence.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from hpsearch.wording import count, percent
 
 STUDY_DETAIL = re.compile(r"/api/studies/(\d+)")
 MOST_CAUSE = 2_000
-"""Characters of a cause that are shown."""
+"""Maximum number of characters shown of a cause."""
 
 
 class Notes:
-    """WSGI middleware: gives every trial without a note one of ours, and the study too."""
+    """WSGI middleware: adds a note to the study and to every trial without one."""
 
     def __init__(
         self,
@@ -36,13 +36,13 @@ class Notes:
 
         Args:
             app: Optuna Dashboard.
-            study: The study's folder, as a command line names it.
-            standings: Returns what `standings` says now of the study of an id.
+            study: The study's folder, for command lines.
+            standings: Returns the current `standings` of the study with an id.
         """
         self._app, self._study, self._standings = app, study, standings
 
     def __call__(self, environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
-        """Answer one request."""
+        """Handle one request."""
         asked = STUDY_DETAIL.fullmatch(environ.get("PATH_INFO", ""))
         if asked is None or environ["REQUEST_METHOD"] != "GET":
             return self._app(environ, start)
@@ -65,22 +65,22 @@ class Notes:
                 if not trial["note"]["body"]:
                     standing = standings.get(trial["number"], "")
                     trial["note"]["body"] = note(trial, self._study, standing)
-            if not detail["note"]["body"]:  # an open page asks for this one again and again
+            if not detail["note"]["body"]:  # an open page polls this one
                 said = [f"Trial {number}: {text}" for number, text in standings.items()]
                 detail["note"]["body"] = "\n\n".join(said)
         except (ValueError, KeyError, TypeError):
-            return body  # another version of the dashboard: shown without notes
+            return body  # another version of the dashboard: no notes
         return json.dumps(detail).encode()
 
 
 def standings(trials: Sequence[TrialRecord], certificate: dict[str, Any] | None) -> dict[int, str]:
-    """Return, by number, how sure it is of the best trial that it is the best.
+    """Return, by number, the certainty that a trial is the best.
 
-    The dashboard calls the lowest error the best; where another trial is confirmed, both are here.
+    The dashboard calls the lowest error the best; if another trial is confirmed, both are here.
 
     Args:
         trials: All, by number.
-        certificate: The study's; None while there is none.
+        certificate: The study's certificate, or None.
     """
     lowest, (best, held) = best_trial(trials), best_among(trials, certificate)
     if lowest is None or best is None:
@@ -112,41 +112,45 @@ def note(trial: Mapping[str, Any], study: str, standing: str = "") -> str:
     """Return the note of one trial, Markdown.
 
     Args:
-        trial: As the dashboard's answers hold it.
-        study: The study's folder, as a command line names it.
-        standing: What `standings` says of it.
+        trial: The trial in the dashboard's format.
+        study: The study's folder, for command lines.
+        standing: Its entry in `standings`.
     """
-    told = {a["key"]: _plain(a["value"]) for a in trial.get("user_attrs", [])}
+    attributes = {a["key"]: _plain(a["value"]) for a in trial.get("user_attrs", [])}
     params = {p["name"]: p["param_external_value"] for p in trial.get("params", [])}
     values = {v["step"]: v["value"] for v in trial.get("intermediate_values", [])}
     numbers = [float(v) for v in values.values() if isinstance(v, int | float)]
     head = f"**Trial {trial['number']}** {str(trial['state']).lower()}"
     if numbers:
         head += f": validation error {percent(min(numbers))} after {count(len(values), 'epoch')}"
-    if "seconds" in told:
-        head += f", {float(told['seconds']):.0f} s"
+    if "seconds" in attributes:
+        head += f", {float(attributes['seconds']):.0f} s"
     parts = [head]
     if standing:
         parts.append(f"**{standing[0].upper()}{standing[1:]}**")
-    if "cause" in told:
-        parts.append("Why it ended:\n\n" + fenced(printable(str(told["cause"]))[:MOST_CAUSE]))
+    if "cause" in attributes:
+        parts.append(
+            "Why it ended:\n\n" + fenced(printable(str(attributes["cause"]))[:MOST_CAUSE])
+        )
     if params:
         parts.append("As trained:\n\n" + fenced("\n".join(_layers(params))))
-    origin = printable(str(told.get("origin", "unknown")))
+    origin = printable(str(attributes.get("origin", "unknown")))
     command = f"hpsearch show {shell_word(study)} {trial['number']}"
-    parts.append("How it came about:\n\n" + fenced(f"proposed by {origin}\n{printable(command)}"))
+    parts.append(
+        "How it was proposed:\n\n" + fenced(f"proposed by {origin}\n{printable(command)}")
+    )
     return "\n\n".join(parts)
 
 
 def fenced(text: str) -> str:
-    """Return a block of code: nothing in it is read as Markdown or HTML."""
+    """Return a code block, in which Markdown and HTML are not interpreted."""
     longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}text\n{text}\n{fence}"
 
 
 def _layers(params: Mapping[str, str]) -> list[str]:
-    """Return a line for each layer: its searched settings."""
+    """Return a line for each layer with its searched settings."""
     groups: dict[str, list[str]] = {}
     for name, value in params.items():
         layer, _, setting = name.rpartition(".")
@@ -164,7 +168,7 @@ def _short(value: str) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Return an attribute's value; the dashboard gives it as JSON text."""
+    """Return an attribute's value, which the dashboard stores as JSON text."""
     try:
         return json.loads(value)
     except (ValueError, TypeError):

@@ -1,4 +1,4 @@
-"""What pruning saved and what it may have lost, from the audits of a study."""
+"""Epochs saved by pruning, and the risk that it pruned the best trial, from a study's audits."""
 
 from __future__ import annotations
 
@@ -17,23 +17,24 @@ from hpsearch.trial import TrialRecord
 from hpsearch.wording import interval, percent
 
 ENOUGH_AUDITS = 10
-"""Below so many audits the share of lost trials is unknown."""
+"""Minimum number of audits for an estimate of the share of lost trials."""
 
 
 @dataclass(frozen=True)
 class Pruning:
-    """What a study's pruner did.
+    """The effect of a study's pruner.
 
     Args:
-        pruned: Trials it ended.
-        audited: Trials it would have ended that were trained to their end instead.
-        lost: Of the audited, those that beat the best of the trials it let through.
-        interval: Wilson's 95 % interval of the share of pruned trials that would have; None
-            below `ENOUGH_AUDITS` audits.
-        epochs_saved: Epochs that the pruned trials would have trained, had they lived as long
-            as complete ones on average.
-        epochs_spent: Epochs that audits trained beyond their pruning.
-        share_saved: epochs_saved as a share of all epochs without pruning, audits deducted.
+        pruned: Number of pruned trials.
+        audited: Number of trials that were trained to the end although the pruner would have
+            pruned them.
+        lost: Number of audited trials that beat the best trial that was not pruned.
+        interval: Wilson's 95 % interval of the share of pruned trials that would have beaten it;
+            None below `ENOUGH_AUDITS` audits.
+        epochs_saved: Epochs that the pruned trials would have trained, with the mean length of
+            complete trials.
+        epochs_spent: Epochs that audited trials trained after their pruning.
+        share_saved: epochs_saved minus epochs_spent, as a share of all epochs without pruning.
     """
 
     pruned: int
@@ -50,11 +51,11 @@ class Pruning:
         return self.lost / self.audited if self.interval is not None else None
 
     def to_json(self) -> dict[str, Any]:
-        """Return what JSON can hold."""
+        """Return the fields for JSON."""
         return {**asdict(self), "share_lost": self.share_lost}
 
     def sentence(self) -> str:
-        """Say it in one line."""
+        """Return a one-line summary."""
         if not self.pruned and not self.audited:
             return "pruning: no trial pruned yet"
         if self.interval is None or self.share_lost is None:
@@ -66,17 +67,17 @@ class Pruning:
             )
         saved = self.epochs_saved - self.epochs_spent
         return (
-            f"pruning: {self.pruned} pruned, {saved:.0f} epochs saved ({percent(self.share_saved, 0)}); "
-            f"a pruned trial would have beaten the best: {risk}"
+            f"pruning: {self.pruned} pruned, {saved:.0f} epochs saved "
+            f"({percent(self.share_saved, 0)}); a pruned trial would have beaten the best: {risk}"
         )
 
 
 def pruning(trials: Sequence[TrialRecord], config: StudyConfig) -> Pruning:
-    """Count what a study's pruner saved and lost.
+    """Return the effect of a study's pruner.
 
     Args:
         trials: All trials of the study.
-        config: The study.
+        config: The study's configuration.
     """
     resource = Resource(config.pruner.resource, config.trial)
     pruned = [t for t in trials if t.state == "pruned" and t.trainable]
@@ -104,9 +105,9 @@ def pruning(trials: Sequence[TrialRecord], config: StudyConfig) -> Pruning:
 def _is_audited(
     trial: TrialRecord, trials: Sequence[TrialRecord], config: StudyConfig, resource: Resource
 ) -> bool:
-    """Say whether a trial was trained to its end although the pruner ended it for good.
+    """Return whether a trial was trained to the end although the pruner would have pruned it.
 
-    One that a promoting pruner would have gone on with later is none.
+    A trial that a promoting pruner would have resumed later is not audited.
     """
     if trial.audit is None or trial.state != "complete":
         return False
@@ -116,7 +117,7 @@ def _is_audited(
 
 
 def _epochs_left(trial: TrialRecord, complete: Sequence[TrialRecord], resource: Resource) -> float:
-    """Return the epochs a pruned trial would still have trained, like complete ones did."""
+    """Return the epochs that a pruned trial would still have trained, as complete ones did."""
     length = resource.length(trial.params)
     shares = [len(t.values) / resource.length(t.params) for t in complete]
     lived = sum(shares) / len(shares) if shares else 1.0

@@ -1,8 +1,8 @@
-"""Trains an exported configuration in full and writes a model folder; continuable.
+"""Trains an exported configuration in full and writes a model folder; resumable.
 
-With `include_validation` the validation characters are trained on too. Nothing is then held out
-but the sealed test: the length is fixed, the last epoch's weights count, and every validation
-figure is kept apart as "seen in training".
+With `include_validation` the validation characters are trained on too. Only the sealed test set is
+then held out: the number of epochs is fixed, the last epoch's weights are kept, and all validation
+figures are stored as "seen in training".
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from hpsearch.errors import InputError
 from hpsearch.paths import write_atomically
 from hpsearch.records import dump_record
 from hpsearch.results.intervals import wilson
-from hpsearch.results.validation import N_PAIRS, validation_figures
 from hpsearch.training.config import Objective, TrialConfig
 from hpsearch.training.epoch import EpochResult
 from hpsearch.training.selection import check_data
@@ -42,31 +41,31 @@ class ExportedDataset(Section):
 
 
 class Certified(Section):
-    """What retraining needs of a certificate."""
+    """The part of a certificate that retraining needs."""
 
     model_config = ConfigDict(extra="ignore")
 
     interval_one_training: tuple[float, float]
-    """Where the error of one training on fresh tasks falls with 95 % probability."""
+    """95 % interval of the error of one training on fresh tasks."""
 
 
 class Exported(Section):
-    """What retraining needs of best.yaml; whatever else is in it is for people."""
+    """The part of best.yaml that retraining needs; the rest is for the reader."""
 
     model_config = ConfigDict(extra="ignore")
 
     format: Literal[1] = 1
     """Version of the file's layout."""
     dataset: ExportedDataset | None = None
-    """None in a bare trial configuration: any data will do."""
+    """None in a bare trial configuration, which fits any data."""
     seed: int = Field(0, ge=0)
     """The trial's seed."""
     study_seed: int = Field(0, ge=0)
-    """Chooses the drawers and the validation tasks."""
+    """Seed of the drawers and the validation tasks."""
     objective: Objective = "tasks_320"
-    """What is validated on while it trains."""
+    """The validation measure during training."""
     certificate: Certified | None = None
-    """What `hpsearch confirm` found of it; None while it is unconfirmed."""
+    """Result of `hpsearch confirm`; None while unconfirmed."""
     provenance: dict[str, Any] | None = None
     """Software and machine of the trial."""
 
@@ -75,7 +74,7 @@ def read_exported(path: Path) -> tuple[Exported, TrialConfig]:
     """Read best.yaml, or a bare trial configuration.
 
     Raises:
-        InputError: The file is missing or is neither.
+        InputError: The file is missing, or is neither of them.
     """
     values = read_yaml(path)
     config = TrialConfig.from_values(values.get("config", values), str(path))
@@ -98,18 +97,19 @@ def retrain(
 
     Args:
         path: best.yaml.
-        dataset: Must be the one of the study.
-        output: The model folder; a training begun there goes on.
-        seed: Another seed than the trial's.
-        epochs: Another number of epochs than max_epochs.
+        dataset: The study's data set.
+        output: The model folder; a training begun there continues.
+        seed: None takes the trial's seed.
+        epochs: None takes max_epochs.
         include_validation: Train on the validation characters too, for exactly max_epochs, and
             keep the last weights.
         device: "cpu" or "cuda".
-        progress: Called after each epoch with its result and the number of epochs at most.
-        aside: Told in one line when another model in the folder was renamed; None refuses it.
+        progress: Called after each epoch with its result and the maximum number of epochs.
+        aside: Called with a message when another model in the folder was renamed; None refuses
+            to rename it.
 
     Returns:
-        What metrics.json holds.
+        The content of metrics.json.
 
     Raises:
         InputError: The data differ or do not allow a setting, the folder holds another model, or
@@ -117,6 +117,7 @@ def retrain(
     """
     from safetensors.torch import save
 
+    from hpsearch.results.validation import validation_figures
     from hpsearch.training import checkpoint
     from hpsearch.training.fresh import build_network
     from hpsearch.training.loop import train
@@ -126,7 +127,7 @@ def retrain(
     as_found = not include_validation and epochs in (None, config.max_epochs)
     if epochs is not None:
         config = config.with_parameters({"max_epochs": epochs})
-    if include_validation:  # no early stopping on characters that are trained on
+    if include_validation:  # early stopping would use characters that are trained on
         config = config.with_parameters({"patience": config.max_epochs})
     if exported.dataset is not None and exported.dataset.fingerprint != dataset.fingerprint:
         raise InputError(
@@ -151,7 +152,7 @@ def retrain(
             "seed": chosen,
             "study_seed": exported.study_seed,
             "include_validation": include_validation,
-            # older folders do not name the only objective there was
+            # older folders do not name the objective, which was the only one
             **({"objective": exported.objective} if exported.objective == "dense" else {}),
             "config": config.plain(),
         },
@@ -198,7 +199,7 @@ def retrain(
 def _describe(
     output: Path, description: dict[str, Any], aside: Callable[[str], None] | None
 ) -> None:
-    """Write the model folder's config.yaml; a folder begun with another one is renamed or refused."""
+    """Write the model folder's config.yaml; rename or refuse a folder of another model."""
     path, text = output / "config.yaml", dump_yaml(description)
     if path.exists():
         held, asked = read_yaml(path), parse_yaml(text.encode(), "config")
@@ -211,10 +212,10 @@ def _describe(
         elif different:
             raise InputError(
                 f"{path}: {different[0]}: holds another model; name another --output, or repeat "
-                "the command it was begun with"
+                "the command that began it"
             )
     elif output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise InputError(f"{output}: is there and holds no model; name another --output")
+        raise InputError(f"{output}: exists and holds no model; name another --output")
     write_atomically(path, text)
 
 
@@ -230,7 +231,7 @@ def _set_aside(output: Path) -> Path:
 def _check_usable(
     path: Path, last: Checkpoint, weights: dict[str, Tensor], fixed_length: bool
 ) -> None:
-    """Refuse weights of a training that broke down."""
+    """Refuse the weights of a training that failed."""
     diagnosis = last.curve[-1].diagnosis
     finite = all(bool(weight.isfinite().all()) for weight in weights.values())
     if not finite or (fixed_length and diagnosis):
@@ -243,8 +244,10 @@ def _check_usable(
 def _metrics(
     curve: list[EpochResult], objective: Objective, figures: dict[str, Any], *, seen: bool
 ) -> dict[str, Any]:
-    """Return metrics.json; figures on characters that were trained on stand apart."""
+    """Return metrics.json; figures on training characters are stored apart."""
     kept = curve[-1] if seen else min(curve, key=lambda r: (r.validation_error, r.epoch))
+    from hpsearch.results.validation import N_PAIRS
+
     accuracy = figures["verification_accuracy"]
     shown = {
         "validation_error": kept.validation_error,
@@ -271,9 +274,9 @@ def _metrics(
 def _verdict(
     fresh_error: float, certificate: Certified | None, *, as_found: bool
 ) -> dict[str, Any]:
-    """Say whether a training's error on fresh tasks lies where the certificate expects one.
+    """Return whether the error on fresh tasks lies in the certificate's interval.
 
-    That says nothing of a training on other images or of another length.
+    The certificate does not apply to a training on other images or of another length.
     """
     if not as_found:
         return {"verdict": "not applicable", "interval": None}

@@ -1,8 +1,8 @@
-"""Which of a few measured configurations is best, and how good it is: shrunken, with an interval.
+"""Posterior of the errors of a few measured configurations: the best one, with an interval.
 
-The lowest of several measurements is too low by luck; a posterior is not. The prior says that a
-configuration is either as good as the others or differs from them by any amount within reach, and
-that a share lies in [0, 1].
+The lowest of several measurements is biased low; a posterior is not. Under the prior a
+configuration is either as good as the others or differs from them uniformly within a reach, and a
+share is in [0, 1].
 
 Letters: K configurations, M settings of (sigma, w, L), G values of mu, R draws.
 """
@@ -16,20 +16,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 DIFFERING = (0.25, 0.5, 1.0)
-"""w times the root of K, w the share of configurations that differ; each value as likely as the next."""
+"""Grid of w times the root of K, with w the share of configurations that differ."""
 MOST_DIFFER = 0.5
-"""w at most."""
+"""Maximum of w."""
 WIDENED = 0.7
-"""An interval of level p is the posterior's of level 1 - WIDENED (1 - p): the plain one covers too
-seldom where one configuration is better by two to four standard errors (docs/trust.md)."""
+"""An interval of level p is the posterior's of level 1 - WIDENED (1 - p), because the plain one
+under-covers if one configuration is better by two to four standard errors (docs/trust.md)."""
 REACHES = (10.0, 20.0, 40.0)
-"""L: by how much at most, in standard errors of one configuration's mean."""
+"""Grid of L, the maximum difference, in standard errors of one configuration's mean."""
 WIDEST = 20.0
-"""Means that lie further apart, in standard errors, widen every L, so that it still holds them."""
+"""If the means span more standard errors than this, every L is widened to cover them."""
 SIGMAS = 15
-"""Values of sigma, the spread of one measurement."""
+"""Number of grid values of sigma, the standard deviation of one measurement."""
 CENTRES = 81
-"""Values of mu at least."""
+"""Minimum number of grid values of mu."""
 DRAWS = 10_000
 
 Array = NDArray[np.float64]
@@ -37,11 +37,11 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Posterior:
-    """What is known of each configuration's true value.
+    """The posterior of each configuration's true value.
 
     Args:
         draws: [R, K].
-        sigma: Estimated spread of one measurement.
+        sigma: Estimated standard deviation of one measurement.
     """
 
     draws: Array
@@ -59,11 +59,11 @@ class Posterior:
 
     @property
     def best(self) -> int:
-        """The configuration of the lowest shrunken estimate; the first among equals."""
+        """The configuration with the lowest shrunken estimate; the first of equal ones."""
         return int(np.argmin(self.mean))
 
     def interval(self, index: int, level: float = 0.95) -> tuple[float, float]:
-        """Return an interval of one configuration that covers its true value at least so often."""
+        """Return an interval of one configuration with at least the coverage `level`."""
         tail = WIDENED * (1 - level) / 2
         low, high = np.quantile(self.draws[:, index], [tail, 1 - tail])
         return float(low), float(high)
@@ -88,14 +88,14 @@ def shrink(
 
     theta_k = mu with probability 1 - w, else it is uniform within mu +- L; a measurement of k is
     drawn from N(theta_k, sigma^2). mu is flat, sigma^2 has the density of its scaled inverse
-    chi-square, w and L take the values above; all are integrated over on a grid, theta exactly.
-    mu and theta are shares: what the prior puts outside [0, 1] it puts nowhere.
+    chi-square, w and L take the values above; all are integrated on a grid, theta exactly.
+    mu and theta are shares: the prior is cut to [0, 1].
 
     Args:
-        measurements: Of each configuration at least one; lower is better.
-        seed: Decides the draws.
-        sigma: The spread of one measurement where it is known; None estimates it from those that
-            repeat.
+        measurements: At least one per configuration; lower is better.
+        seed: Seed of the draws.
+        sigma: Standard deviation of one measurement if it is known; None estimates it from
+            repeated measurements.
 
     Reference:
         Mitchell and Beauchamp (1988), "Bayesian variable selection in linear regression": the
@@ -108,7 +108,7 @@ def shrink(
         variance, sigmas = sigma**2, np.array([sigma])
     elif variance > 0:
         sigmas = _sigmas(variance, freedom)
-    if variance <= 0:  # nothing varies, or nothing was repeated: no luck to take away
+    if variance <= 0:  # no variance, or no repetition: nothing to shrink
         return Posterior(np.tile(mean, (DRAWS, 1)), 0.0)
     error = float(np.sqrt(variance / np.median(count)))
     reaches = np.multiply(REACHES, max(error, float(np.ptp(mean)) / WIDEST))
@@ -137,7 +137,7 @@ def _sigmas(variance: float, freedom: int) -> Array:
 
 
 def _centres(mean: Array, error: float) -> Array:
-    """Return values of mu that reach beyond every mean, closer than the means' errors."""
+    """Return a grid of mu beyond every mean, finer than the means' standard errors."""
     low = max(0.0, float(mean.min()) - 3 * error)
     high = min(1.0, float(mean.max()) + 3 * error)
     return np.linspace(low, high, max(CENTRES, min(1000, int((high - low) / error * 4))))
@@ -174,12 +174,12 @@ def _draw(mean: Array, count: Array, centre: Array, setting: _Settings, seed: in
 
 
 def predicted_optimism(values: Sequence[float], sigma: float, seed: int) -> float:
-    """Return by how much the lowest of single measurements is expected to be too low by luck.
+    """Return the expected optimism of the lowest of single measurements.
 
     Args:
-        values: One of each configuration.
-        sigma: The spread of one measurement around its configuration's true value.
-        seed: Decides the draws.
+        values: One measurement per configuration.
+        sigma: Standard deviation of a measurement around its configuration's true value.
+        seed: Seed of the draws.
     """
     lowest = int(np.argmin(values))
     posterior = shrink([[value] for value in values], seed, sigma=sigma)

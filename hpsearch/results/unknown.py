@@ -1,4 +1,4 @@
-"""A suggested score below which a query counts as none of the classes, from validation.
+"""Suggests the score below which a query is called unknown, from validation.
 
 Letters: N characters of an alphabet, W ways.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,14 +16,14 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Threshold:
-    """A score p, and what it does on validation tasks.
+    """A score p and its effect on validation tasks.
 
     Args:
-        score: Best scores below it mean "unknown", 0 to 1.
-        known_kept: Share of queries whose class is among the candidates that stay.
-        unknown_rejected: Share of queries whose class is not that are called unknown.
-        n_queries: Queries of each kind.
-        ways: Candidates they were compared with; with more, unknown queries score higher.
+        score: A query whose best score is lower is unknown, 0 to 1.
+        known_kept: Share of queries with their class among the candidates that are kept.
+        unknown_rejected: Share of queries without their class there that are called unknown.
+        n_queries: Number of queries of each kind.
+        ways: Number of candidates; with more, unknown queries score higher.
     """
 
     score: float
@@ -33,26 +32,22 @@ class Threshold:
     n_queries: int
     ways: int
 
-    def to_json(self) -> dict[str, Any]:
-        """Return what JSON can hold."""
-        return dict(vars(self))
-
 
 def suggest_threshold(
     logits: Sequence[NDArray[np.floating]], ways: int, seed: int
 ) -> Threshold | None:
-    """Return the score that tells known from unknown queries best: most balanced accuracy.
+    """Return the score with the highest balanced accuracy on known and unknown queries.
 
-    Every query is asked twice: among W candidates with its own character, and among W others
-    (or all others, where there are fewer).
+    Every query is compared twice: with W candidates that include its own character, and with W
+    others (or all others if there are fewer).
 
     Args:
         logits: [N (query), N (support)] of each pair of drawers, right ones on the diagonal.
         ways: W.
-        seed: Draws the candidates.
+        seed: Seed of the candidates.
 
     Returns:
-        None where scores are not finite.
+        None if scores are not finite.
 
     Reference:
         Youden (1950), "Index for rating diagnostic tests".

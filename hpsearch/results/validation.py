@@ -1,43 +1,45 @@
-"""Everything that validation says of a trained network, each figure with its noise."""
+"""The validation figures of a trained network, each with its standard error."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict
+from typing import Any
 
 import numpy as np
+import torch
 
+from hpsearch.data import Characters, Dataset
 from hpsearch.data.dense import DenseTasks, dense_accuracy, dense_tasks
 from hpsearch.data.tasks import dense_drawers, split_drawers, verification_pairs
+from hpsearch.network.siamese import SiameseNetwork
 from hpsearch.results.intervals import around, wilson
 from hpsearch.results.noise import measure_noise
 from hpsearch.results.unknown import suggest_threshold
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from hpsearch.data import Characters, Dataset
-    from hpsearch.network.siamese import SiameseNetwork
-    from hpsearch.training.config import TrialConfig
+from hpsearch.training.config import TrialConfig
+from hpsearch.training.evaluation import (
+    dense_scores,
+    encode,
+    evaluate_tasks,
+    verification_accuracy,
+)
+from hpsearch.training.fresh import fresh_tasks
+from hpsearch.training.selection import objective_tasks
 
 N_PAIRS = 10_000
-"""Verification pairs (Koch et al. 2015, section 4.2)."""
+"""Number of verification pairs (Koch et al. 2015, section 4.2)."""
 
 
 def validation_figures(
     network: SiameseNetwork, config: TrialConfig, dataset: Dataset, study_seed: int
 ) -> dict[str, Any]:
-    """Return errors on the paper's tasks, on all tasks, on fresh ones; noise; verification.
+    """Return errors on the paper's tasks, all tasks and fresh tasks; noise; verification.
 
     Args:
         network: A trained network, on the device to score on.
         config: Its configuration.
-        dataset: What it was trained on.
-        study_seed: Chose the drawers and the tasks.
+        dataset: The data it was trained on.
+        study_seed: Seed of the drawers and the tasks.
     """
-    from hpsearch.training.evaluation import evaluate_tasks
-    from hpsearch.training.fresh import fresh_tasks
-    from hpsearch.training.selection import objective_tasks
-
     characters, ways = dataset.validation(config.input_size), dataset.ways
     noise = measure_noise(network, characters, ways=ways, seed=study_seed)
     rows, tasks = objective_tasks(characters, ways, "tasks_320", study_seed)
@@ -58,11 +60,11 @@ def validation_figures(
             "interval": list(around(1 - dense, noise.dense)) if noise else None,
         },
         "fresh_error": 1 - fresh,
-        "noise": noise.to_json() if noise else None,
+        "noise": asdict(noise) if noise else None,
         "verification_auc": paper.auc,
         "degenerate": paper.degenerate,
         "verification_accuracy": _verification(network, characters, config, study_seed),
-        "unknown_below": threshold.to_json() if threshold else None,
+        "unknown_below": asdict(threshold) if threshold else None,
     }
 
 
@@ -70,10 +72,6 @@ def _dense(
     network: SiameseNetwork, characters: Characters, tasks: DenseTasks
 ) -> tuple[float, list[Any]]:
     """Return the dense accuracy, and the logits of each pair of drawers."""
-    import torch
-
-    from hpsearch.training.evaluation import dense_scores, encode
-
     rows = tasks.rows
     with torch.no_grad():
         codes = encode(network, _images(network, characters, rows))
@@ -81,22 +79,16 @@ def _dense(
     return dense_accuracy(logits, tasks).accuracy, list(logits)
 
 
-def _images(network: SiameseNetwork, characters: Characters, rows: Any) -> Tensor:
-    import torch
-
+def _images(network: SiameseNetwork, characters: Characters, rows: Any) -> torch.Tensor:
     return torch.from_numpy(np.array(characters.images[rows])).to(network.fc.weight.device)
 
 
 def _verification(
     network: SiameseNetwork, characters: Characters, config: TrialConfig, study_seed: int
 ) -> float | None:
-    """Return the accuracy on the validation drawers' pairs; None where scores are only ranked."""
+    """Return the accuracy on the validation drawers' pairs; None if scores only rank."""
     if config.loss == "softmax":
-        return None  # nothing trains its scores to lie on two sides of a threshold
-    import torch
-
-    from hpsearch.training.evaluation import encode, verification_accuracy
-
+        return None  # its training fits no threshold on the scores
     people = characters.people
     _, drawers = split_drawers(characters.n_drawers, config.drawers, study_seed, people=people)
     left, right, same = verification_pairs(characters, N_PAIRS, drawers, study_seed)

@@ -93,7 +93,7 @@ def test_a_dry_run_says_in_words_how_long_it_takes_on_this_machine(
     done = hpsearch("search", "koch2015", "--device", "cpu", "--workers", 2, "--dry-run")
     assert done.code == 0, done
     assert "on this machine (cpu) a whole trial takes about a month" in done.out
-    assert "NOTE: koch2015 is no study for this processor" in done.out
+    assert "NOTE: koch2015 is too large for this processor" in done.out
     monkeypatch.setattr(pace, "image_seconds", lambda *_: 0.0002)
     done = hpsearch("search", "quickstart", *GLYPHS, "--device", "cpu", "--dry-run")
     assert "a whole trial takes about 19 seconds" in done.out
