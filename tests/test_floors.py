@@ -301,7 +301,7 @@ def test_the_checker_sees_the_program() -> None:
     assert ("hpsearch.cli.search", "hpsearch.app.search") in found  # inside a function
     assert ("hpsearch.samplers.prior", "hpsearch.space.problem") in found  # under TYPE_CHECKING
     parts = {path.stem if path.is_file() else path.name for path in PACKAGE.iterdir()}
-    assert parts - {"__init__", "__pycache__", "py.typed"} == set(FLOORS)
+    assert parts - {"__init__", "__pycache__", "py"} == set(FLOORS)
 
 
 @pytest.mark.parametrize(
