@@ -1,7 +1,7 @@
-"""hpsearch: the search for Koch's siamese network, with nothing wasted and nothing lost.
+"""Hyperparameter search for Koch's siamese network for one-shot recognition.
 
-From Python: ``hpsearch.search("quickstart", "omniglot/")`` searches, and
-``hpsearch.load("runs/x/model").rank(images, support_folder)`` recognises. Importing this alone
+``hpsearch.search("quickstart", "omniglot/")`` searches, and
+``hpsearch.load("runs/x/model").rank(images, support_folder)`` recognises. Importing the package
 loads neither numpy nor torch.
 """
 
@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     from hpsearch.app.python import search
     from hpsearch.recognition.model import load_model as load
 
-if sys.platform == "win32":  # no fcntl, whose locks keep two searches out of one study
-    sys.stderr.write("hpsearch: Windows is not supported; use Linux (or WSL) or macOS\n")
+if sys.platform == "win32":
+    sys.stderr.write(
+        "hpsearch: Windows is not supported: it has no fcntl file locks; use Linux, WSL or macOS\n"
+    )
     raise SystemExit(3)
 
 # Every process of hpsearch imports this before it loads torch.

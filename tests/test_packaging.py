@@ -1,4 +1,4 @@
-"""What an installed hpsearch is made of: one version, its dependencies, its files, its systems."""
+"""What an installed hpsearch is made of, and what checks a change: hooks, workflow, template."""
 
 from __future__ import annotations
 
@@ -60,6 +60,10 @@ def sources(*folders: str) -> list[str]:
     return [path.read_text(encoding="utf-8") for path in own]
 
 
+def read(name: str) -> Any:
+    return YAML(typ="safe").load((ROOT / name).read_text(encoding="utf-8"))
+
+
 def test_every_package_that_is_imported_is_declared() -> None:
     assert third_party(sources("hpsearch")) == declared("ray", "postgres")
     extras = ("ray", "postgres", "dev")
@@ -110,16 +114,14 @@ def test_no_other_file_repeats_the_version() -> None:
     found = []
     for name in listed.stdout.splitlines():
         path = ROOT / name
-        read = path.suffix in (".py", ".toml", ".cfg", ".yaml", ".yml", ".cff") and path.is_file()
-        if read and not name.startswith("tests/assets/"):
+        text = path.suffix in (".py", ".toml", ".cfg", ".yaml", ".yml", ".cff") and path.is_file()
+        if text and not name.startswith("tests/assets/"):
             found += [name] if assigned.search(path.read_text(encoding="utf-8")) else []
     assert found == ["CITATION.cff", "hpsearch/__init__.py"]
 
 
 def test_the_citation_is_of_this_version() -> None:
-    citation: dict[str, Any] = YAML(typ="safe").load(
-        (ROOT / "CITATION.cff").read_text(encoding="utf-8")
-    )
+    citation = read("CITATION.cff")
     assert citation["version"] == __version__
     assert citation["license"] == PROJECT["project"]["license"]
     assert citation["cff-version"] == "1.2.0"
@@ -157,3 +159,24 @@ def test_the_supported_systems_are_named() -> None:
     assert systems == {"Operating System :: MacOS", "Operating System :: POSIX :: Linux"}
     text = (ROOT / "docs" / "release.md").read_text(encoding="utf-8")
     assert all(system in text for system in ("Linux", "macOS", "Windows"))
+
+
+def test_hooks_run_the_tools_of_the_environment() -> None:
+    (repository,) = read(".pre-commit-config.yaml")["repos"]
+    assert repository["repo"] == "local"
+    tools = {hook["entry"].split()[0] for hook in repository["hooks"]}
+    assert tools == {".venv/bin/ruff", ".venv/bin/mypy"}
+    assert {hook["language"] for hook in repository["hooks"]} == {"system"}
+
+
+def test_the_workflow_only_calls_ci() -> None:
+    (job,) = read(".github/workflows/ci.yml")["jobs"].values()
+    assert [step["run"] for step in job["steps"] if "run" in step] == [".ci/run"]
+    ci = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    assert re.search(r"^\.ci/wheel$", ci, re.MULTILINE)
+
+
+def test_a_bug_report_asks_for_the_doctor() -> None:
+    fields = {field["id"]: field for field in read(".github/ISSUE_TEMPLATE/bug.yml")["body"]}
+    assert "hpsearch doctor STUDY" in fields["doctor"]["attributes"]["description"]
+    assert fields["doctor"]["validations"]["required"]
