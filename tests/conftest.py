@@ -14,6 +14,8 @@ import pytest
 if TYPE_CHECKING:
     from tests.support.postgres import Server
 
+    from .support.command_line import CommandLine
+
 pytest_plugins = ["tests.support.reliability_table", "tests.support.glyph_studies"]
 
 
@@ -68,3 +70,11 @@ def postgres(postgres_server: Server, request: pytest.FixtureRequest) -> str:
     """Return the URL of an empty database of this test's own."""
     digest = hashlib.sha256(request.node.nodeid.encode()).hexdigest()[:12]
     return postgres_server.new_database(f"test_{digest}")
+
+
+@pytest.fixture
+def hpsearch() -> CommandLine:
+    """Return the command line, in this process."""
+    from .support.command_line import run
+
+    return run

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 import hpsearch as package
-from tests.support.models import CommandLine
+from tests.support.command_line import CommandLine
 from tests.support.recorded_make import Make
 
 ROOT = Path(__file__).parent.parent
@@ -108,11 +108,10 @@ def test_every_command_is_one_that_a_test_runs() -> None:
 
 @pytest.mark.timeout(600)
 def test_from_search_to_recognition(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hpsearch: CommandLine
 ) -> None:
     monkeypatch.setenv("HPSEARCH_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("HPSEARCH_DATA", raising=False)
-    hpsearch = CommandLine(monkeypatch, capsys)
     output = tmp_path / "a study"  # a name with a space, as people have
     for target in WALKED:
         arguments = expanded(target, f"OUTPUT={output}", "TRIALS=1", "WORKERS=1")
@@ -175,11 +174,10 @@ def own_commands(**places: Path) -> list[list[str]]:
 
 @pytest.mark.timeout(600)
 def test_own_images_from_search_to_recognition_in_the_readmes_words(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hpsearch: CommandLine
 ) -> None:
     monkeypatch.setenv("HPSEARCH_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("HPSEARCH_DATA", raising=False)
-    hpsearch = CommandLine(monkeypatch, capsys)
     data, output, new = own_images(tmp_path / "my images"), tmp_path / "mine", tmp_path / "new.png"
     draw_icon(7, 2, "L").resize((300, 200)).save(new)
     places = {"my_images": data, "runs/mine": output, "my_examples": data, "new_image.png": new}

@@ -11,7 +11,7 @@ import pytest
 
 from hpsearch.data.pack import SEALED_FILE, pack
 from hpsearch.sources import glyphs
-from tests.support.cases import run
+from tests.support.command_line import run
 
 SETTINGS = [
     "trial.max_epochs=1",

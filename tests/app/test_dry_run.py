@@ -15,19 +15,17 @@ from hpsearch.study.plan import plan_study, study_lock
 from hpsearch.training import pace
 from hpsearch.wording import long_time
 from tests.driver.test_driver import search
+from tests.support.command_line import CommandLine, run
 from tests.support.fake_executor import FakeExecutor
-from tests.support.models import CommandLine
 
 GLYPHS = ("--set", "dataset=glyphs")
 
 
 @pytest.fixture
-def hpsearch(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> CommandLine:
+def hpsearch(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> CommandLine:
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
-    return CommandLine(monkeypatch, capsys)
+    return run
 
 
 @pytest.fixture(scope="module")

@@ -34,7 +34,7 @@ from hpsearch.training.config import Distortion
 from hpsearch.training.distortion import affine
 from hpsearch.training.epoch import EpochResult
 from hpsearch.training.trainingdata import TrainingData
-from tests.training.tiny import tiny_config
+from tests.support.trainings import tiny_config
 
 CHOICES = Path("benchmarks/tables/convolution_choices.jsonl")
 

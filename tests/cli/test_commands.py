@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.support.cases import Done, run
+from tests.support.command_line import Done, run, run_apart
 
 
 @pytest.fixture(autouse=True)
@@ -16,18 +14,6 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Change into an empty folder and return it."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-def run_apart(*arguments: object) -> Done:
-    """Run a command in an interpreter of its own."""
-    done = subprocess.run(
-        [sys.executable, "-m", "hpsearch.cli.main", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
-    return Done(done.returncode, done.stdout, done.stderr)
 
 
 def assert_refused(done: Done, named: str) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from hpsearch.study import plan as study_folder
-from tests.support.cases import Done, run
+from tests.support.command_line import Done, run
 
 CODES = ("0", "1", "2", "3", "130", "143")
 README = Path(__file__).parents[2] / "README.md"

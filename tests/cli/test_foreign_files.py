@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.driver.test_driver import search
-from tests.support.cases import refused, run, write_study
+from tests.support.cases import refused, write_study
+from tests.support.command_line import run
 from tests.support.fake_executor import FakeExecutor
 
 

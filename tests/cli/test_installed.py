@@ -16,7 +16,7 @@ import pytest
 import hpsearch
 from hpsearch import __version__
 from hpsearch.app.python import search
-from tests.support.cases import run
+from tests.support.command_line import run
 
 ROOT = Path(__file__).parents[2]
 

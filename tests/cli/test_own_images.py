@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.cases import Done, run
+from tests.support.command_line import Done, run
 from tests.support.drawings import TWO_EACH, UNEVEN, write_drawings
 
 STUDY = """\

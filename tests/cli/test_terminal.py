@@ -22,7 +22,8 @@ from hpsearch.execution import Ending
 from hpsearch.output import BEHIND, LOOKALIKES, Edge, edges, plain
 from hpsearch.paths import shell_word
 from tests.driver.test_driver import search
-from tests.support.cases import run, write_study
+from tests.support.cases import write_study
+from tests.support.command_line import run
 from tests.support.fake_executor import FakeExecutor
 
 RULING = "\x1b]0;mine\x07\x1b[2J\x9b2Ja\rb\x08\u202e\u2028\udce9"

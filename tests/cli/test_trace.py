@@ -17,8 +17,8 @@ from hpsearch.results.intervals import wilson
 from hpsearch.storage.view import read_study
 from hpsearch.wording import interval, percent
 from tests.driver.test_driver import search
+from tests.support.command_line import CommandLine
 from tests.support.fake_executor import FakeExecutor
-from tests.support.models import CommandLine
 
 FAILED = 4
 
@@ -32,11 +32,6 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     changes = {"sampler__name": "random", "pruner__name": "none"}
     search(folder, executor, budget__trials=6, trial__max_epochs=3, **changes)
     return folder
-
-
-@pytest.fixture
-def hpsearch(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> CommandLine:
-    return CommandLine(monkeypatch, capsys)
 
 
 def test_list_names_shipped_studies_and_those_of_a_folder(

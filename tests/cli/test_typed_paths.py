@@ -14,7 +14,8 @@ from hpsearch.paths import cache_folder, shell_word, user_path
 from hpsearch.sources.find import find_dataset
 from hpsearch.storage.view import read_study
 from hpsearch.study.plan import find_study, plan_study
-from tests.support.cases import run, search, write_study
+from tests.support.cases import search, write_study
+from tests.support.command_line import run
 
 NAMES = [
     "a b",

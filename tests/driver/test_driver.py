@@ -18,23 +18,18 @@ from hpsearch.paths import StudyFolder
 from hpsearch.storage.view import StudyView, read_study
 from hpsearch.study.plan import DataPlace, plan_study, save_plan, study_lock
 from tests.support.fake_executor import FakeExecutor
+from tests.support.observer import Silent
 
 DATASET = {"kind": "glyphs", "fingerprint": "f" * 64, "packed": "/nowhere", "source": None}
 
 
-class Silent:
-    """An observer that keeps what it was told."""
-
-    def __init__(self) -> None:
-        self.messages: list[str] = []
+class Timed(Silent):
+    """Looks at the times that it is told."""
 
     def update(self, progress: Callable[[], Progress]) -> None:
-        self.last = progress()
+        super().update(progress)
         for trial in self.last.running:  # both by the driver's clock, whatever that counts from
             assert 0 <= trial.began <= self.last.now < 3600
-
-    def message(self, text: str) -> None:
-        self.messages.append(text)
 
 
 def search(
@@ -47,7 +42,7 @@ def search(
     with study_lock(plan.folder):
         save_plan(plan, DATASET)
         place = DataPlace("/nowhere", "f" * 64)
-        reason = Driver(plan, place, executor, Silent(), lambda: interrupts).run()
+        reason = Driver(plan, place, executor, Timed(), lambda: interrupts).run()
     return reason, read_study(StudyFolder(output))
 
 

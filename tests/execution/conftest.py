@@ -12,7 +12,7 @@ import pytest
 from hpsearch.execution import Executor
 from hpsearch.execution.local import LocalExecutor
 from hpsearch.sources.find import find_dataset
-from tests.support.tiny import Jobs
+from tests.support.jobs import Jobs
 
 MakeExecutor = Callable[[int], Executor]
 

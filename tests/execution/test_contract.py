@@ -14,7 +14,7 @@ import pytest
 
 from hpsearch.execution import Decision, Ended, Ending, EpochEnded, Executor, Lost, Started
 from hpsearch.training.checkpoint import read
-from tests.support.tiny import ENDLESS, Jobs, alive, follow, point, points, run, wait_until
+from tests.support.jobs import ENDLESS, Jobs, alive, follow, point, points, run, wait_until
 
 from .conftest import MakeExecutor
 

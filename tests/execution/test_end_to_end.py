@@ -6,7 +6,6 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +15,14 @@ from hpsearch.cli.search import trials as trials_command
 from hpsearch.configfile import read_yaml
 from hpsearch.data import open_packed, split_drawers
 from hpsearch.driver.driver import Driver
-from hpsearch.driver.progress import Progress
 from hpsearch.execution.local import LocalExecutor
 from hpsearch.paths import StudyFolder
 from hpsearch.provenance import PACKAGES, software
 from hpsearch.storage.trial_files import read_provenance
 from hpsearch.storage.view import read_study
 from hpsearch.study.plan import DataPlace, plan_study, save_plan, study_lock
-from tests.support.tiny import alive, wait_until
+from tests.support.jobs import alive, wait_until
+from tests.support.observer import Silent
 
 SETTINGS = {
     "dataset": "glyphs",
@@ -34,14 +33,6 @@ SETTINGS = {
     "workers": 1,
     "device": "cpu",
 }
-
-
-class Silent:
-    """An observer that shows nothing."""
-
-    def update(self, progress: Callable[[], Progress]) -> None: ...
-
-    def message(self, text: str) -> None: ...
 
 
 def search_here(

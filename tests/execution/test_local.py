@@ -20,7 +20,7 @@ from hpsearch.execution.devices import count_cores, count_cuda_devices
 from hpsearch.execution.local import LocalExecutor
 from tests.support import fake_worker
 from tests.support.fake_worker import GARBAGE
-from tests.support.tiny import ENDLESS, Jobs, alive, follow, points, run, wait_until
+from tests.support.jobs import ENDLESS, Jobs, alive, follow, points, run, wait_until
 
 FAKE = Path(fake_worker.__file__)
 Make = Callable[..., LocalExecutor]

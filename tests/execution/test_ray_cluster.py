@@ -22,22 +22,23 @@ from hpsearch.maintenance.invariants import check_invariants
 from hpsearch.paths import StudyFolder
 from hpsearch.storage.view import read_study
 from hpsearch.study.plan import DataPlace, plan_study, save_plan, study_lock
-from tests.support.tiny import ENDLESS, Jobs, follow, points, wait_until
+from tests.support.jobs import ENDLESS, Jobs, follow, points, wait_until
+from tests.support.observer import Silent
 
 NODE: dict[str, Any] = {"num_cpus": 1, "resources": {"spot": 1}, "node_ip_address": "127.0.0.2"}
 
 LONE = {**NODE, "resources": {"lone": 1}}
 
 
-class Chaos:
+class Chaos(Silent):
     """An observer under whose eyes nodes leave and join the cluster, at random."""
 
     def __init__(self, cluster: Any, seed: int) -> None:
+        super().__init__()
         self._cluster, self._rng = cluster, np.random.default_rng(seed)
         self.nodes = [cluster.add_node(**NODE) for _ in range(3)]
         self._next = time.monotonic() + 3
         self.removed = 0
-        self.messages: list[str] = []
 
     def update(self, progress: Callable[[], Progress]) -> None:
         if self.removed < 2 and progress().running and time.monotonic() >= self._next:
@@ -46,9 +47,6 @@ class Chaos:
             self.removed += 1
             self.nodes.append(self._cluster.add_node(**NODE))
             self._next = time.monotonic() + 2 + 2 * self._rng.random()
-
-    def message(self, text: str) -> None:
-        self.messages.append(text)
 
 
 def test_ray_runs_as_many_trials_as_shares_of_cores_allow(

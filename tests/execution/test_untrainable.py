@@ -26,7 +26,7 @@ from hpsearch.storage.view import StudyView, read_study
 from hpsearch.training.loop import train
 from hpsearch.training.trainingdata import TrainingData
 from hpsearch.trial import TrialRecord
-from tests.support.tiny import Jobs, point
+from tests.support.jobs import Jobs, point
 
 from .test_end_to_end import search_here
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.tiny import ENDLESS, Jobs, alive, wait_until
+from tests.support.jobs import ENDLESS, Jobs, alive, wait_until
 
 WORKER = [sys.executable, "-m", "hpsearch.execution.worker", "cpu", "1"]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.models import CommandLine, draw, write_model, write_support
+from tests.support.models import draw, write_model, write_support
 
 
 @pytest.fixture(scope="session")
@@ -32,9 +32,3 @@ def queries(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     draw("roof", 3).convert("RGB").save(paths[1])
     draw("dash", 1, (50, 50)).save(paths[2])
     return paths
-
-
-@pytest.fixture
-def hpsearch(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> CommandLine:
-    """Return the command line."""
-    return CommandLine(monkeypatch, capsys)

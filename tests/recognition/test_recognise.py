@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from hpsearch.recognition.model import load_model
-from tests.support.models import ESCAPES, HOSTILE, CommandLine, draw, write_model, write_support
+from tests.support.command_line import CommandLine
+from tests.support.models import ESCAPES, HOSTILE, draw, write_model, write_support
 
 
 def clean(text: str) -> bool:

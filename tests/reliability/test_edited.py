@@ -20,7 +20,8 @@ from hpsearch.storage.view import read_study
 from hpsearch.study.begun import MAY_CHANGE, EditedError
 from hpsearch.study.config import StudyConfig
 from hpsearch.study.plan import find_study, plan_study
-from tests.support.cases import SPACE, STUDY, run, search, write_study
+from tests.support.cases import SPACE, STUDY, search, write_study
+from tests.support.command_line import run
 
 from .make_asset import ASSETS
 

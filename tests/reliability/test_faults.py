@@ -27,9 +27,10 @@ from hpsearch.storage.view import read_study
 from hpsearch.study.plan import study_lock
 from hpsearch.training.checkpoint import Checkpoint, load, save
 from hpsearch.training.checkpoint_file import previous
-from tests.support.cases import DATASET, ENQUEUED, Silent, refused, run, search, table, write_study
+from tests.support.cases import DATASET, ENQUEUED, Silent, refused, search, table, write_study
+from tests.support.command_line import run
 from tests.support.fake_executor import FakeExecutor
-from tests.training.tiny import tiny_config
+from tests.support.trainings import tiny_config
 
 See = Callable[[object], None]
 SETTINGS = {"enqueue": ENQUEUED[:4], "budget__trials": 4}

@@ -16,9 +16,10 @@ from hpsearch.maintenance.invariants import check_invariants
 from hpsearch.paths import StudyFolder
 from hpsearch.storage import database as record
 from hpsearch.training.epoch import EpochResult
-from tests.support.cases import ENQUEUED, run, search
+from tests.support.cases import ENQUEUED, search
+from tests.support.command_line import run
 from tests.support.fake_executor import FakeExecutor
-from tests.training.tiny import tiny_config
+from tests.support.trainings import tiny_config
 
 See = Callable[[object], None]
 SETTINGS = {"enqueue": ENQUEUED[:4], "budget__trials": 4}

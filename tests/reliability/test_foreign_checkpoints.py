@@ -14,7 +14,7 @@ from hpsearch.training.checkpoint import Checkpoint, load, save
 from hpsearch.training.checkpoint_file import MAGIC, previous, set_aside_foreign
 from tests.support.cases import ENQUEUED, Silent, search
 from tests.support.fake_executor import FakeExecutor
-from tests.training.tiny import tiny_config
+from tests.support.trainings import tiny_config
 
 CONFIG, SEED = tiny_config(drawers=2), 7
 NEWER = MAGIC.replace(b"1", b"2") + b"what nobody here can read"

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.cases import SPACE, STUDY, as_nobody, refused, run, write_study
+from tests.support.cases import SPACE, STUDY, as_nobody, refused, write_study
+from tests.support.command_line import run
 
 See = Callable[[object], None]
 

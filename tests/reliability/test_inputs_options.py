@@ -16,7 +16,8 @@ import waitress
 
 from hpsearch.results.dashboard import make_app
 from hpsearch.training.checkpoint_file import MAGIC, wrap
-from tests.support.cases import as_nobody, images_folder, refused, run, search, write_study
+from tests.support.cases import as_nobody, images_folder, refused, search, write_study
+from tests.support.command_line import run
 
 See = Callable[[object], None]
 

@@ -13,16 +13,8 @@ import pytest
 
 from hpsearch.paths import StudyFolder, network_filesystem
 from hpsearch.storage.view import read_study
-from tests.support.cases import (
-    SPACE,
-    STUDY,
-    as_nobody,
-    refused,
-    run,
-    search,
-    snapshot,
-    write_study,
-)
+from tests.support.cases import SPACE, STUDY, as_nobody, refused, search, snapshot, write_study
+from tests.support.command_line import run
 
 See = Callable[[object], None]
 

@@ -25,7 +25,8 @@ from hpsearch.shipped_files import find_shipped
 from hpsearch.storage.view import read_study
 from hpsearch.training.checkpoint import Checkpoint, read, save
 from hpsearch.training.checkpoint_file import keep_best_weights, previous
-from tests.support.cases import ENQUEUED, run, search, write_study
+from tests.support.cases import ENQUEUED, search, write_study
+from tests.support.command_line import run
 from tests.support.fake_executor import FakeExecutor, fake_curve
 from tests.support.large import large_study
 

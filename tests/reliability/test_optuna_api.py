@@ -17,7 +17,8 @@ from hpsearch.maintenance.repair import repair
 from hpsearch.paths import StudyFolder
 from hpsearch.storage.view import read_study
 from hpsearch.trial import ADDED, best_trial
-from tests.support.cases import Silent, run, search
+from tests.support.cases import Silent, search
+from tests.support.command_line import run
 
 See = Callable[[object], None]
 NAME = "small"

@@ -24,7 +24,8 @@ from hpsearch.paths import StudyFolder
 from hpsearch.sources.find import find_dataset
 from hpsearch.storage.agreement import trained_config
 from hpsearch.storage.view import read_study
-from tests.support.cases import Silent, run, search, table
+from tests.support.cases import Silent, search, table
+from tests.support.command_line import run
 
 See = Callable[[object], None]
 Edit = Callable[[StudyFolder], object]

@@ -31,16 +31,8 @@ from hpsearch.storage.view import read_study
 from hpsearch.training.checkpoint import load
 from hpsearch.training.checkpoint_file import wrap
 from hpsearch.trial import TrialRecord
-from tests.support.cases import (
-    ENQUEUED,
-    STUDY,
-    as_nobody,
-    refused,
-    run,
-    search,
-    snapshot,
-    write_study,
-)
+from tests.support.cases import ENQUEUED, STUDY, as_nobody, refused, search, snapshot, write_study
+from tests.support.command_line import run
 from tests.test_source import findings, sources
 
 See = Callable[[object], None]
@@ -217,7 +209,7 @@ def test_S4_a_payload_in_packed_data_does_not_run(
 
 
 def trial() -> dict[str, Any]:
-    from tests.training.tiny import tiny_config
+    from tests.support.trainings import tiny_config
 
     return tiny_config().plain()
 

@@ -16,7 +16,8 @@ from hpsearch.maintenance.invariants import check_invariants
 from hpsearch.paths import StudyFolder
 from hpsearch.results.retrain import read_exported
 from hpsearch.storage.view import read_study
-from tests.support.cases import run, search
+from tests.support.cases import search
+from tests.support.command_line import run
 
 from .make_asset import ASSETS
 

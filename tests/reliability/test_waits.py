@@ -280,7 +280,7 @@ def test_OC2_a_locked_database_is_no_damage(
 ) -> None:
     """whoever only reads waits too, and says exit 3"""
     from hpsearch.maintenance.repair import repair
-    from tests.support.cases import run
+    from tests.support.command_line import run
 
     search(tmp_path / "study")
     path = StudyFolder(tmp_path / "study").database

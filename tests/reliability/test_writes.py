@@ -21,7 +21,8 @@ from hpsearch.report import page as report_page
 from hpsearch.results.export import export_best
 from hpsearch.storage.view import read_study
 from hpsearch.training.checkpoint import Checkpoint, load, save
-from tests.support.cases import ENQUEUED, in_child, run, search, table
+from tests.support.cases import ENQUEUED, in_child, search, table
+from tests.support.command_line import run
 
 from .faults import LONG, STRIDE, Act, Dying, Failing, Kind, on_write
 

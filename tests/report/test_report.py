@@ -26,9 +26,9 @@ from hpsearch.report.figure import round_values, tick
 from hpsearch.report.importance import importances, standing_out
 from hpsearch.results.baselines import baselines_file
 from hpsearch.results.pruning import pruning
+from tests.support.command_line import CommandLine
 from tests.support.made_search import Made, write_lines, write_search
 from tests.support.made_study import certificate_of, write_model
-from tests.support.models import CommandLine
 
 HOSTILE = "</script><script>alert(1)</script>"
 TAGS = "<img src=x onerror=alert(2)>{{ 7 * 7 }}%{x}"

@@ -28,8 +28,8 @@ from hpsearch.results.controls import shuffle_labels
 from hpsearch.results.evaluate import evaluate
 from hpsearch.sources.find import find_dataset
 from hpsearch.training.trainingdata import TrainingData
+from tests.support.command_line import CommandLine
 from tests.support.made_study import write_model
-from tests.support.models import CommandLine
 
 
 @pytest.fixture(scope="module")

@@ -22,8 +22,8 @@ from hpsearch.storage.view import StudyView, read_study
 from hpsearch.trial import best_trial
 from hpsearch.wording import interval, percent, points
 from tests.driver.test_driver import search
+from tests.support.command_line import CommandLine
 from tests.support.fake_executor import FakeExecutor
-from tests.support.models import CommandLine
 
 TOP, SEEDS = 4, 3
 

@@ -20,8 +20,8 @@ from hpsearch.errors import InputError
 from hpsearch.paths import StudyFolder
 from hpsearch.results.dashboard import LARGEST_BODY, Guard, make_app, serve
 from hpsearch.storage.view import read_study
+from tests.support.command_line import CommandLine
 from tests.support.made_study import write_study
-from tests.support.models import CommandLine
 
 PORT = 8123
 HOST = f"127.0.0.1:{PORT}"

@@ -19,8 +19,8 @@ from hpsearch.results import evaluate as evaluate_module
 from hpsearch.results.baselines import TABLE_2
 from hpsearch.results.evaluate import evaluate
 from hpsearch.results.intervals import wilson
+from tests.support.command_line import CommandLine
 from tests.support.made_study import write_model
-from tests.support.models import CommandLine
 
 
 def openings(folder: Path) -> list[dict[str, Any]]:

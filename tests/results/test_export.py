@@ -18,8 +18,8 @@ from hpsearch.paths import StudyFolder
 from hpsearch.provenance import PACKAGES, software
 from hpsearch.results.export import export_best
 from hpsearch.results.retrain import read_exported
+from tests.support.command_line import CommandLine
 from tests.support.made_study import SEEDS, STUDY_SEED, TRIALS, tiny, write_study
-from tests.support.models import CommandLine
 
 
 def test_the_file_is_complete(study: Path, dataset: Dataset, tmp_path: Path) -> None:

@@ -18,8 +18,8 @@ from hpsearch.errors import InputError
 from hpsearch.results.retrain import retrain
 from hpsearch.training import checkpoint
 from hpsearch.training.trainingdata import TrainingData
+from tests.support.command_line import CommandLine
 from tests.support.made_study import STUDY_SEED, tiny, write_best
-from tests.support.models import CommandLine
 from tests.support.trees import role
 
 STUCK = {"learning_rate": 1e-9}

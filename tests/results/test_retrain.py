@@ -23,8 +23,8 @@ from hpsearch.results.retrain import Certified, _verdict, read_exported, retrain
 from hpsearch.training import checkpoint
 from hpsearch.training.epoch import EpochResult
 from hpsearch.wording import percent
+from tests.support.command_line import CommandLine
 from tests.support.made_study import STUDY_SEED, tiny, write_best
-from tests.support.models import CommandLine
 
 
 def interrupt_after(epochs: int) -> Any:

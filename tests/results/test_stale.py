@@ -11,8 +11,8 @@ from hpsearch.data import Dataset
 from hpsearch.maintenance.invariants import check_invariants
 from hpsearch.paths import StudyFolder
 from hpsearch.results.export import HEAD, export_best, stale
+from tests.support.command_line import CommandLine
 from tests.support.made_study import write_study
-from tests.support.models import CommandLine
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ from hpsearch.storage.view import read_study
 from hpsearch.study.plan import lock_holder, study_lock
 from hpsearch.trial import TrialRecord
 from tests.driver.test_driver import search
+from tests.support.command_line import CommandLine
 from tests.support.fake_executor import FakeExecutor
-from tests.support.models import CommandLine
 
 
 @pytest.fixture
@@ -32,9 +32,8 @@ def stopped(tmp_path: Path) -> StudyFolder:
 
 
 def test_trials_of_a_stopped_search_are_interrupted_and_those_of_one_at_work_run(
-    stopped: StudyFolder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    stopped: StudyFolder, monkeypatch: pytest.MonkeyPatch, hpsearch: CommandLine
 ) -> None:
-    hpsearch = CommandLine(monkeypatch, capsys)
     view = read_study(stopped)
     left = {t.number for t in view.trials if t.state == "running"}
     assert left

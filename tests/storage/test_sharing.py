@@ -17,6 +17,7 @@ from hpsearch.paths import StudyFolder
 from hpsearch.storage.database import StudyRecord
 from hpsearch.storage.view import StudyView, read_study
 from tests.support.cases import refused, write_study
+from tests.support.command_line import run
 from tests.support.postgres import PASSWORD, Server
 
 DEADLINE_S = 600.0
@@ -165,12 +166,19 @@ def test_a_stopped_driver_that_wakes_up_finds_its_trials_taken(drivers: Drivers)
     ],
 )
 def test_the_command_says_in_one_line_what_postgres_refuses(
-    drivers: Drivers, postgres_server: Server, change: dict[str, str], code: int, words: str
+    drivers: Drivers,
+    postgres_server: Server,
+    change: dict[str, str],
+    code: int,
+    words: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    for name, value in change.items():
+        monkeypatch.setenv(name, value)
     port = change.get("PGPORT", postgres_server.port)
     database = change.get("PGDATABASE", urlsplit(drivers.storage).path[1:])
     url = f"postgresql://searcher@127.0.0.1:{port}/{database}"
-    done = command(
+    done = run(
         "search",
         "quickstart",
         "--storage",
@@ -179,13 +187,12 @@ def test_the_command_says_in_one_line_what_postgres_refuses(
         "dataset=glyphs",
         "--output",
         drivers.folder / "s",
-        environment=change,
     )
-    assert done.returncode == code, done.stderr
-    assert done.stderr.count("\n") == 1
-    assert words in done.stderr
-    assert "canary" not in done.stdout + done.stderr
-    assert PASSWORD not in done.stdout + done.stderr
+    assert done.code == code, done.err
+    assert done.err.count("\n") == 1
+    assert words in done.err
+    assert "canary" not in done.out + done.err
+    assert PASSWORD not in done.out + done.err
     assert not (drivers.folder / "s").exists()
 
 
@@ -232,29 +239,16 @@ def test_a_dry_run_of_a_new_study_on_a_server_says_what_a_trial_costs(
     postgres: str, tmp_path: Path
 ) -> None:
     plan = ("--storage", postgres, "--output", tmp_path / "s", "--dry-run")
-    done = command("search", "quickstart", *plan)
-    assert done.returncode == 0, done.stderr
-    assert "a whole trial costs about" in done.stdout
+    done = run("search", "quickstart", *plan)
+    assert done.code == 0, done.err
+    assert "a whole trial costs about" in done.out
     assert not (tmp_path / "s").exists()
 
 
 def test_a_password_in_a_postgres_url_is_refused_and_not_repeated(tmp_path: Path) -> None:
     url = "postgresql://me:s3cr{t%40canary@db.example/studies"
     for given in (("search", "quickstart", "--storage", url), ("copy", "quickstart", "--to", url)):
-        done = command(*given)
-        assert done.returncode == 2
-        assert "canary" not in done.stdout + done.stderr
-    assert "PGPASSWORD" in command("search", "quickstart", "--storage", url).stderr
-
-
-def command(
-    *arguments: object, environment: dict[str, str] | None = None
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "hpsearch.cli.main", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE_S,
-        check=False,
-        env={**os.environ, **(environment or {})},
-    )
+        done = run(*given)
+        assert done.code == 2
+        assert "canary" not in done.out + done.err
+    assert "PGPASSWORD" in run("search", "quickstart", "--storage", url).err

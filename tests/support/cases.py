@@ -4,27 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import io
 import json
 import os
-import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pytest
 from PIL import Image
 
-from hpsearch.cli.main import main
 from hpsearch.driver.driver import Driver
-from hpsearch.driver.progress import Progress
 from hpsearch.execution import Executor
 from hpsearch.paths import StudyFolder
 from hpsearch.storage.view import StudyView, read_study
 from hpsearch.study.plan import DataPlace, plan_study, save_plan, study_lock
 
+from .command_line import run
 from .fake_executor import FakeExecutor
+from .observer import Silent
 
 SPACE = """\
 name: small
@@ -69,28 +65,6 @@ DATASET = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Done:
-    """How a command ended."""
-
-    code: int
-    out: str
-    err: str
-
-
-def run(*arguments: object) -> Done:
-    """Run the command line in this process."""
-    out, err = io.StringIO(), io.StringIO()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["hpsearch", *map(str, arguments)])
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            try:
-                main()
-            except SystemExit as end:
-                code = end.code if isinstance(end.code, int) else 0
-    return Done(code, out.getvalue(), err.getvalue())
-
-
 def snapshot(folder: Path) -> dict[str, str]:
     """Return every file below a folder with its content's hash."""
     found = {}
@@ -122,19 +96,6 @@ def write_study(folder: Path, study: str = STUDY, space: str = SPACE) -> Path:
     path = folder / "small.yaml"
     path.write_text(study)
     return path
-
-
-class Silent:
-    """An observer that keeps what it was told."""
-
-    def __init__(self) -> None:
-        self.messages: list[str] = []
-
-    def update(self, progress: Callable[[], Progress]) -> None:
-        self.last = progress()
-
-    def message(self, text: str) -> None:
-        self.messages.append(text)
 
 
 def search(

@@ -14,7 +14,6 @@ from hpsearch.sources import glyphs
 
 from .made_search import Made, write_search
 from .made_study import write_study
-from .models import CommandLine
 
 
 @pytest.fixture(scope="session")
@@ -55,9 +54,3 @@ def study(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def thousands(tmp_path_factory: pytest.TempPathFactory) -> StudyFolder:
     """Return a study of 2,000 trials of 50 reports, to be read only."""
     return write_search(tmp_path_factory.mktemp("runs") / "thousands", Made(2000, epochs=50))
-
-
-@pytest.fixture
-def hpsearch(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> CommandLine:
-    """Return the command line."""
-    return CommandLine(monkeypatch, capsys)

@@ -19,34 +19,20 @@ from hpsearch.training.epoch import EpochResult
 from hpsearch.training.loop import train
 from hpsearch.training.trainingdata import TrainingData
 
+from .trainings import tiny_config
+
 DEADLINE_S = 600.0
 """No step of a test may take longer; on an idle machine each takes one or two seconds."""
 SEED = 7
 ENDLESS = 10**9
 """Images of an epoch that never ends by itself."""
 
-LAYERS = {
-    "conv1": {"filter_size": 4, "filter_count": 4, "learning_rate": 0.05},
-    "fc": {"width": 8, "learning_rate": 0.05},
-    "output": {"learning_rate": 0.05},
-}
-
 Point = tuple[int, float, float, int, int, str | None]
 
 
-def tiny_config(**changes: Any) -> TrialConfig:
-    """Return a configuration whose epochs take some milliseconds."""
-    values = {
-        "input_size": 20,
-        "layers": LAYERS,
-        "pairs": "batch",
-        "batch_characters": 8,
-        "batch_drawings": 2,
-        "init": "he",
-        "images_per_epoch": 64,
-        "max_epochs": 3,
-    }
-    return TrialConfig.from_values({**values, **changes})
+def quick(**changes: Any) -> TrialConfig:
+    """Return a configuration of three epochs that take some milliseconds."""
+    return tiny_config({"learning_rate": 0.05}, **{"pairs": "batch", "max_epochs": 3, **changes})
 
 
 @dataclass
@@ -59,7 +45,7 @@ class Jobs:
     def __call__(self, trial: int = 0, **changes: Any) -> Job:
         return Job(
             trial=trial,
-            config=tiny_config(**changes).plain(),
+            config=quick(**changes).plain(),
             seed=SEED,
             data=self.data,
             study_seed=0,
@@ -68,7 +54,7 @@ class Jobs:
 
     def curve(self, **changes: Any) -> list[Point]:
         """Return the curve that training gives without any executor."""
-        return _curve(self.data, dump_yaml(tiny_config(**changes).plain()))
+        return _curve(self.data, dump_yaml(quick(**changes).plain()))
 
 
 @cache

@@ -21,6 +21,8 @@ from hpsearch.study.config import StudyConfig
 from hpsearch.training.config import TrialConfig
 from hpsearch.trial import State, TrialRecord
 
+from .trainings import tiny_config
+
 STUDY_SEED = 11
 SEEDS = [trial_seed(STUDY_SEED, number) for number in range(5)]
 """Of the trials, by number."""
@@ -32,24 +34,10 @@ PARAMETERS: dict[str, BaseDistribution] = {
 
 
 def tiny(each: dict[str, Any] | None = None, **settings: Any) -> TrialConfig:
-    """Return a configuration at 20 px: 4 steps an epoch, 4 epochs; `each` goes to all layers."""
-    layers: dict[str, dict[str, Any]] = {
-        "conv1": {"filter_size": 5, "filter_count": 4},
-        "conv2": {"filter_size": 3, "filter_count": 6, "pool": False},
-        "fc": {"width": 16},
-        "output": {"bias": True},
-    }
-    shared = {"learning_rate": 0.05, **(each or {})}
-    values = {
-        "input_size": 20,
-        "layers": {name: {**shared, **layer} for name, layer in layers.items()},
-        "init": "he",
-        "batch_pairs": 16,
-        "images_per_epoch": 128,
-        "max_epochs": 4,
-        **settings,
-    }
-    return TrialConfig.from_values(values)
+    """Return a configuration of 4 steps an epoch, 4 epochs; `each` goes to all layers."""
+    sizes = {"fc": {"width": 16}, "output": {"bias": True}}
+    values = {"batch_pairs": 16, "images_per_epoch": 128, "max_epochs": 4, **settings}
+    return tiny_config({"learning_rate": 0.05, **(each or {})}, layers=sizes, **values)
 
 
 @dataclass(frozen=True)

@@ -1,18 +1,14 @@
-"""Models with weights made by hand, drawings to show them, and the command line in-process."""
+"""Models with weights made by hand, drawings to show them."""
 
 from __future__ import annotations
 
-import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pytest
 import torch
 from PIL import Image, ImageDraw
 from safetensors.torch import save_file
 
-from hpsearch.cli.main import main
 from hpsearch.configfile import dump_yaml
 from hpsearch.network.siamese import SiameseNetwork
 from hpsearch.recognition.model import Model
@@ -104,31 +100,6 @@ def slow_logit(one: np.ndarray, other: np.ndarray) -> float:
                 units.append(1 / (1 + np.exp(-(GAIN * ink + SHIFT))))
             total += abs(units[0] - units[1])
     return BIAS + ALPHA * total
-
-
-@dataclass(frozen=True)
-class Done:
-    """What a command left."""
-
-    code: int
-    out: str
-    err: str
-
-
-class CommandLine:
-    """Runs hpsearch as a person does, but in this process."""
-
-    def __init__(self, patch: pytest.MonkeyPatch, captured: pytest.CaptureFixture[str]) -> None:
-        self._patch, self._captured = patch, captured
-
-    def __call__(self, *arguments: object) -> Done:
-        self._patch.setattr(sys, "argv", ["hpsearch", *map(str, arguments)])
-        self._captured.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main()
-        shown = self._captured.readouterr()
-        assert isinstance(ended.value.code, int)
-        return Done(ended.value.code, shown.out, shown.err)
 
 
 def ranked(model: Model, queries: np.ndarray, support: Support) -> Ranking:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 from hpsearch.configfile import parse_yaml
 from hpsearch.driver.driver import Driver
-from hpsearch.driver.progress import Progress
 from hpsearch.execution import EpochEnded, Event, Job
 from hpsearch.study.plan import DataPlace, plan_study, save_plan
 
 from .fake_executor import FakeExecutor
+from .observer import Silent
 
 
 class Logged(FakeExecutor):
@@ -40,10 +39,8 @@ class Logged(FakeExecutor):
             file.write(f"{line} {self._name}\n")
 
 
-class Printing:
+class Printing(Silent):
     """An observer that prints what it is told."""
-
-    def update(self, progress: Callable[[], Progress]) -> None: ...
 
     def message(self, text: str) -> None:
         sys.stdout.write(text + "\n")

@@ -8,7 +8,7 @@ from hpsearch.data import Dataset
 from hpsearch.data.pack import pack
 from hpsearch.sources import glyphs
 from hpsearch.training.trainingdata import TrainingData
-from tests.training.tiny import tiny_config
+from tests.support.trainings import tiny_config
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ from hpsearch.errors import EnvironmentFailure
 from hpsearch.training.checkpoint import Checkpoint, load, read, save
 from hpsearch.training.checkpoint_file import MAGIC, previous
 from hpsearch.training.epoch import EpochResult
-from tests.training.tiny import as_bytes
+from tests.support.trainings import as_bytes
 
 
 def checkpoint(epoch: int = 1) -> Checkpoint:

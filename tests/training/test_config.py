@@ -15,7 +15,7 @@ from hpsearch.network.siamese import SiameseNetwork
 from hpsearch.space.space import SearchSpace
 from hpsearch.training.config import TrialConfig
 from hpsearch.training.optimiser import LayerwiseSgd
-from tests.training.tiny import as_bytes, tiny_config
+from tests.support.trainings import as_bytes, tiny_config
 
 SPACE = SearchSpace.from_yaml("koch2015").parameters
 SIZES = [name for name in SPACE if name.endswith(("filter_size", "filter_count", "width"))]

@@ -18,7 +18,7 @@ from hpsearch.training.distortion import affine, distort, draw_transforms
 from hpsearch.training.evaluation import encode, run_scores, verification_accuracy
 from hpsearch.training.loop import step_loss
 from hpsearch.training.optimiser import LayerwiseSgd
-from tests.training.tiny import tiny_config
+from tests.support.trainings import tiny_config
 
 
 def meta_network(config: TrialConfig) -> SiameseNetwork:

@@ -25,7 +25,7 @@ from hpsearch.training.diagnosis import (
 )
 from hpsearch.training.loop import train
 from hpsearch.training.trainingdata import TrainingData
-from tests.training.tiny import last_checkpoint, tiny_config
+from tests.support.trainings import last_checkpoint, tiny_config
 
 TABLE = Path(__file__).parents[2] / "benchmarks" / "tables" / "health.jsonl"
 HEALTHY = Vitals(loss=0.8, saturated=0.3, silent=0.1, spread=0.1, moved=1e-3)

@@ -22,7 +22,7 @@ from hpsearch.training.distortion import distort, draw_transforms
 from hpsearch.training.evaluation import evaluate_tasks
 from hpsearch.training.loop import step_loss, train
 from hpsearch.training.trainingdata import TrainingData
-from tests.training.tiny import (
+from tests.support.trainings import (
     LAYERS,
     as_bytes,
     assert_same_training,

@@ -27,8 +27,8 @@ from hpsearch.training.loss import batch_loss, pair_loss, softmax_loss
 from hpsearch.training.optimiser import AdamW, schedule
 from hpsearch.training.precision import allow_tf32, has_bf16
 from hpsearch.training.trainingdata import TrainingData, take
+from tests.support.trainings import assert_same_training, last_checkpoint, tiny_config
 from tests.training.test_optimiser import gradients, random_network, set_gradients, weights
-from tests.training.tiny import assert_same_training, last_checkpoint, tiny_config
 
 MODERN: dict[str, Any] = {
     "pairs": "batch",

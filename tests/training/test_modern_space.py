@@ -10,7 +10,7 @@ from hpsearch.space.space import SearchSpace
 from hpsearch.training.config import TrialConfig
 from hpsearch.training.loop import train
 from hpsearch.training.trainingdata import TrainingData
-from tests.training.tiny import as_bytes, last_checkpoint
+from tests.support.trainings import as_bytes, last_checkpoint
 
 SPACE = SearchSpace.from_yaml("modern").parameters
 SIZES = [name for name in SPACE if name.endswith(("filter_size", "filter_count", "width"))]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from hpsearch.network.siamese import SiameseNetwork
 from hpsearch.training.config import TrialConfig
 from hpsearch.training.optimiser import LayerwiseSgd, schedule
-from tests.training.tiny import LAYERS, tiny_config
+from tests.support.trainings import LAYERS, tiny_config
 
 Arrays = dict[str, NDArray[np.float64]]
 

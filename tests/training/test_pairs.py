@@ -12,7 +12,7 @@ from scipy import stats
 from hpsearch.errors import InputError
 from hpsearch.training.config import TrialConfig
 from hpsearch.training.pairs import Sampler
-from tests.training.tiny import tiny_config
+from tests.support.trainings import tiny_config
 
 Rows = NDArray[np.int64]
 

@@ -14,7 +14,7 @@ from hpsearch.network.convolution_cost import Way
 from hpsearch.training.checkpoint import Checkpoint, load, save
 from hpsearch.training.loop import Interrupted, train
 from hpsearch.training.trainingdata import TrainingData
-from tests.training.tiny import assert_same_training, last_checkpoint, tiny_config
+from tests.support.trainings import assert_same_training, last_checkpoint, tiny_config
 
 STEPS = 5 * 4
 

@@ -18,7 +18,7 @@ from hpsearch.training.config import Objective
 from hpsearch.training.fresh import fresh_tasks
 from hpsearch.training.selection import Selection, check_data, select
 from tests.support.drawings import ONE_LARGE, SIXTY, TWO_EACH, UNEVEN, write_drawings
-from tests.training.tiny import tiny_config
+from tests.support.trainings import tiny_config
 
 SHAPES = {"uneven": UNEVEN, "one large": ONE_LARGE, "two each": TWO_EACH, "sixty": SIXTY}
 SEEDS = range(3)

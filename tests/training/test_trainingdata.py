@@ -11,7 +11,7 @@ import torch
 from hpsearch.data import Dataset, split_drawers, validation_tasks
 from hpsearch.training.pairs import Sampler
 from hpsearch.training.trainingdata import TrainingData
-from tests.training.tiny import tiny_config
+from tests.support.trainings import tiny_config
 
 
 def shown(sampler: Sampler) -> set[int]:
