@@ -45,6 +45,7 @@ def make_ray_apart(request: pytest.FixtureRequest, slots: int, folder: Path) -> 
     return executor
 
 
+SLOW = pytest.mark.slow
 EXECUTORS: dict[str, Make] = {"local": make_local, "ray": make_ray, "ray-apart": make_ray_apart}
 """Every executor by name, made from its slots and a study's folder; a new one joins here."""
 
@@ -84,7 +85,24 @@ def jobs(glyphs: Path, tmp_path: Path) -> Jobs:
     return Jobs(glyphs, tmp_path)
 
 
-@pytest.fixture(scope="module", params=EXECUTORS)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Bind the contract to every executor, to that without a shared disk where this matters.
+
+    Ray runs the first contract test among the quick ones, and all of them among the slow ones.
+    """
+    if "make_executor" not in metafunc.fixturenames:
+        return
+    apart = metafunc.definition.get_closest_marker("shared_disk") is not None
+    quick = metafunc.definition.get_closest_marker("quick_on_ray") is not None
+    executors = [
+        pytest.param(name, marks=[] if name == "local" or (quick and name == "ray") else SLOW)
+        for name in EXECUTORS
+        if name != "ray-apart" or apart
+    ]
+    metafunc.parametrize("make_executor", executors, indirect=True, scope="module")
+
+
+@pytest.fixture(scope="module")
 def make_executor(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[MakeExecutor]:

@@ -30,6 +30,8 @@ def after_epoch(number: int):  # type: ignore[no-untyped-def]
     return lambda event: isinstance(event, EpochEnded) and event.result.epoch == number
 
 
+@pytest.mark.quick_on_ray
+@pytest.mark.shared_disk
 def test_a_trial_starts_ends_its_epochs_and_finishes_in_this_order(
     executor: Executor, jobs: Jobs
 ) -> None:
@@ -44,6 +46,7 @@ def test_a_trial_starts_ends_its_epochs_and_finishes_in_this_order(
     assert last == Ended(0, Ending.FINISHED, None)
 
 
+@pytest.mark.shared_disk
 def test_the_checkpoint_is_there_when_an_epoch_is_told(executor: Executor, jobs: Jobs) -> None:
     job = jobs()
     executor.submit(job)
@@ -70,6 +73,7 @@ def test_stop_ends_the_trial_and_frees_its_slot(executor: Executor, jobs: Jobs) 
     assert points(run(executor, jobs(1))) == jobs.curve()
 
 
+@pytest.mark.shared_disk
 @pytest.mark.parametrize("epoch", [1, 2, 3])
 def test_a_paused_trial_goes_on_to_the_same_curve(
     executor: Executor, jobs: Jobs, epoch: int
@@ -83,6 +87,7 @@ def test_a_paused_trial_goes_on_to_the_same_curve(
     assert second[-1] == Ended(0, Ending.FINISHED)
 
 
+@pytest.mark.shared_disk
 @pytest.mark.parametrize(
     ("decision", "ending"),
     [
@@ -132,6 +137,7 @@ def test_interrupt_ends_a_trial_that_waits_for_a_decision(executor: Executor, jo
     assert points(first) + points(run(executor, jobs())) == jobs.curve()
 
 
+@pytest.mark.shared_disk
 def test_a_trial_interrupted_inside_an_epoch_goes_on_to_the_same_curve(
     executor: Executor, jobs: Jobs
 ) -> None:
@@ -161,6 +167,7 @@ def test_a_late_interrupt_does_not_touch_the_next_trial(executor: Executor, jobs
     assert events[-1] == Ended(1, Ending.FINISHED)
 
 
+@pytest.mark.shared_disk
 @pytest.mark.parametrize("moment", ["between epochs", "inside an epoch"])
 def test_a_killed_worker_is_lost_and_its_trial_goes_on_to_the_same_curve(
     executor: Executor, jobs: Jobs, moment: str
@@ -201,6 +208,7 @@ def test_a_trial_beyond_the_slots_is_refused(executor: Executor, jobs: Jobs) -> 
     assert points(follow(executor, 0)) == jobs.curve()
 
 
+@pytest.mark.shared_disk
 def test_data_that_is_gone_is_the_environments_fault_in_one_line_and_the_next_one_runs(
     executor: Executor, jobs: Jobs, tmp_path: Path
 ) -> None:
@@ -215,6 +223,7 @@ def test_data_that_is_gone_is_the_environments_fault_in_one_line_and_the_next_on
     assert points(run(executor, jobs(1))) == jobs.curve()
 
 
+@pytest.mark.shared_disk
 @pytest.mark.skipif(sys.platform != "linux", reason="needs prlimit")
 def test_a_checkpoint_that_cannot_be_written_is_the_environments_fault(
     executor: Executor, jobs: Jobs
