@@ -50,7 +50,9 @@ def answers(name: str) -> dict[str, object]:
     }
 
 
-@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize(
+    "kernel", ["Haswell", *(pytest.param(k, marks=pytest.mark.slow) for k in list(KERNELS)[1:])]
+)
 def test_OA1_the_stored_surrogates_answer_as_recorded_on_every_kernel(kernel):
     """To the last bit: nothing of an answer comes from BLAS or LAPACK."""
     plain = {k: v for k, v in os.environ.items() if not k.startswith(("OPENBLAS_", "NPY_"))}

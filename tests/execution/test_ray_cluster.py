@@ -25,6 +25,8 @@ from hpsearch.study.plan import DataPlace, plan_study, save_plan, study_lock
 from tests.support.jobs import ENDLESS, Jobs, follow, points, wait_until
 from tests.support.observer import Silent
 
+pytestmark = pytest.mark.slow
+
 NODE: dict[str, Any] = {"num_cpus": 1, "resources": {"spot": 1}, "node_ip_address": "127.0.0.2"}
 
 LONE = {**NODE, "resources": {"lone": 1}}

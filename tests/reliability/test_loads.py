@@ -88,6 +88,7 @@ class Watched(FakeExecutor):
         return [WINDOW / (marks[n + 1] - marks[n]) for n in windows if n + 1 < len(marks)]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_L1_L5_eight_workers_and_an_open_dashboard(tmp_path: Path, see: See) -> None:
     """160 trials of 5 reports, each final once with its own value; every answer is 200
@@ -138,6 +139,7 @@ def test_L1_each_value_is_its_own_parameters(tmp_path: Path) -> None:
         assert trial.value == min(fake_curve(jobs[trial.number], 3))
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_L3_sixty_queued_trials_run_once_each(tmp_path: Path, see: See) -> None:
     """each exactly once, 2 rounds of eight slots (20 under make soak)"""
@@ -153,6 +155,7 @@ def test_L3_sixty_queued_trials_run_once_each(tmp_path: Path, see: See) -> None:
     see(f"{rounds} rounds of 60, none twice, none left out")
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_L4_thousands_of_trials(tmp_path: Path, packed: Path, see: See) -> None:
     """opens, is continued, exported, reported and checked; seconds and memory recorded"""
@@ -176,6 +179,7 @@ def test_L4_thousands_of_trials(tmp_path: Path, packed: Path, see: See) -> None:
     assert max(seconds.values()) < 30
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_continuing_a_study_of_1000_trials_L4_first_new_trial(
     tmp_path: Path, packed: Path, see: See
@@ -215,6 +219,7 @@ def seconds_of_a_core(pid: int) -> float:
     return float(listed.stdout)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.skipif(sys.platform != "linux", reason="reads Linux's /proc")
 def test_L6_memory_of_the_driver_over_many_trials(tmp_path: Path, see: See) -> None:

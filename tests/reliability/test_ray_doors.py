@@ -83,6 +83,7 @@ executor.close()
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="reads Linux's lists of sockets")
 @pytest.mark.timeout(180)
 def test_OE5_a_cluster_of_this_machine_listens_on_this_machine_only(tmp_path: Path) -> None:

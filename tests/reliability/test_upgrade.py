@@ -80,6 +80,7 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_F18_an_old_study_of_own_images_opens_and_goes_on(own: Path) -> None:
     """the trial that was interrupted goes on; every suggestion is derived again"""
     before = [t for t in read_study(StudyFolder(own / "study")).trials if t.finished]

@@ -235,7 +235,10 @@ def check_the_same_command_goes_on(peer: Peer, tmp_path: Path) -> None:
     assert table(again) == table(straight)
 
 
-@pytest.mark.parametrize("interrupt", NUMBERS)
+@pytest.mark.parametrize(
+    "interrupt",
+    ["one Ctrl-C", *(pytest.param(n, marks=pytest.mark.slow) for n in ("two Ctrl-C", "SIGTERM"))],
+)
 @pytest.mark.parametrize("peer", PEERS, indirect=True)
 def test_OC_an_interrupt_ends_every_wait(
     peer: Peer, interrupt: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, see: See

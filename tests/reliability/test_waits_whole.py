@@ -100,6 +100,7 @@ def stopped_terminal(search: Search, study: StudyFolder) -> Iterator[subprocess.
     os.close(ours)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("peer", [stopped_group, full_pipe, stopped_terminal])
 def test_OC1_the_whole_search_hears_every_interrupt(
     peer: Peer, search: Search, tmp_path: Path

@@ -99,6 +99,7 @@ def every_nth(
     raise AssertionError
 
 
+@pytest.mark.slow
 def test_F02_F03_killed_before_the_nth_write(
     tmp_path: Path, straight: list[tuple[object, ...]], see: See
 ) -> None:
@@ -107,6 +108,7 @@ def test_F02_F03_killed_before_the_nth_write(
     see(f"{count} kills, each survived")
 
 
+@pytest.mark.slow
 def test_F02_killed_while_the_database_is_made(
     tmp_path: Path, straight: list[tuple[object, ...]]
 ) -> None:
@@ -120,6 +122,7 @@ def test_F02_killed_while_the_database_is_made(
     assert table(search(folder.root, **SETTINGS)) == straight
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "lasting", "first"),
     [

@@ -87,7 +87,13 @@ def certified(better: float, seed: int, rng: np.random.Generator) -> tuple[float
     )
 
 
-@pytest.fixture(scope="module", params=[0.0, 0.015], ids=["equal", "1.5 points better"])
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(0.0, id="equal"),
+        pytest.param(0.015, id="1.5 points better", marks=pytest.mark.slow),
+    ],
+)
 def summary(request: pytest.FixtureRequest) -> Summary:
     rng = np.random.default_rng(1)
     with pytest.MonkeyPatch.context() as patch:

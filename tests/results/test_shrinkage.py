@@ -125,7 +125,12 @@ class Summary:
 
 
 @pytest.fixture(
-    scope="module", params=[0.0, 0.02, 0.03], ids=["equal", "two points better", "three"]
+    scope="module",
+    params=[
+        pytest.param(0.0, id="equal"),
+        pytest.param(0.02, id="two points better", marks=pytest.mark.slow),
+        pytest.param(0.03, id="three", marks=pytest.mark.slow),
+    ],
 )
 def summary(request: pytest.FixtureRequest) -> Summary:
     """Search 50 arms once, confirm the lowest five with three seeds, 400 times over."""

@@ -103,6 +103,7 @@ def test_two_drivers_spend_one_budget(drivers: Drivers) -> None:
     assert all(f"the budget of {TRIALS} trials is spent" in text for text in said)
 
 
+@pytest.mark.slow
 def test_a_driver_killed_in_the_middle_leaves_its_trials_to_the_other(drivers: Drivers) -> None:
     one = drivers.start("one", "pruner.name=none")
     drivers.start("two", "pruner.name=none")
@@ -116,6 +117,7 @@ def test_a_driver_killed_in_the_middle_leaves_its_trials_to_the_other(drivers: D
     assert 1 <= sum(submits.values()) - TRIALS <= 2  # what the dead one ran went on elsewhere
 
 
+@pytest.mark.slow
 def test_drivers_survive_a_postgres_server_that_crashes_and_restarts(
     drivers: Drivers, postgres_server: Server
 ) -> None:
@@ -132,6 +134,7 @@ def test_drivers_survive_a_postgres_server_that_crashes_and_restarts(
     assert not any("another driver" in text for text in said)  # nobody lost a lease over it
 
 
+@pytest.mark.slow
 def test_a_stopped_driver_that_wakes_up_finds_its_trials_taken(drivers: Drivers) -> None:
     asleep = drivers.start("one", "pruner.name=none")
     drivers.start("two", "pruner.name=none")
