@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from hpsearch.errors import InputError
 from hpsearch.execution import Executor
@@ -48,12 +49,10 @@ def _here(plan: StudyPlan) -> Workplace:
         slots = config.workers
     threads = max(1, int(cpu)) if cpu else None
     logs = plan.folder.root / "logs"
-
-    def make() -> Executor:
-        return LocalExecutor(
-            slots, device, threads=threads, log_folder=logs, silence_s=config.worker_timeout_s
-        )
-
+    silence_s = config.worker_timeout_s
+    make = partial(
+        LocalExecutor, slots, device, threads=threads, log_folder=logs, silence_s=silence_s
+    )
     words = f"{count(slots, 'worker')} on {device}"
     return Workplace(words, make, slots, threads or max(1, count_cores() // slots), device)
 
@@ -66,24 +65,20 @@ def _on_ray(plan: StudyPlan) -> Workplace:
             "executor: ray: Ray is not installed; make install-cluster, or pip install "
             "'ray>=2.60,<3', or use local"
         ) from None
+    from hpsearch.execution.ray_executor import RayExecutor, RaySettings
+
     config = plan.config
     most = None if config.workers == "auto" else config.workers
     address = config.address or os.environ.get("RAY_ADDRESS") or None
-
-    def make() -> Executor:
-        from hpsearch.execution.ray_executor import RayExecutor, RaySettings
-
-        resources = config.resources
-        settings = RaySettings(
-            workers=most,
-            device=config.device,
-            cpu=resources.cpu,
-            gpu=resources.gpu,
-            address=address,
-            silence_s=config.worker_timeout_s,
-        )
-        return RayExecutor(settings, plan.folder.root)
-
+    settings = RaySettings(
+        workers=most,
+        device=config.device,
+        cpu=config.resources.cpu,
+        gpu=config.resources.gpu,
+        address=address,
+        silence_s=config.worker_timeout_s,
+    )
     where = f"the Ray cluster at {address}" if address else "Ray on this machine"
     workers = count(most, "worker") if most else "as many workers as fit"
+    make = partial(RayExecutor, settings, plan.folder.root)
     return Workplace(f"{workers}, {config.device}, on {where}", make)

@@ -18,9 +18,9 @@ from hpsearch.app.watch import PlainLines, counts_in_words
 from hpsearch.cli.console import make_console
 from hpsearch.driver.environment import Observer
 from hpsearch.driver.progress import Progress
-from hpsearch.results.certificate import in_words
+from hpsearch.results.best import describe_best
 from hpsearch.results.intervals import around
-from hpsearch.wording import count, duration, interval, percent
+from hpsearch.wording import duration, interval, percent
 
 LEAST_SHARE = 0.02
 """Share of the budget from which the remaining time is estimated from the budget alone."""
@@ -38,19 +38,11 @@ def live_view(name: str, certificate: Mapping[str, Any] | None) -> Iterator[Obse
 
 def _best(progress: Progress, certificate: Mapping[str, Any] | None = None) -> str:
     """Return what is known of the best trial: as confirmed, as searched, or as trained so far."""
-    best, lowest = progress.best, progress.lowest
-    if best is None or best.value is None:
-        if lowest is None or lowest.value is None:
-            return "best: no epoch has ended yet"
-        return (
-            f"best so far: trial {lowest.number}, validation error {percent(lowest.value)} after "
-            f"{count(lowest.last_epoch, 'epoch')} ({lowest.state}; no trial is complete yet)"
-        )
-    if certificate is not None and best.number in certificate["compared"]:
-        return in_words(certificate)
-    error = progress.forecast.standard_error
-    sure = "" if error is None else f" {interval(around(best.value, error))}"
-    return f"best: trial {best.number}, validation error {percent(best.value)}{sure} (unconfirmed)"
+    best, error = progress.best, progress.forecast.standard_error
+    held = certificate if best and certificate and best.number in certificate["compared"] else None
+    value = None if best is None else best.value
+    sure = f" {interval(around(value, error))}" if value is not None and error is not None else ""
+    return describe_best(best, progress.lowest, held, sure)
 
 
 def _overall(progress: Progress) -> list[Table]:

@@ -24,7 +24,6 @@ from hpsearch.cli import (
     confirm,
     data,
     doctor,
-    migrate,
     recognise,
     report,
     results,
@@ -55,7 +54,7 @@ COMMANDS: tuple[Callable[..., Any], ...] = (
     *(search.search, search.status, search.list_studies, search.trials, search.copy),
     *(trace.show, trace.verify, confirm.confirm),
     *(results.export, results.retrain, results.evaluate, results.dashboard),
-    *(report.baselines, report.report, recognise.recognise, doctor.doctor, migrate.migrate),
+    *(report.baselines, report.report, recognise.recognise, doctor.doctor, search.migrate),
 )
 for command in COMMANDS:
     app.command()(command)

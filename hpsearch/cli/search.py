@@ -1,4 +1,4 @@
-"""Commands about a study: search, status, list, trials, copy."""
+"""Commands about a study: search, status, list, trials, copy, migrate."""
 
 from __future__ import annotations
 
@@ -240,6 +240,27 @@ def copy(
     if to == "sqlite" or is_server(to):
         there = f"{shell_word(folder.root)} --storage {shell_word(to)}"
         say(f"to continue there: hpsearch search {there}")
+
+
+def migrate(
+    study: Annotated[str, typer.Argument(help="A study's folder, file or shipped name.")],
+    space: Annotated[Path, typer.Option(help="The changed search space, a file.")],
+) -> None:
+    """Move a study to a changed space; its trials keep the values they were trained with."""
+    from hpsearch.maintenance.migrate import migrate as move
+    from hpsearch.study.plan import find_study
+
+    folder = find_study(study)
+    done = move(folder, space)
+    for what, names in (("added", done.added), ("removed", done.removed)):
+        if names:
+            say(f"{what}: {', '.join(names)}")
+    say(
+        f"{folder.root}: {done.inside} trials lie in the new space, {done.moved} are seen at the "
+        f"nearest point of it, {done.unseen} are not seen by the sampler; the old database is "
+        f"{done.backup}"
+    )
+    say(f"next: hpsearch search {shell_word(folder.root)}")
 
 
 def _cell(value: Any) -> Any:

@@ -10,25 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hpsearch.report import figure as draw
 from hpsearch.report.facts import Facts
-from hpsearch.report.figure import (
-    MOST_TICKS,
-    SEQUENTIAL,
-    SEQUENTIAL_LINES,
-    Figure,
-    axis,
-    error_axis,
-    ink_dots,
-    log_ticks,
-    number,
-    packed,
-    round_values,
-    scatter,
-    scored_dots,
-    shown,
-    tick,
-    whiskers,
-)
+from hpsearch.report.figure import Figure
 from hpsearch.report.surrogate import LEAST_TRIALS, MOST_TRIALS, Surrogate, fit, thin
 from hpsearch.space.parameter import Parameter
 from hpsearch.trial import Value
@@ -68,7 +52,7 @@ def calibration(surrogate: Surrogate) -> Figure:
     inside = np.abs(measured - predicted) <= 1.96 * deviation
     ends = [min(measured.min(), predicted.min()), max(measured.max(), predicted.max())]
     dotted = {"color": "var(--soft)", "dash": "dot", "width": 1.5}
-    data = [scatter("lines", ends, ends, line=dotted, showlegend=False)]
+    data = [draw.scatter("lines", ends, ends, line=dotted, showlegend=False)]
     low = np.maximum(predicted - 1.96 * deviation, np.minimum(predicted, 0))  # an error is a share
     high = np.minimum(predicted + 1.96 * deviation, np.maximum(predicted, 1))
     for chosen, name, colour in (
@@ -77,12 +61,15 @@ def calibration(surrogate: Surrogate) -> Figure:
     ):
         if chosen.any():
             values, text = predicted[chosen], "predicted %{x:.1%}, measured %{y:.1%}"
-            bars = whiskers(
+            bars = draw.whiskers(
                 values, low[chosen], high[chosen], "var(--whisker)", thickness=0.8, width=0
             )
-            dots = scatter("markers", values, measured[chosen], text, name=name)
+            dots = draw.scatter("markers", values, measured[chosen], text, name=name)
             data.append({**dots, "error_x": bars, "marker": {"color": colour, "size": 6}})
-    layout = {"xaxis": error_axis("predicted without the trial"), "yaxis": error_axis("measured")}
+    layout = {
+        "xaxis": draw.error_axis("predicted without the trial"),
+        "yaxis": draw.error_axis("measured"),
+    }
     from scipy.stats import spearmanr
 
     rank = float(spearmanr(predicted, measured).statistic) if len(measured) > 2 else math.nan
@@ -138,10 +125,10 @@ def _contour(
     kept = thin(facts.errors, 200, facts.view.config.seed)
     surface = {
         "type": "contour",
-        "x": packed(grid),
-        "y": packed(grid),
-        "z": packed(_surface(surrogate, background, pair, grid)),
-        "colorscale": SEQUENTIAL,
+        "x": draw.packed(grid),
+        "y": draw.packed(grid),
+        "z": draw.packed(_surface(surrogate, background, pair, grid)),
+        "colorscale": draw.SEQUENTIAL,
         "contours": {"coloring": "fill"},
         "line": {"width": 0.5, "color": "var(--line)"},
         "ncontours": 14,
@@ -151,11 +138,13 @@ def _contour(
     trials = [facts.scored[k] for k in kept]
     text = [
         f"trial {t.number}: {percent(t.value or 0)}<br>"
-        + "<br>".join(f"{shown(n)} {shown(number(t.params[n]))}" for n in names)
+        + "<br>".join(f"{draw.shown(n)} {draw.shown(draw.number(t.params[n]))}" for n in names)
         for t in trials
     ]
-    dots = ink_dots(facts.points[kept, pair[0]], facts.points[kept, pair[1]], text, 6)
-    x_axis, y_axis = (axis(shown(name), range=[0, 1], **ticks(facts, name)) for name in names)
+    dots = draw.ink_dots(facts.points[kept, pair[0]], facts.points[kept, pair[1]], text, 6)
+    x_axis, y_axis = (
+        draw.axis(draw.shown(name), range=[0, 1], **ticks(facts, name)) for name in names
+    )
     layout = {"xaxis": x_axis, "yaxis": y_axis}
     title = f"{names[0]} and {names[1]}"
     key = f"contour-{pair[0]}-{pair[1]}"
@@ -173,21 +162,21 @@ def ticks(facts: Facts, name: str) -> dict[str, Any]:
         return {"tickvals": [0, 0.5, 1], "ticktext": ["small", "", "large"]}
     scale = problem.cube.axes[problem.cube.names.index(name)]
     values = _marks(problem.space.parameters[name])
-    text = [tick(v) if isinstance(v, float) else shown(v) for v in values]
+    text = [draw.tick(v) if isinstance(v, float) else draw.shown(v) for v in values]
     return {"tickvals": [scale.share(v) for v in values], "ticktext": text}
 
 
 def _marks(parameter: Parameter) -> Sequence[Value]:
     """Return a few values of a parameter, round numbers if possible."""
     values = parameter.values()
-    if values is not None and len(values) <= MOST_TICKS:
+    if values is not None and len(values) <= draw.MOST_TICKS:
         return values
     low, high = (float(extreme) for extreme in parameter.extremes)
-    marks = round_values(low, high, log=parameter.log)
+    marks = draw.round_values(low, high, log=parameter.log)
     if values is None:
         return marks
     known = [int(v) if parameter.type == "int" else v for v in marks if v in values]
-    return known if len(known) > 1 else values[:: -(-len(values) // MOST_TICKS)]
+    return known if len(known) > 1 else values[:: -(-len(values) // draw.MOST_TICKS)]
 
 
 def slices(facts: Facts, names: Sequence[str]) -> list[Figure]:
@@ -200,7 +189,9 @@ def _slice(facts: Facts, name: str, kept: NDArray[np.int64]) -> Figure:
     parameter = facts.problem.space.parameters[name]
     trials = [facts.scored[k] for k in kept]
     named = parameter.choices is not None
-    data = scored_dots(trials, lambda t: shown(t.params[name]) if named else t.params[name])
+    data = draw.scored_dots(
+        trials, lambda t: draw.shown(t.params[name]) if named else t.params[name]
+    )
     kind = "category" if named else "log" if parameter.log else "linear"
     x_axis: dict[str, Any] = {"type": kind, "nticks": 6}
     if not named:
@@ -209,13 +200,13 @@ def _slice(facts: Facts, name: str, kept: NDArray[np.int64]) -> Figure:
         room = 0.04 * max(ends[1] - ends[0], 1e-9)
         x_axis["range"] = [ends[0] - room, ends[1] + room]
         if parameter.log:
-            x_axis |= log_ticks([low, high])
+            x_axis |= draw.log_ticks([low, high])
     values = parameter.values()
     if parameter.type == "int" and values is not None and len(values) <= 10:
         x_axis |= {"tickvals": list(values), "ticktext": [str(v) for v in values]}
     layout = {
         "xaxis": x_axis,
-        "yaxis": error_axis("", nticks=5),
+        "yaxis": draw.error_axis("", nticks=5),
         "margin": {"l": 40, "r": 10, "t": 8, "b": 28},
         "showlegend": False,
     }
@@ -232,16 +223,16 @@ def parallel(facts: Facts, names: Sequence[str]) -> Figure | None:
     for name in chosen:
         column = problem.cube.names.index(name)
         dimension = {
-            "label": shown(name),
+            "label": draw.shown(name),
             "range": [0, 1],
-            "values": packed(facts.points[:, column]),
+            "values": draw.packed(facts.points[:, column]),
         }
         if name in problem.sizes.free:  # the size itself, not its quantile
             sizes = [float(t.params[name]) for t in facts.scored]
             low, high = min(sizes), max(sizes)
             high = max(high, low + 1)
             marks = list(range(round(low), round(high) + 1))
-            dimension |= {"values": packed(sizes), "range": [low - 0.2, high + 0.2]}
+            dimension |= {"values": draw.packed(sizes), "range": [low - 0.2, high + 0.2]}
             dimension |= {"tickvals": marks, "ticktext": [str(mark) for mark in marks]}
         else:
             dimension |= ticks(facts, name)
@@ -251,13 +242,13 @@ def parallel(facts: Facts, names: Sequence[str]) -> Figure | None:
     top = float(np.quantile(errors, 0.9)) if len(errors) >= 10 else high
     ends = [low, max(high, low + 1e-6)]
     dimensions.append(
-        {"label": "error", "values": packed(errors), "range": ends, "tickformat": ".0%"}
+        {"label": "error", "values": draw.packed(errors), "range": ends, "tickformat": ".0%"}
     )
-    scale = {"colorscale": SEQUENTIAL_LINES, "cmin": low, "cmax": max(top, low + 1e-6)}
+    scale = {"colorscale": draw.SEQUENTIAL_LINES, "cmin": low, "cmax": max(top, low + 1e-6)}
     trace = {
         "type": "parcoords",
         "dimensions": dimensions,
-        "line": {"color": packed(errors), **scale},
+        "line": {"color": draw.packed(errors), **scale},
         "labelangle": -18,
         "labelside": "top",
     }

@@ -79,6 +79,8 @@ def _page(facts: Facts) -> dict[str, Any]:
     from plotly.offline import get_plotlyjs
 
     view = facts.view
+    complete = [t for t in view.trials if t.state == "complete" and t.value is not None]
+    troubles = [t for t in view.trials if facts.outcome(t) in ("failed", "not trainable")]
     return {
         "facts": facts,
         "data": _data(facts),
@@ -87,7 +89,7 @@ def _page(facts: Facts) -> dict[str, Any]:
         "wilson": wilson,
         "layers": _layers(facts),
         "settings": _settings(facts),
-        "top": _top(facts),
+        "top": sorted(complete, key=lambda t: (t.value, t.number))[:TOP_TRIALS],
         "rivals": [r["trial"] for r in rivals(facts.certificate)] if facts.certificate else [],
         "incumbent": incumbent(facts),
         "curves": curves(facts),
@@ -100,7 +102,7 @@ def _page(facts: Facts) -> dict[str, Any]:
         "baselines": baselines_chart(facts),
         "model": _model(facts),
         "provenance": _provenance(facts),
-        "troubles": _troubles(facts),
+        "troubles": troubles[:50],
         "shown_slices": SHOWN_SLICES,
         "figures": {},  # the template adds each figure that it shows
         "style": (HERE / "report.css").read_text(encoding="utf-8"),
@@ -168,29 +170,6 @@ def _settings(facts: Facts) -> list[tuple[str, str]]:
     layers = set(facts.view.config.trial.layers.all)
     others = [(k, v) for k, v in facts.best.params.items() if k.split(".")[0] not in layers]
     return [(key, number(value)) for key, value in others]
-
-
-def _top(facts: Facts) -> list[dict[str, Any]]:
-    complete = [t for t in facts.view.trials if t.state == "complete" and t.value is not None]
-    ranked = sorted(complete, key=lambda t: (t.value, t.number))[:TOP_TRIALS]
-    return [
-        {
-            "number": t.number,
-            "error": t.value,
-            "epochs": max(t.values, default=0),
-            "seconds": facts.seconds(t),
-            "multiply_adds": facts.problem.shape(t.params).multiply_adds,
-        }
-        for t in ranked
-    ]
-
-
-def _troubles(facts: Facts) -> list[tuple[int, str, str]]:
-    """Return the first trials that failed or could not be trained, with their causes."""
-    found = [t for t in facts.view.trials if facts.outcome(t) in ("failed", "not trainable")]
-    return [
-        (t.number, facts.outcome(t), printable(t.cause or "no cause stored")) for t in found[:50]
-    ]
 
 
 def _provenance(facts: Facts) -> list[tuple[str, str]]:

@@ -6,17 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from hpsearch.report import figure as draw
 from hpsearch.report.facts import Facts
-from hpsearch.report.figure import (
-    MANY_POINTS,
-    STATE_COLOURS,
-    Figure,
-    axis,
-    error_axis,
-    lines,
-    packed,
-    scatter,
-)
+from hpsearch.report.figure import Figure
 from hpsearch.results.intervals import wilson
 from hpsearch.trial import TrialRecord
 
@@ -32,16 +24,16 @@ def incumbent(facts: Facts) -> Figure | None:
             best = trial.value
         if np.isfinite(best):
             steps.append((trial.number, best))
-    data = [dots for state in STATE_COLOURS if (dots := _dots(facts, state, trials))]
+    data = [dots for state in draw.STATE_COLOURS if (dots := _dots(facts, state, trials))]
     if steps:
-        x, y = packed([s[0] for s in steps], "i4"), [s[1] for s in steps]
+        x, y = draw.packed([s[0] for s in steps], "i4"), [s[1] for s in steps]
         data = _band(x, y, facts.n_tasks) + data
         step = {"shape": "hv", "width": 2.5, "color": "var(--accent)"}
         text = "best after trial %{x}: %{y:.1%}"
-        data.append(scatter("lines", x, y, text, name="best so far", line=step))
+        data.append(draw.scatter("lines", x, y, text, name="best so far", line=step))
     layout = {
-        "xaxis": axis("trial", rangemode="tozero"),
-        "yaxis": error_axis(range=_range([t.value for t in trials if t.value is not None])),
+        "xaxis": draw.axis("trial", rangemode="tozero"),
+        "yaxis": draw.error_axis(range=_range([t.value for t in trials if t.value is not None])),
         "hovermode": "closest",
     }
     note = "A trial's error is the lowest of its epochs."
@@ -57,12 +49,12 @@ def _dots(facts: Facts, state: str, trials: list[TrialRecord]) -> dict[str, Any]
     chosen = [t for t in trials if facts.outcome(t) == state]
     if not chosen:
         return None
-    numbers = packed([t.number for t in chosen], "i4")
+    numbers = draw.packed([t.number for t in chosen], "i4")
     text = f"trial %{{x}}, {state}: %{{y:.1%}}"
-    dots = scatter("markers", numbers, [t.value or 0.0 for t in chosen], text, name=state)
-    dots["type"] = "scattergl" if len(trials) > MANY_POINTS else "scatter"
+    dots = draw.scatter("markers", numbers, [t.value or 0.0 for t in chosen], text, name=state)
+    dots["type"] = "scattergl" if len(trials) > draw.MANY_POINTS else "scatter"
     dots["marker"] = {
-        "color": STATE_COLOURS[state],
+        "color": draw.STATE_COLOURS[state],
         "size": 7 if len(trials) < 300 else 4,
         "symbol": "x-thin-open" if state == "not trainable" else "circle",
         "opacity": 0.8,
@@ -77,8 +69,8 @@ def _band(x: dict[str, str], y: list[float], n_tasks: int | None) -> list[dict[s
     edge = {"shape": "hv", "width": 0, "color": "var(--accent)"}
     fill = {"fill": "tonexty", "fillcolor": "var(--band)", "name": "95 % interval"}
     return [
-        scatter("lines", x, low, line=edge, showlegend=False),
-        scatter("lines", x, high, line=edge, **fill),
+        draw.scatter("lines", x, low, line=edge, showlegend=False),
+        draw.scatter("lines", x, high, line=edge, **fill),
     ]
 
 
@@ -97,10 +89,10 @@ def curves(facts: Facts) -> Figure | None:
     if not trials:
         return None
     count = sum(len(t.values) for t in trials)
-    kind = "scattergl" if count > MANY_POINTS else "scatter"
+    kind = "scattergl" if count > draw.MANY_POINTS else "scatter"
     best = facts.best
     data = []
-    for state, colour in STATE_COLOURS.items():
+    for state, colour in draw.STATE_COLOURS.items():
         chosen = [t for t in trials if facts.outcome(t) == state and t is not best]
         if chosen:
             opacity = min(0.85, max(0.12, 12 / len(trials) ** 0.5 / 4))
@@ -111,8 +103,8 @@ def curves(facts: Facts) -> Figure | None:
     if best is not None:
         line = {"width": 3, "color": "var(--accent)"}
         data.append(_curve([best], f"best, trial {best.number}", "scatter", line, 1.0))
-    x_axis = axis("epoch", rangemode="tozero")
-    layout = {"xaxis": x_axis, "yaxis": error_axis(), "hovermode": "closest"}
+    x_axis = draw.axis("epoch", rangemode="tozero")
+    layout = {"xaxis": x_axis, "yaxis": draw.error_axis(), "hovermode": "closest"}
     note = "One line per trial; a dot marks the epoch after which the trial was pruned."
     return Figure("curves", "Every trial's curve", data, layout, 420, note)
 
@@ -125,9 +117,9 @@ def _curve(
         "type": kind,
         "mode": "lines" if any(len(t.values) > 1 for t in trials) else "markers",
         "name": name,
-        "x": packed(lines([list(t.values) for t in trials])),
-        "y": packed(lines([list(t.values.values()) for t in trials])),
-        "customdata": packed(lines([[t.number] * len(t.values) for t in trials])),
+        "x": draw.packed(draw.lines([list(t.values) for t in trials])),
+        "y": draw.packed(draw.lines([list(t.values.values()) for t in trials])),
+        "customdata": draw.packed(draw.lines([[t.number] * len(t.values) for t in trials])),
         "line": line,
         "marker": {"color": line["color"]},
         "opacity": opacity,
@@ -139,7 +131,7 @@ def _pruning_points(pruned: list[TrialRecord], kind: str) -> dict[str, Any]:
     last = [max(t.values) for t in pruned]
     errors = [t.values[epoch] for t, epoch in zip(pruned, last, strict=True)]
     text = "trial %{customdata} pruned after epoch %{x}: %{y:.1%}"
-    points = scatter("markers", packed(last, "i4"), errors, text, name="pruned here")
+    points = draw.scatter("markers", draw.packed(last, "i4"), errors, text, name="pruned here")
     marker = {"size": 5, "color": "var(--pruned)", "opacity": 0.7}
-    numbers = packed([t.number for t in pruned], "i4")
+    numbers = draw.packed([t.number for t in pruned], "i4")
     return {**points, "type": kind, "customdata": numbers, "marker": marker}

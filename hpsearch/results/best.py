@@ -18,22 +18,43 @@ if TYPE_CHECKING:
 def best_in_words(
     view: StudyView, best: TrialRecord | None, certificate: Mapping[str, Any] | None
 ) -> str:
-    """Return the best trial and its certainty: the certificate if there is one."""
+    """Return a study's best trial and its certainty.
+
+    Args:
+        view: The study.
+        best: Its best trial.
+        certificate: Its certificate, if that is still valid.
+    """
+    tried = [t for t in view.trials if t.trainable and t.value is not None]
+    lowest = min(tried, key=lambda t: t.value or 0, default=None)
+    tasks = tasks_behind(view.config, view.dataset)
+    on = "all tasks (dense)" if view.config.objective == "dense" else f"{tasks} tasks"
+    ends = wilson(best.value, tasks) if best is not None and best.value is not None else (0, 1)
+    return describe_best(best, lowest, certificate, f" {interval(ends)} on {on}")
+
+
+def describe_best(
+    best: TrialRecord | None,
+    lowest: TrialRecord | None,
+    certificate: Mapping[str, Any] | None,
+    certainty: str,
+) -> str:
+    """Return the best trial as confirmed, as searched, or as trained so far.
+
+    Args:
+        best: The best complete trial.
+        lowest: The trial with the lowest error in any state.
+        certificate: The certificate of `best`.
+        certainty: Text after the error of an unconfirmed best trial.
+    """
     if best is None or best.value is None:
-        tried = [t for t in view.trials if t.trainable and t.value is not None]
-        lowest = min(tried, key=lambda t: t.value or 0, default=None)
-        if lowest is None:
+        if lowest is None or lowest.value is None:
             return "no epoch has ended yet"
         return (
-            f"no complete trial yet; lowest: trial {lowest.number}, validation error "
-            f"{percent(lowest.value or 0)} after {count(lowest.last_epoch, 'epoch')}"
+            f"no complete trial yet; lowest: trial {lowest.number} ({lowest.state}), validation "
+            f"error {percent(lowest.value)} after {count(lowest.last_epoch, 'epoch')}"
         )
     if certificate is not None:
         return in_words(certificate)
-    tasks = tasks_behind(view.config, view.dataset)
-    dense = view.config.objective == "dense"
-    on = "all tasks (dense)" if dense else f"{tasks} tasks"
-    return (
-        f"best: trial {best.number}, validation error {percent(best.value)} "
-        f"{interval(wilson(best.value, tasks))} on {on}, unconfirmed"
-    )
+    error = percent(best.value)
+    return f"best: trial {best.number}, validation error {error}{certainty}, unconfirmed"

@@ -57,7 +57,7 @@ def test_the_live_view_shows_what_runs_how_far_and_what_is_left(resource: str) -
     for words in (
         "a [bold]name", "1/16 trials: 1 complete, 0 pruned, 0 failed | 2m10s at work, about 1h00m left",
         "expected gain up to 1.0 points",
-        "best: trial 0, validation error 30.0 % [26.2, 34.1] (unconfirmed)",
+        "best: trial 0, validation error 30.0 % [26.2, 34.1], unconfirmed",
         "4/16", "40.0 %", "1m05s", " % of the budget",
     ):  # fmt: skip
         assert words in said, said
@@ -74,9 +74,9 @@ def test_what_is_known_is_said_before_a_trial_is_complete() -> None:
         TrialRecord(n, "pruned", {}, {1: 0.9, 2: 0.5 - n / 100}, 0.5 - n / 100) for n in range(3)
     ]
     dead = TrialRecord(3, "pruned", {}, {1: 0.1}, 0.1, trainable=False)
-    assert _best(progress_of([])) == "best: no epoch has ended yet"
+    assert _best(progress_of([])) == "no epoch has ended yet"
     assert _best(progress_of([*pruned, dead])) == (
-        "best so far: trial 2, validation error 48.0 % after 2 epochs (pruned; no trial is complete yet)"
+        "no complete trial yet; lowest: trial 2 (pruned), validation error 48.0 % after 2 epochs"
     )
 
 
@@ -84,7 +84,7 @@ def test_a_best_at_zero_has_an_interval_within_0_and_1() -> None:
     done = progress_of([TrialRecord(0, "complete", {}, {1: 0.0}, 0.0)])
     error = standard_error(0.0, 320)
     known = replace(done, forecast=replace(done.forecast, standard_error=error))
-    assert _best(known) == "best: trial 0, validation error 0.0 % [0.0, 1.2] (unconfirmed)"
+    assert _best(known) == "best: trial 0, validation error 0.0 % [0.0, 1.2], unconfirmed"
 
 
 def test_the_share_of_a_budget_in_trials_hours_or_computing() -> None:
