@@ -11,7 +11,6 @@ from hpsearch.app.watch import forecast_line
 from hpsearch.driver.stopping import forecast_study, why_over
 from hpsearch.pruners.resource import TRAINING_PASSES, epoch_cost
 from hpsearch.results.best import best_in_words
-from hpsearch.results.certificate import best_of
 from hpsearch.samplers.config import SamplerConfig
 from hpsearch.samplers.suggest import suggest
 from hpsearch.storage.engine import is_server
@@ -74,7 +73,7 @@ def _so_far(plan: StudyPlan) -> list[str]:
     over, left = why_over(view), forecast_line(forecast_study(view))
     rest = f"over: {over}" if over else left or "too few for a forecast"
     done = f"{count(len(view.trials), 'trial')} so far, {rest}"
-    return [done, best_in_words(view, *best_of(view))]
+    return [done, best_in_words(view)]
 
 
 def too_long(plan: StudyPlan, workplace: Workplace) -> list[str]:

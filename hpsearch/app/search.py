@@ -194,7 +194,7 @@ def _run_driver(
 def _say_best(plan: StudyPlan) -> None:
     view = read_study(plan.folder)
     best, certificate = best_of(view)
-    say(best_in_words(view, best, certificate))
+    say(best_in_words(view))
     if best is not None:
         root = shell_word(plan.folder.root)
         confirm = "" if certificate else f"hpsearch confirm {root}, or "

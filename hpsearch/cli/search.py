@@ -137,7 +137,7 @@ def status(
     elif left := forecast_line(forecast_study(view)):
         say(left)
     hint = " (the best of several looks better than it is)" if best and not certificate else ""
-    say(best_in_words(view, best, certificate) + hint)
+    say(best_in_words(view) + hint)
     for name, value in best.params.items() if best else ():
         shown = f"{value:.3g}" if isinstance(value, float) else str(value)
         say(f"  {name:24} {shown}")
@@ -160,7 +160,6 @@ def list_studies(
     """List shipped studies and those found in a folder."""
     from hpsearch.data.dataset import in_words
     from hpsearch.results.best import best_in_words
-    from hpsearch.results.certificate import best_of
     from hpsearch.shipped_files import shipped_names
     from hpsearch.storage.at_work import standings
     from hpsearch.wording import count
@@ -169,14 +168,13 @@ def list_studies(
     for path in sorted(folder.glob("*/study.yaml")) if folder.is_dir() else []:
         try:
             view = open_study(str(path.parent))
-            best, certificate = best_of(view)
+            found, data = best_in_words(view), in_words(view.dataset["kind"])
             left = sum(standing == "interrupted" for standing in standings(view).values())
         except HpsearchError as error:  # includes a server that does not answer
             say(f"{path.parent}: {error}")
             continue
         done = count(sum(t.finished for t in view.trials), "trial")
         stopped = f", {left} interrupted" if left else ""
-        found, data = best_in_words(view, best, certificate), in_words(view.dataset["kind"])
         say(f"{path.parent}: {view.name} on {data}, {done} finished{stopped}; {found}")
 
 

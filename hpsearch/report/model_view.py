@@ -21,7 +21,7 @@ from hpsearch.recognition.model import Model, load_model
 from hpsearch.recognition.page import ink_uri, png_uri
 from hpsearch.recognition.support import printable
 from hpsearch.report.facts import Facts
-from hpsearch.report.figure import Figure, packed, shown
+from hpsearch.report.figure import Figure, scatter, shown
 from hpsearch.training.evaluation import encode, run_scores
 
 if TYPE_CHECKING:
@@ -283,30 +283,14 @@ def _draw_map(characters: Characters, chosen: list[int], places: NDArray[np.floa
     for number, alphabet in enumerate(sorted(set(alphabets.tolist()))):
         members = np.flatnonzero(alphabets == alphabet)
         names = [printable(characters.names[chosen[k]]) for k in members]
-        data.append(
-            {
-                "type": "scatter",
-                "mode": "markers",
-                "name": shown(characters.alphabets[alphabet]),
-                "x": packed(places[members, 0]),
-                "y": packed(places[members, 1]),
-                "customdata": [[int(k), name] for k, name in zip(members, names, strict=True)],
-                "hoverinfo": "none",
-                "marker": {
-                    "color": f"var(--c{number % 10})",
-                    "symbol": ["circle", "diamond", "square"][number // 10 % 3],
-                    "size": 8,
-                    "opacity": 0.9,
-                },
-            }
-        )
+        symbol = ["circle", "diamond", "square"][number // 10 % 3]
+        marker = {"color": f"var(--c{number % 10})", "symbol": symbol, "size": 8, "opacity": 0.9}
+        dots = scatter("markers", *places[members].T, name=shown(characters.alphabets[alphabet]))
+        drawings = [[int(k), name] for k, name in zip(members, names, strict=True)]
+        data.append({**dots, "customdata": drawings, "hoverinfo": "none", "marker": marker})
     hidden = {"showticklabels": False, "showgrid": False, "zeroline": False, "showline": False}
-    layout = {
-        "xaxis": dict(hidden),
-        "yaxis": dict(hidden),
-        "hovermode": "closest",
-        "meta": {"drawings": True},
-    }
+    axes = {"xaxis": hidden, "yaxis": hidden}
+    layout = {**axes, "hovermode": "closest", "meta": {"drawings": True}}
     note = (
         "Each dot is a character; characters that the network finds similar are close together "
         "(t-SNE of the network's distances). Point at a dot or touch it to see the drawing."

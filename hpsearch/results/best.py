@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.driver.stopping import tasks_behind
-from hpsearch.results.certificate import in_words
+from hpsearch.results.certificate import best_of, in_words
 from hpsearch.results.intervals import wilson
 from hpsearch.wording import count, interval, percent
 
@@ -15,16 +15,9 @@ if TYPE_CHECKING:
     from hpsearch.trial import TrialRecord
 
 
-def best_in_words(
-    view: StudyView, best: TrialRecord | None, certificate: Mapping[str, Any] | None
-) -> str:
-    """Return a study's best trial and its certainty.
-
-    Args:
-        view: The study.
-        best: Its best trial.
-        certificate: Its certificate, if that is still valid.
-    """
+def best_in_words(view: StudyView) -> str:
+    """Return a study's best trial and its certainty."""
+    best, certificate = best_of(view)
     tried = [t for t in view.trials if t.trainable and t.value is not None]
     lowest = min(tried, key=lambda t: t.value or 0, default=None)
     tasks = tasks_behind(view.config, view.dataset)
