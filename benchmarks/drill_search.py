@@ -15,7 +15,7 @@ from pathlib import Path
 
 from hpsearch.interpreter import python_command
 from hpsearch.paths import StudyFolder
-from hpsearch.storage.trial_files import read_epochs, read_result
+from hpsearch.storage.trial_files import read_curve, read_result
 from hpsearch.storage.view import read_study
 from hpsearch.wording import percent
 
@@ -160,7 +160,8 @@ class DrillSearch:
             noted = json.loads((folder / "attempts.json").read_bytes())
         except (OSError, ValueError):
             return False
-        epochs = read_epochs(folder / "epochs.jsonl") or {}
+        curve = read_curve(folder / "epochs.jsonl")
+        epochs = curve.errors if curve.problem is None else {}
         return int(noted["attempts"]) >= 2 and len(epochs) <= int(noted["epoch"])
 
     def wait_for_point(self, *, in_worker: bool) -> bool:

@@ -46,7 +46,6 @@ from hpsearch.storage.trial_files import (
     AttemptsFile,
     epoch_line,
     read_curve,
-    read_epochs,
     read_provenance,
     write_config,
 )
@@ -163,7 +162,7 @@ def make_written(folder: Path) -> dict[str, Parser]:
     known: dict[str, tuple[Path, Callable[[], object]]] = {
         "result": (place.result, lambda: refuse_disagreements(study, list(view.trials))),
         "attempts": (place.attempts, lambda: read_or_none(place.attempts, AttemptsFile)),
-        "epochs": (place.epochs, lambda: (read_curve(place.epochs), read_epochs(place.epochs))),
+        "epochs": (place.epochs, lambda: read_curve(place.epochs)),
         "provenance": (
             place.provenance, lambda: [differences(one, software()) for one in read_provenance(place)]
         ),

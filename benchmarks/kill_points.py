@@ -35,13 +35,13 @@ class KillPoint:
     in_worker: bool = False
 
 
-RECORD, LEDGER = "hpsearch.storage.database:StudyRecord", "hpsearch.storage.trial_store:TrialStore"
+RECORD, STORE = "hpsearch.storage.database:StudyRecord", "hpsearch.storage.file_store:FileStore"
 STORAGE = "optuna.storages._rdb.storage:RDBStorage"
 POINTS: dict[str, KillPoint] = {
     "asked, not entered": KillPoint(f"{RECORD}.add"),
     "entered, no folder": KillPoint(f"{RECORD}.add", after=True),
-    "folder written, not submitted": KillPoint(f"{LEDGER}.job", after=True),
-    "before an epoch is noted": KillPoint(f"{LEDGER}.note_epoch"),
+    "folder written, not submitted": KillPoint(f"{STORE}.job", after=True),
+    "before an epoch is noted": KillPoint(f"{STORE}.note_epoch"),
     "epoch noted, not reported": KillPoint(f"{RECORD}.report"),
     "before a group of reports": KillPoint(f"{RECORD}.flush"),
     "before a file is renamed": KillPoint("pathlib:Path.replace"),
@@ -49,7 +49,7 @@ POINTS: dict[str, KillPoint] = {
     "result written, not told": KillPoint(f"{RECORD}.end"),
     "told in part": KillPoint(f"{STORAGE}._set_trial_value_without_commit"),
     "told, files not deleted": KillPoint(f"{RECORD}.end", after=True),
-    "before files are deleted": KillPoint(f"{LEDGER}.keep_best_checkpoints"),
+    "before files are deleted": KillPoint(f"{STORE}.keep_best_checkpoints"),
     "worker: inside a checkpoint": KillPoint("os:fsync", in_worker=True),
     "worker: before a rename": KillPoint("pathlib:Path.replace", in_worker=True),
     "worker: after a rename": KillPoint("pathlib:Path.replace", after=True, in_worker=True),

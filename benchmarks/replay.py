@@ -13,8 +13,6 @@ from typing import Any
 
 from benchmarks.simulated import (
     DirectAsker,
-    MemoryLedger,
-    MemoryRecord,
     Model,
     Silent,
     SimulatedExecutor,
@@ -27,6 +25,7 @@ from hpsearch.pruners.config import PrunerConfig
 from hpsearch.space.limits import Limits
 from hpsearch.space.problem import SearchProblem
 from hpsearch.space.space import SearchSpace
+from hpsearch.storage.memory_store import MemoryStore
 from hpsearch.study.config import Budget, SamplerConfig, StudyConfig
 from hpsearch.study.plan import DataPlace, StudyPlan
 from hpsearch.training.config import TrialConfig
@@ -167,10 +166,9 @@ def replay(
     plan = StudyPlan(StudyFolder(work), config, problem.space)
     data = DataPlace("", "")
     executor = SimulatedExecutor(problem.model, setup.workers)
-    record = MemoryRecord()
-    ledger = MemoryLedger(plan, data, record)
+    store = MemoryStore(seed)
     asker = DirectAsker(problem.search_problem, config)
-    around = Environment(record, ledger, asker, clock=lambda: executor.now)
+    around = Environment(store, asker, clock=lambda: executor.now)
 
     def interrupts() -> int:
         reached = goal is not None and math.isfinite(Trace(executor.steps, ()).time_to(goal))
@@ -178,7 +176,7 @@ def replay(
 
     driver = Driver(plan, data, executor, Silent(), interrupts, around)
     driver.run()
-    ended = tuple(ledger.ended[n] for n in sorted(ledger.ended))
+    ended = tuple(store.ended[n] for n in sorted(store.ended))
     return Trace(tuple(executor.steps), ended, executor.whole())
 
 

@@ -1,4 +1,4 @@
-"""The simulated half of a replay: workers on a clock that jumps, and a driver's things in memory."""
+"""The simulated half of a replay: workers on a clock that jumps, and asking in this process."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import math
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 from benchmarks.surrogate import Answer
@@ -14,12 +13,8 @@ from hpsearch.driver.progress import Progress
 from hpsearch.execution import Decision, Ended, Ending, EpochEnded, Event, Job, Started
 from hpsearch.samplers.ask_process import Asker
 from hpsearch.samplers.suggest import suggest
-from hpsearch.seeding import trial_seed
 from hpsearch.space.problem import SearchProblem
-from hpsearch.storage.database import StudyRecord
-from hpsearch.storage.trial_store import Deaths, TrialStore
 from hpsearch.study.config import StudyConfig
-from hpsearch.study.plan import DataPlace, StudyPlan
 from hpsearch.training.epoch import EpochResult
 from hpsearch.trial import TrialRecord, Value
 
@@ -186,73 +181,6 @@ class DirectAsker(Asker):
 
     def close(self) -> None:
         """Nothing is held."""
-
-
-class MemoryRecord(StudyRecord):
-    """A database that forgets: the driver's own history is all a replay needs."""
-
-    def __init__(self) -> None:
-        """Open nothing."""
-        self._attributes: dict[str, Any] = {}
-
-    def load(self) -> list[TrialRecord]:
-        """Return no trial: a replay always begins anew."""
-        return []
-
-    def attribute(self, key: str, default: Any = None) -> Any:
-        """Return what `set_attribute` noted."""
-        return self._attributes.get(key, default)
-
-    def set_attribute(self, key: str, value: Any) -> None:
-        """Note a value."""
-        self._attributes[key] = value
-
-    def add(self, *_: Any, **__: Any) -> None:
-        """Keep nothing."""
-
-    report = flush = end = set_trial_attribute = add
-
-    def close(self) -> None:
-        """Nothing is held."""
-
-
-class MemoryLedger(TrialStore):
-    """Trials without folders; their configuration is their parameters, not yet a TrialConfig's."""
-
-    def __init__(self, plan: StudyPlan, data: DataPlace, record: StudyRecord) -> None:
-        """Begin without trials."""
-        super().__init__(plan, data, record)
-        self.ended: dict[int, TrialRecord] = {}
-
-    def load(self) -> list[TrialRecord]:
-        """Return no trial: a replay always begins anew."""
-        return []
-
-    def enter(self, *_: Any) -> None:
-        """Keep nothing until the trial ends."""
-
-    def job(self, trial: TrialRecord) -> Job:
-        """Return the job; its config holds the parameters as the space names them."""
-        seed = self._plan.config.seed
-        params = dict(trial.params)
-        return Job(trial.number, params, trial_seed(seed, trial.number), Path(), seed, Path())
-
-    def set_aside_foreign(self, job: Job) -> None:
-        """There are no checkpoints."""
-
-    def deaths(self, trial: TrialRecord) -> Deaths:  # noqa: ARG002
-        """Return none: simulated workers do not die."""
-        return Deaths()
-
-    def note_epoch(self, number: int, result: EpochResult) -> None:
-        """The executor has noted it."""
-
-    def end(self, trial: TrialRecord) -> None:
-        """Keep the final record."""
-        self.ended[trial.number] = trial
-
-    def keep_best_checkpoints(self, history: Sequence[TrialRecord]) -> None:
-        """There are none."""
 
 
 class Silent:

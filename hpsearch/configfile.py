@@ -16,7 +16,7 @@ from unicodedata import category
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from hpsearch.errors import InputError, hide_passwords
+from hpsearch.errors import InputError, hide_passwords, shortened
 from hpsearch.paths import read_file
 from hpsearch.records import parse_json, read_regular
 
@@ -75,7 +75,7 @@ def parse_yaml(content: bytes, source: str) -> dict[str, Any]:
     except Exception as error:  # what a parser raises on damaged text is open-ended
         mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
         where = f"line {mark.line + 1}: " if mark else ""
-        shown = " ".join(str(problem or error).split())[:200]
+        shown = shortened(problem or error, 200)
         raise InputError(f"{source}: {where}not valid YAML: {shown}") from None
     if not isinstance(values, dict):
         raise InputError(f"{source}: the top level must be KEY: VALUE lines, not {_kind(values)}")

@@ -26,6 +26,14 @@ def hide_passwords(text: str) -> str:
     return SETTING.sub(hide, text) if "://" in text or SECRET.search(text) else text
 
 
+AGAIN = "run the same command again"
+
+
+def shortened(value: object, most: int) -> str:
+    """Return a value's text on one line, cut after `most` characters."""
+    return " ".join(str(value).split())[:most]
+
+
 def one_line(text: str) -> str:
     """Return a text on one line, without what could rule a terminal."""
     return "".join(c if c.isprintable() else " " if c.isspace() else "?" for c in text)
@@ -45,7 +53,7 @@ class HpsearchError(Exception):
 
 
 class InputError(HpsearchError):
-    """Something the user can mend: a file, a key, a value, a command line. Exit code 2."""
+    """Something the user can fix: a file, a key, a value, a command line. Exit code 2."""
 
     exit_code = 2
 
@@ -54,3 +62,8 @@ class EnvironmentFailure(HpsearchError):
     """The environment failed (disk, lock, database); the same command resumes. Exit code 3."""
 
     exit_code = 3
+
+
+def cannot(done: str, path: object, error: OSError, fix: str = "fix that") -> EnvironmentFailure:
+    """Return the failure of something that cannot be done with a file: "read", "written"."""
+    return EnvironmentFailure(f"{path}: cannot be {done} ({error.strerror}); {fix}, then {AGAIN}")

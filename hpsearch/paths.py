@@ -11,6 +11,7 @@ import stat
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from hpsearch.errors import EnvironmentFailure, InputError
 
@@ -50,7 +51,7 @@ def write_atomically(path: Path, content: bytes | str) -> None:
             with contextlib.suppress(OSError):  # on a disk that refuses this too
                 aside.unlink(missing_ok=True)
         raise EnvironmentFailure(
-            f"{path}: cannot be written ({_why(path, error)}); free space or mend the permission, "
+            f"{path}: cannot be written ({_why(path, error)}); free space or fix the permission, "
             "then run the same command again"
         ) from error
 
@@ -181,6 +182,18 @@ def shell_word(value: object) -> str:
     return f"$'{''.join(letters)}'"
 
 
+class Inside:
+    """A path inside a folder, by its name there."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __get__(self, folder: Any, _: type) -> Path:
+        """Return the path in one folder."""
+        path: Path = folder.root / self.name
+        return path
+
+
 @dataclass(frozen=True)
 class TrialFolder:
     """The files of one trial."""
@@ -191,35 +204,18 @@ class TrialFolder:
         """Return what interrupted writes have left."""
         return list(self.root.glob(".*.tmp"))
 
-    @property
-    def config(self) -> Path:
-        """The complete TrialConfig."""
-        return self.root / "config.yaml"
-
-    @property
-    def epochs(self) -> Path:
-        """One JSON line per epoch."""
-        return self.root / "epochs.jsonl"
-
-    @property
-    def result(self) -> Path:
-        """How the trial ended; written before the database knows."""
-        return self.root / "result.json"
-
-    @property
-    def provenance(self) -> Path:
-        """Which software, machine, data and seeds trained it."""
-        return self.root / "provenance.json"
-
-    @property
-    def attempts(self) -> Path:
-        """Deaths of workers since the last new epoch."""
-        return self.root / "attempts.json"
-
-    @property
-    def checkpoint(self) -> Path:
-        """Weights, optimiser, generators and curve; written by the worker."""
-        return self.root / "checkpoint"
+    config = Inside("config.yaml")
+    """The complete TrialConfig."""
+    epochs = Inside("epochs.jsonl")
+    """One JSON line per epoch."""
+    result = Inside("result.json")
+    """How the trial ended; written before the database knows."""
+    provenance = Inside("provenance.json")
+    """Which software, machine, data and seeds trained it."""
+    attempts = Inside("attempts.json")
+    """Deaths of workers since the last new epoch."""
+    checkpoint = Inside("checkpoint")
+    """Weights, optimiser, generators and curve; written by the worker."""
 
 
 @dataclass(frozen=True)
@@ -228,75 +224,39 @@ class StudyFolder:
 
     root: Path
 
-    @property
-    def study_file(self) -> Path:
-        """The study's complete configuration."""
-        return self.root / "study.yaml"
+    study_file = Inside("study.yaml")
+    """The study's complete configuration."""
+    space_file = Inside("space.yaml")
+    """The study's search space."""
+    begun = Inside("begun.json")
+    """What the study began with, and our mark; absent in folders of 0.1.0."""
+    dataset = Inside("dataset.json")
+    """Kind, source and fingerprint of the data the study runs on."""
+    prior = Inside("prior.json")
+    """The trials of another study that the sampler learns from; absent without one."""
+    database = Inside("study.db")
+    """The Optuna database."""
+    openings = Inside("openings.jsonl")
+    """One JSON line per opening of the sealed test set."""
+    best = Inside("best.yaml")
+    """The exported best configuration."""
+    confirmation = Inside("confirmation")
+    """Folder of the runs that confirm the best configurations."""
+    certificate = Inside("certificate.json")
+    """What the confirmation found."""
+    model = Inside("model")
+    """The retrained model's folder."""
+    report = Inside("report.html")
+    """The report page."""
+    lock = Inside("study.lock")
+    """Held (flock) by the one process that writes."""
+    trials = Inside("trials")
+    """The trials' folders."""
 
     @property
-    def space_file(self) -> Path:
-        """The study's search space."""
-        return self.root / "space.yaml"
-
-    @property
-    def begun(self) -> Path:
-        """What the study began with, and our mark; absent in folders of 0.1.0."""
-        return self.root / "begun.json"
-
-    @property
-    def dataset(self) -> Path:
-        """Kind, source and fingerprint of the data the study runs on."""
-        return self.root / "dataset.json"
-
-    @property
-    def prior(self) -> Path:
-        """The trials of another study that the sampler learns from; absent without one."""
-        return self.root / "prior.json"
-
-    @property
-    def database(self) -> Path:
-        """The Optuna database."""
-        return self.root / "study.db"
-
-    @property
-    def openings(self) -> Path:
-        """One JSON line per opening of the sealed test set."""
-        return self.root / "openings.jsonl"
-
-    @property
-    def best(self) -> Path:
-        """The exported best configuration."""
-        return self.root / "best.yaml"
-
-    @property
-    def confirmation(self) -> Path:
-        """Folder of the runs that confirm the best configurations."""
-        return self.root / "confirmation"
-
-    @property
-    def certificate(self) -> Path:
-        """What the confirmation found."""
-        return self.root / "certificate.json"
-
-    @property
-    def model(self) -> Path:
-        """The retrained model's folder."""
-        return self.root / "model"
-
-    @property
-    def report(self) -> Path:
-        """The report page."""
-        return self.root / "report.html"
-
-    @property
-    def lock(self) -> Path:
-        """Held (flock) by the one process that writes."""
-        return self.root / "study.lock"
-
-    @property
-    def trials(self) -> Path:
-        """The trials' folders."""
-        return self.root / "trials"
+    def repair(self) -> str:
+        """The command that repairs the study, for messages."""
+        return f"`hpsearch doctor {shell_word(self.root)} --repair`"
 
     def trial_numbers(self) -> list[int]:
         """Return the numbers of the trials that have a folder, in order."""

@@ -15,7 +15,7 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from hpsearch.errors import EnvironmentFailure, InputError
+from hpsearch.errors import EnvironmentFailure, InputError, cannot
 from hpsearch.paths import read_file
 
 MAX_BYTES = 200_000_000
@@ -186,9 +186,7 @@ def read_regular(path: Path) -> bytes:
     except OSError as error:
         if error.errno in (errno.EINVAL, errno.EISDIR, errno.ELOOP):  # a pipe, a link to itself
             raise ValueError("not a regular file") from None
-        raise EnvironmentFailure(
-            f"{path}: cannot be read ({error.strerror}); mend that, then run the same command again"
-        ) from error
+        raise cannot("read", path, error) from error
     if len(content) > MAX_BYTES:
         raise ValueError(f"more than {MAX_BYTES} bytes")
     return content
@@ -233,9 +231,7 @@ def set_aside(path: Path) -> Path:
     try:
         path.rename(aside)
     except OSError as error:
-        raise EnvironmentFailure(
-            f"{path}: cannot be renamed ({error.strerror}); mend that, then run the same command again"
-        ) from error
+        raise cannot("renamed", path, error) from error
     return aside
 
 

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 from urllib.parse import quote
 
-from hpsearch.errors import EnvironmentFailure, InputError
-from hpsearch.paths import StudyFolder, read_file, shell_word
+from hpsearch.errors import EnvironmentFailure, InputError, cannot
+from hpsearch.paths import StudyFolder, read_file
 from hpsearch.waiting import Patience
 
 T = TypeVar("T")
@@ -116,10 +116,10 @@ def check_database(path: Path) -> None:
     except FileNotFoundError:
         raise InputError(f"{path}: no study database; run `hpsearch search` first") from None
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); mend that first") from error
+        raise InputError(f"{path}: cannot be read ({error.strerror}); fix that first") from error
     if head != HEAD:
         what = "an empty file" if not head else "not an SQLite database"
-        raise InputError(f"{path}: {what}; {_mend(path)}")
+        raise InputError(f"{path}: {what}; {_rebuild(path)}")
     with connect(path, Patience(limit_s=0)) as connection:
         try:
             names = {
@@ -129,7 +129,7 @@ def check_database(path: Path) -> None:
         except DAMAGED as error:
             if is_locked(error):
                 return  # another process writes: whoever opens it next waits
-            raise InputError(f"{path}: damaged ({error}); {_mend(path)}") from error
+            raise InputError(f"{path}: damaged ({error}); {_rebuild(path)}") from error
     foreign = {n for n in names if n not in TABLES and not n.startswith(("study_", "trial_"))}
     if foreign:
         raise InputError(
@@ -147,10 +147,7 @@ def check_writable(path: Path) -> None:
     try:
         path.open("r+b").close()
     except OSError as error:
-        raise EnvironmentFailure(
-            f"{path}: cannot be written ({error.strerror}); mend the permission, then run the same "
-            "command again"
-        ) from error
+        raise cannot("written", path, error, "fix the permission") from error
 
 
 def check_whole(path: Path, patience: Patience | None = None) -> None:
@@ -162,7 +159,7 @@ def check_whole(path: Path, patience: Patience | None = None) -> None:
     """
     problems = integrity_problems(path, "quick_check", patience)
     if problems:
-        raise InputError(f"{path}: damaged ({problems[0][:100]}); {_mend(path)}")
+        raise InputError(f"{path}: damaged ({problems[0][:100]}); {_rebuild(path)}")
 
 
 def integrity_problems(
@@ -241,11 +238,10 @@ def back_up(path: Path) -> Path:
     except DAMAGED as error:
         copy.unlink(missing_ok=True)
         raise EnvironmentFailure(
-            f"{copy}: the backup failed ({error}); mend that, then run it again"
+            f"{copy}: the backup failed ({error}); fix that, then run it again"
         ) from error
     return copy
 
 
-def _mend(path: Path) -> str:
-    repair = f"hpsearch doctor {shell_word(path.parent)} --repair"
-    return f"`{repair}` builds it again from the trials' folders"
+def _rebuild(path: Path) -> str:
+    return f"{StudyFolder(path.parent).repair} builds it again from the trials' folders"

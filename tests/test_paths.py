@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from hpsearch.errors import EnvironmentFailure
-from hpsearch.paths import StudyFolder, cache_folder, fsync_folder, write_atomically
+from hpsearch.paths import Inside, StudyFolder, cache_folder, fsync_folder, write_atomically
 
 FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 STEPS: list[tuple[Any, str]] = [
@@ -217,7 +217,7 @@ def test_everything_of_a_study_lies_in_its_folder() -> None:
     names = {
         name: getattr(folder, name)
         for name, member in vars(StudyFolder).items()
-        if isinstance(member, property)
+        if isinstance(member, Inside)
     }
     assert {name: str(path.relative_to("runs/x")) for name, path in names.items()} == {
         "study_file": "study.yaml",

@@ -18,7 +18,7 @@ MAX_DEATHS = 3
 """Deaths of a worker without a new epoch after which its trial is a suspect."""
 MAX_SUSPECTS = 5
 """Suspects in a row after which nothing new is started."""
-MORE = "mend the cause, then search on with a larger budget, for example --trials"
+MORE = "fix the cause, then search on with a larger budget, for example --trials"
 AGAIN = "see the logs in the study's folder, then run the same command again"
 
 
@@ -30,9 +30,9 @@ def ended_well(history: Sequence[TrialRecord]) -> int:
 class Suspects:
     """The trials whose workers died too often, for one driver; the deaths outlive it."""
 
-    def __init__(self, ledger: TrialStore) -> None:
+    def __init__(self, store: TrialStore) -> None:
         """Note where deaths are counted."""
-        self._ledger = ledger
+        self._store = store
         self._waiting: list[int] = []
 
     def __len__(self) -> int:
@@ -41,7 +41,7 @@ class Suspects:
 
     def note_death(self, number: int, cause: str, history: Sequence[TrialRecord]) -> bool:
         """Count a death; say whether the trial is a suspect now."""
-        deaths = self._ledger.note_death(history[number], cause, ended_well(history))
+        deaths = self._store.note_death(history[number], cause, ended_well(history))
         if deaths >= MAX_DEATHS:
             self._waiting.append(number)
         return deaths >= MAX_DEATHS
@@ -50,7 +50,7 @@ class Suspects:
         """Return, as failed, the suspects since whose first death another trial has ended well."""
         found = []
         for number in list(self._waiting):
-            deaths = self._ledger.deaths(history[number])
+            deaths = self._store.deaths(history[number])
             if ended_well(history) > deaths.ended_well:
                 failed = replace(history[number], state="failed", value=None, cause=deaths.cause)
                 found.append(failed)
@@ -67,7 +67,7 @@ class Suspects:
         Raises:
             EnvironmentFailure: Always; it names the first and the last cause.
         """
-        causes = [self._ledger.deaths(history[n]).cause for n in self._waiting]
+        causes = [self._store.deaths(history[n]).cause for n in self._waiting]
         if len(causes) > 1:
             raise EnvironmentFailure(_in_a_row(f"{len(causes)} trials failed in a row", causes))
         raise EnvironmentFailure(

@@ -15,7 +15,6 @@ from hpsearch.driver.blame import MAX_DEATHS, MAX_SUSPECTS, Suspects, check_some
 from hpsearch.driver.environment import Environment, Observer
 from hpsearch.driver.outcome import cause_of, checked, in_words, outcome, resumed_in_words
 from hpsearch.driver.progress import Progress, RunningTrial
-from hpsearch.driver.proposer import Proposer
 from hpsearch.driver.stopping import Stopping
 from hpsearch.driver.working_time import WorkingTime
 from hpsearch.errors import EnvironmentFailure, InputError
@@ -23,6 +22,8 @@ from hpsearch.execution import Decision, Ended, Ending, EpochEnded, Event, Execu
 from hpsearch.execution.blame import Fault, fault_of
 from hpsearch.pruners import make_pruner
 from hpsearch.pruners.audit import is_audited, without_audits
+from hpsearch.samplers.config import GP_LIMIT
+from hpsearch.samplers.suggest import choose_sampler
 from hpsearch.space.cost_range import CostRange
 from hpsearch.storage.leases import NumberTakenError, TrialTakenError
 from hpsearch.study.plan import DataPlace, StudyPlan
@@ -61,22 +62,20 @@ class Driver:
         config = plan.config
         smallest = CostRange(plan.problem).cheapest("memory_bytes")
         self._smallest = config.trial.with_parameters(smallest).plain()
-        self._enqueued = plan.enqueued
-        self._proposer = Proposer(plan, plan.problem, observer.message)
         self._pruner = make_pruner(config.pruner, plan.resource)
         around = environment or Environment.of(plan, data, Patience(observer.message, interrupted))
         self._stopping = Stopping(config, plan.resource, around.n_tasks)
-        self._record, self._ledger = around.record, around.ledger
-        self._asker, self._clock, self._peers = around.asker, around.clock, around.peers
+        self._store, self._asker, self._clock = around.store, around.asker, around.clock
         self._history: list[TrialRecord] = []
         self._waiting: list[int] = []
         self._running: dict[int, RunningTrial] = {}
-        self._suspects = Suspects(self._ledger)
+        self._suspects = Suspects(self._store)
         self._aside: dict[int, str] = {}  # checkpoints that a trial could not go on from
         self._abandoned: set[int] = set()  # on our workers, but another driver's now
         self._exhausted: str | None = None  # why no more configuration can be proposed
         self._origin = ""  # of the pending ask
-        self._time = WorkingTime(self._record, self._peers, self._clock)
+        self._handed_over = False
+        self._time = WorkingTime(self._store, self._clock)
 
     def run(self) -> str:
         """Search until the study ends; return why it ended, in words.
@@ -100,7 +99,7 @@ class Driver:
                 self._fill_slots(only_waiting=reason is not None)
                 for event in self._executor.events(TICK_S):
                     self._handle(event)
-                self._record.flush()
+                self._store.flush()
                 self._time.save()
                 self._observer.update(self.progress)
         except Interrupted:
@@ -109,7 +108,7 @@ class Driver:
         finally:
             self._asker.close()
             self._time.save(force=True)
-            self._record.close()
+            self._store.close()
 
     def progress(self) -> Progress:
         """Return where the search stands."""
@@ -124,13 +123,9 @@ class Driver:
         The last epoch of a running trial is decided upon again: its decision may not have been
         carried out, and its worker would train on past the rung.
         """
-        self._history = self._ledger.load()
-        if self._peers:
-            self._peers.start(self._history)
-            return  # what nobody runs is taken over by `_follow`
-        for trial in self._history:
-            if trial.state == "running":
-                self._continue(trial)
+        self._history = self._store.load()
+        for trial in self._store.left_running(self._history):
+            self._continue(trial)
         if self._waiting:
             names = ", ".join(str(n) for n in self._waiting)
             self._observer.message(f"continuing trial {names} from its checkpoint")
@@ -147,16 +142,14 @@ class Driver:
 
     def _follow(self) -> None:
         """Take in what other drivers did, and take over the trials that nobody runs any more."""
-        if self._peers is None:
-            return
-        news = self._peers.updates(self._executor.slots - self._busy() - len(self._waiting))
-        news.enter_into(self._history)
-        for number in news.lost:
+        updates = self._store.updates(self._executor.slots - self._busy() - len(self._waiting))
+        updates.enter_into(self._history)
+        for number in updates.lost:
             self._abandon(number)
-        for number in news.taken:
+        for number in updates.taken:
             self._observer.message(f"continuing trial {number}, which nobody runs any more")
             with self._while_ours(number):
-                trial = self._history[number] = self._ledger.adopt(self._history[number])
+                trial = self._history[number] = self._store.adopt(self._history[number])
                 if not trial.finished:
                     self._continue(trial)
 
@@ -171,8 +164,7 @@ class Driver:
     def _abandon(self, number: int) -> None:
         """Leave a trial to the driver that has it now, and stop it here after its epoch."""
         self._observer.message(f"trial {number} goes on with another driver")
-        if self._peers:
-            self._peers.left(number)
+        self._store.leave(number)
         self._suspects.drop(number)
         if number in self._waiting:
             self._waiting.remove(number)
@@ -217,18 +209,18 @@ class Driver:
             return
         while self._busy() < self._executor.slots:
             promoted = self._next_promotion()
-            if promoted is None or (self._peers and not self._peers.claim(promoted)):
+            if promoted is None or not self._store.claim(promoted):
                 break
             self._promote(self._history[promoted])
         number, most = len(self._history), self._plan.config.budget.trials or float("inf")
         if self._busy() >= self._executor.slots or counted(self._history) >= most:
             return
-        if number < len(self._enqueued):
-            self._enter(*self._enqueued[number])
+        if number < len(self._plan.enqueued):
+            self._enter(*self._plan.enqueued[number])
             return
         if self._asker.pending is None:
             self._asker.ask(self._history, number)
-            self._origin = self._proposer.name(self._history)
+            self._origin = self._name_sampler()
         asked = self._asker.pending
         try:
             params = self._asker.answer(TICK_S if not self._running else 0.01)
@@ -240,10 +232,22 @@ class Driver:
         if params is not None and asked == number:  # else another driver entered a trial meanwhile
             self._enter(params, self._origin, self._asker.seen)
 
+    def _name_sampler(self) -> str:
+        """Return the name of the sampler that decides now; say once that another takes over."""
+        own, plan = self._plan.config.sampler, self._plan
+        name = choose_sampler(plan.problem, own, self._history, plan.prior).name
+        if name not in (own.name, own.start) and not self._handed_over:
+            self._handed_over = True
+            self._observer.message(
+                f"{own.name} hands over to {name}: above {GP_LIMIT} finished trials a Gaussian "
+                "process takes longer than it is worth"
+            )
+        return name
+
     def _enter(self, params: dict[str, Any], origin: str, seen: Any = None) -> None:
         trial = TrialRecord(number=len(self._history), state="running", params=params)
         try:
-            self._ledger.enter(trial, self._plan.problem, origin, seen)
+            self._store.enter(trial, origin, seen)
         except NumberTakenError:
             return  # another driver was first: `_follow` brings its trial, and we ask again
         self._history.append(trial)
@@ -251,8 +255,8 @@ class Driver:
 
     def _submit(self, number: int) -> None:
         trial = self._history[number]
-        job = replace(self._ledger.job(trial), smallest=self._smallest)
-        if aside := self._ledger.set_aside_foreign(job):
+        job = replace(self._store.job(trial), smallest=self._smallest)
+        if aside := self._store.set_aside_foreign(job):
             self._aside[number] = aside
         self._running[number] = RunningTrial(number, self._clock())
         self._executor.submit(job)
@@ -268,7 +272,7 @@ class Driver:
         if isinstance(event, Started):
             running = self._running[event.trial]
             self._running[event.trial] = replace(running, device=event.device)
-            self._ledger.note_started(event.trial, event.provenance)
+            self._store.note_started(event.trial, event.provenance)
             known, aside = (
                 self._history[event.trial].last_epoch,
                 self._aside.pop(event.trial, None),
@@ -293,8 +297,7 @@ class Driver:
         self._running[number] = replace(self._running[number], last=result)
         if result.finite:  # no sampler could learn from another
             self._history[number] = trial.with_value(epoch, error, round(result.seconds, 2))
-            self._ledger.note_epoch(number, result)
-            self._record.report(number, epoch, error)
+            self._store.note_epoch(number, result)
 
     def _decide(self, number: int, epoch: int) -> Decision:
         """Say what a trial does after an epoch; an audited one is trained on in any case."""
@@ -305,7 +308,7 @@ class Driver:
         ends = decision is not Decision.GO
         if ends and is_audited(config.seed, number, config.pruner.audit_share):
             self._history[number] = replace(trial, audit=epoch)
-            self._record.set_trial_attribute(number, "audit", epoch)
+            self._store.set_attribute(number, "audit", epoch)
             self._observer.message(
                 f"trial {number}: {config.pruner.name} would end it after epoch {epoch}; trained "
                 "on as an audit"
@@ -350,9 +353,7 @@ class Driver:
         """Leave a trial on disk until it is promoted or the study ends."""
         epoch = max(trial.values)
         self._history[trial.number] = replace(trial, state="paused")
-        self._record.set_trial_attribute(trial.number, "paused", epoch)
-        if self._peers:
-            self._peers.release(trial.number)
+        self._store.pause(trial.number, epoch)
         error = f"error {100 * (trial.value or 0):.1f} %"
         self._observer.message(f"trial {trial.number} paused after epoch {epoch}, {error}")
 
@@ -360,22 +361,22 @@ class Driver:
         known = trial.last_epoch
         self._observer.message(f"trial {trial.number} promoted: it goes on from epoch {known}")
         self._history[trial.number] = replace(trial, state="running")
-        self._record.set_trial_attribute(trial.number, "paused", None)
+        self._store.set_attribute(trial.number, "paused", None)
         self._submit(trial.number)
 
     def _end_paused(self) -> bool:
         """End the trials that nobody promoted; say whether none is left to another driver."""
         for trial in [t for t in self._history if t.state == "paused"]:
             cause = f"not promoted by {self._plan.config.pruner.name} after epoch "
-            if self._peers is None or self._peers.claim(trial.number):
+            if self._store.claim(trial.number):
                 self._end(replace(trial, state="pruned", cause=f"{cause}{max(trial.values)}"))
         return not any(t.state == "paused" for t in self._history)
 
     def _end(self, trial: TrialRecord) -> None:
         """Write the result to the trial's folder, then to the database, then forget files."""
         self._history[trial.number] = trial
-        self._ledger.end(trial)
-        self._ledger.keep_best_checkpoints(self._history)
+        self._store.end(trial)
+        self._store.keep_best_checkpoints(self._history)
         self._observer.message(in_words(trial))
 
     def _interrupt(self) -> None:
@@ -390,4 +391,4 @@ class Driver:
                         self._running.pop(event.trial, None)
                     else:
                         self._handle(event)
-            self._record.flush()
+            self._store.flush()

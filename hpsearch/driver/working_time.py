@@ -1,11 +1,10 @@
-"""How long a study has been worked on: over all runs, and all of its drivers."""
+"""The driver time of a study: summed over all runs and all drivers."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from hpsearch.storage.database import StudyRecord
-from hpsearch.storage.peers import Peers
+from hpsearch.storage.trial_store import TrialStore
 
 SAVE_S = 5.0
 """How often the time is written; a kill loses at most this much."""
@@ -14,12 +13,10 @@ SAVE_S = 5.0
 class WorkingTime:
     """The seconds that count against a budget of hours."""
 
-    def __init__(
-        self, record: StudyRecord, peers: Peers | None, clock: Callable[[], float]
-    ) -> None:
-        """Begin to count, after what earlier runs have written."""
-        self._record, self._peers, self._clock = record, peers, clock
-        self._before = float(record.attribute("driver_seconds", 0.0))
+    def __init__(self, store: TrialStore, clock: Callable[[], float]) -> None:
+        """Start counting after the seconds of earlier runs."""
+        self._store, self._clock = store, clock
+        self._before = store.seconds()
         self._began = self._saved = clock()
 
     def seconds(self) -> float:
@@ -27,12 +24,9 @@ class WorkingTime:
         return self._before + self._clock() - self._began
 
     def save(self, *, force: bool = False) -> None:
-        """Write the seconds when it is time, or at once; where there are others, add to theirs."""
+        """Write the seconds when it is time, or at once."""
         since = self._clock() - self._saved
-        if not force and since <= SAVE_S:
-            return
-        self._saved += since
-        if self._peers is None:
-            self._record.set_attribute("driver_seconds", round(self.seconds(), 1))
-        else:
-            self._before = self._peers.add_seconds(since) - (self._saved - self._began)
+        if force or since > SAVE_S:
+            self._saved += since
+            own = self._saved - self._began
+            self._before = self._store.save_seconds(self._before + own, since) - own

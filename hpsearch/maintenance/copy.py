@@ -1,26 +1,23 @@
 """Copies a study's database to another place, whole or not at all. The trials' folders stay.
 
-Reads and writes through Optuna's models, so that every state, time, value and attribute comes along.
+Every state, time, value and attribute is copied.
 """
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from optuna.storages import RDBStorage
-from optuna.storages._rdb import models
-from optuna.storages._rdb.storage import _create_scoped_session
-from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 from sqlalchemy import inspect, text
 
-from hpsearch.errors import EnvironmentFailure, HpsearchError, InputError
+from hpsearch.errors import EnvironmentFailure, HpsearchError, InputError, shortened
 from hpsearch.paths import StudyFolder, user_path
 from hpsearch.sqlite_file import check_database, check_whole
 from hpsearch.storage.engine import (
+    closing,
     is_server,
     open_file,
     open_storage,
@@ -28,6 +25,7 @@ from hpsearch.storage.engine import (
     root_cause,
     server_failure,
 )
+from hpsearch.storage.optuna_tables import has_study, insert_study, transaction
 from hpsearch.study.config import StudyConfig, check_storage
 
 FILE = "sqlite:///"
@@ -77,17 +75,13 @@ def copy_study(folder: StudyFolder, config: StudyConfig, to: str) -> int:
     if not is_server(config.storage):
         check_database(folder.database)
         check_whole(folder.database)
-    source = open_storage(folder, config.storage)
-    try:
+    with closing(open_storage(folder, config.storage)) as source:
         content = _read(source, config.name, place(folder, config.storage))
         _refuse_living_drivers(source, config)
         if is_server(to):
             _copy_into(open_storage(folder, to), content, config.name, to)
         else:
             _copy_into_file(_file(folder, to), content, config.name)
-    finally:
-        source.remove_session()
-        source.engine.dispose()
     return len(content.trials)
 
 
@@ -123,12 +117,13 @@ def _copy_into_file(path: Path, content: Content, name: str) -> None:
 
 def _copy_into(target: RDBStorage, content: Content, name: str, where: str) -> None:
     try:
-        with _create_scoped_session(target.scoped_session) as session:
-            if models.StudyModel.find_by_name(name, session) is not None:
+        with transaction(target) as session:
+            if has_study(session, name):
                 raise InputError(
                     f"--to {where}: holds a study {name!r} already; name another place"
                 )
-            _write(target, session, content, name)
+            attributes = content.user_attributes, content.system_attributes
+            insert_study(target, session, name, *attributes, content.trials)
         difference = content.difference(_read(target, name, where))
         if difference:
             target.delete_study(target.get_study_id_from_name(name))
@@ -138,27 +133,11 @@ def _copy_into(target: RDBStorage, content: Content, name: str, where: str) -> N
     except Exception as error:
         if is_server(where):
             raise server_failure(where, error) from error
-        words = " ".join(str(root_cause(error)).split())[:160]
+        words = shortened(root_cause(error), 160)
         raise EnvironmentFailure(f"{where}: the copy failed ({words}); nothing is kept") from error
     finally:
         target.remove_session()
         target.engine.dispose()
-
-
-def _write(target: RDBStorage, session: Any, content: Content, name: str) -> None:
-    """Write a whole study in the caller's transaction."""
-    direction = models.StudyDirectionModel(direction=StudyDirection.MINIMIZE, objective=0)
-    study = models.StudyModel(study_name=name, directions=[direction])
-    session.add(study)
-    session.flush()
-    for kind, attributes in (
-        (models.StudyUserAttributeModel, content.user_attributes),
-        (models.StudySystemAttributeModel, content.system_attributes),
-    ):
-        for key, value in attributes.items():
-            session.add(kind(study_id=study.study_id, key=key, value_json=json.dumps(value)))
-    for trial in content.trials:
-        target._get_prepared_new_trial(int(study.study_id), trial, session)
 
 
 def _read(storage: RDBStorage, name: str, where: str) -> Content:

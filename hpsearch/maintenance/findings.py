@@ -12,7 +12,7 @@ from hpsearch.storage.view import StudyView
 
 @dataclass(frozen=True)
 class Findings:
-    """What a check found: what is wrong, what the next run mends, what there is to say else."""
+    """What a check found: what is wrong, what the next run fixes, and what to report otherwise."""
 
     broken: tuple[str, ...] = ()
     pending: tuple[str, ...] = ()

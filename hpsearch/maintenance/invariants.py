@@ -19,8 +19,8 @@ from hpsearch.maintenance.facts import FACT_CHECKS, in_words
 from hpsearch.maintenance.findings import Check, Findings, Study
 from hpsearch.paths import StudyFolder, shell_word
 from hpsearch.sqlite_file import check_database, integrity_problems
-from hpsearch.storage.engine import is_server, open_storage, storage_of
-from hpsearch.storage.trial_files import load_result, read_epochs, read_result
+from hpsearch.storage.engine import closing, is_server, open_storage, storage_of
+from hpsearch.storage.trial_files import load_result, read_curve, read_result
 from hpsearch.storage.view import read_study
 from hpsearch.study.begun import EditedError
 from hpsearch.study.plan import lock_holder
@@ -104,10 +104,9 @@ def _read(folder: StudyFolder) -> Study:
         "LEFT JOIN trial_values v ON v.trial_id = t.trial_id WHERE s.study_name = :name "
         "ORDER BY t.number"
     )
-    storage = open_storage(folder, view.config.storage)
-    with storage.engine.connect() as connection:
+    opened = closing(open_storage(folder, view.config.storage))
+    with opened as storage, storage.engine.connect() as connection:
         rows = [dict(r._mapping) for r in connection.execute(text(joined), {"name": view.name})]
-    storage.engine.dispose()
     return Study(folder, view, tuple(rows), holder)
 
 
@@ -248,10 +247,10 @@ def _epochs_ran_once(study: Study) -> Findings:
         path = study.trial(trial.number).epochs
         if not path.exists():
             continue
-        epochs = read_epochs(path)
-        if epochs is None or list(epochs) != list(range(1, len(epochs) + 1)):
+        curve = read_curve(path)
+        if curve.problem is not None:
             note = f"trial {trial.number}: {path.name} is torn or out of order"
-        elif trial.finished and not _same_curve(epochs, trial):
+        elif trial.finished and not _same_curve(curve.errors, trial):
             note = f"trial {trial.number}: {path.name} differs from the database"
         else:
             continue

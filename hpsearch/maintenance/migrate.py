@@ -31,6 +31,7 @@ from hpsearch.space.space import SearchSpace
 from hpsearch.sqlite_file import back_up, connect
 from hpsearch.storage.agreement import ASIDE
 from hpsearch.storage.engine import is_server
+from hpsearch.storage.optuna_tables import holds
 from hpsearch.storage.view import StudyView, read_study
 from hpsearch.study.begun import beginning, note_beginning, read_begun
 from hpsearch.study.config import StudyConfig
@@ -239,7 +240,7 @@ def _rewrite_trial(
 
 def _holding(distribution: BaseDistribution, value: Any) -> BaseDistribution:
     """Return a distribution widened until it holds a value, so that none is told otherwise."""
-    if distribution._contains(distribution.to_internal_repr(value)):
+    if holds(distribution, value):
         return distribution
     if isinstance(distribution, IntDistribution):
         low, high = min(distribution.low, value), max(distribution.high, value)

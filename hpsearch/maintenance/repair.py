@@ -34,7 +34,6 @@ from hpsearch.storage.database import StudyRecord
 from hpsearch.storage.engine import is_server
 from hpsearch.storage.others_of_file import (
     copy_others,
-    enter_as_it_is,
     entered_elsewhere,
     name_again,
     take_out_of_queue,
@@ -43,7 +42,7 @@ from hpsearch.storage.trial_files import (
     differing_params,
     load_result,
     read_config,
-    read_epochs,
+    read_curve,
     read_result,
 )
 from hpsearch.storage.view import StudyView, read_study
@@ -181,7 +180,8 @@ def _from_config(plan: StudyPlan, number: int) -> TrialRecord | None:
         params = {name: config.value(name) for name in plan.space.parameters}
     except (FileNotFoundError, ValueError, InputError):
         return None
-    values = read_epochs(folder.epochs) or {}
+    curve = read_curve(folder.epochs)
+    values = curve.errors if curve.problem is None else {}
     return TrialRecord(number, "running", params, values, min(values.values(), default=None))
 
 
@@ -200,7 +200,7 @@ def _write(
     try:
         for trial in trials:
             if trial.number in others and not trial.params:  # else its folder says that it is ours
-                enter_as_it_is(record, others[trial.number])
+                record.add_as_it_is(others[trial.number])
                 continue
             known: Mapping[str, Any] = old.attributes.get(trial.number, {}) if old else {}
             seed = trial_seed(plan.config.seed, trial.number)

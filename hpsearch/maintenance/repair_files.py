@@ -24,8 +24,8 @@ from hpsearch.storage.trial_files import (
     epoch_line,
     load_result,
     read_config,
+    read_curve,
     read_result,
-    whole_curve,
     write_config,
 )
 from hpsearch.storage.view import StudyView
@@ -53,7 +53,7 @@ def repair_checkpoints(folder: StudyFolder) -> list[str]:
         if older.exists() and not trial.checkpoint.exists():
             older.rename(trial.checkpoint)
             done.append(f"trial {number}: went back to the checkpoint before")
-        curve, problem = whole_curve(trial.epochs)
+        curve, problem = read_curve(trial.epochs)
         if problem is not None:
             aside, ended = set_aside(trial.epochs).name, read_result(trial.result)
             done.append(f"trial {number}: set {trial.epochs.name} aside as {aside} ({problem})")
@@ -83,9 +83,8 @@ def repair_results(folder: StudyFolder) -> list[str]:
 
 def _contradiction(place: TrialFolder, trial: TrialRecord) -> str | None:
     """Say what the other files of a trial say otherwise than a result without a checksum."""
-    curve, problem = whole_curve(place.epochs)
-    values = {result.epoch: result.validation_error for result in curve}
-    if curve and problem is None and values != dict(trial.values):
+    curve = read_curve(place.epochs)
+    if curve.epochs and curve.problem is None and curve.errors != dict(trial.values):
         return f"{place.epochs.name} has another curve"
     try:
         values_of, _ = read_config(place)

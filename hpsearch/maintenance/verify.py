@@ -11,7 +11,7 @@ from hpsearch.maintenance.migrate import MIGRATED
 from hpsearch.samplers.ask_process import Asker
 from hpsearch.samplers.base import Predicts
 from hpsearch.samplers.snapshot import recall
-from hpsearch.samplers.suggest import decider, informed_sampler
+from hpsearch.samplers.suggest import choose_sampler, informed_sampler
 from hpsearch.seeding import derive_seed
 from hpsearch.storage.optuna_queue import ORIGIN
 from hpsearch.storage.trial_files import read_curve
@@ -120,7 +120,7 @@ def history_of(view: StudyView, number: int) -> list[TrialRecord]:
     if not isinstance(seen, Mapping):
         raise InputError("what its ask had seen is not stored")
     opened = [int(n) for n in seen.get("open", {}) if str(n).isdigit()]
-    curves = {n: read_curve(view.folder.trial(n).epochs) for n in opened}
+    curves = {n: read_curve(view.folder.trial(n).epochs).epochs for n in opened}
     return recall(seen, view.trials, curves)
 
 
@@ -135,7 +135,7 @@ def explain(plan: StudyPlan, view: StudyView, number: int) -> Reason:
     if origin == ORIGIN or number < len(plan.enqueued):
         return Reason(origin, {}, None, None)
     history = history_of(view, number)
-    acting = decider(plan.problem, config.sampler, history, plan.prior)
+    acting = choose_sampler(plan.problem, config.sampler, history, plan.prior)
     sampler = informed_sampler(plan.problem, acting, history, number, plan.prior)
     predicted = None
     if isinstance(sampler, Predicts):

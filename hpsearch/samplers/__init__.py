@@ -12,7 +12,6 @@ from hpsearch.samplers.config import (
     SamplerConfig,
     SkoptOptions,
     TpeOptions,
-    acting_sampler,
 )
 
 if TYPE_CHECKING:
@@ -23,7 +22,6 @@ __all__ = [
     "Observation",
     "Sampler",
     "SamplerConfig",
-    "acting_sampler",
     "make_sampler",
     "observe",
 ]

@@ -77,7 +77,7 @@ def observe(problem: SearchProblem, history: Sequence[TrialRecord]) -> list[Obse
     """
     found = []
     for trial in sorted(history, key=lambda t: t.number):
-        curve = best_so_far(trial.values)
+        curve = {epoch: low for epoch, low in trial.lowest.items() if low < math.inf}
         value = next(reversed(curve.values()), None)
         kind = _kind(trial, value)
         searched = problem.space.parameters
@@ -90,23 +90,11 @@ def observe(problem: SearchProblem, history: Sequence[TrialRecord]) -> list[Obse
 
 
 def _kind(trial: TrialRecord, value: float | None) -> Kind | None:
-    out_of_memory = trial.state == "failed" and (trial.cause or "").startswith("out of memory")
-    if out_of_memory or not trial.trainable:
+    if trial.out_of_memory or not trial.trainable:
         return "bad"
     if trial.state == "running" or (trial.state == "paused" and value is None):
         return "running"
     return None if trial.state == "failed" or value is None else trial.state
-
-
-def best_so_far(values: Mapping[int, float]) -> dict[int, float]:
-    """Return the lowest finite value up to each epoch, from the first finite one on."""
-    curve, best = {}, math.inf
-    for epoch in sorted(values):
-        value = values[epoch]
-        best = min(best, value) if math.isfinite(value) else best
-        if best < math.inf:
-            curve[epoch] = best
-    return curve
 
 
 def expected_end(observation: Observation, others: Sequence[Observation]) -> float | None:

@@ -104,20 +104,3 @@ class SamplerConfig(Section):
     def replayable(self) -> bool:
         """Whether the same study on another machine proposes the same trials."""
         return self.options.get("acquisition") != "EIps"
-
-
-def acting_sampler(sampler: SamplerConfig, settled: int, known: int = 0) -> SamplerConfig:
-    """Return the sampler that decides: the start, the study's own, or its successor.
-
-    Args:
-        sampler: The study's sampler.
-        settled: Finished and paused trials of the study.
-        known: Trials of another study that count beside them.
-    """
-    if sampler.name in BLIND:
-        return sampler
-    if settled + known < sampler.startup_trials:
-        return SamplerConfig(name=sampler.start)
-    if sampler.name in CUBIC and settled > GP_LIMIT:
-        return SamplerConfig(name="tpe", startup_trials=sampler.startup_trials)
-    return sampler

@@ -15,10 +15,10 @@ from hpsearch.samplers import (
     BLIND,
     Sampler,
     SamplerConfig,
-    acting_sampler,
     make_sampler,
     observe,
 )
+from hpsearch.samplers.config import CUBIC, GP_LIMIT
 from hpsearch.samplers.prior import Prior
 from hpsearch.seeding import derive_seed
 from hpsearch.space.nearest import nearest_feasible
@@ -69,7 +69,7 @@ def suggest(
     def seed_of(attempt: int) -> int:
         return derive_seed(seed, "suggest", n, attempt)
 
-    acting = decider(problem, sampler, history, prior)
+    acting = choose_sampler(problem, sampler, history, prior)
     chosen = informed_sampler(problem, acting, history, n, prior)
     proposal: dict[str, Value] = {}
     for attempt in range(min(chosen.redraws, REDRAWS)):
@@ -84,13 +84,13 @@ def suggest(
     return _last_resort(problem, proposal, acceptable, seed_of)
 
 
-def decider(
+def choose_sampler(
     problem: SearchProblem,
     sampler: SamplerConfig,
     history: Sequence[TrialRecord],
     prior: Prior | None = None,
 ) -> SamplerConfig:
-    """Return the sampler that decides on the next trial: the start, the study's, a successor.
+    """Return the sampler that decides on the next trial: the start, the study's, or TPE after GP.
 
     Args:
         problem: The space, the base configuration and the limits.
@@ -98,17 +98,23 @@ def decider(
         history: All trials so far.
         prior: What another study has found.
     """
+    if sampler.name in BLIND:
+        return sampler
+    start = SamplerConfig(name=sampler.start)
     settled = sum(trial.settled for trial in history)
     known = prior.count(settled) if prior is not None else 0
-    acting = acting_sampler(sampler, settled, known)
+    if settled + known < sampler.startup_trials:
+        return start
     trials = [*history, *(prior.trials if prior is not None and known else ())]
     searched = problem.space.parameters.keys()
     told = [t for t in trials if t.trainable and searched <= t.params.keys()]
     values = {t.value for t in told if t.state in ("complete", "pruned", "paused")}
     values = {v for v in values if v is not None and math.isfinite(v)}
-    if acting.name in BLIND or (len(values) >= 2 and problem.free):
-        return acting
-    return SamplerConfig(name=sampler.start)  # nothing to learn from yet
+    if len(values) < 2 or not problem.free:
+        return start  # nothing to learn from yet
+    if sampler.name in CUBIC and settled > GP_LIMIT:
+        return SamplerConfig(name="tpe", startup_trials=sampler.startup_trials)
+    return sampler
 
 
 def informed_sampler(

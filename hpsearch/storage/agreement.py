@@ -10,7 +10,7 @@ from typing import Any
 
 from hpsearch.configfile import read_yaml
 from hpsearch.errors import InputError
-from hpsearch.paths import StudyFolder, shell_word
+from hpsearch.paths import StudyFolder
 from hpsearch.pruners.resource import Resource
 from hpsearch.storage.trial_files import (
     config_difference,
@@ -54,11 +54,11 @@ def trained_config(
         InputError: It contradicts the database, or its result does.
         EnvironmentFailure: It cannot be written.
     """
-    mend = f"`hpsearch doctor {shell_word(folder.root)} --repair` puts it right"
+    fix = f"{folder.repair} puts it right"
     expected = config_of(config, trial, attributes)
     place = folder.trial(trial.number)
     if problem := result_difference(folder, trial):
-        raise InputError(f"{place.result}: {problem}; {mend}")
+        raise InputError(f"{place.result}: {problem}; {fix}")
     try:
         problem, _ = config_difference(place, expected)
     except FileNotFoundError:
@@ -67,7 +67,7 @@ def trained_config(
     except ValueError as error:
         problem = str(error)
     if problem:
-        raise InputError(f"{place.config}: {problem}; {mend}")
+        raise InputError(f"{place.config}: {problem}; {fix}")
     return read_yaml(place.config)
 
 
@@ -97,7 +97,5 @@ def refuse_disagreements(folder: StudyFolder, trials: list[TrialRecord]) -> None
     """
     for trial in trials:
         if problem := result_difference(folder, trial):
-            raise InputError(
-                f"{folder.trial(trial.number).result}: {problem}; `hpsearch doctor "
-                f"{shell_word(folder.root)} --repair` puts it right"
-            )
+            result = folder.trial(trial.number).result
+            raise InputError(f"{result}: {problem}; {folder.repair} puts it right")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy
 from sqlalchemy import text
 
-from hpsearch.storage.engine import is_server, open_storage
+from hpsearch.storage.engine import closing, is_server, open_storage
 from hpsearch.storage.view import StudyView
 from hpsearch.study.plan import SEARCH, lock_holder
 from hpsearch.trial import TrialRecord
@@ -44,11 +44,8 @@ def _interrupted(view: StudyView, running: list[TrialRecord]) -> set[int]:
 
 
 def _leased(view: StudyView) -> set[int]:
-    storage = open_storage(view.folder, view.config.storage)
-    try:
+    with closing(open_storage(view.folder, view.config.storage)) as storage:
         if not sqlalchemy.inspect(storage.engine).has_table("hpsearch_leases"):
             return set()
         with storage.engine.connect() as connection:
             return set(connection.execute(text(LEASED), {"name": view.name}).scalars())
-    finally:
-        storage.engine.dispose()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
-from hpsearch.errors import EnvironmentFailure, HpsearchError, InputError
-from hpsearch.paths import shell_word
+from hpsearch.errors import EnvironmentFailure, HpsearchError, InputError, shortened
+from hpsearch.paths import StudyFolder, shell_word
 from hpsearch.storage.engine import root_cause
 
 MACHINE = ("disk is full", "disk I/O error", "unable to open", "readonly database", "locked")
@@ -15,7 +15,7 @@ MACHINE = ("disk is full", "disk I/O error", "unable to open", "readonly databas
 
 def words_of(error: BaseException) -> str:
     """Return what lies behind an error, in one short line."""
-    return " ".join(str(root_cause(error)).split())[:160]
+    return shortened(root_cause(error), 160)
 
 
 def write_failure(place: str, error: Exception) -> HpsearchError:
@@ -26,7 +26,7 @@ def write_failure(place: str, error: Exception) -> HpsearchError:
     if "table schema" in text:  # Optuna's words
         return InputError(
             f"{place}: of another version of Optuna ({text[:100]}); install that version, or "
-            f"`hpsearch doctor {shell_word(Path(place).parent)} --repair` builds it again for this one"
+            f"{StudyFolder(Path(place).parent).repair} builds it again for this one"
         )
     return EnvironmentFailure(
         f"{place}: the database failed ({type(error).__name__}: {text}); results are kept "
@@ -41,8 +41,8 @@ def load_failure(place: str, error: EnvironmentFailure, *, server: bool) -> Hpse
     if server or machine or isinstance(root_cause(error), sqlite3.OperationalError):
         return error
     return InputError(
-        f"{place}: a row cannot be read ({text}); `hpsearch doctor "
-        f"{shell_word(Path(place).parent)} --repair` builds it again from the trials' folders"
+        f"{place}: a row cannot be read ({text}); {StudyFolder(Path(place).parent).repair} "
+        "builds it again from the trials' folders"
     )
 
 
@@ -53,7 +53,7 @@ def view_failure(place: str, name: str, folder: Path, error: Exception) -> Hpsea
     text = words_of(error)
     if any(word in text for word in MACHINE):
         return EnvironmentFailure(
-            f"{place}: cannot be read now ({text}); mend that, then run the same command again"
+            f"{place}: cannot be read now ({text}); fix that, then run the same command again"
         )
     return InputError(
         f"{place}: cannot be read as the study {name!r} ({text}); hpsearch doctor "

@@ -17,7 +17,7 @@ from optuna.storages import RDBStorage
 from sqlalchemy.exc import PendingRollbackError
 
 from hpsearch.configfile import read_yaml
-from hpsearch.errors import EnvironmentFailure, HpsearchError, InputError
+from hpsearch.errors import EnvironmentFailure, HpsearchError, InputError, shortened
 from hpsearch.paths import StudyFolder, shell_word
 from hpsearch.sqlite_file import check_writable, patiently
 from hpsearch.study.config import StudyConfig
@@ -28,9 +28,12 @@ IDLE_S = 30.0
 SETUP_LOCK = 7_235_091_641
 """Advisory lock under which one driver at a time makes tables; the number means nothing else."""
 AWAY = ("08", "25P03", "53300", "55P03", "57P0", "40")
-"""SQLSTATEs that a second attempt may mend: lost connection, time-outs, overload, restart, deadlock."""
+"""SQLSTATEs after which a second attempt may succeed.
+
+They are lost connections, time-outs, overload, restarts and deadlocks.
+"""
 REFUSED = ("password", "authentication", "does not exist", "permission denied", "pg_hba.conf")
-"""What PostgreSQL says of mistakes that a second attempt does not mend."""
+"""What PostgreSQL says of mistakes that no second attempt fixes."""
 
 
 def is_server(storage: str) -> bool:
@@ -102,6 +105,16 @@ def open_storage(
         raise server_failure(storage, error) from error
 
 
+@contextlib.contextmanager
+def closing(storage: RDBStorage) -> Iterator[RDBStorage]:
+    """Close an open storage at the end."""
+    try:
+        yield storage
+    finally:
+        storage.remove_session()
+        storage.engine.dispose()
+
+
 def check_usable(folder: StudyFolder, storage: str, name: str) -> None:
     """Refuse a database that a search cannot use, before anything is prepared or written.
 
@@ -111,10 +124,8 @@ def check_usable(folder: StudyFolder, storage: str, name: str) -> None:
         EnvironmentFailure: The server does not answer, or the file may not be written.
     """
     if is_server(storage):
-        opened = open_storage(folder, storage)
-        there = {study.study_name for study in opened.get_all_studies()}
-        opened.remove_session()
-        opened.engine.dispose()
+        with closing(open_storage(folder, storage)) as opened:
+            there = {study.study_name for study in opened.get_all_studies()}
         if name not in there and folder.trial_numbers():
             raise InputError(
                 f"{storage}: holds no study {name!r}, and {folder.root} has trials of it; "
@@ -189,14 +200,14 @@ def server_failure(storage: str, error: Exception) -> HpsearchError:
     """Turn what went wrong with a server into one line that says what to do."""
     if isinstance(error, HpsearchError):
         return error
-    text = " ".join(str(root_cause(error)).split())[:200]
+    text = shortened(root_cause(error), 200)
     if any(word in text for word in REFUSED):
         return InputError(
             f"storage: {storage}: refused ({text}); check the user, the database and the password "
             "in PGPASSWORD or ~/.pgpass"
         )
     return EnvironmentFailure(
-        f"storage: {storage}: the server failed ({text}); mend that, then run the same command "
+        f"storage: {storage}: the server failed ({text}); fix that, then run the same command "
         "again"
     )
 

@@ -5,13 +5,10 @@ Parameters that it leaves open are drawn, by the study's seed and the trial's nu
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from optuna.storages._rdb import models
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
 from hpsearch.errors import InputError
 from hpsearch.samplers.config import SamplerConfig
@@ -47,14 +44,14 @@ def enter_waiting(
         EnvironmentFailure: The database failed.
     """
     problem, seed = plan.problem, plan.config.seed
+    distributions = plan.space.distributions()
     chosen = {t.number: completed(problem, t, seed, record.place, plan) for t in waiting}
     entered = []
     for trial in waiting:
-        params = chosen[trial.number]
+        entered.append(TrialRecord(trial.number, "running", chosen[trial.number]))
         attributes = {"origin": ORIGIN, "seed": trial_seed(seed, trial.number)}
-        record.write(partial(_start, record, plan, trial, params, attributes))
+        record.start(entered[-1], distributions, attributes)
         record.notice(f"trial {trial.number} was {ORIGIN}: it is trained as given, the rest drawn")
-        entered.append(TrialRecord(trial.number, "running", params))
     return entered
 
 
@@ -76,8 +73,8 @@ def completed(
     found = _completed(problem, trial, seed)
     if isinstance(found, str):
         raise InputError(
-            f"{where}: trial {trial.number}, {ORIGIN}: {found}; `hpsearch doctor "
-            f"{plan.folder.root} --repair` takes it out of the queue"
+            f"{where}: trial {trial.number}, {ORIGIN}: {found}; {plan.folder.repair} takes it out "
+            "of the queue"
         )
     return found
 
@@ -107,30 +104,3 @@ def _completed(problem: SearchProblem, trial: FrozenTrial, seed: int) -> dict[st
         if reason is None:
             return params
     return f"with {', '.join(fixed)} as given {reason}"
-
-
-def _start(
-    record: StudyRecord,
-    plan: StudyPlan,
-    trial: FrozenTrial,
-    params: Mapping[str, Value],
-    attributes: Mapping[str, Any],
-) -> None:
-    """Let a waiting trial run: its parameters, attributes and state in one transaction."""
-    storage, params_of = record.storage, models.TrialParamModel
-    with record.session() as session:
-        row = models.TrialModel.find_or_raise_by_id(trial._trial_id, session, for_update=True)
-        if row.state != TrialState.WAITING:
-            return  # told before, and the answer was lost
-        session.query(params_of).filter(params_of.trial_id == trial._trial_id).delete()
-        for name, distribution in plan.space.distributions().items():
-            internal = distribution.to_internal_repr(params[name])
-            storage._set_trial_param_without_commit(
-                session, trial._trial_id, name, internal, distribution
-            )
-        for key, value in attributes.items():
-            storage._set_trial_attr_without_commit(
-                session, models.TrialUserAttributeModel, trial._trial_id, key, value
-            )
-        row.state = TrialState.RUNNING
-        row.datetime_start = datetime.datetime.now()

@@ -12,9 +12,9 @@ from optuna.trial import FrozenTrial, TrialState
 from hpsearch.errors import InputError
 from hpsearch.paths import StudyFolder
 from hpsearch.sqlite_file import check_database, check_whole, connect
-from hpsearch.storage.database import StudyRecord
-from hpsearch.storage.engine import open_file
+from hpsearch.storage.engine import closing, open_file
 from hpsearch.storage.optuna_queue import cannot_run
+from hpsearch.storage.optuna_tables import trial_id_of
 from hpsearch.storage.optuna_trial import is_ours
 from hpsearch.storage.own_study import renamed
 from hpsearch.study.config import StudyConfig
@@ -30,10 +30,8 @@ def name_again(folder: StudyFolder, name: str) -> list[str]:
     storage = _open_whole(folder.database)
     if storage is None:
         return []
-    try:
+    with closing(storage):
         found = renamed(storage, folder, name)
-    finally:
-        storage.engine.dispose()
     if len(found) > 1:
         raise InputError(
             f"{folder.database}: holds no study {name!r}, and {len(found)} with its trials: "
@@ -56,26 +54,15 @@ def entered_elsewhere(folder: StudyFolder, config: StudyConfig) -> dict[int, Fro
     storage = _open_whole(folder.database)
     if storage is None:
         return {}
-    try:
-        study_id = storage.get_study_id_from_name(config.name)
+    with closing(storage):
+        try:
+            study_id = storage.get_study_id_from_name(config.name)
+        except KeyError:
+            return {}
         trials = storage.get_all_trials(study_id, deepcopy=False)
-    except KeyError:
-        return {}
-    finally:
-        storage.engine.dispose()
     known = set(folder.trial_numbers())
     others = [t for t in trials if not is_ours(t, config.seed)]
     return {t.number: t for t in others if t.number not in known}
-
-
-def enter_as_it_is(record: StudyRecord, trial: FrozenTrial) -> None:
-    """Write a trial into a database that is built again, as it was in the old one."""
-
-    def insert() -> None:
-        with record.session() as session:
-            record.storage._get_prepared_new_trial(record.study_id, trial, session)
-
-    record.write(insert)
 
 
 def copy_others(folder: StudyFolder, place: StudyFolder, name: str) -> list[str]:
@@ -92,14 +79,10 @@ def copy_others(folder: StudyFolder, place: StudyFolder, name: str) -> list[str]
     old = _open_whole(folder.database)
     if old is None:
         return []
-    new = open_file(place.database)
-    try:
+    with closing(old), closing(open_file(place.database)) as new:
         others = [s.study_name for s in old.get_all_studies() if s.study_name != name]
         for other in others:
             optuna.copy_study(from_study_name=other, from_storage=old, to_storage=new)
-    finally:
-        old.engine.dispose()
-        new.engine.dispose()
     return [f"took the other study {other!r} along as it was" for other in others]
 
 
@@ -115,12 +98,12 @@ def take_out_of_queue(plan: StudyPlan) -> list[str]:
             connection.execute(
                 "UPDATE trials SET state = 'FAIL', datetime_start = CURRENT_TIMESTAMP, "
                 "datetime_complete = CURRENT_TIMESTAMP WHERE trial_id = ?",
-                (trial._trial_id,),
+                (trial_id_of(trial),),
             )
             connection.execute(
                 "INSERT OR IGNORE INTO trial_user_attributes (trial_id, key, value_json) "
                 "VALUES (?, 'cause', ?)",
-                (trial._trial_id, json.dumps("cannot be trained in this study")),
+                (trial_id_of(trial), json.dumps("cannot be trained in this study")),
             )
     return [f"trial {trial.number}: took it out of the queue" for trial in waiting]
 

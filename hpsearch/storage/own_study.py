@@ -13,6 +13,7 @@ from hpsearch.errors import InputError
 from hpsearch.paths import StudyFolder, shell_word
 from hpsearch.seeding import trial_seed
 from hpsearch.storage.engine import is_server
+from hpsearch.storage.optuna_tables import study_id_of
 from hpsearch.study.config import StudyConfig
 
 _SAMPLER, _PRUNER = optuna.samplers.RandomSampler(seed=0), optuna.pruners.NopPruner()
@@ -45,8 +46,8 @@ def create_own(storage: RDBStorage, folder: StudyFolder, name: str, where: str) 
     _refuse_renamed(storage, folder, name, where)
     if not is_server(where) and folder.trial_numbers() and name not in _ids(storage):
         raise InputError(
-            f"{where}: holds no study {name!r}, and {folder.root} has trials of it; `hpsearch "
-            f"doctor {shell_word(folder.root)} --repair` builds it again"
+            f"{where}: holds no study {name!r}, and {folder.root} has trials of it; "
+            f"{folder.repair} builds it again"
         )
     return optuna.create_study(
         storage=storage,
@@ -62,7 +63,7 @@ def _refuse_renamed(storage: RDBStorage, folder: StudyFolder, name: str, where: 
     """Refuse a database in which a folder's study has another name: it would begin anew there."""
     found = renamed(storage, folder, name)
     if found:
-        way = f"`hpsearch doctor {shell_word(folder.root)} --repair` names it {name!r} again"
+        way = f"{folder.repair} names it {name!r} again"
         if is_server(where):
             way = f"name it {name!r} again, with `hpsearch dashboard {shell_word(folder.root)} --write`"
         raise InputError(
@@ -83,7 +84,7 @@ def renamed(storage: RDBStorage, folder: StudyFolder, name: str) -> list[str]:
 
 
 def _ids(storage: RDBStorage) -> dict[str, int]:
-    return {study.study_name: study._study_id for study in storage.get_all_studies()}
+    return {study.study_name: study_id_of(study) for study in storage.get_all_studies()}
 
 
 def _is_of(storage: RDBStorage, study_id: int, seed: int) -> bool:

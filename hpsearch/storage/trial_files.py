@@ -119,33 +119,37 @@ def check_ended(trial: TrialRecord) -> None:
     check(parse_json(json.dumps(trial.to_json()).encode()), EndedTrial)
 
 
-def read_curve(path: Path) -> list[EpochResult]:
-    """Return the epochs of an epochs.jsonl; a line torn by a kill, or out of order, ends it."""
-    return whole_curve(path)[0]
+class Curve(NamedTuple):
+    """The epochs of an epochs.jsonl.
+
+    Args:
+        epochs: Those before the first line that is torn by a kill, out of order or out of range.
+        problem: What is wrong with that line; None where every line is whole.
+    """
+
+    epochs: list[EpochResult]
+    problem: str | None = None
+
+    @property
+    def errors(self) -> dict[int, float]:
+        """Validation error by epoch."""
+        return {result.epoch: result.validation_error for result in self.epochs}
 
 
-def whole_curve(path: Path) -> tuple[list[EpochResult], str | None]:
-    """Return the epochs of an epochs.jsonl, and what is wrong with the first line left out."""
+def read_curve(path: Path) -> Curve:
+    """Read an epochs.jsonl; a file that is missing holds no epoch."""
     try:
         lines = read_lines(path, EpochLine)
     except FileNotFoundError:
-        return [], None
+        return Curve([])
     except ValueError as error:
-        return [], str(error)
-    curve: list[EpochResult] = []
+        return Curve([], str(error))
+    epochs: list[EpochResult] = []
     for values, _ in lines.rows:
-        if values["epoch"] != len(curve) + 1:
-            return curve, f"epoch {values['epoch']} after {len(curve)}"
-        curve.append(EpochResult.from_json(values))
-    return curve, lines.problem
-
-
-def read_epochs(path: Path) -> dict[int, float] | None:
-    """Return validation error by epoch, None where a line is torn, double or out of range."""
-    curve, problem = whole_curve(path)
-    if problem is not None or not path.exists():
-        return None
-    return {result.epoch: result.validation_error for result in curve}
+        if values["epoch"] != len(epochs) + 1:
+            return Curve(epochs, f"epoch {values['epoch']} after {len(epochs)}")
+        epochs.append(EpochResult.from_json(values))
+    return Curve(epochs, lines.problem)
 
 
 def epoch_line(result: EpochResult) -> str:

@@ -1,46 +1,19 @@
-"""The trials' folders and the database kept in step: the folder first, the database after.
+"""What a driver keeps its trials in: one interface between its decisions and what persists.
 
-A trial's result is in its folder before the database has it, so a driver killed between the two
-finds it there and adopts it.
+`FileStore` is a study's folder with its own database, `SharedStore` a study that several drivers
+search on a server, `MemoryStore` a replay.
 """
 
 from __future__ import annotations
 
-import json
-import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
-from hpsearch.errors import EnvironmentFailure, InputError
 from hpsearch.execution import Job
-from hpsearch.paths import remove, shell_word, write_atomically
-from hpsearch.records import damaged, dump_record, read_or_none, set_aside
-from hpsearch.seeding import trial_seed
-from hpsearch.space.problem import SearchProblem
-from hpsearch.storage.agreement import refuse_disagreements
-from hpsearch.storage.database import StudyRecord
-from hpsearch.storage.optuna_queue import enter_waiting
-from hpsearch.storage.trial_files import (
-    AttemptsFile,
-    config_difference,
-    differing_params,
-    epoch_line,
-    load_result,
-    read_curve,
-    read_provenance,
-    write_config,
-)
-from hpsearch.study.plan import DataPlace, StudyPlan
-from hpsearch.training.checkpoint_file import keep_best_weights, previous, set_aside_foreign
 from hpsearch.training.epoch import EpochResult
-from hpsearch.trial import ADDED, TrialRecord
-
-KEPT_CHECKPOINTS = 3
-"""The best so many trials keep their weights; the others keep results only."""
-SHOWN = ("host", "device", "threads", "commit")
-"""What of a trial's provenance the database shows too."""
+from hpsearch.trial import TrialRecord
 
 
 @dataclass(frozen=True)
@@ -48,8 +21,8 @@ class Deaths:
     """The deaths of workers under one trial since its last new epoch.
 
     Args:
-        count: How many.
-        cause: Of the last one.
+        count: Number of deaths.
+        cause: Cause of the last one.
         ended_well: Trials of the study that had ended well at the first one.
     """
 
@@ -58,240 +31,120 @@ class Deaths:
     ended_well: int = 0
 
 
-class TrialStore:
-    """Writes what happens to trials, in the order that survives a kill at any point."""
+@dataclass(frozen=True)
+class Updates:
+    """What other drivers have done since the last call.
 
-    def __init__(self, plan: StudyPlan, data: DataPlace, record: StudyRecord) -> None:
-        """Note where to write."""
-        self._plan, self._data, self._record = plan, data, record
-        self._curves: dict[int, dict[int, EpochResult]] = {}
-        self._adopted: dict[int, EpochResult] = {}
-        self._deleted: set[int] = set()
-        self._shrunk: set[int] = set()
+    Args:
+        trials: Trials of other drivers that are new or have ended, and those taken over, whole.
+        reports: Epochs of other drivers' running trials: number, epoch, validation error.
+        taken: Numbers of trials that this driver now holds and must continue.
+        lost: Numbers of trials that another driver has taken from this one.
+    """
 
+    trials: tuple[TrialRecord, ...] = ()
+    reports: tuple[tuple[int, int, float], ...] = ()
+    taken: tuple[int, ...] = ()
+    lost: tuple[int, ...] = ()
+
+    def enter_into(self, history: list[TrialRecord]) -> None:
+        """Bring a history up to date."""
+        for trial in self.trials:
+            history[trial.number : trial.number + 1] = [trial]
+        for number, epoch, value in self.reports:
+            history[number] = history[number].with_value(epoch, value)
+
+
+NOTHING = Updates()
+
+
+class TrialStore(ABC):
+    """Keeps the trials of one study for one driver.
+
+    By default a store keeps nothing and its driver is the only one. Only a store that drivers
+    share raises `NumberTakenError` and `TrialTakenError`: another driver was first. A store that
+    writes raises EnvironmentFailure when it cannot.
+    """
+
+    @abstractmethod
     def load(self) -> list[TrialRecord]:
-        """Return the history; results that only the folders know are told to the database.
+        """Return the history, by number."""
 
-        Raises:
-            InputError: Trials have folders that the database does not know, or results that it
-                contradicts, or Optuna's own function enqueued one that cannot be trained.
-        """
-        folder, place = self._plan.folder, self._record.place
-        known = folder.trial_numbers()  # first: another driver may enter a trial meanwhile
-        history = self._record.load()
-        strangers = [n for n in known if n >= len(history)]
-        if strangers:
-            there = f"{place}: knows {len(history)} trials, {folder.trial(strangers[-1]).root} is there"
-            root = shell_word(folder.root)
-            if self._plan.config.storage != "sqlite":
-                raise InputError(f"{there}; `hpsearch copy {root} --to URL` takes a study along")
-            raise InputError(f"{there}; `hpsearch doctor {root} --repair` builds it again")
-        refuse_disagreements(folder, history)
-        for trial in enter_waiting(self._plan, self._record, self._record.enqueued):
-            history[trial.number] = trial
-        for trial in history:
-            if trial.added:
-                self._record.notice(f"trial {trial.number}: {ADDED}; nothing is learnt from it")
-        if self._plan.config.storage == "sqlite":  # on a server a running trial may be another's
-            for position, trial in enumerate(history):
-                if not trial.finished:
-                    history[position] = self.adopt(trial)
-            self._sweep(history)
-        return history
+    def left_running(self, history: Sequence[TrialRecord]) -> list[TrialRecord]:
+        """Return the running trials that this driver continues at once."""
+        return [trial for trial in history if trial.state == "running"]
+
+    def updates(self, room: int) -> Updates:  # noqa: ARG002
+        """Return what other drivers did; take over at most `room` trials that nobody runs."""
+        return NOTHING
 
     def adopt(self, trial: TrialRecord) -> TrialRecord:
-        """Return a running trial as its folder knows it; an end is told to the database.
+        """Return a running trial with what only its folder knows of it."""
+        return trial
 
-        A result that is not believed is set aside, and the trial goes on from its checkpoint.
-        """
-        path = self._plan.folder.trial(trial.number).result
-        try:
-            ended = load_result(path).trial
-            if problem := differing_params(ended.params, trial.params):
-                raise ValueError(f"{problem} in the database")
-        except FileNotFoundError:
-            return self._adopt_epochs(trial)
-        except ValueError as error:
-            aside = set_aside(path).name if path.is_file() else "there"
-            self._record.notice(
-                f"trial {trial.number}: {path}: {error}; left as {aside}, the trial goes on from its "
-                "checkpoint"
-            )
-            return self._adopt_epochs(trial)
-        for epoch, value in ended.values.items():
-            self._record.report(ended.number, epoch, value)
-        self._record.end(ended, self._attributes(ended))
-        return ended
-
-    def _adopt_epochs(self, trial: TrialRecord) -> TrialRecord:
-        """Add the epochs that only the trial's folder knows: the database gets them in groups."""
-        values, seconds = dict(trial.values), trial.seconds
-        for result in read_curve(self._plan.folder.trial(trial.number).epochs):
-            values.setdefault(result.epoch, result.validation_error)
-            seconds = round(result.seconds, 2)
-            self._adopted[trial.number] = result
-            self._record.report(trial.number, result.epoch, result.validation_error)
-        finite = [value for value in values.values() if math.isfinite(value)]
-        return replace(trial, values=values, value=min(finite, default=None), seconds=seconds)
-
-    def enter(
-        self,
-        trial: TrialRecord,
-        problem: SearchProblem,
-        origin: str,
-        seen: Mapping[str, Any] | None = None,
+    def enter(  # noqa: B027
+        self, trial: TrialRecord, origin: str, seen: Mapping[str, Any] | None
     ) -> None:
-        """Enter a new trial: one transaction, and its number is its own for ever.
+        """Enter a new trial; `seen` summarises the history of its ask, None without one."""
 
-        `seen` is what the ask for it had seen, None where nothing was asked.
-        """
-        attributes = {"origin": origin, "seed": trial_seed(self._plan.config.seed, trial.number)}
-        if seen is not None:
-            attributes["seen"] = dict(seen)
-        self._record.add(trial, problem.space.distributions(), attributes)
-
+    @abstractmethod
     def job(self, trial: TrialRecord) -> Job:
-        """Write the trial's configuration where it is missing, and return its job.
+        """Return the job that trains a trial."""
 
-        Raises:
-            InputError: The configuration that is there is not the one the database gives.
-        """
-        folder = self._plan.folder.trial(trial.number)
-        config = self._plan.resource.config(trial.params)
-        try:
-            if problem := config_difference(folder, config)[0]:
-                raise ValueError(problem)
-        except FileNotFoundError:
-            write_config(folder, config)
-        except ValueError as error:
-            root = shell_word(self._plan.folder.root)
-            mend = f"`hpsearch doctor {root} --repair` puts it right"
-            raise damaged(folder.config, error, mend) from error
-        return Job(
-            trial=trial.number,
-            config=config.plain(),
-            seed=trial_seed(self._plan.config.seed, trial.number),
-            data=Path(self._data.packed),
-            study_seed=self._plan.config.seed,
-            checkpoint=folder.checkpoint,
-            objective=self._plan.config.objective,
-            decided=trial.last_epoch,
-        )
+    def set_aside_foreign(self, job: Job) -> str | None:  # noqa: ARG002
+        """Rename the checkpoints that a job cannot continue from; name them, None without any."""
+        return None
 
-    def set_aside_foreign(self, job: Job) -> str | None:
-        """Rename the checkpoints that a job cannot go on from; say which, None where there is none."""
-        return set_aside_foreign(job.checkpoint, job.config, job.seed)
+    def note_started(self, number: int, provenance: Mapping[str, Any]) -> None:  # noqa: B027
+        """Record the machine and software that train a trial."""
 
-    def note_death(self, trial: TrialRecord, cause: str, ended_well: int) -> int:
-        """Count a worker's death under this trial; return how many since its last new epoch.
+    def note_epoch(self, number: int, result: EpochResult) -> None:  # noqa: B027
+        """Record an epoch once, also when a resumed trial sends it again."""
 
-        The driver's own death does not count: it says nothing about the trial.
+    def note_death(self, trial: TrialRecord, cause: str, ended_well: int) -> int:  # noqa: ARG002
+        """Count a worker's death; return how many there were since the trial's last new epoch."""
+        return 0
+
+    def deaths(self, trial: TrialRecord) -> Deaths:  # noqa: ARG002
+        """Return the deaths of workers under a trial since its last new epoch."""
+        return Deaths()
+
+    def set_attribute(self, number: int, key: str, value: Any) -> None:  # noqa: B027
+        """Set an attribute of an unfinished trial, after the epochs recorded before it."""
+
+    def pause(self, number: int, epoch: int) -> None:
+        """Record that a trial is paused, and let any driver continue it."""
+        self.set_attribute(number, "paused", epoch)
+
+    def claim(self, number: int) -> bool:  # noqa: ARG002
+        """Take a paused trial before it continues or ends; say whether this driver has it."""
+        return True
+
+    def leave(self, number: int) -> None:  # noqa: B027
+        """Accept that another driver has a trial now."""
+
+    @abstractmethod
+    def end(self, trial: TrialRecord) -> None:
+        """Record how a trial ended."""
+
+    def keep_best_checkpoints(self, history: Sequence[TrialRecord]) -> None:  # noqa: B027
+        """Delete the checkpoints of finished trials; the best few keep their best weights."""
+
+    def seconds(self) -> float:
+        """Return the driver time of all runs so far."""
+        return 0.0
+
+    def save_seconds(self, total: float, since: float) -> float:  # noqa: ARG002
+        """Record the driver time; return it with that of other drivers.
 
         Args:
-            trial: The running trial.
-            cause: How its worker died.
-            ended_well: Trials of the study that have ended well so far.
+            total: Driver time that this driver knows of, all runs added.
+            since: Its own part since it was last saved.
         """
-        before = self.deaths(trial)
-        deaths = {
-            "attempts": before.count + 1,
-            "epoch": trial.last_epoch,
-            "death": cause,
-            "ended_well": before.ended_well if before.count else ended_well,
-        }
-        write_atomically(self._attempts(trial), json.dumps(deaths) + "\n")
-        return before.count + 1
+        return total
 
-    def deaths(self, trial: TrialRecord) -> Deaths:
-        """Return how workers have died under this trial since its last new epoch."""
-        noted = self._read_attempts(self._attempts(trial))
-        if noted["epoch"] != trial.last_epoch:
-            return Deaths()
-        return Deaths(noted["attempts"], noted["death"] or "unknown", noted["ended_well"])
+    def flush(self) -> None:  # noqa: B027
+        """Write the recorded epochs to the database when they are due."""
 
-    def _attempts(self, trial: TrialRecord) -> Path:
-        return self._plan.folder.trial(trial.number).attempts
-
-    @staticmethod
-    def _read_attempts(path: Path) -> dict[str, Any]:
-        values = read_or_none(path, AttemptsFile) or {}
-        return {"attempts": 0, "epoch": 0, "death": None, "ended_well": 0, **values}
-
-    def note_started(self, number: int, provenance: Mapping[str, Any]) -> None:
-        """Keep where a trial is trained; one that moved to another machine names both, it last."""
-        if not provenance:
-            return
-        held = read_provenance(self._plan.folder.trial(number))
-        told = [*(one for one in held if one != provenance), dict(provenance)]
-        if told != held:
-            text = json.dumps(told, indent=1) + "\n"
-            write_atomically(self._plan.folder.trial(number).provenance, text)
-
-    def note_epoch(self, number: int, result: EpochResult) -> None:
-        """Remember an epoch and append it to epochs.jsonl, once, also after a resume.
-
-        Raises:
-            EnvironmentFailure: The line could not be written.
-        """
-        curve = self._curves.setdefault(number, {})
-        if result.epoch in curve:
-            return
-        path = self._plan.folder.trial(number).epochs
-        line = epoch_line(result)
-        try:
-            # The first epoch this driver hears of begins the file anew: a resumed trial sends
-            # its curve again from epoch 1, and a line torn by a kill is gone.
-            with path.open("a" if curve else "w") as file:
-                file.write(line)
-        except OSError as error:
-            raise EnvironmentFailure(
-                f"{path}: cannot be written ({error.strerror}); free space, then run the same "
-                "command again"
-            ) from error
-        curve[result.epoch] = result
-
-    def end(self, trial: TrialRecord) -> None:
-        """Write result.json, then tell the database; what a killed worker left half-written goes."""
-        for left in self._plan.folder.trial(trial.number).temporary_files():
-            left.unlink(missing_ok=True)
-        result = {"trial": trial.to_json(), **self._attributes(trial)}
-        path = self._plan.folder.trial(trial.number).result
-        write_atomically(path, dump_record(result))
-        self._record.end(trial, self._attributes(trial))
-        self._curves.pop(trial.number, None)
-
-    def _attributes(self, trial: TrialRecord) -> dict[str, Any]:
-        attributes: dict[str, Any] = {}
-        if trial.cause:
-            attributes["cause"] = trial.cause
-        curve = self._curves.get(trial.number)
-        last = curve[max(curve)] if curve else self._adopted.get(trial.number)
-        held = read_provenance(self._plan.folder.trial(trial.number))
-        attributes |= {k: held[-1][k] for k in SHOWN if held and k in held[-1]}
-        if last is not None:
-            attributes |= {"epochs": last.epoch, "seconds": round(last.seconds, 2)}
-            attributes |= {"images": last.images, "multiply_adds": last.multiply_adds}
-        return attributes
-
-    def keep_best_checkpoints(self, history: Sequence[TrialRecord]) -> None:
-        """Delete the checkpoints of finished trials; the best few keep their best weights."""
-        scored = [t for t in history if t.state == "complete" and t.value is not None]
-        best = sorted(scored, key=lambda t: (t.value, t.number))[:KEPT_CHECKPOINTS]
-        kept = {t.number for t in best}
-        for trial in history:
-            if not trial.finished or trial.number in self._deleted:
-                continue
-            checkpoint = self._plan.folder.trial(trial.number).checkpoint
-            if trial.number in kept:
-                if trial.number not in self._shrunk:
-                    self._shrunk.add(trial.number)
-                    keep_best_weights(checkpoint)
-                continue
-            self._deleted.add(trial.number)
-            for path in (checkpoint, previous(checkpoint)):
-                path.unlink(missing_ok=True)
-
-    def _sweep(self, history: Sequence[TrialRecord]) -> None:
-        self.keep_best_checkpoints(history)
-        for left in self._plan.folder.temporary_files():
-            remove(left)
+    def close(self) -> None:  # noqa: B027
+        """Write everything and close the database."""

@@ -11,7 +11,7 @@ from hpsearch.json_files import read_dataset
 from hpsearch.paths import StudyFolder
 from hpsearch.sqlite_file import check_database
 from hpsearch.storage.database_failure import view_failure
-from hpsearch.storage.engine import is_server, open_storage, place
+from hpsearch.storage.engine import closing, is_server, open_storage, place
 from hpsearch.storage.optuna_trial import to_record
 from hpsearch.storage.own_study import load_own
 from hpsearch.study.begun import EditedError, check_shown, read_as_begun
@@ -56,16 +56,15 @@ def read_study(folder: StudyFolder) -> StudyView:
         EnvironmentFailure: The machine cannot read it now.
     """
     config = read_as_begun(folder)
+    where = place(folder, config.storage)
     if not is_server(config.storage):
         check_database(folder.database)
     try:
-        storage = open_storage(folder, config.storage)
-        study = load_own(storage, folder, config.name, place(folder, config.storage))
-        trials = study.get_trials(deepcopy=False)
-        driver_seconds = float(study.user_attrs.get("driver_seconds", 0.0))
-        storage.engine.dispose()
+        with closing(open_storage(folder, config.storage)) as storage:
+            study = load_own(storage, folder, config.name, where)
+            trials = study.get_trials(deepcopy=False)
+            driver_seconds = float(study.user_attrs.get("driver_seconds", 0.0))
     except Exception as error:
-        where = place(folder, config.storage)
         raise view_failure(where, config.name, folder.root, error) from error
     check_shown(folder, config, [(t.number, t.params, t.user_attrs) for t in trials])
     return StudyView(

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from hpsearch.configfile import dump_yaml, parse_yaml, read_json, read_yaml
-from hpsearch.errors import InputError
-from hpsearch.paths import StudyFolder, read_file, shell_word, write_atomically
+from hpsearch.errors import InputError, shortened
+from hpsearch.paths import StudyFolder, read_file, write_atomically
 from hpsearch.pruners.resource import Resource
 from hpsearch.seeding import trial_seed
 from hpsearch.space.space import SearchSpace
@@ -155,8 +155,7 @@ def read_begun(folder: StudyFolder) -> dict[str, Any] | None:
     except (InputError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
             f"{folder.begun}: cannot be read as what the study began with "
-            f"({' '.join(str(error).split())[:120]}); restore it from a copy, or "
-            f"`hpsearch doctor {shell_word(folder.root)} --repair` sets it aside"
+            f"({shortened(error, 120)}); restore it from a copy, or {folder.repair} sets it aside"
         ) from error
     return held
 
@@ -243,8 +242,8 @@ def in_words(edit: Edit, folder: StudyFolder) -> str:
         return f"{edit.path}: is not the file the study began with; restore it from a copy"
     return (
         f"{edit.path}: {edit.key}: the study was begun with {_short(edit.was)}, the file says "
-        f"{_short(edit.now)}; a study keeps it: write it again, or `hpsearch doctor "
-        f"{shell_word(folder.root)} --repair` does; for another study name another --output (OUTPUT=)"
+        f"{_short(edit.now)}; a study keeps it: write it again, or {folder.repair} does; for "
+        "another study name another --output (OUTPUT=)"
     )
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from hpsearch.configfile import read_yaml
-from hpsearch.errors import EnvironmentFailure, InputError
+from hpsearch.errors import InputError, cannot
 from hpsearch.paths import StudyFolder, make_private, user_path, write_atomically
 from hpsearch.pruners.resource import Resource
 from hpsearch.records import dump_record
@@ -320,9 +320,7 @@ def study_lock(folder: StudyFolder, command: str = SEARCH) -> Iterator[None]:
         make_private(folder.root)
         handle = os.open(folder.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise EnvironmentFailure(
-            f"{folder.lock}: cannot be opened ({error.strerror}); mend that, then run it again"
-        ) from error
+        raise cannot("opened", folder.lock, error) from error
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -169,7 +169,7 @@ def test_a_trial_taken_back_waits_for_the_worker_that_still_has_it(tmp_path: Pat
         driver._handle(Ended(taken, Ending.STOPPED))
         driver._fill_slots(only_waiting=True)
         assert executor.submitted == [other, taken]
-        driver._record.close()
+        driver._store.close()
 
 
 def test_outcomes_are_told_apart(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from hpsearch.driver.warm_start import with_prior
 from hpsearch.errors import InputError
 from hpsearch.samplers import SamplerConfig, observe
 from hpsearch.samplers.prior import Prior, read_prior
-from hpsearch.samplers.suggest import decider, suggest
+from hpsearch.samplers.suggest import choose_sampler, suggest
 from hpsearch.shipped_files import find_shipped
 from hpsearch.storage.view import StudyView, read_study
 from hpsearch.study.plan import DataPlace, StudyPlan, plan_study, save_plan
@@ -143,8 +143,8 @@ def test_a_prior_moves_models_until_it_has_faded(name: Any) -> None:
     ]
     config = SamplerConfig(name=name, startup_trials=12)
     prior = Prior("other", False, 9, tuple(trials))
-    assert decider(problem, config, [], prior).name == name  # it stands in for the start
-    assert decider(problem, config, []).name == "recentred"
+    assert choose_sampler(problem, config, [], prior).name == name  # it stands in for the start
+    assert choose_sampler(problem, config, []).name == "recentred"
     history = mixed_history(problem, 24)
     assert suggest(problem, config, history, 0, 24, prior) == suggest(
         problem, config, history, 0, 24

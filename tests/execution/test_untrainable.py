@@ -96,7 +96,7 @@ def test_resume_from_a_pause_gives_the_curve_of_a_trial_that_ran_through(
         seed = trial_seed(view.config.seed, trial.number)
         with one_thread():
             straight = [point(epoch.result) for epoch in train(config, data, seed)]
-        told = [point(result) for result in read_curve(folder.epochs)]
+        told = [point(result) for result in read_curve(folder.epochs).epochs]
         assert told == straight[: ended[trial.number]]
         assert list(trial.values.values()) == [error for _, _, error, *_ in told]
 

@@ -16,6 +16,7 @@ from hpsearch.maintenance.invariants import check_invariants
 from hpsearch.paths import StudyFolder
 from hpsearch.storage.database import StudyRecord
 from hpsearch.storage.engine import check_usable, open_file, open_storage
+from hpsearch.storage.server_record import ServerRecord
 from hpsearch.storage.view import read_study
 from tests.driver.test_driver import search
 from tests.support.fake_executor import FakeExecutor
@@ -150,8 +151,7 @@ def test_a_study_that_a_driver_works_on_is_not_copied(study: StudyFolder, postgr
     config = read_study(study).config
     copy_study(study, config, postgres)
     shared = config.model_copy(update={"storage": postgres})
-    record = StudyRecord(study, "quickstart", postgres, 60.0)
-    assert record.leases is not None
+    record = ServerRecord(study, "quickstart", postgres, 60.0)
     with record.session() as session:
         taken = record.leases.take_free(session, record.study_id, 1)
     assert len(taken) == 1

@@ -7,6 +7,7 @@ import sqlite3
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,8 +20,8 @@ from hpsearch.samplers import make_sampler, observe
 from hpsearch.samplers.base import Predicts
 from hpsearch.samplers.config import SamplerConfig, SamplerName
 from hpsearch.samplers.snapshot import recall, summarise
+from hpsearch.storage.file_store import FileStore
 from hpsearch.storage.trial_files import read_provenance
-from hpsearch.storage.trial_store import TrialStore
 from hpsearch.storage.view import StudyView, read_study
 from hpsearch.study.plan import DataPlace, plan_study
 from hpsearch.training.epoch import EpochResult
@@ -157,13 +158,13 @@ def test_provenance_is_kept_with_each_trial(study: Path) -> None:
 
 def test_a_trial_that_came_back_to_a_machine_names_it_last(tmp_path: Path) -> None:
     plan = plan_study("quickstart", tmp_path / "s", {})
-    record: Any = None
-    ledger = TrialStore(plan, DataPlace("/nowhere", "f" * 64), record)
+    record: Any = SimpleNamespace()
+    store = FileStore(plan, DataPlace("/nowhere", "f" * 64), record)
     plan.folder.trial(0).root.mkdir(parents=True)
     for host in "abba":
-        ledger.note_started(0, {"host": host})
+        store.note_started(0, {"host": host})
     assert read_provenance(plan.folder.trial(0)) == [{"host": "b"}, {"host": "a"}]
-    ledger.note_started(0, {})
+    store.note_started(0, {})
     assert len(read_provenance(plan.folder.trial(0))) == 2
 
 

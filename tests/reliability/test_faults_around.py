@@ -14,7 +14,7 @@ from hpsearch.errors import EnvironmentFailure, InputError
 from hpsearch.execution import Ending, Job
 from hpsearch.maintenance.invariants import check_invariants
 from hpsearch.paths import StudyFolder
-from hpsearch.storage import database as record
+from hpsearch.storage import database, optuna_tables
 from hpsearch.training.epoch import EpochResult
 from tests.support.cases import ENQUEUED, search
 from tests.support.command_line import run
@@ -100,7 +100,7 @@ def test_F13_a_clock_set_during_the_search(
     clock = type("Set", (Clock,), {"hours": hours})
     import optuna.storages._rdb.storage as optuna_storage
 
-    for module in (record, optuna_storage):
+    for module in (database, optuna_tables, optuna_storage):
         names = {"datetime": clock, "timedelta": datetime.timedelta, "UTC": datetime.UTC}
         fake = type("fake", (), names)
         name = "datetime"

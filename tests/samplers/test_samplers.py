@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import get_args
 
 import numpy as np
 import pytest
 
 from hpsearch.samplers import Observation, observe
-from hpsearch.samplers.base import MOST_BEST, MOST_RECENT, best_and_recent, best_so_far
+from hpsearch.samplers.base import MOST_BEST, MOST_RECENT, best_and_recent
 from hpsearch.samplers.config import BLIND, SamplerConfig, SamplerName
 from hpsearch.samplers.suggest import suggest
 from hpsearch.space.limits import Limits
@@ -112,9 +113,16 @@ def test_a_paused_trial_draws_tpe_on_as_it_would_if_it_were_complete() -> None:
 
 
 def test_observations_carry_the_lowest_error_so_far() -> None:
-    assert best_so_far({3: 0.4, 1: 0.5, 2: 0.7}) == {1: 0.5, 2: 0.5, 3: 0.4}
-    assert best_so_far({1: math.nan, 2: 0.7, 3: math.nan}) == {2: 0.7, 3: 0.7}
-    assert best_so_far({1: math.inf}) == {}
+    problem = two_dimensions()
+    params = random_params(problem, 1, 1)[0]
+
+    def curve(values: dict[int, float]) -> Mapping[int, float]:
+        trial = TrialRecord(0, "complete", params, {**values, 9: 0.9})
+        return {e: v for e, v in observe(problem, [trial])[0].curve.items() if e < 9}
+
+    assert curve({3: 0.4, 1: 0.5, 2: 0.7}) == {1: 0.5, 2: 0.5, 3: 0.4}
+    assert curve({1: math.nan, 2: 0.7, 3: math.nan}) == {2: 0.7, 3: 0.7}
+    assert curve({1: math.inf}) == {}
 
 
 def test_every_state_is_observed_as_what_it_says() -> None:

@@ -9,24 +9,26 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Literal, get_args
 
 import numpy as np
 import pytest
 
-from hpsearch.driver.proposer import Proposer
+from hpsearch.driver.driver import Driver
+from hpsearch.driver.environment import Environment
 from hpsearch.samplers.config import (
     BLIND,
     GP_LIMIT,
     SamplerConfig,
     SamplerName,
-    acting_sampler,
 )
-from hpsearch.samplers.suggest import SpaceExhaustedError, decider, suggest
+from hpsearch.samplers.suggest import SpaceExhaustedError, choose_sampler, suggest
 from hpsearch.space.effects import leaf_paths
 from hpsearch.space.limits import Limits
 from hpsearch.space.problem import SearchProblem
-from hpsearch.study.plan import plan_study
+from hpsearch.storage.memory_store import MemoryStore
+from hpsearch.study.plan import DataPlace, plan_study
 from hpsearch.trial import TrialRecord
 from tests.support.problems import base_config, mixed_history, shipped_problem, space_of
 
@@ -78,7 +80,7 @@ def test_contract_suggestions_are_feasible_plain_and_new(
     history = mixed_history(problem, count)
     pending: list[TrialRecord] = []
     seen = {problem.key(trial.params) for trial in history}
-    acting = decider(problem, config, history).name
+    acting = choose_sampler(problem, config, history).name
     assert acting == (name if count or name in BLIND else config.start)
     for n in range(count, count + SUGGESTIONS.get(name, FITTED)[count]):
         params = suggest(problem, config, [*history, *pending[-PENDING:]], 1, n)
@@ -306,7 +308,7 @@ def test_trials_that_tell_nothing_of_this_space_leave_it_to_the_start(name: Samp
         for n in range(4)
     ]
     config = SamplerConfig(name=name, startup_trials=2)
-    assert decider(problem, config, old).name == config.start
+    assert choose_sampler(problem, config, old).name == config.start
     assert set(suggest(problem, config, old, 0, 4)) == {"conv1.filter_size", "init"}
 
 
@@ -336,21 +338,20 @@ def test_paused_trials_are_start_trials_too(problem: SearchProblem, name: Sample
     config = SamplerConfig(name=name, startup_trials=STARTUP)
     finished = [t for t in mixed_history(problem, 40) if t.state == "complete"][:STARTUP]
     paused = [replace(t, state="paused") for t in finished]
-    assert decider(problem, config, paused).name == name
-    assert decider(problem, config, paused[1:]).name == config.start
+    assert choose_sampler(problem, config, paused).name == name
+    assert choose_sampler(problem, config, paused[1:]).name == config.start
     running = [replace(paused[0], state="running"), *paused[1:]]
-    assert decider(problem, config, running).name == config.start
+    assert choose_sampler(problem, config, running).name == config.start
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_gaussian_processes_hand_over_by_count(problem: SearchProblem, name: SamplerName) -> None:
     config = SamplerConfig(name=name, startup_trials=STARTUP)
     cubic = name in ("gp", "skopt-gp")
-    assert acting_sampler(config, GP_LIMIT).name == name
-    assert acting_sampler(config, GP_LIMIT + 1).name == ("tpe" if cubic else name)
+    assert choose_sampler(problem, config, mixed_history(problem, GP_LIMIT + 1)).name == name
     history = mixed_history(problem, GP_LIMIT + 2)  # one of them runs, one waits paused
     assert sum(t.settled for t in history) == GP_LIMIT + 1
-    assert decider(problem, config, history).name == ("tpe" if cubic else name)
+    assert choose_sampler(problem, config, history).name == ("tpe" if cubic else name)
     if cubic:
         tpe = SamplerConfig(name="tpe", startup_trials=STARTUP)
         successor = suggest(problem, config, history, 0, 400)
@@ -359,11 +360,14 @@ def test_gaussian_processes_hand_over_by_count(problem: SearchProblem, name: Sam
 
 def test_a_handover_is_told_once(tmp_path: Path) -> None:
     plan = plan_study("koch2015_35px", tmp_path / "s", {"sampler.name": "gp"})
-    problem = SearchProblem(plan.space, plan.config.trial, plan.config.limits)
     told: list[str] = []
-    proposer = Proposer(plan, problem, told.append)
-    many = mixed_history(problem, GP_LIMIT + 3)
-    names = [proposer.name(history) for history in ([], many[:GP_LIMIT], many, many)]
+    observer: Any = SimpleNamespace(message=told.append)
+    nobody: Any = None
+    around = Environment(MemoryStore(0), nobody)
+    driver = Driver(plan, DataPlace("", ""), nobody, observer, lambda: 0, around)
+    many, names = mixed_history(plan.problem, GP_LIMIT + 3), []
+    for driver._history in ([], many[:GP_LIMIT], many, many):
+        names.append(driver._name_sampler())
     assert names == ["recentred", "gp", "tpe", "tpe"]
     assert len(told) == 1
     assert told[0].startswith("gp hands over to tpe: above 300 finished trials")

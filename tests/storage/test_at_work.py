@@ -12,7 +12,7 @@ from hpsearch.report.facts import read_facts
 from hpsearch.seeding import trial_seed
 from hpsearch.space.parameter import Parameter
 from hpsearch.storage.at_work import standings
-from hpsearch.storage.database import StudyRecord
+from hpsearch.storage.server_record import ServerRecord
 from hpsearch.storage.view import read_study
 from hpsearch.study.plan import lock_holder, study_lock
 from hpsearch.trial import TrialRecord
@@ -67,7 +67,7 @@ def test_on_a_server_the_leases_tell_which_trials_run(tmp_path: Path, postgres: 
     changes = {"sampler__name": "random", "pruner__name": "none", "budget__trials": 9}
     search(folder, FakeExecutor(), storage=postgres, trial__max_epochs=1, **changes)
     study = StudyFolder(folder)
-    record = StudyRecord(study, read_study(study).name, postgres, lease_s=60)
+    record = ServerRecord(study, read_study(study).name, postgres, lease_s=60)
     record.load()
     history = read_study(study).trials
     distributions = {k: Parameter(type="float", low=-1e9, high=1e9).distribution() for k in ("x",)}
@@ -75,7 +75,6 @@ def test_on_a_server_the_leases_tell_which_trials_run(tmp_path: Path, postgres: 
     record.add(TrialRecord(len(history), "running", {"x": 0.5}), distributions, ours)
     assert standings(read_study(study))[len(history)] == "running"
     with record.session() as session:
-        assert record.leases is not None
         record.leases.release(session)
     assert standings(read_study(study))[len(history)] == "interrupted"
     record.close()

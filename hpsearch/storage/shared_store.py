@@ -1,26 +1,28 @@
-"""A study that several drivers search: what the others did, and whose trials are free.
+"""A study on a server that several drivers search: this reads what the other drivers did.
 
-Used where the storage is a server. A driver's own history stays in memory; this reads what is new.
+A driver keeps its history in memory and asks the server only for what is new.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
-from optuna.storages._rdb import models
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from hpsearch.errors import EnvironmentFailure
-from hpsearch.storage.database import StudyRecord
-from hpsearch.storage.leases import Leases
+from hpsearch.errors import EnvironmentFailure, InputError
+from hpsearch.seeding import derive_seed
+from hpsearch.storage import optuna_tables as tables
+from hpsearch.storage.file_store import FileStore
+from hpsearch.storage.server_record import ServerRecord, open_record
+from hpsearch.storage.trial_store import NOTHING, Updates
+from hpsearch.study.plan import DataPlace, StudyPlan
 from hpsearch.trial import TrialRecord
+from hpsearch.waiting import Patience
 
-T = TypeVar("T")
 FOLLOW_S = 1.0
 """How often the database is asked what is new."""
 RENEWALS = 6
@@ -46,31 +48,6 @@ ON CONFLICT (study_id, key) DO UPDATE SET value_json = CAST(
 ) RETURNING value_json"""
 
 
-@dataclass(frozen=True)
-class Updates:
-    """What has happened to a study since it was last asked.
-
-    Args:
-        trials: Trials of other drivers that are new or have ended, and those taken over, whole.
-        reports: Epochs of other drivers' running trials: number, epoch, validation error.
-        taken: Numbers of trials that this driver now holds and must continue.
-        lost: Numbers of trials that another driver has taken from this one.
-    """
-
-    trials: tuple[TrialRecord, ...] = ()
-    reports: tuple[tuple[int, int, float], ...] = ()
-    taken: tuple[int, ...] = ()
-    lost: tuple[int, ...] = ()
-
-    def enter_into(self, history: list[TrialRecord]) -> None:
-        """Bring a history up to date."""
-        for trial in self.trials:
-            history[trial.number : trial.number + 1] = [trial]
-        for number, epoch, value in self.reports:
-            history[number] = history[number].with_value(epoch, value)
-
-
-NOTHING = Updates()
 MARKS = ("paused", "audit")
 """Attributes of a running trial that other drivers must know of."""
 
@@ -84,52 +61,52 @@ class _Open:
     marks: frozenset[tuple[str, str]] | None = None
 
 
-class Peers:
-    """Follows the other drivers of a study, for one driver."""
+class SharedStore(FileStore):
+    """Writes this driver's trials, and follows those of the other drivers."""
 
-    def __init__(self, record: StudyRecord, leases: Leases) -> None:
-        """Note whose eyes and whose leases these are."""
-        self._record, self._leases = record, leases
+    fix = "`hpsearch copy {} --to URL` takes a study along"
+    _record: ServerRecord
+
+    def __init__(self, plan: StudyPlan, data: DataPlace, record: ServerRecord) -> None:
+        """Write into a plan's folder and a record that is open."""
+        super().__init__(plan, data, record)
+        self._leases = record.leases
         self._open: dict[int, _Open] = {}
         self._newest = 0
-        self._read = self._renewed = float("-inf")
+        self._looked = self._renewed = float("-inf")
 
-    def start(self, history: Collection[TrialRecord]) -> None:
-        """Take the history as read; every unfinished trial in it is another driver's for now."""
-        ids = self._record.ids
+    def load(self) -> list[TrialRecord]:
+        """Return the history; every unfinished trial in it is another driver's for now."""
+        history, ids = self._read(), self._record.ids
         self._newest = max(ids.values(), default=0)
-        self._open = {
-            ids[t.number]: _Open(t.number, max(t.values, default=0))
-            for t in history
-            if not t.finished
-        }
+        unfinished = [t for t in history if not t.finished]
+        self._open = {ids[t.number]: _Open(t.number, t.last_epoch) for t in unfinished}
+        return history
 
-    def left(self, number: int) -> None:
-        """Note that a trial is another driver's; what it did is read from the start."""
+    def left_running(self, history: Sequence[TrialRecord]) -> list[TrialRecord]:  # noqa: ARG002
+        """Return none: `updates` takes over the trials that nobody runs."""
+        return []
+
+    def leave(self, number: int) -> None:
+        """Accept that another driver has a trial; its epochs are read from the first one on."""
         trial_id = self._record.ids[number]
         self._leases.mine.discard(trial_id)
         self._open[trial_id] = _Open(number)
 
     def claim(self, number: int) -> bool:
-        """Take a paused trial before it goes on or ends; say whether it is ours now."""
+        """Take a paused trial before it continues or ends; say whether this driver has it."""
         trial_id = self._record.ids[number]
-        claimed = self._in_session(lambda session: self._leases.claim(session, trial_id))
+        claimed = self._record.transact(lambda session: self._leases.claim(session, trial_id))
         if claimed:
             self._open.pop(trial_id, None)
         return claimed
 
-    def release(self, number: int) -> None:
-        """Leave a paused trial to whoever goes on with it first."""
+    def pause(self, number: int, epoch: int) -> None:
+        """Record that a trial is paused, and leave it to the first driver that continues it."""
+        super().pause(number, epoch)
         trial_id = self._record.ids[number]
-        self._in_session(lambda session: self._leases.end(session, trial_id))
-        self.left(number)
-
-    def _in_session(self, action: Callable[[Session], T]) -> T:
-        def act() -> T:
-            with self._record.session() as session:
-                return action(session)
-
-        return self._record.write(act)
+        self._record.transact(lambda session: self._leases.end(session, trial_id))
+        self.leave(number)
 
     def updates(self, room: int) -> Updates:
         """Return what is new, at most once a second.
@@ -141,27 +118,28 @@ class Peers:
             EnvironmentFailure: The study is gone, or the server stayed away too long.
         """
         now = time.monotonic()
-        if now - self._read < FOLLOW_S and not self._leases.behind:
+        if now - self._looked < FOLLOW_S and not self._leases.behind:
             return NOTHING
-        self._read, self._leases.behind = now, False
+        self._looked, self._leases.behind = now, False
         due = now - self._renewed >= self._leases.lease_s / RENEWALS and self._leases.mine
         if due:
             self._renewed = now
-        lost = self._in_session(self._leases.renew) if due else set()
+        lost = self._record.transact(self._leases.renew) if due else set()
         numbers = {trial_id: number for number, trial_id in self._record.ids.items()}
         gone = [numbers[trial_id] for trial_id in sorted(lost) if trial_id in numbers]
         for number in gone:
-            self.left(number)
-        taken = self._in_session(lambda s: self._take_free(s, room)) if room > 0 else set()
-        trials = self._record.write(lambda: self._read_trials(taken))
-        reports = self._in_session(self._read_reports)
+            self.leave(number)
+        taken = self._record.transact(lambda s: self._take_free(s, room)) if room > 0 else set()
+        changed = self._record.transact(self._changed) | taken
+        trials = self._record.write(lambda: self._read_trials(changed, taken))
+        reports = self._record.transact(self._read_reports)
         again = [number for number, trial_id in self._record.ids.items() if trial_id in taken]
         return Updates(tuple(trials), tuple(reports), tuple(sorted(again)), tuple(gone))
 
     def _take_free(self, session: Session, room: int) -> set[int]:
         study = self._record.study_id
         try:
-            models.StudyModel.find_or_raise_by_id(study, session, for_update=True)
+            tables.lock_study(session, study)
         except KeyError:
             raise EnvironmentFailure(
                 f"{self._record.place}: the study was removed; results are kept in the trials' "
@@ -169,17 +147,15 @@ class Peers:
             ) from None
         return self._leases.take_free(session, study, room)
 
-    def _read_trials(self, taken: set[int]) -> list[TrialRecord]:
+    def _read_trials(self, changed: set[int], taken: set[int]) -> list[TrialRecord]:
         """Return the trials that are new, have ended, rest, go on or were taken over, whole."""
-        with self._record.session() as session:
-            changed = self._changed(session)
         storage, study = self._record.storage, self._record.study_id
         own = self._leases.mine - taken
-        found = storage._get_trials(study, None, changed | taken, self._newest)
-        self._newest = max([self._newest, *(t._trial_id for t in found)])
+        found = tables.read_trials(storage, study, changed, self._newest)
+        self._newest = max([self._newest, *map(tables.trial_id_of, found)])
         trials = []
         for trial in found:
-            trial_id = trial._trial_id
+            trial_id = tables.trial_id_of(trial)
             if trial_id in own:
                 continue
             record = self._record.note(trial)
@@ -188,8 +164,7 @@ class Peers:
                 self._open.pop(trial_id, None)
             else:
                 marks = _marks((k, json.dumps(v)) for k, v in trial.user_attrs.items())
-                last = max(record.values, default=0)
-                self._open[trial_id] = _Open(trial.number, last, marks)
+                self._open[trial_id] = _Open(trial.number, record.last_epoch, marks)
         return sorted(trials, key=lambda trial: trial.number)
 
     def _changed(self, session: Session) -> set[int]:
@@ -203,22 +178,49 @@ class Peers:
 
     def _read_reports(self, session: Session) -> list[tuple[int, int, float]]:
         known = {"trials": list(self._open), "steps": [o.epoch for o in self._open.values()]}
-        kind = models.TrialIntermediateValueModel
         found = []
         for trial_id, step, value, stored_type in session.execute(text(NEW_REPORTS), known):
             trial = self._open[trial_id]
             self._open[trial_id] = replace(trial, epoch=step)
-            of = kind.TrialIntermediateValueType[stored_type]
-            found.append((trial.number, step, kind.stored_repr_to_intermediate_value(value, of)))
+            found.append((trial.number, step, tables.report_of(value, stored_type)))
         return found
 
-    def add_seconds(self, seconds: float) -> float:
-        """Add to the time that all drivers have worked; return the sum, in seconds."""
-        values = {"study_id": self._record.study_id, "seconds": seconds}
-        return self._in_session(
+    def save_seconds(self, total: float, since: float) -> float:  # noqa: ARG002
+        """Add to the time that all drivers have worked; return the sum."""
+        values = {"study_id": self._record.study_id, "seconds": since}
+        return self._record.transact(
             lambda session: float(session.execute(text(ADD_SECONDS), values).scalar_one())
         )
 
 
 def _marks(attributes: Iterable[tuple[str, str]]) -> frozenset[tuple[str, str]]:
     return frozenset((k, v) for k, v in attributes if k in MARKS and v != "null")
+
+
+def open_store(plan: StudyPlan, data: DataPlace, patience: Patience | None = None) -> FileStore:
+    """Open the store of a study: its own folder's, or one that drivers share.
+
+    Args:
+        plan: The study.
+        data: The packed data set.
+        patience: How long to wait for the database, and who is told of it.
+
+    Raises:
+        InputError: A server's study of this name has another configuration, space or data set.
+        EnvironmentFailure: The database cannot be opened.
+    """
+    config = plan.config
+    record = open_record(plan.folder, config.name, config.storage, config.lease_s, patience)
+    if not isinstance(record, ServerRecord):
+        return FileStore(plan, data, record)
+    mark = derive_seed(0, plan.fixed_part(), data.fingerprint)
+    known = record.attribute("plan")
+    if known is None:
+        record.set_attribute("plan", mark)
+    elif known != mark:
+        record.close()
+        raise InputError(
+            f"{record.place}: holds a study {config.name!r} that was begun with another "
+            "configuration, space or data set; set another `name`, or search with the same"
+        )
+    return SharedStore(plan, data, record)

@@ -1,0 +1,290 @@
+"""The trials' folders and the database kept in step: the folder first, the database after.
+
+A trial's result is in its folder before the database has it, so a driver killed between the two
+finds it there and adopts it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from hpsearch.errors import InputError, cannot
+from hpsearch.execution import Job
+from hpsearch.paths import remove, shell_word, write_atomically
+from hpsearch.records import damaged, dump_record, read_or_none, set_aside
+from hpsearch.seeding import trial_seed
+from hpsearch.storage.agreement import refuse_disagreements
+from hpsearch.storage.database import StudyRecord
+from hpsearch.storage.optuna_queue import enter_waiting
+from hpsearch.storage.trial_files import (
+    AttemptsFile,
+    config_difference,
+    differing_params,
+    epoch_line,
+    load_result,
+    read_curve,
+    read_provenance,
+    write_config,
+)
+from hpsearch.storage.trial_store import Deaths, TrialStore
+from hpsearch.study.plan import DataPlace, StudyPlan
+from hpsearch.training.checkpoint_file import keep_best_weights, previous, set_aside_foreign
+from hpsearch.training.epoch import EpochResult
+from hpsearch.trial import ADDED, TrialRecord
+
+KEPT_CHECKPOINTS = 3
+"""The best so many trials keep their weights; the others keep results only."""
+SHOWN = ("host", "device", "threads", "commit")
+"""What of a trial's provenance the database shows too."""
+
+
+class FileStore(TrialStore):
+    """Writes what happens to trials, in an order that survives a kill at any point."""
+
+    fix = "`hpsearch doctor {} --repair` builds it again"
+    """How the user restores trials that only the folder knows."""
+
+    def __init__(self, plan: StudyPlan, data: DataPlace, record: StudyRecord) -> None:
+        """Write into a plan's folder and a record that is open."""
+        self._plan, self._data, self._record = plan, data, record
+        record.seed = plan.config.seed
+        self._curves: dict[int, dict[int, EpochResult]] = {}
+        self._adopted: dict[int, EpochResult] = {}
+        self._deleted: set[int] = set()
+        self._shrunk: set[int] = set()
+
+    def load(self) -> list[TrialRecord]:
+        """Return the history; the database gets the results that only the folders have.
+
+        Raises:
+            InputError: Trials have folders that the database does not know, or results that it
+                contradicts, or Optuna's own function enqueued one that cannot be trained.
+        """
+        history = self._read()
+        for position, trial in enumerate(history):
+            if not trial.finished:
+                history[position] = self.adopt(trial)
+        self.keep_best_checkpoints(history)
+        for left in self._plan.folder.temporary_files():
+            remove(left)
+        return history
+
+    def _read(self) -> list[TrialRecord]:
+        folder, place = self._plan.folder, self._record.place
+        known = folder.trial_numbers()  # first: another driver may enter a trial meanwhile
+        history = self._record.load()
+        strangers = [n for n in known if n >= len(history)]
+        if strangers:
+            last = folder.trial(strangers[-1]).root
+            fix = self.fix.format(shell_word(folder.root))
+            raise InputError(f"{place}: knows {len(history)} trials, {last} is there; {fix}")
+        refuse_disagreements(folder, history)
+        for trial in enter_waiting(self._plan, self._record, self._record.enqueued):
+            history[trial.number] = trial
+        for trial in history:
+            if trial.added:
+                self._record.notice(f"trial {trial.number}: {ADDED}; nothing is learnt from it")
+        return history
+
+    def adopt(self, trial: TrialRecord) -> TrialRecord:
+        """Return a running trial as its folder knows it; an end is told to the database.
+
+        A result that is not believed is set aside, and the trial goes on from its checkpoint.
+        """
+        path = self._plan.folder.trial(trial.number).result
+        try:
+            ended = load_result(path).trial
+            if problem := differing_params(ended.params, trial.params):
+                raise ValueError(f"{problem} in the database")
+        except FileNotFoundError:
+            return self._adopt_epochs(trial)
+        except ValueError as error:
+            aside = set_aside(path).name if path.is_file() else "there"
+            self._record.notice(
+                f"trial {trial.number}: {path}: {error}; left as {aside}, the trial goes on from its "
+                "checkpoint"
+            )
+            return self._adopt_epochs(trial)
+        for epoch, value in ended.values.items():
+            self._record.report(ended.number, epoch, value)
+        self._record.end(ended, self._attributes(ended))
+        return ended
+
+    def _adopt_epochs(self, trial: TrialRecord) -> TrialRecord:
+        """Add the epochs that only the trial's folder knows: the database gets them in groups."""
+        values, seconds = dict(trial.values), trial.seconds
+        for result in read_curve(self._plan.folder.trial(trial.number).epochs).epochs:
+            values.setdefault(result.epoch, result.validation_error)
+            seconds = round(result.seconds, 2)
+            self._adopted[trial.number] = result
+            self._record.report(trial.number, result.epoch, result.validation_error)
+        finite = [value for value in values.values() if math.isfinite(value)]
+        return replace(trial, values=values, value=min(finite, default=None), seconds=seconds)
+
+    def enter(self, trial: TrialRecord, origin: str, seen: Mapping[str, Any] | None) -> None:
+        """Enter a new trial in one transaction; it keeps its number."""
+        attributes = {"origin": origin, "seed": trial_seed(self._plan.config.seed, trial.number)}
+        if seen is not None:
+            attributes["seen"] = dict(seen)
+        self._record.add(trial, self._plan.space.distributions(), attributes)
+
+    def job(self, trial: TrialRecord) -> Job:
+        """Write the trial's configuration where it is missing, and return its job.
+
+        Raises:
+            InputError: The configuration that is there is not the one the database gives.
+        """
+        folder = self._plan.folder.trial(trial.number)
+        config = self._plan.resource.config(trial.params)
+        try:
+            if problem := config_difference(folder, config)[0]:
+                raise ValueError(problem)
+        except FileNotFoundError:
+            write_config(folder, config)
+        except ValueError as error:
+            fix = f"{self._plan.folder.repair} puts it right"
+            raise damaged(folder.config, error, fix) from error
+        return Job(
+            trial=trial.number,
+            config=config.plain(),
+            seed=trial_seed(self._plan.config.seed, trial.number),
+            data=Path(self._data.packed),
+            study_seed=self._plan.config.seed,
+            checkpoint=folder.checkpoint,
+            objective=self._plan.config.objective,
+            decided=trial.last_epoch,
+        )
+
+    def set_aside_foreign(self, job: Job) -> str | None:
+        """Rename the checkpoints that a job cannot go on from; say which, None where there is none."""
+        return set_aside_foreign(job.checkpoint, job.config, job.seed)
+
+    def note_death(self, trial: TrialRecord, cause: str, ended_well: int) -> int:
+        """Count a worker's death under this trial; return how many since its last new epoch.
+
+        The driver's own death does not count: it says nothing about the trial.
+
+        Args:
+            trial: The running trial.
+            cause: How its worker died.
+            ended_well: Trials of the study that have ended well so far.
+        """
+        before = self.deaths(trial)
+        deaths = {
+            "attempts": before.count + 1,
+            "epoch": trial.last_epoch,
+            "death": cause,
+            "ended_well": before.ended_well if before.count else ended_well,
+        }
+        path = self._plan.folder.trial(trial.number).attempts
+        write_atomically(path, json.dumps(deaths) + "\n")
+        return before.count + 1
+
+    def deaths(self, trial: TrialRecord) -> Deaths:
+        """Return how workers have died under this trial since its last new epoch."""
+        held = read_or_none(self._plan.folder.trial(trial.number).attempts, AttemptsFile)
+        if held is None or held["epoch"] != trial.last_epoch:
+            return Deaths()
+        return Deaths(held["attempts"], held["death"] or "unknown", held["ended_well"])
+
+    def note_started(self, number: int, provenance: Mapping[str, Any]) -> None:
+        """Keep where a trial is trained; one that moved to another machine names both, it last."""
+        if not provenance:
+            return
+        held = read_provenance(self._plan.folder.trial(number))
+        told = [*(one for one in held if one != provenance), dict(provenance)]
+        if told != held:
+            text = json.dumps(told, indent=1) + "\n"
+            write_atomically(self._plan.folder.trial(number).provenance, text)
+
+    def note_epoch(self, number: int, result: EpochResult) -> None:
+        """Append an epoch to epochs.jsonl once, also after a resume; report it to the database.
+
+        Raises:
+            EnvironmentFailure: The line could not be written.
+        """
+        curve = self._curves.setdefault(number, {})
+        if result.epoch not in curve:
+            self._append_epoch(number, curve, result)
+        self._record.report(number, result.epoch, result.validation_error)
+
+    def _append_epoch(
+        self, number: int, curve: dict[int, EpochResult], result: EpochResult
+    ) -> None:
+        path = self._plan.folder.trial(number).epochs
+        line = epoch_line(result)
+        try:
+            # The first epoch this driver hears of begins the file anew: a resumed trial sends
+            # its curve again from epoch 1, and a line torn by a kill is gone.
+            with path.open("a" if curve else "w") as file:
+                file.write(line)
+        except OSError as error:
+            raise cannot("written", path, error, "free space") from error
+        curve[result.epoch] = result
+
+    def end(self, trial: TrialRecord) -> None:
+        """Write result.json, then tell the database; what a killed worker left half-written goes."""
+        for left in self._plan.folder.trial(trial.number).temporary_files():
+            left.unlink(missing_ok=True)
+        result = {"trial": trial.to_json(), **self._attributes(trial)}
+        path = self._plan.folder.trial(trial.number).result
+        write_atomically(path, dump_record(result))
+        self._record.end(trial, self._attributes(trial))
+        self._curves.pop(trial.number, None)
+
+    def _attributes(self, trial: TrialRecord) -> dict[str, Any]:
+        attributes: dict[str, Any] = {}
+        if trial.cause:
+            attributes["cause"] = trial.cause
+        curve = self._curves.get(trial.number)
+        last = curve[max(curve)] if curve else self._adopted.get(trial.number)
+        held = read_provenance(self._plan.folder.trial(trial.number))
+        attributes |= {k: held[-1][k] for k in SHOWN if held and k in held[-1]}
+        if last is not None:
+            attributes |= {"epochs": last.epoch, "seconds": round(last.seconds, 2)}
+            attributes |= {"images": last.images, "multiply_adds": last.multiply_adds}
+        return attributes
+
+    def keep_best_checkpoints(self, history: Sequence[TrialRecord]) -> None:
+        """Delete the checkpoints of finished trials; the best few keep their best weights."""
+        scored = [t for t in history if t.state == "complete" and t.value is not None]
+        best = sorted(scored, key=lambda t: (t.value, t.number))[:KEPT_CHECKPOINTS]
+        kept = {t.number for t in best}
+        for trial in history:
+            if not trial.finished or trial.number in self._deleted:
+                continue
+            checkpoint = self._plan.folder.trial(trial.number).checkpoint
+            if trial.number in kept:
+                if trial.number not in self._shrunk:
+                    self._shrunk.add(trial.number)
+                    keep_best_weights(checkpoint)
+                continue
+            self._deleted.add(trial.number)
+            for path in (checkpoint, previous(checkpoint)):
+                path.unlink(missing_ok=True)
+
+    def set_attribute(self, number: int, key: str, value: Any) -> None:
+        """Set an attribute of an unfinished trial, after the epochs recorded before it."""
+        self._record.set_trial_attribute(number, key, value)
+
+    def seconds(self) -> float:
+        """Return the driver time of all runs so far."""
+        return float(self._record.attribute("driver_seconds", 0.0))
+
+    def save_seconds(self, total: float, since: float) -> float:  # noqa: ARG002
+        """Record the driver time; return it."""
+        self._record.set_attribute("driver_seconds", round(total, 1))
+        return total
+
+    def flush(self) -> None:
+        """Write the recorded epochs to the database when they are due."""
+        self._record.flush()
+
+    def close(self) -> None:
+        """Write everything and let go of the database."""
+        self._record.close()
