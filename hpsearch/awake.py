@@ -1,4 +1,4 @@
-"""Time in which this process ran. Standard library only."""
+"""A clock that stands still while the process is stopped. Standard library only."""
 
 from __future__ import annotations
 
@@ -7,18 +7,19 @@ from collections.abc import Callable
 
 
 class AwakeClock:
-    """Counts seconds, but not those in which the process was stopped or the machine asleep.
+    """Counts seconds, except those in which the process was stopped or the machine asleep.
 
-    A stopped process cannot look at a clock, so of any time between two looks only the first
-    `longest_s` seconds count. Whoever uses it looks in every turn of its loop.
+    A stopped process cannot read a clock. So of the time between two readings only the first
+    `longest_s` seconds count, and a loop must read the clock in every turn.
     """
 
     def __init__(self, longest_s: float, now: Callable[[], float] = time.monotonic) -> None:
-        """Begin at zero.
+        """Start at zero.
 
         Args:
-            longest_s: Seconds that count at most between two looks; above any turn of the loop.
-            now: A clock in seconds that is never set.
+            longest_s: The most seconds that count between two readings. A turn of the loop must be
+                shorter.
+            now: A monotonic clock in seconds.
         """
         self._longest_s, self._now = longest_s, now
         self._seconds, self._looked = 0.0, now()

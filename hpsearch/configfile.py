@@ -1,7 +1,7 @@
-"""Reading and writing configuration files: YAML 1.2 in, validated pydantic sections out.
+"""Reads YAML 1.2 files into validated pydantic sections, and writes them.
 
-YAML 1.2 reads 1e-3 as a number and `no` as a word; duplicate keys, tags, anchors bombs and deep
-nesting are refused before anything is built from them.
+YAML 1.2 reads 1e-3 as a number and `no` as a word. Duplicate keys, tags, aliases and deep nesting
+are refused before anything is built from them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 class Section(BaseModel):
-    """A frozen part of a configuration; unknown keys and non-finite numbers are refused."""
+    """A frozen part of a configuration. Unknown keys and non-finite numbers are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -53,7 +53,7 @@ def parse_yaml(content: bytes, source: str) -> dict[str, Any]:
     """Parse YAML bytes whose top level is a mapping; see `read_yaml`.
 
     Raises:
-        InputError: One line that names the source and what is wrong.
+        InputError: One line with the source and the error.
     """
     from ruamel.yaml import YAML
 
@@ -72,7 +72,7 @@ def parse_yaml(content: bytes, source: str) -> dict[str, Any]:
         values = YAML(typ="safe", pure=True).load(text)
     except InputError:
         raise
-    except Exception as error:  # what a parser raises on damaged text is open-ended
+    except Exception as error:  # the parser raises many types for damaged text
         mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
         where = f"line {mark.line + 1}: " if mark else ""
         shown = shortened(problem or error, 200)
@@ -83,7 +83,7 @@ def parse_yaml(content: bytes, source: str) -> dict[str, Any]:
 
 
 def _check_events(text: str, source: str) -> None:
-    """Refuse what no configuration needs, while nothing is built from it yet."""
+    """Refuse YAML features that no configuration needs, before anything is built."""
     from ruamel.yaml import YAML
     from ruamel.yaml.events import (
         AliasEvent,
@@ -122,7 +122,7 @@ def _check_events(text: str, source: str) -> None:
 
 
 def _strange(text: str) -> str | None:
-    """Return the first control character or half of a pair, which could not be shown or saved."""
+    """Return the first control character or lone surrogate: neither can be shown or saved."""
     kinds = {"Cc", "Cs"}
     return next((c for c in text if category(c) in kinds and c not in "\n\t"), None)
 
@@ -136,7 +136,7 @@ def load_section(kind: type[Model], values: Any, source: str | Path) -> Model:
 
     Args:
         kind: The pydantic model.
-        values: What a YAML file held.
+        values: The content of a YAML file.
         source: The file's name, for the message.
 
     Raises:
@@ -146,7 +146,7 @@ def load_section(kind: type[Model], values: Any, source: str | Path) -> Model:
         return kind.model_validate(values)
     except ValidationError as error:
         errors = error.errors(include_url=False)
-        # A misspelt key is also missing under its own name; the misspelling says more.
+        # A misspelt key is reported twice, also as missing; the misspelling says more.
         first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
         location = _place(values, first)
         key = ".".join(str(part) for part in location) or "top level"
@@ -154,7 +154,7 @@ def load_section(kind: type[Model], values: Any, source: str | Path) -> Model:
         shown = shown if len(shown) <= 60 else shown[:57] + "..."
         if first["type"] == "extra_forbidden":
             message = "unknown key" + _nearest(kind, location)
-        else:  # a value of several kinds is told what each of them asks for
+        else:  # a value may have several types: report what each of them requires
             told = dict.fromkeys(in_words(e) for e in errors if _place(values, e) == location)
             message = "; or ".join(told).replace("; or must be", ", or")
         where = _line(source, location)
@@ -190,7 +190,7 @@ WORDS = {
     "string_type": "must be text",
     "tuple_type": "must be a list",
 }
-"""What pydantic's kinds of errors are called here."""
+"""Messages for pydantic's types of errors."""
 LIMITS = ("gt", "ge", "lt", "le")
 COUSINS = {
     "batch_size": "batch_pairs",
@@ -210,11 +210,11 @@ COUSINS = {
     "values": "choices",
     "weight_decay": "l2",
 }
-"""What keys are called elsewhere."""
+"""Names of settings in other programs, and here."""
 
 
 def in_words(error: Mapping[str, Any]) -> str:
-    """Return one of pydantic's errors as this program says it."""
+    """Return the message for one of pydantic's errors."""
     words = WORDS.get(error["type"])
     if words is None:
         return " ".join(str(error["msg"]).removeprefix("Value error, ").split())
@@ -223,7 +223,7 @@ def in_words(error: Mapping[str, Any]) -> str:
 
 
 def _keys(values: Any, location: tuple[Any, ...], *, missing: bool) -> tuple[Any, ...]:
-    """Return the part of pydantic's location that is keys, without the kinds it tried."""
+    """Return the keys in pydantic's location, without the types that it tried."""
     keys: list[Any] = []
     for part in location:
         inside = isinstance(values, dict) and part in values
@@ -236,7 +236,7 @@ def _keys(values: Any, location: tuple[Any, ...], *, missing: bool) -> tuple[Any
 
 
 def _line(source: str | Path, location: tuple[Any, ...]) -> str:
-    """Return "line N: " of a key where the source is a YAML file that holds it, else nothing."""
+    """Return "line N: " of a key in a YAML file, and an empty text for other sources."""
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
@@ -279,7 +279,7 @@ def _is_section(hint: Any) -> bool:
 
 
 def _within(hint: Any, part: Any) -> Any:
-    """Return the kind of what lies under a key or place of a kind; None where that is unknown."""
+    """Return the type of a part of a type; None where it is unknown."""
     if _is_section(hint):
         field = hint.model_fields.get(str(part))
         return field.annotation if field else _extra(hint)
@@ -292,13 +292,13 @@ def _within(hint: Any, part: Any) -> Any:
 
 
 def _extra(kind: type[BaseModel]) -> Any:
-    """Return the kind of the values of keys that a model does not name, None where it has none."""
+    """Return the type of a model's extra values, None where it allows none."""
     hint = get_type_hints(kind).get("__pydantic_extra__")
     return (get_args(hint) or (None,))[-1]
 
 
 def dump_yaml(values: Any) -> str:
-    """Return plain data as YAML 1.2 text, keys in their order.
+    """Return plain data as YAML 1.2 text; keep the order of keys.
 
     Raises:
         ValueError: A number is not finite.

@@ -1,4 +1,4 @@
-"""Every error the program raises on purpose, each with its exit code and its fix in the message."""
+"""The errors that the program raises on purpose: an exit code, and the fix in the message."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SECRET = re.compile(r"pass|pwd|secret|token|^options$")
 
 
 def hide_passwords(text: str) -> str:
-    """Return a text without the passwords of the URLs and connection strings in it."""
+    """Replace the passwords in the URLs and connection strings of a text by ***."""
 
     def hide(setting: re.Match[str]) -> str:
         secret = SECRET.search(unquote(setting[2]).lower()) or "=" in unquote(setting[3])
@@ -35,15 +35,15 @@ def shortened(value: object, most: int) -> str:
 
 
 def one_line(text: str) -> str:
-    """Return a text on one line, without what could rule a terminal."""
+    """Return a text on one line, without the characters that control a terminal."""
     return "".join(c if c.isprintable() else " " if c.isspace() else "?" for c in text)
 
 
 class HpsearchError(Exception):
     """Base of all errors raised on purpose; the message is one line and names the fix.
 
-    Control characters (in a file's name, in a key) are replaced: they could rule the terminal.
-    Passwords are hidden: logs keep what is printed.
+    Control characters, for example in a file's name, are replaced, because a terminal would obey
+    them. Passwords are hidden, because logs keep the message.
     """
 
     exit_code = 1

@@ -1,4 +1,4 @@
-"""What the program's own JSON files hold, beside those of a trial: types, and ranges of figures."""
+"""The content of the program's JSON files, except a trial's: types, and ranges of numbers."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from hpsearch.errors import InputError
 from hpsearch.records import Count, Number, Positive, Record, Share, damaged, read_record
 
 Figure = Annotated[float, Field(ge=-1, le=2)]
-"""An end of an interval of an error, which may lie beside 0 to 1."""
+"""An end of an error's interval; it may lie outside 0 to 1."""
 Interval = Annotated[list[Figure], Field(min_length=2, max_length=2)]
 Place = Annotated[int, Field(ge=0, le=10**9)]
-"""A trial's number, and other numbers from 0."""
+"""A trial's number, or another whole number from 0."""
 Epoch = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,8}$")]
 SAME = 1e-12
-"""Two figures are the same within this share of the larger one."""
+"""Two numbers are equal when they differ by at most this share of the larger one."""
 Text = Annotated[str, Field(min_length=1, max_length=10_000)]
 
 
@@ -47,7 +47,7 @@ class EndedTrial(Record):
 
 
 class DatasetNote(Record):
-    """dataset.json of a study: the data it was begun on."""
+    """dataset.json of a study: the data that it started with."""
 
     kind: Text = "unknown"
     fingerprint: str = ""
@@ -67,7 +67,7 @@ class Opening(Record):
 
 
 class Optimism(Record):
-    """By how much the search's own best figure was too low."""
+    """How much the search's own best error was too low."""
 
     trial: Place
     search_error: Share
@@ -94,7 +94,7 @@ class Candidate(Record):
 
 
 class Certificate(Record):
-    """certificate.json, and what best.yaml carries of it."""
+    """certificate.json, and its copy in best.yaml."""
 
     format: Literal[1]
     trial: Place
@@ -174,7 +174,7 @@ class Evaluation(Record):
 
 
 class Baseline(Record):
-    """What one method that has learnt nothing scores."""
+    """The score of one training-free method."""
 
     name: str
     accuracy: Share | None
@@ -193,7 +193,7 @@ class Baselines(Record):
 
 
 class Counts(Record):
-    """How much of a role there is."""
+    """The size of one role of a data set."""
 
     alphabets: Place
     characters: Place
@@ -220,7 +220,7 @@ def read_dataset(path: Path) -> dict[str, Any]:
     """Read dataset.json of a study.
 
     Raises:
-        InputError: The file is missing, or is not believed.
+        InputError: The file is missing or invalid.
         EnvironmentFailure: The machine cannot read it now.
     """
     try:

@@ -1,4 +1,4 @@
-"""Where files lie: the cache, a study's folder, a trial's folder; and how they are written whole."""
+"""Where files are: the cache, a study's folder, a trial's folder. Writes files atomically."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from typing import Any
 from hpsearch.errors import EnvironmentFailure, InputError
 
 NETWORK_KINDS = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse.sshfs", "9p", "afs", "glusterfs"}
-"""File systems whose locks and flushes are not to be trusted with a database."""
+"""File systems whose locks and flushes are too unreliable for a database."""
 
 OUTPUT_HEAD = 4000
-"""Bytes at the beginning of a file that tell who wrote it."""
+"""Bytes at the start of a file in which `check_output` looks for its mark."""
 REBUILT = ".rebuilt-"
-"""How the folder is called that a repair builds a database in."""
+"""Prefix of the folder in which a repair builds a database."""
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:
-    """Write a file so that it is either absent, old or whole, also after a power cut.
+    """Write a file so that a crash or power cut leaves the old file or the whole new one.
 
     Args:
-        path: The file to write; its folder is made when missing.
+        path: The file to write; its folder is created when it is missing.
         content: Text is encoded as UTF-8.
 
     Raises:
@@ -57,10 +57,10 @@ def write_atomically(path: Path, content: bytes | str) -> None:
 
 
 def read_file(path: Path, most: int = -1) -> bytes:
-    """Return the first bytes of a regular file; a pipe or a device could make us wait for ever.
+    """Return the first bytes of a regular file. A pipe or a device could block for ever.
 
     Raises:
-        OSError: It cannot be read, or is no regular file.
+        OSError: It cannot be read, or it is not a regular file.
     """
     odd = OSError(errno.EINVAL, "not a regular file", str(path))
     try:
@@ -77,16 +77,16 @@ def read_file(path: Path, most: int = -1) -> bytes:
 
 
 def check_output(path: Path, mark: str, maker: str, option: str = "--output") -> None:
-    """Refuse a place for a file where something is that the same command did not write.
+    """Refuse to overwrite anything that the same command did not write.
 
     Args:
         path: The file to write.
-        mark: What the beginning of a file of that kind holds.
-        maker: What writes such files, in words.
-        option: How a person names the file.
+        mark: Text at the start of every file of that kind.
+        maker: The command that writes such files.
+        option: The option that names the file.
 
     Raises:
-        InputError: A folder, a link, a pipe, a device, or somebody's file is there.
+        InputError: The path is a folder, a link, a pipe, a device or another file.
     """
     try:
         regular = stat.S_ISREG(path.lstat().st_mode)
@@ -105,7 +105,7 @@ def check_output(path: Path, mark: str, maker: str, option: str = "--output") ->
 
 
 def _why(path: Path, error: OSError) -> str:
-    """Return an error's words; of a full disk also how much is free."""
+    """Return an error's message; for a full disk also the free space."""
     if error.errno not in (errno.ENOSPC, errno.EDQUOT):
         return str(error.strerror)
     free = shutil.disk_usage(path.parent).free / 1e6 if path.parent.is_dir() else 0.0
@@ -113,7 +113,7 @@ def _why(path: Path, error: OSError) -> str:
 
 
 def remove(path: Path) -> None:
-    """Remove a file, or a folder with what is in it; what is gone already is no error."""
+    """Remove a file, or a folder and its content, if it exists."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
@@ -121,15 +121,15 @@ def remove(path: Path) -> None:
 
 
 def make_private(folder: Path) -> None:
-    """Make a folder that only its owner may enter; one that is there stays as it is."""
+    """Create a folder that only its owner may enter; leave an existing one as it is."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     folder.mkdir(mode=0o700, exist_ok=True)
 
 
 def network_filesystem(path: Path, mounts: Path = Path("/proc/self/mounts")) -> str | None:
-    """Return the kind of network file system a path lies on, None for a local one.
+    """Return the kind of network file system that holds a path, None for a local one.
 
-    Relies on Linux's list of mounts; elsewhere every path counts as local.
+    This reads Linux's list of mounts. On other systems every path counts as local.
 
     Args:
         path: A file or folder; it need not exist.
@@ -156,23 +156,23 @@ def fsync_folder(folder: Path) -> None:
 
 
 def cache_folder() -> Path:
-    """Return the user's cache folder: HPSEARCH_CACHE, else XDG_CACHE_HOME/hpsearch, else ~/.cache."""
+    """Return the cache folder: HPSEARCH_CACHE, else XDG_CACHE_HOME/hpsearch, else in ~/.cache."""
     named = os.environ.get("HPSEARCH_CACHE")
     return user_path(named) if named else own_cache()
 
 
 def own_cache() -> Path:
-    """Return where the user's cache lies when HPSEARCH_CACHE names no other."""
+    """Return the cache folder for a user who sets no HPSEARCH_CACHE."""
     return user_path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "hpsearch"
 
 
 def user_path(typed: str | Path) -> Path:
-    """Return a path that a person typed; ~ is their home, also where no shell has seen it."""
+    """Expand ~ in a path that a user typed, also where no shell did."""
     return Path(os.path.expanduser(typed))  # noqa: PTH111
 
 
 def shell_word(value: object) -> str:
-    """Return a path or a name as a shell reads it, for commands that are proposed."""
+    """Quote a path or a name for a shell, for the commands that messages propose."""
     text = str(value)
     if text.isprintable():
         return shlex.quote(text)
@@ -201,7 +201,7 @@ class TrialFolder:
     root: Path
 
     def temporary_files(self) -> list[Path]:
-        """Return what interrupted writes have left."""
+        """Return the files that interrupted writes have left."""
         return list(self.root.glob(".*.tmp"))
 
     config = Inside("config.yaml")
@@ -209,9 +209,9 @@ class TrialFolder:
     epochs = Inside("epochs.jsonl")
     """One JSON line per epoch."""
     result = Inside("result.json")
-    """How the trial ended; written before the database knows."""
+    """How the trial ended; written before the database."""
     provenance = Inside("provenance.json")
-    """Which software, machine, data and seeds trained it."""
+    """The software, machine, data and seeds that trained it."""
     attempts = Inside("attempts.json")
     """Deaths of workers since the last new epoch."""
     checkpoint = Inside("checkpoint")
@@ -220,7 +220,7 @@ class TrialFolder:
 
 @dataclass(frozen=True)
 class StudyFolder:
-    """The files of one study; every other module asks here for a path."""
+    """The files of one study. Every other module gets its paths here."""
 
     root: Path
 
@@ -229,11 +229,11 @@ class StudyFolder:
     space_file = Inside("space.yaml")
     """The study's search space."""
     begun = Inside("begun.json")
-    """What the study began with, and our mark; absent in folders of 0.1.0."""
+    """The study as it started; marks a search's folder. Folders of 0.1.0 lack it."""
     dataset = Inside("dataset.json")
     """Kind, source and fingerprint of the data the study runs on."""
     prior = Inside("prior.json")
-    """The trials of another study that the sampler learns from; absent without one."""
+    """The trials of another study that the sampler learns from, if there is one."""
     database = Inside("study.db")
     """The Optuna database."""
     openings = Inside("openings.jsonl")
@@ -241,15 +241,15 @@ class StudyFolder:
     best = Inside("best.yaml")
     """The exported best configuration."""
     confirmation = Inside("confirmation")
-    """Folder of the runs that confirm the best configurations."""
+    """The runs that confirm the best configurations."""
     certificate = Inside("certificate.json")
-    """What the confirmation found."""
+    """The result of the confirmation."""
     model = Inside("model")
     """The retrained model's folder."""
     report = Inside("report.html")
     """The report page."""
     lock = Inside("study.lock")
-    """Held (flock) by the one process that writes."""
+    """Locked (flock) by the one process that writes."""
     trials = Inside("trials")
     """The trials' folders."""
 
@@ -264,7 +264,7 @@ class StudyFolder:
         return sorted(int(p.name) for p in found)
 
     def temporary_files(self) -> list[Path]:
-        """Return what interrupted writes and repairs have left."""
+        """Return the files and folders that interrupted writes and repairs have left."""
         places = [self.root, self.model]
         places += [path for path in self.confirmation.glob("*") if path.is_dir()]
         left = [path for place in places for path in place.glob(".*.tmp")]

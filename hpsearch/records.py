@@ -1,7 +1,7 @@
-"""Reads back what the program wrote: every such file is foreign input until it has passed here.
+"""Reads files that the program wrote, and checks them before anything uses them.
 
-A fact that counts carries a checksum of its content. Files of version 0.1.0 have none: they are
-believed as far as their types and ranges allow.
+A file whose facts matter carries a checksum of its content. Files of version 0.1.0 have none: only
+their types and ranges are checked.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from hpsearch.errors import EnvironmentFailure, InputError, cannot
 from hpsearch.paths import read_file
 
 MAX_BYTES = 200_000_000
-"""No file that is read back is larger: the prior of 10,000 trials has 30 MB."""
+"""Larger files are refused; the prior of 10,000 trials has 30 MB."""
 MAX_DEPTH = 20
 CHECKSUM = "checksum"
-"""The key of SHA-256 (hex) of everything else that a JSON object holds."""
+"""Key of the SHA-256 (hex) of everything else in a JSON object."""
 LARGEST = 10**30
-"""No whole number is larger: floating point holds it."""
+"""Larger whole numbers are refused; a float can hold this one."""
 SHOWN = 60
 LINE_HEAD = "# checksum: "
-"""How the last line of a text with a checksum begins."""
+"""Prefix of the last line of a text with a checksum."""
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Number = Annotated[float, Field(ge=-1e300, le=1e300)]
@@ -36,17 +36,17 @@ Count = Annotated[int, Field(ge=0, le=10**24)]
 
 
 class Record(BaseModel):
-    """What one kind of file must hold; keys of newer versions are let through."""
+    """The content of one kind of file; unknown keys, of newer versions, are allowed."""
 
     model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False, strict=True)
 
 
 class Found(NamedTuple):
-    """What a file held.
+    """The checked content of a file.
 
     Args:
-        values: Its content without the checksum, with the defaults of what it leaves out.
-        recorded: Whether it carried one.
+        values: Its content without the checksum, with defaults for missing keys.
+        recorded: Whether it carried a checksum.
     """
 
     values: dict[str, Any]
@@ -54,11 +54,11 @@ class Found(NamedTuple):
 
 
 class Lines(NamedTuple):
-    """What a file of one JSON object a line held.
+    """The content of a file with one JSON object a line.
 
     Args:
-        rows: The lines before the first that cannot be believed, each checked.
-        problem: What is wrong with that one; None where all are whole.
+        rows: The checked lines before the first invalid one.
+        problem: What is wrong with that line; None where all are valid.
     """
 
     rows: list[Found]
@@ -66,12 +66,12 @@ class Lines(NamedTuple):
 
 
 def checksum_of(values: dict[str, Any]) -> str:
-    """Return SHA-256 (hex) of an object that JSON gave: keys in order, no white space."""
+    """Return the SHA-256 (hex) of plain values as JSON: keys sorted, no white space."""
     return _sha256(json.dumps(values, sort_keys=True, separators=(",", ":")).encode())
 
 
 def with_checksum(values: dict[str, Any]) -> dict[str, Any]:
-    """Return an object as JSON gives it back, with its checksum; numbers not finite become null."""
+    """Return an object as JSON reads it back, with its checksum; NaN and infinity become null."""
     plain: dict[str, Any] = json.loads(json.dumps(_finite(values)))
     plain.pop(CHECKSUM, None)
     return {**plain, CHECKSUM: checksum_of(plain)}
@@ -88,23 +88,23 @@ def dump_line(values: dict[str, Any]) -> str:
 
 
 def read_record(path: Path, kind: type[Record]) -> Found:
-    """Read a JSON object that the program wrote.
+    """Read and check a JSON object that the program wrote.
 
     Args:
         path: A regular file.
-        kind: What it must hold.
+        kind: The content that it must have.
 
     Raises:
-        FileNotFoundError: There is none.
-        ValueError: What is wrong with it: no such object, a value out of its range, or a checksum
-            that does not fit.
+        FileNotFoundError: There is no file.
+        ValueError: It holds no such object, a value is out of its range, or the checksum does not
+            fit.
         EnvironmentFailure: The machine cannot read it now.
     """
     return parse_record(read_regular(path), kind)
 
 
 def read_or_none(path: Path, kind: type[Record]) -> dict[str, Any] | None:
-    """Return what a file holds; None where there is none, or none that is believed."""
+    """Return the content of a file; None where it is missing or invalid."""
     try:
         return read_record(path, kind).values
     except (FileNotFoundError, ValueError, EnvironmentFailure):
@@ -123,10 +123,10 @@ def parse_record(content: bytes, kind: type[Record]) -> Found:
 
 
 def parse_json(content: bytes) -> Any:
-    """Read JSON without NaN, infinities and deep nesting.
+    """Read JSON; refuse NaN, infinities and deep nesting.
 
     Raises:
-        ValueError: It is none.
+        ValueError: The content is not such JSON.
     """
     try:
         values = json.loads(content, parse_constant=_refuse)
@@ -137,10 +137,10 @@ def parse_json(content: bytes) -> Any:
 
 
 def check(values: Any, kind: type[Record]) -> dict[str, Any]:
-    """Check plain values; return them, with the defaults of what they leave out.
+    """Check plain values; return them with defaults for missing keys.
 
     Raises:
-        ValueError: The first key that is wrong, with what is allowed and what was found.
+        ValueError: The first invalid key, with what is allowed and what was found.
     """
     try:
         return kind.model_validate(values).model_dump()
@@ -154,10 +154,10 @@ def check(values: Any, kind: type[Record]) -> dict[str, Any]:
 
 
 def read_lines(path: Path, kind: type[Record]) -> Lines:
-    """Read a file of one JSON object a line, up to the first that cannot be believed.
+    """Read a file with one JSON object a line, up to the first invalid line.
 
     Raises:
-        FileNotFoundError: There is none.
+        FileNotFoundError: There is no file.
         ValueError: It cannot be read at all.
     """
     rows: list[Found] = []
@@ -170,11 +170,11 @@ def read_lines(path: Path, kind: type[Record]) -> Lines:
 
 
 def read_regular(path: Path) -> bytes:
-    """Return a regular file's bytes; nothing else is opened, so that no pipe makes us wait.
+    """Return the bytes of a regular file. Nothing else is read: a pipe could block for ever.
 
     Raises:
-        FileNotFoundError: There is none.
-        ValueError: It is no regular file, or too large.
+        FileNotFoundError: There is no file.
+        ValueError: It is not a regular file, or it is too large.
         EnvironmentFailure: The machine cannot read it now.
     """
     try:
@@ -193,18 +193,18 @@ def read_regular(path: Path) -> bytes:
 
 
 def sealed_text(text: str, values: dict[str, Any]) -> str:
-    """Return a text with two checksums in a comment as its last line: its own, and its content's.
+    """Append a comment line with two checksums: one of the text, one of its content.
 
     Args:
         text: YAML.
-        values: What it says, so that this can be compared without parsing it.
+        values: The content of the text. Its checksum allows a comparison without parsing.
     """
     said = checksum_of(values)
     return f"{text}{LINE_HEAD}{_sha256((text + said).encode())} {said}\n"
 
 
 def content_checksum(content: bytes) -> str | None:
-    """Return the checksum of what a sealed text says, None where it carries none.
+    """Return the checksum of a sealed text's content, None where it carries none.
 
     Raises:
         ValueError: The text's own checksum does not fit.
@@ -219,7 +219,7 @@ def content_checksum(content: bytes) -> str | None:
 
 
 def set_aside(path: Path) -> Path:
-    """Rename a file that is not believed, and return its new name; none is replaced.
+    """Rename an invalid file to a free name, and return that name.
 
     Raises:
         EnvironmentFailure: It cannot be renamed.
@@ -235,9 +235,9 @@ def set_aside(path: Path) -> Path:
     return aside
 
 
-def damaged(path: Path, error: ValueError, way_out: str) -> InputError:
-    """Return what to tell of a file that is not believed, with the way out."""
-    return InputError(f"{path}: {error}; {way_out}")
+def damaged(path: Path, error: ValueError, fix: str) -> InputError:
+    """Return the error for an invalid file, with the fix."""
+    return InputError(f"{path}: {error}; {fix}")
 
 
 def _sha256(content: bytes) -> str:

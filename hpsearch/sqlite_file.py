@@ -1,6 +1,6 @@
-"""Looks at a study's SQLite file before anything opens, and so creates or extends, it.
+"""Inspects a study's SQLite file before SQLAlchemy can create or modify it.
 
-Must not know Optuna; the names of its tables are all that is used.
+Must not know Optuna; only the names of Optuna's tables are used.
 """
 
 from __future__ import annotations
@@ -15,42 +15,42 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 from urllib.parse import quote
 
-from hpsearch.errors import EnvironmentFailure, InputError, cannot
+from hpsearch.errors import AGAIN, EnvironmentFailure, InputError, cannot
 from hpsearch.paths import StudyFolder, read_file
 from hpsearch.waiting import Patience
 
 T = TypeVar("T")
 HEAD = b"SQLite format 3\x00"
 TABLES = {"studies", "trials", "version_info", "alembic_version"}
-"""Optuna's tables; all others begin with study_ or trial_."""
+"""Optuna's tables; the names of all others start with study_ or trial_."""
 STEP_S = 0.1
-"""How long SQLite itself waits for a lock: it does not hear Ctrl-C meanwhile."""
+"""How long SQLite itself waits for a lock; Ctrl-C does not end that wait."""
 LOCKED = "is locked by another process, or its disk is slow"
 DAMAGED = (sqlite3.DatabaseError, UnicodeDecodeError)
-"""What Python raises for a damaged file: SQLite's message may quote bytes that are no text."""
+"""Errors of a damaged file; SQLite's message may quote bytes that are not text."""
 
 
 class PatientConnection(sqlite3.Connection):
-    """Waits for a lock in short steps, for as long as its patience lasts."""
+    """Waits for a lock in short steps, up to the limit of its patience."""
 
     patience = Patience()
     where = ""
     """The database, for the notice."""
 
     def cursor(self, factory: Any = None) -> Any:  # noqa: ARG002
-        """Return a cursor that waits as its connection does."""
+        """Return a cursor that waits like its connection."""
         return super().cursor(_PatientCursor)
 
     def commit(self) -> None:
-        """Commit; a reader may hold it up."""
+        """Commit; wait for readers."""
         self.patiently(super().commit)
 
     def patiently(self, action: Callable[[], T]) -> T:
-        """Do something that a lock may hold up.
+        """Run an action; while another process holds a lock, wait and try again.
 
         Raises:
             sqlite3.OperationalError: The lock was held for too long.
-            Interrupted: Ctrl-C has come.
+            Interrupted: Ctrl-C was pressed.
         """
         before = self.total_changes
         try:
@@ -64,14 +64,16 @@ class PatientConnection(sqlite3.Connection):
                 try:
                     return action()
                 except sqlite3.OperationalError as error:
-                    # Where SQLite does not wait at all, two wait for each other.
+                    # SQLite fails without waiting when two connections wait for each other.
                     deadlock = time.monotonic() - began < STEP_S / 2
                     again = self._may_go_again(error, before) and not deadlock
                     if not again or not wait.goes_on():
                         raise
 
     def _may_go_again(self, error: sqlite3.OperationalError, before: int) -> bool:
-        return is_locked(error) and self.total_changes == before  # of many rows, none is in
+        return (
+            is_locked(error) and self.total_changes == before
+        )  # executemany has not written a row yet
 
 
 class _PatientCursor(sqlite3.Cursor):
@@ -83,33 +85,33 @@ class _PatientCursor(sqlite3.Cursor):
         return self
 
     def executemany(self, sql: str, parameters: Any, /) -> Self:
-        rows, execute = list(parameters), super().executemany  # a generator could not go twice
+        rows, execute = list(parameters), super().executemany  # a generator cannot be read twice
         self.connection.patiently(lambda: execute(sql, rows))
         return self
 
 
 def patiently(path: Path, patience: Patience) -> dict[str, Any]:
-    """Return the arguments that make `sqlite3.connect` wait as long as `patience` lasts."""
+    """Return the arguments with which `sqlite3.connect` waits up to the limit of `patience`."""
     own = {"patience": patience, "where": str(path)}
     return {"timeout": STEP_S, "factory": type("Own", (PatientConnection,), own)}
 
 
 def is_locked(error: BaseException) -> bool:
-    """Say whether SQLite gave up waiting for a lock."""
+    """Say whether SQLite failed because of a lock."""
     code = getattr(error, "sqlite_errorcode", None)
     return code is not None and code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 def only_begun(folder: StudyFolder) -> bool:
-    """Say whether the database is what a driver leaves that died while it made the file."""
+    """Say whether a driver died while it created the database: empty, and without trials."""
     return folder.database.stat().st_size == 0 and not any(folder.trials.glob("*"))
 
 
 def check_database(path: Path) -> None:
-    """Refuse what is not a study's database.
+    """Refuse a file that is not a study's database.
 
     Raises:
-        InputError: The file is missing, empty, no SQLite database, damaged, or another program's.
+        InputError: The file is missing, empty, damaged, or not a study's SQLite database.
     """
     try:
         head = read_file(path, len(HEAD))
@@ -128,21 +130,21 @@ def check_database(path: Path) -> None:
             }
         except DAMAGED as error:
             if is_locked(error):
-                return  # another process writes: whoever opens it next waits
+                return  # another process writes; the next one to open it waits
             raise InputError(f"{path}: damaged ({error}); {_rebuild(path)}") from error
     foreign = {n for n in names if n not in TABLES and not n.startswith(("study_", "trial_"))}
     if foreign:
         raise InputError(
-            f"{path}: holds other tables ({', '.join(sorted(foreign))[:60]}), not a study; move it "
-            "away"
+            f"{path}: holds other tables ({', '.join(sorted(foreign))[:60]}), not a study; "
+            "move it away"
         )
 
 
 def check_writable(path: Path) -> None:
-    """Refuse a file that only may be read; whether it is a database is not looked at.
+    """Refuse a file that cannot be opened for writing; its content is not checked.
 
     Raises:
-        EnvironmentFailure: It cannot be opened to be written.
+        EnvironmentFailure: It cannot be opened for writing.
     """
     try:
         path.open("r+b").close()
@@ -151,7 +153,7 @@ def check_writable(path: Path) -> None:
 
 
 def check_whole(path: Path, patience: Patience | None = None) -> None:
-    """Have SQLite read every page of a study's database.
+    """Refuse a database with a damaged page; SQLite reads every page.
 
     Raises:
         InputError: A page is damaged.
@@ -165,12 +167,12 @@ def check_whole(path: Path, patience: Patience | None = None) -> None:
 def integrity_problems(
     path: Path, pragma: str = "integrity_check", patience: Patience | None = None
 ) -> list[str]:
-    """Return what SQLite finds wrong with a file, nothing when it is whole.
+    """Return the problems that SQLite finds in a file.
 
     Args:
         path: The database.
-        pragma: `integrity_check`, or `quick_check`, which leaves the indexes out.
-        patience: How long a lock is waited for.
+        pragma: `integrity_check`, or `quick_check`, which skips the indexes.
+        patience: How long to wait for a lock.
 
     Raises:
         EnvironmentFailure: Another process locks it for too long.
@@ -184,8 +186,8 @@ def integrity_problems(
         except DAMAGED as error:
             if is_locked(error):
                 raise EnvironmentFailure(
-                    f"{path}: cannot be read now ({error}); end the process that locks it, then run "
-                    "the same command again"
+                    f"{path}: cannot be read now ({error}); end the process that locks it, then "
+                    f"{AGAIN}"
                 ) from error
             return [str(error)]
     return [" ".join(line.split()) for line in lines if line != "ok"]
@@ -193,17 +195,17 @@ def integrity_problems(
 
 @contextlib.contextmanager
 def connect(path: Path, patience: Patience | None = None) -> Iterator[sqlite3.Connection]:
-    """Open an existing database; unlike SQLite's own way this never makes an empty one.
+    """Open an existing database; unlike `sqlite3.connect` this never creates one.
 
     Args:
         path: The database.
-        patience: How long a lock is waited for.
+        patience: How long to wait for a lock.
 
     Raises:
         EnvironmentFailure: It cannot be opened.
     """
     try:
-        # Not read-only: a journal left by a power cut must be rolled back by the first reader.
+        # Not read-only: the first reader must roll back a journal that a power cut left.
         uri = f"file:{quote(os.fsencode(path.resolve()))}?mode=rw"
         connection = sqlite3.connect(uri, uri=True, **patiently(path, patience or Patience()))
     except sqlite3.OperationalError as error:
@@ -215,7 +217,7 @@ def connect(path: Path, patience: Patience | None = None) -> Iterator[sqlite3.Co
 
 
 def back_up(path: Path) -> Path:
-    """Copy a database by SQLite's backup API, beside it; return the copy.
+    """Copy a database with SQLite's backup API into the same folder; return the copy.
 
     Raises:
         EnvironmentFailure: The copy cannot be written.
@@ -234,7 +236,7 @@ def back_up(path: Path) -> Path:
             contextlib.closing(sqlite3.connect(copy)) as target,
             patience.waiting(f"{path} {LOCKED}") as wait,
         ):
-            source.backup(target, progress=look)  # by itself it waits for ever
+            source.backup(target, progress=look)  # without `look` it waits for ever
     except DAMAGED as error:
         copy.unlink(missing_ok=True)
         raise EnvironmentFailure(

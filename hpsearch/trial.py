@@ -1,4 +1,4 @@
-"""What a search has learnt so far: plain records that samplers and pruners decide upon."""
+"""The record of one trial, as samplers and pruners see it."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from functools import cached_property
 from typing import Any, Literal
 
 OUT_OF_MEMORY = "out of memory"
-"""How the cause of a trial begins that needs more memory than there is."""
+"""Prefix of `cause` for out-of-memory failures."""
 ADDED = "added with Optuna, not trained here"
-"""The cause of a trial that Optuna's own functions wrote into the database, and no search."""
+"""`cause` of a trial that Optuna's own functions, and no search, wrote into the database."""
 State = Literal["running", "paused", "complete", "pruned", "failed"]
 Value = int | float | str | bool
 
@@ -22,16 +22,16 @@ class TrialRecord:
 
     Args:
         number: The trial's number in its study, from 0.
-        state: Where it stands; pruned also covers what cannot be trained (`trainable` False).
+        state: Its state; pruned includes trials that cannot be trained (`trainable` False).
         params: Decoded parameters by path, as trained.
         values: Validation error by epoch, from 1.
-        value: The objective, its lowest validation error; None before an epoch has ended.
+        value: The objective: its lowest validation error. None before the first epoch has ended.
         trainable: False when training diverged, saturated or died.
-        cause: Why it ended, where there is more to say.
-        audit: Epoch after which the pruner would have ended it; it was trained on to see whether
-            that would have been a loss. None for every other trial.
-        seconds: Training time, all attempts added; None while unknown. It differs from run to
-            run, so nothing that is to be replayed may depend on it.
+        cause: Why it ended, where its state does not say it.
+        audit: For an audited trial, the epoch after which the pruner would have ended it. It was
+            trained to its end, to measure what pruning loses.
+        seconds: Training time, summed over all attempts; None while unknown. It differs from run
+            to run, so no suggestion may depend on it.
     """
 
     number: int
@@ -51,7 +51,7 @@ class TrialRecord:
 
     @property
     def settled(self) -> bool:
-        """Whether it holds no worker and waits for none: finished, or paused."""
+        """Whether it is finished or paused: it neither has a worker nor waits for one."""
         return self.finished or self.state == "paused"
 
     @property
@@ -61,17 +61,17 @@ class TrialRecord:
 
     @property
     def out_of_memory(self) -> bool:
-        """Whether it failed for want of memory: its configuration's fault."""
+        """Whether it failed because its configuration needs more memory than there is."""
         return self.state == "failed" and (self.cause or "").startswith(OUT_OF_MEMORY)
 
     @property
     def added(self) -> bool:
-        """Whether it is no trial of the search: it keeps its number, and counts for nothing."""
+        """Whether Optuna's own functions added it: it has a number, and counts for nothing."""
         return self.state == "failed" and self.cause == ADDED
 
     @cached_property
     def lowest(self) -> dict[int, float]:
-        """By epoch, in order, the lowest finite validation error so far; infinity without one."""
+        """Lowest finite validation error so far, by epoch and in order; infinity before one."""
         lowest, so_far = math.inf, dict[int, float]()
         for epoch in sorted(self.values):
             value = self.values[epoch]
@@ -81,7 +81,7 @@ class TrialRecord:
         return so_far
 
     def with_value(self, epoch: int, value: float, seconds: float | None = None) -> TrialRecord:
-        """Return the trial with one more epoch's validation error, and its seconds so far."""
+        """Return the trial with the validation error of one more epoch and its seconds so far."""
         values = {**self.values, epoch: value}
         return replace(self, values=values, value=min(values.values()), seconds=seconds)
 
@@ -97,7 +97,7 @@ class TrialRecord:
 
 
 def counted(history: Sequence[TrialRecord]) -> int:
-    """Return how many trials a search has entered: those that count against its budget."""
+    """Count the trials that a search entered: those that count against its budget."""
     return sum(not t.added for t in history)
 
 

@@ -1,6 +1,6 @@
-"""Waits for others: a process, a database, a network. Each wait has a limit, and hears Ctrl-C.
+"""Waits for a process, a database or a network, with a time limit; Ctrl-C ends every wait.
 
-Whoever is stopped, or gone without a word, must not stop us.
+Another process that is stopped or gone must not block this one.
 """
 
 from __future__ import annotations
@@ -18,45 +18,51 @@ from hpsearch.errors import HpsearchError
 
 T = TypeVar("T")
 NOTICE_S = 10.0
-"""How long a wait may take before a person is told what is waited for."""
+"""Seconds of waiting after which the user is told the reason."""
 LIMIT_S = 60.0
-"""How long somebody else is waited for."""
+"""Longest wait."""
 LEAVE_S = 1.0
-"""How long a wait may still take once Ctrl-C has come."""
+"""Longest wait after Ctrl-C."""
 POLL_S = 0.05
 TURN_S = 1.0
-"""What counts at most between two looks at a wait: the rest, this process was stopped itself."""
+"""The most that counts between two checks of a wait. In the rest this process was stopped."""
 KILLED_S = 5.0
-"""How long a killed process is waited for: one that hangs in its kernel dies when it can."""
+"""Longest wait for a killed process: one that hangs in the kernel dies later."""
 log = logging.getLogger(__name__)
 
 
 class Interrupted(HpsearchError):
-    """A wait was given up because Ctrl-C or SIGTERM has come."""
+    """Ctrl-C or SIGTERM ended a wait."""
 
     exit_code = 130
 
 
 class Wait:
-    """One wait: begun now, over at its limit."""
+    """One wait: it starts now and is over at its limit."""
 
     def __init__(self, patience: Patience, what: str, limit_s: float) -> None:
-        """Note what is waited for."""
+        """Start the wait.
+
+        Args:
+            patience: Its settings.
+            what: The reason for the wait, for messages.
+            limit_s: Longest wait in seconds.
+        """
         self._patience, self._what, self._limit_s = patience, what, limit_s
         self._waited, self._looked = 0.0, time.monotonic()
 
     def tell(self) -> None:
-        """Tell a person what is waited for, once, and not again right after."""
+        """Show the reason for the wait, at most once per limit."""
         patience, now = self._patience, time.monotonic()
         if now - patience.told > self._limit_s:
             patience.told = now
             patience.tell(f"{self._what}; waiting at most {self._limit_s:g} s")
 
     def goes_on(self) -> bool:
-        """Say whether to wait on, False once the limit is reached.
+        """Say whether to wait longer: False once the limit is reached.
 
         Raises:
-            Interrupted: Ctrl-C has come.
+            Interrupted: Ctrl-C was pressed.
         """
         patience, now = self._patience, time.monotonic()
         self._waited, self._looked = self._waited + min(now - self._looked, TURN_S), now
@@ -71,9 +77,9 @@ class Wait:
 
 
 class Patience:
-    """How long one's others are waited for, who is told of it, and who may end it.
+    """Settings of all waits: their limit, who sees the notice, and what interrupts them.
 
-    Right after a wait that was in vain no other one is begun: the way out must be short.
+    After a wait has reached its limit, the next ones fail at once, so that the program ends soon.
     """
 
     def __init__(
@@ -84,38 +90,38 @@ class Patience:
         notice_s: float | None = None,
         limit_s: float | None = None,
     ) -> None:
-        """Note who is told, and how many interrupts have come.
+        """Set up the waits.
 
         Args:
-            tell: Tells a person one line.
-            interrupted: Says how many interrupts have come. Where Ctrl-C raises KeyboardInterrupt,
-                nobody needs to.
-            notice_s: Seconds after which a person is told; None is `NOTICE_S`.
-            limit_s: Seconds after which a wait is given up; None is `LIMIT_S`.
+            tell: Shows one line to the user.
+            interrupted: Returns the number of interrupts so far; always 0 where Ctrl-C raises
+                KeyboardInterrupt.
+            notice_s: Seconds after which the user is told; None means `NOTICE_S`.
+            limit_s: Longest wait in seconds; None means `LIMIT_S`.
         """
         self.tell, self.interrupted = tell, interrupted
         self.notice_s = NOTICE_S if notice_s is None else notice_s
         self.limit_s = LIMIT_S if limit_s is None else limit_s
         self._gave_up = -math.inf
         self.told = -math.inf
-        """When a person was told of a wait."""
+        """When the user was last told of a wait."""
         self._current = threading.local()
 
     @property
     def lost(self) -> bool:
-        """Whether a wait was in vain a moment ago; whoever lives on waits again later."""
+        """Whether a wait reached its limit within the last `limit_s` seconds."""
         return time.monotonic() - self._gave_up < self.limit_s
 
     def give_up(self) -> None:
-        """Note that a wait was in vain."""
+        """Remember that a wait reached its limit."""
         self._gave_up = time.monotonic()
 
     @contextlib.contextmanager
     def waiting(self, what: str) -> Iterator[Wait]:
-        """Begin a wait, or join the one that is under way: one limit and one notice for both.
+        """Start a wait, or join the current one: both then share one limit and one notice.
 
         Args:
-            what: What may take long and why, for the notice.
+            what: The reason for the wait, for the notice.
         """
         current: Wait | None = getattr(self._current, "wait", None)
         if current is not None:
@@ -133,13 +139,13 @@ class Patience:
             self._current.wait = None
 
     def call(self, action: Callable[[], T], what: str) -> T | None:
-        """Do what cannot be interrupted in a thread, which is abandoned when it takes too long.
+        """Run an action that cannot be interrupted in a thread; abandon it at the limit.
 
         Returns:
-            What the action returns, None when the limit came first.
+            The result of the action, None when the limit came first.
 
         Raises:
-            Interrupted: Ctrl-C has come; also whatever the action raises.
+            Interrupted: Ctrl-C was pressed. Errors of the action are raised too.
         """
         found: list[T] = []
         failed: list[BaseException] = []
@@ -162,11 +168,11 @@ class Patience:
 
 
 def end_process(process: subprocess.Popen[bytes], grace_s: float = 0.0) -> None:
-    """Kill a process, and wait for its end, but not for ever.
+    """Kill a process and wait for its end, at most `KILLED_S` seconds.
 
     Args:
         process: The process.
-        grace_s: Seconds in which it may end by itself.
+        grace_s: Seconds that it has to end by itself.
     """
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(grace_s)

@@ -1,4 +1,4 @@
-"""How shares and counts are written, everywhere the same: 30.3 %, [25.5, 35.6], 1 trial, 3rd."""
+"""Formats numbers the same way everywhere: 30.3 %, [25.5, 35.6], 1 trial, 3rd."""
 
 from __future__ import annotations
 
@@ -6,33 +6,33 @@ from collections.abc import Sequence
 
 
 def percent(share: float, digits: int = 1) -> str:
-    """Return a share as 12.5 %."""
+    """Format a share as 12.5 %."""
     return f"{100 * share:.{digits}f} %"
 
 
 def interval(ends: Sequence[float], digits: int = 1) -> str:
-    """Return the interval of a share as [11.3, 13.7], in percent."""
+    """Format the interval of a share as [11.3, 13.7], in percent."""
     return f"[{100 * ends[0]:.{digits}f}, {100 * ends[1]:.{digits}f}]"
 
 
 def points(difference: float, digits: int = 1) -> str:
-    """Return the difference of two shares as +1.2 points."""
+    """Format the difference of two shares as +1.2 points."""
     return f"{100 * difference:+.{digits}f} points"
 
 
 def count(number: int, thing: str) -> str:
-    """Return so many things: 1 trial, 2 trials."""
+    """Format a count: 1 trial, 2 trials."""
     return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
 def ordinal(number: int) -> str:
-    """Return a place: 1st, 2nd, 3rd, 4th, 11th, 22nd."""
+    """Format a rank: 1st, 2nd, 3rd, 4th, 11th, 22nd."""
     teens = number % 100 in (11, 12, 13)
     return f"{number}{'th' if teens else {1: 'st', 2: 'nd', 3: 'rd'}.get(number % 10, 'th')}"
 
 
 def long_time(seconds: float) -> str:
-    """Return a rough time in words: about 20 seconds, about 3 hours, about a month."""
+    """Format a rough time: about 20 seconds, about 3 hours, about a month."""
     units = (
         ("second", 1),
         ("minute", 60),
@@ -48,7 +48,7 @@ def long_time(seconds: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return seconds as 12s, 3m05s or 2h07m."""
+    """Format seconds as 12s, 3m05s or 2h07m."""
     whole = int(seconds)
     if whole < 60:
         return f"{whole}s"

@@ -1,7 +1,8 @@
-"""Tells a configuration that ends its workers from a machine that ends all of them.
+"""Decides whether a trial or the machine is to blame when workers die.
 
-A worker's unknown death is repeated. A trial whose workers died too often is a suspect: it fails
-once another trial has ended well since its first death, and until then it stays in the queue.
+After an unexplained death the trial is tried again. A trial whose workers died too often is a
+suspect: it stays in the queue until another trial has ended well since its first death. Then it
+fails.
 """
 
 from __future__ import annotations
@@ -15,23 +16,23 @@ from hpsearch.storage.trial_store import TrialStore
 from hpsearch.trial import TrialRecord
 
 MAX_DEATHS = 3
-"""Deaths of a worker without a new epoch after which its trial is a suspect."""
+"""Deaths of workers without a new epoch after which their trial is a suspect."""
 MAX_SUSPECTS = 5
-"""Suspects in a row after which nothing new is started."""
+"""Suspects after which no new trial starts."""
 MORE = "fix the cause, then search on with a larger budget, for example --trials"
 AGAIN = "see the logs in the study's folder, then run the same command again"
 
 
 def ended_well(history: Sequence[TrialRecord]) -> int:
-    """Count the trials that show that the machine can train."""
+    """Count the trials that prove that the machine can train."""
     return sum(trial.settled and not trial.added and trial.state != "failed" for trial in history)
 
 
 class Suspects:
-    """The trials whose workers died too often, for one driver; the deaths outlive it."""
+    """The trials of one driver whose workers died too often. The store keeps their deaths."""
 
     def __init__(self, store: TrialStore) -> None:
-        """Note where deaths are counted."""
+        """Start without suspects; the store counts deaths."""
         self._store = store
         self._waiting: list[int] = []
 
@@ -40,14 +41,14 @@ class Suspects:
         return len(self._waiting)
 
     def note_death(self, number: int, cause: str, history: Sequence[TrialRecord]) -> bool:
-        """Count a death; say whether the trial is a suspect now."""
+        """Count a death; say whether the trial is now a suspect."""
         deaths = self._store.note_death(history[number], cause, ended_well(history))
         if deaths >= MAX_DEATHS:
             self._waiting.append(number)
         return deaths >= MAX_DEATHS
 
     def release(self, history: Sequence[TrialRecord]) -> list[TrialRecord]:
-        """Return, as failed, the suspects since whose first death another trial has ended well."""
+        """Return, as failed, the suspects after whose first death another trial has ended well."""
         found = []
         for number in list(self._waiting):
             deaths = self._store.deaths(history[number])
@@ -58,11 +59,11 @@ class Suspects:
         return found
 
     def drop(self, number: int) -> None:
-        """Suspect a trial no longer."""
+        """Remove a trial from the suspects."""
         self._waiting = [n for n in self._waiting if n != number]
 
     def blame_machine(self, history: Sequence[TrialRecord]) -> NoReturn:
-        """Give up: the suspects stay in the queue.
+        """End the search; the suspects stay in the queue.
 
         Raises:
             EnvironmentFailure: Always; it names the first and the last cause.
@@ -77,7 +78,7 @@ class Suspects:
 
 
 def check_some_ended_well(history: Sequence[TrialRecord]) -> None:
-    """Refuse to call a search done in which every trial failed.
+    """Refuse to end a search normally when every trial failed.
 
     Raises:
         EnvironmentFailure: All of them failed.

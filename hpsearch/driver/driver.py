@@ -1,6 +1,7 @@
-"""The driver: asks, submits, decides, records. One process, one thread, the only writer.
+"""The driver: asks for trials, submits them, decides after each epoch, and records everything.
 
-Read `Driver.run` first. It knows executors only by their interface, and no torch.
+One process with one thread, and the only writer. Read `Driver.run` first. It knows executors only
+by their interface, and no torch.
 """
 
 from __future__ import annotations
@@ -31,12 +32,12 @@ from hpsearch.trial import TrialRecord, counted
 from hpsearch.waiting import Interrupted, Patience
 
 INTERRUPT_S = 10.0
-"""How long workers may take to checkpoint after Ctrl-C."""
+"""Longest time for workers to checkpoint after Ctrl-C."""
 TICK_S = 0.1
 
 
 class Driver:
-    """Runs one study until its budget is spent or somebody interrupts it."""
+    """Runs one study until its budget is spent or it is interrupted."""
 
     def __init__(
         self,
@@ -47,15 +48,16 @@ class Driver:
         interrupted: Callable[[], int],
         environment: Environment | None = None,
     ) -> None:
-        """Prepare; nothing is started before `run`.
+        """Prepare; `run` starts the search.
 
         Args:
             plan: The study, its space and its folder; saved, and locked by the caller.
             data: The packed data set.
             executor: Runs the trials; closed by the caller.
             observer: Shows progress.
-            interrupted: Says how many interrupts have come: 1 checkpoint and end, 2 end at once.
-            environment: Other than the study's folder, a helper process and this machine's time.
+            interrupted: Returns the number of interrupts so far. After the first one trials
+                checkpoint and the search ends, after the second it ends immediately.
+            environment: Collaborators; by default those of the study's folder and this machine.
         """
         self._plan, self._executor, self._observer = plan, executor, observer
         self._interrupted = interrupted
@@ -70,8 +72,10 @@ class Driver:
         self._waiting: list[int] = []
         self._running: dict[int, RunningTrial] = {}
         self._suspects = Suspects(self._store)
-        self._aside: dict[int, str] = {}  # checkpoints that a trial could not go on from
-        self._abandoned: set[int] = set()  # on our workers, but another driver's now
+        self._aside: dict[int, str] = {}  # checkpoints that a trial could not continue from
+        self._abandoned: set[int] = (
+            set()
+        )  # still on this driver's workers, but another driver has them
         self._exhausted: str | None = None  # why no more configuration can be proposed
         self._origin = ""  # of the pending ask
         self._handed_over = False
@@ -81,7 +85,7 @@ class Driver:
         """Search until the study ends; return why it ended, in words.
 
         Raises:
-            EnvironmentFailure: Something failed that the same command can resume from.
+            EnvironmentFailure: Something failed; the same command resumes.
         """
         try:
             self._recover()
@@ -111,17 +115,17 @@ class Driver:
             self._store.close()
 
     def progress(self) -> Progress:
-        """Return where the search stands."""
+        """Return a snapshot of the search."""
         seconds, slots = self._time.seconds(), self._executor.slots
         forecast = self._stopping.recent_forecast(self._history, seconds, slots)
         config, now = self._plan.config, self._clock()
         return Progress.of(self._history, self._running, config, seconds, slots, forecast, now)
 
     def _recover(self) -> None:
-        """Read the history; adopt results the database missed; queue what was running.
+        """Read the history, adopt results that the database missed, and queue running trials.
 
-        The last epoch of a running trial is decided upon again: its decision may not have been
-        carried out, and its worker would train on past the rung.
+        The last epoch of a running trial is decided again. The earlier decision may not have been
+        carried out, and the worker would then train past the rung.
         """
         self._history = self._store.load()
         for trial in self._store.left_running(self._history):
@@ -141,7 +145,7 @@ class Driver:
             self._waiting.append(trial.number)
 
     def _follow(self) -> None:
-        """Take in what other drivers did, and take over the trials that nobody runs any more."""
+        """Read what other drivers did, and take over the trials that no driver runs."""
         updates = self._store.updates(self._executor.slots - self._busy() - len(self._waiting))
         updates.enter_into(self._history)
         for number in updates.lost:
@@ -155,14 +159,14 @@ class Driver:
 
     @contextlib.contextmanager
     def _while_ours(self, number: int) -> Iterator[None]:
-        """Leave a trial alone once the database says that it is another driver's."""
+        """Abandon a trial when the database says that another driver has it."""
         try:
             yield
         except TrialTakenError:
             self._abandon(number)
 
     def _abandon(self, number: int) -> None:
-        """Leave a trial to the driver that has it now, and stop it here after its epoch."""
+        """Leave a trial to the driver that has it, and stop it here after its epoch."""
         self._observer.message(f"trial {number} goes on with another driver")
         self._store.leave(number)
         self._suspects.drop(number)
@@ -176,7 +180,7 @@ class Driver:
         return len(self._running) + len(self._abandoned)
 
     def _over(self) -> str | None:
-        """Say why no new trial may start, or None; what is running still ends."""
+        """Return why no new trial may start, or None. Running trials still end."""
         for trial in self._suspects.release(self._history):
             with self._while_ours(trial.number):
                 self._end(trial)
@@ -191,14 +195,14 @@ class Driver:
         return self._stopping.reason(self._history, self._time.seconds())
 
     def _next_promotion(self) -> int | None:
-        """Return the paused trial that may go on first."""
+        """Return the paused trial that continues next."""
         if not any(t.state == "paused" for t in self._history):
             return None
         return self._pruner.promote(without_audits(self._history))
 
     def _fill_slots(self, only_waiting: bool) -> None:
-        """Start waiting trials, then promoted ones, then new ones while the budget has room."""
-        until = self._clock() + TICK_S  # workers that wait for a decision come first
+        """Start waiting trials, then promoted ones, then new ones within the budget."""
+        until = self._clock() + TICK_S  # then workers that wait for a decision are served
         ready = [
             n for n in self._waiting if n not in self._abandoned
         ]  # whose last worker has ended
@@ -226,10 +230,10 @@ class Driver:
             params = self._asker.answer(TICK_S if not self._running else 0.01)
         except InputError as error:
             if not self._history:
-                raise  # nothing can be tried at all
-            self._exhausted = str(error)  # what runs and what is paused still ends
+                raise  # no configuration can be tried
+            self._exhausted = str(error)  # running and paused trials still end
             return
-        if params is not None and asked == number:  # else another driver entered a trial meanwhile
+        if params is not None and asked == number:  # else another driver has entered a trial
             self._enter(params, self._origin, self._asker.seen)
 
     def _name_sampler(self) -> str:
@@ -249,7 +253,7 @@ class Driver:
         try:
             self._store.enter(trial, origin, seen)
         except NumberTakenError:
-            return  # another driver was first: `_follow` brings its trial, and we ask again
+            return  # another driver was first: `_follow` reads its trial, then this one asks again
         self._history.append(trial)
         self._submit(trial.number)
 
@@ -284,7 +288,7 @@ class Driver:
         elif isinstance(event, EpochEnded):
             result = checked(event.result)
             self._note(event.trial, result)
-            # With a diagnosis of its own training ends by itself, and gives it as its cause.
+            # With a diagnosis of its own, training ends by itself and reports it as the cause.
             ends = Decision.GO if result is event.result else Decision.STOP
             decision = ends if result.diagnosis else self._decide(event.trial, result.epoch)
             self._executor.decide(event.trial, decision)
@@ -292,15 +296,15 @@ class Driver:
             self._ended(event)
 
     def _note(self, number: int, result: Any) -> None:
-        """Take an epoch into the running trial's line, and with a finite error into the rest."""
+        """Show an epoch; if its error is finite, also record it."""
         trial, epoch, error = self._history[number], result.epoch, result.validation_error
         self._running[number] = replace(self._running[number], last=result)
-        if result.finite:  # no sampler could learn from another
+        if result.finite:  # samplers cannot learn from another one
             self._history[number] = trial.with_value(epoch, error, round(result.seconds, 2))
             self._store.note_epoch(number, result)
 
     def _decide(self, number: int, epoch: int) -> Decision:
-        """Say what a trial does after an epoch; an audited one is trained on in any case."""
+        """Decide what a trial does after an epoch; an audited one always continues."""
         trial, config = self._history[number], self._plan.config
         if trial.audit is not None:
             return Decision.GO
@@ -335,7 +339,7 @@ class Driver:
             self._end(outcome(trial, event, diagnosis))
 
     def _died(self, trial: TrialRecord, cause: str, *, counts: bool) -> None:
-        """Try a trial again, or leave it until others show whether it or the machine is to blame."""
+        """Try a trial again, or let it wait until another trial shows what is to blame."""
         if counts and self._suspects.note_death(trial.number, cause, self._history):
             self._observer.message(
                 f"trial {trial.number}: {cause}; it failed {MAX_DEATHS} times without ending an "
@@ -350,7 +354,7 @@ class Driver:
         self._end(replace(trial, state="pruned", cause=cause))
 
     def _pause(self, trial: TrialRecord) -> None:
-        """Leave a trial on disk until it is promoted or the study ends."""
+        """Pause a trial until it is promoted or the study ends."""
         epoch = max(trial.values)
         self._history[trial.number] = replace(trial, state="paused")
         self._store.pause(trial.number, epoch)
@@ -365,7 +369,7 @@ class Driver:
         self._submit(trial.number)
 
     def _end_paused(self) -> bool:
-        """End the trials that nobody promoted; say whether none is left to another driver."""
+        """End paused trials that were not promoted; say whether other drivers hold none."""
         for trial in [t for t in self._history if t.state == "paused"]:
             cause = f"not promoted by {self._plan.config.pruner.name} after epoch "
             if self._store.claim(trial.number):
@@ -373,20 +377,20 @@ class Driver:
         return not any(t.state == "paused" for t in self._history)
 
     def _end(self, trial: TrialRecord) -> None:
-        """Write the result to the trial's folder, then to the database, then forget files."""
+        """Write a result to the trial's folder, then the database; then delete checkpoints."""
         self._history[trial.number] = trial
         self._store.end(trial)
         self._store.keep_best_checkpoints(self._history)
         self._observer.message(in_words(trial))
 
     def _interrupt(self) -> None:
-        """Ask for checkpoints, take what still arrives, and leave the trials running on disk."""
+        """Ask for checkpoints and handle what arrives; the trials stay unfinished."""
         self._observer.message("stopping: running trials write their checkpoints")
         self._executor.interrupt()
         deadline = time.monotonic() + INTERRUPT_S
         while self._running and self._interrupted() < 2 and time.monotonic() < deadline:
             for event in self._executor.events(TICK_S):
-                with contextlib.suppress(Interrupted):  # the trial's folder knows it all
+                with contextlib.suppress(Interrupted):  # the trial's folder has everything
                     if isinstance(event, Lost):
                         self._running.pop(event.trial, None)
                     else:

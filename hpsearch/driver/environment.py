@@ -17,18 +17,18 @@ from hpsearch.study.plan import DataPlace, StudyPlan
 from hpsearch.waiting import Patience
 
 LONGEST_TURN_S = 60.0
-"""A turn of the driver's loop waits for a locked database at most so long; the rest was a stop."""
+"""Longest turn of the driver's loop, with a locked database; in the rest it was stopped."""
 
 
 class Observer(Protocol):
-    """Shows a search to a person."""
+    """Shows a search to the user."""
 
     def update(self, progress: Callable[[], Progress]) -> None:
-        """Show where the search stands, if it is time to: called about ten times a second."""
+        """Show a snapshot when it is due; called about ten times a second."""
         ...
 
     def message(self, text: str) -> None:
-        """Tell one thing that happened, in one line."""
+        """Show one event in one line."""
         ...
 
 
@@ -48,7 +48,7 @@ class Environment:
         Args:
             plan: The study.
             data: The packed data set.
-            patience: How long to wait for both, and who is told of it.
+            patience: How long to wait for both, and who sees the notice.
         """
         config = plan.config
         store = open_store(plan, data, patience)

@@ -1,7 +1,7 @@
-"""What the rest of a search will cost and gain, from its own past trials.
+"""Forecasts the rest of a search from its past trials: time, number of trials and gain.
 
-Everything here is a pure function of the history. Seconds differ from run to run, so forecasts
-of time are shown and decide nothing; the expected gain rests on validation errors alone.
+Every function is a pure function of the history. Forecasts of time are only shown, because seconds
+differ from run to run. The expected gain depends on validation errors alone.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from hpsearch.pruners.resource import Resource
 from hpsearch.trial import TrialRecord, Value, best_trial
 
 RECENT = 50
-"""The last so many finished trials stand for those to come: the sampler learns."""
+"""Number of last finished trials that represent the next ones, because the sampler learns."""
 ENOUGH = 20
-"""Complete trials before anything is said about gain."""
+"""Complete trials from which on a gain is forecast."""
 GRID = 400
 
 
@@ -28,10 +28,11 @@ class Forecast:
 
     Args:
         trials: New trials until the budget is spent; None while unknown.
-        seconds: Until the search ends, at the present number of workers: the budget is spent and
-            the trials that still run then have ended. None while unknown.
-        gain: Expected fall of the best validation error by then, cautiously; None while unknown.
-        standard_error: Of the best validation error; None without one.
+        seconds: Time until the budget is spent and the last trials have ended, with the present
+            number of workers; None while unknown.
+        gain: Expected fall of the best validation error by then, rather too high than too low;
+            None while unknown.
+        standard_error: Standard error of the best validation error; None without one.
     """
 
     trials: int | None
@@ -44,7 +45,7 @@ class TimeModel:
     """Seconds of an epoch: a fixed part and a part that grows with its multiply-adds.
 
     Args:
-        history: Trials with `seconds` are learnt from, running ones too.
+        history: All trials; those with `seconds` are used, running ones too.
         resource: Counts multiply-adds.
     """
 
@@ -64,7 +65,7 @@ class TimeModel:
 
 
 def _fit(rows: Sequence[tuple[int, float]]) -> tuple[float, float]:
-    """Fit both parts, neither negative, by least squares of relative errors."""
+    """Fit both parts, not negative, by least squares of the relative errors."""
     from scipy.optimize import nnls
 
     costs, seconds = (np.array(column, float) for column in zip(*rows, strict=True))
@@ -79,13 +80,13 @@ def _fit(rows: Sequence[tuple[int, float]]) -> tuple[float, float]:
 def remaining_seconds(
     history: Sequence[TrialRecord], resource: Resource, new_trials: int, busy: float
 ) -> float | None:
-    """Return the seconds until so many new trials and all unfinished ones have ended.
+    """Return the seconds until the new trials and all unfinished ones have ended.
 
     Args:
-        history: All trials; finished ones tell how long a trial lives before it is pruned.
+        history: All trials; finished ones show how long a trial lives before it is pruned.
         resource: The lengths of trials.
-        new_trials: Trials still to be made.
-        busy: Trials that train at once, on average.
+        new_trials: Number of trials that will be started.
+        busy: Average number of trials that train at the same time.
 
     Returns:
         None before two trials have ended.
@@ -102,16 +103,16 @@ def remaining_seconds(
         rest = min(float(np.mean(longer)), own) if longer else own
         rests.append(max(0.0, rest) * model.epoch_seconds(trial.params))
     seconds = new_trials * float(np.mean([t.seconds for t in ended if t.seconds]))
-    # One trial is on one worker: the last one takes its time however many are free.
+    # One worker trains one trial: the last one is not faster when other workers are free.
     return max((seconds + sum(rests)) / max(busy, 1e-9), *rests, 0.0)
 
 
 def expected_gain(history: Sequence[TrialRecord], new_trials: float) -> float | None:
-    """Return how far the best validation error is expected to fall in so many more trials.
+    """Return how far the best validation error is expected to fall in the next trials.
 
-    The next trials are taken to be like the last `RECENT`. Among those, errors below the median
-    of the complete ones are taken to lie exponentially far below it. Real errors end sooner than
-    that, so the forecast is cautious: rather too high.
+    The model assumes that the next trials are like the last `RECENT`. Among those it assumes an
+    exponential distribution of the distance below the median of the complete ones. Real errors
+    have a shorter tail, so the forecast is rather too high.
 
     Returns:
         At least 0; None before `ENOUGH` trials are complete.
@@ -138,6 +139,6 @@ def expected_gain(history: Sequence[TrialRecord], new_trials: float) -> float | 
 
 
 def standard_error(error: float, n_tasks: int) -> float:
-    """Return the standard error of a share of wrong tasks; at 0 and 1 that of half a task."""
+    """Return the standard error of a share of wrong tasks; at 0 and 1 use half a task."""
     inner = min(max(error, 0.5 / n_tasks), 1 - 0.5 / n_tasks)
     return math.sqrt(inner * (1 - inner) / n_tasks)

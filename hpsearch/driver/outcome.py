@@ -1,4 +1,4 @@
-"""What a trial's end on a worker means for the study."""
+"""Turns the end of a trial on a worker into its final state in the study."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hpsearch.wording import percent
 
 
 def checked(result: EpochResult) -> EpochResult:
-    """Return an epoch's result; one whose error is not finite is diagnosed, and so never best."""
+    """Return an epoch's result; diagnose one whose error is not finite as diverged."""
     if result.finite or result.diagnosis:
         return result
     return replace(result, diagnosis=f"diverged: validation error {result.validation_error}")
@@ -22,8 +22,8 @@ def outcome(trial: TrialRecord, event: Ended, diagnosis: str | None) -> TrialRec
 
     Args:
         trial: The running trial.
-        event: How its worker ended it, not by the pruner.
-        diagnosis: What its last epoch said.
+        event: The end on its worker, which the pruner did not cause.
+        diagnosis: The diagnosis of its last epoch.
     """
     if event.ending is Ending.FINISHED and trial.value is not None:
         return replace(trial, state="complete", cause=event.cause)
@@ -34,7 +34,7 @@ def outcome(trial: TrialRecord, event: Ended, diagnosis: str | None) -> TrialRec
 
 
 def cause_of(event: Ended | Lost) -> str:
-    """Return why a worker's end was a failure, in words."""
+    """Return the cause of a failure, in words."""
     if isinstance(event, Lost):
         return event.cause
     memory = f"{OUT_OF_MEMORY}: " if event.ending is Ending.OUT_OF_MEMORY else ""
@@ -42,13 +42,13 @@ def cause_of(event: Ended | Lost) -> str:
 
 
 def resumed_in_words(number: int, kept: int, known: int, aside: str | None) -> str | None:
-    """Tell where a trial goes on when that is not where it stopped, in one line.
+    """Return a line about a trial that does not continue where it stopped, None for others.
 
     Args:
         number: The trial.
-        kept: Epochs that its checkpoint holds.
-        known: Epochs that the study knows.
-        aside: Which checkpoints were set aside, and why.
+        kept: Epochs in its checkpoint.
+        known: Epochs that the study has recorded.
+        aside: The checkpoints that were set aside, and why.
     """
     if kept >= known and aside is None:
         return None
@@ -59,7 +59,7 @@ def resumed_in_words(number: int, kept: int, known: int, aside: str | None) -> s
 
 
 def in_words(trial: TrialRecord) -> str:
-    """Tell a trial's end in one line."""
+    """Describe a trial's end in one line."""
     error = "" if trial.value is None else f", error {percent(trial.value)}"
     cause = f" ({trial.cause})" if trial.cause else ""
     return f"trial {trial.number} {trial.state}{error}{cause}"

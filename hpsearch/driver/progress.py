@@ -1,4 +1,4 @@
-"""Where a search stands, as a person is shown it."""
+"""A snapshot of a search, for the user."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class RunningTrial:
 
     Args:
         number: Its number.
-        began: When it was started, by the driver's clock.
-        device: What it is trained on.
+        began: Its start, by the driver's clock.
+        device: The device that trains it.
         last: Its last epoch.
     """
 
@@ -39,8 +39,8 @@ class Progress:
         counts: Trials by state.
         best: The best complete trial.
         seconds: The driver's time at work over all runs.
-        forecast: What is left until the search ends.
-        lengths: Epochs of each running trial, were it trained to its end.
+        forecast: The rest of the search.
+        lengths: Epochs of each running trial if it is trained to its end.
         trials: The budget in trials, None without one.
         hours: The budget in hours, None without one.
         slots: Trials that can run at once.
@@ -64,7 +64,7 @@ class Progress:
 
     @property
     def share(self) -> float | None:
-        """How much of the budget is spent, from 0 to 1; None while unknown."""
+        """Share of the budget that is spent, from 0 to 1; None while unknown."""
         shares = list[float]()
         if self.trials:
             part = sum(r.last.epoch / self.lengths[r.number] for r in self.running if r.last)

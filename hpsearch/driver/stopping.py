@@ -1,4 +1,4 @@
-"""When a study is over, and what is left until then."""
+"""Decides when a study is over, and forecasts the rest of it."""
 
 from __future__ import annotations
 
@@ -15,19 +15,21 @@ if TYPE_CHECKING:
     from hpsearch.storage.view import StudyView
 
 N_TASKS = 320
-"""One-shot tasks behind a validation error where the data set's description does not say."""
+"""One-shot tasks behind a validation error if the data set's description lacks them."""
 FORECAST_S = 1.0
-"""How old a shown forecast may be."""
+"""Seconds for which a shown forecast stays valid."""
 DENSE_WORTH = 7
-"""Tasks that would have to be scored for each of the paper's to have the noise of dense validation:
-one over its squared standard error in theirs, 0.37 (docs/trust.md)."""
+"""Number of the paper's tasks that have the noise of one dense validation task.
+
+Dense validation has 0.37 of their standard error (docs/trust.md); this is one over its square.
+"""
 
 
 class Stopping:
     """Compares a study's history with its budget."""
 
     def __init__(self, config: StudyConfig, resource: Resource, n_tasks: int) -> None:
-        """Note the limits.
+        """Set the limits.
 
         Args:
             config: The study; its budget counts over all runs.
@@ -39,11 +41,11 @@ class Stopping:
         self._recent: tuple[float, Forecast] | None = None
 
     def reason(self, history: Sequence[TrialRecord], seconds: float) -> str | None:
-        """Say why no new trial may start, or None; the limit in trials is left to the caller.
+        """Return why no new trial may start, or None. The caller checks the limit in trials.
 
         Args:
             history: All trials.
-            seconds: The driver's time at work, all runs added.
+            seconds: Driver time of all runs.
         """
         budget = self._budget
         if budget.hours is not None and seconds >= budget.hours * 3600:
@@ -63,15 +65,15 @@ class Stopping:
         )
 
     def compute(self, history: Sequence[TrialRecord]) -> int:
-        """Return the multiply-adds trained so far."""
+        """Return the multiply-adds of training so far."""
         return sum(len(t.values) * self._resource.cost(t.params) for t in history)
 
     def forecast(self, history: Sequence[TrialRecord], seconds: float, slots: int) -> Forecast:
-        """Return what is left.
+        """Forecast the rest of the search.
 
         Args:
             history: All trials.
-            seconds: The driver's time at work, all runs added.
+            seconds: Driver time of all runs.
             slots: Trials that can run at once.
         """
         left = self._new_trials(history, seconds)
@@ -85,7 +87,7 @@ class Stopping:
     def recent_forecast(
         self, history: Sequence[TrialRecord], seconds: float, slots: int
     ) -> Forecast:
-        """Return what is left, as it was at most a second ago."""
+        """Return a forecast that is at most `FORECAST_S` old."""
         if self._recent is None or seconds - self._recent[0] > FORECAST_S:
             self._recent = (seconds, self.forecast(history, seconds, slots))
         return self._recent[1]
@@ -97,7 +99,7 @@ class Stopping:
         return standard_error(best.value, self._n_tasks)
 
     def _new_trials(self, history: Sequence[TrialRecord], seconds: float) -> float | None:
-        """Return how many more trials the budget has room for, None while unknown."""
+        """Return the number of trials that the budget still allows, None while unknown."""
         budget, estimates = self._budget, list[float]()
         finished = sum(t.finished for t in history)
         if budget.trials is not None:
@@ -128,13 +130,13 @@ class Stopping:
 
 
 def tasks_behind(config: StudyConfig, dataset: Mapping[str, Any]) -> int:
-    """Return the one-shot tasks whose noise a study's validation errors have."""
+    """Return the number of one-shot tasks with the noise of a study's validation errors."""
     n_tasks = int(dataset.get("n_tasks") or N_TASKS)
     return n_tasks * DENSE_WORTH if config.objective == "dense" else n_tasks
 
 
 def why_over(view: StudyView) -> str | None:
-    """Return why a study that is only read is over, None where the same command goes on with it."""
+    """Return why a study is over, None where the same command would continue it."""
     if not view.trials or any(not t.finished for t in view.trials):
         return None
     trials = view.config.budget.trials
@@ -149,11 +151,11 @@ def _stopping(view: StudyView) -> Stopping:
 
 
 def forecast_study(view: StudyView) -> Forecast:
-    """Return what is left of a study that is only read, as fast as it went so far."""
+    """Forecast the rest of a study at its speed so far."""
     workers = view.config.workers
     if isinstance(workers, int):
         slots = workers
-    else:  # as many as were at work on average, on whatever machine that was
+    else:  # the average number of workers so far, on any machine
         trained = sum(t.seconds or 0.0 for t in view.trials)
         slots = max(1, math.ceil(trained / view.driver_seconds)) if view.driver_seconds > 0 else 1
     return _stopping(view).forecast(view.trials, view.driver_seconds, slots)

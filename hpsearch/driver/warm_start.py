@@ -1,7 +1,7 @@
-"""Maps the trials of another study into this one, by parameter name and place in its range.
+"""Maps the trials of another study into this one, by parameter name and place in the range.
 
-What was trained on the same data with the same settings is known here too. Everything else is a
-prior: a trial keeps its places in the ranges, so that a third of a filter's range stays a third.
+Trials on the same data with the same settings count as measured. All others are a prior. They keep
+their places in the ranges: a third of the old range becomes a third of the new one.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from hpsearch.trial import TrialRecord, Value
 
 
 def with_prior(plan: StudyPlan, dataset: Mapping[str, Any]) -> StudyPlan:
-    """Return the plan with the trials that its warm start names; one that has them keeps them.
+    """Return the plan with the trials of its warm start; a plan that has a prior keeps it.
 
     Args:
-        plan: A study about to begin or to go on.
-        dataset: What this study runs on: kind and fingerprint.
+        plan: A study that is about to start or continue.
+        dataset: Kind and fingerprint of this study's data.
 
     Raises:
-        InputError: There is no such study, it has no parameter in common with this one, or no
-            trial of it has ended.
+        InputError: There is no such study, it has no searched parameter in common with this one,
+            or none of its trials has ended.
     """
     start = plan.config.warm_start
     if start is None or plan.prior is not None or plan.folder.study_file.exists():
@@ -49,7 +49,7 @@ def with_prior(plan: StudyPlan, dataset: Mapping[str, Any]) -> StudyPlan:
     )
     inside = [_same(t, source, here) for t in source.trials] if same else []
     known = [t for t in inside if t is not None]
-    if not known:  # another problem, or one of whose space nothing is searched here
+    if not known:  # another problem, or none of its trials lies in this space
         same, known = False, [_scaled(t, source, here) for t in source.trials]
     if not known:
         raise InputError(f"--from {start.study}: no trial of it has ended; search there first")
@@ -58,13 +58,13 @@ def with_prior(plan: StudyPlan, dataset: Mapping[str, Any]) -> StudyPlan:
 
 
 def measure_of(config: StudyConfig) -> tuple[str, ...]:
-    """Return what a trial's error depends on beside its own settings."""
+    """Return the study settings that define what a trial's error measures."""
     return config.objective, config.pruner.resource
 
 
 @dataclass(frozen=True)
 class Source:
-    """The study that is learnt from."""
+    """The study that the sampler learns from."""
 
     name: str
     fingerprint: str
@@ -74,7 +74,7 @@ class Source:
     trials: tuple[TrialRecord, ...]
 
     def agrees_with(self, here: SearchProblem, config: StudyConfig) -> bool:
-        """Say whether the error means the same, and every setting that neither study searches."""
+        """Say whether both measure the same error with the same unsearched settings."""
         if self.measure != measure_of(config):
             return False
         settings = leaf_paths(here.base)
@@ -110,7 +110,7 @@ def _read_source(root: Path) -> Source:
 
 
 def _same(trial: TrialRecord, source: Source, here: SearchProblem) -> TrialRecord | None:
-    """Return a trial under this space's names; None where it lies outside or differs otherwise."""
+    """Return a trial with this space's parameters; None if it does not lie in the space."""
     settings = {**source.settings, **trial.params}
     params = {name: settings[name] for name in here.space.parameters}
     fixed = leaf_paths(here.base)

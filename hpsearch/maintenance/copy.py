@@ -1,6 +1,6 @@
-"""Copies a study's database to another place, whole or not at all. The trials' folders stay.
+"""Copies a study's database to another place, completely or not at all.
 
-Every state, time, value and attribute is copied.
+Every state, time, value and attribute is copied. The trials' folders stay where they are.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ WHERE study_id = :study_id AND until > clock_timestamp() LIMIT 1"""
 
 @dataclass(frozen=True)
 class Content:
-    """Everything a database holds of one study."""
+    """Everything that a database holds about one study."""
 
     user_attributes: dict[str, Any]
     system_attributes: dict[str, Any]
     trials: tuple[FrozenTrial, ...]
 
     def difference(self, other: Content) -> str | None:
-        """Return the first thing in which two studies differ, None where there is none."""
+        """Return the first difference of two studies, None where they are equal."""
         if self.user_attributes != other.user_attributes:
             return "the study's attributes"
         if self.system_attributes != other.system_attributes:
@@ -57,19 +57,20 @@ class Content:
 
 
 def copy_study(folder: StudyFolder, config: StudyConfig, to: str) -> int:
-    """Copy a study from where its folder says it is to another storage.
+    """Copy a study from its current storage to another one.
 
     Args:
-        folder: The study's folder; the caller keeps drivers of this folder away.
+        folder: The study's folder; the caller holds its lock.
         config: Its configuration.
         to: "sqlite" for the folder's own file, sqlite:///FILE, or a postgresql:// URL.
 
     Returns:
-        The number of trials, which are equal on both sides.
+        The number of trials, equal in both storages.
 
     Raises:
-        InputError: Source and target are the same, the target has such a study, or a driver works.
-        EnvironmentFailure: The copy could not be made; the target is as it was.
+        InputError: Source and target are the same, the target has such a study, or a driver is at
+            work.
+        EnvironmentFailure: The copy failed; the target is unchanged.
     """
     _check_target(config, to)
     if not is_server(config.storage):
@@ -168,7 +169,7 @@ def _refuse_living_drivers(source: RDBStorage, config: StudyConfig) -> None:
 
 
 def _facts(trial: FrozenTrial) -> tuple[Any, ...]:
-    """Return all of a trial but its id in the database; as text, so that NaN equals NaN."""
+    """Return everything of a trial except its id; values as text, so that NaN equals NaN."""
     times = (trial.datetime_start, trial.datetime_complete)
     curve = sorted(trial.intermediate_values.items())
     attributes = sorted(trial.user_attrs.items()), sorted(trial.system_attrs.items())

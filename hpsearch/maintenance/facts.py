@@ -1,4 +1,4 @@
-"""Facts that are kept in several places, compared: parameters, the program's files, the data."""
+"""Checks of facts that several files hold: parameters, the program's files, the data."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ from hpsearch.storage.trial_files import (
 )
 
 Read = Callable[[Path], bool]
-"""Reads one file and says whether it carries a checksum."""
+"""A function that reads one file and returns whether it carries a checksum."""
 
 
 def in_words(recorded: int, count: int) -> str:
-    """Say how many of some facts carry a checksum; folders of version 0.1.0 have none."""
+    """Describe how many facts carry a checksum; folders of version 0.1.0 have none."""
     if recorded == count:
         return "checksums fit"
     return f"checksums: {recorded} fit, {count - recorded} not recorded"
@@ -45,7 +45,7 @@ def _parameters_agree(study: Study) -> Findings:
     recorded = count = 0
     for trial in study.view.trials:
         if not trial.params:
-            continue  # added or enqueued with Optuna: nothing of it was trained here
+            continue  # added or enqueued with Optuna, not trained here
         place = study.trial(trial.number)
         name = f"trial {trial.number}: {place.config.name}"
         if problem := result_difference(study.folder, trial):
@@ -82,7 +82,7 @@ def _files_are_whole(study: Study) -> Findings:
 
 
 def written_files(folder: StudyFolder) -> Iterator[tuple[Path, Read]]:
-    """Return what else the program has written into a study's folder, and what reads it."""
+    """Yield the program's other files in a study's folder, each with its reader."""
     yield folder.dataset, _without(_record(DatasetNote))
     yield folder.prior, _record(PriorFile)
     yield folder.openings, read_openings
@@ -101,7 +101,7 @@ def _record(kind: type[Record]) -> Read:
 
 
 def read_openings(path: Path) -> bool:
-    """Read the log of openings whole; see `Read`."""
+    """Read the whole log of openings; see `Read`."""
     lines = read_lines(path, Opening)
     if lines.problem is not None:
         raise ValueError(lines.problem)
@@ -109,7 +109,7 @@ def read_openings(path: Path) -> bool:
 
 
 def _without(read: Callable[[Path], object]) -> Read:
-    """Return the reading of a file that needs no checksum: no result follows from it."""
+    """Return a reader of a file that needs no checksum, because no result depends on it."""
 
     def found(path: Path) -> bool:
         read(path)
@@ -121,7 +121,8 @@ def _without(read: Callable[[Path], object]) -> Read:
 def _data_are_the_same(study: Study) -> Findings:
     mark = str(study.view.dataset["fingerprint"])
     broken = [
-        f"trial {trial.number}: trained on {one['fingerprint'][:12]}, the study's data are {mark[:12]}"
+        f"trial {trial.number}: trained on {one['fingerprint'][:12]}, "
+        f"the study's data are {mark[:12]}"
         for trial in study.view.trials
         for one in read_provenance(study.trial(trial.number))
         if (one.get("fingerprint") or mark) != mark

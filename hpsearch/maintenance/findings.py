@@ -1,4 +1,4 @@
-"""What a check of a study is given, and what it returns."""
+"""The input and the output of the checks of a study."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hpsearch.storage.view import StudyView
 
 @dataclass(frozen=True)
 class Findings:
-    """What a check found: what is wrong, what the next run fixes, and what to report otherwise."""
+    """The result of a check: errors, what the next run fixes, and a line if it found neither."""
 
     broken: tuple[str, ...] = ()
     pending: tuple[str, ...] = ()
@@ -21,7 +21,7 @@ class Findings:
 
 @dataclass(frozen=True)
 class Study:
-    """A study as the checks see it."""
+    """The study that is checked."""
 
     folder: StudyFolder
     view: StudyView
@@ -34,7 +34,7 @@ class Study:
 
     @property
     def own_rows(self) -> list[dict[str, Any]]:
-        """The rows that a search wrote; what Optuna's functions added may hold anything."""
+        """The rows that a search wrote, without those that Optuna's functions added."""
         added = {trial.number for trial in self.view.trials if trial.added}
         return [row for row in self.rows if row["number"] not in added]
 

@@ -1,7 +1,7 @@
-"""What must be true of every study's folder, whatever happened to the machine.
+"""The invariants of a study's folder: they hold after any crash of the machine.
 
-`check_invariants` is asked by the tests, by the drill and by `hpsearch doctor`. It reads only; what
-puts a study right is in `repair`.
+The tests, the drill and `hpsearch doctor` call `check_invariants`. It only reads; `repair` fixes a
+study.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from hpsearch.maintenance.findings import Check, Findings, Study
 from hpsearch.paths import StudyFolder, shell_word
 from hpsearch.sqlite_file import check_database, integrity_problems
 from hpsearch.storage.engine import closing, is_server, open_storage, storage_of
-from hpsearch.storage.trial_files import load_result, read_curve, read_result
+from hpsearch.storage.trial_files import load_result, read_curve, read_result, same
 from hpsearch.storage.view import read_study
 from hpsearch.study.begun import EditedError
 from hpsearch.study.plan import lock_holder
@@ -28,20 +28,19 @@ from hpsearch.training.checkpoint_file import previous, verify
 from hpsearch.trial import TrialRecord, best_trial
 
 Standing = Literal["holds", "pending", "broken"]
-"""pending is what the next run of the same command puts right by itself."""
-SAME = 1e-12
+"""pending: the next run of the same command fixes it."""
 SHOWN = 3
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What one invariant looks like in one study.
+    """One invariant in one study.
 
     Args:
         key: I1 to I16.
-        claim: What must be true.
-        standing: Whether it is.
-        seen: What was found, in words.
+        claim: The invariant.
+        standing: Whether it holds.
+        seen: What the check found, in words.
     """
 
     key: str
@@ -51,7 +50,7 @@ class Verdict:
 
 
 def check_invariants(folder: StudyFolder) -> list[Verdict]:
-    """Check everything that must be true of a study; a search may be at work meanwhile.
+    """Check all invariants of a study; a search may be at work.
 
     Args:
         folder: The study's folder.
@@ -60,7 +59,7 @@ def check_invariants(folder: StudyFolder) -> list[Verdict]:
         One verdict per invariant; only the first when the database cannot be read.
 
     Raises:
-        EnvironmentFailure: It cannot be read now, because another process locks it or the disk fails.
+        EnvironmentFailure: It cannot be read now: another process locks it, or the disk fails.
     """
     fine = "integrity_check and foreign_key_check: ok"
     try:
@@ -178,7 +177,7 @@ def _best_is_best(study: Study) -> Findings:
     broken = []
     for trial in study.view.trials:
         lowest = min(trial.values.values(), default=None)
-        if trial.state == "complete" and not _same(trial.value, lowest):
+        if trial.state == "complete" and not same(trial.value, lowest):
             broken.append(f"trial {trial.number}: value {trial.value}, its lowest epoch {lowest}")
     best = best_trial(study.view.trials)
     broken += _exported_differs(study)
@@ -187,7 +186,7 @@ def _best_is_best(study: Study) -> Findings:
 
 
 def _exported_differs(study: Study) -> list[str]:
-    """Compare best.yaml with the trial it was made of."""
+    """Compare best.yaml with its trial."""
     path = study.folder.best
     if not path.exists():
         return []
@@ -197,18 +196,18 @@ def _exported_differs(study: Study) -> list[str]:
         value = float(values["validation_error"])
     except (HpsearchError, KeyError, IndexError, TypeError, ValueError) as error:
         return [f"{path.name}: cannot be read as an export ({error})"]
-    if _same(trial.value, value):
+    if same(trial.value, value):
         return []
     return [f"{path.name}: error {value}, trial {trial.number} has {trial.value}"]
 
 
 def _export_is_of_the_best(study: Study) -> Findings:
-    """A search that went on may have found a better one than best.yaml holds."""
+    """Compare best.yaml with the best trial: a continued search may have found a better one."""
     try:
         values = read_yaml(study.folder.best)
         exported = study.view.trials[int(values["trial"])]
     except (HpsearchError, KeyError, IndexError, TypeError, ValueError):
-        return Findings(fine="none was exported")  # or it is damaged, which another check says
+        return Findings(fine="none was exported")  # a damaged one is reported by another check
     certified = _certified(study.folder)
     best, what = (
         best_trial(study.view.trials),
@@ -324,7 +323,7 @@ CHECKS: tuple[tuple[str, str, Check], ...] = (
 
 
 def damage(path: Path) -> str | None:
-    """Return what is wrong with a checkpoint file, None when it fits its checksum."""
+    """Return the error of a checkpoint file, None when it fits its checksum."""
     try:
         verify(path)
     except OSError as error:
@@ -334,13 +333,7 @@ def damage(path: Path) -> str | None:
     return None
 
 
-def _same(one: float | None, other: float | None) -> bool:
-    if one is None or other is None:
-        return one is other
-    return math.isclose(one, other, rel_tol=SAME, abs_tol=SAME)
-
-
 def _same_curve(epochs: dict[int, float], trial: TrialRecord) -> bool:
     return len(epochs) == len(trial.values) and all(
-        _same(error, trial.values.get(epoch)) for epoch, error in epochs.items()
+        same(error, trial.values.get(epoch)) for epoch, error in epochs.items()
     )

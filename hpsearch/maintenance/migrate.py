@@ -1,8 +1,8 @@
 """Moves a study to a changed search space, in place and in one transaction.
 
-No trial loses its number, its result or a value it was trained with. Every parameter of the new
-space that a trial does not have takes the value it was trained with all the same, from the
-study's `trial` section. Samplers see a trial outside the new space at the nearest point inside.
+Every trial keeps its number, its result and the values that it was trained with. A parameter that
+is new in the space gets the value that the trial was trained with, from the study's `trial`
+section. Samplers see a trial outside the new space at the nearest point inside.
 """
 
 from __future__ import annotations
@@ -40,20 +40,20 @@ from hpsearch.study.plan import study_lock
 from hpsearch.trial import TrialRecord, Value
 
 MIGRATED = "migrated"
-"""User attribute of trials that were proposed in an earlier space."""
+"""User attribute of the trials that were proposed in an earlier space."""
 
 
 @dataclass(frozen=True)
 class Migration:
-    """What moving a study did.
+    """The result of a migration.
 
     Args:
-        added: Parameters that only the new space searches.
-        removed: Parameters that only the old one did; trials keep their values.
+        added: Parameters of the new space only.
+        removed: Parameters of the old space only; trials keep their values.
         inside: Trials that lie in the new space.
         moved: Trials that samplers see at the nearest point inside.
-        unseen: Trials with a choice the new space does not know; samplers leave them out.
-        backup: Copy of the database as it was.
+        unseen: Trials with a choice that the new space lacks; samplers ignore them.
+        backup: Copy of the database before the migration.
     """
 
     added: tuple[str, ...]
@@ -67,25 +67,25 @@ class Migration:
 def migrate(folder: StudyFolder, space_file: Path) -> Migration:
     """Move a study to the space of a file.
 
-    The database changes first, then space.yaml, then study.yaml; cut in between, the study still
-    opens with its old space, and the same command completes the move.
+    The database changes first, then space.yaml, then study.yaml. After an interruption the study
+    still opens with its old space, and the same command completes the migration.
 
     Args:
-        folder: The study's folder; nobody else may hold it.
+        folder: The study's folder; no other process may hold it.
         space_file: The new space.
 
     Raises:
         InputError: The study is held, the space does not fit its `trial` section, or an
-            unfinished trial could not go on in it.
-        EnvironmentFailure: The database could not be written; it is as it was.
+            unfinished trial cannot continue in it.
+        EnvironmentFailure: The database could not be written; it is unchanged.
     """
     with study_lock(folder, "hpsearch migrate"):
         view = read_study(folder)
         if is_server(view.config.storage):
             raise InputError(
                 f"{folder.root}: its trials are on a server, which several drivers may share; "
-                "run `hpsearch copy` with --to sqlite and `hpsearch search` with --storage sqlite, "
-                "then migrate"
+                "run `hpsearch copy` with --to sqlite and `hpsearch search` with --storage "
+                "sqlite, then migrate"
             )
         old = SearchSpace.from_yaml(folder.space_file)
         new = SearchSpace.from_yaml(space_file).frozen(view.config.freeze)
@@ -121,7 +121,7 @@ def migrate(folder: StudyFolder, space_file: Path) -> Migration:
 def _write_files(
     folder: StudyFolder, config: StudyConfig, problem: SearchProblem, view: StudyView
 ) -> None:
-    """Write the moved study's files; cut in between, old and new ones are accepted together."""
+    """Write the files of the migrated study; until the last one old and new ones are valid."""
     prior, text = read_prior(folder.prior), None
     if prior is not None:
         moved = _moved_prior(prior, problem, leaf_paths(view.config.trial))
@@ -130,7 +130,7 @@ def _write_files(
     if held is None:
         old = SearchSpace.from_yaml(folder.space_file)
         held = beginning(folder, view.config, old, view.dataset)
-    before = held.get("before", held)  # a move that was cut short has it still
+    before = held.get("before", held)  # left from an interrupted migration
     begun = beginning(folder, config, problem.space, view.dataset, text)
     note_beginning(folder, begun, before)
     if text is not None:
@@ -145,7 +145,7 @@ def _added(space: SearchSpace, settings: Mapping[str, Any]) -> dict[str, Value]:
 
 
 def _held_aside(attributes: Mapping[str, Any]) -> dict[str, Value]:
-    """Return the values that an earlier space did not know."""
+    """Return the values that an earlier space could not hold."""
     return {
         key.removeprefix(ASIDE): value
         for key, value in attributes.items()
@@ -154,7 +154,7 @@ def _held_aside(attributes: Mapping[str, Any]) -> dict[str, Value]:
 
 
 def _unknown(space: SearchSpace, params: Mapping[str, Value]) -> list[str]:
-    """Return the parameters whose value is no value of the new kind, whatever its range."""
+    """Return the parameters whose value has another type than in the new space."""
     unknown = []
     for name, parameter in space.parameters.items():
         try:
@@ -181,7 +181,7 @@ def _refuse_unfinished(
 
 
 def _inside(problem: SearchProblem, params: Mapping[str, Value]) -> bool:
-    """Say whether a trial lies in the space; what it costs does not count any more."""
+    """Say whether a trial lies in the space; its cost is not checked."""
     ranges = problem.space.parameters
     known = {name: params[name] for name in ranges}
     others = leaf_paths(problem.base)
@@ -193,7 +193,7 @@ def _inside(problem: SearchProblem, params: Mapping[str, Value]) -> bool:
 def _rewrite(
     database: Path, name: str, space: SearchSpace, values: Mapping[int, Mapping[str, Value]]
 ) -> None:
-    """Give every trial the distributions of the new space, and the parameters it lacks."""
+    """Give every trial the distributions and the missing parameters of the new space."""
     try:
         with connect(database) as connection, connection:
             query = "SELECT trial_id, number FROM trials JOIN studies USING (study_id) "
@@ -239,20 +239,17 @@ def _rewrite_trial(
 
 
 def _holding(distribution: BaseDistribution, value: Any) -> BaseDistribution:
-    """Return a distribution widened until it holds a value, so that none is told otherwise."""
+    """Widen a distribution until it holds a value."""
     if holds(distribution, value):
         return distribution
-    if isinstance(distribution, IntDistribution):
-        low, high = min(distribution.low, value), max(distribution.high, value)
-        return IntDistribution(low, high, log=distribution.log and low > 0)
-    if isinstance(distribution, FloatDistribution):
-        low, high = min(distribution.low, value), max(distribution.high, value)
-        return FloatDistribution(low, high, log=distribution.log and low > 0)
-    raise TypeError(f"a choice {value!r} that is unknown cannot be held")
+    if not isinstance(distribution, IntDistribution | FloatDistribution):
+        raise TypeError(f"a choice {value!r} that is unknown cannot be held")
+    low, high = min(distribution.low, value), max(distribution.high, value)
+    return type(distribution)(low, high, log=distribution.log and low > 0)
 
 
 def _with_possible_queue(config: StudyConfig, problem: SearchProblem, begun: int) -> StudyConfig:
-    """Return the study without its queue where that is used up and does not fit the new space."""
+    """Drop a queue that is used up and does not fit the new space."""
     try:
         enqueued_points(config, problem)
     except InputError:
@@ -263,7 +260,7 @@ def _with_possible_queue(config: StudyConfig, problem: SearchProblem, begun: int
 
 
 def _moved_prior(prior: Prior, problem: SearchProblem, settings: Mapping[str, Any]) -> Prior:
-    """Return the trials of a warm start in the new space; what is known of them stays known."""
+    """Return the trials of a warm start in the new space."""
     trials = []
     for trial in prior.trials:
         params = {**_added(problem.space, settings), **trial.params}

@@ -1,7 +1,7 @@
-"""Puts a study's folder right: what `hpsearch doctor STUDY --repair` does.
+"""Repairs a study's folder, for `hpsearch doctor STUDY --repair`.
 
-The trials' folders hold everything that was acknowledged, so a lost or damaged database is built
-again from them. Whatever is replaced is kept beside it.
+The trials' folders hold every recorded result, so a lost or damaged database is built again from
+them. A copy of everything that is replaced is kept.
 """
 
 from __future__ import annotations
@@ -41,32 +41,31 @@ from hpsearch.storage.others_of_file import (
 from hpsearch.storage.trial_files import (
     differing_params,
     load_result,
-    read_config,
     read_curve,
     read_result,
+    trained_params,
 )
 from hpsearch.storage.view import StudyView, read_study
 from hpsearch.study.begun import restore
 from hpsearch.study.config import StudyConfig
 from hpsearch.study.plan import StudyPlan, study_lock
-from hpsearch.training.config import TrialConfig
 from hpsearch.trial import TrialRecord
 
 REBUILT_BY = {"I2", "I3", "I4", "I5", "I6", "I7"}
-"""Invariants that hold again once the database is built anew."""
+"""Invariants that a new database restores."""
 
 
 def repair(folder: StudyFolder) -> list[str]:
-    """Put right what can be put right, under the study's lock, after a backup.
+    """Repair a study under its lock, after a backup.
 
     Args:
         folder: The study's folder.
 
     Returns:
-        What was done, one line each; empty when there was nothing to do.
+        One line for each change; empty when there was none.
 
     Raises:
-        InputError: A search is at work on it, or its study.yaml or space.yaml cannot be read.
+        InputError: A search holds it, or its study.yaml or space.yaml cannot be read.
         EnvironmentFailure: A file cannot be written.
     """
     with study_lock(folder, "hpsearch doctor --repair"):
@@ -103,7 +102,7 @@ def _sweep(folder: StudyFolder) -> list[str]:
 
 
 def _changed(plan: StudyPlan) -> bool:
-    """Say whether parameters in the database are others than in the trials' files."""
+    """Say whether parameters in the database differ from the trials' files."""
     old = _read_or_none(plan.folder)
     if old is None:
         return False
@@ -113,7 +112,7 @@ def _changed(plan: StudyPlan) -> bool:
 
 
 def _rebuild(plan: StudyPlan) -> list[str]:
-    """Write the database anew from the trials' folders, and what is readable of the old one."""
+    """Build the database from the trials' folders and the readable part of the old one."""
     folder = plan.folder
     old = _read_or_none(folder)
     trials, lost = _gather(plan, old)
@@ -134,26 +133,26 @@ def _rebuild(plan: StudyPlan) -> list[str]:
 
 
 def _set_aside(database: Path, done: list[str], *, keep: bool) -> None:
-    """Move a damaged file and its journal away; one that is sound stays until it is replaced."""
+    """Rename a damaged file and its journal; a sound file stays until it is replaced."""
     stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S-%f")
     for path in (database, database.with_name(database.name + "-journal")):
         if path.exists() and keep:
             damaged = path.with_name(f"{path.name}.damaged-{stamp}")
             path.rename(damaged)
             done.append(f"set the damaged {path.name} aside as {damaged.name}")
-        elif path != database:  # rolled back when it was read
+        elif path != database:  # reading the database has rolled it back
             path.unlink(missing_ok=True)
 
 
 def _read_or_none(folder: StudyFolder) -> StudyView | None:
     try:
         return read_study(folder)
-    except InputError:  # not one that is only locked: that is no damage
+    except InputError:  # a locked one raises EnvironmentFailure: it is not damaged
         return None
 
 
 def _gather(plan: StudyPlan, old: StudyView | None) -> tuple[list[TrialRecord], list[int]]:
-    """Return every trial, from its result, else the old database, else its configuration."""
+    """Return every trial from its result, else the old database, else its configuration."""
     folder = plan.folder
     rows = {} if old is None else {t.number: t for t in old.trials}
     numbers = {*rows, *folder.trial_numbers()}
@@ -173,20 +172,18 @@ def _gather(plan: StudyPlan, old: StudyView | None) -> tuple[list[TrialRecord], 
 
 
 def _from_config(plan: StudyPlan, number: int) -> TrialRecord | None:
-    """Read a trial that was running: its parameters from its configuration, its epochs."""
+    """Return a running trial from its configuration and its epochs."""
     folder = plan.folder.trial(number)
-    try:
-        config = TrialConfig.from_values(read_config(folder)[0], str(folder.config))
-        params = {name: config.value(name) for name in plan.space.parameters}
-    except (FileNotFoundError, ValueError, InputError):
+    known = trained_params(folder, plan.space.parameters)
+    if known is None:
         return None
     curve = read_curve(folder.epochs)
     values = curve.errors if curve.problem is None else {}
-    return TrialRecord(number, "running", params, values, min(values.values(), default=None))
+    return TrialRecord(number, "running", known[0], values, min(values.values(), default=None))
 
 
 def _any_parameters(plan: StudyPlan) -> dict[str, Any]:
-    """Return some parameters of the space; Optuna takes no trial without them."""
+    """Return some parameters of the space; Optuna requires them."""
     return {name: p.extremes[0] for name, p in plan.space.parameters.items()}
 
 
@@ -199,7 +196,9 @@ def _write(
     others = entered_elsewhere(plan.folder, plan.config) if old else {}
     try:
         for trial in trials:
-            if trial.number in others and not trial.params:  # else its folder says that it is ours
+            if (
+                trial.number in others and not trial.params
+            ):  # a folder would show that a search entered it
                 record.add_as_it_is(others[trial.number])
                 continue
             known: Mapping[str, Any] = old.attributes.get(trial.number, {}) if old else {}
@@ -218,7 +217,7 @@ def _write(
 
 
 def _ended_with(path: Path) -> dict[str, Any]:
-    """Return what result.json holds beside the trial: epochs, seconds, images."""
+    """Return the other values of a result.json: epochs, seconds, images."""
     try:
         return load_result(path).beside
     except (FileNotFoundError, ValueError):
@@ -226,7 +225,7 @@ def _ended_with(path: Path) -> dict[str, Any]:
 
 
 def _keep_rest(plan: StudyPlan, place: StudyFolder, *, readable: bool) -> None:
-    """Give the rebuilt rows their old times, or those of the trials' files; keep the hours."""
+    """Restore the times of the rows, from the old database or the files; keep the hours."""
     attributes: list[tuple[str, str]] = []
     times: dict[int, tuple[str | None, str | None]] = {}
     for number in plan.folder.trial_numbers():
@@ -244,8 +243,9 @@ def _keep_rest(plan: StudyPlan, place: StudyFolder, *, readable: bool) -> None:
     with connect(place.database) as connection:
         connection.executemany(
             "UPDATE trials SET datetime_start = coalesce(?, datetime_start), datetime_complete = "
-            "CASE WHEN datetime_complete IS NULL THEN NULL ELSE max(coalesce(?, datetime_complete),"
-            " coalesce(?, datetime_start)) END WHERE number = ?",
+            "CASE WHEN datetime_complete IS NULL THEN NULL ELSE "
+            "max(coalesce(?, datetime_complete), coalesce(?, datetime_start)) END "
+            "WHERE number = ?",
             rows,
         )
         connection.executemany(
@@ -259,13 +259,13 @@ def _keep_rest(plan: StudyPlan, place: StudyFolder, *, readable: bool) -> None:
 def _written_at(path: Path) -> str | None:
     if not path.exists():
         return None
-    # UTC without saying so: what Optuna keeps in these columns
+    # Optuna keeps UTC without a time zone in these columns
     written = datetime.datetime.fromtimestamp(path.stat().st_mtime, datetime.UTC)
     return written.replace(tzinfo=None).isoformat(sep=" ", timespec="microseconds")
 
 
 def _repair_times(plan: StudyPlan) -> list[str]:
-    """Let no trial end before it began: the clock was set back meanwhile."""
+    """Correct trials that end before they start, because the clock was set back."""
     done = [f"backed the database up to {back_up(plan.folder.database).name}"]
     with connect(plan.folder.database) as connection:
         connection.execute(

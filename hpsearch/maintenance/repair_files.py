@@ -1,7 +1,7 @@
-"""The files of a study put right: what is not believed is set aside under a name of its own.
+"""Repairs the files of a study: an invalid file is kept under another name.
 
-A result counts when it passes the reader and its checksum. One without a checksum, of version
-0.1.0, counts unless the curve or the configuration beside it says otherwise.
+A result with a checksum is valid when it passes its reader. One without a checksum, of version
+0.1.0, is valid unless the trial's curve or configuration contradicts it.
 """
 
 from __future__ import annotations
@@ -23,25 +23,24 @@ from hpsearch.storage.trial_files import (
     differing_params,
     epoch_line,
     load_result,
-    read_config,
     read_curve,
     read_result,
+    trained_params,
     write_config,
 )
 from hpsearch.storage.view import StudyView
 from hpsearch.study.plan import StudyPlan
 from hpsearch.training.checkpoint_file import previous
-from hpsearch.training.config import TrialConfig
 from hpsearch.trial import TrialRecord
 
 ENDED_WITH = ("cause", "epochs", "seconds", "images", "multiply_adds")
-"""What result.json holds beside the trial, as the database's attributes name it."""
+"""Other keys of result.json, which are also user attributes in the database."""
 KEPT = ("dataset.json", "prior.json")
-"""Damaged, they stay where they are: nothing else says what they held."""
+"""Damaged files that stay in place, because nothing else holds their content."""
 
 
 def repair_checkpoints(folder: StudyFolder) -> list[str]:
-    """Set damaged checkpoints aside, and epochs that are not believed."""
+    """Set aside damaged checkpoints and invalid epochs."""
     done = []
     for number in folder.trial_numbers():
         trial = folder.trial(number)
@@ -64,7 +63,7 @@ def repair_checkpoints(folder: StudyFolder) -> list[str]:
 
 
 def repair_results(folder: StudyFolder) -> list[str]:
-    """Set results aside that are not believed."""
+    """Set aside invalid results."""
     done = []
     for number in folder.trial_numbers():
         place = folder.trial(number)
@@ -82,22 +81,17 @@ def repair_results(folder: StudyFolder) -> list[str]:
 
 
 def _contradiction(place: TrialFolder, trial: TrialRecord) -> str | None:
-    """Say what the other files of a trial say otherwise than a result without a checksum."""
+    """Return how a trial's other files contradict a result without a checksum."""
     curve = read_curve(place.epochs)
     if curve.epochs and curve.problem is None and curve.errors != dict(trial.values):
         return f"{place.epochs.name} has another curve"
-    try:
-        values_of, _ = read_config(place)
-        config = TrialConfig.from_values(values_of)
-        known = {name: config.value(name) for name in trial.params}
-    except (FileNotFoundError, ValueError, InputError, KeyError):
-        return None
-    different = differing_params(trial.params, known)
+    known = trained_params(place, trial.params)
+    different = differing_params(trial.params, known[0]) if known else None
     return f"{different} in {place.config.name}" if different else None
 
 
 def restore_results(folder: StudyFolder, view: StudyView | None) -> list[str]:
-    """Write the results that only the database holds into their trials' folders again."""
+    """Write results that only the database holds into the trials' folders."""
     done = []
     for trial in view.trials if view else ():
         path = folder.trial(trial.number).result
@@ -116,31 +110,27 @@ def restore_results(folder: StudyFolder, view: StudyView | None) -> list[str]:
 
 
 def with_own_params(plan: StudyPlan, trial: TrialRecord) -> TrialRecord:
-    """Return an unfinished trial with the parameters of its configuration, where that is sealed.
+    """Return an unfinished trial with the parameters of its configuration, if it has a checksum.
 
-    So parameters that were changed in the database alone are put right.
+    This repairs parameters that were changed in the database alone.
     """
-    place = plan.folder.trial(trial.number)
-    try:
-        values, recorded = read_config(place)
-        config = TrialConfig.from_values(values)
-        known = {name: config.value(name) for name in trial.params}
-    except (FileNotFoundError, ValueError, InputError, KeyError):
+    known = trained_params(plan.folder.trial(trial.number), trial.params)
+    if known is None or not known[1] or trial.finished:
         return trial
-    return replace(trial, params=known) if recorded and not trial.finished else trial
+    return replace(trial, params=known[0])
 
 
 def repair_configs(plan: StudyPlan, view: StudyView | None) -> list[str]:
-    """Write configurations again that are gone or contradict the database."""
+    """Write configurations that are missing or contradict the database."""
     done = []
     for trial in view.trials if view else ():
         if not trial.params:
-            continue  # added or enqueued with Optuna: nothing of it was trained here
+            continue  # added or enqueued with Optuna, not trained here
         place = plan.folder.trial(trial.number)
         try:
             expected = config_of(plan.config, trial, view.attributes[trial.number] if view else {})
         except InputError:
-            continue  # parameters of none of our configurations
+            continue  # its parameters do not form a configuration
         try:
             problem = config_difference(place, expected)[0]
         except FileNotFoundError:
@@ -153,14 +143,14 @@ def repair_configs(plan: StudyPlan, view: StudyView | None) -> list[str]:
             aside = set_aside(place.config).name
             write_config(place, expected)
             done.append(
-                f"trial {trial.number}: set {place.config.name} aside as {aside} ({problem}), wrote it "
-                "again from the database"
+                f"trial {trial.number}: set {place.config.name} aside as {aside} ({problem}), "
+                "wrote it again from the database"
             )
     return done
 
 
 def repair_written(folder: StudyFolder) -> list[str]:
-    """Set aside what else is not believed; the log of openings keeps its whole lines."""
+    """Set aside other invalid files; the log of openings keeps its valid lines."""
     done = []
     for path, read in written_files(folder):
         try:
@@ -179,14 +169,14 @@ def repair_written(folder: StudyFolder) -> list[str]:
 
 
 def _write_openings(path: Path, rows: list[dict[str, object]], aside: Path) -> None:
-    """Keep what can be read of the log, and say where the rest is."""
+    """Write the valid lines of the log, and one that names the file with the rest."""
     last = rows[-1] if rows else {"time": "", "fingerprint": ""}
     rest = {**last, "reason": f"lines that cannot be read are in {aside.name}"}
     write_atomically(path, "".join(dump_line(row) for row in [*rows, rest]))
 
 
 def repair_data(packed: str | None) -> list[str]:
-    """Delete reduced images that do not fit: they are made again."""
+    """Delete packed images that do not fit their checksums; they are made again."""
     return [
         f"deleted {path}, which did not fit" for path in drop_damaged(Path(packed or "nowhere"))
     ]

@@ -1,8 +1,9 @@
-"""Derives a study's suggestions again, and says why each was made. Reads, writes nothing."""
+"""Derives a study's suggestions again, and explains them. Writes nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -20,7 +21,7 @@ from hpsearch.study.plan import StudyPlan
 from hpsearch.trial import TrialRecord
 
 ANSWER_S = 600.0
-"""How long one suggestion may take."""
+"""Longest time for one suggestion."""
 
 
 @dataclass(frozen=True)
@@ -29,9 +30,9 @@ class Verdict:
 
     Args:
         trial: Its number.
-        kind: same; enqueued, and stored as the study file says; different; unknown, since what
-            its ask had seen was not stored or cannot be read back.
-        text: What differs, or why it is unknown; empty otherwise.
+        kind: same; enqueued: stored as in the study file; different; unknown: the history of its
+            ask was not stored or cannot be read.
+        text: The difference, or the reason why it is unknown; empty otherwise.
     """
 
     trial: int
@@ -45,10 +46,10 @@ class Reason:
 
     Args:
         proposer: The sampler that decided, or "enqueued".
-        seen: How many trials the ask had seen, by state.
-        lowest: The lowest validation error it had seen; None before one was there.
-        predicted: The validation error that the sampler's model expected here and its standard
-            deviation; None where the sampler models no values.
+        seen: Number of trials in the history of its ask, by state.
+        lowest: Lowest validation error in that history; None without one.
+        predicted: Validation error that the sampler's model predicted here, and its standard
+            deviation; None where the sampler has no model of values.
     """
 
     proposer: str
@@ -58,7 +59,7 @@ class Reason:
 
 
 def verify(plan: StudyPlan, view: StudyView) -> Iterator[Verdict]:
-    """Yield the verdict on every trial, by number.
+    """Yield a verdict for every trial, by number.
 
     Raises:
         EnvironmentFailure: The sampler failed or took longer than ten minutes for one suggestion.
@@ -90,8 +91,8 @@ def _asked_again(asker: Asker, view: StudyView, trial: TrialRecord) -> Verdict:
         return Verdict(trial.number, "unknown", str(error))
     if params is None:
         raise EnvironmentFailure(
-            f"trial {trial.number}: no suggestion within {ANSWER_S:g} s; run it again when the machine "
-            "is less busy"
+            f"trial {trial.number}: no suggestion within {ANSWER_S:g} s; run it again when the "
+            "machine is less busy"
         )
     return _compared(trial, params, "same")
 
@@ -109,10 +110,10 @@ def _compared(
 
 
 def history_of(view: StudyView, number: int) -> list[TrialRecord]:
-    """Return the history that the ask for a trial had seen.
+    """Return the history of the ask for a trial.
 
     Raises:
-        InputError: It was not stored, or cannot be read back.
+        InputError: It was not stored, or cannot be read.
     """
     if MIGRATED in view.attributes[number]:
         raise InputError(f"trial {number}: it was proposed before the study's space was changed")
@@ -128,7 +129,7 @@ def explain(plan: StudyPlan, view: StudyView, number: int) -> Reason:
     """Return why a trial was proposed.
 
     Raises:
-        InputError: What its ask had seen was not stored, or cannot be read back.
+        InputError: The history of its ask was not stored, or cannot be read.
     """
     origin = str(view.attributes[number].get("origin", "unknown"))
     config = plan.config
@@ -141,15 +142,5 @@ def explain(plan: StudyPlan, view: StudyView, number: int) -> Reason:
     if isinstance(sampler, Predicts):
         seed = derive_seed(config.seed, "suggest", number, 0)
         predicted = sampler.predict(view.trials[number].params, seed)
-    return Reason(acting.name, _counts(history), _lowest(history), predicted)
-
-
-def _counts(history: Sequence[TrialRecord]) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for trial in history:
-        counts[trial.state] = counts.get(trial.state, 0) + 1
-    return counts
-
-
-def _lowest(history: Sequence[TrialRecord]) -> float | None:
-    return min((t.value for t in history if t.value is not None), default=None)
+    lowest = min((t.value for t in history if t.value is not None), default=None)
+    return Reason(acting.name, Counter(t.state for t in history), lowest, predicted)

@@ -1,6 +1,6 @@
-"""Compares a trial's parameters where they are kept: database, result.json and config.yaml.
+"""Compares a trial's parameters in the database, result.json and config.yaml.
 
-What is searched, trained, confirmed and exported must be one and the same.
+So the trial that is searched is also the one that is trained, confirmed and exported.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from hpsearch.training.config import TrialConfig
 from hpsearch.trial import TrialRecord
 
 ASIDE = "trained with "
-"""User attributes that hold values no parameter of a migrated study's space can hold."""
+"""Prefix of user attributes: values outside the space of a migrated study."""
 
 
 def config_of(
     config: StudyConfig, trial: TrialRecord, attributes: Mapping[str, Any] | None = None
 ) -> TrialConfig:
-    """Return what a trial trains, by the study's settings and its parameters.
+    """Return the configuration of a trial, from the study's settings and its parameters.
 
     Raises:
-        InputError: Its parameters are none of a configuration.
+        InputError: Its parameters do not form a configuration.
     """
     kept = {
         key.removeprefix(ASIDE): value
@@ -48,7 +48,7 @@ def trained_config(
     trial: TrialRecord,
     attributes: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Return a trial's config.yaml, written again from the database where it is gone.
+    """Return a trial's config.yaml; if it is missing, write it again from the database.
 
     Raises:
         InputError: It contradicts the database, or its result does.
@@ -72,9 +72,9 @@ def trained_config(
 
 
 def result_difference(folder: StudyFolder, trial: TrialRecord) -> str | None:
-    """Say what of an ended trial the database has otherwise than its result; None where nothing.
+    """Return how an ended trial's result differs from the database, None where it does not.
 
-    A result that is missing or not believed says nothing against the database.
+    A missing or invalid result does not contradict the database.
     """
     try:
         found = load_result(folder.trial(trial.number).result).trial
@@ -90,10 +90,10 @@ def result_difference(folder: StudyFolder, trial: TrialRecord) -> str | None:
 
 
 def refuse_disagreements(folder: StudyFolder, trials: list[TrialRecord]) -> None:
-    """Refuse to go on with a study whose database was changed by another hand.
+    """Refuse a study whose database was edited.
 
     Raises:
-        InputError: A trial's parameters or value are others in its result.
+        InputError: A trial's parameters or value differ from its result.
     """
     for trial in trials:
         if problem := result_difference(folder, trial):

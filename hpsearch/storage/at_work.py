@@ -1,4 +1,4 @@
-"""Which unfinished trials nobody runs: their search was stopped, and the next run goes on with them."""
+"""Finds the interrupted trials: unfinished, but run by no search until the next one."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from hpsearch.study.plan import SEARCH, lock_holder
 from hpsearch.trial import TrialRecord
 
 STATES = ("complete", "pruned", "failed", "running", "paused", "interrupted")
-"""Where a trial may stand, as a person is told."""
+"""The states that commands show."""
 LEASED = """
 SELECT number FROM trials JOIN studies USING (study_id) JOIN hpsearch_leases USING (trial_id)
 WHERE study_name = :name AND until > clock_timestamp()"""
 
 
 def standings(view: StudyView) -> dict[int, str]:
-    """Return where each trial stands: its state, or interrupted where no search runs it.
+    """Return each trial's state, by number: interrupted where it is running but no search is.
 
     Args:
-        view: A study that is only read.
+        view: The study.
 
     Raises:
         EnvironmentFailure: The study's server does not answer.
@@ -39,7 +39,7 @@ def _interrupted(view: StudyView, running: list[TrialRecord]) -> set[int]:
     holder = lock_holder(view.folder)
     if holder is None:
         return numbers
-    named = holder.endswith(")")  # 0.1.0 did not say what holds it
+    named = holder.endswith(")")  # 0.1.0 did not write the command
     return numbers if named and not holder.endswith(f"({SEARCH})") else set()
 
 

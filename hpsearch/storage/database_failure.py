@@ -1,4 +1,4 @@
-"""Turns what went wrong with a study's database into one line that says what to do."""
+"""Turns errors of a study's database into messages of one line that name the fix."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from hpsearch.paths import StudyFolder, shell_word
 from hpsearch.storage.engine import root_cause
 
 MACHINE = ("disk is full", "disk I/O error", "unable to open", "readonly database", "locked")
-"""What SQLite says where the machine is at fault and not the file."""
+"""SQLite's messages for faults of the machine and not of the file."""
 
 
 def words_of(error: BaseException) -> str:
-    """Return what lies behind an error, in one short line."""
+    """Return the root cause of an error in one short line."""
     return shortened(root_cause(error), 160)
 
 
@@ -23,7 +23,7 @@ def write_failure(place: str, error: Exception) -> HpsearchError:
     if isinstance(error, HpsearchError):
         return error
     text = words_of(error)
-    if "table schema" in text:  # Optuna's words
+    if "table schema" in text:  # Optuna's message
         return InputError(
             f"{place}: of another version of Optuna ({text[:100]}); install that version, or "
             f"{StudyFolder(Path(place).parent).repair} builds it again for this one"
@@ -35,7 +35,7 @@ def write_failure(place: str, error: Exception) -> HpsearchError:
 
 
 def load_failure(place: str, error: EnvironmentFailure, *, server: bool) -> HpsearchError:
-    """Return the error for a history that cannot be read: the machine's, or a damaged row's."""
+    """Return the error for a history that cannot be read: a fault of the machine, or a bad row."""
     text = words_of(error)
     machine = any(word in text for word in MACHINE)
     if server or machine or isinstance(root_cause(error), sqlite3.OperationalError):
@@ -47,7 +47,7 @@ def load_failure(place: str, error: EnvironmentFailure, *, server: bool) -> Hpse
 
 
 def view_failure(place: str, name: str, folder: Path, error: Exception) -> HpsearchError:
-    """Return the error for a study that somebody else than its driver cannot read."""
+    """Return the error for a study that a reader other than its driver cannot read."""
     if isinstance(error, HpsearchError):
         return error
     text = words_of(error)

@@ -1,6 +1,6 @@
-"""Where a study's database lies: a file in its folder, or a PostgreSQL server.
+"""Opens a study's database: a file in its folder, or a PostgreSQL server.
 
-Credentials come from PGPASSWORD, PGPASSFILE or ~/.pgpass; no URL here ever holds a password.
+Passwords come from PGPASSWORD, PGPASSFILE or ~/.pgpass, never from a URL.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from hpsearch.study.config import StudyConfig
 from hpsearch.waiting import Patience
 
 IDLE_S = 30.0
-"""How long a driver that was stopped in the middle of a transaction may hold up the others."""
+"""How long a driver that stops inside a transaction may block the others."""
 SETUP_LOCK = 7_235_091_641
-"""Advisory lock under which one driver at a time makes tables; the number means nothing else."""
+"""Key of the advisory lock under which one driver at a time creates tables; any number works."""
 AWAY = ("08", "25P03", "53300", "55P03", "57P0", "40")
 """SQLSTATEs after which a second attempt may succeed.
 
 They are lost connections, time-outs, overload, restarts and deadlocks.
 """
 REFUSED = ("password", "authentication", "does not exist", "permission denied", "pg_hba.conf")
-"""What PostgreSQL says of mistakes that no second attempt fixes."""
+"""PostgreSQL's messages for mistakes that no second attempt fixes."""
 
 
 def is_server(storage: str) -> bool:
@@ -42,7 +42,7 @@ def is_server(storage: str) -> bool:
 
 
 def storage_of(folder: StudyFolder) -> str:
-    """Return a study's storage as its folder tells it; "sqlite" where it tells nothing.
+    """Return the storage in a folder's study file; "sqlite" without one.
 
     Raises:
         InputError: The folder's study file cannot be read.
@@ -53,12 +53,12 @@ def storage_of(folder: StudyFolder) -> str:
 
 
 def place(folder: StudyFolder, storage: str) -> str:
-    """Return where the database lies, for messages."""
+    """Return the place of the database, for messages."""
     return storage if is_server(storage) else str(folder.database)
 
 
 def open_file(path: Path, patience: Patience | None = None) -> RDBStorage:
-    """Open an SQLite storage: rollback journal, synchronous FULL, patient with locks."""
+    """Open an SQLite storage: rollback journal, synchronous FULL, waits for locks."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     url = f"sqlite:///{_in_url(path.resolve())}"
     connect_args = patiently(path, patience or Patience())
@@ -71,14 +71,14 @@ def open_storage(
     idle_s: float = IDLE_S,
     patience: Patience | None = None,
 ) -> RDBStorage:
-    """Open a study's storage, and make its tables where they are missing.
+    """Open a study's storage; create missing tables.
 
     Args:
         folder: The study's folder.
         storage: "sqlite" for the folder's own file, or a postgresql:// URL.
-        idle_s: Seconds after which a server ends a transaction in which nothing happens: a driver
-            that was stopped in the middle of one must not hold up the others.
-        patience: How long a lock, or a server that does not answer, is waited for.
+        idle_s: Seconds after which the server ends an idle transaction, so that a driver that
+            stops inside one does not block the others.
+        patience: How long to wait for a lock, or for a server that does not answer.
 
     Raises:
         InputError: The extra is missing, or the server refuses user, password or database.
@@ -116,12 +116,12 @@ def closing(storage: RDBStorage) -> Iterator[RDBStorage]:
 
 
 def check_usable(folder: StudyFolder, storage: str, name: str) -> None:
-    """Refuse a database that a search cannot use, before anything is prepared or written.
+    """Refuse a database that a search cannot use, before the search writes anything.
 
     Raises:
         InputError: The extra is missing, the server refuses user, password or database, or it
             lacks a study whose trials the folder holds.
-        EnvironmentFailure: The server does not answer, or the file may not be written.
+        EnvironmentFailure: The server does not answer, or the file is not writable.
     """
     if is_server(storage):
         with closing(open_storage(folder, storage)) as opened:
@@ -129,7 +129,8 @@ def check_usable(folder: StudyFolder, storage: str, name: str) -> None:
         if name not in there and folder.trial_numbers():
             raise InputError(
                 f"{storage}: holds no study {name!r}, and {folder.root} has trials of it; "
-                f"`hpsearch copy {shell_word(folder.root)} --to {shell_word(storage)}` takes them along"
+                f"`hpsearch copy {shell_word(folder.root)} --to {shell_word(storage)}` takes them "
+                "along"
             )
     elif folder.database.is_file():
         check_writable(folder.database)
@@ -162,15 +163,15 @@ def server_url(storage: str) -> sqlalchemy.URL:
 
 @contextlib.contextmanager
 def _setting_up(engine: sqlalchemy.Engine) -> Iterator[None]:
-    """Keep other drivers from making the same tables at the same time."""
+    """Hold the lock under which one driver at a time creates tables."""
     with engine.connect() as connection:
         connection.execute(sqlalchemy.text("SELECT pg_advisory_lock(:key)"), {"key": SETUP_LOCK})
         connection.commit()
-        yield  # the lock goes with the connection
+        yield  # closing the connection releases the lock
 
 
 def is_away(error: Exception) -> bool:
-    """Say whether a server may answer when it is asked again: it restarts, or is overloaded."""
+    """Say whether another attempt may succeed: the server restarts or is overloaded."""
     import psycopg
 
     cause = root_cause(error)
@@ -183,10 +184,10 @@ def is_away(error: Exception) -> bool:
 
 
 def root_cause(error: BaseException) -> BaseException:
-    """Return what lies behind the wrappings of SQLAlchemy and Optuna.
+    """Return the error that SQLAlchemy and Optuna wrapped.
 
-    Optuna asks once more in a session whose connection is lost. What SQLAlchemy says then is no
-    cause: it was raised while the cause was handled.
+    After a lost connection Optuna uses the session once more. SQLAlchemy's error for that is not
+    the cause: it was raised while the cause was handled.
     """
     while True:
         second = isinstance(error, PendingRollbackError)
@@ -197,7 +198,7 @@ def root_cause(error: BaseException) -> BaseException:
 
 
 def server_failure(storage: str, error: Exception) -> HpsearchError:
-    """Turn what went wrong with a server into one line that says what to do."""
+    """Return the error for a server that failed, with the fix."""
     if isinstance(error, HpsearchError):
         return error
     text = shortened(root_cause(error), 200)
@@ -213,10 +214,10 @@ def server_failure(storage: str, error: Exception) -> HpsearchError:
 
 
 def _in_url(path: Path) -> str:
-    """Keep SQLAlchemy from reading options and %41 in a file's name; bytes no UTF-8 stay."""
+    """Quote a file's name for a URL, so that SQLAlchemy reads no option or %41 in it."""
     return str(path).replace("%", "%25").replace("?", "%3F")
 
 
 def _template(url: str) -> str:
-    """Keep Optuna, which formats URLs, from reading braces in one."""
+    """Escape braces: Optuna formats URLs."""
     return url.replace("{", "{{").replace("}", "}}")

@@ -1,7 +1,7 @@
-"""The trials' folders and the database kept in step: the folder first, the database after.
+"""Keeps a study's trials in its folder and its database.
 
-A trial's result is in its folder before the database has it, so a driver killed between the two
-finds it there and adopts it.
+A trial's result is written to its folder first and to the database after it. A driver that is
+killed in between finds the result at its next start and adopts it.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ from hpsearch.training.epoch import EpochResult
 from hpsearch.trial import ADDED, TrialRecord
 
 KEPT_CHECKPOINTS = 3
-"""The best so many trials keep their weights; the others keep results only."""
+"""Number of best trials that keep their weights; the others keep only results."""
 SHOWN = ("host", "device", "threads", "commit")
-"""What of a trial's provenance the database shows too."""
+"""Keys of a trial's provenance that are also user attributes in the database."""
 
 
 class FileStore(TrialStore):
@@ -76,7 +76,7 @@ class FileStore(TrialStore):
 
     def _read(self) -> list[TrialRecord]:
         folder, place = self._plan.folder, self._record.place
-        known = folder.trial_numbers()  # first: another driver may enter a trial meanwhile
+        known = folder.trial_numbers()  # first, because another driver may enter a trial
         history = self._record.load()
         strangers = [n for n in known if n >= len(history)]
         if strangers:
@@ -92,9 +92,9 @@ class FileStore(TrialStore):
         return history
 
     def adopt(self, trial: TrialRecord) -> TrialRecord:
-        """Return a running trial as its folder knows it; an end is told to the database.
+        """Return a running trial with what its folder knows; the database gets its result, if any.
 
-        A result that is not believed is set aside, and the trial goes on from its checkpoint.
+        An invalid result is set aside, and the trial continues from its checkpoint.
         """
         path = self._plan.folder.trial(trial.number).result
         try:
@@ -106,8 +106,8 @@ class FileStore(TrialStore):
         except ValueError as error:
             aside = set_aside(path).name if path.is_file() else "there"
             self._record.notice(
-                f"trial {trial.number}: {path}: {error}; left as {aside}, the trial goes on from its "
-                "checkpoint"
+                f"trial {trial.number}: {path}: {error}; left as {aside}, the trial goes on from "
+                "its checkpoint"
             )
             return self._adopt_epochs(trial)
         for epoch, value in ended.values.items():
@@ -116,7 +116,7 @@ class FileStore(TrialStore):
         return ended
 
     def _adopt_epochs(self, trial: TrialRecord) -> TrialRecord:
-        """Add the epochs that only the trial's folder knows: the database gets them in groups."""
+        """Add the epochs that only the trial's folder has; the database gets them in groups."""
         values, seconds = dict(trial.values), trial.seconds
         for result in read_curve(self._plan.folder.trial(trial.number).epochs).epochs:
             values.setdefault(result.epoch, result.validation_error)
@@ -134,10 +134,10 @@ class FileStore(TrialStore):
         self._record.add(trial, self._plan.space.distributions(), attributes)
 
     def job(self, trial: TrialRecord) -> Job:
-        """Write the trial's configuration where it is missing, and return its job.
+        """Return a trial's job; write its configuration if it is missing.
 
         Raises:
-            InputError: The configuration that is there is not the one the database gives.
+            InputError: The configuration in the folder contradicts the database.
         """
         folder = self._plan.folder.trial(trial.number)
         config = self._plan.resource.config(trial.params)
@@ -161,13 +161,13 @@ class FileStore(TrialStore):
         )
 
     def set_aside_foreign(self, job: Job) -> str | None:
-        """Rename the checkpoints that a job cannot go on from; say which, None where there is none."""
+        """Rename the checkpoints that a job cannot continue from; name them, None without any."""
         return set_aside_foreign(job.checkpoint, job.config, job.seed)
 
     def note_death(self, trial: TrialRecord, cause: str, ended_well: int) -> int:
-        """Count a worker's death under this trial; return how many since its last new epoch.
+        """Count a worker's death; return how many there were since the trial's last new epoch.
 
-        The driver's own death does not count: it says nothing about the trial.
+        Only a worker's death counts, not the driver's, which the trial did not cause.
 
         Args:
             trial: The running trial.
@@ -186,20 +186,20 @@ class FileStore(TrialStore):
         return before.count + 1
 
     def deaths(self, trial: TrialRecord) -> Deaths:
-        """Return how workers have died under this trial since its last new epoch."""
+        """Return the deaths of workers under a trial since its last new epoch."""
         held = read_or_none(self._plan.folder.trial(trial.number).attempts, AttemptsFile)
         if held is None or held["epoch"] != trial.last_epoch:
             return Deaths()
         return Deaths(held["attempts"], held["death"] or "unknown", held["ended_well"])
 
     def note_started(self, number: int, provenance: Mapping[str, Any]) -> None:
-        """Keep where a trial is trained; one that moved to another machine names both, it last."""
+        """Record the machine and software of a trial; after a move both, the newer one last."""
         if not provenance:
             return
         held = read_provenance(self._plan.folder.trial(number))
-        told = [*(one for one in held if one != provenance), dict(provenance)]
-        if told != held:
-            text = json.dumps(told, indent=1) + "\n"
+        entries = [*(one for one in held if one != provenance), dict(provenance)]
+        if entries != held:
+            text = json.dumps(entries, indent=1) + "\n"
             write_atomically(self._plan.folder.trial(number).provenance, text)
 
     def note_epoch(self, number: int, result: EpochResult) -> None:
@@ -219,8 +219,8 @@ class FileStore(TrialStore):
         path = self._plan.folder.trial(number).epochs
         line = epoch_line(result)
         try:
-            # The first epoch this driver hears of begins the file anew: a resumed trial sends
-            # its curve again from epoch 1, and a line torn by a kill is gone.
+            # The first epoch overwrites the file: a resumed trial sends its curve again from
+            # epoch 1, and a kill may have left half a line.
             with path.open("a" if curve else "w") as file:
                 file.write(line)
         except OSError as error:
@@ -228,7 +228,7 @@ class FileStore(TrialStore):
         curve[result.epoch] = result
 
     def end(self, trial: TrialRecord) -> None:
-        """Write result.json, then tell the database; what a killed worker left half-written goes."""
+        """Write result.json, then the database; remove what a killed worker left half-written."""
         for left in self._plan.folder.trial(trial.number).temporary_files():
             left.unlink(missing_ok=True)
         result = {"trial": trial.to_json(), **self._attributes(trial)}
@@ -251,7 +251,7 @@ class FileStore(TrialStore):
         return attributes
 
     def keep_best_checkpoints(self, history: Sequence[TrialRecord]) -> None:
-        """Delete the checkpoints of finished trials; the best few keep their best weights."""
+        """Delete the checkpoints of finished trials, except the weights of the best few."""
         scored = [t for t in history if t.state == "complete" and t.value is not None]
         best = sorted(scored, key=lambda t: (t.value, t.number))[:KEPT_CHECKPOINTS]
         kept = {t.number for t in best}

@@ -1,7 +1,7 @@
-"""Which driver runs which trial, and until when: a table of our own beside Optuna's.
+"""Leases: which driver runs which trial, and until when. A table beside Optuna's.
 
-Times are the database's, so that the clocks of machines do not matter. A driver that is silent
-for longer than a lease loses its trials to the others; what it says of them later is refused.
+All times are the server's, so the clocks of the machines do not matter. A driver that is silent
+for longer than a lease loses its trials to the others, and its later writes to them are refused.
 """
 
 from __future__ import annotations
@@ -67,18 +67,18 @@ WHERE driver = :driver AND trial_id = ANY(:trials) FOR UPDATE"""
 
 
 class NumberTakenError(Exception):
-    """Another driver has entered a trial under this number meanwhile."""
+    """Another driver has already entered a trial under this number."""
 
 
 class TrialTakenError(Exception):
-    """Another driver has taken the trial over; its result is not ours to tell."""
+    """Another driver has taken the trial over, and only it may write to the trial."""
 
 
 class Leases:
-    """One driver's leases. Every method runs inside the caller's transaction."""
+    """The leases of one driver. Every method runs inside the caller's transaction."""
 
     def __init__(self, engine: sqlalchemy.Engine, lease_s: float) -> None:
-        """Make the table where it is missing.
+        """Create the table if it is missing.
 
         Args:
             engine: The study's database, PostgreSQL.
@@ -86,46 +86,46 @@ class Leases:
         """
         self.lease_s = lease_s
         self.mine: set[int] = set()
-        """Ids of the trials that this driver holds, as far as it knows."""
+        """Ids of the trials that this driver believes to hold."""
         self.behind = False
-        """Whether another driver is known to have entered a trial that we have not read."""
+        """Whether another driver has entered a trial that this one has not read yet."""
         self.driver = f"{socket.gethostname()} pid {os.getpid()} {secrets.token_hex(4)}"
         with engine.begin() as connection:
             connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('hpsearch_leases'))"))
             connection.execute(text(TABLE))
 
     def take(self, session: Session, trial_id: int) -> None:
-        """Take a trial that was entered in this transaction."""
+        """Lease a trial that this transaction entered."""
         session.execute(text(TAKE), self._values(trial_id=trial_id))
         self.mine.add(trial_id)
 
     def take_free(self, session: Session, study_id: int, limit: int) -> set[int]:
-        """Take running trials that no living driver holds; the caller has locked the study."""
+        """Lease running trials that no living driver holds. The caller has locked the study."""
         values = self._values(study_id=study_id, but=list(self.mine), limit=limit)
         taken = set(session.execute(text(TAKE_FREE), values).scalars())
         self.mine |= taken
         return taken
 
     def claim(self, session: Session, trial_id: int) -> bool:
-        """Take a paused trial, unless another driver has taken it to go on with it or to end it."""
+        """Lease a paused trial, unless another driver has leased it to continue or end it."""
         if not session.execute(text(CLAIM), self._values(trial_id=trial_id)).all():
             return False
         self.mine.add(trial_id)
         return True
 
     def renew(self, session: Session) -> set[int]:
-        """Prolong our leases; return the trials that we no longer hold."""
+        """Renew this driver's leases; return the trials that it no longer holds."""
         values = self._values(trials=list(self.mine))
         lost = self.mine - set(session.execute(text(RENEW), values).scalars())
         self.mine -= lost
         return lost
 
     def held(self, session: Session, trials: Iterable[int]) -> set[int]:
-        """Return which trials are ours, and keep others from taking them until the commit."""
+        """Return which trials this driver holds; no other can take them before the commit."""
         return set(session.execute(text(HELD), self._values(trials=list(trials))).scalars())
 
     def end(self, session: Session, trial_id: int) -> None:
-        """Forget the lease of a trial that has ended, or rests."""
+        """Delete the lease of a trial that has ended or is paused."""
         self.mine.discard(trial_id)
         session.execute(
             text("DELETE FROM hpsearch_leases WHERE trial_id = :trial_id AND driver = :driver"),
@@ -133,7 +133,7 @@ class Leases:
         )
 
     def release(self, session: Session) -> None:
-        """Leave all trials to the other drivers at once."""
+        """Delete all leases of this driver."""
         session.execute(text("DELETE FROM hpsearch_leases WHERE driver = :driver"), self._values())
 
     def _values(self, **values: Any) -> dict[str, Any]:

@@ -1,6 +1,6 @@
-"""Trials that Optuna's own `enqueue_trial` put into a study: they are trained with its parameters.
+"""Starts the trials that Optuna's own `enqueue_trial` put into a study.
 
-Parameters that it leaves open are drawn, by the study's seed and the trial's number.
+Parameters that the call left open are drawn from the study's seed and the trial's number.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ FIXED = "fixed_params"
 def enter_waiting(
     plan: StudyPlan, record: StudyRecord, waiting: Sequence[FrozenTrial]
 ) -> list[TrialRecord]:
-    """Give enqueued trials their parameters, and let them run under their own numbers.
+    """Give enqueued trials their parameters, and start them under their own numbers.
 
     Args:
         plan: The study.
-        record: Its database, written in one transaction for each trial.
+        record: Its database; each trial is one transaction.
         waiting: The trials, as the database holds them.
 
     Returns:
-        The trials as the search sees them: running, none of their epochs ended.
+        The trials as the search sees them: running, without an epoch.
 
     Raises:
-        InputError: A trial's parameters are not of this study's space, or nothing fits them.
+        InputError: A trial's parameters are outside the study's space, or do not fit together.
         EnvironmentFailure: The database failed.
     """
     problem, seed = plan.problem, plan.config.seed
@@ -58,13 +58,13 @@ def enter_waiting(
 def completed(
     problem: SearchProblem, trial: FrozenTrial, seed: int, where: str, plan: StudyPlan
 ) -> dict[str, Value]:
-    """Return an enqueued trial's parameters, those it leaves open drawn so that all of them fit.
+    """Return an enqueued trial's parameters; draw those that it leaves open.
 
     Args:
         problem: The study's problem.
         trial: As the database holds it.
         seed: The study's seed.
-        where: Where the database lies, for the message.
+        where: Place of the database, for the message.
         plan: The study.
 
     Raises:
@@ -85,7 +85,7 @@ def cannot_run(problem: SearchProblem, trial: FrozenTrial, seed: int) -> bool:
 
 
 def _completed(problem: SearchProblem, trial: FrozenTrial, seed: int) -> dict[str, Value] | str:
-    """Return parameters, or why there are none."""
+    """Return the parameters, or the reason why there are none."""
     given: Any = trial.system_attrs.get(FIXED, {})
     if not isinstance(given, Mapping):
         return "its parameters cannot be read"

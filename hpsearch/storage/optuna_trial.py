@@ -1,4 +1,4 @@
-"""Between Optuna's trials, as the database holds them, and the search's own records."""
+"""Converts Optuna's trials, as the database holds them, into the search's records."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ STATES: dict[State, TrialState] = {
 
 
 def is_ours(trial: FrozenTrial, study_seed: int | None = None) -> bool:
-    """Say whether a search entered a trial: it gives each the seed of its number.
+    """Say whether a search entered a trial: then it has the seed of its number.
 
     Args:
         trial: As the database holds it.
-        study_seed: The study's seed; None where it is not known, any seed will do then.
+        study_seed: The study's seed; None where it is unknown, then any seed counts.
     """
     held = trial.user_attrs.get("seed")
     if study_seed is None:
@@ -36,8 +36,9 @@ def is_ours(trial: FrozenTrial, study_seed: int | None = None) -> bool:
 def to_record(trial: FrozenTrial, study_seed: int | None = None) -> TrialRecord:
     """Turn Optuna's trial into the search's record.
 
-    What Optuna's own functions added was not trained here: it counts as failed, so that nothing is
-    learnt from it and it is never the best. What they enqueued is running, its parameters open.
+    A trial that Optuna's own functions added was not trained here. It counts as failed, so that
+    samplers do not learn from it and it is never the best. One that they enqueued counts as
+    running, without parameters.
     """
     if trial.state is TrialState.WAITING:
         return TrialRecord(trial.number, "running", {})
@@ -67,6 +68,6 @@ def to_record(trial: FrozenTrial, study_seed: int | None = None) -> TrialRecord:
 
 
 def attribute(attributes: Mapping[str, Any], key: str, *kinds: type) -> Any:
-    """Return an attribute of one of some kinds; None where it is missing, or of none of them."""
+    """Return an attribute; None where it is missing or has none of these types."""
     value = attributes.get(key)
     return value if isinstance(value, kinds) and not isinstance(value, bool) else None

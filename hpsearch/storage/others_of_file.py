@@ -1,4 +1,4 @@
-"""What a study's file holds beside the search's own trials: repair keeps it, and leaves it alone."""
+"""The part of a study's database file that no search wrote. A repair keeps it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from hpsearch.study.plan import StudyPlan
 
 
 def name_again(folder: StudyFolder, name: str) -> list[str]:
-    """Give a study that was renamed its name again; say so in one line.
+    """Restore the name of a renamed study; return one line about it, or none.
 
     Raises:
         InputError: Several studies of the file hold the folder's trials.
@@ -35,8 +35,8 @@ def name_again(folder: StudyFolder, name: str) -> list[str]:
     if len(found) > 1:
         raise InputError(
             f"{folder.database}: holds no study {name!r}, and {len(found)} with its trials: "
-            f"{', '.join(found)[:100]}; delete all but one in `hpsearch dashboard --write`, or move "
-            "the file away: it is then built again from the trials' folders"
+            f"{', '.join(found)[:100]}; delete all but one in `hpsearch dashboard --write`, or "
+            "move the file away: it is then built again from the trials' folders"
         )
     if not found:
         return []
@@ -49,7 +49,7 @@ def name_again(folder: StudyFolder, name: str) -> list[str]:
 def entered_elsewhere(folder: StudyFolder, config: StudyConfig) -> dict[int, FrozenTrial]:
     """Return the trials that no search entered, by number, as the database holds them.
 
-    One that has a folder was entered by a search, whatever became of its row.
+    A trial with a folder was entered by a search, even if its row was changed.
     """
     storage = _open_whole(folder.database)
     if storage is None:
@@ -66,11 +66,11 @@ def entered_elsewhere(folder: StudyFolder, config: StudyConfig) -> dict[int, Fro
 
 
 def copy_others(folder: StudyFolder, place: StudyFolder, name: str) -> list[str]:
-    """Take the other studies of a file along into the one that is built again.
+    """Copy the other studies of a file into the file that is built again.
 
     Args:
-        folder: Where the old file lies; from one that is damaged nothing is taken.
-        place: Where the new file lies.
+        folder: Folder of the old file; nothing is copied from a damaged one.
+        place: Folder of the new file.
         name: The study that was built again.
 
     Returns:
@@ -87,7 +87,7 @@ def copy_others(folder: StudyFolder, place: StudyFolder, name: str) -> list[str]
 
 
 def take_out_of_queue(plan: StudyPlan) -> list[str]:
-    """End the trials that Optuna's own function enqueued and that can never be trained."""
+    """End the trials that Optuna's own function enqueued but that cannot be trained."""
     waiting = [
         trial
         for trial in entered_elsewhere(plan.folder, plan.config).values()
@@ -109,10 +109,10 @@ def take_out_of_queue(plan: StudyPlan) -> list[str]:
 
 
 def _open_whole(database: Path) -> RDBStorage | None:
-    """Open a database that is there and readable; None of one that is not."""
+    """Open a database; None if it is missing or damaged."""
     try:
         check_database(database)
         check_whole(database)
         return open_file(database)
-    except Exception:  # what Optuna raises of another version's file is open-ended
+    except Exception:  # Optuna raises many types for a file of another version
         return None

@@ -1,6 +1,7 @@
-"""Which study of a database is ours: others may lie in the same file, and people rename studies.
+"""Finds the folder's study in its database, which may hold other studies.
 
-Optuna Dashboard renames a study by a copy under the new name; a search would then begin anew.
+Optuna Dashboard renames a study by copying it under the new name. Without this check a search
+would then start again.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from hpsearch.storage.optuna_tables import study_id_of
 from hpsearch.study.config import StudyConfig
 
 _SAMPLER, _PRUNER = optuna.samplers.RandomSampler(seed=0), optuna.pruners.NopPruner()
-"""Never asked."""
+"""Optuna needs them; they are never used."""
 
 
 def load_own(storage: RDBStorage, folder: StudyFolder, name: str, where: str) -> optuna.Study:
@@ -27,7 +28,7 @@ def load_own(storage: RDBStorage, folder: StudyFolder, name: str, where: str) ->
         storage: The database.
         folder: The study's folder.
         name: The study's name.
-        where: Where the database lies, for messages.
+        where: Place of the database, for messages.
 
     Raises:
         InputError: The database knows it under another name.
@@ -38,7 +39,7 @@ def load_own(storage: RDBStorage, folder: StudyFolder, name: str, where: str) ->
 
 
 def create_own(storage: RDBStorage, folder: StudyFolder, name: str, where: str) -> optuna.Study:
-    """Open a study for writing; one that has not begun yet is made. See `load_own`.
+    """Open a study for writing, or create a new one. See `load_own`.
 
     Raises:
         InputError: The database knows it under another name, or has lost it.
@@ -60,12 +61,13 @@ def create_own(storage: RDBStorage, folder: StudyFolder, name: str, where: str) 
 
 
 def _refuse_renamed(storage: RDBStorage, folder: StudyFolder, name: str, where: str) -> None:
-    """Refuse a database in which a folder's study has another name: it would begin anew there."""
+    """Refuse a database in which a folder's study has another name."""
     found = renamed(storage, folder, name)
     if found:
         way = f"{folder.repair} names it {name!r} again"
         if is_server(where):
-            way = f"name it {name!r} again, with `hpsearch dashboard {shell_word(folder.root)} --write`"
+            dashboard = f"`hpsearch dashboard {shell_word(folder.root)} --write`"
+            way = f"name it {name!r} again, with {dashboard}"
         raise InputError(
             f"{where}: holds no study {name!r}; its trials are those of {found[0]!r}: it was "
             f"renamed; {way}"
@@ -73,7 +75,7 @@ def _refuse_renamed(storage: RDBStorage, folder: StudyFolder, name: str, where: 
 
 
 def renamed(storage: RDBStorage, folder: StudyFolder, name: str) -> list[str]:
-    """Return the studies that hold a folder's trials where none has the folder's name."""
+    """Return the studies with a folder's trials; none if a study has the folder's name."""
     if not folder.study_file.is_file():
         return []
     studies = _ids(storage)

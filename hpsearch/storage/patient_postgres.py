@@ -1,6 +1,6 @@
-"""A connection to PostgreSQL that does not wait for ever. Needs psycopg; imported when it is used.
+"""A connection to PostgreSQL that does not wait for ever. Needs psycopg, so it is imported late.
 
-A server whose network swallows packets neither answers nor closes the connection.
+When a network drops packets, a server neither answers nor closes the connection.
 """
 
 from __future__ import annotations
@@ -18,29 +18,29 @@ from hpsearch.waiting import Interrupted, Patience
 
 T = TypeVar("T")
 ANSWER_S = 20.0
-"""How long a server may take over a statement before another connection is tried."""
+"""Longest time for a statement; then another connection is tried."""
 CONNECT_S = 10
-"""How long a server may take to answer a connection."""
+"""Longest time to connect."""
 LOOK_S = 0.1
-"""How often a wait for the server looks whether Ctrl-C has come."""
+"""How often a wait checks for Ctrl-C."""
 KEEP_ALIVE = {
     "keepalives_idle": 10,
     "keepalives_interval": 5,
     "keepalives_count": 4,
     "tcp_user_timeout": 30_000,
 }
-"""A host that has gone is noticed in half a minute: seconds, and milliseconds for the last."""
+"""A host that has gone is noticed within half a minute. Seconds; the last in milliseconds."""
 
 
 class PatientConnection(psycopg.Connection[Any]):
-    """Waits for the server at most so long without a word from it."""
+    """Waits at most `ANSWER_S` for a server that sends nothing."""
 
     patience = Patience()
     silence = "the server does not answer"
-    """What is waited for, in words."""
+    """The reason for a wait, for messages."""
 
     def wait(self, gen: Generator[Any, Any, T], *_: Any, **__: Any) -> T:
-        """Run psycopg's generator to its end; a connection that is given up is closed."""
+        """Run psycopg's generator to its end; close the connection if that fails."""
         try:
             return waiting.wait(self._watched(gen), self.pgconn.socket, interval=LOOK_S)
         except (KeyboardInterrupt, Interrupted, psycopg.errors.ConnectionTimeout):
@@ -48,7 +48,7 @@ class PatientConnection(psycopg.Connection[Any]):
             raise
 
     def _watched(self, gen: Generator[Any, Any, T]) -> Generator[Any, Any, T]:
-        """Pass on what psycopg asks and hears; give up when it hears nothing for too long."""
+        """Pass on psycopg's requests and answers; fail after too long a silence."""
         heard, wait = time.monotonic(), None
         with contextlib.ExitStack() as stack:
             try:
@@ -57,7 +57,7 @@ class PatientConnection(psycopg.Connection[Any]):
                     ready = yield asked
                     if ready:
                         heard = time.monotonic()
-                    else:  # begun here only, because most answers come at once
+                    else:  # only here, because most answers come at once
                         wait = wait or stack.enter_context(self.patience.waiting(self.silence))
                         silent_s = time.monotonic() - heard
                         if not wait.goes_on() or silent_s > ANSWER_S:
@@ -73,17 +73,17 @@ class PatientConnection(psycopg.Connection[Any]):
 def connecting(
     url: sqlalchemy.URL, patience: Patience, settings: dict[str, str]
 ) -> Callable[[], PatientConnection]:
-    """Return what makes connections, for SQLAlchemy.
+    """Return the function with which SQLAlchemy opens connections.
 
     Args:
         url: The server and its database.
-        patience: How long it is waited for.
-        settings: The session's, by PostgreSQL's names.
+        patience: How long to wait for it.
+        settings: Settings of the session, by PostgreSQL's names.
     """
     limit_s, silence = patience.limit_s, f"the server at {url.host} does not answer"
 
     class Own(PatientConnection):
-        """Knows whose patience it has."""
+        """A connection with this patience."""
 
     Own.patience, Own.silence = patience, silence
     arguments = url.translate_connect_args(database="dbname", username="user") | dict(url.query)
@@ -97,7 +97,7 @@ def connecting(
     }
 
     def connect() -> PatientConnection:
-        # In a thread: looking a name up cannot be interrupted.
+        # In a thread: the look-up of a host name cannot be interrupted.
         connection = patience.call(lambda: Own.connect(**arguments), silence)
         if connection is None:
             raise psycopg.errors.ConnectionTimeout(f"no connection in {limit_s:g} s")

@@ -10,10 +10,10 @@ from sqlalchemy.orm import Session
 from hpsearch.paths import StudyFolder
 from hpsearch.storage import optuna_tables as tables
 from hpsearch.storage.database import StudyRecord
-from hpsearch.storage.engine import is_away, is_server
-from hpsearch.storage.leases import LEASE_S, Leases, NumberTakenError, TrialTakenError
+from hpsearch.storage.engine import is_away
+from hpsearch.storage.leases import Leases, NumberTakenError, TrialTakenError
 from hpsearch.trial import TrialRecord
-from hpsearch.waiting import Patience, Wait
+from hpsearch.waiting import Wait
 
 
 class ServerRecord(StudyRecord):
@@ -67,15 +67,3 @@ class ServerRecord(StudyRecord):
 
     def _release(self) -> None:
         self.transact(self.leases.release)
-
-
-def open_record(
-    folder: StudyFolder,
-    name: str,
-    storage: str = "sqlite",
-    lease_s: float = LEASE_S,
-    patience: Patience | None = None,
-) -> StudyRecord:
-    """Open the record of a study in its file or on a server; see `StudyRecord`."""
-    kind = ServerRecord if is_server(storage) else StudyRecord
-    return kind(folder, name, storage, lease_s, patience)

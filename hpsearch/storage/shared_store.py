@@ -16,17 +16,19 @@ from sqlalchemy.orm import Session
 from hpsearch.errors import EnvironmentFailure, InputError
 from hpsearch.seeding import derive_seed
 from hpsearch.storage import optuna_tables as tables
+from hpsearch.storage.database import StudyRecord
+from hpsearch.storage.engine import is_server
 from hpsearch.storage.file_store import FileStore
-from hpsearch.storage.server_record import ServerRecord, open_record
+from hpsearch.storage.server_record import ServerRecord
 from hpsearch.storage.trial_store import NOTHING, Updates
 from hpsearch.study.plan import DataPlace, StudyPlan
 from hpsearch.trial import TrialRecord
 from hpsearch.waiting import Patience
 
 FOLLOW_S = 1.0
-"""How often the database is asked what is new."""
+"""How often the database is read."""
 RENEWALS = 6
-"""How often a lease is renewed within its time."""
+"""Renewals of a lease within its time."""
 
 NEW_REPORTS = """
 SELECT reports.trial_id, step, intermediate_value, intermediate_value_type
@@ -49,12 +51,12 @@ ON CONFLICT (study_id, key) DO UPDATE SET value_json = CAST(
 
 
 MARKS = ("paused", "audit")
-"""Attributes of a running trial that other drivers must know of."""
+"""Attributes of a running trial that other drivers follow."""
 
 
 @dataclass(frozen=True)
 class _Open:
-    """An unfinished trial of another driver, as far as it is known."""
+    """An unfinished trial of another driver, as last read."""
 
     number: int
     epoch: int = 0
@@ -109,13 +111,13 @@ class SharedStore(FileStore):
         self.leave(number)
 
     def updates(self, room: int) -> Updates:
-        """Return what is new, at most once a second.
+        """Return what other drivers did; read the database at most once a second.
 
         Args:
-            room: Trials that this driver could start now; it takes no more over.
+            room: The most trials that this driver takes over.
 
         Raises:
-            EnvironmentFailure: The study is gone, or the server stayed away too long.
+            EnvironmentFailure: The study was removed, or the server did not answer in time.
         """
         now = time.monotonic()
         if now - self._looked < FOLLOW_S and not self._leases.behind:
@@ -148,7 +150,7 @@ class SharedStore(FileStore):
         return self._leases.take_free(session, study, room)
 
     def _read_trials(self, changed: set[int], taken: set[int]) -> list[TrialRecord]:
-        """Return the trials that are new, have ended, rest, go on or were taken over, whole."""
+        """Return the whole trials that are new, ended, paused, continued or taken over."""
         storage, study = self._record.storage, self._record.study_id
         own = self._leases.mine - taken
         found = tables.read_trials(storage, study, changed, self._newest)
@@ -168,7 +170,7 @@ class SharedStore(FileStore):
         return sorted(trials, key=lambda trial: trial.number)
 
     def _changed(self, session: Session) -> set[int]:
-        """Return which of the others' unfinished trials have ended, rest or go on."""
+        """Return which unfinished trials of other drivers have ended, paused or continued."""
         values = {"trials": list(self._open), "marks": list(MARKS)}
         ended = set(session.execute(text(ENDED), values).scalars())
         marks: dict[int, list[tuple[str, str]]] = {}
@@ -210,7 +212,8 @@ def open_store(plan: StudyPlan, data: DataPlace, patience: Patience | None = Non
         EnvironmentFailure: The database cannot be opened.
     """
     config = plan.config
-    record = open_record(plan.folder, config.name, config.storage, config.lease_s, patience)
+    kind = ServerRecord if is_server(config.storage) else StudyRecord
+    record = kind(plan.folder, config.name, config.storage, config.lease_s, patience)
     if not isinstance(record, ServerRecord):
         return FileStore(plan, data, record)
     mark = derive_seed(0, plan.fixed_part(), data.fingerprint)

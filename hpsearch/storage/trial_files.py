@@ -1,9 +1,10 @@
-"""The files of one trial: written by the driver, and checked before they are believed again."""
+"""The files of one trial: the driver writes them; reading checks them."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -81,7 +82,7 @@ class TrainedBy(Record):
 
 
 class ResultFile(NamedTuple):
-    """A result that passed: the trial, what stands beside it, whether it had a checksum."""
+    """A valid result: the trial, the file's other values, and whether it has a checksum."""
 
     trial: TrialRecord
     beside: dict[str, Any]
@@ -89,7 +90,7 @@ class ResultFile(NamedTuple):
 
 
 def read_result(path: Path) -> TrialRecord | None:
-    """Return a trial's result, None where there is no whole one."""
+    """Return a trial's result, None where it is missing or invalid."""
     try:
         return load_result(path).trial
     except (FileNotFoundError, ValueError):
@@ -100,8 +101,8 @@ def load_result(path: Path) -> ResultFile:
     """Read a trial's result.json.
 
     Raises:
-        FileNotFoundError: There is none.
-        ValueError: Why it is not believed.
+        FileNotFoundError: There is no file.
+        ValueError: It is invalid, with the reason.
     """
     values, recorded = read_record(path, Result)
     trial = TrialRecord.from_json(values.pop("trial"))
@@ -111,10 +112,10 @@ def load_result(path: Path) -> ResultFile:
 
 
 def check_ended(trial: TrialRecord) -> None:
-    """Refuse an ended trial that no result could hold.
+    """Refuse an ended trial that result.json could not hold.
 
     Raises:
-        ValueError: The first key that is wrong.
+        ValueError: The first invalid key.
     """
     check(parse_json(json.dumps(trial.to_json()).encode()), EndedTrial)
 
@@ -158,9 +159,9 @@ def epoch_line(result: EpochResult) -> str:
 
 
 def read_provenance(folder: TrialFolder) -> list[dict[str, Any]]:
-    """Return where a trial was trained, one entry for each machine and version, the last one last.
+    """Return the machines and versions that trained a trial, the newest last.
 
-    Empty for trials older than provenance; a damaged file counts as none.
+    Empty for trials without provenance; a damaged file counts as missing.
     """
     try:
         return load_provenance(folder.provenance)
@@ -172,8 +173,8 @@ def load_provenance(path: Path) -> list[dict[str, Any]]:
     """Read a provenance.json.
 
     Raises:
-        FileNotFoundError: There is none.
-        ValueError: Why it is not believed.
+        FileNotFoundError: There is no file.
+        ValueError: It is invalid, with the reason.
     """
     held = parse_json(read_regular(path))
     try:
@@ -192,14 +193,14 @@ def write_config(folder: TrialFolder, config: TrialConfig) -> None:
 
 
 def config_difference(folder: TrialFolder, expected: TrialConfig) -> tuple[str | None, bool]:
-    """Compare a trial's config.yaml with what its parameters give.
+    """Compare a trial's config.yaml with the configuration that its parameters give.
 
     Returns:
         The first setting that differs, with both values, and whether the file has a checksum.
 
     Raises:
-        FileNotFoundError: There is none.
-        ValueError: Why it is not believed.
+        FileNotFoundError: There is no file.
+        ValueError: It is invalid, with the reason.
     """
     content = read_regular(folder.config)
     recorded = content_checksum(content)
@@ -210,15 +211,30 @@ def config_difference(folder: TrialFolder, expected: TrialConfig) -> tuple[str |
 
 
 def read_config(folder: TrialFolder) -> tuple[dict[str, Any], bool]:
-    """Return what a trial's config.yaml holds, and whether it carries a checksum.
+    """Return the content of a trial's config.yaml, and whether it carries a checksum.
 
     Raises:
-        FileNotFoundError: There is none.
-        ValueError: Why it is not believed.
+        FileNotFoundError: There is no file.
+        ValueError: It is invalid, with the reason.
     """
     content = read_regular(folder.config)
     recorded = content_checksum(content) is not None
     return _parse_config(content, folder.config.name), recorded
+
+
+def trained_params(
+    folder: TrialFolder, names: Iterable[str]
+) -> tuple[dict[str, Any], bool] | None:
+    """Return parameters from a trial's config.yaml, and whether it carries a checksum.
+
+    None where the file is missing or invalid, or lacks one of the parameters.
+    """
+    try:
+        values, recorded = read_config(folder)
+        config = TrialConfig.from_values(values)
+        return {name: config.value(name) for name in names}, recorded
+    except (FileNotFoundError, ValueError, InputError, KeyError):
+        return None
 
 
 def _parse_config(content: bytes, name: str) -> dict[str, Any]:
@@ -231,13 +247,13 @@ def _parse_config(content: bytes, name: str) -> dict[str, Any]:
 
 
 def differing(held: Mapping[str, Any], expected: Mapping[str, Any]) -> str | None:
-    """Return the first setting that a configuration holds otherwise, with both values.
+    """Return the first setting that differs from the expected configuration, with both values.
 
-    A setting that only a newer version knows is in `expected` alone, and does not count.
+    A setting that only `expected` has is newer than the held file, and does not count.
     """
     ours = flat(expected)
     for key, value in flat(held).items():
-        if key in ours and not _same(value, ours[key]):
+        if key in ours and not same(value, ours[key]):
             return f"{key.removeprefix('layers.')}: {value}, by the database {ours[key]}"
     return None
 
@@ -254,14 +270,15 @@ def flat(values: Mapping[str, Any], above: str = "") -> dict[str, Any]:
 
 
 def differing_params(one: Mapping[str, Value], other: Mapping[str, Value]) -> str | None:
-    """Return the first parameter that both hold, with different values."""
+    """Return the first parameter with different values in both, None where there is none."""
     for name, value in one.items():
-        if name in other and not _same(value, other[name]):
+        if name in other and not same(value, other[name]):
             return f"{name}: {value} and {other[name]}"
     return None
 
 
-def _same(one: Any, other: Any) -> bool:
+def same(one: Any, other: Any) -> bool:
+    """Say whether two values are equal, numbers up to rounding."""
     if isinstance(one, float | int) and isinstance(other, float | int):
-        return abs(one - other) <= SAME * max(abs(one), abs(other))
+        return math.isclose(one, other, rel_tol=SAME)
     return bool(one == other)

@@ -21,7 +21,7 @@ from hpsearch.trial import TrialRecord, Value
 
 @dataclass(frozen=True)
 class StudyView:
-    """A study as everybody but the driver sees it: read, never written."""
+    """A study as all readers see it. Only the driver writes."""
 
     folder: StudyFolder
     name: str
@@ -33,19 +33,19 @@ class StudyView:
 
 
 def check_not_edited(folder: StudyFolder) -> None:
-    """Refuse a folder of 0.1.0 that was edited: its trials tell what it began with.
+    """Refuse a folder of 0.1.0 whose study file was edited after its first trial.
 
     Raises:
-        EditedError: The seed or the `trial` section is another one.
+        EditedError: The seed or the `trial` section was changed.
     """
     if folder.begun.exists() or not folder.database.is_file():
-        return  # a newer folder keeps what it began with, and was compared when it was read
+        return  # a newer folder holds its start, and was compared when it was read
     try:
         read_study(folder)
     except EditedError:
         raise
     except HpsearchError:
-        pass  # said by whoever needs the database
+        pass  # whoever needs the database reports it
 
 
 def read_study(folder: StudyFolder) -> StudyView:

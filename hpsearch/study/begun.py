@@ -1,6 +1,6 @@
-"""What a study began with: kept in its folder from the first write, compared with what it says now.
+"""Records how a study started (begun.json), and finds later edits of its files.
 
-The file is also the mark by which a folder is known as a search's; a name alone says nothing.
+The record also marks a folder as a search's: a folder's name proves nothing.
 """
 
 from __future__ import annotations
@@ -34,20 +34,20 @@ MAY_CHANGE = (
     "storage",
     "lease_s",
 )
-"""Settings that say how long, where and how fast a study is searched, and not what it finds."""
+"""Settings of how long, where and how fast to search. They do not change what is found."""
 DATA = ("fingerprint", "ways", "n_tasks")
-"""What dataset.json says of the data themselves; the rest is where they lie."""
+"""Keys of dataset.json that describe the data; the others say where the data are."""
 KINDS = ("omniglot", "glyphs", "folder")
 Difference = tuple[str, Any, Any]
-"""A key, what the study began with, and what it says now."""
+"""A key, its value at the start of the study, and its value now."""
 
 
 class EditedError(InputError):
-    """A study's folder says something else than the study began with."""
+    """A file of a study's folder was edited after the study started."""
 
 
 class Edit(NamedTuple):
-    """One difference between a file of a study's folder and what the study began with."""
+    """One difference between a file of a study's folder and the start of the study."""
 
     path: Path
     key: str
@@ -56,7 +56,7 @@ class Edit(NamedTuple):
 
 
 def is_saved(folder: StudyFolder) -> bool:
-    """Say whether a search made a folder: by our mark, in older ones by our data or database."""
+    """Say whether a search made a folder: begun.json, or in older ones data or database."""
     if folder.begun.is_file():
         return True
     try:
@@ -71,7 +71,7 @@ def is_saved(folder: StudyFolder) -> bool:
 
 
 def first_difference(old: Any, new: Any, key: str = "") -> Difference | None:
-    """Return the first place in which two plain values differ, None where they are equal."""
+    """Return the first difference of two plain values, None where they are equal."""
     if isinstance(old, dict) and isinstance(new, dict):
         for name in [*old, *(n for n in new if n not in old)]:
             found = first_difference(old.get(name), new.get(name), f"{key}.{name}".lstrip("."))
@@ -102,14 +102,14 @@ def beginning(
     dataset: Mapping[str, Any],
     prior: str | None = None,
 ) -> dict[str, Any]:
-    """Return what a study begins with.
+    """Return the record of a study's start.
 
     Args:
         folder: The study's folder.
         config: Its configuration.
         space: Its search space.
-        dataset: What dataset.json holds.
-        prior: What prior.json will hold; None where it lies there already, or there is none.
+        dataset: The content of dataset.json.
+        prior: The future content of prior.json; None if it is already written, or there is none.
     """
     return {
         "format": 1,
@@ -123,12 +123,12 @@ def beginning(
 def note_beginning(
     folder: StudyFolder, begun: Mapping[str, Any], before: Mapping[str, Any] | None = None
 ) -> None:
-    """Write what a study begins with.
+    """Write the record of a study's start.
 
     Args:
         folder: The study's folder.
-        begun: What `beginning` returns.
-        before: What it began with before a move that is under way: both are accepted meanwhile.
+        begun: The record; see `beginning`.
+        before: The record before a migration that is under way; until it ends both are valid.
 
     Raises:
         EnvironmentFailure: The file cannot be written.
@@ -138,7 +138,7 @@ def note_beginning(
 
 
 def read_begun(folder: StudyFolder) -> dict[str, Any] | None:
-    """Return what a study began with; None where its folder is older than that record.
+    """Return the record of a study's start; None in a folder of an older version.
 
     Raises:
         InputError: The record is damaged.
@@ -161,7 +161,7 @@ def read_begun(folder: StudyFolder) -> dict[str, Any] | None:
 
 
 def edits(folder: StudyFolder, config: StudyConfig | None = None) -> list[Edit]:
-    """Return where a study's files differ from what it began with, at most one for each file.
+    """Return the edits of a study's files since its start, at most one per file.
 
     Raises:
         InputError: A file cannot be read.
@@ -173,18 +173,18 @@ def edits(folder: StudyFolder, config: StudyConfig | None = None) -> list[Edit]:
         config = StudyConfig.from_values(read_yaml(folder.study_file), folder.study_file)
     found = _edits(folder, config, held)
     before = held.get("before")
-    if before is not None:  # a move was cut short: a file is of one side or of the other
+    if before is not None:  # a migration was interrupted: each file is either old or new
         older = {edit.path for edit in _edits(folder, config, before)}
         found = [edit for edit in found if edit.path in older]
     return found
 
 
 def read_as_begun(folder: StudyFolder) -> StudyConfig:
-    """Return what a folder's study.yaml says.
+    """Return a folder's study.yaml.
 
     Raises:
-        EditedError: study.yaml, space.yaml, the data or the prior are not what the study began
-            with: the first difference, and how to undo it.
+        EditedError: study.yaml, space.yaml, the data or the prior were edited since the start;
+            it names the first difference and the fix.
         InputError: A file cannot be read.
     """
     config = StudyConfig.from_values(read_yaml(folder.study_file), folder.study_file)
@@ -198,15 +198,15 @@ def check_shown(
     config: StudyConfig,
     trials: Sequence[tuple[int, Mapping[str, Value], Mapping[str, Any]]],
 ) -> None:
-    """Refuse a folder of 0.1.0 whose first trained trial was made by another study file.
+    """Refuse a folder of 0.1.0 whose first trained trial contradicts the study file.
 
     Args:
-        folder: The study's folder; one that holds `begun.json` is not looked at.
-        config: What its study.yaml says.
-        trials: Of each its number, its parameters and the database's user attributes.
+        folder: The study's folder; one with `begun.json` is not checked.
+        config: Its study.yaml.
+        trials: Number, parameters and user attributes of each trial.
 
     Raises:
-        EditedError: The seed or the `trial` section is another one, or the space lacks a parameter.
+        EditedError: The seed or the `trial` section was changed, or the space lacks a parameter.
     """
     if folder.begun.is_file():
         return
@@ -226,18 +226,18 @@ def check_shown(
 def _trained_difference(
     config: StudyConfig, params: Mapping[str, Value], trained: Mapping[str, Any]
 ) -> Difference | None:
-    """Compare a study's `trial` section, with a trial's parameters in it, with what was trained."""
+    """Compare the `trial` section, with a trial's parameters, with the trained configuration."""
     try:
         now = Resource(config.pruner.resource, config.trial).config(params).plain()
-    except InputError:  # a parameter leads nowhere in it: other layers
+    except InputError:  # the section lacks a parameter: it has other layers
         return ("trial.layers", "the layers that its trials name", "others")
-    # What the older file lacks is newer than it.
+    # Settings that the older file lacks are newer than it.
     parts = {key: value for key, value in now.items() if key in trained}
     return first_difference(dict(trained), {**trained, **parts}, "trial")
 
 
 def in_words(edit: Edit, folder: StudyFolder) -> str:
-    """Return an edit in one line, with the way out."""
+    """Describe an edit in one line, with the fix."""
     if edit.path == folder.prior:
         return f"{edit.path}: is not the file the study began with; restore it from a copy"
     return (
@@ -248,10 +248,10 @@ def in_words(edit: Edit, folder: StudyFolder) -> str:
 
 
 def restore(folder: StudyFolder) -> list[str]:
-    """Write again what a study began with; the edited files are kept beside it.
+    """Restore the files of a study's start; keep the edited files under other names.
 
     Returns:
-        What was done, one line each.
+        One line for each change.
 
     Raises:
         InputError: A file cannot be read.
@@ -279,7 +279,7 @@ def restore(folder: StudyFolder) -> list[str]:
 
 
 def _as_begun(folder: StudyFolder, held: Mapping[str, Any], path: Path) -> str | None:
-    """Return a file as the study began, with what may have changed since; None where it is lost."""
+    """Return a file's text at the start, with allowed changes; None where it is lost."""
     if path == folder.study_file:
         kept = {k: v for k, v in read_yaml(path).items() if k in MAY_CHANGE}
         values = {**held["study"], **kept}
@@ -309,7 +309,7 @@ def _edits(folder: StudyFolder, now: StudyConfig, held: Mapping[str, Any]) -> li
 def _study_difference(
     folder: StudyFolder, now: StudyConfig, begun: Mapping[str, Any]
 ) -> Difference | None:
-    # A setting that this version added is as the file says: the study began without it.
+    # A setting that is newer than the study has no value at its start: use the file's.
     newer = {k: v for k, v in now.trial.plain().items() if k not in begun["trial"]}
     values = {**begun, "trial": {**newer, **begun["trial"]}}
     return first_difference(fixed(StudyConfig.from_values(values, folder.begun)), fixed(now))
@@ -322,7 +322,7 @@ def _space_difference(folder: StudyFolder, begun: str) -> Difference | None:
     except FileNotFoundError:
         return ("space", "its own space", "nothing: the file is missing")
     except (OSError, ValueError):
-        pass  # said by whoever parses it
+        pass  # parsing it reports the error
     now = SearchSpace.from_yaml(folder.space_file)
     return space_difference(_space(begun, folder), now)
 
@@ -348,7 +348,7 @@ def _short(value: Any) -> str:
 
 
 def _free_name(path: Path, what: str) -> Path:
-    """Return the first name beside a file that is free: study.yaml.edited-1, then -2."""
+    """Return the first free name for a copy: study.yaml.edited-1, then -2."""
     number = 1
     while (free := path.with_name(f"{path.name}.{what}-{number}")).exists():
         number += 1

@@ -15,24 +15,24 @@ from hpsearch.space.limits import Limits
 from hpsearch.training.config import Objective, TrialConfig
 
 ENTRY_KEYS = ("config", "params", "replicate")
-"""One of these tells an enqueued entry that is written in full."""
+"""Keys of an enqueued entry that is written in full."""
 URL_SETTINGS = frozenset(
     {
         "application_name", "channel_binding", "connect_timeout", "gssencmode", "host", "hostaddr",
         "keepalives", "keepalives_count", "keepalives_idle", "keepalives_interval", "krbsrvname",
-        "load_balance_hosts", "port", "require_auth", "ssl_min_protocol_version", "sslcert", "sslcrl",
-        "sslkey", "sslmode", "sslnegotiation", "sslrootcert", "target_session_attrs",
+        "load_balance_hosts", "port", "require_auth", "ssl_min_protocol_version", "sslcert",
+        "sslcrl", "sslkey", "sslmode", "sslnegotiation", "sslrootcert", "target_session_attrs",
         "tcp_user_timeout", "user",
     }
 )  # fmt: skip
-"""What a server's URL may say after its question mark: nothing that is secret."""
+"""Settings that a server's URL may hold after its question mark; none is secret."""
 
 
 def check_storage(storage: str) -> str:
-    """Return a storage that can be used: "sqlite", or a server's URL without a password.
+    """Return a valid storage: "sqlite", or a server's URL without a password.
 
     Raises:
-        ValueError: It is neither, or holds a password: files and lists of processes would show it.
+        ValueError: It is neither, or holds a password, which files and process lists would show.
     """
     if storage == "sqlite":
         return storage
@@ -46,12 +46,12 @@ def check_storage(storage: str) -> str:
     for key, equals, value in settings:
         if key not in URL_SETTINGS or "=" in unquote(value) or ";" in value:
             raise ValueError(
-                f"take {unquote(key) if equals else 'what has no name'} out of the URL, a password "
-                f"comes from PGPASSWORD or ~/.pgpass; after ? it may set {may}"
+                f"take {unquote(key) if equals else 'what has no name'} out of the URL, a "
+                f"password comes from PGPASSWORD or ~/.pgpass; after ? it may set {may}"
             )
     try:
         whole = parts.port != 0 and not parts.fragment
-    except ValueError:  # it would repeat what may be half a password
+    except ValueError:  # its message could repeat half a password
         whole = False
     if not whole:
         raise ValueError("write postgresql://[USER@]HOST[:PORT]/DATABASE")
@@ -59,12 +59,12 @@ def check_storage(storage: str) -> str:
 
 
 class Budget(Section):
-    """When the study is over; the first limit reached ends it. Running trials are finished."""
+    """Limits of a study; the first one reached ends it. Running trials are finished."""
 
     trials: int | None = Field(None, ge=1, le=1_000_000)
     """Finished trials (complete, pruned, finally failed) over all runs of the study."""
     hours: Annotated[float, Field(gt=0, le=100_000)] | None = None
-    """Hours of the driver at work, summed over all runs."""
+    """Driver hours, summed over all runs and all drivers."""
     compute: Annotated[float, Field(gt=0)] | None = None
     """Multiply-adds of training, summed over all trials."""
     stop_when: Literal["no expected gain"] | None = None
@@ -73,29 +73,29 @@ class Budget(Section):
 
     @property
     def limited(self) -> bool:
-        """Whether a limit ends the study for certain."""
+        """Whether a limit is certain to end the study."""
         return any(v is not None for v in (self.trials, self.hours, self.compute))
 
 
 class WarmStart(Section):
-    """Another study that the sampler learns from; its trials are no trials of this one."""
+    """Another study that the sampler learns from. Its trials do not become trials of this one."""
 
     study: Annotated[str, Field(min_length=1, max_length=1000)]
-    """The other study's folder. Its trials are copied when this study begins."""
+    """The other study's folder. Its trials are copied when this study starts."""
     fades_after: int = Field(40, ge=1, le=10_000)
-    """Finished trials here after which a study of another data set, input size or setting counts
-    no more. It does not touch a study of the same problem, whose trials count as measured."""
+    """Finished trials after which a study of another data set, input size or setting no longer
+    counts. The trials of a study of the same problem always count as measured."""
 
 
 class EnqueuedEntry(Section):
-    """One configuration to try, in full; a study file may write its parts shorter."""
+    """One configuration to try first. A study file may use a shorter form."""
 
     config: Annotated[str, Field(min_length=1, max_length=1000)] = "reference"
     """`paper`, `reference` (the study's own `trial` section), or a file that `export` wrote."""
     params: dict[str, Any] = Field(default_factory=dict)
     """Parameters by path that replace those of `config`."""
     replicate: Annotated[str, Field(min_length=1, max_length=100)] | None = None
-    """A name that lets the same configuration be tried again, with another seed."""
+    """A name under which the same configuration is tried again, with another seed."""
 
     @model_validator(mode="before")
     @classmethod
@@ -127,7 +127,7 @@ def _by_path(values: Any) -> Any:
 
 
 class Resources(Section):
-    """What one trial needs of a machine. Says nothing about how many run at once."""
+    """The resources of one trial. `workers` sets how many trials run at the same time."""
 
     cpu: float | None = Field(None, gt=0, le=1024)
     """Cores of one trial; by default 1 on Ray, and locally all cores shared among the workers."""
@@ -145,9 +145,9 @@ class StudyConfig(Section):
     dataset: Literal["auto", "omniglot", "glyphs", "folder"] = "auto"
     """auto takes Omniglot where it is found or can be had, else glyphs."""
     space: str
-    """Search space: a shipped name or a file beside the study file."""
+    """Search space: a shipped name, or a file beside the study file."""
     trial: TrialConfig
-    """The configuration that the searched parameters are set in."""
+    """The configuration in which the searched parameters are set."""
     objective: Objective = "tasks_320"
     """What is minimised: the error on the paper's 320 one-shot tasks, or the dense expected error
     over all tasks of the eight drawers that do not train, with a fraction of the noise."""
@@ -164,16 +164,16 @@ class StudyConfig(Section):
     warm_start: WarmStart | None = None
     """Another study whose trials the sampler may learn from."""
     seed: int = Field(0, ge=0, le=2**32 - 1)
-    """Decides everything random in the study."""
+    """Seed of everything random in the study."""
     workers: Literal["auto"] | Annotated[int, Field(ge=1, le=1024)] = "auto"
-    """Trials at once; auto is one per core on the CPU, one per device on CUDA."""
+    """Number of trials that run at the same time; auto means one per CPU core or CUDA device."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """auto takes CUDA where there is one."""
+    """auto uses CUDA where it is available."""
     worker_timeout_s: float = Field(120.0, ge=5, le=86_400)
-    """A worker without a sign of life for so long counts as lost; its trial goes on from
-    the checkpoint. It does not limit how long an epoch may take."""
+    """A worker that sends no sign of life for this time counts as lost; its trial continues from
+    the checkpoint. An epoch may take longer."""
     executor: Literal["local", "ray"] = "local"
-    """local runs trials on this machine, ray on a Ray cluster (needs Ray: make install-cluster)."""
+    """local runs trials on this machine, ray on a Ray cluster (make install-cluster)."""
     address: Annotated[str, Field(min_length=1)] | None = None
     """Ray cluster: HOST:PORT, `auto` for the one this machine belongs to; none starts one here."""
     resources: Resources = Resources()
@@ -182,7 +182,7 @@ class StudyConfig(Section):
     that several drivers may share (needs psycopg: make install-cluster; the password comes from
     PGPASSWORD or ~/.pgpass)."""
     lease_s: float = Field(60.0, ge=1, le=86_400)
-    """On a server: seconds after which the trials of a silent driver go on with the others."""
+    """On a server: seconds after which other drivers take over the trials of a silent driver."""
 
     @classmethod
     def from_values(cls, values: Any, source: str | Path) -> StudyConfig:

@@ -1,4 +1,4 @@
-"""Whether a study's data allow every configuration it may propose. Reads labels, no images."""
+"""Checks that the data allow every configuration of a study. Reads labels, no images."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ if TYPE_CHECKING:
     from hpsearch.study.plan import StudyPlan
 
 DECIDING = ("quarter_turns", "drawers")
-"""Settings that decide whether a data set can be trained on; each may be searched."""
+"""Settings that a data set may not allow; each may be searched."""
 
 
 def check_study_data(plan: StudyPlan, dataset: Dataset) -> list[str]:
-    """Refuse data on which a trial of the study could not be trained.
+    """Refuse data on which a trial of the study could not train.
 
     Returns:
-        A line for each searched parameter that these data leave without effect, and for each
-        share of the images that is not used.
+        One line for each searched parameter without effect on these data, and for each share of
+        the images that is not used.
 
     Raises:
-        InputError: A setting, fixed or searched, that the data do not allow, and what to set.
+        InputError: The data do not allow a setting, fixed or searched; it says what to set.
     """
     config, searched = plan.config, plan.space.parameters
     notices: list[str] = []
@@ -42,7 +42,7 @@ def check_study_data(plan: StudyPlan, dataset: Dataset) -> list[str]:
 
 
 def _idle(plan: StudyPlan, dataset: Dataset) -> list[str]:
-    """Name the searched parameters that do nothing on these data."""
+    """Return a line for each searched parameter without effect on these data."""
     if dataset.kind != "folder":
         return []
     background = dataset.labels("background")

@@ -1,4 +1,4 @@
-"""The configurations a study tries first: the paper's, its own, exported ones, or by parameters."""
+"""The configurations that a study tries first: the paper's, its own, exported or given ones."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from hpsearch.study.config import EnqueuedEntry, StudyConfig
 
 PAPER_INPUT_PX = 65
-"""Below this size the filters of Figure 3 do not fit."""
+"""Smallest input for the filters of Figure 3."""
 PAPER: dict[str, Any] = {
     "conv1.filter_size": 10,
     "conv1.filter_count": 64,
@@ -36,15 +36,15 @@ PAPER: dict[str, Any] = {
         for key, value in (("learning_rate", 0.01), ("momentum", 0.9), ("l2", 1e-4))
     },
 }
-"""Figure 3 of the paper with rates it does not print (Koch et al. 2015)."""
+"""Figure 3 of the paper (Koch et al. 2015); it does not print the rates."""
 
 
 class Enqueued(NamedTuple):
-    """A configuration that a study tries first, moved to the nearest one that fits.
+    """A configuration that a study tries first, moved to the nearest feasible one.
 
     Args:
         params: Its parameters.
-        origin: Where it comes from, in words.
+        origin: Its origin, in words.
     """
 
     params: dict[str, Value]
@@ -52,13 +52,13 @@ class Enqueued(NamedTuple):
 
 
 def with_files_read(entries: Any, source: Path) -> Any:
-    """Return the `enqueue` section of a study file with its files' parameters written out.
+    """Replace the files in the `enqueue` section of a study file by their parameters.
 
-    So a study's folder keeps what it was begun with, whatever becomes of those files.
+    So a study's folder does not depend on those files later.
 
     Args:
-        entries: The section as the file holds it; not a list is left to the later check.
-        source: The study file; its files are looked for beside it.
+        entries: The section of the file; if it is not a list, a later check refuses it.
+        source: The study file; its files are beside it.
 
     Raises:
         InputError: A file is missing or holds no configuration.
@@ -125,6 +125,6 @@ def _wanted(
     for name, value in entry.params.items():
         if name in names:
             wanted[name] = value
-        elif not from_file:  # a file holds every setting, searched here or not
+        elif not from_file:  # a file has every setting, also those that are not searched here
             raise InputError(f"enqueue: {name}: not a parameter of this space; remove it")
     return wanted

@@ -1,4 +1,4 @@
-"""From what a user names (a study file, a shipped name, a folder) to a study's folder; its lock."""
+"""Finds the study that a user names by file, shipped name or folder; plans and locks it."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ from hpsearch.study.config import StudyConfig
 from hpsearch.study.enqueue import Enqueued, enqueued_points, with_files_read
 
 SEARCH = "hpsearch search"
-"""How a search is named to those who find its study held."""
+"""The command in the lock file of a study that a search holds."""
 
 
 @dataclass(frozen=True)
 class StudyPlan:
-    """What a search is about to do: configuration, space, and where."""
+    """A search to run: configuration, space and folder."""
 
     folder: StudyFolder
     config: StudyConfig
@@ -64,23 +64,23 @@ class StudyPlan:
         return enqueued_points(self.config, self.problem)
 
     def fixed_part(self) -> str:
-        """Return, as text, all that may not change between the runs of a study."""
+        """Return, as text, everything that must not change between the runs of a study."""
         return json.dumps([fixed(self.config), self.space.to_yaml()], sort_keys=True)
 
 
 @dataclass(frozen=True)
 class DataPlace:
-    """Where workers find the data."""
+    """The packed data set that workers read."""
 
     packed: str
     fingerprint: str
 
 
 def find_study(name_or_path: str, output: Path | None = None) -> StudyFolder:
-    """Return a study's folder: the folder itself, or the one its file or name searches into.
+    """Return a study's folder: the named folder, or the one for the named study file.
 
     Raises:
-        InputError: Nothing of that name is there.
+        InputError: There is no such study.
     """
     path = user_path(name_or_path)
     if output is not None:
@@ -105,7 +105,7 @@ def read_config(name_or_path: str) -> StudyConfig:
     """Return a study's configuration, from its file, its shipped name or its folder.
 
     Raises:
-        InputError: Nothing of that name is there, or it is no study.
+        InputError: There is no such study.
     """
     path = user_path(name_or_path)
     source = find_study(name_or_path).study_file if path.is_dir() else _study_source(name_or_path)
@@ -120,7 +120,7 @@ def _study_source(name_or_path: str) -> Path:
 
 
 def plan_study(name_or_path: str, output: Path | None, changes: Mapping[str, Any]) -> StudyPlan:
-    """Read a study and its space, and compare them with what its folder already holds.
+    """Read a study and its space, and compare them with its folder.
 
     Args:
         name_or_path: A study file, a shipped name, or a study's folder.
@@ -145,20 +145,20 @@ def plan_study(name_or_path: str, output: Path | None, changes: Mapping[str, Any
         _check_begun(folder)
     values = read_yaml(source)
     if path.is_dir() and isinstance(values.get("trial"), dict):
-        # A folder's file is complete: what it lacks is newer, and was done so before.
+        # A folder's file is complete. A missing setting is newer; this was its old behaviour.
         values["trial"] = {"convolution": "direct", **values["trial"]}
     config = _with_changes(values, changes, source)
     space = _find_space(config.space, source).frozen(config.freeze)
     space.check(config.trial)
     config = _with_whole_path(config)
     config = _compare(folder, config, space)
-    # A prior without its study is of a start that was killed: this one makes its own.
+    # A prior without a study file is left from a killed start and is not used.
     begun = folder.study_file.exists()
     return StudyPlan(folder, config, space, read_prior(folder.prior) if begun else None)
 
 
 def _check_begun(folder: StudyFolder) -> None:
-    """Refuse a folder that no search made, and one that was edited since its study began."""
+    """Refuse a folder that no search made, or whose files were edited."""
     if not is_saved(folder):
         raise InputError(
             f"{folder.study_file}: was written by no search, and is not replaced; name another "
@@ -168,13 +168,13 @@ def _check_begun(folder: StudyFolder) -> None:
 
 
 def _with_whole_path(config: StudyConfig) -> StudyConfig:
-    """Name the warm start's study so that it is the same from every folder."""
+    """Make the path of the warm start's study absolute."""
     if config.warm_start is None:
         return config
     try:
         whole = str(find_study(config.warm_start.study).root.resolve())
     except InputError:
-        whole = config.warm_start.study  # gone since; a begun study holds a copy of its trials
+        whole = config.warm_start.study  # it was removed; a started study has a copy of its trials
     named = config.warm_start.model_copy(update={"study": whole})
     return config.model_copy(update={"warm_start": named})
 
@@ -204,7 +204,7 @@ def _with_changes(values: dict[str, Any], changes: Mapping[str, Any], source: Pa
 
 
 def _replace_budget(values: dict[str, Any], changes: Mapping[str, Any]) -> None:
-    """Let limits that are given replace the file's; how else to stop stays as it was."""
+    """Replace the file's limits by the given ones; keep `stop_when`."""
     given = {k: v for k in ("trials", "hours", "compute") if (v := changes.get(f"budget.{k}"))}
     if given and isinstance(values.get("budget"), dict):
         kept = values["budget"].get("stop_when")
@@ -212,7 +212,7 @@ def _replace_budget(values: dict[str, Any], changes: Mapping[str, Any]) -> None:
 
 
 def _is_saved(source: Path) -> bool:
-    """Say whether a study file is the one a study's folder keeps."""
+    """Say whether a study file is the one in a study's folder."""
     folder = StudyFolder(source.parent)
     return source.name == folder.study_file.name and is_saved(folder)
 
@@ -227,10 +227,10 @@ def _find_space(name: str, source: Path) -> SearchSpace:
 
 
 def _compare(folder: StudyFolder, config: StudyConfig, space: SearchSpace) -> StudyConfig:
-    """Refuse to go on with another space, data set, seed, sampler, pruner or objective.
+    """Refuse to continue with another space, data set, seed, sampler, pruner or objective.
 
     Returns:
-        The configuration, with what it leaves open as the study was begun.
+        The configuration; settings that it leaves open are those of the started study.
     """
     if not folder.study_file.exists():
         if folder.root.exists() and not _begun(folder):
@@ -240,7 +240,7 @@ def _compare(folder: StudyFolder, config: StudyConfig, space: SearchSpace) -> St
         return config
     values = read_yaml(folder.study_file)
     StudyConfig.from_values(values, folder.study_file)
-    # A setting newer than the folder is taken from what is asked for.
+    # A setting that is newer than the folder comes from the new configuration.
     values["trial"] = {**config.trial.plain(), **values["trial"]}
     saved = StudyConfig.from_values(values, folder.study_file)
     config = _as_begun(config, saved)
@@ -256,9 +256,9 @@ def _compare(folder: StudyFolder, config: StudyConfig, space: SearchSpace) -> St
 
 
 def _as_begun(config: StudyConfig, saved: StudyConfig) -> StudyConfig:
-    """Take what file and command leave open of sampler and pruner from the begun study.
+    """Take sampler and pruner settings that were not given from the started study.
 
-    So a default that a newer version changed does not end a study that was begun before.
+    So a study continues after a newer version has changed a default.
     """
     taken: dict[str, Any] = {}
     for part in ("sampler", "pruner"):
@@ -270,7 +270,7 @@ def _as_begun(config: StudyConfig, saved: StudyConfig) -> StudyConfig:
 
 
 def _begun(folder: StudyFolder) -> bool:
-    """Say whether a folder holds nothing but what a search killed at its very start leaves."""
+    """Say whether a folder holds only what a search leaves that was killed at its start."""
     files = (folder.lock, folder.space_file, folder.dataset, folder.prior, folder.begun)
     first = {path.name for path in files}
     return folder.root.is_dir() and all(
@@ -280,7 +280,7 @@ def _begun(folder: StudyFolder) -> bool:
 
 
 def save_plan(plan: StudyPlan, dataset: Mapping[str, Any]) -> None:
-    """Write a study's folder, the study file last; the budget may have changed since."""
+    """Write a study's folder, the study file last. The budget may have changed."""
     folder = plan.folder
     make_private(folder.root)
     starts = not (folder.begun.exists() and folder.study_file.exists())
@@ -291,7 +291,7 @@ def save_plan(plan: StudyPlan, dataset: Mapping[str, Any]) -> None:
     ):
         _write_changed(path, text)
     if not folder.study_file.exists() and plan.prior is None:
-        folder.prior.unlink(missing_ok=True)  # of a start that was killed
+        folder.prior.unlink(missing_ok=True)  # left from a killed start
     if starts:
         note_beginning(folder, beginning(folder, plan.config, plan.space, dataset))
     _write_changed(folder.study_file, plan.config.to_yaml())
@@ -304,13 +304,13 @@ def _write_changed(path: Path, text: str) -> None:
 
 @contextlib.contextmanager
 def study_lock(folder: StudyFolder, command: str = SEARCH) -> Iterator[None]:
-    """Hold a study for the one process that writes; the kernel frees it when that dies.
+    """Lock a study for the one process that writes; the kernel releases a dead process's lock.
 
-    Relies on flock, which Linux and macOS keep per open file and drop with the process.
+    This needs flock, which Linux and macOS keep per open file and release with the process.
 
     Args:
         folder: The study's folder.
-        command: What holds it, for those who find it held.
+        command: The command that holds the lock, for the message to others.
 
     Raises:
         InputError: Another process holds it.
@@ -339,7 +339,7 @@ def study_lock(folder: StudyFolder, command: str = SEARCH) -> Iterator[None]:
 
 
 def lock_holder(folder: StudyFolder) -> str | None:
-    """Return who holds a study's lock, None when it is free; nothing is written."""
+    """Return the holder of a study's lock, None when it is free. Writes nothing."""
     try:
         handle = os.open(folder.lock, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
