@@ -155,8 +155,8 @@ def load_section(kind: type[Model], values: Any, source: str | Path) -> Model:
         if first["type"] == "extra_forbidden":
             message = "unknown key" + _nearest(kind, location)
         else:  # a value may have several types: report what each of them requires
-            told = dict.fromkeys(in_words(e) for e in errors if _place(values, e) == location)
-            message = "; or ".join(told).replace("; or must be", ", or")
+            words = dict.fromkeys(in_words(e) for e in errors if _place(values, e) == location)
+            message = "; or ".join(words).replace("; or must be", ", or")
         where = _line(source, location)
         raise InputError(f"{source}: {where}{key}: {message} (found {shown})") from error
 

@@ -212,10 +212,10 @@ def content_checksum(content: bytes) -> str | None:
     place = content.rfind(LINE_HEAD.encode())
     if place < 0:
         return None
-    told = content[place + len(LINE_HEAD) :].decode("ascii", "replace").split()
-    if len(told) != 2 or told[0] != _sha256(content[:place] + told[1].encode()):
+    sums = content[place + len(LINE_HEAD) :].decode("ascii", "replace").split()
+    if len(sums) != 2 or sums[0] != _sha256(content[:place] + sums[1].encode()):
         raise ValueError("its checksum does not fit: it was edited or damaged")
-    return told[1]
+    return sums[1]
 
 
 def set_aside(path: Path) -> Path:

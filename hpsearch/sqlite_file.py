@@ -97,13 +97,13 @@ def patiently(path: Path, patience: Patience) -> dict[str, Any]:
 
 
 def is_locked(error: BaseException) -> bool:
-    """Say whether SQLite failed because of a lock."""
+    """Return whether SQLite failed because of a lock."""
     code = getattr(error, "sqlite_errorcode", None)
     return code is not None and code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 def only_begun(folder: StudyFolder) -> bool:
-    """Say whether a driver died while it created the database: empty, and without trials."""
+    """Return whether a driver died while it created the database: empty, and without trials."""
     return folder.database.stat().st_size == 0 and not any(folder.trials.glob("*"))
 
 

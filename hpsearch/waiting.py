@@ -59,7 +59,7 @@ class Wait:
             patience.tell(f"{self._what}; waiting at most {self._limit_s:g} s")
 
     def goes_on(self) -> bool:
-        """Say whether to wait longer: False once the limit is reached.
+        """Return whether to wait longer: False once the limit is reached.
 
         Raises:
             Interrupted: Ctrl-C was pressed.

@@ -41,7 +41,7 @@ class Suspects:
         return len(self._waiting)
 
     def note_death(self, number: int, cause: str, history: Sequence[TrialRecord]) -> bool:
-        """Count a death; say whether the trial is now a suspect."""
+        """Count a death; return whether the trial is now a suspect."""
         deaths = self._store.note_death(history[number], cause, ended_well(history))
         if deaths >= MAX_DEATHS:
             self._waiting.append(number)

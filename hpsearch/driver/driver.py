@@ -151,7 +151,7 @@ class Driver:
         for number in updates.lost:
             self._abandon(number)
         for number in updates.taken:
-            self._observer.message(f"continuing trial {number}, which nobody runs any more")
+            self._observer.message(f"continuing trial {number}, which no driver runs any more")
             with self._while_ours(number):
                 trial = self._history[number] = self._store.adopt(self._history[number])
                 if not trial.finished:
@@ -369,7 +369,7 @@ class Driver:
         self._submit(trial.number)
 
     def _end_paused(self) -> bool:
-        """End paused trials that were not promoted; say whether other drivers hold none."""
+        """End paused trials that were not promoted; return whether other drivers hold none."""
         for trial in [t for t in self._history if t.state == "paused"]:
             cause = f"not promoted by {self._plan.config.pruner.name} after epoch "
             if self._store.claim(trial.number):

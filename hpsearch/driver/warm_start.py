@@ -74,7 +74,7 @@ class Source:
     trials: tuple[TrialRecord, ...]
 
     def agrees_with(self, here: SearchProblem, config: StudyConfig) -> bool:
-        """Say whether both measure the same error with the same unsearched settings."""
+        """Return whether both measure the same error with the same unsearched settings."""
         if self.measure != measure_of(config):
             return False
         settings = leaf_paths(here.base)
@@ -98,14 +98,14 @@ def _read_source(root: Path) -> Source:
     space = SearchSpace.from_yaml(folder.space_file)
     ended = [t for t in view.trials if t.state in ("complete", "pruned")]
     whole = [t for t in ended if space.parameters.keys() <= t.params.keys()]
-    told = [t for t in whole if t.value is not None or not t.trainable]
+    known = [t for t in whole if t.value is not None or not t.trainable]
     return Source(
         name=view.name,
         fingerprint=str(view.dataset.get("fingerprint")),
         problem=SearchProblem(space, base, Limits()),
         settings=leaf_paths(base),
         measure=measure_of(view.config),
-        trials=tuple(told),
+        trials=tuple(known),
     )
 
 

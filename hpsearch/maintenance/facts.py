@@ -63,8 +63,8 @@ def _parameters_agree(study: Study) -> Findings:
         if problem:
             broken.append(f"{name}: {problem}")
         count, recorded = count + 1, recorded + known
-    told = f"{count} configurations agree, {in_words(recorded, count)}"
-    return Findings(tuple(broken), tuple(pending), told)
+    summary = f"{count} configurations agree, {in_words(recorded, count)}"
+    return Findings(tuple(broken), tuple(pending), summary)
 
 
 def _files_are_whole(study: Study) -> Findings:

@@ -152,8 +152,8 @@ def _results_are_kept(study: Study) -> Findings:
             )
         else:
             count, recorded = count + 1, recorded + known
-    told = f"{count} results agree with the database, {in_words(recorded, count)}"
-    return Findings(tuple(broken), tuple(pending), told)
+    summary = f"{count} results agree with the database, {in_words(recorded, count)}"
+    return Findings(tuple(broken), tuple(pending), summary)
 
 
 def _every_trial_is_known(study: Study) -> Findings:

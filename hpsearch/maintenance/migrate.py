@@ -181,7 +181,7 @@ def _refuse_unfinished(
 
 
 def _inside(problem: SearchProblem, params: Mapping[str, Value]) -> bool:
-    """Say whether a trial lies in the space; its cost is not checked."""
+    """Return whether a trial lies in the space; its cost is not checked."""
     ranges = problem.space.parameters
     known = {name: params[name] for name in ranges}
     others = leaf_paths(problem.base)

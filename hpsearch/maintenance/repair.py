@@ -102,7 +102,7 @@ def _sweep(folder: StudyFolder) -> list[str]:
 
 
 def _changed(plan: StudyPlan) -> bool:
-    """Say whether parameters in the database differ from the trials' files."""
+    """Return whether parameters in the database differ from the trials' files."""
     old = _read_or_none(plan.folder)
     if old is None:
         return False

@@ -303,7 +303,7 @@ class StudyRecord:
                     time.sleep(min(RETRY_S, self._patience.limit_s))
 
     def _goes_on(self, error: Exception, wait: Wait) -> bool:
-        """Say whether another attempt may succeed, and the wait has time left."""
+        """Return whether another attempt may succeed, and the wait has time left."""
         return is_locked(root_cause(error)) and wait.goes_on()
 
     def close(self) -> None:

@@ -37,7 +37,7 @@ REFUSED = ("password", "authentication", "does not exist", "permission denied", 
 
 
 def is_server(storage: str) -> bool:
-    """Say whether a study's storage is a server, which several drivers may share."""
+    """Return whether a study's storage is a server, which several drivers may share."""
     return storage.startswith("postgresql")
 
 
@@ -171,7 +171,7 @@ def _setting_up(engine: sqlalchemy.Engine) -> Iterator[None]:
 
 
 def is_away(error: Exception) -> bool:
-    """Say whether another attempt may succeed: the server restarts or is overloaded."""
+    """Return whether another attempt may succeed: the server restarts or is overloaded."""
     import psycopg
 
     cause = root_cause(error)

@@ -80,7 +80,7 @@ def completed(
 
 
 def cannot_run(problem: SearchProblem, trial: FrozenTrial, seed: int) -> bool:
-    """Say whether an enqueued trial can never be trained in this study."""
+    """Return whether an enqueued trial can never be trained in this study."""
     return isinstance(_completed(problem, trial, seed), str)
 
 

@@ -145,7 +145,7 @@ def start(storage: RDBStorage, session: Session, trial_id: int, trial: FrozenTri
 
 
 def has_study(session: Session, name: str) -> bool:
-    """Say whether a database holds a study of this name."""
+    """Return whether a database holds a study of this name."""
     return models.StudyModel.find_by_name(name, session) is not None
 
 
@@ -173,5 +173,5 @@ def insert_study(
 
 
 def holds(distribution: BaseDistribution, value: Any) -> bool:
-    """Say whether a value lies in a distribution."""
+    """Return whether a value lies in a distribution."""
     return distribution._contains(distribution.to_internal_repr(value))

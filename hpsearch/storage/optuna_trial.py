@@ -21,7 +21,7 @@ STATES: dict[State, TrialState] = {
 
 
 def is_ours(trial: FrozenTrial, study_seed: int | None = None) -> bool:
-    """Say whether a search entered a trial: then it has the seed of its number.
+    """Return whether a search entered a trial: then it has the seed of its number.
 
     Args:
         trial: As the database holds it.

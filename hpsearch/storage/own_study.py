@@ -90,10 +90,10 @@ def _ids(storage: RDBStorage) -> dict[str, int]:
 
 
 def _is_of(storage: RDBStorage, study_id: int, seed: int) -> bool:
-    """Say whether a study's trials were entered by a search with this seed."""
-    told = [
+    """Return whether a study's trials were entered by a search with this seed."""
+    seeds = [
         (trial.number, trial.user_attrs["seed"])
         for trial in storage.get_all_trials(study_id, deepcopy=False)
         if "seed" in trial.user_attrs
     ]
-    return bool(told) and all(known == trial_seed(seed, number) for number, known in told)
+    return bool(seeds) and all(known == trial_seed(seed, number) for number, known in seeds)

@@ -86,7 +86,7 @@ class SharedStore(FileStore):
         return history
 
     def left_running(self, history: Sequence[TrialRecord]) -> list[TrialRecord]:  # noqa: ARG002
-        """Return none: `updates` takes over the trials that nobody runs."""
+        """Return none: `updates` takes over the trials that no driver runs."""
         return []
 
     def leave(self, number: int) -> None:
@@ -96,7 +96,7 @@ class SharedStore(FileStore):
         self._open[trial_id] = _Open(number)
 
     def claim(self, number: int) -> bool:
-        """Take a paused trial before it continues or ends; say whether this driver has it."""
+        """Take a paused trial before it continues or ends; return whether this driver has it."""
         trial_id = self._record.ids[number]
         claimed = self._record.transact(lambda session: self._leases.claim(session, trial_id))
         if claimed:

@@ -278,7 +278,7 @@ def differing_params(one: Mapping[str, Value], other: Mapping[str, Value]) -> st
 
 
 def same(one: Any, other: Any) -> bool:
-    """Say whether two values are equal, numbers up to rounding."""
+    """Return whether two values are equal, numbers up to rounding."""
     if isinstance(one, float | int) and isinstance(other, float | int):
         return math.isclose(one, other, rel_tol=SAME)
     return bool(one == other)

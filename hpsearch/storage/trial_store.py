@@ -75,7 +75,7 @@ class TrialStore(ABC):
         return [trial for trial in history if trial.state == "running"]
 
     def updates(self, room: int) -> Updates:  # noqa: ARG002
-        """Return what other drivers did; take over at most `room` trials that nobody runs."""
+        """Return what other drivers did; take over at most `room` trials that no driver runs."""
         return NOTHING
 
     def adopt(self, trial: TrialRecord) -> TrialRecord:
@@ -117,7 +117,7 @@ class TrialStore(ABC):
         self.set_attribute(number, "paused", epoch)
 
     def claim(self, number: int) -> bool:  # noqa: ARG002
-        """Take a paused trial before it continues or ends; say whether this driver has it."""
+        """Take a paused trial before it continues or ends; return whether this driver has it."""
         return True
 
     def leave(self, number: int) -> None:  # noqa: B027

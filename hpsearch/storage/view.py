@@ -45,7 +45,7 @@ def check_not_edited(folder: StudyFolder) -> None:
     except EditedError:
         raise
     except HpsearchError:
-        pass  # whoever needs the database reports it
+        pass  # the first user of the database reports it
 
 
 def read_study(folder: StudyFolder) -> StudyView:

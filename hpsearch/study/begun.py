@@ -56,7 +56,7 @@ class Edit(NamedTuple):
 
 
 def is_saved(folder: StudyFolder) -> bool:
-    """Say whether a search made a folder: begun.json, or in older ones data or database."""
+    """Return whether a search made a folder: begun.json, or in older ones data or database."""
     if folder.begun.is_file():
         return True
     try:

@@ -212,7 +212,7 @@ def _replace_budget(values: dict[str, Any], changes: Mapping[str, Any]) -> None:
 
 
 def _is_saved(source: Path) -> bool:
-    """Say whether a study file is the one in a study's folder."""
+    """Return whether a study file is the one in a study's folder."""
     folder = StudyFolder(source.parent)
     return source.name == folder.study_file.name and is_saved(folder)
 
@@ -270,7 +270,7 @@ def _as_begun(config: StudyConfig, saved: StudyConfig) -> StudyConfig:
 
 
 def _begun(folder: StudyFolder) -> bool:
-    """Say whether a folder holds only what a search leaves that was killed at its start."""
+    """Return whether a folder holds only what a search leaves that was killed at its start."""
     files = (folder.lock, folder.space_file, folder.dataset, folder.prior, folder.begun)
     first = {path.name for path in files}
     return folder.root.is_dir() and all(
