@@ -43,7 +43,7 @@ from hpsearch.space.space import SearchSpace
 from hpsearch.storage.agreement import config_of, refuse_disagreements
 from hpsearch.storage.database import StudyRecord
 from hpsearch.storage.trial_files import (
-    AttemptsFile,
+    Deaths,
     epoch_line,
     read_curve,
     read_provenance,
@@ -161,7 +161,7 @@ def make_written(folder: Path) -> dict[str, Parser]:
     view = read_study(study)
     known: dict[str, tuple[Path, Callable[[], object]]] = {
         "result": (place.result, lambda: refuse_disagreements(study, list(view.trials))),
-        "attempts": (place.attempts, lambda: read_or_none(place.attempts, AttemptsFile)),
+        "attempts": (place.attempts, lambda: read_or_none(place.attempts, Deaths)),
         "epochs": (place.epochs, lambda: read_curve(place.epochs)),
         "provenance": (
             place.provenance, lambda: [differences(one, software()) for one in read_provenance(place)]

@@ -22,7 +22,7 @@ from hpsearch.records import Record, read_lines, read_record
 from hpsearch.samplers.prior import PriorFile
 from hpsearch.storage.agreement import config_of, result_difference
 from hpsearch.storage.trial_files import (
-    AttemptsFile,
+    Deaths,
     config_difference,
     load_provenance,
     read_provenance,
@@ -92,7 +92,7 @@ def written_files(folder: StudyFolder) -> Iterator[tuple[Path, Read]]:
     yield folder.model / "metrics.json", _record(Metrics)
     yield folder.model / "evaluation.json", _record(Evaluation)
     for number in folder.trial_numbers():
-        yield folder.trial(number).attempts, _without(_record(AttemptsFile))
+        yield folder.trial(number).attempts, _without(_record(Deaths))
         yield folder.trial(number).provenance, _without(load_provenance)
 
 

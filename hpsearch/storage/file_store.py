@@ -22,7 +22,7 @@ from hpsearch.storage.agreement import refuse_disagreements
 from hpsearch.storage.database import StudyRecord
 from hpsearch.storage.optuna_queue import enter_waiting
 from hpsearch.storage.trial_files import (
-    AttemptsFile,
+    Deaths,
     config_difference,
     differing_params,
     epoch_line,
@@ -31,7 +31,7 @@ from hpsearch.storage.trial_files import (
     read_provenance,
     write_config,
 )
-from hpsearch.storage.trial_store import Deaths, TrialStore
+from hpsearch.storage.trial_store import TrialStore
 from hpsearch.study.plan import DataPlace, StudyPlan
 from hpsearch.training.checkpoint_file import keep_best_weights, previous, set_aside_foreign
 from hpsearch.training.epoch import EpochResult
@@ -175,22 +175,21 @@ class FileStore(TrialStore):
             ended_well: Trials of the study that have ended well so far.
         """
         before = self.deaths(trial)
-        deaths = {
-            "attempts": before.count + 1,
-            "epoch": trial.last_epoch,
-            "death": cause,
-            "ended_well": before.ended_well if before.count else ended_well,
-        }
+        deaths = Deaths(
+            attempts=before.attempts + 1,
+            epoch=trial.last_epoch,
+            death=cause,
+            ended_well=before.ended_well if before.attempts else ended_well,
+        )
         path = self._plan.folder.trial(trial.number).attempts
-        write_atomically(path, json.dumps(deaths) + "\n")
-        return before.count + 1
+        write_atomically(path, json.dumps(deaths.model_dump()) + "\n")
+        return deaths.attempts
 
     def deaths(self, trial: TrialRecord) -> Deaths:
         """Return the deaths of workers under a trial since its last new epoch."""
-        held = read_or_none(self._plan.folder.trial(trial.number).attempts, AttemptsFile)
-        if held is None or held["epoch"] != trial.last_epoch:
-            return Deaths()
-        return Deaths(held["attempts"], held["death"] or "unknown", held["ended_well"])
+        held = read_or_none(self._plan.folder.trial(trial.number).attempts, Deaths)
+        deaths = Deaths(**(held or {}))
+        return deaths if deaths.epoch == trial.last_epoch else Deaths()
 
     def note_started(self, number: int, provenance: Mapping[str, Any]) -> None:
         """Record the machine and software of a trial; after a move both, the newer one last."""

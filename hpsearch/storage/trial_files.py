@@ -58,13 +58,22 @@ class EpochLine(Record):
     diagnosis: str | None = None
 
 
-class AttemptsFile(Record):
+class Deaths(Record):
     """attempts.json: deaths of workers since a trial's last new epoch."""
 
     attempts: Annotated[int, Field(ge=0, le=10**6)] = 0
+    """Number of deaths."""
     epoch: Annotated[int, Field(ge=0, le=10**9)] = 0
+    """The trial's last epoch when they happened."""
     death: str | None = None
+    """Cause of the last one."""
     ended_well: Count = 0
+    """Trials of the study that had ended well at the first one."""
+
+    @property
+    def cause(self) -> str:
+        """Cause of the last death, in words."""
+        return self.death or "unknown"
 
 
 class TrainedBy(Record):

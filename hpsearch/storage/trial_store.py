@@ -12,23 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from hpsearch.execution import Job
+from hpsearch.storage.trial_files import Deaths
 from hpsearch.training.epoch import EpochResult
 from hpsearch.trial import TrialRecord
-
-
-@dataclass(frozen=True)
-class Deaths:
-    """The deaths of workers under one trial since its last new epoch.
-
-    Args:
-        count: Number of deaths.
-        cause: Cause of the last one.
-        ended_well: Trials of the study that had ended well at the first one.
-    """
-
-    count: int = 0
-    cause: str = "unknown"
-    ended_well: int = 0
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,7 @@ def test_trials_of_a_stopped_search_are_interrupted_and_those_of_one_at_work_run
     kinds, told, line, shown, running = said()
     assert (kinds, shown, running) == ({"interrupted"}, {"interrupted"}, False)
     assert (told["running"], told["interrupted"]) == (0, len(left))
-    assert f"{len(left)} interrupted (the same search goes on with " in line
+    assert f"{len(left)} interrupted (the same search continues " in line
     assert f"{len(left)} interrupted;" in hpsearch("list", stopped.root.parent).out
     assert "interrupted" in hpsearch("show", stopped.root, min(left)).out.splitlines()[0]
     with study_lock(stopped, "hpsearch confirm"):
