@@ -11,7 +11,6 @@ from typing import Any, Protocol
 from benchmarks.surrogate import Answer
 from hpsearch.driver.progress import Progress
 from hpsearch.execution import Decision, Ended, Ending, EpochEnded, Event, Job, Started
-from hpsearch.samplers.ask_process import Asker
 from hpsearch.samplers.suggest import suggest
 from hpsearch.space.problem import SearchProblem
 from hpsearch.study.config import StudyConfig
@@ -159,7 +158,7 @@ class SimulatedExecutor:
         return EpochResult(epoch, math.nan if last else error, error, seconds, 0, 0, diagnosis)
 
 
-class DirectAsker(Asker):
+class DirectAsker:
     """Asks in this process; the suggestions are those of the helper process."""
 
     def __init__(self, problem: SearchProblem, config: StudyConfig) -> None:
@@ -167,6 +166,7 @@ class DirectAsker(Asker):
         self._problem, self._config = problem, config
         self._asked: tuple[Sequence[TrialRecord], int] = ((), 0)
         self.pending: int | None = None
+        self.seen: Mapping[str, Any] | None = None
 
     def ask(self, history: Sequence[TrialRecord], n: int) -> None:
         """Note what is asked."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from hpsearch.awake import AwakeClock
 from hpsearch.driver.progress import Progress
@@ -14,6 +14,7 @@ from hpsearch.samplers.ask_process import Asker
 from hpsearch.storage.shared_store import open_store
 from hpsearch.storage.trial_store import TrialStore
 from hpsearch.study.plan import DataPlace, StudyPlan
+from hpsearch.trial import TrialRecord
 from hpsearch.waiting import Patience
 
 LONGEST_TURN_S = 60.0
@@ -32,12 +33,36 @@ class Observer(Protocol):
         ...
 
 
+class Suggester(Protocol):
+    """Suggests trials; by default a sampler process."""
+
+    pending: int | None
+    """The number of the trial that was asked for; None without an open ask."""
+
+    @property
+    def seen(self) -> Mapping[str, Any] | None:
+        """Summary of the history of the last ask."""
+        ...
+
+    def ask(self, history: Sequence[TrialRecord], n: int) -> None:
+        """Ask for trial `n`."""
+        ...
+
+    def answer(self, timeout_s: float) -> dict[str, Any] | None:
+        """Return the suggested parameters, None when they are not there in time."""
+        ...
+
+    def close(self) -> None:
+        """End the process, if there is one."""
+        ...
+
+
 @dataclass(frozen=True)
 class Environment:
     """The driver's collaborators: storage, sampler process, clock. A replay brings its own."""
 
     store: TrialStore
-    asker: Asker
+    asker: Suggester
     n_tasks: int = N_TASKS
     clock: Callable[[], float] = field(default_factory=lambda: AwakeClock(LONGEST_TURN_S))
 
