@@ -31,7 +31,7 @@ from hpsearch.training.distortion import FULL_SIDE
 from hpsearch.training.epoch import EpochResult
 from hpsearch.training.evaluation import evaluate_tasks
 from hpsearch.training.loss import pair_loss
-from hpsearch.training.optimiser import make_optimiser
+from hpsearch.training.optimiser import LayerwiseOptimiser
 from hpsearch.training.trainingdata import TrainingData
 
 
@@ -135,7 +135,7 @@ def train_two_towers(
     network = SiameseNetwork(config.shape(), output_bias=config.layers.output.bias)
     rng = torch.Generator().manual_seed(derive_seed(seed, "weights"))
     initialise(network, config.init, rng)
-    optimiser = make_optimiser(network, config)
+    optimiser = LayerwiseOptimiser(network, config)
     loader = DataLoader(
         Pairs(dataset, config, seed), batch_size=config.batch_pairs, num_workers=workers,
         persistent_workers=workers > 0, multiprocessing_context="spawn" if workers else None,

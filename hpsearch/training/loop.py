@@ -31,7 +31,7 @@ from hpsearch.training.distortion import distort, draw_transforms
 from hpsearch.training.epoch import EpochResult
 from hpsearch.training.evaluation import evaluate_tasks, to_input
 from hpsearch.training.loss import batch_loss, pair_loss, softmax_loss
-from hpsearch.training.optimiser import make_optimiser
+from hpsearch.training.optimiser import LayerwiseOptimiser
 from hpsearch.training.precision import allow_tf32, arithmetic
 from hpsearch.training.trainingdata import TrainingData, take
 
@@ -124,7 +124,7 @@ class _Run:
         if config.weight_averaging > 0:
             self.averaged = copy.deepcopy(self.network).requires_grad_(False)
         self.averaged.eval()
-        self.optimiser = make_optimiser(self.network, config)
+        self.optimiser = LayerwiseOptimiser(self.network, config)
         self.distortion = torch.Generator(device).manual_seed(derive_seed(seed, "distortion"))
         self.chance = generator(seed, "pairs")
         self.best = self._copy()

@@ -1,10 +1,9 @@
-"""Optimisers with a learning rate and L2 weight per layer: the paper's momentum SGD, and AdamW."""
+"""The optimisers, with a learning rate and an L2 weight for each layer: momentum SGD and AdamW."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -12,144 +11,98 @@ from torch import Tensor
 from hpsearch.network.siamese import SiameseNetwork
 from hpsearch.training.config import TrialConfig
 
-
-class Optimiser(Protocol):
-    """What the loop needs; its state goes into checkpoints."""
-
-    def set_position(self, epoch: int, share: float = 0.0) -> None:
-        """Move learning rates and momenta to an epoch, from 1, of which a share is done."""
-
-    def step(self) -> None:
-        """Take one step from the parameters' gradients, and forget them."""
-
-    def state(self) -> dict[str, Tensor]:
-        """Return the tensors that a checkpoint holds, by name."""
-
-    def restore(self, tensors: Mapping[str, Tensor]) -> None:
-        """Copy the tensors of a checkpoint back."""
+STATE_NAMES = {
+    "sgd": {"momentum_buffer": "velocity.{}"},
+    "adamw": {key: f"adamw.{{}}.{key}" for key in ("step", "exp_avg", "exp_avg_sq")},
+}
+"""For each tensor that torch keeps of a parameter its name in a checkpoint."""
+NO_MOMENTUM = 5e-324
+"""Stands for momentum 0, with which torch would not update the velocity; it rounds to 0 itself."""
 
 
-def make_optimiser(network: SiameseNetwork, config: TrialConfig) -> Optimiser:
-    """Return the optimiser that the configuration names, at the first step."""
-    return LayerwiseSgd(network, config) if config.optimiser == "sgd" else AdamW(network, config)
+class LayerwiseOptimiser:
+    """torch's SGD or AdamW with one parameter group for each parameter.
 
-
-class LayerwiseSgd:
-    """v = mu v + grad; w = w - eta v, with eta, mu and lambda of each layer.
+    sgd is v = mu v + grad; w = w - eta v, with eta, mu and lambda of each layer. adamw has each
+    layer's learning rate, and its l2 as weight decay.
 
     Reference:
         Koch et al. 2015, section 3.2: eta_j -> learning_rate, mu_j -> momentum, lambda_j -> l2.
-    """
-
-    def __init__(self, network: SiameseNetwork, config: TrialConfig) -> None:
-        """Set the schedule to the first step."""
-        self._config = config
-        self._layers = [
-            (name, parameter, _decayed(name, config))
-            for name, parameter in network.named_parameters()
-        ]
-        self.velocities = {name: torch.zeros_like(p) for name, p, _ in self._layers}
-        self.set_position(1)
-
-    def set_position(self, epoch: int, share: float = 0.0) -> None:
-        """Move learning rates and momenta to an epoch, from 1, of which a share is done."""
-        self._rates, self._momenta = schedule(self._config, epoch, share)
-
-    @torch.no_grad()
-    def step(self) -> None:
-        """Take one step from the parameters' gradients, and forget them."""
-        inside = self._config.l2_gradient == "inside"
-        for name, parameter, decayed in self._layers:
-            layer = name.split(".")[0]
-            l2 = self._config.layers.all[layer].l2 if decayed else 0.0
-            gradient = parameter.grad
-            if gradient is None:
-                continue
-            if l2 and inside:
-                gradient.add_(parameter, alpha=2 * l2)
-            velocity = self.velocities[name].mul_(self._momenta[layer]).add_(gradient)
-            if l2 and not inside:
-                parameter.sub_(parameter.abs(), alpha=2 * l2)
-            parameter.sub_(velocity, alpha=self._rates[layer])
-            parameter.grad = None
-
-    def state(self) -> dict[str, Tensor]:
-        """Return the velocities."""
-        return {f"velocity.{name}": velocity for name, velocity in self.velocities.items()}
-
-    def restore(self, tensors: Mapping[str, Tensor]) -> None:
-        """Copy the velocities of a checkpoint back."""
-        for name, velocity in self.velocities.items():
-            velocity.copy_(tensors[f"velocity.{name}"])
-
-
-class AdamW:
-    """torch's AdamW with each layer's learning rate, and its l2 as weight decay.
-
-    Reference:
         Loshchilov and Hutter 2019, algorithm 2: eta_t alpha -> learning_rate under the schedule,
         lambda -> l2, decoupled from the gradient.
     """
 
     def __init__(self, network: SiameseNetwork, config: TrialConfig) -> None:
         """Set the schedule to the first step."""
-        self._config = config
+        self._config, self._sgd = config, config.optimiser == "sgd"
         self._named = dict(network.named_parameters())
-        groups: dict[tuple[str, bool], list[Tensor]] = {}
-        for name, parameter in self._named.items():
-            key = (name.split(".")[0], _decayed(name, config))
-            groups.setdefault(key, []).append(parameter)
-        self._torch = torch.optim.AdamW(
-            [
-                {
-                    "params": members,
-                    "weight_decay": config.layers.all[layer].l2 if decayed else 0.0,
-                }
-                for (layer, decayed), members in groups.items()
-            ],
-            betas=(0.9, 0.999),
-            eps=1e-8,
-            foreach=False,
-            fused=True,
-        )
-        self._layers = [layer for layer, _ in groups]
+        groups = [
+            {"params": [parameter], "layer": name.split(".")[0], "l2": _l2(name, config)}
+            for name, parameter in self._named.items()
+        ]
+        self._torch: torch.optim.Optimizer
+        if self._sgd:
+            self._torch = torch.optim.SGD(groups, foreach=False)
+        else:
+            for group in groups:
+                group["weight_decay"] = group["l2"]
+            self._torch = torch.optim.AdamW(
+                groups, betas=(0.9, 0.999), eps=1e-8, foreach=False, fused=True
+            )
         for parameter in self._named.values():  # there from the first checkpoint on
             self._torch.state[parameter] = {
-                "step": torch.zeros((), device=parameter.device),
-                "exp_avg": torch.zeros_like(parameter),
-                "exp_avg_sq": torch.zeros_like(parameter),
+                key: torch.zeros((), device=parameter.device)
+                if key == "step"
+                else torch.zeros_like(parameter)
+                for key in STATE_NAMES[config.optimiser]
             }
         self.set_position(1)
 
     def set_position(self, epoch: int, share: float = 0.0) -> None:
-        """Move the learning rates to an epoch, from 1, of which a share is done."""
-        rates, _ = schedule(self._config, epoch, share)
-        for layer, group in zip(self._layers, self._torch.param_groups, strict=True):
-            group["lr"] = rates[layer]
+        """Move learning rates and momenta to an epoch, from 1, of which a share is done."""
+        rates, momenta = schedule(self._config, epoch, share)
+        for group in self._torch.param_groups:
+            group["lr"] = rates[group["layer"]]
+            if self._sgd:
+                group["momentum"] = momenta[group["layer"]] or NO_MOMENTUM
 
     def step(self) -> None:
         """Take one step from the parameters' gradients, and forget them."""
+        if self._sgd:
+            self._add_l2()
         self._torch.step()
         self._torch.zero_grad(set_to_none=True)
 
+    @torch.no_grad()
+    def _add_l2(self) -> None:
+        """Add SGD's L2 in place; torch's own weight decay would copy every gradient."""
+        for group in self._torch.param_groups:
+            (parameter,) = group["params"]
+            if not group["l2"] or parameter.grad is None:
+                continue
+            if self._config.l2_gradient == "inside":
+                parameter.grad.add_(parameter, alpha=2 * group["l2"])
+            else:
+                parameter.sub_(parameter.abs(), alpha=2 * group["l2"])
+
     def state(self) -> dict[str, Tensor]:
-        """Return steps taken and both moments of every parameter."""
+        """Return the tensors that a checkpoint holds, by name."""
         return {
-            f"adamw.{name}.{key}": value
+            STATE_NAMES[self._config.optimiser][key].format(name): value
             for name, parameter in self._named.items()
             for key, value in self._torch.state[parameter].items()
         }
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
-        """Copy the state of a checkpoint back."""
+        """Copy the tensors of a checkpoint back."""
         for name, value in self.state().items():
             value.copy_(tensors[name])
 
 
-def _decayed(name: str, config: TrialConfig) -> bool:
-    """Say whether L2 acts on a parameter: on weights, and on the rest where biases decay."""
+def _l2(name: str, config: TrialConfig) -> float:
+    """Return the L2 weight of a parameter; 0 for biases and norms unless biases decay too."""
     is_weight = name.endswith("weight") and ".norm." not in name
-    return is_weight or config.decay_biases
+    return config.layers.all[name.split(".")[0]].l2 if is_weight or config.decay_biases else 0.0
 
 
 def schedule(

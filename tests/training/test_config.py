@@ -14,7 +14,7 @@ from hpsearch.network.initialisation import initialise
 from hpsearch.network.siamese import SiameseNetwork
 from hpsearch.space.space import SearchSpace
 from hpsearch.training.config import TrialConfig
-from hpsearch.training.optimiser import LayerwiseSgd
+from hpsearch.training.optimiser import LayerwiseOptimiser
 from tests.support.trainings import as_bytes, tiny_config
 
 SPACE = SearchSpace.from_yaml("koch2015").parameters
@@ -50,7 +50,7 @@ def trained(config: TrialConfig) -> dict[str, bytes]:
     """Take two steps of constant gradients in the last epoch, where momenta are final."""
     network = SiameseNetwork(config.shape())
     initialise(network, "koch", torch.Generator().manual_seed(0))
-    optimiser = LayerwiseSgd(network, config)
+    optimiser = LayerwiseOptimiser(network, config)
     optimiser.set_position(config.max_epochs)
     for _ in range(2):
         for parameter in network.parameters():

@@ -17,7 +17,7 @@ from hpsearch.training.config import Distortion, TrialConfig
 from hpsearch.training.distortion import affine, distort, draw_transforms
 from hpsearch.training.evaluation import encode, run_scores, verification_accuracy
 from hpsearch.training.loop import step_loss
-from hpsearch.training.optimiser import LayerwiseSgd
+from hpsearch.training.optimiser import LayerwiseOptimiser
 from tests.support.trainings import tiny_config
 
 
@@ -50,7 +50,7 @@ def test_a_step_stays_on_its_device(pairs: str, precision: str, l2_gradient: str
     layers = {"output": {"bias": True}}
     config = tiny_config(pairs=pairs, precision=precision, l2_gradient=l2_gradient, layers=layers)
     network = meta_network(config)
-    optimiser = LayerwiseSgd(network, config)
+    optimiser = LayerwiseOptimiser(network, config)
     rows = meta(8, 2, dtype=torch.int64) if pairs == "independent" else meta(16).long()
     loss = step_loss(
         network,
@@ -64,7 +64,7 @@ def test_a_step_stays_on_its_device(pairs: str, precision: str, l2_gradient: str
     loss.backward()
     assert all(p.grad is not None for p in network.parameters())
     optimiser.step()
-    assert {v.device.type for v in optimiser.velocities.values()} == {"meta"}
+    assert {v.device.type for v in optimiser.state().values()} == {"meta"}
 
 
 @pytest.mark.parametrize("stray", ["images", "labels", "transforms"])

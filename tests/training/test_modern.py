@@ -24,7 +24,7 @@ from hpsearch.training import checkpoint
 from hpsearch.training.config import TrialConfig
 from hpsearch.training.loop import Interrupted, train
 from hpsearch.training.loss import batch_loss, pair_loss, softmax_loss
-from hpsearch.training.optimiser import AdamW, schedule
+from hpsearch.training.optimiser import LayerwiseOptimiser, schedule
 from hpsearch.training.precision import allow_tf32, has_bf16
 from hpsearch.training.trainingdata import TrainingData, take
 from tests.support.trainings import assert_same_training, last_checkpoint, tiny_config
@@ -99,7 +99,7 @@ def test_adamw_steps_are_those_of_numpy_layer_by_layer() -> None:
     network = random_network(config)
     w = weights(network)
     m, v = ({n: np.zeros_like(x) for n, x in w.items()} for _ in range(2))
-    optimiser = AdamW(network, config)
+    optimiser = LayerwiseOptimiser(network, config)
     for step in range(1, 6):
         optimiser.set_position(step)
         values = gradients(network, step)

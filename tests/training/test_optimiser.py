@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from hpsearch.network.siamese import SiameseNetwork
 from hpsearch.training.config import TrialConfig
-from hpsearch.training.optimiser import LayerwiseSgd, schedule
+from hpsearch.training.optimiser import LayerwiseOptimiser, schedule
 from tests.support.trainings import LAYERS, tiny_config
 
 Arrays = dict[str, NDArray[np.float64]]
@@ -82,7 +82,7 @@ def test_steps_are_those_of_numpy_layer_by_layer(l2_gradient: str, decay_biases:
     network = random_network(config)
     steps = [gradients(network, step) for step in range(3)]
     expected = numpy_training(weights(network), config, steps, epochs=6)
-    optimiser = LayerwiseSgd(network, config)
+    optimiser = LayerwiseOptimiser(network, config)
     for epoch in range(1, 7):
         optimiser.set_position(epoch)
         for values in steps:
@@ -97,7 +97,7 @@ def test_with_equal_settings_it_is_torchs_sgd(decay_biases: bool) -> None:
     each = {"learning_rate": 0.05, "momentum": 0.8, "l2": 0.01}
     config = tiny_config(each, decay_biases=decay_biases, momentum_ramp=0)
     ours, theirs = random_network(config), random_network(config)
-    optimiser = LayerwiseSgd(ours, config)
+    optimiser = LayerwiseOptimiser(ours, config)
     named = list(theirs.named_parameters())
     reference = torch.optim.SGD(
         [
@@ -122,7 +122,7 @@ def test_with_equal_settings_it_is_torchs_sgd(decay_biases: bool) -> None:
 
 def test_a_step_forgets_the_gradients() -> None:
     network = random_network(layerwise())
-    optimiser = LayerwiseSgd(network, layerwise())
+    optimiser = LayerwiseOptimiser(network, layerwise())
     set_gradients(network, gradients(network, 0))
     optimiser.step()
     assert all(p.grad is None for p in network.parameters())
@@ -130,7 +130,7 @@ def test_a_step_forgets_the_gradients() -> None:
 
 def test_a_parameter_without_gradient_rests() -> None:
     network = random_network(layerwise())
-    optimiser = LayerwiseSgd(network, layerwise())
+    optimiser = LayerwiseOptimiser(network, layerwise())
     values = gradients(network, 0)
     set_gradients(network, values)
     network.fc.weight.grad = None
