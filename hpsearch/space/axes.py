@@ -1,105 +1,62 @@
-"""The scales of coordinates: shares of a range to values and back, uniform as they are drawn."""
+"""Scales of coordinates: map a share of a range, 0 to 1, to a value and back."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from hpsearch.space.parameter import Parameter
 from hpsearch.trial import Value
 
 
-class Axis(Protocol):
-    """One coordinate's scale."""
+@dataclass(frozen=True)
+class Axis:
+    """The scale of one coordinate.
 
-    def value(self, share: float) -> Value:
-        """Return the coordinate at a share of its range, 0 to 1."""
-        ...
+    Args:
+        value: Returns the coordinate at a share of its range, 0 to 1.
+        share: Returns the share of a coordinate; for a discrete one the middle of its shares.
+    """
 
-    def share(self, value: Any) -> float:
-        """Return the share of a coordinate; of whole numbers the middle of theirs."""
-        ...
-
-
-class ContinuousAxis:
-    """A real coordinate, uniform in its value or in its logarithm."""
-
-    def __init__(self, low: float, high: float, log: bool) -> None:
-        """Note the range."""
-        self._range, self._log = (low, high), log
-        self._low = math.log(low) if log else low
-        self._span = (math.log(high) if log else high) - self._low
-
-    def value(self, share: float) -> Value:
-        """Return the coordinate at a share of its range, 0 to 1."""
-        value = self._low + share * self._span
-        low, high = self._range
-        return min(max(math.exp(value) if self._log else value, low), high)
-
-    def share(self, value: Any) -> float:
-        """Return the share of a coordinate."""
-        return float(((math.log(value) if self._log else value) - self._low) / self._span)
+    value: Callable[[float], Value]
+    share: Callable[[Any], float]
 
 
-class ListAxis:
-    """A coordinate with few values, all of the same share."""
+def continuous(low: float, high: float, *, log: bool = False) -> Axis:
+    """Return the scale of a real coordinate, uniform in its value or in its logarithm."""
+    start = math.log(low) if log else low
+    span = (math.log(high) if log else high) - start
 
-    def __init__(self, values: Sequence[Value]) -> None:
-        """Note the values, in order."""
-        self._values = values
+    def value(share: float) -> float:
+        value = start + share * span
+        return min(max(math.exp(value) if log else value, low), high)
 
-    def value(self, share: float) -> Value:
-        """Return the coordinate at a share of its range, 0 to 1."""
-        return self._values[min(int(share * len(self._values)), len(self._values) - 1)]
-
-    def share(self, value: Any) -> float:
-        """Return the middle of a value's share."""
-        return (self._values.index(value) + 0.5) / len(self._values)
+    return Axis(value, lambda value: ((math.log(value) if log else value) - start) / span)
 
 
-class LogIntAxis:
-    """A whole number with a uniform logarithm; each reaches half-way to its neighbours."""
-
-    def __init__(self, low: int, high: int) -> None:
-        """Note the range."""
-        self._low, self._high = low, high
-        self._axis = ContinuousAxis(low - 0.5, high + 0.5, log=True)
-
-    def value(self, share: float) -> Value:
-        """Return the coordinate at a share of its range, 0 to 1."""
-        return min(max(round(float(self._axis.value(share))), self._low), self._high)
-
-    def share(self, value: Any) -> float:
-        """Return the share of a coordinate."""
-        return self._axis.share(value)
+def discrete(values: Sequence[Value]) -> Axis:
+    """Return the scale of ordered values that have equal shares."""
+    return Axis(
+        lambda share: values[min(int(share * len(values)), len(values) - 1)],
+        lambda value: (values.index(value) + 0.5) / len(values),
+    )
 
 
-class IntAxis:
-    """A whole number of a long range."""
-
-    def __init__(self, low: int, high: int, step: int) -> None:
-        """Note the range."""
-        self._low, self._step = low, step
-        self._count = (high - low) // step + 1
-
-    def value(self, share: float) -> Value:
-        """Return the coordinate at a share of its range, 0 to 1."""
-        return self._low + min(int(share * self._count), self._count - 1) * self._step
-
-    def share(self, value: Any) -> float:
-        """Return the middle of a value's share."""
-        return float(((value - self._low) // self._step + 0.5) / self._count)
+def log_int(low: int, high: int) -> Axis:
+    """Return the scale of a whole number, uniform in the logarithm of low - 0.5 to high + 0.5."""
+    axis = continuous(low - 0.5, high + 0.5, log=True)
+    return Axis(lambda share: min(max(round(float(axis.value(share))), low), high), axis.share)
 
 
 def axis_of(parameter: Parameter) -> Axis:
     """Return the scale of a parameter that is its own coordinate."""
     extremes: Any = parameter.extremes
-    if parameter.log and parameter.type == "int":
-        return LogIntAxis(extremes[0], extremes[1])
-    values = parameter.values()
-    if values is not None:
-        return ListAxis(values)
     if parameter.type == "int":
-        return IntAxis(extremes[0], extremes[1], int(parameter.step or 1))
-    return ContinuousAxis(extremes[0], extremes[1], parameter.log)
+        low, high = extremes[0], extremes[-1]
+        if parameter.log:
+            return log_int(low, high)
+        return discrete(range(low, high + 1, int(parameter.step or 1)))
+    values = parameter.values()
+    return continuous(*extremes, log=parameter.log) if values is None else discrete(values)

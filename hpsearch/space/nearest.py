@@ -1,29 +1,32 @@
-"""The feasible configuration nearest to a wanted one, for enqueued and migrated points.
+"""Find the feasible configuration nearest to a given one, for enqueued and migrated points.
 
-Sizes are exact: the least summed squared distance over all combinations that fit. Limits on cost
-are then met by lowering counts and width together, and raising each again as far as it goes.
+Sizes are exact: the feasible combination with the least summed squared distance. To meet limits on
+cost, counts and width are lowered together, then each is raised again as far as the limits allow.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from hpsearch.errors import InputError
 from hpsearch.seeding import generator
 from hpsearch.space.cost_range import CostRange, Measure
+from hpsearch.space.limits import Limits
 from hpsearch.space.problem import SearchProblem
 from hpsearch.trial import Value
 
 DRAWS = 4096
-"""Size combinations tried where the nearest one breaks a limit whatever the counts are."""
+"""Size combinations tried where the nearest one breaks a limit even with the lowest counts."""
 HALVINGS = 40
 COSTLY = ("filter_count", "width", "batch_pairs", "batch_characters", "batch_drawings")
 """Whole numbers that raise multiply-adds, parameters or memory."""
 
+Params = dict[str, Value]
 
-def nearest_feasible(problem: SearchProblem, params: Mapping[str, Any]) -> dict[str, Value]:
-    """Return the feasible parameters nearest to the given ones, for enqueued points.
+
+def nearest_feasible(problem: SearchProblem, params: Mapping[str, Any]) -> Params:
+    """Return the feasible parameters nearest to the given ones.
 
     Distance is measured in shares of each parameter's range.
 
@@ -31,118 +34,80 @@ def nearest_feasible(problem: SearchProblem, params: Mapping[str, Any]) -> dict[
         InputError: A parameter is missing or no value of its kind, or nothing stays within the
             limits.
     """
-    return _Nearest(problem).feasible(problem.within_ranges(params))
-
-
-class _Nearest:
-    """Moves points of a search problem to feasible ones."""
-
-    def __init__(self, problem: SearchProblem) -> None:
-        self._problem = problem
-
-    def feasible(self, values: dict[str, Value]) -> dict[str, Value]:
-        """Return the nearest feasible point.
-
-        Args:
-            values: Parameters within their ranges.
-
-        Raises:
-            InputError: Nothing within the limits was found.
-        """
-        if not self._problem.sizes.fits(values):
-            values = {**values, **self._problem.nearest_sizes(values)}
-        if self._problem.over_limits(values) is None:
-            return values
-        lowest = self._lowest(values)
-        if self._problem.over_limits(lowest) is not None:
-            values = {**values, **self._affordable_sizes(values, lowest)}
-            lowest = self._lowest(values)
-        return self._raise_each(values, self._lower_together(values, lowest))
-
-    def _tightest(self) -> Measure:
-        """Return the first limit that is set, for the last attempt to stay within it."""
-        limits = self._problem.limits
-        if limits.multiply_adds is not None:
-            return "multiply_adds"
-        return "parameters" if limits.parameters is not None else "memory_bytes"
-
-    def _costly(self) -> list[str]:
-        return [
-            name
-            for name, p in self._problem.space.parameters.items()
-            if name.rpartition(".")[2] in COSTLY and p.type == "int"
-        ]
-
-    def _lowest(self, values: dict[str, Value]) -> dict[str, Value]:
-        ranges = self._problem.space.parameters
-        return {**values, **{name: ranges[name].extremes[0] for name in self._costly()}}
-
-    def _affordable_sizes(
-        self, values: dict[str, Value], lowest: dict[str, Value]
-    ) -> dict[str, Value]:
-        """Return nearby sizes with which the lowest counts stay within the limits."""
-        problem = self._problem
-        rng = generator(0, "nearest")
-        draws = rng.random((DRAWS, len(problem.sizes.free)))
-        steps = [s for s in problem.sizes.steps if s.name in problem.space.parameters]
-        found: list[tuple[float, int, dict[str, Value]]] = []
-        for draw in draws:
-            sizes = problem.sizes.decode(dict(zip(problem.sizes.free, draw.tolist(), strict=True)))
-            searched = {s.name: sizes[s.name] for s in steps}
-            distance = sum(s.distance(values, sizes[s.name]) for s in steps)
-            if problem.over_limits({**lowest, **searched}) is None:
-                found.append((distance, len(found), searched))
-        cheapest = CostRange(problem).cheapest(self._tightest())
-        searched = {s.name: cheapest[s.name] for s in steps}
-        if problem.over_limits({**lowest, **searched}) is None:
-            found.append((float("inf"), len(found), searched))
-        if not found:
-            raise InputError(
-                f"search space {problem.space.name}: limits: even the cheapest network has "
-                f"{problem.over_limits({**lowest, **searched})}; raise the limit"
-            )
-        return min(found)[2]
-
-    def _lower_together(
-        self, values: dict[str, Value], lowest: dict[str, Value]
-    ) -> dict[str, Value]:
-        """Lower every costly number by the same share of its way to its lowest value."""
-
-        def at(share: float) -> dict[str, Value]:
-            moved = {
-                name: self._between(name, lowest[name], values[name], share)
-                for name in self._costly()
-            }
-            return {**values, **moved}
-
-        return at(self._largest(at))
-
-    def _raise_each(self, wanted: dict[str, Value], values: dict[str, Value]) -> dict[str, Value]:
-        """Raise one number after the other back towards the wanted one."""
-        for name in self._costly():
-            current = dict(values)
-
-            def at(
-                share: float, name: str = name, current: dict[str, Value] = current
-            ) -> dict[str, Value]:
-                moved = self._between(name, current[name], wanted[name], share)
-                return {**current, name: moved}
-
-            values = at(self._largest(at))
+    values = problem.within_ranges(params)
+    if not problem.sizes.fits(values):
+        values |= problem.nearest_sizes(values)
+    if problem.over_limits(values) is None:
         return values
+    ranges = problem.space.parameters
+    lowest = {
+        name: p.extremes[0]
+        for name, p in ranges.items()
+        if name.rpartition(".")[2] in COSTLY and p.type == "int"
+    }
+    if problem.over_limits({**values, **lowest}) is not None:
+        values |= _affordable_sizes(problem, values, lowest)
 
-    def _largest(self, at: Any) -> float:
-        """Return the largest share, 0 to 1, that stays within the limits; 0 always does."""
-        low, high = 0.0, 1.0
-        if self._problem.over_limits(at(1.0)) is None:
-            return 1.0
-        for _ in range(HALVINGS):
-            middle = (low + high) / 2
-            if self._problem.over_limits(at(middle)) is None:
-                low = middle
-            else:
-                high = middle
-        return low
+    def between(name: str, low: Any, share: float) -> Value:
+        high: Any = values[name]
+        return ranges[name].nearest(name, low + share * (high - low))
 
-    def _between(self, name: str, low: Any, high: Any, share: float) -> Value:
-        return self._problem.space.parameters[name].nearest(name, low + share * (high - low))
+    def lowered(share: float) -> Params:
+        return {**values, **{name: between(name, low, share) for name, low in lowest.items()}}
+
+    found = _largest(problem, lowered)
+    for name in lowest:
+        start = dict(found)
+
+        def raised(share: float, name: str = name, start: Params = start) -> Params:
+            return {**start, name: between(name, start[name], share)}
+
+        found = _largest(problem, raised)
+    return found
+
+
+def _largest(problem: SearchProblem, at: Callable[[float], Params]) -> Params:
+    """Return the parameters at the largest share, 0 to 1, within the limits; 0 always is."""
+    if problem.over_limits(at(1.0)) is None:
+        return at(1.0)
+    low, high = 0.0, 1.0
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        if problem.over_limits(at(middle)) is None:
+            low = middle
+        else:
+            high = middle
+    return at(low)
+
+
+def _affordable_sizes(problem: SearchProblem, values: Params, lowest: Params) -> Params:
+    """Return nearby sizes with which the lowest counts stay within the limits."""
+    steps = [s for s in problem.sizes.steps if s.name in problem.space.parameters]
+
+    def beyond(sizes: Params) -> str | None:
+        return problem.over_limits({**values, **lowest, **sizes})
+
+    found: list[tuple[float, int, Params]] = []
+    for draw in generator(0, "nearest").random((DRAWS, len(problem.sizes.free))).tolist():
+        decoded = problem.sizes.decode(dict(zip(problem.sizes.free, draw, strict=True)))
+        sizes = {s.name: decoded[s.name] for s in steps}
+        if beyond(sizes) is None:
+            distance = sum(s.distance(values, sizes[s.name]) for s in steps)
+            found.append((distance, len(found), sizes))
+    if found:
+        return min(found)[2]
+    cheapest = CostRange(problem).cheapest(_tightest(problem.limits))
+    sizes = {s.name: cheapest[s.name] for s in steps}
+    if reason := beyond(sizes):
+        raise InputError(
+            f"search space {problem.space.name}: limits: even the cheapest network has "
+            f"{reason}; raise the limit"
+        )
+    return sizes
+
+
+def _tightest(limits: Limits) -> Measure:
+    """Return the first limit that is set."""
+    if limits.multiply_adds is not None:
+        return "multiply_adds"
+    return "parameters" if limits.parameters is not None else "memory_bytes"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpsearch.errors import InputError
 from hpsearch.network.geometry import Convolution, NetworkShape
-from hpsearch.space.axes import Axis, ContinuousAxis, axis_of
+from hpsearch.space.axes import axis_of, continuous
 from hpsearch.space.feasible_sizes import FeasibleSizes
 from hpsearch.space.limits import Limits
 from hpsearch.space.space import SearchSpace
@@ -42,8 +42,7 @@ class SearchProblem:
                 f"search space {space.name}: no combination of sizes fits an input of "
                 f"{base.input_size} px (smallest: {shown}); lower filter sizes or raise input_size"
             )
-        searched = [step for step in self.sizes.steps if step.name in space.parameters]
-        self._size_names = {step.name for step in searched}
+        self._size_names = {s.name for s in self.sizes.steps} & space.parameters.keys()
         self._stepped = {n: p for n, p in space.parameters.items() if p.stepped}
         self._convolutions = list(base.layers.convolutions.items())
 
@@ -78,17 +77,10 @@ class SearchProblem:
         Args:
             coordinates: A value for each of `free`.
         """
+        params = {n: coordinates.get(n, p.extremes[0]) for n, p in self.space.parameters.items()}
+        params |= {n: p.nearest(n, params[n]) for n, p in self._stepped.items()}
         sizes = self.sizes.decode(coordinates)
-        return {
-            name: sizes[name]
-            if name in self._size_names
-            else p.nearest(name, coordinates[name])
-            if name in coordinates and name in self._stepped
-            else coordinates[name]
-            if name in coordinates
-            else p.extremes[0]
-            for name, p in self.space.parameters.items()
-        }
+        return params | {name: sizes[name] for name in self._size_names}
 
     def encode(self, params: Mapping[str, Value]) -> dict[str, Value]:
         """Turn parameters into a point of the box; what does not fit is moved to what does.
@@ -105,7 +97,7 @@ class SearchProblem:
     def nearest_sizes(self, values: Mapping[str, Value]) -> dict[str, Value]:
         """Return the searched sizes of the feasible combination nearest to the given one."""
         chosen = self.sizes.nearest(values)
-        return {name: chosen[name] for name in chosen if name in self.space.parameters}
+        return {name: chosen[name] for name in chosen if name in self._size_names}
 
     def within_ranges(self, params: Mapping[str, Any]) -> dict[str, Value]:
         """Return the parameters, each moved to the nearest value of its own range.
@@ -116,12 +108,10 @@ class SearchProblem:
         for name in params:
             if name not in self.space.parameters:
                 raise InputError(f"{name}: not a parameter of search space {self.space.name}")
-        values = {}
-        for name, parameter in self.space.parameters.items():
+        for name in self.space.parameters:
             if name not in params:
                 raise InputError(f"{name}: missing; search space {self.space.name} searches it")
-            values[name] = parameter.nearest(name, params[name])
-        return values
+        return {name: p.nearest(name, params[name]) for name, p in self.space.parameters.items()}
 
     def key(self, params: Mapping[str, Value]) -> tuple[Value | None, ...]:
         """Return what two equal configurations share and two different ones do not."""
@@ -216,23 +206,23 @@ class UnitCube:
     """Maps points of the unit cube to parameters and back."""
 
     def __init__(self, problem: SearchProblem) -> None:
-        """Choose each free coordinate's scale."""
+        """Choose the scale of each free coordinate."""
         self._problem = problem
         self.names = problem.free
-        self.axes = [self._axis(name) for name in self.names]
-        parameters = problem.space.parameters
-        self.ordered = [
-            name in problem.sizes.free or parameters[name].type != "categorical"
+        parameters, sizes = problem.space.parameters, problem.sizes.free
+        self.axes = [
+            continuous(0.0, 1.0) if name in sizes else axis_of(parameters[name])
             for name in self.names
         ]
-        """Of each coordinate whether its values have an order, so that its range has a middle."""
+        self.ordered = [
+            name in sizes or parameters[name].type != "categorical" for name in self.names
+        ]
+        """For each coordinate whether its values are ordered, so that its range has a middle."""
 
     def coordinates(self, shares: Sequence[float]) -> dict[str, Value]:
         """Return the coordinates of a point, each share from 0 to 1."""
-        return {
-            name: axis.value(share)
-            for name, axis, share in zip(self.names, self.axes, shares, strict=True)
-        }
+        values = [axis.value(share) for axis, share in zip(self.axes, shares, strict=True)]
+        return dict(zip(self.names, values, strict=True))
 
     def params(self, shares: Sequence[float]) -> dict[str, Value]:
         """Return the parameters of a point, each share from 0 to 1."""
@@ -244,8 +234,3 @@ class UnitCube:
         return [
             axis.share(encoded[name]) for name, axis in zip(self.names, self.axes, strict=True)
         ]
-
-    def _axis(self, name: str) -> Axis:
-        if name in self._problem.sizes.free:
-            return ContinuousAxis(0.0, 1.0, log=False)
-        return axis_of(self._problem.space.parameters[name])
