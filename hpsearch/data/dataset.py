@@ -5,20 +5,39 @@ Letters: N images, C characters, D drawers, S side in pixels.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hpsearch.data.packed_files import UNREADABLE, check_file, images_of, read_meta
-from hpsearch.data.resize import SIDE
+from hpsearch.data.resize import SIDE, to_stored
 from hpsearch.errors import InputError
 
 Progress = Callable[[str, int, int], None]
-"""Called with what is being done, how much of it is done, and how much there is."""
+"""Called with the name of the task, the amount done, and the total amount."""
+T = TypeVar("T")
+
+
+def reported(
+    items: Iterable[T], task: str, total: int, progress: Progress | None, every: int = 1
+) -> Iterator[T]:
+    """Yield the items; report progress after each `every` of them, and after the last.
+
+    Args:
+        items: What is worked on.
+        task: Name shown to people.
+        total: How many items there should be; more count as this many.
+        progress: Called with the numbers; None reports nothing.
+        every: Items between two reports.
+    """
+    for done, item in enumerate(items, start=1):
+        yield item
+        if progress is not None and (done % every == 0 or done == total):
+            progress(task, min(done, total), total)
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,8 +134,31 @@ class Dataset:
             raise InputError(f"{path}: cannot be read ({error}); delete {self.folder}") from None
 
 
+def flatten(
+    alphabets: Mapping[str, Mapping[str, Sequence[NDArray[np.uint8]]]], *, people: bool = True
+) -> Characters:
+    """Join the images of one role, in the order given.
+
+    Args:
+        alphabets: Alphabet to character ("ALPHABET/CHARACTER") to its images, [105, 105] or a
+            sequence of them, one for each drawer.
+        people: Whether an image's position says who drew it.
+    """
+    groups = [group for one in alphabets.values() for group in one.values()]
+    counts = [len(group) for group in groups]
+    return Characters(
+        images=to_stored(np.stack([image for group in groups for image in group])),
+        character=np.repeat(np.arange(len(groups)), counts),
+        drawer=np.concatenate([np.arange(count) for count in counts]),
+        alphabet_of=np.repeat(np.arange(len(alphabets)), [len(one) for one in alphabets.values()]),
+        names=tuple(name for one in alphabets.values() for name in one),
+        alphabets=tuple(alphabets),
+        people=people,
+    )
+
+
 def in_words(kind: str) -> str:
-    """Return a kind of data as a person calls it."""
+    """Return the name of a kind of data that is shown to people."""
     return "own images" if kind == "folder" else kind
 
 

@@ -16,15 +16,15 @@ _BLOCK = 512
 
 
 def to_stored(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return images as stored: 1 bit per pixel when all are 0 or 255, else as they are.
+    """Return images as stored: 1 bit per pixel when all are 0 or 255, else unchanged.
 
     Args:
-        images: Ink = 255, paper = 0, uint8 [N, 105, 105].
+        images: Ink = 255, paper = 0, uint8 [N, 105, 105]; or stored ones, which stay as they are.
 
     Returns:
         uint8 [N, 105, 14] (rows of bits, ink = 1, padded with 0) or [N, 105, 105].
     """
-    if not np.isin(images, (0, 255)).all():
+    if images.shape[-1] != SIDE or not np.isin(images, (0, 255)).all():
         return images
     return np.packbits(images > 0, axis=-1)
 

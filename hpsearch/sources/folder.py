@@ -7,7 +7,6 @@ Must not know the cache. The rule of conversion is `convert`'s docstring, that o
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from hpsearch.data.dataset import Characters, Progress
+from hpsearch.data.dataset import Characters, Progress, flatten
 from hpsearch.data.pack import Contents
-from hpsearch.data.resize import SIDE, to_stored
+from hpsearch.data.resize import SIDE
 from hpsearch.data.tasks import OneShotTasks, split_drawers, validation_tasks
 from hpsearch.errors import InputError
 from hpsearch.seeding import generator
@@ -98,8 +97,26 @@ def read_folder(folder: Path, progress: Progress | None = None, rule: int = RULE
     if total > MAX_IMAGES:
         raise InputError(f"{folder}: {total} images; at most {MAX_IMAGES} are taken")
     looks = Looks()
-    told = (lambda done: progress("reading your images", done, total)) if progress else None
-    background, validation, test = (_read_role(folder, r, rule, looks, told) for r in roles)
+
+    def read(name: str, path: Path) -> NDArray[np.uint8]:
+        image, look = convert_and_look(path)
+        looks.add(name, str(path.relative_to(folder)), image, look)
+        if progress is not None and looks.count % 50 == 0:
+            progress("reading your images", looks.count, total)
+        return image
+
+    background, validation, test = (
+        flatten(
+            {
+                alphabet: {
+                    name: [read(name, path) for path in files] for name, files in one.items()
+                }
+                for alphabet, one in role.items()
+            },
+            people=rule == 1,
+        )
+        for role in roles
+    )
     ways = min(MAX_WAYS, _smallest(validation))
     alone = f"; {len(single)} characters with a single image left out" if single else ""
     return Contents(
@@ -180,41 +197,6 @@ def _split(alphabets: dict[str, Drawings]) -> list[dict[str, Drawings]]:
     parts = [order[2 * held :], order[:held], order[held : 2 * held]]
     label = "+".join(sorted(alphabets))
     return [{label: {name: pool[name] for name in sorted(part)}} for part in parts]
-
-
-def _read_role(
-    folder: Path,
-    role: dict[str, Drawings],
-    rule: int,
-    looks: Looks,
-    told: Callable[[int], None] | None,
-) -> Characters:
-    images: list[NDArray[np.uint8]] = []
-    character: list[int] = []
-    drawer: list[int] = []
-    alphabet_of: list[int] = []
-    names: list[str] = []
-    for alphabet, drawings in enumerate(role.values()):
-        for name, files in drawings.items():
-            for rank, path in enumerate(files):
-                image, look = convert_and_look(path)
-                looks.add(name, str(path.relative_to(folder)), image, look)
-                images.append(image)
-                character.append(len(names))
-                drawer.append(rank)
-                if told is not None and looks.count % 50 == 0:
-                    told(looks.count)
-            names.append(name)
-            alphabet_of.append(alphabet)
-    return Characters(
-        images=to_stored(np.stack(images)),
-        character=np.array(character, np.int64),
-        drawer=np.array(drawer, np.int64),
-        alphabet_of=np.array(alphabet_of, np.int64),
-        names=tuple(names),
-        alphabets=tuple(role),
-        people=rule == 1,
-    )
 
 
 def _smallest(role: Characters) -> int:

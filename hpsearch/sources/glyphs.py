@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from hpsearch.data.dataset import Characters, Progress
+from hpsearch.data.dataset import Progress, flatten, reported
 from hpsearch.data.pack import Contents
-from hpsearch.data.resize import SIDE, to_stored
+from hpsearch.data.resize import SIDE
 from hpsearch.data.tasks import validation_tasks
 from hpsearch.seeding import generator
 from hpsearch.sources.strokes import Points, Stroke, draw_character, draw_style
@@ -55,50 +55,31 @@ def draw_glyphs(*, seed: int = SEED, progress: Progress | None = None) -> Conten
         seed: Another one gives other alphabets.
         progress: Called after each alphabet.
     """
-    roles = {}
-    total, done = sum(_ALPHABETS.values()), 0
-    for role, count in _ALPHABETS.items():
-        drawn = []
-        for number in range(count):
-            drawn.append(_draw_alphabet(generator(seed, "glyphs", role, number)))
-            done += 1
-            if progress is not None:
-                progress("drawing glyphs", done, total)
-        roles[role] = _flat(drawn, role)
+    roles: dict[str, dict[str, dict[str, list[NDArray[np.uint8]]]]] = {
+        role: {} for role in _ALPHABETS
+    }
+    places = [(role, number) for role, count in _ALPHABETS.items() for number in range(count)]
+    for role, number in reported(places, "drawing glyphs", len(places), progress):
+        alphabet = f"{role.capitalize()}_{number + 1:02}"
+        drawn = _draw_alphabet(generator(seed, "glyphs", role, number))
+        roles[role][alphabet] = {
+            f"{alphabet}/character{k:02}": list(images) for k, images in enumerate(drawn, start=1)
+        }
+    background, validation, test = (flatten(role) for role in roles.values())
+    drawers = range(N_DRAWERS)
     return Contents(
         kind="glyphs",
-        background=roles["background"],
-        validation=roles["validation"],
-        test=roles["test"],
-        runs=validation_tasks(
-            roles["test"], ways=WAYS, n_runs=TEST_RUNS, drawers=range(N_DRAWERS), seed=seed
-        ),
+        background=background,
+        validation=validation,
+        test=test,
+        runs=validation_tasks(test, ways=WAYS, n_runs=TEST_RUNS, drawers=drawers, seed=seed),
         ways=WAYS,
         turns=True,
         description=(
             f"glyphs, drawn by the program: {_ALPHABETS['background']} background alphabets with "
-            f"{len(roles['background'].names)} characters, {_ALPHABETS['validation']} validation "
+            f"{len(background.names)} characters, {_ALPHABETS['validation']} validation "
             f"alphabets, {_ALPHABETS['test']} sealed test alphabets"
         ),
-    )
-
-
-def _flat(alphabets: list[NDArray[np.uint8]], role: str) -> Characters:
-    """Join alphabets, each uint8 [C, 20, 105, 105], into one role."""
-    counts = [len(alphabet) for alphabet in alphabets]
-    names = [f"{role.capitalize()}_{number + 1:02}" for number in range(len(alphabets))]
-    n_characters = sum(counts)
-    return Characters(
-        images=to_stored(np.concatenate(alphabets).reshape(-1, SIDE, SIDE)),
-        character=np.repeat(np.arange(n_characters), N_DRAWERS),
-        drawer=np.tile(np.arange(N_DRAWERS), n_characters),
-        alphabet_of=np.repeat(np.arange(len(alphabets)), counts),
-        names=tuple(
-            f"{name}/character{number + 1:02}"
-            for name, count in zip(names, counts, strict=True)
-            for number in range(count)
-        ),
-        alphabets=tuple(names),
     )
 
 

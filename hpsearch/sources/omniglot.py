@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from hpsearch.data.dataset import Characters, Progress
+from hpsearch.data.dataset import Characters, Progress, flatten, reported
 from hpsearch.data.pack import Contents, fingerprint
 from hpsearch.errors import InputError
 from hpsearch.sources.archive import decode_drawing, read_files
@@ -159,9 +160,9 @@ def _read_images(
     source: Path, n_characters: int, n_drawers: int, progress: Progress | None
 ) -> Characters:
     """Read one image part into the stored form."""
-    total = n_characters * n_drawers
-    drawings: dict[tuple[str, str], dict[int, np.ndarray]] = {}
-    for count, (name, content) in enumerate(read_files(source)):
+    files, task = read_files(source), f"reading {source.name}"
+    drawings: dict[str, dict[str, dict[int, NDArray[np.uint8]]]] = {}
+    for name, content in reported(files, task, n_characters * n_drawers, progress, every=100):
         match = _DRAWING.fullmatch(name)
         if match is None:
             if name.endswith(".png"):
@@ -171,46 +172,28 @@ def _read_images(
                 )
             continue
         alphabet, character, drawer = match.groups()
-        of_character = drawings.setdefault((alphabet, character), {})
+        characters = drawings.setdefault(alphabet, {})
+        of_character = characters.setdefault(f"{alphabet}/{character}", {})
         if int(drawer) in of_character:
             raise InputError(f"{source}: {name}: a second drawing by drawer {drawer}")
         of_character[int(drawer)] = decode_drawing(content, f"{source}: {name}")
-        if progress is not None and count % 100 == 0:
-            progress(f"reading {source.name}", min(count, total), total)
-    _check_counts(source, drawings, n_characters, n_drawers)
-    if progress is not None:
-        progress(f"reading {source.name}", total, total)
-    return _flat(drawings, n_drawers)
-
-
-def _check_counts(
-    source: Path,
-    drawings: dict[tuple[str, str], dict[int, np.ndarray]],
-    n_characters: int,
-    n_drawers: int,
-) -> None:
-    if len(drawings) != n_characters:
-        raise InputError(
-            f"{source}: {len(drawings)} characters instead of {n_characters}; fetch it again"
-        )
-    for (alphabet, character), of_character in drawings.items():
-        if sorted(of_character) != list(range(1, n_drawers + 1)):
+    count = sum(len(characters) for characters in drawings.values())
+    if count != n_characters:
+        raise InputError(f"{source}: {count} characters instead of {n_characters}; fetch it again")
+    for name, found in (item for one in drawings.values() for item in one.items()):
+        if sorted(found) != list(range(1, n_drawers + 1)):
             raise InputError(
-                f"{source}: {alphabet}/{character} has {len(of_character)} drawings instead of "
+                f"{source}: {name} has {len(found)} drawings instead of "
                 f"those by drawers 01 to {n_drawers:02}; fetch it again"
             )
-
-
-def _flat(drawings: dict[tuple[str, str], dict[int, np.ndarray]], n_drawers: int) -> Characters:
-    keys = sorted(drawings)
-    alphabets = tuple(sorted({alphabet for alphabet, _ in keys}))
-    return Characters(
-        images=np.stack([drawings[key][d] for key in keys for d in range(1, n_drawers + 1)]),
-        character=np.repeat(np.arange(len(keys)), n_drawers),
-        drawer=np.tile(np.arange(n_drawers), len(keys)),
-        alphabet_of=np.array([alphabets.index(alphabet) for alphabet, _ in keys], np.int64),
-        names=tuple("/".join(key) for key in keys),
-        alphabets=alphabets,
+    return flatten(
+        {
+            alphabet: {
+                name: [found[drawer] for drawer in sorted(found)]
+                for name, found in sorted(characters.items())
+            }
+            for alphabet, characters in sorted(drawings.items())
+        }
     )
 
 
