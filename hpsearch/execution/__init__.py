@@ -1,6 +1,6 @@
-"""How trials are run: the contract between the search and whatever starts workers.
+"""The Executor interface: the contract between the search and whatever runs trials.
 
-Knows training's results, not Optuna; imports no torch.
+Must not know Optuna; imports no torch.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from hpsearch.training.epoch import EpochResult
 
 @dataclass(frozen=True)
 class Job:
-    """One trial to be trained.
+    """One trial to train.
 
     Args:
         trial: The trial's number in its study.
         config: The complete TrialConfig as plain values.
         seed: The trial's seed.
         data: Folder of the packed data set.
-        study_seed: Decides training drawers and validation tasks.
-        checkpoint: File the worker writes after each epoch and resumes from when it exists.
-        objective: What is validated on.
-        fresh: Whether the best weights are scored in the end on tasks of drawers that the study
+        study_seed: Selects training drawers and validation tasks.
+        checkpoint: File that the worker writes after each epoch and resumes from where it exists.
+        objective: The validation tasks.
+        fresh: Whether the best weights are scored at the end on tasks of drawers that the study
             never validates on.
-        decided: Epochs that were decided on; a later one that the checkpoint holds is reported, and
-            its decision waited for, before training goes on. None: all that it holds.
-        smallest: The complete configuration of the search space's smallest network, tried when
-            memory runs out; None tries none.
+        decided: Last epoch that the driver has decided on. A later epoch in the checkpoint is
+            reported again, and training waits for its decision. None: all epochs are decided.
+        smallest: Complete configuration of the smallest network of the search space. It is trained
+            for one step when memory runs out; None skips this test.
     """
 
     trial: int
@@ -48,7 +48,7 @@ class Job:
 
 
 class Decision(Enum):
-    """What a worker does after an epoch."""
+    """The driver's answer to an epoch."""
 
     GO = "go"
     PAUSE = "pause"
@@ -57,9 +57,9 @@ class Decision(Enum):
 
 @dataclass(frozen=True)
 class Started:
-    """A worker has begun a trial.
+    """A worker has started a trial.
 
-    `curve` holds the decided epochs its checkpoint knew; `provenance` the worker's software and
+    `curve` holds the decided epochs of its checkpoint. `provenance` holds the worker's software and
     machine, the data's fingerprint, the split and the seeds.
     """
 
@@ -81,23 +81,21 @@ class EpochEnded:
 class Ending(Enum):
     """Why a worker ended a trial."""
 
-    FINISHED = "finished"  # its last epoch, or patience ran out
+    FINISHED = "finished"  # max_epochs or patience was reached
     DIAGNOSED = "diagnosed"  # the last epoch carried a diagnosis
-    STOPPED = "stopped"  # told STOP
-    PAUSED = "paused"  # told PAUSE; the checkpoint continues it
-    INTERRUPTED = "interrupted"  # asked to stop at once; the checkpoint continues it
-    FAILED = "failed"  # an exception; `cause` says which
+    STOPPED = "stopped"  # decision STOP
+    PAUSED = "paused"  # decision PAUSE; resumes from its checkpoint
+    INTERRUPTED = "interrupted"  # asked to stop at once; resumes from its checkpoint
+    FAILED = "failed"  # an exception; `cause` names it
     OUT_OF_MEMORY = "out of memory"
-    ENVIRONMENT = (
-        "environment failed"  # disk, permission, data: not the trial's fault; `cause` says
-    )
+    ENVIRONMENT = "environment failed"  # disk, permission, data; `cause` names it
 
 
 @dataclass(frozen=True)
 class Ended:
     """A worker has ended a trial and is free again.
 
-    `scores` holds the dense accuracy on fresh tasks by alphabet, where the job asked for it.
+    `scores` holds the dense accuracy on fresh tasks by alphabet, if the job asked for it.
     """
 
     trial: int
@@ -108,9 +106,9 @@ class Ended:
 
 @dataclass(frozen=True)
 class Lost:
-    """The worker died under a trial; the trial may be submitted again.
+    """The worker died while it ran a trial; the trial may be submitted again.
 
-    `blameless` says that the trial cannot have been the cause: its node left the cluster.
+    `blameless` means that the trial cannot have caused it, e.g. because its node left the cluster.
     """
 
     trial: int
@@ -122,7 +120,7 @@ Event = Started | EpochEnded | Ended | Lost
 
 
 class Executor(Protocol):
-    """Starts trials and reports what happens to them. Not thread-safe."""
+    """Runs trials and reports their events. Not thread-safe."""
 
     @property
     def slots(self) -> int:
@@ -142,7 +140,7 @@ class Executor(Protocol):
         ...
 
     def events(self, timeout_s: float) -> list[Event]:
-        """Return what has happened, in order; wait at most `timeout_s` for something."""
+        """Return new events in order; wait up to `timeout_s` for the first."""
         ...
 
     def interrupt(self) -> None:

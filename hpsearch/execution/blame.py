@@ -1,6 +1,6 @@
-"""Whose fault the end of a worker is: the configuration's, the machine's, or not to be told yet.
+"""Classify why a worker ended: the configuration's fault, the machine's, or unknown.
 
-Only a configuration's fault may fail a trial and delete its checkpoint. Imports no torch.
+Only a fault of the configuration may fail a trial and delete its checkpoint. Imports no torch.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from hpsearch.errors import HpsearchError
 from hpsearch.execution import Ended, Ending, Lost
 
 MEMORY_WORDS = ("allocate memory", "out of memory", "std::bad_alloc", "can't start new thread")
-"""What messages of exceptions without a type of their own say when memory ran out."""
+"""Texts by which an exception without a type of its own says that memory ran out."""
 
 
 class Fault(Enum):
@@ -19,7 +19,7 @@ class Fault(Enum):
 
     CONFIGURATION = "configuration"
     MACHINE = "machine"  # memory of all networks, disk, data, installation
-    UNKNOWN = "unknown"  # told by repeating it, see hpsearch.driver.blame
+    UNKNOWN = "unknown"  # the trial is repeated to find out, see hpsearch.driver.blame
 
 
 FAULTS = {
@@ -30,11 +30,11 @@ FAULTS = {
 
 
 def fault_of(event: Ended | Lost, *, trained: bool) -> Fault | None:
-    """Say whose fault the end of a trial's worker is.
+    """Return whose fault the end of a trial's worker is.
 
     Args:
-        event: How it ended.
-        trained: Whether the trial has ended an epoch before: its network then fits into memory.
+        event: How the worker ended.
+        trained: Whether the trial has ended an epoch before, so that its network fits into memory.
 
     Returns:
         None where nothing failed: finished, diagnosed, stopped, paused, interrupted.
@@ -49,8 +49,8 @@ def fault_of(event: Ended | Lost, *, trained: bool) -> Fault | None:
 def ending_of(error: BaseException) -> Ending:
     """Return how an exception ends a trial.
 
-    The driver checked the configuration before it sent it, so what the program itself refuses in a
-    worker is data or disk, never the trial.
+    The driver has checked the configuration. So an error that the program itself raises in a worker
+    concerns data or disk, never the trial.
     """
     kinds = {kind.__name__ for kind in type(error).__mro__}
     words = str(error)

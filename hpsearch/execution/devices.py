@@ -1,4 +1,4 @@
-"""Which device trials run on, and how many at once. Imports no torch, so the driver may ask."""
+"""Choose the device of trials and the number of workers. Imports no torch, so the driver may ask."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def default_workers(device: str) -> int:
 
 
 def device_names() -> list[str]:
-    """Return what CUDA_VISIBLE_DEVICES may hold, one name per device."""
+    """Return the values that CUDA_VISIBLE_DEVICES may hold, one per device."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible:
         return [name.strip() for name in visible.split(",") if name.strip()]

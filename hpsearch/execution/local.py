@@ -25,7 +25,7 @@ from hpsearch.training.epoch import EpochResult
 
 MAX_LOG_BYTES = 10_000_000
 SILENCE_S = 120.0
-"""Longest time without a sign of life; workers send one every few seconds, whatever they train."""
+"""Longest time without a sign of life; workers send one every two seconds while they train."""
 READY = b'{"event": "ready"}'
 TURNS = 10
 """A silence lasts at least so many turns of the driver's loop: the driver was stopped in some."""
@@ -108,7 +108,7 @@ class LocalExecutor:
                 worker.send({"decision": decision.value})
 
     def events(self, timeout_s: float) -> list[Event]:
-        """Return what has happened, in order; wait at most `timeout_s` for something."""
+        """Return new events in order; wait up to `timeout_s` for the first."""
         self._clock()
         if not self._selector.get_map():
             time.sleep(timeout_s)

@@ -1,7 +1,7 @@
-"""What is asked of a Ray cluster itself, each question with a limit.
+"""Questions to a Ray cluster, each with a time limit.
 
-A cluster whose head has died answers nothing, and after a minute Ray ends this process with exit
-code 1; so whoever asks gives up before. Imported only when a study chooses Ray.
+A cluster whose head has died does not answer, and after a minute Ray ends this process with exit
+code 1. So each question gives up before. Imported only when a study chooses Ray.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from hpsearch.errors import EnvironmentFailure
 
 T = TypeVar("T")
 ANSWER_S = 20.0
-"""How long the cluster may take to answer; Ray itself gives up after 60 s, and this process with it."""
+"""How long the cluster may take to answer; after 60 s Ray would end this process."""
 
 
 class Cluster:
-    """One cluster that this process is connected to."""
+    """The cluster that this process is connected to."""
 
     def __init__(self) -> None:
-        """Note which node of it this process is on."""
+        """Store which node of the cluster this process runs on."""
         self.dead = False
         self._own = ray.get_runtime_context().get_node_id()
 
@@ -35,7 +35,7 @@ class Cluster:
         """Return the answer to a question that needs the cluster's head.
 
         Raises:
-            EnvironmentFailure: There was none in time.
+            EnvironmentFailure: No answer came in time.
         """
         answers: list[T] = []
         errors: list[BaseException] = []
@@ -56,10 +56,10 @@ class Cluster:
         raise self._lost(f"its head has not answered for {ANSWER_S:g} s")
 
     def nodes(self) -> list[dict[str, Any]]:
-        """Return Ray's description of every node that is there.
+        """Return Ray's description of every live node.
 
         Raises:
-            EnvironmentFailure: This process's own node is not.
+            EnvironmentFailure: This process's own node is not among them.
         """
         found: list[dict[str, Any]] = self.ask(ray.nodes)
         alive = [node for node in found if node["Alive"]]
@@ -75,9 +75,9 @@ class Cluster:
         )
 
     def leave(self) -> None:
-        """Disconnect; of a dead cluster only what runs on this machine is ended.
+        """Disconnect; of a dead cluster only the processes on this machine are ended.
 
-        Ray's own disconnection would wait for the head, and crash when Python ends meanwhile.
+        Ray's own shutdown would wait for the head, and crash if Python ended meanwhile.
         """
         if not self.dead:
             ray.shutdown()
@@ -90,7 +90,7 @@ class Cluster:
 
 
 def _end_at_once() -> None:
-    """End this process without unloading Ray, whose unanswered questions would crash it."""
+    """End this process without unloading Ray: its unanswered requests would crash the process."""
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):
             stream.flush()
@@ -98,5 +98,5 @@ def _end_at_once() -> None:
 
 
 def _unreachable(error: BaseException) -> bool:
-    """Say whether an error of Ray means that its head did not answer."""
+    """Return whether an error of Ray means that its head did not answer."""
     return type(error).__name__ in ("RpcError", "ConnectionError", "TimeoutError")

@@ -1,6 +1,6 @@
-"""Runs trials on a Ray cluster: Ray places them, each slot is an actor with one local worker.
+"""Run trials on a Ray cluster: each slot is an actor with one local worker, placed by Ray.
 
-The cluster may grow and shrink meanwhile. Imported only when a study chooses it.
+The cluster may grow and shrink during a search. Imported only when a study chooses Ray.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "error")
-os.environ.setdefault("RAY_worker_niceness", "0")  # training is what the machine is there for
+os.environ.setdefault("RAY_worker_niceness", "0")  # training is the machine's purpose
 
 import ray
 import ray.autoscaler.sdk
@@ -44,25 +44,25 @@ from hpsearch.paths import write_atomically
 from hpsearch.training.checkpoint_file import previous, write_keeping_previous
 
 POLL_S = 30.0
-"""How long an actor waits for an event before it answers that there was none."""
+"""How long an actor waits for an event before it answers with an empty list."""
 LOOK_AROUND_S = 1.0
-"""How often the cluster is asked what it has."""
+"""Seconds between two questions about the cluster's resources."""
 IDLE_S = 60.0
-"""How long a slot is kept for the next trial before its cores go back to the cluster."""
+"""How long an idle slot keeps its cores before they go back to the cluster."""
 
 
 @dataclass(frozen=True)
 class RaySettings:
-    """What a study asks of the cluster.
+    """The resources that a study asks of the cluster.
 
     Args:
-        workers: Trials at once; None takes whatever the cluster has.
+        workers: Trials at once; None uses the whole cluster.
         device: "cpu", "cuda", or "auto": CUDA where a node of the cluster has a GPU.
-        cpu: Cores of each trial, may be a fraction; None is 1.
-        gpu: GPUs of each trial, may be a fraction; None is 1 on CUDA, else 0.
+        cpu: Cores of each trial, also a fraction; None is 1.
+        gpu: GPUs of each trial, also a fraction; None is 1 on CUDA, else 0.
         address: Address of a running cluster ("auto" finds one on this machine); None starts one
             on this machine that ends with the search.
-        silence_s: Without a sign of life for so long a worker is ended, and its trial lost.
+        silence_s: A worker that gives no sign of life for this time is killed; its trial is lost.
     """
 
     workers: int | None = None
@@ -85,7 +85,7 @@ class RaySettings:
 
 @dataclass(eq=False)
 class _Slot:
-    """One actor: what it runs, what it was last asked, and what it sees of the disk."""
+    """One actor: its job, the last request to it, and its view of the disk."""
 
     actor: Any
     asked: str = ""
@@ -94,10 +94,10 @@ class _Slot:
     heard: bool = False
     """Whether the job has sent an event."""
     used: bool = False
-    """Whether an earlier job ran here."""
+    """Whether an earlier job ran in this slot."""
     sight: NodeView | None = None
     data: Path | None = None
-    """The data set that `sight` tells of."""
+    """The data set that `sight` describes."""
     idle_since: float = field(default_factory=time.monotonic)
 
 
@@ -108,8 +108,8 @@ class RayExecutor:
         """Connect to the cluster, or start one on this machine.
 
         Args:
-            settings: What each trial needs, and where.
-            folder: The study's folder; nodes that see it exchange checkpoints through it.
+            settings: The resources of each trial, and the cluster's address.
+            folder: The study's folder; nodes that can read it exchange checkpoints through it.
 
         Raises:
             InputError: There is no cluster at the address, or no node of it is large enough.
@@ -142,7 +142,7 @@ class RayExecutor:
 
     @property
     def slots(self) -> int:
-        """Trials that can run at once, by what the cluster has now."""
+        """Trials that can run at once with the cluster's present resources."""
         if time.monotonic() - self._looked >= LOOK_AROUND_S:
             self._looked = time.monotonic()
             self._room = self._look_around()
@@ -156,13 +156,13 @@ class RayExecutor:
         return sum(slot.job is not None for slot in self._slots)
 
     def _look_around(self) -> int:
-        """Return our own slots plus what is free, at most what the nodes could hold."""
+        """Return our slots plus those that free resources allow, at most what all nodes can hold."""
         total = sum(_times(node, self._needs) for node in self._nodes())
         free: dict[str, float] = self._cluster.ask(ray.available_resources)
         return min(total, len(self._slots) + _times(free, self._needs))
 
     def _nodes(self) -> list[dict[str, float]]:
-        """Return what each node of the cluster has in all."""
+        """Return the total resources of each node."""
         return [node["Resources"] for node in self._cluster.nodes()]
 
     def submit(self, job: Job) -> None:
@@ -198,7 +198,7 @@ class RayExecutor:
         }
 
     def _ask_sight_or_submit(self, slot: _Slot) -> None:
-        """Take the next step towards a slot's job: see what its node sees, then start it."""
+        """Ask a slot's node what it sees of the disk, or start the job where this is known."""
         job = slot.job
         if job is None:
             slot.idle_since = time.monotonic()
@@ -224,7 +224,7 @@ class RayExecutor:
         return Parcel(checkpoint, self._sent_data[job.data], self._mark(job.data))
 
     def _mark(self, data: Path) -> str:
-        """Return what tells a node whether it sees the same data set."""
+        """Return the mark by which a node recognises the same data set."""
         return data_mark(data)
 
     def decide(self, trial: int, decision: Decision) -> None:
@@ -234,7 +234,7 @@ class RayExecutor:
                 slot.actor.decide.options(concurrency_group="control").remote(trial, decision)
 
     def events(self, timeout_s: float) -> list[Event]:
-        """Return what has happened, in order; wait at most `timeout_s` for something."""
+        """Return new events in order; wait up to `timeout_s` for the first."""
         found, self._found = self._found, []
         asked = {slot.ref: slot for slot in self._slots if slot.ref is not None}
         if not asked:
@@ -250,7 +250,7 @@ class RayExecutor:
         return found
 
     def _take(self, slot: _Slot) -> list[Event]:
-        """Take what a slot has answered, and ask it for more."""
+        """Handle a slot's answer, and send its next request."""
         ref, slot.ref = slot.ref, None
         try:
             answer = ray.get(ref)
@@ -276,7 +276,7 @@ class RayExecutor:
         return events
 
     def _hear(self, slot: _Slot, told: RelayedEvent) -> Event:
-        """Keep the checkpoint that came with an event, and note a trial's end."""
+        """Write the checkpoint that came with an event; free the slot at a trial's end."""
         slot.heard = True
         if told.checkpoint is not None and slot.job is not None:
             write_keeping_previous(slot.job.checkpoint, told.checkpoint)
@@ -285,7 +285,7 @@ class RayExecutor:
         return told.event
 
     def _lose(self, slot: _Slot, error: RayError) -> list[Event]:
-        """Give up a slot; a job that a slot lost before its start goes to another one."""
+        """Give up a slot; a job that had not started goes to another slot."""
         job, sight = slot.job, slot.sight
         self._drop(slot)
         if job is None:
@@ -296,7 +296,7 @@ class RayExecutor:
         if not isinstance(error, RayActorError):
             return [Lost(job.trial, f"its slot failed: {_one_line(error)}")]
         host = f"node {sight.host}" if sight else "its node"
-        # Its list of nodes may tell it much later.
+        # Ray's list of nodes may show this much later.
         gone = isinstance(error, ActorUnavailableError) or "node has died" in str(error)
         alive = {node["NodeID"] for node in self._cluster.nodes()}
         if gone or (sight is not None and sight.node not in alive):
@@ -331,31 +331,31 @@ class RayExecutor:
             if ray.is_initialized() and not self._cluster.dead:
                 for slot in list(self._slots):
                     self._drop(slot)
-                if self._requests_nodes:  # a request stands until another replaces it
+                if self._requests_nodes:  # a request holds until another replaces it
                     ray.autoscaler.sdk.request_resources(bundles=[])
         self._requests_nodes = False
         self._probe.unlink(missing_ok=True)
-        self._looked = math.inf  # there is nothing to look at any more
+        self._looked = math.inf  # ask the cluster nothing more
         if self._started:
             self._started = False
             self._cluster.leave()
 
 
 class _InstalledCode(JobConfig):
-    """A job whose processes import what is installed, nothing from where the user stands."""
+    """A Ray job whose processes import installed packages, never the current folder."""
 
     def _runtime_env_has_working_dir(self) -> bool:
-        return True  # else Ray puts the current folder before everything else
+        return True  # otherwise Ray puts the current folder first
 
 
 def _connect(settings: RaySettings) -> bool:
-    """Connect to Ray unless this process is connected; say whether it was done."""
+    """Connect to Ray unless this process is connected already; return whether it was not."""
     if ray.is_initialized():
         return False
     options: dict[str, Any] = {"address": settings.address, "job_config": _InstalledCode()}
     reach: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
     if settings.address is None:
-        reach = on_the_loopback()  # nobody else has a part in this cluster
+        reach = on_the_loopback()  # nobody else takes part in this cluster
         options |= {
             "address": "local",
             "include_dashboard": False,

@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from ray._private import ray_constants
 
 SWITCH = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
-"""Off, Ray takes the loopback for every address; on macOS and Windows that is its default."""
+"""When this is off, Ray uses the loopback for every address, as by default on macOS and Windows."""
 
 
 @contextlib.contextmanager
 def on_the_loopback() -> Iterator[None]:
-    """Start Ray inside. Its processes inherit the switch; this one reads it once, on import."""
+    """Start Ray inside this context. Its processes inherit the switch; ours read it on import."""
     before = os.environ.get(SWITCH), ray_constants.ENABLE_RAY_CLUSTER
     os.environ[SWITCH], ray_constants.ENABLE_RAY_CLUSTER = "0", False
     try:

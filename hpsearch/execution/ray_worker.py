@@ -1,7 +1,7 @@
-"""The far end of the Ray executor: one slot on one node, which runs a local worker process.
+"""The remote end of the Ray executor: one slot on one node, which runs a local worker process.
 
-Must not know the search. Where the node does not see the study's folder, checkpoints and data
-come and go through Ray's object store.
+Must not know the search. If the node cannot read the study's folder, checkpoints and data travel
+through Ray's object store.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ from hpsearch.execution.local import LocalExecutor
 from hpsearch.paths import write_atomically
 
 TURN_S = 0.05
-"""How long a look at the worker process may keep an interrupt waiting."""
+"""How long one wait for the worker's events may delay an interrupt."""
 META = "meta.json"
 """The file of a packed data set that names its fingerprint."""
 
 
 @dataclass(frozen=True)
 class Study:
-    """What every node is told about a study.
+    """What every node needs to know about a study.
 
     Args:
-        folder: The study's folder, as the driver sees it.
-        probe: Name of a file in it that holds `token`; a node that reads it shares the folder.
+        folder: The study's folder, as the driver names it.
+        probe: Name of a file in it that holds `token`; a node that can read it shares the folder.
         token: Random text.
         device: "cpu" or "cuda".
         threads: Threads of a worker process.
-        silence_s: Without a sign of life for so long it is ended.
+        silence_s: A worker that gives no sign of life for this time is killed.
     """
 
     folder: Path
@@ -56,7 +56,7 @@ class Study:
 
 @dataclass(frozen=True)
 class NodeView:
-    """What a slot's node sees of the driver's disk, and which node that is."""
+    """A slot's node, and which of the driver's files it can read."""
 
     node: str
     host: str
@@ -67,7 +67,7 @@ class NodeView:
 
 @dataclass(frozen=True)
 class RelayedEvent:
-    """An event on its way to the driver, with the checkpoint where no disk is shared."""
+    """An event on its way to the driver, with the checkpoint if no disk is shared."""
 
     event: Event
     checkpoint: bytes | None = None
@@ -75,12 +75,12 @@ class RelayedEvent:
 
 @dataclass(frozen=True)
 class Parcel:
-    """What a trial needs that its node does not see; references are fetched there.
+    """The files of a trial that its node cannot read; the node fetches the references.
 
     Args:
         checkpoint: The checkpoint to resume from and the one before, by file name; empty where
-            there are none or the node sees them.
-        data: The packed data set's files by name, None where the node sees them.
+            there are none or the node can read them.
+        data: The packed data set's files by name; None where the node can read them.
         mark: Digest of the data set's description; names the copy.
     """
 
@@ -107,7 +107,7 @@ class RayWorker:
     """A Ray actor. Two threads call it: one waits for events, one submits, decides, interrupts."""
 
     def __init__(self, study: Study) -> None:
-        """Look whether the study's folder is seen from here; start nothing yet."""
+        """Check whether this node can read the study's folder; start nothing yet."""
         self._study = study
         self._lock = threading.Lock()
         try:
@@ -126,7 +126,7 @@ class RayWorker:
         self._job: Job | None = None
 
     def look(self, data: Path, mark: str) -> NodeView:
-        """Say what this node sees: the study's folder, and the data set that has this mark."""
+        """Return which files this node can read: the study's folder, and the data set of this mark."""
         return NodeView(
             node=ray.get_runtime_context().get_node_id(),
             host=socket.gethostname(),
@@ -139,12 +139,12 @@ class RayWorker:
         """Start a trial.
 
         Raises:
-            EnvironmentFailure: The worker process or a file could not be made here.
+            EnvironmentFailure: The worker cannot be started, or a file cannot be written.
         """
         if parcel.data is not None:
             job = replace(job, data=_copy_of(parcel.data, parcel.mark))
         if not self._shared:
-            own = self._own / "trial"  # inside, for our folder's name must never be free
+            own = self._own / "trial"  # inside: nobody else may take the name of our folder
             shutil.rmtree(own, ignore_errors=True)
             own.mkdir(exist_ok=True)
             job = replace(job, checkpoint=own / job.checkpoint.name)
@@ -155,17 +155,17 @@ class RayWorker:
             self._local.submit(job)
 
     def events(self, timeout_s: float) -> list[RelayedEvent]:
-        """Return what has happened, in order; wait at most `timeout_s` for something."""
+        """Return new events in order; wait up to `timeout_s` for the first."""
         deadline = time.monotonic() + timeout_s
         while True:
             with self._lock:
                 events = self._local.events(TURN_S)
             if events or time.monotonic() >= deadline:
                 return [RelayedEvent(event, self._checkpoint(event)) for event in events]
-            time.sleep(0.001)  # let whoever waits for the lock have it
+            time.sleep(0.001)  # give the lock to a waiting thread
 
     def _checkpoint(self, event: Event) -> bytes | None:
-        """Return the checkpoint that the driver does not see; a trial that ends leaves one too."""
+        """Return the checkpoint, if the driver cannot read it; also of a trial that ends."""
         if self._shared or self._job is None or not isinstance(event, EpochEnded | Ended):
             return None
         try:
@@ -185,10 +185,10 @@ class RayWorker:
 
 
 def _own_folder() -> Path:
-    """Return this process's new folder for checkpoints; those of our processes that died go.
+    """Make this process's folder for checkpoints; remove the folders of our dead processes.
 
-    The temporary folder belongs to everybody: the name is one that nobody can foresee, and nothing
-    is removed but this user's own folders, no link followed.
+    Other users can write to the temporary folder. So the name cannot be predicted, only this user's
+    own folders are removed, and links are not followed.
     """
     base, prefix = Path(tempfile.gettempdir()), f"hpsearch-ray-{os.getuid()}-"
     for left in base.glob(f"{prefix}*-*"):
@@ -199,7 +199,7 @@ def _own_folder() -> Path:
 
 
 def _is_own(path: Path) -> bool:
-    """Say whether a path is a folder of this user's, which nobody else may enter, and no link."""
+    """Return whether a path is a folder of this user that only they may enter, and no link."""
     try:
         found = path.lstat()
     except OSError:
@@ -219,7 +219,7 @@ def _alive(pid: int) -> bool:
 
 
 def _copy_of(files: Mapping[str, ray.ObjectRef[bytes]], mark: str) -> Path:
-    """Return this node's copy of a packed data set; the first trial that needs it fetches it."""
+    """Return this node's copy of a packed data set; fetch it if there is none."""
     places = [cache / "packed" / f"ray-{mark}" for cache in caches()]
     for folder in places:
         if os.access(folder / META, os.R_OK):

@@ -1,4 +1,4 @@
-"""One worker process: reads jobs and decisions as JSON lines, trains, answers with JSON lines.
+"""One worker process: reads jobs and decisions as JSON lines, trains, and reports as JSON lines.
 
 Run as `python -m hpsearch.execution.worker`. It never touches the study's database.
 """
@@ -78,16 +78,16 @@ class DriverPipe(ParentPipe):
 
 
 def die_with_parent() -> None:
-    """Have the kernel kill this process with its driver.
+    """Have the kernel kill this process when its driver dies.
 
-    Relies on prctl, which only Linux has; elsewhere the end of standard input does it.
+    Uses prctl, which only Linux has; elsewhere the process exits when standard input ends.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def serve(device: str, threads: int) -> None:
-    """Run jobs until the driver is gone."""
+    """Run jobs until the driver closes the pipe."""
     driver = DriverPipe()
     driver.busy.set()  # also while torch is loaded
     try:
@@ -96,7 +96,7 @@ def serve(device: str, threads: int) -> None:
         torch.set_num_threads(threads)
     except Exception as error:  # a broken installation, or no memory for it
         trial = driver.wait_for_job()["trial"]
-        driver.end(trial, Ending.ENVIRONMENT, f"torch cannot be loaded: {told(error)}")
+        driver.end(trial, Ending.ENVIRONMENT, f"torch cannot be loaded: {one_line_of(error)}")
         return
     keep_freed_memory()
     driver.send(event="ready")
@@ -107,7 +107,7 @@ def serve(device: str, threads: int) -> None:
         try:
             ending, cause, scores = run_job(job, device, driver, kept)
         except Exception as error:
-            ending, cause = ending_of(error), told(error)
+            ending, cause = ending_of(error), one_line_of(error)
         return_freed_memory()
         if ending is Ending.OUT_OF_MEMORY and not smallest_fits(job, device, kept):
             ending = Ending.ENVIRONMENT
@@ -122,9 +122,9 @@ def serve(device: str, threads: int) -> None:
 def smallest_fits(
     job: dict[str, Any], device: str, kept: dict[tuple[Any, ...], TrainingData]
 ) -> bool:
-    """Train the search space's smallest network for one step; say whether memory is enough for it.
+    """Return whether memory suffices to train the search space's smallest network for one step.
 
-    Where it is not, the machine is to blame for the memory that a larger network lacked.
+    If it does not, the machine is to blame, and not the network that ran out of memory.
     """
     from hpsearch.training.loop import Interrupted, train
 
@@ -144,10 +144,10 @@ def smallest_fits(
 def run_job(
     job: dict[str, Any], device: str, driver: DriverPipe, kept: dict[tuple[Any, ...], TrainingData]
 ) -> tuple[Ending, str | None, dict[str, float] | None]:
-    """Train one job to its end; `kept` holds the last data, so that the next trial starts at once.
+    """Train one job to its end; `kept` caches the data for the next job.
 
     Returns:
-        How it ended, the cause where there is one, and the scores on fresh tasks where asked for.
+        How it ended; the cause, if any; the scores on fresh tasks, if the job asked for them.
     """
     from hpsearch.training.checkpoint import load, save
     from hpsearch.training.loop import Interrupted, train
@@ -157,7 +157,7 @@ def run_job(
     resume = load(path)
     curve = list(resume.curve) if resume else []
     decided = job.get("decided")
-    # A kill between checkpoint and report leaves an epoch that nobody has decided on.
+    # A kill between checkpoint and report leaves an epoch without a decision.
     unreported = (
         curve.pop() if curve and decided is not None and curve[-1].epoch > decided else None
     )
@@ -195,11 +195,11 @@ def load_data(
     device: str,
     kept: dict[tuple[Any, ...], TrainingData],
 ) -> tuple[TrialConfig, TrainingData]:
-    """Return a configuration and the data it trains on.
+    """Return a configuration and its training data.
 
     Raises:
-        EnvironmentFailure: The data cannot be loaded, whatever the reason: it is no trial's fault.
-        MemoryError: It does not fit into memory.
+        EnvironmentFailure: The data cannot be loaded; this is no fault of the trial.
+        MemoryError: The data do not fit into memory.
     """
     from hpsearch.training.config import TrialConfig
     from hpsearch.training.trainingdata import TrainingData
@@ -216,12 +216,14 @@ def load_data(
         except Exception as error:
             if ending_of(error) is not Ending.FAILED:
                 raise
-            raise EnvironmentFailure(f"{packed}: cannot be loaded ({told(error)})") from error
+            raise EnvironmentFailure(
+                f"{packed}: cannot be loaded ({one_line_of(error)})"
+            ) from error
     return config, kept[key]
 
 
 def _report(driver: DriverPipe, trial: int, result: EpochResult) -> Ending | None:
-    """Report an epoch; return how the driver ends the trial, None where it goes on."""
+    """Report an epoch; return the ending that the driver decides on, None to go on."""
     driver.send(event="epoch", trial=trial, result=result.to_json())
     decision = driver.wait_for_decision()
     if decision is None:
@@ -242,7 +244,7 @@ def fresh(job: dict[str, Any], config: TrialConfig, device: str) -> dict[str, fl
 
 
 def provenance(job: dict[str, Any], device: str, data: TrainingData) -> dict[str, Any]:
-    """Return what a trial's result rests on: software, machine, data, split, seeds."""
+    """Return the provenance of a trial's result: software, machine, data, split, seeds."""
     import torch
 
     from hpsearch.data import open_packed
@@ -260,8 +262,8 @@ def provenance(job: dict[str, Any], device: str, data: TrainingData) -> dict[str
     }
 
 
-def told(error: Exception) -> str:
-    """Write an exception's traceback to the log and return it as one line without control characters."""
+def one_line_of(error: Exception) -> str:
+    """Write an exception's traceback to the log; return the message as one printable line."""
     with contextlib.suppress(OSError):  # the disk of the log may be full
         sys.stderr.write(traceback.format_exc())
         sys.stderr.flush()
