@@ -12,16 +12,6 @@ import reference  # noqa: E402
 
 import hpsearch  # noqa: E402
 
-AWAITED = (
-    "tutorial",
-    "howto/own-images",
-    "troubleshooting",
-    "glossary",
-    "results",
-    "architecture",
-)
-"""Pages that the table of contents names already."""
-
 project = "hpsearch"
 copyright = "the hpsearch developers"
 version = release = hpsearch.__version__
@@ -38,8 +28,6 @@ html_css_files = ["site.css"]
 html_show_sourcelink = False
 
 myst_heading_anchors = 3
-if not all((HERE / f"{page}.md").exists() for page in AWAITED):
-    suppress_warnings = ["toc.not_readable", "myst.xref_missing"]
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"
