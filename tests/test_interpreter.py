@@ -33,7 +33,15 @@ def set_traps(folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("module", OURS)
-@pytest.mark.parametrize("python_path", [None, "", os.pathsep, f"{os.pathsep}/nowhere"])
+@pytest.mark.parametrize(
+    "python_path",
+    [
+        None,
+        pytest.param("", marks=pytest.mark.slow),
+        pytest.param(os.pathsep, marks=pytest.mark.slow),
+        f"{os.pathsep}/nowhere",
+    ],
+)
 def test_oa5_nothing_is_imported_from_where_the_user_stands(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str, python_path: str | None
 ) -> None:

@@ -117,6 +117,7 @@ def assert_told_where(folder: Path, number: int, packed: Path) -> None:
     assert (shown["host"], shown["device"], shown["threads"]) == (told["host"], "cpu", threads)
 
 
+@pytest.mark.slow
 def test_a_search_killed_in_the_middle_and_run_again_makes_the_same_trials(
     tmp_path: Path, glyphs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -152,6 +152,7 @@ def test_the_dashboard_shows_a_search_at_work(
     assert page.dialogs == []
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_the_dashboard_shows_2000_trials_of_50_reports(
     page: Page, served: Callable[[StudyFolder], str], thousands: StudyFolder

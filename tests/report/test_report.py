@@ -73,7 +73,7 @@ def test_a_report_is_one_file_without_a_reference_outside(text: str) -> None:
     assert sum(key.startswith("contour-") for key in figures(text)) == 3
 
 
-@pytest.mark.parametrize("count", [100, 2000])
+@pytest.mark.parametrize("count", [100, pytest.param(2000, marks=pytest.mark.slow)])
 def test_a_report_of_many_trials_of_50_reports_stays_small(
     count: int,
     thousands: StudyFolder,
