@@ -81,7 +81,7 @@ def calibration(surrogate: Surrogate) -> Figure:
     note += ". The model knows the number of epochs of each trial."
     if skill <= 0.05:
         note += " It predicts no better than the mean, so its contours show little."
-    return Figure("calibration", "Can the surrogate be believed?", data, layout, 400, note)
+    return Figure("calibration", "Calibration of the surrogate", data, layout, 400, note)
 
 
 def contours(facts: Facts, surrogate: Surrogate, names: Sequence[str]) -> list[Figure]:
@@ -259,4 +259,4 @@ def parallel(facts: Facts, names: Sequence[str]) -> Figure | None:
         "trials there; drag the axis itself to move it."
     )
     layout = {"margin": {"t": 84, "b": 24, "l": 100, "r": 50}}
-    return Figure("parallel", "All at once", [trace], layout, 420, note, wide=True)
+    return Figure("parallel", "Parallel coordinates", [trace], layout, 420, note, wide=True)

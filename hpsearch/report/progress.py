@@ -42,7 +42,7 @@ def incumbent(facts: Facts) -> Figure | None:
             f" The band is the 95 % interval of the best error on {facts.n_tasks} tasks; it does "
             "not correct for choosing the best of many."
         )
-    return Figure("incumbent", "The best so far", data, layout, 380, note)
+    return Figure("incumbent", "Best error so far", data, layout, 380, note)
 
 
 def _dots(facts: Facts, state: str, trials: list[TrialRecord]) -> dict[str, Any] | None:
@@ -106,7 +106,7 @@ def curves(facts: Facts) -> Figure | None:
     x_axis = draw.axis("epoch", rangemode="tozero")
     layout = {"xaxis": x_axis, "yaxis": draw.error_axis(), "hovermode": "closest"}
     note = "One line per trial; a dot marks the epoch after which the trial was pruned."
-    return Figure("curves", "Every trial's curve", data, layout, 420, note)
+    return Figure("curves", "Learning curves", data, layout, 420, note)
 
 
 def _curve(

@@ -175,7 +175,7 @@ EDGES: dict[str, tuple[Made, str]] = {
     "no trial": (Made(0), "No epoch has ended yet"),
     "one running": (Made(0, running=1), "No trial is complete"),
     "two": (Made(2), "at least 8 scored trials"),
-    "one epoch": (Made(12, epochs=1), "The best so far"),
+    "one epoch": (Made(12, epochs=1), "Best error so far"),
 }
 
 
