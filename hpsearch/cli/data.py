@@ -83,10 +83,7 @@ def _draw_sheets(dataset: Dataset) -> dict[str, tuple[Path, str]]:
 
 
 def _print(
-    dataset: Dataset,
-    json: bool,
-    prefix: str,
-    sheets: Mapping[str, tuple[Path, str]] | None = None,
+    dataset: Dataset, json: bool, prefix: str, sheets: Mapping[str, tuple[Path, str]] | None = None
 ) -> None:
     from hpsearch.data.packed_files import read_meta
 

@@ -20,17 +20,7 @@ from typing import Any
 import typer
 
 from hpsearch import __version__
-from hpsearch.cli import (
-    confirm,
-    data,
-    doctor,
-    recognise,
-    report,
-    results,
-    search,
-    space,
-    trace,
-)
+from hpsearch.cli import confirm, data, doctor, recognise, report, results, search, space, trace
 from hpsearch.errors import HpsearchError, hide_passwords, one_line
 from hpsearch.output import edges, say, unwaited
 from hpsearch.paths import user_path

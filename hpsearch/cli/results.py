@@ -171,11 +171,7 @@ def _interval(ends: list[float] | None) -> str:
     return "" if ends is None else interval(ends)
 
 
-def evaluate(
-    model: ModelArgument,
-    data: DataOption = None,
-    json: JsonOption = False,
-) -> None:
+def evaluate(model: ModelArgument, data: DataOption = None, json: JsonOption = False) -> None:
     """Score a model on the sealed one-shot tasks; every opening is logged."""
     from hpsearch.data.dataset import in_words as dataset_in_words
     from hpsearch.execution.devices import choose_device

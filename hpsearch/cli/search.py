@@ -85,10 +85,7 @@ def _settings(entries: list[str]) -> dict[str, Any]:
     return settings
 
 
-def status(
-    study: StudyArgument,
-    json: JsonOption = False,
-) -> None:
+def status(study: StudyArgument, json: JsonOption = False) -> None:
     """Show the state of a study."""
     from collections import Counter
 
@@ -182,8 +179,7 @@ list_studies.__name__ = "list"
 
 
 def trials(
-    study: StudyArgument,
-    csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+    study: StudyArgument, csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False
 ) -> None:
     """List a study's trials."""
     import csv as csv_module

@@ -132,10 +132,7 @@ def _line(value: Any) -> str:
     return one_line(" ".join(map(str, value)) if isinstance(value, list) else str(value))
 
 
-def verify(
-    study: StudyArgument,
-    json: JsonOption = False,
-) -> int:
+def verify(study: StudyArgument, json: JsonOption = False) -> int:
     """Compute every suggestion again from the trials that were known then, and compare."""
     from collections import Counter
 

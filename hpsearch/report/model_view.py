@@ -149,10 +149,7 @@ def _class_names(characters: Characters) -> list[str]:
 
 
 def _hardest(
-    tasks: OneShotTasks,
-    scores: NDArray[np.float64],
-    images: NDArray[np.uint8],
-    names: list[str],
+    tasks: OneShotTasks, scores: NDArray[np.float64], images: NDArray[np.uint8], names: list[str]
 ) -> list[HardTask]:
     """Return the tasks with the largest gap between the best wrong answer and the right one."""
     right = np.take_along_axis(scores, tasks.target[:, :, None], 2)[:, :, 0]  # [R, W]

@@ -18,13 +18,7 @@ from hpsearch.report.evidence import baselines_chart
 from hpsearch.report.facts import Facts, read_facts
 from hpsearch.report.figure import number, si
 from hpsearch.report.importance import draw_importances, importances, standing_out
-from hpsearch.report.landscape import (
-    calibration,
-    contours,
-    fit_surrogate,
-    parallel,
-    slices,
-)
+from hpsearch.report.landscape import calibration, contours, fit_surrogate, parallel, slices
 from hpsearch.report.progress import curves, incumbent
 from hpsearch.report.space_map import feasible_maps, feasible_share
 from hpsearch.results.certificate import rivals

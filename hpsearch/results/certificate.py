@@ -97,11 +97,7 @@ def _other_alphabets(
 
 
 def _optimism(
-    view: StudyView,
-    posterior: Posterior,
-    candidates: Sequence[TrialRecord],
-    runs: Runs,
-    seed: int,
+    view: StudyView, posterior: Posterior, candidates: Sequence[TrialRecord], runs: Runs, seed: int
 ) -> dict[str, Any]:
     """Return the optimism of the search's lowest error: measured, and predicted.
 

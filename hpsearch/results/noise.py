@@ -111,10 +111,7 @@ def _weights(n_alphabets: int) -> NDArray[np.float64]:
 
 
 def _run_accuracies(
-    scores: NDArray[np.floating],
-    drawers: NDArray[np.int64],
-    ways: int,
-    rng: np.random.Generator,
+    scores: NDArray[np.floating], drawers: NDArray[np.int64], ways: int, rng: np.random.Generator
 ) -> NDArray[np.float64]:
     """Return the accuracy of one run of W tasks in each redraw, [R], from one alphabet's scores.
 
