@@ -250,8 +250,8 @@ def migrate(
         if names:
             say(f"{what}: {', '.join(names)}")
     say(
-        f"{folder.root}: {done.inside} trials lie in the new space, {done.moved} are seen at the "
-        f"nearest point of it, {done.unseen} are not seen by the sampler; the old database is "
+        f"{folder.root}: {done.inside} trials are in the new space, {done.moved} count at its "
+        f"nearest point, {done.unseen} are hidden from the sampler; the old database is "
         f"{done.backup}"
     )
     say(f"next: hpsearch search {shell_word(folder.root)}")
