@@ -167,7 +167,7 @@ class Driver:
 
     def _abandon(self, number: int) -> None:
         """Leave a trial to the driver that has it, and stop it here after its epoch."""
-        self._observer.message(f"trial {number} goes on with another driver")
+        self._observer.message(f"trial {number} continues with another driver")
         self._store.leave(number)
         self._suspects.drop(number)
         if number in self._waiting:
@@ -363,7 +363,7 @@ class Driver:
 
     def _promote(self, trial: TrialRecord) -> None:
         known = trial.last_epoch
-        self._observer.message(f"trial {trial.number} promoted: it goes on from epoch {known}")
+        self._observer.message(f"trial {trial.number} promoted: it continues after epoch {known}")
         self._history[trial.number] = replace(trial, state="running")
         self._store.set_attribute(trial.number, "paused", None)
         self._submit(trial.number)

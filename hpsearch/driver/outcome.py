@@ -54,8 +54,8 @@ def resumed_in_words(number: int, kept: int, known: int, aside: str | None) -> s
         return None
     reason = aside or "its checkpoint is missing or damaged, see the logs"
     if aside and not kept:
-        return f"trial {number}: {reason}; the trial begins anew"
-    return f"trial {number}: {reason}; it goes on after epoch {kept} instead of {known}"
+        return f"trial {number}: {reason}; the trial starts again"
+    return f"trial {number}: {reason}; it continues after epoch {kept} instead of {known}"
 
 
 def in_words(trial: TrialRecord) -> str:

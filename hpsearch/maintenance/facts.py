@@ -129,7 +129,7 @@ def _data_are_the_same(study: Study) -> Findings:
     ]
     packed = Path(study.view.dataset.get("packed") or "nowhere")
     if not (packed / "meta.json").is_file():
-        return Findings(tuple(broken), fine="no longer packed: found anew by the next run")
+        return Findings(tuple(broken), fine="no longer packed: the next run packs them again")
     try:
         held = open_packed(packed).fingerprint
         if held != mark:

@@ -118,7 +118,7 @@ def _nothing_runs(study: Study) -> Findings:
     running = [t.number for t in study.view.trials if not t.finished]
     if study.holder:
         return Findings(fine=f"a search is at work ({study.holder}), {len(running)} unfinished")
-    pending = tuple(f"trial {n} goes on with the next run" for n in running)
+    pending = tuple(f"trial {n} continues with the next run" for n in running)
     return Findings(pending=pending, fine=f"{len(study.view.trials)} trials, all finished")
 
 
@@ -217,7 +217,7 @@ def _export_is_of_the_best(study: Study) -> Findings:
         return Findings(fine=f"{what}, which was asked for")
     if best is None or exported.number in (best.number, certified):
         return Findings(fine=what)
-    again = f"`hpsearch export {shell_word(study.folder.root)}` writes it anew"
+    again = f"`hpsearch export {shell_word(study.folder.root)}` writes it again"
     stale = f"{what}, the best is trial {best.number}; {again}"
     return Findings(pending=(stale,))
 
@@ -265,7 +265,7 @@ def _times_and_values_are_sound(study: Study) -> Findings:
             broken.append(f"trial {row['number']}: ended {end}, began {start}")
         if row["value_type"] not in (None, "FINITE") or not math.isfinite(value or 0.0):
             broken.append(f"trial {row['number']}: value {value}, {row['value_type']}")
-    return Findings(tuple(broken), fine="no trial ends before it begins, all values are finite")
+    return Findings(tuple(broken), fine="no trial ends before it starts, all values are finite")
 
 
 def _nothing_is_left_over(study: Study) -> Findings:
@@ -296,12 +296,12 @@ def _checkpoints_are_whole(study: Study) -> Findings:
         if trial.finished:
             broken += bad
         elif good:
-            pending += [f"{note}; goes back to the one before" for note in bad]
+            pending += [f"{note}; the one before it is used" for note in bad]
         elif read_result(study.trial(trial.number).result) is not None:
             continue  # it is not trained again: its result reaches the database with the next run
         elif trial.values and (bad or trial.state == "running"):
             reason = bad[0] if bad else f"trial {trial.number}: no checkpoint"
-            broken.append(f"{reason}; it begins again at epoch 1")
+            broken.append(f"{reason}; it starts again at epoch 1")
     shown = f"{count} checked" if best is None or count else "none is kept"
     return Findings(tuple(broken), tuple(pending), shown)
 

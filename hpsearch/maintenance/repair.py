@@ -275,4 +275,4 @@ def _repair_times(plan: StudyPlan) -> list[str]:
             (plan.config.name,),
         )
         connection.commit()
-    return [*done, "let no trial end before it began"]
+    return [*done, "corrected trials that ended before they started"]

@@ -54,7 +54,7 @@ def trained_config(
         InputError: It contradicts the database, or its result does.
         EnvironmentFailure: It cannot be written.
     """
-    fix = f"{folder.repair} puts it right"
+    fix = f"{folder.repair} repairs it"
     expected = config_of(config, trial, attributes)
     place = folder.trial(trial.number)
     if problem := result_difference(folder, trial):
@@ -98,4 +98,4 @@ def refuse_disagreements(folder: StudyFolder, trials: list[TrialRecord]) -> None
     for trial in trials:
         if problem := result_difference(folder, trial):
             result = folder.trial(trial.number).result
-            raise InputError(f"{result}: {problem}; {folder.repair} puts it right")
+            raise InputError(f"{result}: {problem}; {folder.repair} repairs it")

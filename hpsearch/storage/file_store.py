@@ -106,7 +106,7 @@ class FileStore(TrialStore):
         except ValueError as error:
             aside = set_aside(path).name if path.is_file() else "there"
             self._record.notice(
-                f"trial {trial.number}: {path}: {error}; left as {aside}, the trial goes on from "
+                f"trial {trial.number}: {path}: {error}; left as {aside}, the trial continues from "
                 "its checkpoint"
             )
             return self._adopt_epochs(trial)
@@ -147,7 +147,7 @@ class FileStore(TrialStore):
         except FileNotFoundError:
             write_config(folder, config)
         except ValueError as error:
-            fix = f"{self._plan.folder.repair} puts it right"
+            fix = f"{self._plan.folder.repair} repairs it"
             raise damaged(folder.config, error, fix) from error
         return Job(
             trial=trial.number,

@@ -81,7 +81,7 @@ def test_F05_a_checkpoint_lost_for_good_is_told(tmp_path: Path, see: See) -> Non
     search(output, observer=observer, **SETTINGS)
     told = [line for line in observer.messages if "missing or damaged" in line]
     assert told == [
-        "trial 0: its checkpoint is missing or damaged, see the logs; it goes on after epoch 0 "
+        "trial 0: its checkpoint is missing or damaged, see the logs; it continues after epoch 0 "
         "instead of 2"
     ]
     see(told[0])

@@ -96,7 +96,7 @@ def test_OB4_the_search_says_it_once_and_the_trial_is_spent_on_nothing(tmp_path:
     told = [text for text in observer.messages if "checkpoint is" in text or "aside" in text]
     assert told == [
         f"trial 0: {path} was written by a newer version of hpsearch and is kept as "
-        "checkpoint.aside-1; the trial begins anew"
+        "checkpoint.aside-1; the trial starts again"
     ]
     assert path.with_name("checkpoint.aside-1").read_bytes() == NEWER
     assert {v.standing for v in check_invariants(view.folder)} == {"holds"}

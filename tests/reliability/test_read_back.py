@@ -159,7 +159,7 @@ def test_OD2_a_result_that_is_not_believed_is_not_adopted(
     search(study.root, file=study.root, observer=observer)
     told = [m for m in observer.messages if "result.json" in m]
     assert len(told) == 1
-    assert "goes on from its checkpoint" in told[0]
+    assert "continues from its checkpoint" in told[0]
     assert path.with_name("result.json.damaged").exists()
     assert table(read_study(study)) == before
     see(told[0])
