@@ -92,10 +92,10 @@ def status(study: StudyArgument, json: JsonOption = False) -> None:
     from hpsearch.app.watch import forecast_line
     from hpsearch.data.dataset import in_words
     from hpsearch.driver.stopping import forecast_study, why_over
+    from hpsearch.maintenance.at_work import STATES, standings
     from hpsearch.results.best import best_in_words
     from hpsearch.results.certificate import best_of
     from hpsearch.results.pruning import pruning
-    from hpsearch.storage.at_work import STATES, standings
 
     view = open_study(study)
     pruned = pruning(view.trials, view.config)
@@ -142,7 +142,7 @@ def status(study: StudyArgument, json: JsonOption = False) -> None:
 
 def _counted(counts: Mapping[str, int]) -> str:
     """Return the number of trials by state; interrupted ones only if there are any."""
-    from hpsearch.storage.at_work import STATES
+    from hpsearch.maintenance.at_work import STATES
 
     told = [f"{counts.get(state, 0)} {state}" for state in STATES if state != "interrupted"]
     if left := counts.get("interrupted"):
@@ -156,9 +156,9 @@ def list_studies(
 ) -> None:
     """List shipped studies and those found in a folder."""
     from hpsearch.data.dataset import in_words
+    from hpsearch.maintenance.at_work import standings
     from hpsearch.results.best import best_in_words
     from hpsearch.shipped_files import shipped_names
-    from hpsearch.storage.at_work import standings
     from hpsearch.wording import count
 
     say("shipped: " + ", ".join(shipped_names("studies")))
@@ -185,8 +185,8 @@ def trials(
     import csv as csv_module
     import io
 
+    from hpsearch.maintenance.at_work import standings
     from hpsearch.results.certificate import best_of, confirmed_errors
-    from hpsearch.storage.at_work import standings
     from hpsearch.wording import count, percent
 
     view = open_study(study)

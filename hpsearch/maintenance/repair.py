@@ -17,6 +17,12 @@ from hpsearch.configfile import read_yaml
 from hpsearch.errors import InputError
 from hpsearch.json_files import read_dataset
 from hpsearch.maintenance.invariants import check_invariants
+from hpsearch.maintenance.others_of_file import (
+    copy_others,
+    entered_elsewhere,
+    name_again,
+    take_out_of_queue,
+)
 from hpsearch.maintenance.repair_files import (
     repair_checkpoints,
     repair_configs,
@@ -32,12 +38,6 @@ from hpsearch.space.space import SearchSpace
 from hpsearch.sqlite_file import back_up, connect
 from hpsearch.storage.database import StudyRecord
 from hpsearch.storage.engine import is_server
-from hpsearch.storage.others_of_file import (
-    copy_others,
-    entered_elsewhere,
-    name_again,
-    take_out_of_queue,
-)
 from hpsearch.storage.trial_files import (
     differing_params,
     load_result,

@@ -16,6 +16,7 @@ from hpsearch.data import Dataset, open_packed
 from hpsearch.data.cache import places_beside
 from hpsearch.errors import EnvironmentFailure, HpsearchError
 from hpsearch.json_files import Opening
+from hpsearch.maintenance.at_work import standings
 from hpsearch.paths import StudyFolder
 from hpsearch.records import parse_record, read_regular
 from hpsearch.results.baselines import read_baselines
@@ -23,7 +24,6 @@ from hpsearch.results.certificate import best_of
 from hpsearch.results.evaluate import read_evaluation
 from hpsearch.space.problem import SearchProblem
 from hpsearch.space.space import SearchSpace
-from hpsearch.storage.at_work import standings
 from hpsearch.storage.view import StudyView, read_study
 from hpsearch.trial import TrialRecord
 

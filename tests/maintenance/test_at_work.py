@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from hpsearch.maintenance.at_work import standings
 from hpsearch.paths import StudyFolder
 from hpsearch.report.facts import read_facts
 from hpsearch.seeding import trial_seed
 from hpsearch.space.parameter import Parameter
-from hpsearch.storage.at_work import standings
 from hpsearch.storage.server_record import ServerRecord
 from hpsearch.storage.view import read_study
 from hpsearch.study.plan import lock_holder, study_lock
