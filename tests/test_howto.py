@@ -205,7 +205,17 @@ def test_what_goes_wrong_quotes_messages_of_the_program_or_of_others(page: str) 
 
 
 TERMS = (
-    *("search space", "ways", "shots", "support", "query", "drawer", "alphabet", "background"),
+    *(
+        "search space",
+        "box",
+        "ways",
+        "shots",
+        "support",
+        "query",
+        "drawer",
+        "alphabet",
+        "background",
+    ),
     *("evaluation", "sealed", "opening", "task", "trial", "rung", "bracket", "start trial"),
     *("dense error", "certificate", "ink"),
 )
