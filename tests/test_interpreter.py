@@ -18,6 +18,7 @@ from hpsearch.interpreter import (
     python_command,
     wait_passively,
 )
+from tests.support.slow import rest_slow
 
 PACKAGE = Path(__file__).parent.parent / "hpsearch"
 OURS = ("hpsearch.execution.worker", "hpsearch.samplers.ask_process", "hpsearch.cli.main")
@@ -34,13 +35,7 @@ def set_traps(folder: Path) -> Path:
 
 @pytest.mark.parametrize("module", OURS)
 @pytest.mark.parametrize(
-    "python_path",
-    [
-        None,
-        pytest.param("", marks=pytest.mark.slow),
-        pytest.param(os.pathsep, marks=pytest.mark.slow),
-        f"{os.pathsep}/nowhere",
-    ],
+    "python_path", rest_slow([None, f"{os.pathsep}/nowhere", os.pathsep, ""], 2)
 )
 def test_oa5_nothing_is_imported_from_where_the_user_stands(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str, python_path: str | None

@@ -19,6 +19,7 @@ from benchmarks.surrogate import Surrogate
 from benchmarks.table import write_table
 from hpsearch.errors import InputError
 from tests.benchmarks.made import SPACE, made_params, made_table
+from tests.support.slow import rest_slow
 
 ROOT = Path(__file__).parents[2]
 TABLES = {
@@ -50,9 +51,7 @@ def answers(name: str) -> dict[str, object]:
     }
 
 
-@pytest.mark.parametrize(
-    "kernel", ["Haswell", *(pytest.param(k, marks=pytest.mark.slow) for k in list(KERNELS)[1:])]
-)
+@pytest.mark.parametrize("kernel", rest_slow(KERNELS))
 def test_OA1_the_stored_surrogates_answer_as_recorded_on_every_kernel(kernel):
     """To the last bit: nothing of an answer comes from BLAS or LAPACK."""
     plain = {k: v for k, v in os.environ.items() if not k.startswith(("OPENBLAS_", "NPY_"))}

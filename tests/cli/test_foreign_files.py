@@ -14,6 +14,7 @@ from tests.driver.test_driver import search
 from tests.support.cases import refused, write_study
 from tests.support.command_line import run
 from tests.support.fake_executor import FakeExecutor
+from tests.support.slow import rest_slow
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +52,7 @@ def listening(path: Path) -> None:
         os.chdir(before)
 
 
-ODD = [notes, link, dangling, device, listening, Path.mkdir, os.mkfifo]
+ODD = [notes, os.mkfifo, link, dangling, device, listening, Path.mkdir]
 FILES = {
     "export": ["export", "STUDY", "--output", "best.yaml"],
     "report": ["report", "STUDY", "--output", "page.html"],
@@ -60,7 +61,7 @@ FILES = {
 }
 
 
-@pytest.mark.parametrize("place", ODD, ids=lambda f: f.__name__)
+@pytest.mark.parametrize("place", rest_slow(ODD, 2), ids=lambda f: f.__name__)
 @pytest.mark.parametrize("command", FILES)
 def test_od9_an_output_replaces_nothing_that_is_not_its_own(
     command: str,

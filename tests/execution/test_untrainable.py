@@ -27,6 +27,7 @@ from hpsearch.training.loop import train
 from hpsearch.training.trainingdata import TrainingData
 from hpsearch.trial import TrialRecord
 from tests.support.jobs import Jobs, point
+from tests.support.slow import rest_slow
 
 from .test_end_to_end import search_here
 
@@ -108,9 +109,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
-@pytest.mark.parametrize(
-    "name", ["rate 10", *(pytest.param(n, marks=pytest.mark.slow) for n in list(BAD)[1:])]
-)
+@pytest.mark.parametrize("name", rest_slow(BAD))
 def test_a_diagnosis_is_stored_with_its_epoch_as_a_violated_constraint(
     tmp_path: Path, glyphs: Path, name: str
 ) -> None:

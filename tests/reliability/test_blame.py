@@ -19,6 +19,7 @@ from hpsearch.paths import StudyFolder
 from hpsearch.storage.view import StudyView, read_study
 from tests.support.cases import ENQUEUED, Silent, search
 from tests.support.fake_executor import FakeExecutor
+from tests.support.slow import rest_slow
 
 Failure = Exception | Lost
 C, M, U = Fault.CONFIGURATION, Fault.MACHINE, Fault.UNKNOWN
@@ -160,7 +161,7 @@ def test_OB1_one_bad_trial_of_a_large_budget(tmp_path: Path, name: str, epochs: 
 
 
 @pytest.mark.parametrize("name", SOME)
-@pytest.mark.parametrize("epochs", [0, 2])
+@pytest.mark.parametrize("epochs", rest_slow([0, 2]))
 def test_OB5_all_trials_of_a_small_budget(tmp_path: Path, name: str, epochs: int) -> None:
     """Exit 3 with the cause; only what is the configurations' fault has spent trials."""
     failure, *faults = TABLE[name]

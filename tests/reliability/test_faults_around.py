@@ -19,6 +19,7 @@ from hpsearch.training.epoch import EpochResult
 from tests.support.cases import ENQUEUED, search
 from tests.support.command_line import run
 from tests.support.fake_executor import FakeExecutor
+from tests.support.slow import rest_slow
 from tests.support.trainings import tiny_config
 
 See = Callable[[object], None]
@@ -48,7 +49,7 @@ class NotFinite(FakeExecutor):
         return replace(result, validation_error=self.value) if bad else result
 
 
-@pytest.mark.parametrize("first", [1, 2])
+@pytest.mark.parametrize("first", rest_slow([1, 2]))
 @pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
 def test_F10_an_objective_that_is_not_finite_is_never_best(
     tmp_path: Path, value: float, first: int, see: See

@@ -28,6 +28,7 @@ from hpsearch.storage.view import read_study
 from hpsearch.waiting import Interrupted, Wait
 from tests.support.cases import STUDY, Silent, search, table, write_study
 from tests.support.fake_executor import FakeExecutor
+from tests.support.slow import rest_slow
 from tests.support.swallowing import Swallowing
 
 See = Callable[[object], None]
@@ -235,10 +236,7 @@ def check_the_same_command_goes_on(peer: Peer, tmp_path: Path) -> None:
     assert table(again) == table(straight)
 
 
-@pytest.mark.parametrize(
-    "interrupt",
-    ["one Ctrl-C", *(pytest.param(n, marks=pytest.mark.slow) for n in ("two Ctrl-C", "SIGTERM"))],
-)
+@pytest.mark.parametrize("interrupt", rest_slow(NUMBERS))
 @pytest.mark.parametrize("peer", PEERS, indirect=True)
 def test_OC_an_interrupt_ends_every_wait(
     peer: Peer, interrupt: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, see: See

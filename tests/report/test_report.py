@@ -29,6 +29,7 @@ from hpsearch.results.pruning import pruning
 from tests.support.command_line import CommandLine
 from tests.support.made_search import Made, write_lines, write_search
 from tests.support.made_study import certificate_of, write_model
+from tests.support.slow import rest_slow
 
 HOSTILE = "</script><script>alert(1)</script>"
 TAGS = "<img src=x onerror=alert(2)>{{ 7 * 7 }}%{x}"
@@ -73,7 +74,7 @@ def test_a_report_is_one_file_without_a_reference_outside(text: str) -> None:
     assert sum(key.startswith("contour-") for key in figures(text)) == 3
 
 
-@pytest.mark.parametrize("count", [100, pytest.param(2000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", rest_slow([100, 2000]))
 def test_a_report_of_many_trials_of_50_reports_stays_small(
     count: int,
     thousands: StudyFolder,

@@ -14,6 +14,7 @@ from hpsearch.samplers.suggest import suggest
 from hpsearch.trial import TrialRecord, Value
 from tests.samplers.test_samplers import bowl, two_dimensions
 from tests.support.problems import random_params
+from tests.support.slow import rest_slow
 
 SKOPT: tuple[SamplerName, ...] = ("skopt-gp", "skopt-rf", "skopt-et")
 PROBLEM = two_dimensions()
@@ -41,7 +42,7 @@ def slow_at_high_momentum(params: dict[str, float]) -> float:
     return 100.0 if params["fc.momentum"] > 0.5 else 1.0
 
 
-@pytest.mark.parametrize("acquisition", ["LCB", "PI", "gp_hedge", "EIps"])
+@pytest.mark.parametrize("acquisition", rest_slow(["LCB", "EIps", "gp_hedge", "PI"], 2))
 @pytest.mark.parametrize("name", SKOPT)
 def test_every_acquisition_is_feasible_repeatable_and_its_own(
     name: SamplerName, acquisition: str
