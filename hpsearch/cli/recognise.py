@@ -32,7 +32,7 @@ def recognise(
         str | None,
         typer.Option(
             metavar="SCORE",
-            help="Call an image with a lower best score unknown, or `suggested`, from validation.",
+            help="A lower best score means unknown; `suggested` takes the score from validation.",
         ),
     ] = None,
 ) -> None:
