@@ -1,4 +1,4 @@
-"""Samplers by name, each behind the same protocol. A library is imported when it is asked for."""
+"""Samplers by name, behind one protocol. A sampler's library is imported on first use."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ def make_sampler(
     observations: Sequence[Observation],
     number: int,
 ) -> Sampler:
-    """Return a sampler, told what is known so far.
+    """Return a sampler that has learnt from the observations.
 
     Args:
         config: Its name and options.
-        problem: The problem.
-        observations: What is known, by trial number.
-        number: The number of the trial that is asked for.
+        problem: The search problem.
+        observations: Trials observed so far, by number.
+        number: Number of the trial to propose.
     """
     if config.name == "random":
         from hpsearch.samplers.random import RandomSampler

@@ -1,4 +1,4 @@
-"""What every sampler is, and what it sees of a history. Lower values are better."""
+"""The interface of samplers, and the observations they learn from. Lower is better."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ if TYPE_CHECKING:
 
 Kind = Literal["complete", "pruned", "paused", "running", "bad"]
 MOST_BEST, MOST_RECENT = 50, 150
-"""Samplers whose cost grows with the cube of the history learn from the best and last so many."""
+"""Cubic-cost samplers see only the 50 best and 150 most recent trials."""
 
 
 class Sampler(Protocol):
-    """Proposes points of a search problem; a draw depends on nothing but what it was told."""
+    """Proposes points of a search problem; a draw depends on observations and seed only."""
 
     redraws: int
-    """Draws worth their time when a proposal is taken already or beyond a limit."""
+    """How many draws to try when a proposal was tried before or exceeds a limit."""
 
     def draw(self, seed: int) -> dict[str, Value]:
-        """Return parameters that fit, from a seed in [0, 2**63)."""
+        """Return feasible parameters, from a seed in [0, 2**63)."""
         ...
 
 
 @runtime_checkable
 class Predicts(Protocol):
-    """A sampler with a model of values."""
+    """A sampler that can predict values."""
 
     def predict(self, params: Mapping[str, Value], seed: int) -> tuple[float, float]:
-        """Return the validation error expected of parameters, and its standard deviation.
+        """Return the expected validation error of a configuration, and its standard deviation.
 
         Args:
             params: A configuration of the space.
-            seed: Of the draw whose model is meant.
+            seed: Seed of the draw; the model is the one of this draw.
         """
         ...
 
@@ -50,13 +50,13 @@ class Observation:
 
     Args:
         number: The trial's number.
-        kind: complete, pruned, paused or running; or bad, which cannot be trained or needs more
-            memory than there is.
+        kind: complete, pruned, paused or running; bad where training is impossible or memory is
+            too small.
         params: Its parameters.
         point: Its coordinates.
-        curve: Lowest validation error so far by epoch.
-        value: The last of the curve; None before an epoch has ended.
-        seconds: What its training took; None while it is unknown.
+        curve: Lowest validation error so far, by epoch.
+        value: The last value of the curve; None before an epoch has ended.
+        seconds: Training time; None while unknown.
     """
 
     number: int
@@ -69,18 +69,17 @@ class Observation:
 
 
 def observe(problem: SearchProblem, history: Sequence[TrialRecord]) -> list[Observation]:
-    """Return what samplers learn from a history, by trial number.
+    """Return the observations of a history, by trial number.
 
-    A failed trial says something about its configuration only where memory was short; others
-    are left out. So are ended trials without a finite value, and those of another space whose
-    choice this one does not know.
+    Left out are failed trials, unless memory ran out; ended trials without a finite value; and
+    trials that lack a parameter of this space.
     """
     found = []
+    searched = problem.space.parameters
     for trial in sorted(history, key=lambda t: t.number):
         curve = {epoch: low for epoch, low in trial.lowest.items() if low < math.inf}
         value = next(reversed(curve.values()), None)
         kind = _kind(trial, value)
-        searched = problem.space.parameters
         if kind is not None and searched.keys() <= trial.params.keys():
             params = {name: trial.params[name] for name in searched}
             point = problem.encode(params)
@@ -98,10 +97,13 @@ def _kind(trial: TrialRecord, value: float | None) -> Kind | None:
 
 
 def expected_end(observation: Observation, others: Sequence[Observation]) -> float | None:
-    """Return the error an unfinished trial is expected to end with, by complete ones at its epoch.
+    """Return the final error expected of an unfinished trial.
 
-    The complete trial that stood where it stands is its measure, between two of them linearly;
-    beyond the best or the worst it is that one's. None where fewer than two came by that epoch.
+    The errors of complete trials at the same epoch are mapped to their final errors, by linear
+    interpolation and constant beyond both ends.
+
+    Returns:
+        None where fewer than two complete trials have a value at that epoch.
     """
     epoch = max(observation.curve)
     peers = [o for o in others if o.kind == "complete" and epoch in o.curve]
@@ -113,7 +115,7 @@ def expected_end(observation: Observation, others: Sequence[Observation]) -> flo
 
 
 def best_and_recent(observations: Sequence[Observation]) -> list[Observation]:
-    """Return at most `MOST_BEST` best and `MOST_RECENT` last observations, by number."""
+    """Return the `MOST_BEST` best and `MOST_RECENT` most recent observations, by number."""
     ranked = sorted(
         (o for o in observations if o.value is not None and o.kind != "bad"),
         key=lambda o: (o.value, o.number),

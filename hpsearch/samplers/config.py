@@ -1,4 +1,4 @@
-"""Which sampler a study uses, and its options. Knows nothing of how samplers work."""
+"""Which sampler a study uses, and its options. Must not know how samplers work."""
 
 from __future__ import annotations
 
@@ -13,42 +13,43 @@ SamplerName = Literal[
 ]
 Acquisition = Literal["EI", "LCB", "PI", "gp_hedge", "EIps"]
 GP_LIMIT = 300
-"""Finished trials above which Gaussian processes, cubic in them, hand over to tpe."""
+"""Settled trials above which Gaussian processes hand over to tpe: their cost is cubic in them."""
 CUBIC: tuple[SamplerName, ...] = ("gp", "skopt-gp")
 BLIND: tuple[SamplerName, ...] = ("random", "sobol", "recentred")
-"""Samplers that learn nothing from a history: what starts a search, and baselines."""
+"""Samplers that ignore the history: they start a search and serve as baselines."""
 
 
 class NoOptions(Section):
-    """random, sobol and recentred have nothing to set."""
+    """random, sobol and recentred have no options."""
 
 
 class TpeOptions(Section):
     """Options of tpe."""
 
     candidates: int = Field(24, ge=1, le=10_000)
-    """Points drawn from the good trials' density; the one of the highest density ratio is taken."""
+    """Points drawn from the density of the good trials; the highest density ratio wins."""
 
 
 class GpOptions(Section):
     """Options of gp."""
 
     noise: bool = True
-    """Whether equal configurations may score differently; false interpolates every value."""
+    """Whether equal configurations may score differently; false fits every value exactly."""
 
 
 class SkoptOptions(Section):
     """Options of skopt-gp, skopt-rf and skopt-et."""
 
     acquisition: Acquisition = "EI"
-    """Expected improvement, lower confidence bound, probability of improvement; gp_hedge draws one
-    of these three for each trial; EIps is expected improvement per second of training."""
+    """EI is expected improvement, LCB the lower confidence bound, PI the probability of
+    improvement. gp_hedge draws one of these three for each trial. EIps is expected improvement per
+    second of training."""
     xi: Annotated[float, Field(ge=0, le=10)] = 0.01
-    """EI, PI: the improvement that counts, in standard deviations of the values seen."""
+    """EI, PI: smallest improvement that counts, in standard deviations of the values seen."""
     kappa: Annotated[float, Field(ge=0, le=100)] = 1.96
-    """LCB: standard deviations below the mean that a point may be hoped to lie."""
+    """LCB: standard deviations by which the bound lies below the mean."""
     trees: int = Field(100, ge=10, le=1000)
-    """Trees of skopt-rf and skopt-et."""
+    """Number of trees of skopt-rf and skopt-et."""
 
 
 OPTIONS: dict[SamplerName, type[Section]] = {
@@ -64,19 +65,21 @@ OPTIONS: dict[SamplerName, type[Section]] = {
 
 
 class SamplerConfig(Section):
-    """Which sampler proposes configurations."""
+    """The sampler that proposes configurations."""
 
     name: SamplerName = "tpe"
-    """random; sobol, evenly spread; recentred, most of that nearer to the middle of the box; Optuna's
-    tpe or gp; scikit-optimize's gp, rf or et."""
+    """random draws uniformly. sobol spreads points evenly. recentred pulls most of these points
+    towards the middle of the search space. tpe and gp are Optuna's; skopt-gp, skopt-rf and
+    skopt-et are scikit-optimize's."""
     startup_trials: int = Field(10, ge=1, le=10_000)
-    """Finished or paused trials before the model decides; until then `start`. It does not limit the
-    search."""
+    """Finished or paused trials before the model proposes; `start` proposes until then. It does
+    not limit the search."""
     start: Literal["recentred", "sobol", "random"] = "recentred"
-    """What proposes the first trials: the middle of the box, then points of a scrambled Sobol
-    sequence, two of three of them pulled towards the middle; the same as they are; or random ones."""
+    """Sampler of the first trials. recentred begins with the middle of the search space, then
+    takes points of a scrambled Sobol sequence, two of three pulled towards the middle. sobol takes
+    these points unchanged. random draws uniformly."""
     options: dict[str, Any] = Field(default_factory=dict)
-    """Options of the named sampler; those of another sampler are refused."""
+    """Options of the named sampler; options of other samplers are refused."""
 
     @model_validator(mode="after")
     def _check_options(self) -> Self:
@@ -97,7 +100,7 @@ class SamplerConfig(Section):
         return self
 
     def settings(self) -> Section:
-        """Return the options of the named sampler, checked, with what was left out."""
+        """Return the options of the named sampler, checked, with defaults filled in."""
         return OPTIONS[self.name].model_validate(self.options)
 
     @property

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 class GpSampler:
     """Optuna's Gaussian process on the joint coordinates.
 
-    It learns from complete and running trials only. So pruned and paused trials enter as
-    complete, with their lowest error at their last epoch; bad ones with the worst value seen.
-    Running trials stay pending: the improvement is expected over what they may yet say.
+    Optuna's process learns from complete and running trials only. So pruned and paused trials
+    enter as complete with their lowest error, and bad trials with the worst value seen. Running
+    trials stay pending: the improvement is averaged over their possible results.
     """
 
     redraws = 2
@@ -31,7 +31,7 @@ class GpSampler:
     def __init__(
         self, problem: SearchProblem, observations: Sequence[Observation], options: GpOptions
     ) -> None:
-        """Tell the history, thinned to the best and the last trials."""
+        """Enter the history, reduced to the best and the most recent trials."""
         self._options = options
         distributions = problem.coordinate_distributions()
         kept = best_and_recent(observations)
@@ -48,14 +48,14 @@ class GpSampler:
         self._study = OptunaStudy(problem, trials)
 
     def draw(self, seed: int) -> dict[str, Value]:
-        """Return the point of the highest expected improvement."""
+        """Return the point with the highest expected improvement."""
         return self._study.ask(self._process(seed))
 
     def predict(self, params: Mapping[str, Value], seed: int) -> tuple[float, float]:
-        """Return the validation error expected of parameters, and its standard deviation.
+        """Return the expected validation error of a configuration, and its standard deviation.
 
-        Reads Optuna's fitted process and undoes its scaling, for neither of which it has a public
-        way.
+        Reads Optuna's fitted process and undoes its scaling; Optuna has no public function for
+        this.
         """
         from optuna._gp.search_space import SearchSpace
 

@@ -1,4 +1,4 @@
-"""An Optuna study in memory that holds a history in coordinates, and one ask of it."""
+"""An Optuna study in memory that holds a history in coordinates."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ if TYPE_CHECKING:
     from hpsearch.space.problem import SearchProblem
 
 SEEDS = 2**32
-"""Optuna takes seeds below it."""
+"""Optuna's seeds are smaller than this."""
 
 
-class _Told(FrozenTrial):
-    """A trial that a storage in memory takes as it is.
+class _SharedTrial(FrozenTrial):
+    """A trial whose deep copy shares its distributions.
 
-    It would copy each of a trial's distributions, which nothing changes: two thirds of the time of
-    an ask after 1,000 trials.
+    Optuna's in-memory storage copies them, although nothing changes them: two thirds of the time
+    of an ask after 1,000 trials.
     """
 
     def __deepcopy__(self, memo: dict[int, Any]) -> FrozenTrial:
-        """Share all but the trial itself."""
+        """Copy only the trial itself."""
         return copy.copy(self)
 
 
 class OptunaStudy:
-    """Asks an Optuna sampler about a fixed history."""
+    """Asks Optuna samplers for suggestions from a fixed history."""
 
     def __init__(self, problem: SearchProblem, trials: Sequence[FrozenTrial]) -> None:
-        """Fill a study with the trials; their order is the order of the history."""
+        """Add the trials to a study, in the order of the history."""
         self._problem = problem
         self._distributions = problem.coordinate_distributions()
         optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -51,12 +51,12 @@ class OptunaStudy:
         self._study.add_trials(trials)
 
     def ask(self, sampler: BaseSampler) -> dict[str, Value]:
-        """Return the parameters that a fresh sampler proposes; the study stays as it was told."""
+        """Return the parameters that a new sampler proposes; the study does not change."""
         self._study.sampler = sampler
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             trial = self._study.ask(self._distributions)
-            self._study.tell(trial, state=TrialState.FAIL)  # else it would count as pending
+            self._study.tell(trial, state=TrialState.FAIL)  # otherwise it would count as pending
         return self._problem.decode(trial.params)
 
 
@@ -67,7 +67,7 @@ def frozen(
     value: float | None,
     **details: Any,
 ) -> FrozenTrial:
-    """Return one trial in Optuna's form; details are intermediate_values or constraints."""
+    """Return an Optuna trial; details are intermediate_values or constraints."""
     trial = optuna.trial.create_trial(
         state=state,
         value=value,
@@ -75,5 +75,5 @@ def frozen(
         distributions=dict(distributions),
         **details,
     )
-    trial.__class__ = _Told
+    trial.__class__ = _SharedTrial
     return trial

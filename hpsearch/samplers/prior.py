@@ -1,8 +1,8 @@
-"""What a warm start knows from another study, as the samplers of this one see it.
+"""The trials of another study that a warm start learns from.
 
-Trials of the same problem count as they are. Those of another data set or input size are a prior:
-only their ranking counts, and they leave one by one as trials of this study finish. None of them
-is a trial of this study: budget, pruners and the best know nothing of them.
+Trials of the same problem keep their values. Of trials with another data set or input size only
+the ranking counts, and they are dropped one by one as trials of this study finish. None of them
+counts as a trial of this study: budget, pruners and the best trial ignore them.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ class Prior:
 
     Args:
         study: The other study's name.
-        same: Whether it is the same problem: data, input size and everything not searched.
-        fades_after: Finished trials of this study after which nothing of another problem is left.
+        same: Whether it is the same problem: data, input size and all settings not searched.
+        fades_after: Settled trials of this study after which another problem's trials are gone.
         trials: The trials, numbered below zero.
     """
 
@@ -51,25 +51,25 @@ class Prior:
     trials: tuple[TrialRecord, ...]
 
     def count(self, settled: int) -> int:
-        """Return how many trials still count after so many finished or paused ones of this study."""
+        """Return how many trials still count after `settled` settled trials of this study."""
         if self.same:
             return len(self.trials)
         left = max(0.0, 1 - settled / self.fades_after)
         return math.ceil(left * len(self.trials))
 
     def keys(self, problem: SearchProblem) -> set[tuple[Value | None, ...]]:
-        """Return the configurations whose result is known already."""
+        """Return the configurations that were tried on the same problem."""
         return {problem.key(t.params) for t in self.trials} if self.same else set()
 
     def observations(
         self, problem: SearchProblem, own: Sequence[Observation], settled: int
     ) -> list[Observation]:
-        """Return what still counts, by number.
+        """Return the observations that still count, by number.
 
         Args:
             problem: This study's problem.
-            own: What this study has observed itself.
-            settled: Its finished and paused trials.
+            own: This study's own observations.
+            settled: Number of finished and paused trials of this study.
         """
         observed = observe(problem, self.trials)
         if self.same:
@@ -100,7 +100,7 @@ class Prior:
 
 
 def read_prior(path: Path) -> Prior | None:
-    """Return what a study was begun with; None where it began from nothing.
+    """Return the prior of a study; None if it has none.
 
     Raises:
         InputError: The file is damaged.
@@ -110,20 +110,20 @@ def read_prior(path: Path) -> Prior | None:
     except FileNotFoundError:
         return None
     except ValueError as error:
-        mend = "restore it from a copy, the study's suggestions follow from it"
-        raise damaged(path, error, mend) from error
+        fix = "restore it from a copy, the study's suggestions depend on it"
+        raise damaged(path, error, fix) from error
 
 
 def _rank(observation: Observation) -> tuple[bool, float, int]:
-    """Order from the best to what cannot be trained."""
+    """Return the sort key: by value, bad observations last."""
     value = math.inf if observation.value is None else observation.value
     return (observation.kind == "bad", value, observation.number)
 
 
 def _to_scale(ranked: Sequence[Observation], own: Sequence[float]) -> list[Observation]:
-    """Give ranked observations the values of the same ranks of this study.
+    """Replace the values of ranked observations by this study's values of the same ranks.
 
-    So the best of another data set is never better than the best measured here.
+    So the best trial of another data set is never better than the best one measured here.
     """
     scored = [o for o in ranked if o.kind != "bad"]
     shares = np.linspace(0.0, 1.0, len(scored)) if len(scored) > 1 else np.array([0.5])

@@ -1,4 +1,4 @@
-"""Uniform over everything that fits: the baseline, and the start of every other sampler."""
+"""Uniform over all feasible configurations: the baseline, and a start for other samplers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class RandomSampler:
     redraws = 64
 
     def __init__(self, problem: SearchProblem) -> None:
-        """Note the problem."""
+        """Store the problem's unit cube."""
         self._cube = problem.cube
 
     def draw(self, seed: int) -> dict[str, Value]:

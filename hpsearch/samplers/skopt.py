@@ -1,7 +1,7 @@
-"""scikit-optimize behind our protocol: Gaussian process, random forest, extra trees.
+"""scikit-optimize's Gaussian process, random forest and extra trees.
 
-It works in the unit cube, so its steps and numpy numbers never reach a trial. Its gradient
-boosting is left out: with this scikit-learn it raises.
+They work in the unit cube, so their steps and numpy numbers never reach a trial. Gradient boosting
+is left out: it raises with this scikit-learn.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ if TYPE_CHECKING:
 
 SEEDS = 2**31
 CANDIDATES = 10_000
-"""Random points whose acquisition value is compared."""
+"""Random points at which the acquisition function is compared."""
 LOCAL_SEARCHES = 5
-"""The best candidates from which the Gaussian process climbs on."""
+"""Number of best candidates from which a local search starts, for the Gaussian process."""
 
 
 class SkoptSampler:
     """scikit-optimize's acquisition functions on the joint coordinates.
 
-    Pruned and paused trials enter with their lowest error so far, bad ones with the worst value
-    seen. Pending trials enter with a lie: the mean of the values seen, or their own lowest error
-    where that is lower (constant liar; Ginsbourger, Le Riche and Carraro 2010).
+    Pruned and paused trials enter with their lowest error so far, bad trials with the worst value
+    seen. A running trial enters with a constant lie: the mean of the values seen, or its own
+    lowest error where this is lower (Ginsbourger, Le Riche and Carraro 2010).
 
-    gp_hedge draws EI, LCB or PI, each as likely: the gains it would weigh them by are a memory
-    beside the history, which a suggestion may not depend on.
+    gp_hedge draws EI, LCB or PI with equal probability. Its gains would be a memory beside the
+    history, and a suggestion may depend on the history only.
     """
 
     redraws = 1
@@ -47,7 +47,7 @@ class SkoptSampler:
         name: SamplerName,
         options: SkoptOptions,
     ) -> None:
-        """Note the history, thinned to the best and the last trials, as points and values."""
+        """Store the history as points and values, reduced to the best and most recent trials."""
         self._cube, self._name, self._options = problem.cube, name, options
         kept = best_and_recent(observations)
         self._points = [self._cube.shares(o.params) for o in kept]
@@ -59,12 +59,12 @@ class SkoptSampler:
             self._values = list(zip(self._values, seconds, strict=True))
 
     def draw(self, seed: int) -> dict[str, Value]:
-        """Fit the model and return the point of the best acquisition value."""
+        """Fit the model and return the point with the best acquisition value."""
         proposed: list[Any] = self._fitted(seed).ask()
         return self._cube.params([float(share) for share in proposed])
 
     def predict(self, params: Mapping[str, Value], seed: int) -> tuple[float, float]:
-        """Return the validation error expected of parameters, and its standard deviation."""
+        """Return the expected validation error of a configuration, and its standard deviation."""
         optimizer = self._fitted(seed)
         model = optimizer.models[-1]
         if self._options.acquisition == "EIps":
@@ -75,7 +75,7 @@ class SkoptSampler:
         return centre + unit * float(mean[0]), unit * float(spread[0])
 
     def _fitted(self, seed: int) -> Any:
-        """Return scikit-optimize's optimiser, told the history."""
+        """Return scikit-optimize's optimiser, fitted to the history."""
         from skopt import Optimizer
 
         climbs = self._name == "skopt-gp"
@@ -104,9 +104,9 @@ class SkoptSampler:
         return optimizer
 
     def _process(self, seed: int) -> Any:
-        """Return scikit-optimize's default process, its kernel fitted once.
+        """Return scikit-optimize's default process, with one fit of its kernel.
 
-        The two more fits of its default, from random beginnings, triple the time of an ask.
+        The default's two additional fits from random starts triple the time of an ask.
         """
         from skopt.learning import GaussianProcessRegressor
         from skopt.learning.gaussian_process.kernels import ConstantKernel, Matern
@@ -124,10 +124,10 @@ class SkoptSampler:
         )
 
     def _forest(self, seed: int) -> Any:
-        """Return trees grown to single points, whose disagreement is the uncertainty.
+        """Return trees with single-point leaves; their disagreement is the uncertainty.
 
-        scikit-optimize's default leaves of three points count the spread inside a leaf as
-        uncertainty, and so draw the search to where good and bad points lie together.
+        With scikit-optimize's default leaves of three points the spread inside a leaf counts as
+        uncertainty. This draws the search to regions where good and bad points lie together.
         """
         from skopt.learning import ExtraTreesRegressor, RandomForestRegressor
 
@@ -144,7 +144,7 @@ class SkoptSampler:
 
 
 def _with_lies(observations: Sequence[Observation]) -> list[float]:
-    """Return the value of each observation, lies among them."""
+    """Return the value of each observation, constant lies included."""
     known = [o.value for o in observations if o.value is not None and o.kind != "running"]
     worst, mean = max(known), float(np.mean(known))
     return [_value(o, worst, mean) for o in observations]
@@ -159,14 +159,14 @@ def _value(observation: Observation, worst: float, mean: float) -> float:
 
 
 def _comparable_seconds(observations: Sequence[Observation], highest: float) -> list[float]:
-    """Return training times in a unit that leaves scikit-optimize's best value a value.
+    """Return training times in a unit in which their logarithms exceed all values.
 
-    It takes the lowest of all values and logarithms of times for the best value. Expected
-    improvement per second ranks alike in any unit of time, so one is chosen in which every
-    logarithm lies above every value. Where no time was measured, the mean is taken.
+    scikit-optimize takes the lowest of all values and logarithms of times for the best value.
+    Expected improvement per second ranks equally in any unit of time. A missing time counts as the
+    mean.
 
     Args:
-        observations: What was measured.
+        observations: Observations with their times in seconds.
         highest: The highest value.
     """
     logs = [math.log(o.seconds) if o.seconds else None for o in observations]

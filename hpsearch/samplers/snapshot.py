@@ -1,7 +1,7 @@
-"""What an ask had seen of the history, small enough to be stored with every trial.
+"""A summary of the history that an ask has seen, small enough to store with every trial.
 
-A finished trial never changes, so its number says all; of an open one the state and the last
-epoch are kept. Together with the study's record that gives the history back as it was.
+A finished trial never changes, so its number suffices. Of an open trial the state and the last
+epoch are kept. The summary and the study's record together restore the history.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ OPEN: dict[str, State] = {"running": "running", "paused": "paused"}
 
 
 def summarise(history: Sequence[TrialRecord]) -> dict[str, Any]:
-    """Return what a history consists of: ranges of finished trials, and each open one's epochs."""
+    """Return the ranges of finished trials, and state and last epoch of each open trial."""
     return {
         "finished": _ranges([t.number for t in history if t.finished]),
         "open": {
@@ -33,15 +33,15 @@ def recall(
     trials: Sequence[TrialRecord],
     curves: Mapping[int, Sequence[EpochResult]],
 ) -> list[TrialRecord]:
-    """Return the history that an ask had seen, by trial number.
+    """Return the history that an ask has seen, by trial number.
 
     Args:
-        seen: What `summarise` gave.
-        trials: The study's trials as they are now, by number.
-        curves: The epochs of trials that were open then.
+        seen: The result of `summarise`.
+        trials: The study's present trials, by number.
+        curves: The epochs of the trials that were open then.
 
     Raises:
-        InputError: The record names trials that the study does not hold, or not as finished.
+        InputError: The summary names trials that the study lacks or that are not finished.
     """
     try:
         finished = _numbers(seen["finished"])
@@ -59,7 +59,7 @@ def recall(
 def _as_it_was(
     trial: TrialRecord, state: State, epoch: int, curve: Sequence[EpochResult]
 ) -> TrialRecord:
-    """Return a trial after one of its epochs."""
+    """Return a trial as it was after an epoch."""
     values = {e: v for e, v in trial.values.items() if e <= epoch}
     finite = [v for v in values.values() if math.isfinite(v)]
     seconds = [round(r.seconds, 2) for r in curve if r.epoch <= epoch]

@@ -1,14 +1,14 @@
-"""Points of a Sobol sequence: as even as a grid, at any number of points and dimensions.
+"""Points of a Sobol sequence: evenly spread for any number of points and dimensions.
 
-Even is not best for a first few points. People set ranges so that the best lies inside rather than
-at an end, and in many dimensions nearly every even point has some coordinate near an end, which is
-enough to spoil a network. Points pulled towards the middle of the box avoid that, and the first of
-all is the middle.
+Even points are not the best start. People set ranges such that the optimum lies inside. In many
+dimensions nearly every even point has a coordinate near an end of its range, and one such value
+can spoil a network. `recentred` pulls points towards the middle of the search space, and begins
+with the middle itself.
 
 Reference:
     Sobol (1967); scrambled after Owen (1998), by scipy.
-    Cauwet et al. (2020), "Fully Parallel Hyperparameter Search: Reshaped Space-Filling", section 3,
-    Recentering: a quantile u becomes Phi(spread x Phi^-1(u)).
+    Cauwet et al. (2020), "Fully Parallel Hyperparameter Search: Reshaped Space-Filling",
+    section 3, Recentering: a quantile u becomes Phi(spread x Phi^-1(u)).
 """
 
 from __future__ import annotations
@@ -25,34 +25,34 @@ if TYPE_CHECKING:
     from hpsearch.space.problem import SearchProblem
 
 EVEN = (1.0,)
-"""Points as they are."""
+"""Leave all points unchanged."""
 RECENTRED = (0.3, 0.5, 1.0)
-"""Spreads that points take in turn: two of three near the middle, the third as it is, so that a box
-whose middle is bad costs little."""
+"""Spreads of consecutive points: two of three near the middle, the third unchanged. So a search
+space whose middle is bad costs little."""
 MIDDLE = 0.0
-"""Spread of the first recentred point: the middle of the box, as Ax 1.3 begins too."""
+"""Spread of the first recentred point: the middle of the search space, as in Ax 1.3."""
 SMALLEST = 1e-12
-"""A quantile of 0 has no place on the normal distribution."""
+"""Smallest quantile; the normal distribution has no finite value at 0."""
 
 
 class SobolSampler:
-    """The point of a trial's number in the sequence that a seed scrambles.
+    """Takes the point with the trial's number from a scrambled sequence.
 
-    Its points are even among each other only while the seed stays: so the seed is the study's,
-    and a redraw takes the same place of another scrambling.
+    Points are even only within one scrambling. So all trials use the study's seed, and a redraw
+    takes the same place in another scrambling.
     """
 
     redraws = 64
 
     def __init__(self, problem: SearchProblem, number: int, spreads: Sequence[float]) -> None:
-        """Note the problem, the trial's number, and how far from the middle points lie in turn."""
+        """Store the problem, the trial's number, and the spreads of consecutive points."""
         self._cube, self._number = problem.cube, number
         self._spread = spreads[number % len(spreads)]
         if number == 0 and self._spread < 1:
-            self._spread, self.redraws = MIDDLE, 1  # where it does not fit, a point beside it does
+            self._spread, self.redraws = MIDDLE, 1  # if it is not feasible, a point beside it is
 
     def draw(self, seed: int) -> dict[str, Value]:
-        """Return the parameters at the trial's place in the sequence of a seed."""
+        """Return the parameters at the trial's place in the sequence that the seed scrambles."""
         from scipy.stats.qmc import Sobol
 
         dimensions = len(self._cube.names)
@@ -72,7 +72,7 @@ def recentre(shares: NDArray[np.float64], spread: float) -> NDArray[np.float64]:
 
     Args:
         shares: From 0 to 1, float64 [coordinates].
-        spread: Standard deviation on the scale of the normal distribution; 1 changes nothing.
+        spread: Factor on the scale of the normal distribution; 1 changes nothing.
     """
     from scipy.stats import norm
 

@@ -1,6 +1,6 @@
-"""Asking for the next trial: a pure function of the problem, the history, the seed and the number.
+"""Suggest the next trial: a pure function of the problem, the history, the seed and the number.
 
-The same inputs give the same parameters in any process. Knows nothing of drivers and databases.
+Identical inputs give an identical suggestion in any process. Must not know drivers and databases.
 """
 
 from __future__ import annotations
@@ -11,13 +11,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from hpsearch.errors import InputError
-from hpsearch.samplers import (
-    BLIND,
-    Sampler,
-    SamplerConfig,
-    make_sampler,
-    observe,
-)
+from hpsearch.samplers import BLIND, Sampler, SamplerConfig, make_sampler, observe
 from hpsearch.samplers.config import CUBIC, GP_LIMIT
 from hpsearch.samplers.prior import Prior
 from hpsearch.seeding import derive_seed
@@ -27,11 +21,11 @@ from hpsearch.trial import TrialRecord, Value
 
 SEQUENCES = ("sobol", "recentred")
 REDRAWS = 64
-"""Draws before a proposal is moved to the nearest configuration within the limits."""
+"""Attempts before a proposal is moved to the nearest configuration within the limits."""
 LAST_DRAWS = 4096
 """Random draws after which the space counts as exhausted."""
 NEIGHBOURHOOD = (0.01, 0.3)
-"""Standard deviation of the first and the last perturbation, in shares of each range."""
+"""Standard deviation of the first and of the last perturbation, as a share of each range."""
 
 
 class SpaceExhaustedError(InputError):
@@ -46,15 +40,15 @@ def suggest(
     n: int,
     prior: Prior | None = None,
 ) -> dict[str, Value]:
-    """Return the parameters of trial `n`: feasible, and unlike every trial in the history.
+    """Return the parameters of trial `n`: feasible, and different from every trial in the history.
 
     Args:
         problem: The space, the base configuration and the limits.
-        sampler: Which sampler, and after how many finished or paused trials it decides.
+        sampler: The study's sampler, and how many settled trials it needs before it proposes.
         history: All trials so far, running and paused ones too.
         seed: The study's seed.
         n: The new trial's number.
-        prior: What another study has found.
+        prior: Trials of another study.
 
     Raises:
         SpaceExhaustedError: Every configuration within the limits has been tried.
@@ -90,13 +84,16 @@ def choose_sampler(
     history: Sequence[TrialRecord],
     prior: Prior | None = None,
 ) -> SamplerConfig:
-    """Return the sampler that decides on the next trial: the start, the study's, or TPE after GP.
+    """Return the sampler that proposes the next trial: the start, the study's own, or tpe.
+
+    The start proposes until enough trials are settled and two of them differ in value. tpe takes
+    over from a Gaussian process when there are too many trials for it.
 
     Args:
         problem: The space, the base configuration and the limits.
         sampler: The study's sampler.
         history: All trials so far.
-        prior: What another study has found.
+        prior: Trials of another study.
     """
     if sampler.name in BLIND:
         return sampler
@@ -124,7 +121,7 @@ def informed_sampler(
     n: int,
     prior: Prior | None,
 ) -> Sampler:
-    """Return the deciding sampler, told the history and what the prior still says."""
+    """Return the sampler, fitted to the history and to what still counts of the prior."""
     if acting.name in BLIND:
         return make_sampler(acting, problem, [], n)
     observations = observe(problem, history)
@@ -137,7 +134,7 @@ def informed_sampler(
 def _perturb(
     problem: SearchProblem, params: dict[str, Value], progress: float, seed: int
 ) -> dict[str, Value]:
-    """Move a proposal a little, further the more attempts have failed (`progress`, 0 to 1)."""
+    """Move a proposal a little; by more as more attempts have failed (`progress`, 0 to 1)."""
     near, far = NEIGHBOURHOOD
     width = near * (far / near) ** progress
     shares = np.asarray(problem.cube.shares(params))
@@ -162,5 +159,6 @@ def _last_resort(
         if acceptable(params):
             return params
     raise SpaceExhaustedError(
-        f"search space {problem.space.name}: no configuration left that was not tried; widen a range"
+        f"search space {problem.space.name}: no configuration left that was not tried; widen a "
+        "range"
     )

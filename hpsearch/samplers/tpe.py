@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 class TpeSampler:
     """Optuna's TPE on the joint coordinates.
 
-    Complete trials rank by value; paused ones, and running ones with an epoch behind them, among
-    them by the error they are expected to end with; pruned ones after them, by how far they came
-    and their lowest error so far; bad ones last. A running trial without an epoch lies among
-    the worse trials (the constant liar), so that workers spread. (Filed there with a good curve, an
-    unfinished one would push the search off the optimum.)
+    Complete trials rank by value. Paused trials, and running ones that have ended an epoch, rank
+    among them by the final error expected of them. Pruned trials follow, ordered by their last
+    epoch and lowest error. Bad trials are last. A running trial without an epoch counts among the
+    worse trials (constant liar), so that workers spread. An unfinished trial with a good curve
+    must not be counted there: it would push the search off the optimum.
     """
 
     redraws = 64
@@ -41,14 +41,14 @@ class TpeSampler:
         observations: Sequence[Observation],
         options: TpeOptions,
     ) -> None:
-        """Tell the history."""
+        """Enter the history."""
         self._options = options
         distributions = problem.coordinate_distributions()
         trials = [_trial(one, observations, distributions) for one in observations]
         self._study = OptunaStudy(problem, trials)
 
     def draw(self, seed: int) -> dict[str, Value]:
-        """Return the best of the candidates by expected improvement."""
+        """Return the candidate with the highest expected improvement."""
         return self._study.ask(
             optuna.samplers.TPESampler(
                 n_startup_trials=0,
@@ -79,5 +79,5 @@ def _trial(
         if expected is not None:
             return frozen(point, distributions, TrialState.COMPLETE, expected)
     last = max(observation.curve)
-    reached = {last: observation.curve[last]}  # all that pruned trials are ranked by
+    reached = {last: observation.curve[last]}  # Optuna ranks pruned trials by the last epoch only
     return frozen(point, distributions, TrialState.PRUNED, None, intermediate_values=reached)
