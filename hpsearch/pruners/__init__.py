@@ -1,4 +1,4 @@
-"""Pruners by name: pure functions of the history that say whether a trial should go on."""
+"""Pruners by name: pure functions of the history that decide whether a trial goes on."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def make_pruner(config: PrunerConfig, resource: Resource) -> Pruner:
     """Return the pruner of a study.
 
     Args:
-        config: Which pruner, and its rungs.
-        resource: The lengths of trials; at its end nothing is pruned any more.
+        config: The pruner and its options.
+        resource: Lengths of trials; a trial at its full length is never pruned.
     """
     if config.name in ("median", "percentile"):
         percentile = 50.0 if config.name == "median" else config.percentile
@@ -47,14 +47,14 @@ def make_pruner(config: PrunerConfig, resource: Resource) -> Pruner:
 
 
 def fewest_trials(config: PrunerConfig, resource: Resource) -> int | None:
-    """Return how many trials a study must begin before its pruner may end one of them.
+    """Return how many trials a study must start before its pruner can end one of them.
 
     Args:
-        config: Which pruner, and its rungs.
-        resource: The lengths of trials.
+        config: The pruner and its options.
+        resource: Lengths of trials.
 
     Returns:
-        None where it never ends any: `none`, or the first rung is no less than a whole trial.
+        None if it never ends a trial: `none`, or a first rung at or above the full length.
     """
     if config.name == "none" or config.min_resource >= resource.whole:
         return None

@@ -1,7 +1,7 @@
-"""Asynchronous successive halving that stops: at each rung the best share goes on.
+"""Asynchronous successive halving, stopping form: at each rung only the best share goes on.
 
 Reference: Li et al. (2020), "A System for Massively Parallel Hyperparameter Tuning", section 3,
-r -> min_resource, eta -> reduction_factor, s -> the first rung's power; in its stopping form.
+r -> min_resource, eta -> reduction_factor, s -> power of the first rung.
 """
 
 from __future__ import annotations
@@ -18,21 +18,22 @@ from hpsearch.trial import TrialRecord
 
 @dataclass(frozen=True)
 class AshaPruner(StoppingPruner):
-    """Compares a trial with every other that has reached the same rung, running ones too.
+    """Compares a trial with all others that have reached the same rung, running ones too.
 
-    Rungs lie at min_resource x reduction_factor^k below the whole amount. A trial goes on while it
-    is among the best 1 / reduction_factor of a rung, or the best while there are fewer. It is
-    judged at a rung when it comes there, and after every epoch beyond it by what it has reached by
-    then: one that came before its peers, and so could not be judged, does not train to its end
-    when they turn out to be better. With one worker nothing new comes while a trial trains, so
-    only rungs decide.
+    Rungs lie at min_resource x reduction_factor^k, below the full length. A trial goes on while it
+    is among the best 1 / reduction_factor of a rung, or is the best of fewer trials.
+
+    A trial is judged when it reaches a rung, and again after each later epoch, by its error so
+    far. So a trial that reached a rung before its peers, too early to be judged, ends when they
+    turn out to be better. With one worker no peer advances while a trial trains: only rungs
+    decide.
 
     Args:
         min_resource: Amount of the first rung.
-        reduction_factor: One trial in so many goes on.
-        startup_trials: Peers that must have reached a rung before any trial is judged there; until
-            then the rung below it counts.
-        resource: The lengths of trials, and the epochs at which each reaches its rungs.
+        reduction_factor: The best 1 / reduction_factor of a rung go on.
+        startup_trials: Peers that must have reached a rung before a trial is judged there; until
+            then the rung below decides.
+        resource: Lengths of trials, and the epochs at which a trial reaches its rungs.
     """
 
     min_resource: int
@@ -54,7 +55,7 @@ class AshaPruner(StoppingPruner):
         return max(passed, default=None)
 
     def decide(self, history: Sequence[TrialRecord], trial: TrialRecord, epoch: int) -> Decision:
-        """Say what a trial does after an epoch; see `Pruner.decide`."""
+        """Decide what a trial does after an epoch; see `Pruner.decide`."""
         value, last = value_at(trial, epoch), self.last_rung(trial, epoch)
         if epoch >= self.resource.length(trial.params) or value is None or last is None:
             return Decision.GO
@@ -71,12 +72,12 @@ class AshaPruner(StoppingPruner):
 
 
 def is_promoted(value: float, others: Sequence[float], reduction_factor: int) -> bool:
-    """Say whether a value is among the best share of a rung, its own included.
+    """Return whether a value is among the best share of a rung that includes it.
 
     Args:
         value: The trial's value.
-        others: The values of the other trials that reached the rung, infinity for the worst.
-        reduction_factor: The share is one in so many, and at least one.
+        others: Values of the other trials that reached the rung, infinity for the worst.
+        reduction_factor: The share is 1 / reduction_factor of the trials, at least one trial.
     """
     if not math.isfinite(value):
         return False

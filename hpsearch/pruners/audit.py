@@ -1,7 +1,7 @@
-"""Audits: a share of the trials that the pruner would end is trained on, to see what it loses.
+"""Audits: train on a share of the trials that the pruner would end, to measure what pruning loses.
 
-Pruners see an audited trial as it was when it should have ended, so that audits change no other
-decision; samplers see all of it.
+Pruners see an audited trial only up to the epoch at which it should have ended, so audits change
+no other decision. Samplers see the whole trial.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from hpsearch.trial import TrialRecord
 
 
 def is_audited(seed: int, number: int, share: float) -> bool:
-    """Say whether a trial is trained on where the pruner would end it; chance by its number alone.
+    """Return whether a trial trains on when the pruner would end it; random by its number.
 
     Args:
         seed: The study's seed.
@@ -25,7 +25,7 @@ def is_audited(seed: int, number: int, share: float) -> bool:
 
 
 def without_audits(history: Sequence[TrialRecord]) -> list[TrialRecord]:
-    """Return the history as if the audited trials had ended where the pruner said so."""
+    """Return the history as if audited trials had ended when the pruner decided."""
     return [t if t.audit is None else ended_at_audit(t) for t in history]
 
 

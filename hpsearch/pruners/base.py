@@ -1,7 +1,7 @@
-"""What every pruner is, and the values pruners compare. Lower is better, NaN is worst.
+"""The interface of pruners, and the values they compare. Lower is better, NaN is worst.
 
-A trial's value at an epoch is the lowest validation error of any epoch up to it, because that is
-what the objective is (Koch et al. 2015, section 3.2: the best epoch counts).
+A trial's value at an epoch is its lowest validation error up to this epoch, as in the objective
+(Koch et al. 2015, section 3.2: the best epoch counts).
 """
 
 from __future__ import annotations
@@ -15,25 +15,25 @@ from hpsearch.trial import TrialRecord
 
 
 class Pruner(Protocol):
-    """Decides after each epoch whether a trial goes on, and which paused trial may."""
+    """Decides after each epoch whether a trial goes on, and which paused trial resumes."""
 
     def decide(self, history: Sequence[TrialRecord], trial: TrialRecord, epoch: int) -> Decision:
-        """Say what a trial does after an epoch.
+        """Decide what a trial does after an epoch.
 
         Args:
-            history: All trials of the study; the trial itself may be among them.
+            history: All trials of the study, with or without this one.
             trial: The trial, with its values up to `epoch`.
             epoch: The epoch that has just ended, from 1.
         """
         ...
 
     def promote(self, history: Sequence[TrialRecord]) -> int | None:
-        """Return the number of the paused trial that goes on first, None where none may."""
+        """Return the number of the paused trial to resume next, None if there is none."""
         ...
 
 
 class StoppingPruner:
-    """A pruner that never pauses, so that nothing waits for a promotion."""
+    """A pruner that never pauses a trial."""
 
     def promote(self, history: Sequence[TrialRecord]) -> int | None:  # noqa: ARG002
         """Return None."""
@@ -41,7 +41,7 @@ class StoppingPruner:
 
 
 class NoPruner(StoppingPruner):
-    """Trains every trial to its end."""
+    """Never ends a trial."""
 
     def decide(
         self,
@@ -49,7 +49,7 @@ class NoPruner(StoppingPruner):
         trial: TrialRecord,  # noqa: ARG002
         epoch: int,  # noqa: ARG002
     ) -> Decision:
-        """Say go."""
+        """Return GO."""
         return Decision.GO
 
 
@@ -57,8 +57,8 @@ def value_at(trial: TrialRecord, epoch: int) -> float | None:
     """Return a trial's lowest validation error up to an epoch.
 
     Returns:
-        Infinity where no epoch gave a finite error; None where the trial has not come so far. A
-        complete trial that ended early has come as far as any: its error stands.
+        Infinity if no error is finite; None if the trial has not reached the epoch. A complete
+        trial that ended early has reached every epoch: its last value counts.
     """
     lowest = trial.lowest
     value = lowest.get(epoch)
@@ -70,7 +70,7 @@ def value_at(trial: TrialRecord, epoch: int) -> float | None:
 
 
 def best_value(trial: TrialRecord) -> float:
-    """Return a trial's lowest validation error, infinity where no epoch gave a finite one."""
+    """Return a trial's lowest validation error, infinity if none is finite."""
     return next(reversed(trial.lowest.values()), math.inf)
 
 
@@ -80,5 +80,5 @@ def peers(history: Sequence[TrialRecord], trial: TrialRecord) -> list[TrialRecor
 
 
 def is_best_so_far(others: Sequence[TrialRecord], value: float) -> bool:
-    """Say whether no other trial has had a lower error at any epoch."""
+    """Return whether no other trial has had a lower error at any epoch."""
     return math.isfinite(value) and all(value <= best_value(other) for other in others)

@@ -1,4 +1,4 @@
-"""Which pruner a study uses, and its options. Knows nothing of how pruners work."""
+"""Which pruner a study uses, and its options. Must not know how pruners work."""
 
 from __future__ import annotations
 
@@ -14,22 +14,24 @@ PrunerName = Literal[
 
 
 class PrunerConfig(Section):
-    """Which pruner ends trials early, on one-shot validation error."""
+    """The pruner, which ends trials early by their one-shot validation error."""
 
     name: PrunerName = "asha"
-    """asha is asynchronous successive halving, hyperband its brackets: both stop a trial that
-    falls behind; with -promotion they pause it, and go on with it when it may. none trains every
-    trial to its end."""
+    """asha is asynchronous successive halving, hyperband runs several brackets of it. Both stop a
+    trial that falls behind; with -promotion they pause it, and may resume it later. median and
+    percentile compare with complete trials at the same epoch. none never ends a trial."""
     min_resource: int = Field(1, ge=1)
-    """Amount at the first rung (asha, hyperband), or before median and percentile may prune."""
+    """Amount of the first rung (asha, hyperband); first amount at which median and percentile may
+    prune."""
     reduction_factor: int = Field(3, ge=2, le=10)
-    """One trial in so many goes on from a rung to the next, which lies so many times higher."""
+    """Keep the best 1/reduction_factor at each rung; the next rung is reduction_factor times
+    higher."""
     startup_trials: int = Field(3, ge=1)
-    """Peers that must have reached an amount before any trial is pruned there."""
+    """Other trials that must have reached an amount before a trial can be pruned there."""
     percentile: Annotated[float, Field(gt=0, lt=100)] = 25.0
-    """With percentile: a trial must be among the best so many percent of the complete ones."""
+    """With percentile: a trial must be among this percentage of the best complete trials."""
     resource: Literal["epochs", "compute"] = "epochs"
-    """What amounts count. epochs: every trial may train max_epochs. compute: multiply-adds, in
-    epochs of the study's own `trial` section, so that a costlier network trains fewer epochs."""
+    """Unit of amounts. epochs: every trial may train max_epochs. compute: multiply-adds, measured
+    in epochs of the study's `trial` section, so that a costlier network trains fewer epochs."""
     audit_share: float = Field(0.05, ge=0, le=1)
-    """Share of the trials the pruner would end that are trained on, to see what pruning loses."""
+    """Share of the trials to prune that train on instead, to measure what pruning loses."""

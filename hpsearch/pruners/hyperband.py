@@ -1,6 +1,6 @@
-"""Hyperband: brackets of successive halving whose first rungs lie ever later.
+"""Hyperband: brackets of successive halving, each with a later first rung than the one before.
 
-Reference: Li et al. (2018), "Hyperband", algorithm 1, R -> the whole amount, eta ->
+Reference: Li et al. (2018), "Hyperband", algorithm 1, R -> the full length, eta ->
 reduction_factor; the asynchronous brackets are those of Li et al. (2020), section 3.2.
 """
 
@@ -18,13 +18,13 @@ from hpsearch.trial import TrialRecord
 
 @dataclass(frozen=True)
 class HyperbandPruner:
-    """Successive halving among the trials of one bracket.
+    """Successive halving among the trials of each bracket.
 
-    A trial's bracket follows from its number alone, so it is the same after a restart.
+    A trial's bracket depends on its number only, so it is the same after a restart.
 
     Args:
-        brackets: The halving of each bracket, the one that ends trials earliest first.
-        reduction_factor: One trial in so many goes on.
+        brackets: The rule of each bracket, ordered by first rung, lowest first.
+        reduction_factor: The best 1 / reduction_factor of a rung go on.
     """
 
     brackets: tuple[Pruner, ...]
@@ -32,10 +32,10 @@ class HyperbandPruner:
 
     @cached_property
     def order(self) -> list[int]:
-        """The brackets of consecutive trials; it repeats.
+        """The brackets of consecutive trials, repeated.
 
         Bracket b of B gets ceil(B eta^s / (s + 1)) trials of a round, s = B - 1 - b (Hyperband's
-        first rungs), and each trial goes to the bracket that lags most behind its share.
+        first rungs). Each trial goes to the bracket that is furthest below its share.
         """
         last = len(self.brackets) - 1
         shares = [
@@ -56,12 +56,12 @@ class HyperbandPruner:
         return self.order[number % len(self.order)]
 
     def decide(self, history: Sequence[TrialRecord], trial: TrialRecord, epoch: int) -> Decision:
-        """Say what a trial does after an epoch; see `Pruner.decide`."""
+        """Decide what a trial does after an epoch; see `Pruner.decide`."""
         own = self.bracket(trial.number)
         return self.brackets[own].decide(self._within(history, own), trial, epoch)
 
     def promote(self, history: Sequence[TrialRecord]) -> int | None:
-        """Return a bracket's next promotion, the bracket that ends trials earliest first."""
+        """Return the next promotion of the first bracket that has one."""
         for own, bracket in enumerate(self.brackets):
             number = bracket.promote(self._within(history, own))
             if number is not None:

@@ -1,4 +1,4 @@
-"""The percentile rule: a trial worse than a share of the complete ones at this epoch stops.
+"""The percentile rule: stop a trial that is worse than a percentile of the complete trials.
 
 Reference: Golovin et al. (2017), "Google Vizier", section 3.2.2, for the median, 50 percent.
 """
@@ -21,10 +21,10 @@ class PercentilePruner(StoppingPruner):
     """Compares with complete trials only, at every epoch from `min_resource` on.
 
     Args:
-        percentile: Percent of the complete trials that a trial must be as good as.
-        min_resource: Amount at which a trial may first stop.
+        percentile: A trial must be among the best `percentile` percent of the complete trials.
+        min_resource: First amount at which a trial may stop.
         startup_trials: Complete trials needed before any trial stops.
-        resource: The lengths of trials; trials are compared where they have spent the same.
+        resource: Lengths of trials; trials are compared at equal amounts.
     """
 
     percentile: float
@@ -33,7 +33,7 @@ class PercentilePruner(StoppingPruner):
     resource: Resource
 
     def decide(self, history: Sequence[TrialRecord], trial: TrialRecord, epoch: int) -> Decision:
-        """Say what a trial does after an epoch; see `Pruner.decide`."""
+        """Decide what a trial does after an epoch; see `Pruner.decide`."""
         value = value_at(trial, epoch)
         first = self.resource.epoch_at(trial.params, self.min_resource)
         if value is None or not first <= epoch < self.resource.length(trial.params):

@@ -1,7 +1,7 @@
-"""What a trial may spend, and after which epoch it has spent how much. Knows no samplers.
+"""The length of trials, and the amount a trial has spent after each epoch. Knows no samplers.
 
-An amount is counted in epochs of the study's own `trial` section. With `resource: epochs` every
-trial's epoch is one of them; with `resource: compute` an epoch counts by its multiply-adds.
+The unit is one epoch of the study's `trial` section. With `resource: epochs` each epoch of a trial
+is one unit; with `resource: compute` an epoch counts by its multiply-adds.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from hpsearch.training.config import TrialConfig
 from hpsearch.trial import Value
 
 TRAINING_PASSES = 3
-"""Forward, and backward to inputs and to weights: what training counts for each image."""
+"""Passes per training image: forward, backward to the inputs, backward to the weights."""
 
 
 class Resource:
-    """The lengths of trials, from their parameters alone, so the same on every machine."""
+    """Lengths of trials, computed from their parameters only: the same on every machine."""
 
     def __init__(self, kind: Literal["epochs", "compute"], base: TrialConfig) -> None:
-        """Note what is counted.
+        """Store the unit.
 
         Args:
-            kind: epochs, or compute: multiply-adds trained.
+            kind: epochs, or compute: multiply-adds of training.
             base: The study's `trial` section; one of its epochs is one unit.
         """
         self.kind, self.base = kind, base
@@ -32,7 +32,7 @@ class Resource:
 
     @property
     def whole(self) -> int:
-        """The amount of a whole trial."""
+        """The amount of a full trial."""
         return self.base.max_epochs
 
     def cost(self, params: Mapping[str, Value]) -> int:
@@ -51,22 +51,22 @@ class Resource:
     def same_amount(
         self, params: Mapping[str, Value], epoch: int, other: Mapping[str, Value]
     ) -> int:
-        """Return the first epoch after which another trial has spent what this one has."""
+        """Return the first epoch at which another trial has spent as much as this one."""
         if self.kind == "epochs":
             return epoch
         return max(1, -(-epoch * self.cost(params) // self.cost(other)))
 
     def length(self, params: Mapping[str, Value]) -> int:
-        """Return the epochs of a whole trial: at least one, and never above `max_epochs`.
+        """Return the epochs of a full trial, from 1 to `max_epochs`.
 
-        With `compute`, a network c times as costly as the study's own has 1 / c of its epochs.
+        With `compute`, a network c times as costly as the study's own trains 1 / c of its epochs.
         """
         if self.kind == "epochs":
             return self.whole
         return max(1, min(self.whole, self.whole * self._unit // self.cost(params)))
 
     def config(self, params: Mapping[str, Value]) -> TrialConfig:
-        """Return the configuration that is trained, as long as its resource allows."""
+        """Return the configuration to train, with as many epochs as the resource allows."""
         changes: dict[str, Any] = dict(params)
         if self.kind == "compute":
             changes["max_epochs"] = self.length(params)

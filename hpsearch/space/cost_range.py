@@ -1,8 +1,8 @@
-"""The cheapest and the dearest network of a space that fits, by multiply-adds, weights or memory.
+"""The cheapest and the dearest feasible network of a space, by multiply-adds, weights or memory.
 
-Each cost is a sum over the layers, so the best sizes are found layer by layer, not by listing
-them. Memory also counts the patches of one image in the layer that has most; the choice leaves
-them aside, as they are little beside the activations of a step.
+Each cost is a sum over the layers, so the extreme sizes are found layer by layer. Memory also
+counts the patches of one image in the largest layer; the choice ignores them, because they are
+small compared with the activations of a step.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ Measure = Literal["multiply_adds", "parameters", "memory_bytes"]
 
 
 class CostRange:
-    """Finds extreme networks of one search problem; its limits do not count."""
+    """Finds extreme networks of one search problem, without regard to its limits."""
 
     def __init__(self, problem: SearchProblem) -> None:
-        """Note the problem."""
+        """Store the problem."""
         self._problem = problem
         self._layers = list(problem.base.layers.convolutions.items())
         self.images = problem.base.images_per_step
-        """Images encoded in one step, as the base configuration has it."""
+        """Images encoded in one step of the base configuration."""
 
     def of(self, params: Mapping[str, Value], measure: Measure) -> int:
-        """Return what a network costs.
+        """Return the cost of a network.
 
         Args:
             params: Its sizes, counts and width.
@@ -41,11 +41,11 @@ class CostRange:
         return shape.multiply_adds if measure == "multiply_adds" else shape.parameters
 
     def cheapest(self, measure: Measure) -> dict[str, Value]:
-        """Return the sizes, counts and width of the network that costs least."""
+        """Return the sizes, counts and width of the cheapest network."""
         return self._find(measure, 1)
 
     def dearest(self, measure: Measure) -> dict[str, Value]:
-        """Return the sizes, counts and width of the network that costs most."""
+        """Return the sizes, counts and width of the dearest network."""
         return self._find(measure, -1)
 
     def _find(self, measure: Measure, sign: int) -> dict[str, Value]:
@@ -66,7 +66,7 @@ class CostRange:
     def _step_cost(
         self, measure: Measure, step: Step, size: int, value: Value, channels: list[int]
     ) -> float:
-        """Return what one step adds; of constant parts only those that depend on a size."""
+        """Return the cost that one step adds; parts that depend on no size are left out."""
         after = step.after(size, value)
         if step.kind == "filter":
             entering, leaving = channels[step.layer], channels[step.layer + 1]

@@ -1,7 +1,7 @@
-"""Which settings a search may vary, and when one of them would change nothing.
+"""The settings that a search may vary, and the conditions under which one has no effect.
 
-A searched parameter that does nothing is the worst bug of a search: it costs trials and says
-nothing. So every such parameter is refused, with the setting that switches it off.
+A searched parameter without effect is the worst bug of a search: it costs trials and reveals
+nothing. So it is refused, and the message names the setting that switches it off.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ NOT_SEARCHABLE = {
 
 
 def leaf_paths(base: TrialConfig) -> dict[str, Any]:
-    """Return every setting of a configuration by its path, layers without their prefix."""
+    """Return every setting of a configuration by its path, without the prefix `layers.`."""
     paths: dict[str, Any] = {}
     for key, value in base.plain().items():
         if key == "layers":
@@ -39,16 +39,16 @@ def leaf_paths(base: TrialConfig) -> dict[str, Any]:
 def refuse_without_effect(
     name: str, parameter: Parameter, base: TrialConfig, searched: Mapping[str, Parameter]
 ) -> None:
-    """Refuse a parameter whose values would all train the same network the same way.
+    """Refuse a parameter whose values all give the same training.
 
     Args:
         name: The parameter's path.
         parameter: Its range; a single value fixes the parameter, which is allowed.
-        base: The configuration it is set in.
-        searched: All searched parameters, of which one may switch another on.
+        base: The configuration in which it is set.
+        searched: All searched parameters; one of them may switch this one on.
 
     Raises:
-        InputError: Why it has no effect, and what to change.
+        InputError: The parameter has no effect; the message says why and what to change.
     """
     if name in NOT_SEARCHABLE:
         raise InputError(
@@ -62,7 +62,7 @@ def refuse_without_effect(
 
 
 class _Possible:
-    """The values a setting may take in a study: searched ones, else the base's."""
+    """The values that a setting may take in a study: the searched ones, or the base's."""
 
     def __init__(self, base: TrialConfig, searched: Mapping[str, Parameter]) -> None:
         self._known, self._searched = leaf_paths(base), searched
@@ -77,7 +77,7 @@ class _Possible:
 
 
 def _reason(name: str, base: TrialConfig, possible: _Possible) -> str | None:
-    """Return which setting leaves `name` without effect."""
+    """Return the setting that leaves `name` without effect, None if there is none."""
     if name.startswith("distortion."):
         ranges = [f"distortion.{key}" for key in ("angle_deg", "shear", "scale", "shift_px")]
         if name == "distortion.probability":

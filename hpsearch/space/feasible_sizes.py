@@ -1,8 +1,9 @@
-"""Which combinations of input size, filter sizes and poolings leave a map of at least one pixel.
+"""Combinations of input size, filter sizes and poolings that leave a map of at least one pixel.
 
-A map's size is all that a layer knows of those before it. So instead of listing the combinations
-(18^4 in the paper's box) the ways to complete a network are counted from each size upwards, which
-gives the same conditional quantiles over the feasible combinations for any number of layers.
+A layer depends on earlier layers only through the size of its input map. So the combinations (18^4
+in the paper's search space) need not be listed. For each map size the number of ways to complete
+the network is counted. This gives conditional quantiles over the feasible combinations, for any
+number of layers.
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ from hpsearch.trial import Value
 
 @dataclass(frozen=True)
 class Step:
-    """One decision on the way from the image to the last map.
+    """One setting that changes the map's size, on the way from the image to the last map.
 
     Args:
         name: The setting's path.
-        kind: What it does to the map's size.
+        kind: How it changes the map's size.
         layer: Position of its convolution from 0; -1 for the image.
-        values: The values it may take; one where it is not searched.
+        values: The values it may take; a single one if it is not searched.
     """
 
     name: str
@@ -35,7 +36,7 @@ class Step:
     values: tuple[Value, ...]
 
     def after(self, size: int, value: Value) -> int:
-        """Return the map's size after this step, pixels; below 1 where nothing is left."""
+        """Return the map's size after this step, pixels; below 1 if no pixel is left."""
         if self.kind == "image":
             return int(value)
         if self.kind == "filter":
@@ -43,7 +44,7 @@ class Step:
         return size // 2 if value else size
 
     def distance(self, values: Mapping[str, Value], value: Any) -> float:
-        """Return the squared distance from the wanted value, in shares of the range."""
+        """Return the squared distance of `value` from the one in `values`, as shares of range."""
         wanted: Any = values.get(self.name, self.values[0])
         if self.kind == "pool":
             return float(bool(wanted) != bool(value))
@@ -52,18 +53,18 @@ class Step:
 
 
 Cost = Callable[[Step, int, Value], float]
-"""What a step costs: the step, the map's size before it (pixels), its value."""
+"""Returns the cost of a step from the step, the map's size before it (pixels), and its value."""
 
 
 class FeasibleSizes:
-    """Counts, draws and ranks the feasible combinations of sizes."""
+    """Counts, draws and searches the feasible combinations of sizes."""
 
     def __init__(self, parameters: Mapping[str, Parameter], base: TrialConfig) -> None:
-        """Note the steps.
+        """Count the feasible combinations.
 
         Args:
-            parameters: The searched parameters, of all kinds.
-            base: Gives the sizes that are not searched.
+            parameters: All searched parameters.
+            base: Holds the sizes that are not searched.
         """
         self.steps = _steps(parameters, base)
         self._counts: dict[tuple[int, int], int] = {}
@@ -74,14 +75,14 @@ class FeasibleSizes:
         """The sizes with more than one feasible value, in the order of the layers."""
 
     def share(self) -> float:
-        """Return the share of feasible combinations among all, 0 to 1."""
+        """Return the share of feasible combinations, 0 to 1."""
         every = 1
         for step in self.steps:
             every *= len(step.values)
         return self.total / every
 
     def fits(self, values: Mapping[str, Value]) -> bool:
-        """Say whether a combination leaves at least one pixel."""
+        """Return whether a combination leaves at least one pixel."""
         return self.sizes(values)[-1] >= 1
 
     def sizes(self, values: Mapping[str, Value]) -> list[int]:
@@ -95,10 +96,10 @@ class FeasibleSizes:
         return sizes
 
     def decode(self, quantiles: Mapping[str, float]) -> dict[str, Value]:
-        """Turn conditional quantiles into sizes; uniform in, uniform over the feasible out.
+        """Turn conditional quantiles into sizes; uniform quantiles give uniform feasible sizes.
 
         Args:
-            quantiles: For each size in `free` a number from 0 to 1.
+            quantiles: A number from 0 to 1 for each size in `free`.
         """
         size, decoded = 0, {}
         for k, step in enumerate(self.steps):
@@ -126,7 +127,7 @@ class FeasibleSizes:
         return {name: quantiles[name] for name in self.free}
 
     def cheapest(self, cost: Cost, last: Callable[[int], float]) -> dict[str, Value]:
-        """Return the feasible combination of the least summed cost; the first among equals.
+        """Return the feasible combination with the lowest total cost; the first among equals.
 
         Args:
             cost: Cost of one step.
@@ -159,11 +160,11 @@ class FeasibleSizes:
         return chosen
 
     def nearest(self, values: Mapping[str, Value]) -> dict[str, Value]:
-        """Return the feasible combination of the least summed squared distance."""
+        """Return the feasible combination with the lowest sum of squared distances."""
         return self.cheapest(lambda step, _, value: step.distance(values, value), lambda _: 0.0)
 
     def _count(self, k: int, size: int) -> int:
-        """Count the ways from step `k` on, with a map of `size` pixels before it."""
+        """Count the ways to complete the network from step `k` on, from a map of `size` pixels."""
         if k > 0 and size < 1:
             return 0
         if k == len(self.steps):
@@ -175,7 +176,7 @@ class FeasibleSizes:
         return self._counts[k, size]
 
     def _possible(self, k: int, size: int) -> tuple[list[Value], list[int]]:
-        """Return the values that can be completed, and their cumulated numbers of ways."""
+        """Return the values that can be completed, and the cumulative numbers of ways."""
         if (k, size) not in self._open:
             step = self.steps[k]
             ways = [(value, self._count(k + 1, step.after(size, value))) for value in step.values]
@@ -185,7 +186,7 @@ class FeasibleSizes:
         return self._open[k, size]
 
     def _varies(self, k: int) -> bool:
-        """Say whether step `k` has two values in feasible combinations."""
+        """Return whether step `k` has two or more values in feasible combinations."""
         reached = {0}
         for position, step in enumerate(self.steps):
             used = {v for size in reached for v in self._possible(position, size)[0]}

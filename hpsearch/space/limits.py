@@ -1,4 +1,4 @@
-"""What a configuration may cost."""
+"""Limits on the cost of a configuration."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hpsearch.configfile import Section
 
 
 class Limits(Section):
-    """What a configuration may cost; proposals beyond are drawn again."""
+    """Limits on the cost of a configuration; a proposal beyond them is drawn again."""
 
     multiply_adds: Annotated[float, Field(gt=0)] | None = None
     """Multiply-adds of encoding one image, forward."""

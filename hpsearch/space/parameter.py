@@ -1,4 +1,4 @@
-"""One searched parameter: its type, its range, and what of it is a value."""
+"""One searched parameter: its type, its range and its values."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Parameter(Section):
     high: Bound = None
     """Largest value; equal to low it fixes the parameter."""
     step: Bound = None
-    """Distance between values, from low on; high is one of them."""
+    """Distance between values; the first is low, the last is high."""
     log: bool = False
     """Draw the logarithm uniformly instead of the value."""
     choices: tuple[Choice, ...] | None = None
@@ -111,19 +111,19 @@ class Parameter(Section):
 
     @property
     def single(self) -> bool:
-        """Whether there is but one value."""
+        """Whether there is only one value."""
         if self.choices is not None:
             return len(self.choices) == 1
         return self.low == self.high
 
     @property
     def stepped(self) -> bool:
-        """Whether it is a fraction with a step, which arithmetic misses by a rounding."""
+        """Whether it is a float with a step, whose multiples are rounded."""
         return self.type == "float" and self.step is not None
 
     @property
     def extremes(self) -> tuple[Value, ...]:
-        """The values to check a range by: every choice, or low and high."""
+        """The values by which a range is checked: every choice, or low and high."""
         if self.choices is not None:
             return self.choices
         return (self._typed(self.low), self._typed(self.high))
@@ -139,7 +139,7 @@ class Parameter(Section):
         return Parameter(type=self.type, low=value, high=value)
 
     def values(self) -> Sequence[Value] | None:
-        """Return all values in ascending order, or None where they are no short list."""
+        """Return all values in ascending order, None if there are more than 100,000."""
         if self.choices is not None:
             return self.choices
         low, high = self._bounds()
@@ -175,14 +175,14 @@ class Parameter(Section):
         return self._typed(clipped)
 
     def snapped(self, value: Any) -> Any:
-        """Return a number as the step writes it: 0.5, not 0.5000000000000001.
+        """Return a number without the rounding of its step: 0.5, not 0.5000000000000001.
 
-        What is no value of this parameter, and every value of one without a step, stays as it is.
+        A value outside the range, or of a parameter without a step, is returned unchanged.
         """
         return self.nearest("", value) if self.stepped and self.contains(value) else value
 
     def contains(self, value: Any) -> bool:
-        """Say whether a value is one of this parameter's."""
+        """Return whether a value belongs to this parameter."""
         try:
             near = self.nearest("", value)
         except InputError:
@@ -206,7 +206,7 @@ class Parameter(Section):
         return distributions.FloatDistribution(low, high, log=self.log, step=step_f)
 
     def plain(self) -> dict[str, Any]:
-        """Return what a space file says of it."""
+        """Return the entry of a space file."""
         values = self.model_dump(mode="json", exclude_none=True)
         return {key: value for key, value in values.items() if value is not False}
 

@@ -1,8 +1,8 @@
-"""The coordinates that samplers work in: a static box in which every point is a network that fits.
+"""The coordinates in which samplers work: a fixed box in which every point is a feasible network.
 
-Sizes (filter sizes, and input size and poolings where searched) are conditional quantiles over
-the feasible combinations: uniform in, uniform over the feasible out. Every other parameter is
-its own coordinate. Knows nothing of samplers.
+For sizes (filter sizes, and input size and poolings if searched) the coordinates are conditional
+quantiles over the feasible combinations: uniform coordinates give uniform feasible sizes. Every
+other parameter is its own coordinate. Must not know samplers.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
 
 class SearchProblem:
-    """One search problem: a space, the configuration it is set in, and what a trial may cost."""
+    """One search problem: a space, the base configuration, and the limits on a trial's cost."""
 
     def __init__(self, space: SearchSpace, base: TrialConfig, limits: Limits) -> None:
-        """Count what is feasible.
+        """Count the feasible combinations of sizes.
 
         Raises:
             InputError: No combination of sizes fits the input.
@@ -57,11 +57,11 @@ class SearchProblem:
 
     @cached_property
     def cube(self) -> UnitCube:
-        """The box scaled to the unit cube."""
+        """The coordinates scaled to the unit cube."""
         return UnitCube(self)
 
     def coordinate_distributions(self) -> dict[str, BaseDistribution]:
-        """Return the static box: Optuna's distribution of each free coordinate."""
+        """Return Optuna's distribution of each free coordinate."""
         from optuna.distributions import FloatDistribution
 
         return {
@@ -72,7 +72,7 @@ class SearchProblem:
         }
 
     def decode(self, coordinates: Mapping[str, Any]) -> dict[str, Value]:
-        """Turn a point of the box into parameters whose sizes fit.
+        """Turn coordinates into feasible parameters.
 
         Args:
             coordinates: A value for each of `free`.
@@ -83,7 +83,7 @@ class SearchProblem:
         return params | {name: sizes[name] for name in self._size_names}
 
     def encode(self, params: Mapping[str, Value]) -> dict[str, Value]:
-        """Turn parameters into a point of the box; what does not fit is moved to what does.
+        """Turn parameters into coordinates; infeasible sizes move to the nearest feasible ones.
 
         Raises:
             InputError: A parameter is missing or no value of its kind.
@@ -100,7 +100,7 @@ class SearchProblem:
         return {name: chosen[name] for name in chosen if name in self._size_names}
 
     def within_ranges(self, params: Mapping[str, Any]) -> dict[str, Value]:
-        """Return the parameters, each moved to the nearest value of its own range.
+        """Return the parameters, each moved to the nearest value of its range.
 
         Raises:
             InputError: A parameter is missing, unknown or no value of its kind.
@@ -114,24 +114,24 @@ class SearchProblem:
         return {name: p.nearest(name, params[name]) for name, p in self.space.parameters.items()}
 
     def key(self, params: Mapping[str, Value]) -> tuple[Value | None, ...]:
-        """Return what two equal configurations share and two different ones do not."""
+        """Return a key that is equal for equal configurations only."""
         if self._stepped:  # older versions stored 0.5 as 0.5000000000000001 too
             params = {**params, **{n: p.snapped(params.get(n)) for n, p in self._stepped.items()}}
         return tuple(params.get(name) for name in self.space.parameters)
 
     def feasible(self, params: Mapping[str, Value]) -> bool:
-        """Say whether the parameters are in range, fit, and stay within the limits."""
+        """Return whether the parameters are in range, feasible, and within the limits."""
         return self.reason(params) is None
 
     def reason(self, params: Mapping[str, Any]) -> str | None:
-        """Say why the parameters cannot be trained, or None where they can."""
+        """Return why the parameters cannot be trained, None if they can."""
         return next(iter(self.reasons(params)), None)
 
     def reasons(self, params: Mapping[str, Any]) -> list[str]:
-        """Say everything that keeps the parameters from being trained; nothing where they can be.
+        """Return all reasons why the parameters cannot be trained.
 
-        Whether the filters fit is asked where every size is a whole number, and what the network
-        costs only where all else is possible.
+        Whether filters fit is checked if every size is a whole number. Cost is checked last, if
+        there is no other reason.
         """
         space = self.space
         found = [
@@ -156,7 +156,7 @@ class SearchProblem:
         return [] if beyond is None else [beyond]
 
     def over_limits(self, params: Mapping[str, Any]) -> str | None:
-        """Say which limit on cost fitting parameters exceed, or None."""
+        """Return the limit that feasible parameters exceed, or None."""
         limits = self.limits
         if limits.multiply_adds is None and limits.parameters is None and limits.memory_gb is None:
             return None
@@ -198,7 +198,7 @@ class SearchProblem:
         return int(characters * get("batch_drawings", base.batch_drawings))
 
     def feasible_share(self) -> float:
-        """Return the share of size combinations that fit, 0 to 1, before any limit on cost."""
+        """Return the share of feasible size combinations, 0 to 1, without limits on cost."""
         return self.sizes.share()
 
 

@@ -1,4 +1,4 @@
-"""The search space: which parameters are searched and over what. Knows nothing of samplers."""
+"""The search space: the searched parameters and their ranges. Must not know samplers."""
 
 from __future__ import annotations
 
@@ -26,25 +26,25 @@ LOGARITHMIC_SIZES = re.compile(r"conv\d+\.filter_size|input_size")
 
 
 class NetworkFrame(Section):
-    """What a space file tells of the network, so that it can show its feasible share by itself."""
+    """The network of a space file, for showing the feasible share without a study."""
 
     input_size: int = Field(ge=8, le=105)
     """Height and width of the image, pixels."""
     pools: tuple[bool, ...] = Field(max_length=20)
-    """Whether each convolution, from the image upwards, is followed by a 2 x 2 pooling."""
+    """For each convolution, from the image upwards, whether a 2 x 2 pooling follows."""
 
 
 class SearchSpace(Section):
     """A search space file."""
 
     name: Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$")]
-    """Name shown to people."""
+    """Name of the space, for display."""
     description: Annotated[str, Field(max_length=2000)] = ""
-    """Where the ranges come from."""
+    """Origin of the ranges."""
     network: NetworkFrame | None = None
-    """The network whose feasible share `space show` prints; a study's own trial replaces it."""
+    """Network for which `space show` prints the feasible share; a study uses its own `trial`."""
     parameters: dict[str, Parameter] = Field(min_length=1, max_length=500)
-    """Path into the trial's configuration to range."""
+    """Range of each parameter, by its path in the trial's configuration."""
 
     @model_validator(mode="after")
     def _check_names(self) -> Self:
@@ -64,7 +64,7 @@ class SearchSpace(Section):
         """Read a space file.
 
         Args:
-            source: A file, or as text also the name of a shipped space.
+            source: A file; text may also be the name of a shipped space.
 
         Raises:
             InputError: One line with file, key, value and what is allowed.
@@ -94,11 +94,11 @@ class SearchSpace(Section):
         return dump_yaml(values)
 
     def distributions(self) -> dict[str, BaseDistribution]:
-        """Return Optuna's distributions of the decoded values, as the database shows them."""
+        """Return Optuna's distributions of the decoded values, as stored in the database."""
         return {name: p.distribution() for name, p in self.parameters.items()}
 
     def frame(self) -> TrialConfig:
-        """Return a configuration in which only `network` and the smallest searched values hold.
+        """Return a configuration of `network` with the smallest searched values.
 
         Raises:
             InputError: The file has no `network`, or a layer's size is not searched.
@@ -131,10 +131,10 @@ class SearchSpace(Section):
         return self.parameters[name].extremes[0]
 
     def frozen(self, values: Mapping[str, Any]) -> SearchSpace:
-        """Return the space with some parameters held at one value.
+        """Return the space with some parameters fixed at one value.
 
         Args:
-            values: Path to value; it may lie outside the searched range.
+            values: Path to value; a value may lie outside the searched range.
 
         Raises:
             InputError: No parameter of that name, or a value of another type.
@@ -153,13 +153,13 @@ class SearchSpace(Section):
         return self.model_copy(update={"parameters": parameters})
 
     def check(self, base: TrialConfig) -> None:
-        """Refuse parameters that lead nowhere, leave their range, or change nothing.
+        """Refuse parameters with an unknown path, a forbidden value, or no effect.
 
         Args:
-            base: The configuration that the parameters are set in.
+            base: The configuration in which the parameters are set.
 
         Raises:
-            InputError: The first such parameter, and what to do.
+            InputError: The first such parameter, and the fix.
         """
         known = self.check_paths(base)
         for name, parameter in self.parameters.items():
@@ -170,10 +170,10 @@ class SearchSpace(Section):
                 raise self._error(name, str(error)) from error
 
     def check_paths(self, base: TrialConfig) -> dict[str, Any]:
-        """Refuse names that lead nowhere; return every setting of the configuration by path.
+        """Refuse unknown paths; return every setting of the configuration by path.
 
         Raises:
-            InputError: The first such name, and the nearest known one.
+            InputError: The first unknown path, and the nearest known one.
         """
         known = leaf_paths(base)
         for name in self.parameters:
@@ -193,7 +193,7 @@ class SearchSpace(Section):
 
 
 def _check_values(name: str, parameter: Parameter, base: TrialConfig, value: Any) -> None:
-    """Check a parameter's type, and its extreme values one by one, where everything else fits."""
+    """Check a parameter's type, and each extreme value in a network in which all filters fit."""
     kind = type(value)
     for extreme in parameter.extremes:
         fits = type(extreme) is kind or (kind is float and type(extreme) is int)
