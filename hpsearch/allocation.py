@@ -1,4 +1,4 @@
-"""How this process takes memory from the system. Standard library only."""
+"""Settings of the C library's memory allocator. Standard library only."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ LARGEST_INT = 2**31 - 1
 
 
 def keep_freed_memory() -> bool:
-    """Have the C library reuse freed memory instead of giving it back at once.
+    """Have the C library reuse freed memory instead of returning it to the system at once.
 
-    A training step frees and takes the same large blocks again and again; each time the system
-    would hand out fresh pages and clear them, which costs more than a small network's arithmetic.
-    Relies on glibc's mallopt; other C libraries are left as they are.
+    Every training step frees and allocates the same large blocks. Without this the system clears
+    new pages each time, which costs more than the arithmetic of a small network. Uses glibc's
+    mallopt; other C libraries are left unchanged.
 
     Returns:
-        Whether the setting was taken.
+        Whether the setting was accepted.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is None:
@@ -27,12 +27,12 @@ def keep_freed_memory() -> bool:
 
 
 def return_freed_memory() -> bool:
-    """Give freed memory back to the system, which trials of many shapes leave in pieces.
+    """Return freed memory to the system; trials of many shapes leave it fragmented.
 
-    Relies on malloc_trim, which only glibc has.
+    Uses malloc_trim, which only glibc has.
 
     Returns:
-        Whether there was any to give back.
+        Whether memory was returned.
     """
     gc.collect()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None

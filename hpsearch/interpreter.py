@@ -1,4 +1,4 @@
-"""How Python processes of ours begin: what they may import, and how their threads wait.
+"""The start of our Python processes: import path and thread settings.
 
 Runs before anything heavy is loaded. Must not know what the processes do.
 """
@@ -11,22 +11,22 @@ from pathlib import Path
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 WAITING = {"OMP_WAIT_POLICY": "passive", "KMP_BLOCKTIME": "0"}
-"""GNU's OpenMP and Intel's: a thread that waits for others sleeps at once."""
+"""With these a waiting thread sleeps at once, in GNU's OpenMP and in Intel's."""
 CHOSEN_BY_HAND = (*WAITING, "GOMP_SPINCOUNT", "KMP_LIBRARY")
 
 
 def wait_passively() -> None:
-    """Let threads sleep while they wait; by default they spin, and slow each other on a busy machine.
+    """Let threads sleep while they wait; spinning, the default, slows a busy machine.
 
-    Has an effect before torch is loaded, and in the processes started later. Whoever has set one
-    of the variables keeps what they chose.
+    Works before torch is loaded, and in processes started later. If the user has set one of the
+    variables, nothing is changed.
     """
     if not any(name in os.environ for name in CHOSEN_BY_HAND):
         os.environ.update(WAITING)
 
 
 def import_nothing_from_here() -> None:
-    """Take the current folder off the path where `python -m hpsearch…` has put it first."""
+    """Remove the current folder from sys.path, where `python -m hpsearch…` has put it first."""
     given = sys.orig_argv
     module = given[given.index("-m") + 1] if "-m" in given[:-1] else ""
     if module.split(".")[0] == "hpsearch" and sys.argv[0] == "-m" and not sys.flags.safe_path:
@@ -34,9 +34,9 @@ def import_nothing_from_here() -> None:
 
 
 def leave_deleted_folder() -> None:
-    """Go elsewhere when the current folder was deleted: Intel's MKL cannot be loaded in it.
+    """Leave the current folder if it was deleted: Intel's MKL cannot be loaded in it.
 
-    In /proc nothing can be created, so that a relative path fails there as it did before.
+    Nothing can be created in /proc, so a relative path fails there as before.
     """
     try:
         Path.cwd()
@@ -45,22 +45,22 @@ def leave_deleted_folder() -> None:
 
 
 def python_command(module: str, *arguments: str) -> list[str]:
-    """Return the command that runs a module of ours in another process.
+    """Return the command that runs one of our modules in another process.
 
-    With -P nothing is imported from the folder the user stands in: a random.py there is not ours.
+    -P keeps the current folder off the import path: a random.py there is not ours.
 
     Args:
         module: Dotted name.
-        arguments: What follows on its command line.
+        arguments: Arguments of the module.
     """
     return [sys.executable, "-P", "-m", module, *arguments]
 
 
 def child_environment(threads: int) -> dict[str, str]:
-    """Return the variables of a process that `python_command` starts.
+    """Return the environment variables of a process that `python_command` starts.
 
     Args:
-        threads: How many threads it computes with.
+        threads: Number of threads it computes with.
     """
     environment = {**os.environ, **dict.fromkeys(THREAD_VARIABLES, str(threads))}
     places = environment.pop("PYTHONPATH", "").split(os.pathsep)

@@ -121,7 +121,7 @@ class JsonProcess:
 
 
 class ParentPipe:
-    """The child's end. Standard output is taken for messages; what libraries print goes to stderr."""
+    """The child's end. It takes standard output for messages; other output goes to stderr."""
 
     def __init__(self) -> None:
         """Redirect standard output, and prepare the signs of life."""
@@ -147,7 +147,7 @@ class ParentPipe:
             os._exit(0)
 
     def receive(self) -> Iterator[dict[str, Any]]:
-        """Yield the parent's messages until it closes the pipe, or dies in the middle of a line."""
+        """Yield the parent's messages until it closes the pipe, or dies within a line."""
         for line in sys.stdin.buffer:
             if not line.endswith(b"\n"):
                 return

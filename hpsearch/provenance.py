@@ -1,6 +1,6 @@
-"""Where a result comes from: the program's version and commit, its packages, the machine.
+"""The origin of a result: the program's version and commit, its packages, the machine.
 
-Standard library only; the search and its workers both ask here.
+Standard library only; used by the search and by its workers.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ GIT_S = 10
 
 @cache
 def software() -> dict[str, Any]:
-    """Return the program's version, commit and whether it was changed since, and its packages."""
+    """Return the versions of program and packages, the commit, and whether files changed."""
     found: dict[str, Any] = {"hpsearch": __version__, "python": platform.python_version()}
     for name in PACKAGES:
         try:
@@ -34,7 +34,7 @@ def software() -> dict[str, Any]:
 
 
 def machine(device: str, threads: int) -> dict[str, Any]:
-    """Return the host, what trains on it and with how many threads."""
+    """Return the host, the training device and the number of threads."""
     return {"host": socket.gethostname(), "device": device, "threads": threads}
 
 
@@ -50,7 +50,7 @@ def _commit() -> dict[str, Any]:
 
 
 def _git(folder: Path, *arguments: str) -> str | None:
-    """Return what git prints, None where it cannot."""
+    """Return the output of git, None if it fails."""
     command = ["git", "-C", str(folder), *arguments]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=GIT_S, check=False)
@@ -60,11 +60,11 @@ def _git(folder: Path, *arguments: str) -> str | None:
 
 
 def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Return in words what of two `software` records differs and may change a result.
+    """Describe the differences of two `software` records that may change a result.
 
     Args:
-        then: Of the result; what it does not name is not compared.
-        now: Of this program.
+        then: Record of the result; only its entries are compared.
+        now: Record of this program.
     """
     found = []
     old, new = then.get("versions") or {}, now.get("versions") or {}

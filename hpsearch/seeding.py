@@ -12,7 +12,7 @@ def derive_seed(seed: int, *purpose: str | int) -> int:
 
     Args:
         seed: The study's or the trial's seed, any non-negative integer.
-        purpose: Names and numbers that say what the seed is for, e.g. ``"pairs", 3``.
+        purpose: Names and numbers that identify the purpose, e.g. ``"pairs", 3``.
 
     Returns:
         An integer in [0, 2**63), the same on every machine and in every process.

@@ -1,4 +1,4 @@
-"""Finds the files that ship with the program: search spaces and studies."""
+"""Find the search spaces and studies that ship with the program."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ def find_shipped(kind: Kind, name: str) -> Path:
     """Return the file of a shipped search space or study.
 
     Args:
-        kind: Which folder.
+        kind: The folder.
         name: The file's name without `.yaml`.
 
     Raises:
-        InputError: No such file ships; the message names those that do.
+        InputError: No such file is shipped; the message names a similar one or all.
     """
     known = shipped_names(kind)
     if name in known:
@@ -42,7 +42,7 @@ def find_shipped(kind: Kind, name: str) -> Path:
 
 
 def _folders(kind: Kind) -> list[Path]:
-    """Return where to look: in the installed package, then beside it in a source checkout."""
+    """Return the folders to search: in the installed package, then beside it in a checkout."""
     package = Path(str(resources.files("hpsearch")))
     folders = (package / "shipped" / kind, package.parent / kind)
     return [folder for folder in folders if folder.is_dir()]

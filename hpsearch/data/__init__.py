@@ -1,4 +1,4 @@
-"""The packed data: drawn into one-shot tasks. Must not know torch."""
+"""The packed data sets and their one-shot tasks. Must not know torch."""
 
 from __future__ import annotations
 

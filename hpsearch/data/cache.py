@@ -1,7 +1,7 @@
-"""The caches: the one that is named, and the user's own where that one cannot be written to.
+"""The caches: the configured one, and the user's own if that one is not writable.
 
-What is written can be read by whom the umask allows, so that a cache can be shared. Must not know
-what is in the files.
+Files are readable as far as the umask allows, so a cache can be shared. Must not know the files'
+content.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from hpsearch.paths import cache_folder, own_cache, write_atomically
 Written = TypeVar("Written")
 
 REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
-"""What a folder of others answers to a write; a full disk is another matter."""
+"""Errors of a write to a folder without permission; a full disk is not among them."""
 _UMASK = os.umask(0o077)
 os.umask(_UMASK)
 
 
 def caches() -> list[Path]:
-    """Return the folders to keep data in, the one that is named first; absolute, for workers."""
+    """Return the cache folders, the configured one first; absolute paths, for workers."""
     found = [cache_folder().absolute()]
     with contextlib.suppress(RuntimeError):  # a user without a home has no cache of their own
         found.append(own_cache().absolute())
@@ -32,14 +32,14 @@ def caches() -> list[Path]:
 
 
 def open_caches() -> list[Path]:
-    """Return where to look: in the user's own cache too, where the named one is closed to writes."""
+    """Return the caches to search; the user's own too if the configured one is not writable."""
     named, *own = caches()
     wanted = [named] if may_write(named) else [named, *own]
     return [cache for cache in wanted if _may(cache, os.R_OK)] or wanted[-1:]
 
 
 def may_write(folder: Path) -> bool:
-    """Say whether a folder, or the nearest one above it that is there, may be written to."""
+    """Return whether a folder, or its nearest existing parent, is writable."""
     return _may(folder, os.W_OK)
 
 
@@ -49,22 +49,22 @@ def _may(folder: Path, mode: int) -> bool:
 
 
 def places_beside(folder: Path) -> list[Path]:
-    """Return where what is made of a packed folder lies: in it, else in the user's own cache."""
+    """Return the folders for files derived from a packed folder: itself, then the user's cache."""
     return [folder, caches()[-1] / "beside" / folder.name]
 
 
 def is_refused(error: BaseException) -> bool:
-    """Say whether an error, or the one it wraps, tells that one may not write there."""
+    """Return whether an error, or its cause, means that writing is not permitted."""
     inner = error if isinstance(error, OSError) else error.__cause__
     return isinstance(inner, OSError) and inner.errno in REFUSED
 
 
 def in_first(folders: Sequence[Path], write: Callable[[Path], Written]) -> Written:
-    """Write into the first folder that may be written to.
+    """Write into the first writable folder.
 
     Args:
         folders: At least one.
-        write: Is given a folder, and raises what the file system said.
+        write: Called with a folder; raises the file system's errors.
     """
     for folder in folders[:-1]:
         try:
@@ -76,7 +76,7 @@ def in_first(folders: Sequence[Path], write: Callable[[Path], Written]) -> Writt
 
 
 def write_shared(path: Path, content: bytes | str) -> None:
-    """Write a file of a cache, whole or not at all.
+    """Write a file of a cache atomically.
 
     Raises:
         EnvironmentFailure: It cannot be written.
@@ -86,5 +86,5 @@ def write_shared(path: Path, content: bytes | str) -> None:
 
 
 def share(path: Path) -> None:
-    """Let others read a file or folder of a cache as far as the umask allows."""
+    """Make a file or folder of a cache accessible to others as far as the umask allows."""
     path.chmod((0o777 if path.is_dir() else 0o666) & ~_UMASK)

@@ -1,4 +1,4 @@
-"""A picture of a data set's classes as the network sees them: rows of classes, ink on paper."""
+"""A contact sheet of a data set's classes as the network sees them, one class a row."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ SIDE_PX = 64
 GAP_PX = 4
 NAME_PX = 190
 LETTERS = 28
-"""Of a name, at the default font's width."""
+"""Letters of a name that fit, in the default font."""
 
 
 def contact_sheet(characters: Characters) -> tuple[bytes, str]:
-    """Draw up to 40 classes, evenly from all, with up to 12 pictures each.
+    """Draw up to 40 evenly chosen classes with up to 12 images each.
 
     Args:
         characters: A role with its images.
 
     Returns:
-        A PNG, and in words what it shows of the role.
+        A PNG, and a description of the part shown.
     """
     rows = characters.index()  # [C, D]
     count = len(rows)
@@ -53,12 +53,12 @@ def contact_sheet(characters: Characters) -> tuple[bytes, str]:
 
 
 def _some(rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return up to 12 rows, evenly from all."""
+    """Return up to 12 evenly chosen rows."""
     places = np.linspace(0, len(rows) - 1, min(len(rows), MOST_PICTURES)).round().astype(int)
     return np.asarray(rows[np.unique(places)])
 
 
 def _printed(name: str) -> str:
-    """Return the end of a name in what the font has."""
+    """Return the end of a name, in ASCII."""
     plain = "".join(c if c.isascii() and c.isprintable() else "?" for c in name)
     return plain if len(plain) <= LETTERS else "..." + plain[-LETTERS + 3 :]

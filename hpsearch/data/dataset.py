@@ -1,4 +1,4 @@
-"""A packed data set: what workers open. Must not know where it came from, nor the sealed images.
+"""A packed data set, as workers open it. Must not know its source, nor the sealed images.
 
 Letters: N images, C characters, D drawers, S side in pixels.
 """
@@ -56,15 +56,15 @@ class Characters:
     """C names, "ALPHABET/CHARACTER"."""
     alphabets: tuple[str, ...]
     people: bool = True
-    """Whether `drawer` says who drew an image; else it only counts a character's pictures."""
+    """Whether `drawer` says who drew an image; if not, it numbers a character's images."""
 
     @property
     def n_drawers(self) -> int:
-        """The number of drawers D, that is the most drawings of any character."""
+        """The number of drawers D: the largest number of drawings of a character."""
         return int(self.drawer.max()) + 1 if len(self.drawer) else 0
 
     def index(self) -> NDArray[np.int64]:
-        """Return int64 [C, D]: the image row of (character, drawer), -1 where there is none."""
+        """Return the image row of (character, drawer), int64 [C, D]; -1 if there is none."""
         rows = np.full((len(self.names), self.n_drawers), -1, np.int64)
         rows[self.character, self.drawer] = np.arange(len(self.character))
         return rows
@@ -76,7 +76,7 @@ class Characters:
 
 @dataclass(frozen=True)
 class Dataset:
-    """An opened packed folder; cheap, holds no images."""
+    """An opened packed folder; holds no images."""
 
     kind: str
     """"omniglot", "glyphs" or "folder"."""
@@ -87,13 +87,13 @@ class Dataset:
     ways: int
     """Candidates per validation task; chance is 1 / ways."""
     turns: bool
-    """Whether a turned or mirrored character may count as another one (not for own images)."""
+    """Whether a turned or mirrored character may count as another one; False for own images."""
     description: str
     """One line for banners."""
     notice: str = ""
-    """Why another data set than the asked one was taken; empty when it was not."""
+    """Why another data set was taken than the requested one; empty if it was not."""
     notices: tuple[str, ...] = ()
-    """What a person should know of own images, a line each."""
+    """Notices about own images, one line each."""
 
     def background(self, input_size: int = SIDE) -> Characters:
         """Return the characters to train on.
@@ -108,11 +108,11 @@ class Dataset:
         return self._role("background", input_size)
 
     def validation(self, input_size: int = SIDE) -> Characters:
-        """Return the characters whose tasks the search minimises; see `background`."""
+        """Return the characters of the validation tasks; see `background`."""
         return self._role("validation", input_size)
 
     def labels(self, role: str) -> Characters:
-        """Return background or validation without its images, [N, 0, 0]: counts without a cost.
+        """Return background or validation without loading images: their shape is [N, 0, 0].
 
         Raises:
             InputError: The packed folder is damaged.
@@ -166,7 +166,7 @@ def characters_from(images: NDArray[np.uint8], labels: Any) -> Characters:
     """Join images with the label arrays `pack` wrote beside them.
 
     Raises:
-        ValueError: They do not fit each other.
+        ValueError: They do not match.
     """
     _check_labels(images, labels)
     return Characters(
@@ -181,7 +181,7 @@ def characters_from(images: NDArray[np.uint8], labels: Any) -> Characters:
 
 
 def _check_labels(images: NDArray[np.uint8], labels: Any) -> None:
-    """Refuse labels that point outside: their places would be read all the same."""
+    """Refuse labels that are out of range: they would be used as indices."""
     arrays = [labels[name] for name in ("character", "drawer", "alphabet_of")]
     character, drawer, alphabet_of = arrays
     whole = all(np.issubdtype(array.dtype, np.integer) and array.ndim == 1 for array in arrays)
@@ -199,7 +199,7 @@ def _check_labels(images: NDArray[np.uint8], labels: Any) -> None:
 
 
 def open_packed(folder: Path) -> Dataset:
-    """Open a packed folder without reading images; the sealed file is not touched.
+    """Open a packed folder without reading images or the sealed file.
 
     Raises:
         InputError: The folder is missing, damaged or of another format.

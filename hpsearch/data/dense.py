@@ -1,7 +1,7 @@
 """Dense validation: the expected one-shot accuracy over all drawer pairs and character subsets.
 
-Exact from the scores of all pairs of images. Must not know networks.
-Letters: N characters of an alphabet, W ways, H candidates above the right one, T tied with it.
+Computed exactly from the scores of all pairs of images. Must not know networks.
+Letters: N characters of an alphabet, W ways, H candidates above the target, T tied with it.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from hpsearch.data.tasks import Pictures, with_two_drawings
 from hpsearch.seeding import generator
 
 REDRAWN_PAIRS = 12
-"""Pairings of drawings per alphabet where drawers say nothing (own images); as of 4 drawers."""
+"""Pairings of drawings per alphabet of own images; as many as 4 drawers give."""
 
 
 @dataclass(frozen=True, eq=False)
 class DrawerPair:
-    """All characters of one alphabet, drawn twice: by one drawer to ask, by another to choose."""
+    """All characters of one alphabet: queries by one drawer, candidates by another."""
 
     alphabet: str
     query: NDArray[np.int64]
@@ -37,7 +37,7 @@ class DrawerPair:
 
 @dataclass(frozen=True, eq=False)
 class DenseTasks:
-    """Every W-way task within an alphabet that the drawers' images allow."""
+    """All W-way tasks within an alphabet that the drawers' images allow."""
 
     ways: int
     pairs: tuple[DrawerPair, ...]
@@ -49,11 +49,11 @@ class DenseTasks:
 
     @property
     def rows(self) -> NDArray[np.int64]:
-        """The image rows shown, ascending, each once."""
+        """The image rows of the tasks, ascending, each once."""
         return np.unique(np.concatenate([r for p in self.pairs for r in (p.query, p.support)]))
 
     def renumbered(self, rows: NDArray[np.int64]) -> DenseTasks:
-        """Return the same tasks with rows that count within `rows`, which ascend."""
+        """Return the same tasks with rows as positions in the ascending `rows`."""
         pairs = tuple(
             DrawerPair(
                 p.alphabet, np.searchsorted(rows, p.query), np.searchsorted(rows, p.support)
@@ -68,15 +68,14 @@ def dense_tasks(
 ) -> DenseTasks:
     """Return all ordered pairs of drawers who both drew `ways` characters of an alphabet.
 
-    Where an alphabet has no such pair, or drawers are no people (own images), each character
-    pairs two seeded drawings of its own, twelve times over; of own images no picture comes again
-    before all have been shown.
+    If an alphabet has no such pair, or drawers are unknown (own images), each character pairs two
+    of its drawings at random, twelve times. No own image is repeated before all have been shown.
 
     Args:
         characters: The role to draw from.
         ways: Characters per task, at least 2.
-        drawers: Who may appear, at least 2.
-        seed: The study's seed; it matters only where drawings are paired at random.
+        drawers: The drawers to use, at least 2.
+        seed: The study's seed; used only for pairing drawings at random.
 
     Raises:
         InputError: An alphabet has fewer than `ways` characters with two drawings.
@@ -126,8 +125,8 @@ def _by_pictures(
 def credit_table(n: int, ways: int) -> NDArray[np.float64]:
     """Return the expected credit of a query, [N, N] by H and T; NaN where H + T exceeds N - 1.
 
-    Of N characters, W - 1 others are drawn beside the right one. Let L = N - 1 - H - T lie below
-    it. The credit is 1 / (1 + j) when none of H and j of T are drawn, so its expectation is
+    W - 1 of the N - 1 others are drawn beside the target; L = N - 1 - H - T score below it. The
+    credit is 1 / (1 + j) if none of H and j of T are drawn, so its expectation is
     sum_j C(T, j) C(L, W-1-j) / (1 + j) / C(N-1, W-1)
     = (C(L + T + 1, W) - C(L, W)) / ((T + 1) C(N-1, W-1)).
 
@@ -150,7 +149,7 @@ def expected_credits(scores: NDArray[np.floating], ways: int) -> NDArray[np.floa
     Non-finite scores rank last and tie among themselves, as in `score_tasks`.
 
     Args:
-        scores: [..., N (query), N (support)], the right ones on the diagonal.
+        scores: [..., N (query), N (support)], targets on the diagonal.
         ways: W, at most N.
     """
     n = scores.shape[-1]
@@ -163,7 +162,7 @@ def expected_credits(scores: NDArray[np.floating], ways: int) -> NDArray[np.floa
 
 @dataclass(frozen=True)
 class DenseAccuracy:
-    """The expected one-shot accuracy, 0 to 1: of all alphabets in equal parts, and of each."""
+    """The expected one-shot accuracy, 0 to 1: the mean over alphabets, and of each alphabet."""
 
     accuracy: float
     per_alphabet: dict[str, float]
@@ -172,11 +171,11 @@ class DenseAccuracy:
 def dense_accuracy(scores: Sequence[NDArray[np.floating]], tasks: DenseTasks) -> DenseAccuracy:
     """Average expected credits over queries, drawer pairs, then alphabets, in exact arithmetic.
 
-    So a scorer for which every query earns 1 / W earns exactly 1 / W.
+    If every query earns 1 / W, the result is exactly 1 / W.
 
     Args:
         scores: [N, N] for each of `tasks.pairs`.
-        tasks: What was scored.
+        tasks: The scored tasks.
     """
     means: dict[str, list[Fraction]] = {}
     for matrix, pair in zip(scores, tasks.pairs, strict=True):

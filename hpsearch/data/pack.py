@@ -1,7 +1,7 @@
-"""Packing: decoded images of the three roles into one folder of the user's cache.
+"""Pack the decoded images of the three roles into one folder of the user's cache.
 
-The sealed test alphabets and their runs go into a file of their own, which only `sealed` opens.
-Must not know where the images came from.
+The sealed test alphabets and their runs go into a separate file, which only `sealed` opens.
+Must not know the images' source.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ from hpsearch.records import dump_record
 SEALED_FILE = "sealed-test.npz"
 """The test characters and runs; never read by the search."""
 PACKING = ".packing-"
-"""How the folder is called that is packed into."""
+"""Prefix of the folder into which a data set is packed."""
 JUST_MADE_S = 1.0
-"""Age below which such a folder may not yet be held by who made it."""
+"""A younger folder may not be locked by its creator yet."""
 OLD_S = 3600.0
-"""Age above which nobody writes a file aside any more."""
+"""Older temporary files are no longer being written."""
 
 
 @dataclass(frozen=True)
@@ -48,15 +48,15 @@ class Contents:
     validation: Characters
     test: Characters
     runs: OneShotTasks | None
-    """None where they were not to be had: the search does not need them."""
+    """None if they are missing: the search does not need them."""
     ways: int
     turns: bool
     description: str
     rule: int = 1
-    """Version of the rule by which own images are read; another one gives another fingerprint."""
+    """Version of the rule for reading own images; the fingerprint depends on it."""
     notices: tuple[str, ...] = ()
     known_as: str = ""
-    """The fingerprint of the whole, where that is known although a part is missing."""
+    """The fingerprint of the complete data, if it is known although a part is missing."""
 
 
 def fingerprint(contents: Contents) -> str:
@@ -79,20 +79,20 @@ def fingerprint(contents: Contents) -> str:
 
 
 def holds_test(folder: Path) -> bool:
-    """Say whether a packed folder holds the sealed test tasks, without opening them."""
+    """Return whether a packed folder holds the sealed test tasks, without opening them."""
     return os.access(folder / SEALED_FILE, os.F_OK)  # also False where one may not look
 
 
 def pack(contents: Contents, *places: Path) -> Dataset:
-    """Write a data set into a folder named by its content, whole or not at all.
+    """Write a data set atomically into a folder named by its content.
 
     Args:
-        contents: What was decoded.
-        places: Folders that hold packed folders; the first that may be written to is taken.
+        contents: The decoded data set.
+        places: Folders that hold packed folders; the first writable one is used.
 
     Returns:
-        The packed data set; one that is there already, whole, is kept. One that lacks the test
-        tasks gets them when they are in `contents`.
+        The packed data set. An undamaged packed folder is kept; missing test tasks are added to it
+        if `contents` has them.
 
     Raises:
         EnvironmentFailure: The cache cannot be written.
@@ -107,7 +107,7 @@ def pack(contents: Contents, *places: Path) -> Dataset:
 
 
 def _as_text(contents: Contents) -> Contents:
-    """Write out the bytes of names that are no UTF-8: reports and models must hold them."""
+    """Escape bytes of names that are not UTF-8, so that reports and models can hold them."""
 
     def text(name: str) -> str:
         return name.encode(errors="surrogateescape").decode(errors="backslashreplace")
@@ -149,10 +149,10 @@ def _pack_into(folder: Path, contents: Contents, mark: str) -> Dataset:
 
 
 def sweep(packed: Path) -> None:
-    """Remove what was left by processes that died while they packed, or wrote a file aside.
+    """Remove what dead processes left: half-packed folders, and temporary files.
 
-    A folder is held (flock) by who packs into it; the kernel lets it go when that dies. Files
-    written aside are removed when they are old.
+    A process locks (flock) the folder into which it packs; the kernel releases the lock when it
+    dies. Temporary files are removed when they are old.
     """
     now = time.time()
     for left in _found(packed, f"{PACKING}*"):
@@ -169,7 +169,7 @@ def sweep(packed: Path) -> None:
 
 
 def _found(folder: Path, pattern: str) -> list[Path]:
-    """Return what matches; nothing of a folder that may not be looked into."""
+    """Return matching paths; none if the folder is not readable."""
     try:
         return list(folder.glob(pattern))
     except OSError:
@@ -177,7 +177,7 @@ def _found(folder: Path, pattern: str) -> list[Path]:
 
 
 def _hold(folder: Path) -> int | None:
-    """Hold a folder until the descriptor is closed; None where another process does."""
+    """Lock a folder until the descriptor is closed; return None if another process has."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -188,7 +188,7 @@ def _hold(folder: Path) -> int | None:
 
 
 def _is_whole(folder: Path, mark: str, *, with_test: bool) -> bool:
-    """Say whether a packed folder is there, of these contents, and undamaged."""
+    """Return whether a packed folder exists, has these contents, and is undamaged."""
     try:
         if open_packed(folder).fingerprint != mark or (with_test and not holds_test(folder)):
             return False
@@ -261,7 +261,7 @@ def _counts(role: Characters) -> dict[str, int]:
 
 
 def _save(path: Path, array: NDArray[Any] | None = None, **arrays: NDArray[Any]) -> None:
-    """Write one array as .npy or several as .npz, without pickle, down to the disk."""
+    """Write one array as .npy or several as .npz, without pickle, and fsync."""
     with path.open("wb") as file:
         if array is not None:
             np.save(file, array, allow_pickle=False)
@@ -272,7 +272,7 @@ def _save(path: Path, array: NDArray[Any] | None = None, **arrays: NDArray[Any])
 
 
 def _put_in_place(aside: Path, folder: Path, mark: str) -> None:
-    """Rename the finished folder; where an equal one is, only what that lacks is added."""
+    """Rename the finished folder; if an equal one exists, only add what it lacks."""
     share(aside)
     try:
         aside.rename(folder)

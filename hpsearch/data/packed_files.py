@@ -1,6 +1,6 @@
-"""The files of a packed folder: the images of each size, checked against what was recorded of them.
+"""The files of a packed folder: the images of each size, checked against recorded checksums.
 
-Every reduced file carries, beside it, its own checksum and that of what it was made of.
+Beside every reduced file lie its own checksum and the checksum of its source.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ from hpsearch.json_files import PackedMeta
 from hpsearch.records import Record, dump_record, read_or_none, read_record
 
 FORMAT = 1
-"""Version of the packed folder's layout; another one is packed again."""
+"""Version of the packed folder's layout; other versions are packed again."""
 UNREADABLE = (
-    OSError, ValueError, LookupError, TypeError, ArithmeticError, RuntimeError, EOFError, SyntaxError,
-    AttributeError, MemoryError, BadZipFile, TokenError, zlib.error, struct.error,
+    OSError, ValueError, LookupError, TypeError, ArithmeticError, RuntimeError, EOFError,
+    SyntaxError, AttributeError, MemoryError, BadZipFile, TokenError, zlib.error, struct.error,
 )  # fmt: skip
-"""What numpy raises for a damaged file, for missing arrays, and for pickled ones, never loaded."""
+"""Errors of numpy for a damaged file, a missing array, or a pickled one (never loaded)."""
 ROLES = ("background", "validation")
 LABELS = ("background-labels.npz", "validation-labels.npz")
 
 
 class Reduced(Record):
-    """What is recorded of a reduced file, beside it."""
+    """The checksums beside a reduced file."""
 
     source: str
     sha256: str
@@ -48,7 +48,7 @@ def read_meta(folder: Path) -> dict[str, Any]:
     """Read a packed folder's meta.json.
 
     Raises:
-        InputError: There is none, it is not believed, or it is of another format.
+        InputError: It is missing, damaged, or of another format.
     """
     path = folder / "meta.json"
     try:
@@ -65,7 +65,7 @@ def read_meta(folder: Path) -> dict[str, Any]:
 
 
 def check_size(input_size: int) -> None:
-    """Refuse a side that is no reduction of 105.
+    """Refuse a side that is not 1 to 105.
 
     Raises:
         InputError: The side is not 1 to 105.
@@ -75,9 +75,9 @@ def check_size(input_size: int) -> None:
 
 
 def images_of(folder: Path, role: str, size: int) -> NDArray[np.uint8]:
-    """Map the images of one size; the file is made again where it is missing, cut off or damaged.
+    """Map the images of one size; make the file again if it is missing, cut off or damaged.
 
-    It lies in the packed folder, else in the user's own cache, where that folder is closed.
+    It lies in the packed folder, or in the user's own cache if that folder is not writable.
 
     Args:
         folder: The packed folder.
@@ -85,7 +85,7 @@ def images_of(folder: Path, role: str, size: int) -> NDArray[np.uint8]:
         size: Side in pixels.
 
     Raises:
-        InputError: The size is out of range, or what the file is made of is damaged.
+        InputError: The size is out of range, or the stored images are damaged.
         EnvironmentFailure: The cache cannot be written.
     """
     check_size(size)
@@ -99,17 +99,17 @@ def images_of(folder: Path, role: str, size: int) -> NDArray[np.uint8]:
     note = dump_record({"source": source, "sha256": checksum(made)})
     for path, images in found.items():
         if np.array_equal(images, made):  # of version 0.1.0, which recorded nothing
-            with contextlib.suppress(EnvironmentFailure):  # a cache that others only read
+            with contextlib.suppress(EnvironmentFailure):  # a read-only cache
                 write_shared(_note(path), note)
             return images
     return _map(in_first(paths, lambda path: _save_aside(path, made, note)))
 
 
 def recorded(folder: Path, role: str) -> str:
-    """Return the checksum that was recorded of a role's stored images.
+    """Return the recorded checksum of a role's stored images.
 
     Raises:
-        InputError: There is none, or meta.json is damaged.
+        InputError: It is missing, or meta.json is damaged.
     """
     try:
         return str(read_meta(folder)["sha256"][role])
@@ -120,13 +120,13 @@ def recorded(folder: Path, role: str) -> str:
 
 
 def verify_packed(folder: Path) -> int:
-    """Compare every file of a packed folder, the sealed one excepted, with what was recorded of it.
+    """Compare every file of a packed folder, except the sealed one, with its checksum.
 
     Returns:
-        How many files fit.
+        The number of files.
 
     Raises:
-        InputError: One does not.
+        InputError: A checksum does not match.
     """
     count = 0
     for role in ROLES:
@@ -135,7 +135,7 @@ def verify_packed(folder: Path) -> int:
         for path in _reductions(folder, role):
             if _is_reduction(path, stored, recorded(folder, role)):
                 count += 1
-            elif may_write(path.parent):  # one that others keep is not taken, and left alone
+            elif may_write(path.parent):  # a damaged file in a read-only cache is ignored
                 raise InputError(f"{path}: its checksum does not fit; delete it, it is made again")
     for name in LABELS:
         check_file(folder, name)
@@ -144,10 +144,10 @@ def verify_packed(folder: Path) -> int:
 
 
 def drop_damaged(folder: Path) -> list[Path]:
-    """Delete the reduced files that do not fit, which are made again when asked for.
+    """Delete damaged reduced files; they are made again when needed.
 
     Returns:
-        Those that were deleted; none where the folder is gone or what they are made of is damaged.
+        The deleted files; none if the folder is missing or the stored images are damaged.
     """
     dropped = []
     for role in ROLES:
@@ -164,17 +164,17 @@ def drop_damaged(folder: Path) -> list[Path]:
 
 
 def _reductions(folder: Path, role: str) -> list[Path]:
-    """Return the reduced files of a role, wherever they lie."""
+    """Return the reduced files of a role, in all caches."""
     return [
         path for place in places_beside(folder) for path in sorted(place.glob(f"{role}-*.npy"))
     ]
 
 
 def check_file(folder: Path, name: str) -> None:
-    """Compare a whole file with what was recorded of it; version 0.1.0 recorded nothing.
+    """Compare a file with its recorded checksum; version 0.1.0 recorded none.
 
     Raises:
-        InputError: It is missing, cannot be read, or does not fit.
+        InputError: It is missing or unreadable, or the checksum does not match.
     """
     known = (read_meta(folder).get("files") or {}).get(name)
     path = folder / name
@@ -216,7 +216,7 @@ def _note(path: Path) -> Path:
 
 
 def _fits(path: Path, source: str) -> bool:
-    """Say whether a reduced file is what was recorded of it, and made of the source."""
+    """Return whether a reduced file matches its checksum and was made from the source."""
     note = read_or_none(_note(path), Reduced)
     if note is None or note["source"] != source:
         return False
@@ -224,7 +224,7 @@ def _fits(path: Path, source: str) -> bool:
 
 
 def _is_reduction(path: Path, stored: NDArray[np.uint8], source: str) -> bool:
-    """Say whether a reduced file is what it should be; one without a note is compared whole."""
+    """Return whether a reduced file is correct; without checksums compare it with its source."""
     found = _map_or_none(path)
     if found is None or _note(path).exists():
         return found is not None and _fits(path, source)
@@ -239,7 +239,7 @@ def _stamp(path: Path) -> tuple[int, int, int]:
 
 @lru_cache(maxsize=16)
 def _array_checksum(path: Path, *_stamp: int) -> str:
-    """Return an array file's checksum, taken once a process while the file stays the same."""
+    """Return an array file's checksum; cached while the file does not change."""
     return checksum(_map(path))
 
 
@@ -261,7 +261,7 @@ def _load_checked(folder: Path, role: str) -> NDArray[np.uint8]:
 
 
 def _save_aside(path: Path, array: NDArray[np.uint8], note: str) -> Path:
-    """Write an array so that two processes may do it at once: aside, then renamed; then its note."""
+    """Write an array and its checksums atomically, safe for two processes at once."""
     aside: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

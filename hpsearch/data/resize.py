@@ -1,6 +1,6 @@
 """Images in their stored form, and the exact area average to a smaller size.
 
-Letters: N images, S side in pixels after, 105 side before. Must not know where images come from.
+Letters: N images, S side in pixels after, 105 side before. Must not know the images' source.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ def from_stored(stored: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def area_weights(size: int) -> NDArray[np.float32]:
-    """Return how many 1/size of each old pixel fall into each new one, [S, 105]; rows sum to 105.
+    """Return the share of each old pixel in each new one, in units of 1/size, [S, 105].
 
-    The weights are whole numbers, so that sums of weighted pixels (at most 105 * 105 * 255, below
-    2**24) are exact in float32 in any order of summation.
+    The weights are whole numbers and each row sums to 105. So sums of weighted pixels (at most
+    105 * 105 * 255, below 2**24) are exact in float32, in any order.
 
     Args:
         size: Side in pixels after, 1 to 105.
@@ -56,7 +56,7 @@ def area_average(stored: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     """Average stored images down to a smaller side, rounded half up; the same on every machine.
 
     Args:
-        stored: What `to_stored` gave, N images.
+        stored: N images in stored form.
         size: Side in pixels after, 1 to 105.
 
     Returns:

@@ -1,4 +1,4 @@
-"""The sealed test set: the only module that opens it, and every opening is written down first.
+"""The sealed test set. Only this module opens it, and it records every opening first.
 
 Called by evaluate and baselines. Must never be imported by search or training.
 """
@@ -39,13 +39,13 @@ def open_test_set(
 
     Args:
         dataset: The packed data set.
-        reason: Who opens it and why, one line for the log.
-        log: The study's openings.jsonl; None means the one in the packed folder.
+        reason: One line for the log: who opens it, and why.
+        log: The study's openings.jsonl; None uses the one in the packed folder.
         input_size: Side in pixels, 1 to 105.
 
     Raises:
         InputError: The size is out of range, or the sealed file is missing or damaged.
-        EnvironmentFailure: The opening cannot be written down; then nothing is opened.
+        EnvironmentFailure: The opening cannot be recorded; then nothing is opened.
     """
     check_size(input_size)
     path = dataset.folder / SEALED_FILE
@@ -72,7 +72,7 @@ def open_test_set(
 
 
 def _write_down(log: Path, fingerprint: str, reason: str) -> None:
-    """Append one line to the log of openings, down to the disk."""
+    """Append one line to the log of openings, and fsync."""
     entry = {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "reason": reason,

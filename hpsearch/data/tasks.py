@@ -1,6 +1,6 @@
-"""One-shot tasks and verification pairs as rows of images, and how scores earn credit.
+"""One-shot tasks and verification pairs as rows of images, and the credit of scores.
 
-Letters: R runs, W ways, C characters, D drawers. Must not know networks or where images come from.
+Letters: R runs, W ways, C characters, D drawers. Must not know networks or the images' source.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from hpsearch.errors import InputError
 from hpsearch.seeding import generator
 
 VALIDATION_DRAWERS = 4
-"""Drawers whose images make the validation tasks (Koch et al. 2015, section 4.2)."""
+"""Drawers of the validation tasks (Koch et al. 2015, section 4.2)."""
 DENSE_DRAWERS = 8
 """Drawers of dense validation: all but twelve."""
 FEW_DRAWERS = 16
-"""With fewer drawers than this all of them train and all of them validate."""
+"""With fewer drawers, all of them train and all of them validate."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,20 +51,20 @@ class OneShotTasks:
 def split_drawers(
     n_drawers: int, n_training: int, seed: int, *, people: bool = True
 ) -> tuple[list[int], list[int]]:
-    """Choose who is trained on and who is validated on.
+    """Choose the training drawers and the validation drawers.
 
-    The validation drawers do not depend on `n_training`. Where fewer than four others are left,
-    training drawers fill the place: in other alphabets they are other people anyway.
+    The validation drawers do not depend on `n_training`. If fewer than four drawers are left,
+    training drawers also validate: in other alphabets they are other people.
 
     Args:
-        n_drawers: How many there are, at least 1.
-        n_training: How many to train on; more than there are means all.
+        n_drawers: Number of drawers, at least 1.
+        n_training: Number of training drawers; a larger number means all.
         seed: The study's seed.
-        people: False where drawings are only counted (own images): then there is none to choose.
+        people: False if drawers are unknown (own images).
 
     Returns:
-        Training drawers and four validation drawers, both ascending; all and all when there are
-        fewer than 16, or they are no people.
+        Training drawers and four validation drawers, both ascending. With fewer than 16 drawers,
+        or with unknown ones, both are all drawers.
 
     Reference:
         Koch et al. 2015, section 4.2: 12 of 20 to train, 4 others to validate.
@@ -76,10 +76,10 @@ def split_drawers(
 
 
 def dense_drawers(n_drawers: int, seed: int, *, people: bool = True) -> list[int]:
-    """Return the eight drawers of dense validation, ascending: the four of the tasks are in it.
+    """Return the eight drawers of dense validation, ascending; they include those of the tasks.
 
-    They are those that twelve training drawers leave; all where there are fewer than 16, or where
-    they are no people.
+    These are the drawers that twelve training drawers leave. With fewer than 16 drawers, or with
+    unknown ones, all are returned.
     """
     if n_drawers < FEW_DRAWERS or not people:
         return list(range(n_drawers))
@@ -88,10 +88,11 @@ def dense_drawers(n_drawers: int, seed: int, *, people: bool = True) -> list[int
 
 
 def fresh_drawers(n_drawers: int, seed: int, *, people: bool = True) -> list[int]:
-    """Return the drawers that no validation of the study shows, ascending.
+    """Return the drawers that the study never validates on, ascending.
 
-    In validation alphabets nobody trains on them, so a figure on their drawings is news. All where
-    there are fewer than 16, or they are no people: then only the tasks are fresh.
+    In validation alphabets their drawings are not trained on either, so a score on them is
+    independent of the search. With fewer than 16 drawers, or with unknown ones, all are returned;
+    then only the tasks are fresh.
     """
     if n_drawers < FEW_DRAWERS or not people:
         return list(range(n_drawers))
@@ -102,19 +103,19 @@ def fresh_drawers(n_drawers: int, seed: int, *, people: bool = True) -> list[int
 def validation_tasks(
     characters: Characters, *, ways: int, n_runs: int = 16, drawers: Sequence[int], seed: int
 ) -> OneShotTasks:
-    """Draw runs: every alphabet equally often, seeded ones once more; ordered pairs of drawers.
+    """Draw one-shot runs with ordered pairs of drawers, from every alphabet equally often.
 
-    In each run the queries are by the pair's first drawer, the candidates by its second. Where
-    too few characters have drawings by both, each character takes any two drawings of its own
-    instead. Where drawers are no people (own images), each character shows its pictures two by
-    two, all of them before any comes again.
+    If the runs cannot be divided equally, random alphabets get one more. In each run the pair's
+    first drawer drew the queries, the second the candidates. If too few characters have drawings
+    by both, each character takes any two of its drawings. If drawers are unknown (own images),
+    each character shows its images two at a time, and all of them before one is repeated.
 
     Args:
         characters: The role to draw from.
         ways: Characters per run, at least 2.
-        n_runs: How many runs, at least 1.
-        drawers: Who may appear, at least 2.
-        seed: The study's seed; the same one gives the same tasks.
+        n_runs: Number of runs, at least 1.
+        drawers: The drawers to use, at least 2.
+        seed: The study's seed; equal seeds give equal tasks.
 
     Raises:
         InputError: An alphabet has fewer than `ways` characters with two drawings.
@@ -167,10 +168,10 @@ def _drawings(
 
 
 def with_two_drawings(index: NDArray[np.int64], ways: int, name: str) -> NDArray[np.int64]:
-    """Return the characters of an alphabet that can be asked and offered, rows of `index`.
+    """Return the characters of an alphabet that have two drawings, as rows of `index`.
 
     Raises:
-        InputError: They are fewer than `ways`.
+        InputError: There are fewer than `ways`.
     """
     usable = np.flatnonzero((index >= 0).sum(axis=1) >= 2)
     if len(usable) < ways:
@@ -182,11 +183,11 @@ def with_two_drawings(index: NDArray[np.int64], ways: int, name: str) -> NDArray
 
 
 class Pictures:
-    """Hands out each character's pictures two by two, all of them before any comes again.
+    """Hands out each character's images two at a time, and all of them before one is repeated.
 
     Args:
-        index: The image row of (character, picture), [C, D], -1 where there is none.
-        chance: Decides their order.
+        index: The image row of (character, image), [C, D], -1 if there is none.
+        rng: Decides their order.
     """
 
     def __init__(self, index: NDArray[np.int64], rng: np.random.Generator) -> None:
@@ -214,7 +215,7 @@ class Pictures:
         if len(left) < 2:
             row = self._index[character]
             more = self._chance.permutation(row[row >= 0]).tolist()
-            if left and more[0] == left[0]:  # the odd one of the last round
+            if left and more[0] == left[0]:  # the remaining image of the last round
                 more.append(more.pop(0))
             left += more
         two = left[:2]
@@ -225,12 +226,12 @@ class Pictures:
 def score_tasks(scores: NDArray[np.floating], tasks: OneShotTasks) -> NDArray[np.float64]:
     """Return the credit of every task: 1 / k when the target is among the k best, else 0.
 
-    Scores that are not finite rank last and tie among themselves, so a constant scorer and one
-    that returns NaN earn exactly 1 / W.
+    Non-finite scores rank last and tie, so a constant scorer and one that returns NaN both earn
+    exactly 1 / W.
 
     Args:
         scores: [R, W (query), W (support)], higher is more alike.
-        tasks: The R runs they belong to.
+        tasks: The R scored runs.
 
     Returns:
         float64 [R, W], each within 0 to 1; the mean is the accuracy.
@@ -250,20 +251,19 @@ def score_tasks(scores: NDArray[np.floating], tasks: OneShotTasks) -> NDArray[np
 def verification_pairs(
     characters: Characters, n: int, drawers: Sequence[int], seed: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
-    """Draw pairs of images: half the same character, half different; alphabets in equal number.
+    """Draw pairs of images: half of the same character, half different; alphabets equally often.
 
-    Different pairs are in equal parts within one alphabet and across two. The two images of a
-    pair are by different drawers wherever the character has them, so that a drawer's hand
-    never tells the answer.
+    Half of the different pairs lie within one alphabet, half across two. The two images of a pair
+    are by different drawers where possible, so that handwriting does not reveal the answer.
 
     Args:
         characters: The role to draw from.
-        n: How many pairs, at least 1.
-        drawers: Who may appear; characters with fewer than two drawings by them use all theirs.
+        n: Number of pairs, at least 1.
+        drawers: The drawers to use; a character with fewer than two drawings by them uses all.
         seed: The study's seed.
 
     Returns:
-        Rows of the left and of the right images, int64 [n] each, and whether they are the same
+        Rows of the left and the right images, int64 [n] each, and whether both show the same
         character, bool [n].
 
     Reference:
@@ -304,6 +304,6 @@ def _two_drawings(
 
 
 def _drawers_of(index: NDArray[np.int64], character: int, drawers: Sequence[int]) -> list[int]:
-    """Return whose drawings of a character may be used."""
+    """Return the drawers whose drawings of a character may be used."""
     have = [d for d in drawers if d < index.shape[1] and index[character, d] >= 0]
     return have if len(have) >= 2 else np.flatnonzero(index[character] >= 0).tolist()

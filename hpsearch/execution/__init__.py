@@ -59,8 +59,8 @@ class Decision(Enum):
 class Started:
     """A worker has started a trial.
 
-    `curve` holds the decided epochs of its checkpoint. `provenance` holds the worker's software and
-    machine, the data's fingerprint, the split and the seeds.
+    `curve` holds the decided epochs of its checkpoint. `provenance` holds the worker's software
+    and machine, the data's fingerprint, the split and the seeds.
     """
 
     trial: int

@@ -49,8 +49,8 @@ def fault_of(event: Ended | Lost, *, trained: bool) -> Fault | None:
 def ending_of(error: BaseException) -> Ending:
     """Return how an exception ends a trial.
 
-    The driver has checked the configuration. So an error that the program itself raises in a worker
-    concerns data or disk, never the trial.
+    The driver has checked the configuration. So an error that the program itself raises in a
+    worker concerns data or disk, never the trial.
     """
     kinds = {kind.__name__ for kind in type(error).__mro__}
     words = str(error)

@@ -1,4 +1,4 @@
-"""Choose the device of trials and the number of workers. Imports no torch, so the driver may ask."""
+"""Choose the device of trials and the number of workers. Imports no torch, for the driver."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Run trials in worker processes on this machine, one trial at a time in each.
 
-On the CPU a worker is kept for the next trial. On CUDA each trial gets a new process on one device,
-so that no trial leaves memory behind.
+On the CPU a worker is kept for the next trial. On CUDA each trial gets a new process on one
+device, so that no trial leaves memory behind.
 """
 
 from __future__ import annotations

@@ -156,7 +156,7 @@ class RayExecutor:
         return sum(slot.job is not None for slot in self._slots)
 
     def _look_around(self) -> int:
-        """Return our slots plus those that free resources allow, at most what all nodes can hold."""
+        """Return our slots plus those that fit free resources, at most what all nodes hold."""
         total = sum(_times(node, self._needs) for node in self._nodes())
         free: dict[str, float] = self._cluster.ask(ray.available_resources)
         return min(total, len(self._slots) + _times(free, self._needs))

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from ray._private import ray_constants
 
 SWITCH = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
-"""When this is off, Ray uses the loopback for every address, as by default on macOS and Windows."""
+"""When off, Ray uses the loopback for every address, as by default on macOS and Windows."""
 
 
 @contextlib.contextmanager

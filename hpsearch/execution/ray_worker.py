@@ -126,7 +126,7 @@ class RayWorker:
         self._job: Job | None = None
 
     def look(self, data: Path, mark: str) -> NodeView:
-        """Return which files this node can read: the study's folder, and the data set of this mark."""
+        """Return whether this node can read the study's folder, and the data set of this mark."""
         return NodeView(
             node=ray.get_runtime_context().get_node_id(),
             host=socket.gethostname(),
@@ -187,8 +187,8 @@ class RayWorker:
 def _own_folder() -> Path:
     """Make this process's folder for checkpoints; remove the folders of our dead processes.
 
-    Other users can write to the temporary folder. So the name cannot be predicted, only this user's
-    own folders are removed, and links are not followed.
+    Other users can write to the temporary folder. So the name cannot be predicted, only this
+    user's own folders are removed, and links are not followed.
     """
     base, prefix = Path(tempfile.gettempdir()), f"hpsearch-ray-{os.getuid()}-"
     for left in base.glob(f"{prefix}*-*"):

@@ -1,7 +1,7 @@
 """Convolution (stride 1, no padding) and max-pooling by the cheapest way. Knows no data.
 
-Works through the batch a few images at a time, so that the maps before pooling are never held for
-the whole batch, and by fft through as many filters at a time as have spectra of a bounded size.
+The batch is processed a few images at a time, so the maps before pooling never exist for the whole
+batch. With fft the filters are processed in groups whose spectra have a bounded size.
 Letters: B images, C channels in, D filters, S side of the map in, K filter side, T side of the map
 out (S - K + 1), H side after pooling, F frequencies.
 """
@@ -18,13 +18,13 @@ from hpsearch.network.convolution_cost import Way, choose_way, filters_at_once
 from hpsearch.network.spectrum import inverse, transform
 
 MAP_VALUES = 1 << 21
-"""Values of the maps before pooling made at once, so that they stay in the cache."""
+"""Values of the maps before pooling that are computed at once, so that they fit the cache."""
 FEW_VALUES = 1 << 22
-"""Values of the maps before pooling up to which torch's own convolution makes them at once."""
+"""Up to so many values before pooling torch's own convolution runs on the whole batch."""
 SPECTRUM_VALUES = 1 << 25
-"""Values of the spectra made at once."""
+"""Values of the spectra that are computed at once."""
 RESTING_VALUES = 1 << 25
-"""Values of filters' spectra up to which they wait for the way back; others are made anew."""
+"""Filters' spectra with more values are not kept for the backward pass but computed again."""
 
 
 def convolve(
@@ -37,7 +37,7 @@ def convolve(
         weight: [D, C, K, K].
         bias: [D].
         pool: Take the maximum of each 2 x 2; an odd last row and column are left out.
-        way: How; None asks the cost model.
+        way: How to compute it; None asks the cost model.
 
     Returns:
         [B, D, T, T], or [B, D, H, H] after pooling; equal to torch's conv2d and max_pool2d up to
@@ -45,7 +45,7 @@ def convolve(
     """
     count, channels, side, _ = images.shape
     way = way or choose_way(count, channels, len(weight), side, weight.shape[2])
-    if torch.is_autocast_enabled("cpu"):  # spectra need their digits
+    if torch.is_autocast_enabled("cpu"):  # spectra need full precision
         dtype = torch.get_autocast_dtype("cpu")
         images, weight, way = images.to(dtype), weight.to(dtype), "direct"
     out = side - weight.shape[2] + 1
@@ -79,7 +79,7 @@ class ByParts(torch.autograd.Function):
         pool: bool,
         training: bool,
     ) -> Tensor:
-        """Return [B, D, T, T] or [B, D, H, H]; keep what the gradients need."""
+        """Return [B, D, T, T] or [B, D, H, H]; save tensors for the gradients."""
         filters, out = len(weight), images.shape[2] - weight.shape[2] + 1
         solver = WAYS[way](weight, images.shape[2])
         ctx.step = solver.images_at_once(len(images), pool=pool)
@@ -123,7 +123,7 @@ class ByParts(torch.autograd.Function):
 
 
 def _unpool(errors: Tensor, places: Tensor, side: int) -> Tensor:
-    """Return the gradient [N, D, side, side] of what was max-pooled to errors [N, D, H, H]."""
+    """Return the gradient [N, D, side, side] of max-pooling from errors [N, D, H, H]."""
     sizes_only = errors.new_empty(len(errors), side, side, errors.shape[1]).permute(0, 3, 1, 2)
     unpooled: Tensor = torch.ops.aten.max_pool2d_with_indices_backward(
         errors, sizes_only, [2, 2], [2, 2], [0, 0], [1, 1], False, places
@@ -132,7 +132,7 @@ def _unpool(errors: Tensor, places: Tensor, side: int) -> Tensor:
 
 
 def _empty_maps(images: Tensor, filters: int, side: int) -> Tensor:
-    """Return [B, D, side, side] without values, channels last."""
+    """Return an uninitialised [B, D, side, side], channels last."""
     return images.new_empty(len(images), side, side, filters).permute(0, 3, 1, 2)
 
 
@@ -143,8 +143,8 @@ def _parts(count: int, step: int) -> list[slice]:
 class Spectral:
     """Correlation as products of spectra over all frequencies.
 
-    The transform has S points: of a correlation that wraps around, the first T rows and columns
-    are those of the valid one, and both gradients fit into S without wrapping.
+    The transform has S points. The first T rows and columns of the circular correlation are the
+    valid correlation, and both gradients fit into S points.
     """
 
     def __init__(self, weight: Tensor, side: int) -> None:
@@ -160,7 +160,7 @@ class Spectral:
         return self._spectra
 
     def rest(self) -> None:
-        """Forget large spectra of filters until they are needed again."""
+        """Free large spectra of filters until they are needed again."""
         if self._filters.numel() > RESTING_VALUES:
             self._spectra = None
 
@@ -171,7 +171,7 @@ class Spectral:
         return max(1, SPECTRUM_VALUES // (frequencies * 2 * (channels + filters)))
 
     def maps(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Return the maps of images [B, C, S, S] as [1, B D, T, T], and what to keep."""
+        """Return the maps of images [B, C, S, S] as [1, B D, T, T], and tensors to save."""
         spectrum = _to_spectrum(images.permute(2, 3, 0, 1), self._side)  # [F, 2, B, C]
         product = _product(spectrum, self._filters, conjugate=True)  # [F, 2, B, D]
         maps = _from_spectrum(product, self._side, self._side - self._taps + 1)  # [T, T, B, D]
@@ -247,11 +247,11 @@ class Direct:
         self._total: Tensor | None = None
 
     def images_at_once(self, images: int, *, pool: bool) -> int:
-        """Return how many images a part holds; without pooling the result is as large anyhow."""
+        """Return how many images a part holds; all without pooling, as the result is as large."""
         return max(1, MAP_VALUES // (len(self._weight) * self._out**2)) if pool else images
 
     def maps(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Return the maps [B, D, T, T] of images [B, C, S, S], and what to keep."""
+        """Return the maps [B, D, T, T] of images [B, C, S, S], and tensors to save."""
         maps = functional.conv2d(self._operand(images), self._weight)
         return maps.contiguous(memory_format=torch.channels_last), []
 
@@ -287,7 +287,7 @@ class Direct:
         return total
 
     def rest(self) -> None:
-        """Nothing large is held."""
+        """Do nothing: no large tensors are held."""
 
     def _operand(self, images: Tensor) -> Tensor:
         return images
@@ -297,10 +297,10 @@ class Direct:
 
 
 class Patches(Direct):
-    """Correlation of one channel as one of K channels, which hold K neighbours of each row.
+    """Correlation of one channel, computed on K channels: the image shifted by 0 to K - 1 columns.
 
-    A single channel leaves most of a vector unit idle. Only rows are unfolded: K copies of the
-    image instead of K squared; torch's own convolution does the rest.
+    A single channel leaves most of a vector unit idle. Only one direction is unfolded: K copies of
+    the image instead of K squared. torch's own convolution does the rest.
     """
 
     def weight_gradient(self) -> Tensor | None:

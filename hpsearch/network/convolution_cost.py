@@ -1,7 +1,7 @@
-"""Which way a convolution is fastest on the CPU, from its shape alone. Imports no torch.
+"""Choose the fastest way of a convolution on the CPU from its shape. Imports no torch.
 
-The model is fixed, so that a study goes the same way on every machine. Its constants are fitted by
-`python -m benchmarks.fit_convolution` to times of a forward and backward pass on one thread.
+The model is fixed, so a study computes in the same way on every machine. The constants are fitted
+by `python -m benchmarks.fit_convolution` to times of forward and backward passes on one thread.
 
 Letters: B images, C channels in, D filters, S side of the map in, K filter side, T side of the map
 out (S - K + 1), F frequencies.
@@ -16,21 +16,21 @@ from typing import Literal
 Way = Literal["direct", "fft", "patches"]
 
 WIDEST_FAST_FILTER = 14
-"""Torch's convolution takes a slower path to the gradient of wider filters."""
+"""For wider filters torch computes the gradient on a slower path."""
 MOST_FILTER_VALUES = 1 << 26
-"""Values of filters' spectra (and as many of their gradient's) that fft holds at once, 256 MB."""
+"""Values of filters' spectra that fft holds at once, 256 MB; the gradient needs as many again."""
 COSTS: dict[str, tuple[float, ...]] = {
     "direct": (0.007761, 0.01732, 0.007325, 0.0, 0.138, 0.9414, 0.0, 251900.0),
     "direct, one channel": (0.007144, 0.05166, 0.0, 0.0, 0.2137, 0.6199, 5.024, 217400.0),
     "patches": (0.009084, 0.03917, 0.0, 0.0, 0.02662, 0.6339, 0.0, 740900.0),
     "fft": (0.03614, 0.01995, 0.6648, 0.342, 10890.0, 0.0),
 }
-"""Nanoseconds of each of a way's `terms`."""
+"""Nanoseconds per unit of each of a way's `terms`."""
 
 
 @lru_cache(maxsize=4096)
 def choose_way(images: int, channels: int, filters: int, side: int, taps: int) -> Way:
-    """Return the way that costs least.
+    """Return the cheapest way.
 
     Args:
         images: B.
@@ -48,7 +48,7 @@ def choose_way(images: int, channels: int, filters: int, side: int, taps: int) -
 
 
 def filters_at_once(channels: int, filters: int, side: int) -> int:
-    """Return how many of D filters fft takes at once, for equal groups (see `choose_way`)."""
+    """Return the size of the groups in which fft processes D filters (see `choose_way`)."""
     most = max(1, MOST_FILTER_VALUES // (2 * (side // 2 + 1) * side * channels))
     return math.ceil(filters / math.ceil(filters / most))
 
@@ -63,7 +63,7 @@ def cost(way: Way, images: int, channels: int, filters: int, side: int, taps: in
 def terms(
     way: Way, images: int, channels: int, filters: int, side: int, taps: int
 ) -> tuple[float, ...]:
-    """Return the amounts of work that a way's cost is a sum of (see `choose_way`)."""
+    """Return the amounts of work in a way's cost (see `choose_way`)."""
     if way == "fft":
         group = filters_at_once(channels, filters, side)
         of_a_group = _spectral_terms(images, channels, group, side, taps)

@@ -54,16 +54,16 @@ def _rows(s: Tensor) -> int:
 class SiameseNetwork(nn.Module):
     """Twin network with tied weights and a weighted L1 distance.
 
-    The parameters hold no values until `initialise` or load_state_dict sets them: torch's own
-    initial values would come from its global random state. With batch normalisation, train mode
-    normalises by the batch, eval mode by running averages.
+    The parameters are uninitialised until `initialise` or load_state_dict sets them: torch's own
+    initial values use its global random state. With batch normalisation, train mode normalises by
+    the batch, eval mode by running averages.
 
     Args:
         shape: Sizes of all layers.
         output_bias: Add a bias to the logit; the paper prints none.
-        convolution: On the CPU, auto computes each convolution the cheapest way for its shape;
-            elsewhere, and with direct, torch's own does it.
-        device: Where the parameters are made; "meta" makes none.
+        convolution: auto computes each convolution on the CPU in the cheapest way for its shape.
+            direct, and every other device, use torch's own.
+        device: Device of the parameters; "meta" allocates nothing.
 
     Raises:
         ValueError: The layers do not fit.

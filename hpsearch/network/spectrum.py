@@ -16,8 +16,8 @@ from torch import Tensor
 def transform(x: Tensor, n: int) -> Tensor:
     """Transform real x [H, W, M], H and W at most n, padded with zeros; return [F, 2, M].
 
-    The second axis holds real and imaginary parts. A library's transform would need its result
-    moved to put frequencies first, which costs as much as these products.
+    The second axis holds real and imaginary parts. A library's transform does not put frequencies
+    first; moving its result costs as much as these products.
     """
     height, width, values = x.shape
     rows = _rows(n, height, x.dtype) @ x.reshape(height, width * values)  # [2U, W M]

@@ -1,1 +1,1 @@
-"""Where images come from: Omniglot, folders of own images, glyphs, downloads. Must not know torch."""
+"""Sources of images: Omniglot, folders of own images, glyphs, downloads. Must not know torch."""

@@ -1,7 +1,7 @@
-"""Files out of a zip or an unpacked folder, without ever writing one; and one Omniglot PNG.
+"""Read the files of a zip or an unpacked folder, and decode Omniglot's PNGs. Writes nothing.
 
-Members that would escape, links, bombs and cut-off archives are refused. Must not know what the
-files mean.
+Refuses members outside the archive, links, zip bombs and truncated archives. Must not know what
+the files mean.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ MAX_MEMBER_BYTES = 100_000
 
 
 def read_files(source: Path, only: str = "*") -> Iterator[tuple[str, bytes]]:
-    """Yield (posix path inside the source, content) of every file, in the order of names.
+    """Yield (posix path inside the source, content) of every file, ordered by name.
 
-    Folder entries, dot files and __MACOSX are passed over.
+    Folder entries, dot files and __MACOSX are skipped.
 
     Args:
         source: A .zip file or a folder.
-        only: Pattern of what is read of a folder: names in it, each with all below it.
+        only: Pattern of the entries of a folder that are read, with everything below them.
 
     Raises:
-        InputError: The source is damaged, too large, or a member is no plain file inside it.
+        InputError: The source is damaged or too large, or a member is not a plain file inside it.
     """
     yield from _zip_files(source) if source.is_file() else _folder_files(source, only)
 
@@ -118,7 +118,7 @@ def decode_drawing(content: bytes, name: str) -> NDArray[np.uint8]:
         Rows of bits, ink = 1, uint8 [105, 14].
 
     Raises:
-        InputError: It is anything else, or cut off.
+        InputError: It is another format, or truncated.
     """
     try:
         with Image.open(io.BytesIO(content), formats=("PNG",)) as image:

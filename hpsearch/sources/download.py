@@ -1,6 +1,6 @@
-"""Omniglot from the authors' address: https, checksums, quick to give up without a network.
+"""Download Omniglot from the authors' address: https, checksums, short time limits.
 
-Must not know what is in the files.
+Must not know the files' content.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ CHECKSUMS = {
     "images_evaluation.zip": "6b91aef0f799c5bb55b94e3f2daec811",
     "all_runs.zip": "e8996daecdf12afeeb4a53a179f06b19",
 }
-"""MD5 sums the authors published; they guard against damage, the content is checked besides."""
+"""MD5 sums published by the authors, against damage; the content is checked too."""
 BELOW = {"all_runs.zip": "one-shot-classification/"}
-"""In which folder below the address the authors keep a file; right there where none is named."""
+"""Folder of a file below the address, if it does not lie directly there."""
 
 CONNECT_S = 5.0
-"""Seconds until the first byte of the answer, name look-up and redirects included."""
+"""Seconds until the first byte of the answer, including name look-up and redirects."""
 IDLE_S = 20.0
 """Seconds without a byte after which a download counts as broken."""
 MAX_BYTES = 64_000_000
@@ -40,7 +40,7 @@ _CHUNK = 1 << 16
 
 
 class DownloadFailed(EnvironmentFailure):
-    """Nothing came from the authors' address, or not what was expected."""
+    """The authors' address did not answer, or sent an unexpected file."""
 
 
 def download(
@@ -51,17 +51,16 @@ def download(
     connect_s: float = CONNECT_S,
     progress: Progress | None = None,
 ) -> None:
-    """Fetch the files that are not there yet; each is checked, then renamed into place.
+    """Fetch the missing files; each is checked, then renamed into place.
 
-    The first file that cannot be had ends it, so a machine without a network waits `connect_s`
-    at most.
+    The first failure ends the download, so a machine without a network waits at most `connect_s`.
 
     Args:
-        folder: Where the files go.
-        address: The part of the address before the file names; https redirects only to https.
+        folder: Target folder.
+        address: Address of the folder of the files; https redirects only to https.
         checksums: File name to MD5 (hex); None means the authors' own.
-        connect_s: Seconds until the answer must have begun.
-        progress: Called with bytes.
+        connect_s: Time limit for the start of the answer, seconds.
+        progress: Called with numbers of bytes.
 
     Raises:
         DownloadFailed: No connection, a broken one, or a wrong checksum.
@@ -140,7 +139,7 @@ class _StaySecure(urllib.request.HTTPRedirectHandler):
 
 
 def _connect(address: str, connect_s: float) -> Any:
-    """Open an address; in a thread, since a name look-up knows no time limit."""
+    """Open an address; in a thread, because a name look-up has no time limit."""
     answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
     def connect() -> None:
@@ -161,7 +160,7 @@ def _connect(address: str, connect_s: float) -> Any:
 
 
 def _reason(error: Exception) -> str:
-    """Return an error in one short line."""
+    """Return an error as one short line."""
     if isinstance(error, urllib.error.HTTPError):
         return f"{error.url}: HTTP status {error.code}"
     inner = getattr(error, "reason", None) or getattr(error, "strerror", None) or error

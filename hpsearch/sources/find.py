@@ -1,6 +1,6 @@
-"""Where the data comes from: a path, HPSEARCH_DATA, the cache, a download; else glyphs.
+"""Find a data set: a path, HPSEARCH_DATA, the cache, a download; otherwise glyphs.
 
-Must not know images; what was packed once is found again by its files' names, sizes and times.
+Must not know images. Packed data are found again by their files' names, sizes and times.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from hpsearch.sources.omniglot import (
 )
 
 IMAGES = {*PARTS} - {RUNS}
-"""What the search needs of Omniglot."""
+"""The parts of Omniglot that the search needs."""
 KINDS = ("auto", "omniglot", "glyphs", "folder")
 
 
@@ -47,24 +47,24 @@ def find_dataset(
     fingerprint: str | None = None,
     test: bool = False,
 ) -> Dataset:
-    """Find a data set, pack it if that was not done before, and open it.
+    """Find a data set, pack it if necessary, and open it.
 
     Args:
         dataset: "auto", "omniglot", "glyphs" or "folder".
-        path: A folder named by the user (--data); None looks at HPSEARCH_DATA, then into the
-            cache, then to the authors' address.
-        progress: Called now and then while something takes time.
-        layout: What a complete Omniglot holds.
-        afresh: Read and check the files again, also when they were packed before.
-        fingerprint: What is to be gone on with: own images are also read as older versions did.
-        test: Whether the sealed test tasks are needed; the search does without.
+        path: A folder named by the user (--data); None tries HPSEARCH_DATA, the cache, then the
+            authors' address.
+        progress: Called during long steps.
+        layout: The content of a complete Omniglot.
+        afresh: Read and check the files again, even if they were packed before.
+        fingerprint: Data set of the study to resume; own images are also read by older rules.
+        test: Whether the sealed test tasks are needed; the search does not need them.
 
     Returns:
-        The data set; its `notice` says when "auto" had to take glyphs, when the test tasks are
-        missing, or when HPSEARCH_CACHE could not be written to.
+        The data set. Its `notice` says if "auto" fell back to glyphs, if the test tasks are
+        missing, or if HPSEARCH_CACHE is not writable.
 
     Raises:
-        InputError: What was named is not there or not what it should be.
+        InputError: The named data are missing or wrong.
         EnvironmentFailure: The cache cannot be written.
     """
     if dataset not in KINDS:
@@ -103,7 +103,7 @@ def _from_environment() -> Path | None:
 
 @dataclass(frozen=True)
 class _Finder:
-    """One search for a data set: each method is a place to look."""
+    """One search for a data set; each method tries one place."""
 
     progress: Progress | None
     layout: Layout
@@ -112,7 +112,7 @@ class _Finder:
     test: bool
 
     def named(self, dataset: str, path: Path, origin: str) -> Dataset:
-        """Read what the user named: Omniglot, or own images where those are allowed."""
+        """Read the folder that the user named: Omniglot, or own images if allowed."""
         if not path.is_dir():
             raise InputError(f"{origin} {path}: no such folder; name the one that holds the data")
         try:
@@ -129,7 +129,7 @@ class _Finder:
         raise InputError(f"{origin} {path}: no {wanted} in it; name the folder that holds them")
 
     def _folder(self, path: Path) -> Dataset:
-        """Read own images by the newest rule, or by the one that gives the fingerprint."""
+        """Read own images by the rule that gives the fingerprint, or by the newest."""
         newest, *older = RULES
         found = self._by_rule(path, newest)
         for rule in older if self.fingerprint else ():
@@ -144,7 +144,7 @@ class _Finder:
         return self._once("folder", [path], lambda: read_folder(path, self.progress, rule), key)
 
     def cached_omniglot(self) -> Dataset | None:
-        """Return Omniglot from an earlier download, or packed earlier from wherever it was."""
+        """Return Omniglot from an earlier download, or packed earlier from another place."""
         for cache in open_caches():
             parts = find_parts(cache / "omniglot") or {}
             if len(parts) == len(PARTS) or (parts.keys() >= IMAGES and not self.test):
@@ -155,7 +155,7 @@ class _Finder:
         return self._noticed(packed, packed.folder)
 
     def packed_omniglot(self) -> Dataset | None:
-        """Return Omniglot that was packed earlier, from wherever it was; best with test tasks."""
+        """Return Omniglot that was packed earlier, preferably with test tasks."""
         found = (
             f for cache in open_caches() for f in sorted((cache / "packed").glob("omniglot-*"))
         )
@@ -165,7 +165,7 @@ class _Finder:
         return None
 
     def downloaded_omniglot(self) -> Dataset:
-        """Fetch Omniglot into the cache; when only the test archive cannot be had, go on."""
+        """Download Omniglot into the cache; a missing test archive is no failure."""
         folders = [cache / "omniglot" for cache in open_caches()]
         folder, why = in_first(folders, self._download_into)
         return self._omniglot(folder, find_parts(folder) or {}, why)
@@ -195,7 +195,7 @@ class _Finder:
         return found if RUNS in parts else self._noticed(found, folder, why)
 
     def _noticed(self, found: Dataset, source: Path, why: str = "is missing") -> Dataset:
-        """Say when the test tasks are missing; refuse that where they are needed."""
+        """Add a notice if the test tasks are missing; refuse this if they are needed."""
         if holds_test(found.folder):
             return found
         if self.test:
@@ -214,9 +214,9 @@ class _Finder:
         *,
         test: bool = False,
     ) -> Dataset:
-        """Open what the same files gave before, else read and pack them.
+        """Open the packed folder of the same files, or read and pack them.
 
-        Files are the same when their paths, sizes and modification times are.
+        Files are the same if their paths, sizes and modification times are.
         """
         for cache in caches():
             sweep(cache / "packed")
@@ -242,7 +242,7 @@ class _Finder:
 
 
 def _packed_before(places: list[Path], note: str, *, test: bool) -> Dataset | None:
-    """Open what a note in one of the caches says the same files gave."""
+    """Open the packed folder that a note in one of the caches names for these files."""
     for notes in places:
         with contextlib.suppress(OSError, ValueError):  # never packed
             packed = (notes / "sources" / note).read_text(encoding="utf-8").strip()
@@ -261,7 +261,7 @@ def _missing_test(source: Path, why: str) -> str:
 
 
 _DEEPEST = 4
-"""Folders below a source that can hold files which count."""
+"""Depth of folders below a source that are listed."""
 
 
 def _listing(source: Path) -> list[str]:

@@ -1,7 +1,7 @@
-"""A user's own images: ALPHABET/CHARACTER/* or CHARACTER/*, brought into Omniglot's form.
+"""A user's own images, ALPHABET/CHARACTER/* or CHARACTER/*, converted to Omniglot's form.
 
-Must not know the cache. The rule of conversion is `convert`'s docstring, that of reading
-`read_folder`'s.
+`convert` documents how an image is converted, `read_folder` how a folder is read. Must not know
+the cache.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ SUFFIXES = {
 }
 MAX_PIXELS = 25_000_000
 MAX_SIDE = 16_384
-"""Pixels; a long strip would be padded to a square of its length."""
+"""Pixels; an image is padded to a square of this side."""
 MAX_FILE_BYTES = 50_000_000
 MAX_IMAGES = 100_000
 
 RULE = 2
-"""How own images are read; see `read_folder`."""
+"""Version of the rule for reading own images; see `read_folder`."""
 RULES = (2, 1)
-"""Every version, the newest first: what was begun with one goes on with it."""
+"""All versions, the newest first; a study keeps the rule it was started with."""
 
 MIN_ROLE = 5
-"""Characters at least in validation and in test."""
+"""Smallest number of characters in validation and in test."""
 MIN_CHARACTERS = 15
 MAX_WAYS = 20
 TEST_RUNS = 20
@@ -47,11 +47,11 @@ _SPLIT_SEED = 0
 """Fixed: the split belongs to the data set, not to a study."""
 
 Drawings = dict[str, list[Path]]
-"""Character name to its files, in the order of their names."""
+"""Character name to its files, ordered by name."""
 
 
 def looks_like_images(folder: Path) -> bool:
-    """Say whether images lie one or two folders below."""
+    """Return whether images lie one or two folders below."""
     return any(
         path.suffix.lower() in SUFFIXES
         for pattern in ("*/*", "*/*/*")
@@ -62,16 +62,18 @@ def looks_like_images(folder: Path) -> bool:
 def read_folder(folder: Path, progress: Progress | None = None, rule: int = RULE) -> Contents:
     """Read, convert and split a user's own images.
 
-    Characters with one image only are left out. With three or more alphabets, two of which have
-    five characters, the alphabets are split 60/20/20, else (or where fewer than five characters
-    would be left to train on) all characters together; both by a fixed seed. By rule 2 an image
-    is an image. By rule 1 its rank by name within its character is its drawer, and with 16 ranks
-    or more some of them are not shown.
+    Characters with only one image are left out. The rest is split 60/20/20 by a fixed seed. If
+    there are three or more alphabets, two of them with five characters, the alphabets are split.
+    Otherwise, or if fewer than five characters would be left to train on, the characters are
+    split.
+
+    By rule 2 images have no drawers. By rule 1 an image's rank by name within its character is its
+    drawer, and with 16 ranks or more some images are not shown.
 
     Args:
         folder: Holds ALPHABET/CHARACTER/* or CHARACTER/*.
-        progress: Called now and then.
-        rule: 1 for what version 0.1.0 began.
+        progress: Called after every 50 images.
+        rule: 1 for studies of version 0.1.0.
 
     Raises:
         InputError: Another layout, fewer than 15 characters, or an image that cannot be used.
@@ -142,7 +144,7 @@ def read_folder(folder: Path, progress: Progress | None = None, rule: int = RULE
 
 
 def _scan(folder: Path, title: str) -> dict[str, Drawings]:
-    """Return the files by alphabet and character; an alphabet-free tree is one, by its title."""
+    """Return the files by alphabet and character; without alphabets all belong to `title`."""
     flat: Drawings = {}
     deep: dict[str, Drawings] = {}
     for first in folders_in(folder):
@@ -170,7 +172,7 @@ def folders_in(folder: Path) -> list[Path]:
 
 
 def images_in(folder: Path) -> list[Path]:
-    """Return the visible image files directly in a folder, by name; a dangling link is none."""
+    """Return the visible image files directly in a folder, by name, without dangling links."""
     return sorted(
         path
         for path in folder.iterdir()
@@ -209,12 +211,12 @@ def _test_runs(test: Characters, ways: int) -> OneShotTasks:
 
 
 def convert(path: Path) -> NDArray[np.uint8]:
-    """Bring one image into Omniglot's form.
+    """Convert one image to Omniglot's form.
 
-    The rule: first frame, turned as its EXIF says, transparent parts white, grey values. Paper
-    is the median grey of the border; ink is what is darker than light paper (128 or more) or
-    lighter than dark paper, stretched so that the strongest is 255. Then padded with paper to a
-    square and brought to 105 x 105, by area averages when smaller, bilinear when larger.
+    The first frame is turned as its EXIF says; transparent parts become white; colours become
+    grey. Paper is the median grey of the border. Ink is darker than light paper (128 or more) or
+    lighter than dark paper, scaled so that the strongest ink is 255. The image is padded with
+    paper to a square and resized to 105 x 105, down by area averages, up bilinearly.
 
     Args:
         path: An image of any size and mode.
@@ -223,13 +225,13 @@ def convert(path: Path) -> NDArray[np.uint8]:
         uint8 [105, 105], ink = 255, paper = 0.
 
     Raises:
-        InputError: There is no such file, it is no whole image, or too large.
+        InputError: The file is missing, damaged or too large.
     """
     return convert_and_look(path)[0]
 
 
 def convert_and_look(path: Path) -> tuple[NDArray[np.uint8], Look]:
-    """Convert one image, and say what is odd about it; see `convert`."""
+    """Convert one image, and report its oddities; see `convert`."""
     if not path.is_file():
         raise InputError(f"{path}: no such image file; check the name")
     try:
@@ -249,22 +251,22 @@ def convert_and_look(path: Path) -> tuple[NDArray[np.uint8], Look]:
     except InputError:
         raise
     except Exception as error:  # what a decoder raises on damaged files is open-ended
-        raise InputError(f"{path}: not a whole image ({error}); mend or remove it") from None
+        raise InputError(f"{path}: not a whole image ({error}); repair or remove it") from None
     return _square(_ink(grey)), look
 
 
 def convert_pixels(pixels: NDArray[Any]) -> NDArray[np.uint8]:
-    """Bring one image held in memory into Omniglot's form; see `convert` for the rule.
+    """Convert an image in memory to Omniglot's form; see `convert` for the rule.
 
     Args:
-        pixels: Grey [height, width], or colour [height, width, 3 or 4] in uint8. Other types
-            than uint8 and bool count by their own range.
+        pixels: Grey [height, width], or colour [height, width, 3 or 4] in uint8. Types other than
+            uint8 and bool are scaled by their own range.
 
     Returns:
         uint8 [105, 105], ink = 255, paper = 0.
 
     Raises:
-        InputError: The shape is no image's.
+        InputError: The array has no shape of an image.
     """
     if pixels.dtype == np.bool_:
         pixels = pixels.astype(np.uint8) * 255

@@ -1,7 +1,7 @@
-"""Alphabets the program draws itself, in Omniglot's form: the data set where there is none.
+"""Alphabets drawn by the program in Omniglot's form, for use without a data set.
 
-Each alphabet has its own style and its own 20 drawers with their slant, scale and jitter. Seeded:
-the same on every call. Must not know the cache.
+Each alphabet has its own style and its own 20 drawers with their slant, scale and jitter. Equal
+seeds give equal drawings. Must not know the cache.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ TEST_RUNS = 20
 _ALPHABETS = {"background": 20, "validation": 5, "test": 5}
 _CHARACTERS = (20, 26)
 _ALIKE = 0.75
-"""Two characters of an alphabet whose blurred shapes correlate more are one too many."""
+"""Two characters of an alphabet are too similar if their blurred shapes correlate more."""
 _TRIES = 60
 
 
 @dataclass(frozen=True)
 class Drawer:
-    """One hand."""
+    """The handwriting of one drawer."""
 
     affine: Points
     """[2, 2]: scale, slant and turn."""
     shift: Points
-    """[2], half boxes."""
+    """[2], in the unit of `strokes`."""
     jitter: float
-    """Standard deviation of a control point, half boxes."""
+    """Standard deviation of a control point, in the unit of `strokes`."""
     drift: float
-    """Standard deviation of a whole stroke, half boxes."""
+    """Standard deviation of a whole stroke, in the unit of `strokes`."""
     pen_px: int
 
 
@@ -52,7 +52,7 @@ def draw_glyphs(*, seed: int = SEED, progress: Progress | None = None) -> Conten
     """Draw all alphabets; takes some seconds.
 
     Args:
-        seed: Another one gives other alphabets.
+        seed: Seed of all alphabets.
         progress: Called after each alphabet.
     """
     roles: dict[str, dict[str, dict[str, list[NDArray[np.uint8]]]]] = {
@@ -93,7 +93,7 @@ def _draw_alphabet(rng: np.random.Generator) -> NDArray[np.uint8]:
 
 
 def _invent(rng: np.random.Generator) -> list[list[Stroke]]:
-    """Invent an alphabet's characters, none too much like another."""
+    """Invent an alphabet's characters, none too similar to another."""
     style = draw_style(rng)
     count = int(rng.integers(_CHARACTERS[0], _CHARACTERS[1] + 1))
     characters: list[list[Stroke]] = []
@@ -151,7 +151,7 @@ def _draw(strokes: list[Stroke], hand: Drawer, rng: np.random.Generator) -> NDAr
 
 
 def _rasterise(curves: list[Points], pen_px: int) -> NDArray[np.uint8]:
-    """Draw curves in half boxes with a pen, uint8 [105, 105], ink = 255."""
+    """Draw curves with a pen, uint8 [105, 105], ink = 255."""
     image = Image.new("L", (SIDE, SIDE))
     canvas = ImageDraw.Draw(image)
     for curve in curves:

@@ -1,6 +1,6 @@
-"""What a person should know of own images: what the conversion cannot keep, and odd layouts.
+"""Notices about own images: what the conversion loses, and unusual layouts.
 
-Only counts and names; refuses nothing and changes nothing.
+Counts and names only; refuses and changes nothing.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 NAMED = 3
-"""Files or classes named in a line; the rest is counted."""
+"""Files or classes named in a line; the others are counted."""
 TINY_PX = 8
-"""Images that are smaller both ways hold no drawing."""
+"""An image that is smaller in width and height holds no drawing."""
 FAR = 40.0
-"""Grey values, of 255, that tell a part from its paper."""
+"""Difference in grey, of 255, that separates a pixel from paper."""
 LOST_SHARE = 0.05
-"""An image that loses more than this share of its pixels is no drawing on plain paper."""
+"""An image that loses a larger share of its pixels is no drawing on plain paper."""
 UNEVEN_SHARE = 0.25
-"""Paper is uneven where more than this share of the border is far from its median."""
+"""Paper is uneven if a larger share of the border is far from its median."""
 COLOUR_SHARE = 0.02
 SPLITS = {
     *("train", "training", "trn", "val", "valid", "validation", "dev"),
@@ -32,21 +32,21 @@ SPLITS = {
 }
 """Names of folders that hold splits, not alphabets."""
 NUMBERED = re.compile(r"(?:char|character|class|letter|sign|symbol)?[-_ ]*\d+")
-"""Names that say nothing of a class: those of another alphabet are other classes."""
+"""Generic names; the same name in another alphabet is another class."""
 
 
 @dataclass(frozen=True)
 class Look:
-    """What is odd about one image as it lies on the disk."""
+    """The oddities of one image file."""
 
     blank: bool
-    """Nothing stands out of its paper: empty, of one colour, or wholly transparent."""
+    """Whether it has no ink: empty, of one colour, or fully transparent."""
     tiny: bool
     dark: bool
     """Bright ink on dark ground."""
     coloured: bool
     no_drawing: bool
-    """Its ground is not plain, or much of it lies on the other side of the ground."""
+    """Whether its ground is not plain, or the conversion loses much of it."""
     moving: bool
     """Several frames."""
 
@@ -61,12 +61,12 @@ def _border(grey: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def look_at(image: Image.Image, grey: NDArray[np.float64], paper: float) -> Look:
-    """Say what is odd about an image.
+    """Return the oddities of an image.
 
     Args:
-        image: As opened.
+        image: The opened image.
         grey: Its grey values 0 to 255, [height, width].
-        paper: What is taken for its paper.
+        paper: The grey value of its paper.
     """
     dark = paper < 128
     above = grey - paper
@@ -85,7 +85,7 @@ def look_at(image: Image.Image, grey: NDArray[np.float64], paper: float) -> Look
 
 
 def _coloured(image: Image.Image) -> bool:
-    """Say whether a visible part of an image is in colour."""
+    """Return whether a visible part of an image is in colour."""
     if image.mode in ("1", "L", "LA", "La", "I", "F") or image.mode.startswith("I;16"):
         return False
     small = image.convert("RGBA")
@@ -96,7 +96,7 @@ def _coloured(image: Image.Image) -> bool:
 
 
 def named(names: Iterable[str], most: int = NAMED) -> str:
-    """Return the first few names and how many more there are."""
+    """Return the first names, and the number of the others."""
     shown = ["".join(c if c.isprintable() else "?" for c in name) for name in names]
     more = f" and {len(shown) - most} more" if len(shown) > most else ""
     return ", ".join(shown[:most]) + more
@@ -104,14 +104,14 @@ def named(names: Iterable[str], most: int = NAMED) -> str:
 
 @dataclass
 class Looks:
-    """Images, looked at while they are read."""
+    """Collects the oddities of images while they are read."""
 
     count: int = 0
     _odd: dict[str, list[str]] = field(default_factory=dict)
     _places: dict[bytes, list[tuple[str, str]]] = field(default_factory=dict)
 
     def add(self, character: str, name: str, image: NDArray[np.uint8], look: Look) -> None:
-        """Note one image of a character, as it is converted."""
+        """Record one converted image of a character."""
         self.count += 1
         for key, odd in vars(look).items():
             if odd:
@@ -121,7 +121,7 @@ class Looks:
             self._places.setdefault(mark, []).append((character, name))
 
     def notices(self, *, copies: bool = True) -> list[str]:
-        """Return one line for each kind of oddness; `copies` tells of equal images too."""
+        """Return one line for each kind of oddity; with `copies` also for equal images."""
         lines = []
         for key, words in _WORDS.items():
             if found := self._odd.get(key):
@@ -154,10 +154,10 @@ _WORDS = {
 
 
 def layout_notices(alphabets: Mapping[str, Collection[str]]) -> list[str]:
-    """Say where folders look like splits, or alphabets hold the same classes.
+    """Return a notice if folders look like splits, or if alphabets hold the same classes.
 
     Args:
-        alphabets: Each with its classes, named ALPHABET/CLASS.
+        alphabets: Alphabets with their classes, named ALPHABET/CLASS.
     """
     if len(alphabets) < 2:
         return []
@@ -184,13 +184,13 @@ def layout_notices(alphabets: Mapping[str, Collection[str]]) -> list[str]:
 def left_out(
     folder: Path, used: Collection[Path], single: Collection[str], suffixes: Collection[str]
 ) -> list[str]:
-    """Name the classes and images of a folder that are not taken, and what else lies among them.
+    """Return notices about classes and files of a folder that are left out.
 
     Args:
-        folder: What was named.
+        folder: The folder that the user named.
         used: The image files of all its classes.
-        single: Classes with one image only.
-        suffixes: Those of images.
+        single: Classes with only one image.
+        suffixes: File suffixes of images.
     """
     others: list[str] = []
     astray: list[str] = []

@@ -1,4 +1,4 @@
-"""Omniglot from the authors' three zips or unpacked folders, checked by content.
+"""Read Omniglot from the authors' three zips or unpacked folders, and check the content.
 
 Must not know the cache, nor how a source was found.
 """
@@ -25,16 +25,16 @@ WHOLE = {
         "bd5e9d2db11cab9dfa3eca8de5bde3d96d7ea74983dde2861789fd0d3afeb0cd"
     )
 }
-"""Fingerprint of the authors' images alone, and of the same with the authors' runs.
+"""Fingerprint of the authors' images without runs to the fingerprint with them.
 
-So they are the same data whether the runs are there yet or not: a study that was begun without
-them goes on and is evaluated with them, and the other way round.
+Both count as the same data. So a study that was started without the runs can be continued and
+evaluated with them, and vice versa.
 """
 
 
 @dataclass(frozen=True)
 class Layout:
-    """What a complete source must hold; the defaults are Omniglot's own numbers."""
+    """The content of a complete source; the defaults are Omniglot's numbers."""
 
     background: int = 964
     """Characters in images_background."""
@@ -71,16 +71,16 @@ PLACES = (
     "one-shot-classification",
     "omniglot-py",
 )
-"""Where the parts lie below a folder: in it, in a clone of the authors' repository, as torchvision
+"""Where the parts may lie below a folder: in it, as in the authors' repository, or as torchvision
 puts them."""
 
 
 def find_parts(folder: Path) -> dict[str, Path] | None:
-    """Find the three parts in or below a folder, each a zip or unpacked, each wherever it lies.
+    """Find the three parts in or below a folder, each as a zip or unpacked.
 
     Returns:
-        Part name to path; None when neither image part is there; fewer than three when some are.
-        Of runs that were unpacked right into a folder, that folder.
+        Part name to path, for the parts that exist; None if both image parts are missing. For runs
+        that were unpacked directly into a folder, the path is this folder.
     """
     places = [folder / place for place in PLACES if (folder / place).is_dir()]
     parts = {}
@@ -99,19 +99,19 @@ def _holds_something(path: Path) -> bool:
 
 
 def files_of(part: Path) -> list[Path]:
-    """Return the zip or the folders that a part consists of."""
+    """Return the zip or the folders of a part."""
     return sorted(part.glob(RUN_FOLDERS)) if holds_runs(part) else [part]
 
 
 def read_omniglot(
     folder: Path, *, layout: Layout = OMNIGLOT, progress: Progress | None = None
 ) -> Contents:
-    """Read and check Omniglot; the runs, which a search does not need, may be missing.
+    """Read and check Omniglot; the runs may be missing, as a search does not need them.
 
     Args:
         folder: Holds images_background, images_evaluation and all_runs, as zips or unpacked.
-        layout: What must be found.
-        progress: Called now and then.
+        layout: The required content.
+        progress: Called after every 100 files.
 
     Raises:
         InputError: An image part is missing, a part is damaged, or its content is not Omniglot's.

@@ -21,19 +21,19 @@ _MEMBER = re.compile(r"(?:[^/]+/)?run(\d\d)/((?:test|training)/[a-z]+\d\d\.png|c
 
 
 def read_runs(source: Path, test: Characters, n_runs: int, ways: int) -> OneShotTasks:
-    """Read the runs and find every one of their images among the sealed characters.
+    """Read the runs, and find all their images among the sealed characters.
 
-    Which training image a test image belongs to is what class_labels.txt says; that the two are
-    drawings of one character by different drawers is checked.
+    class_labels.txt assigns a training image to each test image. Both must be drawings of one
+    character by different drawers.
 
     Args:
-        source: all_runs.zip, or the folder it was unpacked into, whatever else lies there.
+        source: all_runs.zip, or the folder into which it was unpacked; other files are ignored.
         test: The sealed characters, images in the stored form.
-        n_runs: How many runs there must be.
-        ways: How many test and training images each must have.
+        n_runs: Required number of runs.
+        ways: Required number of test and of training images in each run.
 
     Raises:
-        InputError: A run is missing or does not fit the sealed characters.
+        InputError: A run is missing, or does not match the sealed characters.
     """
     runs: dict[int, dict[str, bytes]] = {}
     for name, content in read_files(source, RUN_FOLDERS if holds_runs(source) else "*"):
@@ -61,7 +61,7 @@ def read_runs(source: Path, test: Characters, n_runs: int, ways: int) -> OneShot
 
 
 def holds_runs(folder: Path) -> bool:
-    """Say whether all_runs.zip was unpacked right into a folder."""
+    """Return whether all_runs.zip was unpacked directly into a folder."""
     return (folder / "run01").is_dir()
 
 

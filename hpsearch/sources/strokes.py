@@ -1,7 +1,7 @@
-"""The shapes of drawn characters: strokes as splines in an alphabet's own style.
+"""The shapes of drawn characters: strokes as splines, in the style of an alphabet.
 
-Lengths are in half boxes: a character lies within -1 to 1 in x (right) and y (down). Must not
-know drawers, pixels or files.
+A character lies within -1 to 1 in x (right) and y (down); lengths use the same unit. Must not know
+drawers, pixels or files.
 """
 
 from __future__ import annotations
@@ -51,14 +51,14 @@ def _basis(count: int) -> Points:
 
 @dataclass(frozen=True)
 class Style:
-    """What the characters of one alphabet have in common."""
+    """The common style of one alphabet's characters."""
 
     weights: NDArray[np.float64]
-    """How often each kind of stroke is used, sums to 1."""
+    """Frequency of each kind of stroke, sums to 1."""
     anchors: Points
     """Where strokes begin and end, [A, 2]."""
     strokes: tuple[int, int]
-    """Fewest and most strokes of a character, besides the common one."""
+    """Smallest and largest number of strokes of a character, without the common one."""
     angular: float
     """Share of strokes drawn straight from point to point."""
     stem: Stroke | None
@@ -99,7 +99,7 @@ def draw_character(style: Style, rng: np.random.Generator) -> list[Stroke]:
     if style.stem is not None and rng.random() < style.stem_share:
         strokes.append(style.stem)
     elif count == 1:
-        count = 2  # a lone line or ring tells too little
+        count = 2  # a single line or ring is too simple
     for _ in range(count):
         kind = KINDS[int(rng.choice(len(KINDS), p=style.weights))]
         first, last = rng.choice(len(style.anchors), 2, replace=False)

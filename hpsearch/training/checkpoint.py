@@ -1,6 +1,6 @@
-"""Checkpoints: everything training needs to go on, in one file that tells when it is damaged.
+"""Checkpoints: the whole state of a training, in one file with a checksum.
 
-A file is a magic line, the SHA-256 of the rest, then safetensors. The last but one is kept.
+A file is a magic line, the SHA-256 of the rest, then safetensors. The previous file is kept.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Checkpoint:
     """The state of a training.
 
     Args:
-        tensors: By name: ``weights.*``, ``average.*``, the optimiser's, ``best.*``, generators.
+        tensors: ``weights.*``, ``average.*``, the optimiser's, ``best.*``, generators, by name.
         state: Plain values: epoch, step, loss sums, generator states, the curve.
     """
 
@@ -51,11 +51,11 @@ class Checkpoint:
         return bool(self.state["finished"])
 
     def belongs_to(self, config: TrialConfig) -> bool:
-        """Say whether it is of a configuration; what its file lacks is newer than the file."""
+        """Return whether it belongs to a configuration; see `of_configuration`."""
         return of_configuration(self.state, config)
 
     def weights(self) -> dict[str, Tensor]:
-        """Return the current weights by name; averaged ones where training averages."""
+        """Return the current weights by name; the averaged ones if training averages."""
         return self._part("average.") or self._part("weights.")
 
     def best_weights(self) -> dict[str, Tensor]:
@@ -67,7 +67,7 @@ class Checkpoint:
 
 
 def save(checkpoint: Checkpoint, path: Path) -> None:
-    """Write a checkpoint; the file that was there becomes PATH.previous once the new one is whole.
+    """Write a checkpoint; the old file becomes PATH.previous once the new one is whole.
 
     Raises:
         EnvironmentFailure: It could not be written.
@@ -80,7 +80,7 @@ def save(checkpoint: Checkpoint, path: Path) -> None:
 
 
 def load(path: Path) -> Checkpoint | None:
-    """Read a checkpoint, or the one before where it is damaged, or None."""
+    """Read a checkpoint, or the previous one if it is damaged; None if there is none."""
     for candidate in (path, previous(path)):
         try:
             return read(candidate)

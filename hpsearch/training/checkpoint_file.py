@@ -1,6 +1,6 @@
-"""The outside of a checkpoint file: a magic line, the SHA-256 of the rest, then safetensors.
+"""The format of a checkpoint file: a magic line, the SHA-256 of the rest, then safetensors.
 
-Imports no torch, so that the driver can check a file and shrink it.
+Imports no torch, so that the driver can verify and shrink files.
 """
 
 from __future__ import annotations
@@ -48,12 +48,12 @@ def unwrap(content: bytes, source: str = "checkpoint") -> bytes:
 
 
 def previous(path: Path) -> Path:
-    """Return where the last but one checkpoint lies."""
+    """Return the path of the previous checkpoint."""
     return path.with_name(path.name + ".previous")
 
 
 def write_keeping_previous(path: Path, content: bytes) -> None:
-    """Write a checkpoint; the one that was there becomes `previous` once the new one is whole.
+    """Write a checkpoint; the old file becomes `previous` once the new one is whole.
 
     Raises:
         EnvironmentFailure: It could not be written.
@@ -67,7 +67,7 @@ def write_keeping_previous(path: Path, content: bytes) -> None:
         fsync_folder(path.parent)
     except OSError as error:
         raise EnvironmentFailure(
-            f"{path}: cannot be written ({error.strerror}); mend the permission, then run the same "
+            f"{path}: cannot be written ({error.strerror}); fix the permission, then run the same "
             "command again"
         ) from error
     finally:
@@ -76,7 +76,7 @@ def write_keeping_previous(path: Path, content: bytes) -> None:
 
 
 def verify(path: Path) -> None:
-    """Compare a file with its checksum, in little memory.
+    """Compare a file with its checksum, a chunk at a time.
 
     Raises:
         ValueError: The file is damaged or is no checkpoint.
@@ -102,21 +102,24 @@ def _check_magic(head: bytes, source: str) -> None:
 
 
 def of_configuration(state: Mapping[str, Any], config: TrialConfig) -> bool:
-    """Say whether a checkpoint is of a configuration; what its file lacks is newer than the file."""
+    """Return whether a checkpoint belongs to a configuration.
+
+    A file without `convolution` fits either value; other missing settings count as their defaults.
+    """
     saved = {"convolution": config.convolution, **state["config"]}
     return TrialConfig.from_values(saved) == config
 
 
 def set_aside_foreign(path: Path, config: Mapping[str, Any], seed: int) -> str | None:
-    """Rename checkpoints from which a trial cannot go on, though they are whole.
+    """Rename whole checkpoints from which a trial cannot resume.
 
     Args:
-        path: The trial's checkpoint; the one before is looked at too.
+        path: The trial's checkpoint; the previous one is checked too.
         config: The trial's complete configuration.
         seed: The trial's seed.
 
     Returns:
-        Which were of another trial or a newer version, and their new names; None where none was.
+        The checkpoints of another trial or a newer version, with their new names; None if none.
     """
     told = []
     for candidate in (path, previous(path)):
@@ -130,7 +133,7 @@ def set_aside_foreign(path: Path, config: Mapping[str, Any], seed: int) -> str |
 
 
 def _foreign(path: Path, config: Mapping[str, Any], seed: int) -> str | None:
-    """Say why a trial cannot go on from a file; None where it can, or where none can: damaged."""
+    """Return why a trial cannot resume from a file; None if it can, or if the file is damaged."""
     try:
         with path.open("rb") as file:
             _check_magic(file.read(len(MAGIC)), str(path))
@@ -158,9 +161,9 @@ def _header(file: IO[bytes]) -> dict[str, Any]:
 
 
 def keep_best_weights(path: Path) -> None:
-    """Shrink an ended trial's checkpoint to the weights of its best epoch, and drop the one before.
+    """Shrink an ended trial's checkpoint to its best weights, and delete the previous one.
 
-    A file that is damaged is left as it is.
+    A damaged file is left unchanged.
 
     Args:
         path: The trial's checkpoint.
@@ -180,7 +183,7 @@ def keep_best_weights(path: Path) -> None:
 
 
 def _best_part(file: IO[bytes]) -> bytes | None:
-    """Return safetensors bytes with the tensors named best.*; None when nothing else is there."""
+    """Return safetensors bytes with the tensors named best.*; None if there are no others."""
     file.seek(len(MAGIC) + DIGEST_BYTES)
     header = _header(file)
     begin = file.tell()

@@ -19,7 +19,7 @@ Objective = Literal["tasks_320", "dense"]
 
 
 class Layer(Section):
-    """What every layer of the paper has of its own (section 3.2: eta_j, mu_j, lambda_j)."""
+    """Settings that each layer has of its own (section 3.2: eta_j, mu_j, lambda_j)."""
 
     learning_rate: LearningRate = 0.01
     """eta_j, the learning rate of the first epoch."""
@@ -99,7 +99,7 @@ class Distortion(Section):
 
 
 class TrialConfig(Section):
-    """Everything that decides how one trial trains, apart from its data and its seed.
+    """All settings of one trial's training, except data and seed.
 
     A search parameter's name is a path into this object: ``conv1.filter_size`` is
     ``layers.conv1.filter_size``, ``distortion.shear`` is ``distortion.shear``.
@@ -116,7 +116,7 @@ class TrialConfig(Section):
     """pairwise: the paper's cross entropy of same and different pairs. softmax: each image
     against one drawing of every character of the batch, both ways (`pairs: batch` only)."""
     label_smoothing: float = Field(0.0, ge=0, lt=1)
-    """Share of the target that is spread evenly over all answers."""
+    """Share of the target distribution that is spread evenly over all classes."""
     batch_pairs: int = Field(128, ge=2, le=65536)
     """Pairs of one step with `pairs: independent` (section 3.2: 128)."""
     batch_characters: int = Field(16, ge=2, le=4096)
@@ -132,15 +132,15 @@ class TrialConfig(Section):
     """Normalise each filter's responses over the batch (Ioffe and Szegedy 2015), after pooling and
     before ReLU."""
     drawers: int = Field(12, ge=2, le=20)
-    """Drawers trained on (section 4.1: 12 of 20). Own images have none: every picture trains."""
+    """Training drawers (section 4.1: 12 of 20). Own images have no drawers: all of them train."""
     quarter_turns: bool = False
-    """Train on every alphabet turned by 90, 180 and 270 degrees as alphabets of their own."""
+    """Also train on every alphabet turned by 90, 180 and 270 degrees, each as another alphabet."""
     distortion: Distortion = Distortion()
     """The affine distortion of training images."""
     images_per_epoch: int = Field(300_000, ge=2)
     """Images encoded in one epoch; the paper's 150,000 pairs are 300,000 images."""
     max_epochs: int = Field(200, ge=1, le=100_000)
-    """Epochs at most (section 3.2: 200)."""
+    """Largest number of epochs (section 3.2: 200)."""
     patience: int = Field(20, ge=1)
     """Stop when the validation error has not fallen for this many epochs (section 3.2: 20)."""
     optimiser: Literal["sgd", "adamw"] = "sgd"
@@ -148,15 +148,15 @@ class TrialConfig(Section):
     learning_rate_factor: float = Field(1.0, gt=0, le=1e6)
     """Multiplies every layer's learning rate."""
     schedule: Literal["exponential", "cosine"] = "exponential"
-    """exponential: the paper's decay an epoch. cosine: to zero at the end of max_epochs."""
+    """exponential: the paper's decay per epoch. cosine: falls to zero at the end of max_epochs."""
     warmup_epochs: float = Field(0.0, ge=0)
     """Epochs over which the learning rates rise linearly from zero."""
     weight_averaging: float = Field(0.0, ge=0, lt=1)
-    """Share of the average that stays at each step in an exponential moving average of the
-    weights, which is what is validated and kept; 0 keeps the weights themselves."""
+    """Share of the old average kept at each step, in an exponential moving average of the
+    weights. The average is validated and kept; with 0 the weights themselves are."""
     stop_untrainable: bool = True
-    """End training once it is diagnosed as diverged, saturated, dead or stuck. Without, only a loss
-    or weight that is not finite and patience end it before max_epochs."""
+    """End training when it is diagnosed as diverged, saturated, dead or stuck. If false, only
+    patience and a non-finite loss or weight end it before max_epochs."""
     learning_rate_decay: float = Field(0.99, gt=0, le=1)
     """eta_j(T) = learning_rate_decay eta_j(T-1), T in epochs (section 3.2: 0.99)."""
     momentum_start: Momentum = 0.5
@@ -169,11 +169,11 @@ class TrialConfig(Section):
     decay_biases: bool = False
     """Whether L2 also acts on biases."""
     precision: Literal["float32", "bf16"] = "float32"
-    """Arithmetic of the encoding. bf16 acts on CUDA and on CPUs that have it in hardware; on
-    others the same study computes in float32."""
+    """Arithmetic of the encoding. bf16 is used on CUDA and on CPUs that support it in hardware;
+    other CPUs compute in float32."""
     convolution: Literal["auto", "direct"] = "auto"
-    """How the CPU computes convolutions. auto: direct, by spectra or by patches, whichever a fixed
-    cost model says is fastest for the shape; the same up to rounding. direct: torch's own."""
+    """How the CPU convolves. auto: direct, by spectra or by patches; a fixed cost model
+    chooses the fastest for the shape, and results agree up to rounding. direct: torch's own."""
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -181,8 +181,8 @@ class TrialConfig(Section):
         if not shape.fits():
             sizes = " > ".join(str(s) for pair in shape.map_sizes() for s in pair)
             raise ValueError(
-                f"layers do not fit an input of {self.input_size} px: {self.input_size} > {sizes}; "
-                "use smaller filters or a larger input_size"
+                f"layers do not fit an input of {self.input_size} px: {self.input_size} > {sizes}"
+                "; use smaller filters or a larger input_size"
             )
         return self
 

@@ -1,4 +1,4 @@
-"""Whether training can still lead anywhere: vital signs after each epoch, and what they mean.
+"""Detect training that cannot succeed, from measurements after each epoch.
 
 Letters: B probe images, F features that enter the fully connected layer, D its units.
 """
@@ -21,33 +21,31 @@ PROBE_IMAGES = 64
 BEYOND = 4.0
 """A sigmoid unit whose input lies beyond it is saturated: its slope is below 0.018."""
 LOOKS, LONG_LOOKS, LONGEST_LOOKS = 3, 5, 10
-"""Epochs in a row before a sign counts; more for saturation, from which L2 may lead out, and most
-for a loss above that of guessing, which the noise of a few steps explains too."""
+"""Epochs in a row for which a sign must hold. Saturation needs more: L2 may end it. A loss above
+chance needs most: the noise of a few steps explains it too."""
 ALL = 0.98
 NEAR_CHANCE = 0.01
-"""A loss this near that of guessing, as a share of it, is stuck there."""
+"""A loss within this share of the loss of guessing counts as equal to it."""
 ABOVE_CHANCE, FAR_ABOVE_CHANCE = 1.005, 20.0
-"""Losses as multiples of that of guessing; the paper's initial weights start at 1.001."""
+"""Multiples of the loss of guessing; the paper's initial weights start at 1.001."""
 ROUNDING = 1e-7
-"""A spread of the encoding below it is that of rounding to float32."""
+"""A smaller spread of the encoding is rounding to float32."""
 GROWING = 1.1
-"""A spread that grows by more within `LOOKS` epochs may still become something."""
+"""A spread that grows by a larger factor within `LOOKS` epochs may still become useful."""
 NOTHING = 1e-3
-"""Relative change over all of training below which a layer counts as unmoved."""
+"""A layer with a smaller relative change over the whole training counts as unmoved."""
 
 
 @dataclass(frozen=True)
 class Vitals:
-    """What an epoch leaves to see of a network's health.
+    """Measurements of a network's health after an epoch.
 
     Args:
-        loss: Mean training loss over that of guessing; 1 is chance.
+        loss: Mean training loss over the loss of guessing; 1 is chance.
         saturated: Share of the fully connected layer's inputs beyond 4 or -4.
-        silent: Share of the last convolution's filters that give 0 on every probe image.
-        spread: How much the encoding depends on the image: the standard deviation of a unit
-            over the probe images, averaged over the units.
-        moved: Largest change of a layer's parameters in the epoch's last step, as a share of
-            their size.
+        silent: Share of the last convolution's filters that are 0 on every probe image.
+        spread: Standard deviation of a unit over the probe images, averaged over the units.
+        moved: Largest relative change of a layer's parameters in the epoch's last step.
     """
 
     loss: float
@@ -67,18 +65,18 @@ class Vitals:
 
 
 def probe_rows(count: int) -> Tensor:
-    """Return the rows of at most 64 of so many images, evenly spread."""
+    """Return the rows of at most 64 images out of `count`, evenly spread."""
     return torch.linspace(0, count - 1, min(count, PROBE_IMAGES)).round().long()
 
 
 @torch.no_grad()
 def measure(network: SiameseNetwork, images: Tensor, loss: float, moved: float) -> Vitals:
-    """Look at a network on the probe images.
+    """Measure a network on the probe images.
 
     Args:
         network: In eval mode.
         images: The probe images, uint8 [B, S, S].
-        loss: Mean training loss of the epoch over that of guessing.
+        loss: Mean training loss of the epoch over the loss of guessing.
         moved: Largest relative change of a layer in the epoch's last step.
     """
     seen: dict[str, Tensor] = {}
@@ -112,7 +110,7 @@ def layer_values(network: SiameseNetwork) -> dict[str, Tensor]:
 
 
 def largest_move(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> float:
-    """Return the largest relative change of a layer; infinite where it cannot be told."""
+    """Return the largest relative change of a layer; infinity if a change is not finite."""
     moves = [
         float((after[name] - values).norm() / values.norm().clamp(min=1e-30))
         for name, values in before.items()
@@ -121,21 +119,20 @@ def largest_move(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> f
 
 
 def chance_loss(config: TrialConfig) -> float:
-    """Return the loss of a network that tells nothing apart, nats."""
+    """Return the loss of guessing, nats."""
     return math.log(config.batch_characters if config.loss == "softmax" else 2)
 
 
 def diagnose(vitals: Sequence[Vitals], config: TrialConfig) -> str | None:
-    """Say why training cannot lead anywhere, None while it may.
+    """Return why training cannot succeed, None while it can.
 
-    No sign counts before it has held for some epochs in a row: with the paper's initial weights a
-    network sits at the loss of guessing for long, with most of its units saturated, and learns
-    after all. What never happens there is that all of them are, that the encodings of different
-    images agree to the last digit, or that nothing moves.
+    A sign must hold for several epochs in a row. With the paper's initial weights a network stays
+    at the loss of guessing for many epochs, with most units saturated, and learns later. It never
+    has all units saturated, equal encodings of different images, or layers that do not move.
 
     Args:
-        vitals: Of every epoch so far.
-        config: What is trained.
+        vitals: Measurements of every epoch so far.
+        config: The trained configuration.
     """
     for look in (_diverged, _dead, _saturated, _worse_than_guessing):
         cause = look(vitals)
@@ -145,7 +142,7 @@ def diagnose(vitals: Sequence[Vitals], config: TrialConfig) -> str | None:
 
 
 def _diverged(vitals: Sequence[Vitals]) -> str | None:
-    """The loss is finite, far above that of guessing, and does not fall."""
+    """Detect a finite loss far above guessing that does not fall."""
     last = vitals[-LOOKS:]
     high = len(last) == LOOKS and all(v.loss > FAR_ABOVE_CHANCE for v in last)
     if not high or last[-1].loss < 0.5 * last[0].loss:
@@ -156,7 +153,7 @@ def _diverged(vitals: Sequence[Vitals]) -> str | None:
 
 
 def _dead(vitals: Sequence[Vitals]) -> str | None:
-    """Encodings of different images agree to rounding, so that no gradient tells them apart."""
+    """Detect equal encodings of different images, up to rounding: no gradient separates them."""
     last = vitals[-LOOKS:]
     flat = len(last) == LOOKS and all(v.spread < ROUNDING for v in last)
     if not flat or last[-1].spread > GROWING * last[0].spread:
@@ -172,7 +169,7 @@ def _dead(vitals: Sequence[Vitals]) -> str | None:
 
 
 def _saturated(vitals: Sequence[Vitals]) -> str | None:
-    """All units are saturated and the loss stays that of guessing."""
+    """Detect that all units are saturated and the loss stays at guessing."""
     last = vitals[-LONG_LOOKS:]
     if len(last) < LONG_LOOKS or not all(
         v.saturated >= ALL and abs(v.loss - 1) < NEAR_CHANCE for v in last
@@ -185,7 +182,7 @@ def _saturated(vitals: Sequence[Vitals]) -> str | None:
 
 
 def _worse_than_guessing(vitals: Sequence[Vitals]) -> str | None:
-    """Every epoch's mean loss is worse than that of guessing, as steps far too long leave it."""
+    """Detect a mean loss above guessing in every epoch, as a far too high learning rate gives."""
     last = vitals[-LONGEST_LOOKS:]
     if len(last) < LONGEST_LOOKS or not all(v.loss > ABOVE_CHANCE for v in last):
         return None
@@ -196,7 +193,7 @@ def _worse_than_guessing(vitals: Sequence[Vitals]) -> str | None:
 
 
 def _stuck(vitals: Sequence[Vitals], config: TrialConfig) -> str | None:
-    """At the fastest pace seen, all of training would not move any layer."""
+    """Detect that even at the fastest rate seen no layer would change by 0.1 % in all."""
     pace = max(v.moved for v in vitals)
     if len(vitals) < LOOKS or pace * config.steps_per_epoch * config.max_epochs > NOTHING:
         return None

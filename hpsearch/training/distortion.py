@@ -1,4 +1,4 @@
-"""The paper's random affine distortions, one batched operation on the images' device."""
+"""The paper's random affine distortions, as one batched operation on the images' device."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def draw_transforms(count: int, distortion: Distortion, generator: torch.Generat
     """Draw one transform for each image, on the generator's device.
 
     Returns:
-        Shape [B, 2, 3]: what maps an output position to the input, in units where the image spans
-        -1 to 1 (torch's affine_grid).
+        Shape [B, 2, 3]: maps from output to input positions, in units in which the image spans -1
+        to 1 (torch's affine_grid).
 
     Reference:
         Koch et al. 2015, section 3.2: T = (theta, rho_x, rho_y, s_x, s_y, t_x, t_y).
@@ -70,7 +70,7 @@ def affine(
 
 
 def distort(images: Tensor, transforms: Tensor) -> Tensor:
-    """Apply transforms [B, 2, 3] to images [B, 1, S, S]; paper (0) comes in from outside."""
+    """Apply transforms [B, 2, 3] to images [B, 1, S, S]; pixels from outside are paper (0)."""
     return functional.grid_sample(
         images, _grid(transforms, images.shape[2]), mode="bilinear", padding_mode="zeros",
         align_corners=False,
@@ -78,7 +78,7 @@ def distort(images: Tensor, transforms: Tensor) -> Tensor:
 
 
 def _grid(transforms: Tensor, side: int) -> Tensor:
-    """Return torch's affine_grid, bit for bit and many times faster, [B, S, S, 2]."""
+    """Return the same bits as torch's affine_grid, many times faster, [B, S, S, 2]."""
     places = torch.linspace(-1, 1, side, dtype=transforms.dtype, device=transforms.device)
     places = places * (side - 1) / side  # centres of the pixels
     along_x, along_y, shift = transforms.reshape(-1, 3, 1, 1).unbind(1)  # each [2B, 1, 1]

@@ -1,4 +1,4 @@
-"""What training says after each epoch. Imports no torch, so that the search can read it."""
+"""The result of one epoch. Imports no torch, so that the search can read it."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class EpochResult:
         seconds: Training time since the trial's start, all attempts added, evaluation included.
         images: Images encoded for training since the trial's start.
         multiply_adds: Nominal multiply-adds trained since the trial's start (3 x forward).
-        diagnosis: None while training is healthy, else why it cannot go on:
-            "diverged", "saturated", "dead" or "stuck", with the figure behind it.
+        diagnosis: None while training is healthy, otherwise the reason to end it: "diverged",
+            "saturated", "dead" or "stuck", with the figure behind it.
     """
 
     epoch: int
@@ -32,7 +32,7 @@ class EpochResult:
 
     @property
     def finite(self) -> bool:
-        """Whether its validation error is a number that others can be compared with."""
+        """Whether its validation error is finite."""
         return math.isfinite(self.validation_error)
 
     def to_json(self) -> dict[str, Any]:

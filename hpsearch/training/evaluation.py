@@ -18,25 +18,25 @@ from hpsearch.data.tasks import OneShotTasks, score_tasks
 from hpsearch.network.siamese import SiameseNetwork
 
 DEGENERATE_SPREAD = 1e-6
-"""Scores that differ by less, relative to their size, say nothing."""
+"""Scores with a smaller relative difference count as equal."""
 CHANCE_AUC = 0.05
-"""Scores whose verification AUC is as near to 0.5 as this do not tell same from different."""
+"""A verification AUC within this distance of 0.5 counts as guessing."""
 IMAGES_AT_ONCE = 128
 
 
 @dataclass(frozen=True, eq=False)
 class TaskScores:
-    """How a network did on one-shot tasks.
+    """The scores of a network on one-shot tasks.
 
     Args:
         accuracy: Mean credit, 0 to 1.
-        credit: Credit of each task, [R, W]; of dense validation the expected credit of each
-            query, one pair of drawers after the other.
+        credit: Credit of each task, [R, W]; in dense validation the expected credit of each query,
+            one pair of drawers after the other.
         per_alphabet: Mean credit of each alphabet's tasks.
-        auc: Verification AUC: how often a query scores higher with its own character than with
-            another one of its tasks, ties count half. 0.5 is guessing.
-        degenerate: Scores do not depend on the images, are not finite, or have a verification
-            AUC within 0.05 of 0.5.
+        auc: Verification AUC: the probability that a query scores higher with its own character
+            than with another character of its tasks; ties count half. 0.5 is guessing.
+        degenerate: Whether scores do not depend on the images, are not finite, or have a
+            verification AUC within 0.05 of 0.5.
     """
 
     accuracy: float
@@ -121,14 +121,14 @@ def dense_scores(
 
 
 def pair_auc(scores: NDArray[np.floating], same: NDArray[np.bool_]) -> float:
-    """Return the area under the ROC curve of telling same pairs from different ones.
+    """Return the area under the ROC curve of same against different pairs.
 
     Args:
-        scores: Higher is more alike; any shape. Those not finite rank last and tie.
-        same: Whether the two images show the same character, of that shape.
+        scores: Higher is more alike; any shape. Non-finite scores rank last and tie.
+        same: Whether the two images show the same character, same shape as `scores`.
 
     Returns:
-        0 to 1; 0.5 where there are no pairs of either kind.
+        0 to 1; 0.5 if either kind of pair is missing.
 
     Reference:
         Hanley and McNeil (1982): the Mann-Whitney statistic over the product of both counts.
@@ -145,7 +145,7 @@ def pair_auc(scores: NDArray[np.floating], same: NDArray[np.bool_]) -> float:
 
 
 def _degenerate(scores: NDArray[np.floating], auc: float) -> bool:
-    """Say whether scores say nothing of the images, or are not all finite."""
+    """Return whether scores do not depend on the images, or are not all finite."""
     finite = scores[np.isfinite(scores)]
     if finite.size < scores.size or not finite.size or abs(auc - 0.5) <= CHANCE_AUC:
         return True
@@ -155,7 +155,7 @@ def _degenerate(scores: NDArray[np.floating], auc: float) -> bool:
 def verification_accuracy(
     network: SiameseNetwork, encodings: Tensor, left: Tensor, right: Tensor, same: Tensor
 ) -> float:
-    """Return the share of pairs told right at p = 0.5.
+    """Return the share of pairs classified correctly at p = 0.5.
 
     Args:
         network: The network.

@@ -1,4 +1,4 @@
-"""Scores a trained network on fresh tasks: drawings that no validation of its study showed."""
+"""Score a trained network on fresh tasks: drawings that its study never validates on."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def build_network(
     config: TrialConfig, weights: dict[str, Tensor], device: str = "cpu"
 ) -> SiameseNetwork:
-    """Return a network that holds weights by name, ready to encode."""
+    """Return a network with the given weights, in eval mode."""
     network = SiameseNetwork(config.shape(), output_bias=config.layers.output.bias)
     network.load_state_dict(weights)
     return network.eval().to(device)
@@ -31,8 +31,8 @@ def build_network(
 def fresh_tasks(characters: Characters, ways: int, study_seed: int) -> DenseTasks:
     """Return all tasks of the drawers that a study does not validate on.
 
-    With fewer than 16 drawers, or where they are no people, there are no others; then only the
-    pairings of drawings are fresh.
+    With fewer than 16 drawers, or without known drawers, a study validates on all of them. Then
+    only the pairings of drawings are fresh.
     """
     drawers = fresh_drawers(characters.n_drawers, study_seed, people=characters.people)
     return dense_tasks(characters, ways=ways, drawers=drawers, seed=study_seed + 1)
@@ -47,7 +47,7 @@ def fresh_scores(
         network: On the device to score on.
         config: Its configuration.
         dataset: The study's.
-        study_seed: Says which drawers the study validates on.
+        study_seed: Selects the drawers that the study validates on.
     """
     characters = dataset.validation(config.input_size)
     tasks = fresh_tasks(characters, dataset.ways, study_seed)

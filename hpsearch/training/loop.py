@@ -36,26 +36,26 @@ from hpsearch.training.precision import allow_tf32, arithmetic
 from hpsearch.training.trainingdata import TrainingData, take
 
 CHECK_STEPS = 50
-"""Steps between looks at the loss on the CPU; elsewhere a look would wait for the device."""
+"""Steps between checks of the loss on the CPU; on CUDA a check would wait for the device."""
 
 
 class Interrupted(Exception):
-    """Training was asked to stop inside an epoch; the checkpoint goes on from that step."""
+    """Training was asked to stop inside an epoch; the checkpoint resumes at that step."""
 
     def __init__(self, checkpoint: Checkpoint) -> None:
-        """Carry the checkpoint."""
+        """Store the checkpoint."""
         super().__init__("training was interrupted")
         self.checkpoint = checkpoint
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """An ended epoch; `checkpoint` is valid until training goes on.
+    """An ended epoch; call `checkpoint` before the next epoch starts.
 
     Args:
-        result: What is told of it.
+        result: The epoch's result.
         checkpoint: Copies the whole state.
-        vitals: What a diagnosis rests on; None where the loss or a weight is not finite.
+        vitals: The measurements behind a diagnosis; None if the loss or a weight is not finite.
     """
 
     result: EpochResult
@@ -74,18 +74,18 @@ def train(
     """Train one configuration, epoch by epoch.
 
     Args:
-        config: What to train.
-        data: On the device to train on.
-        seed: Decides weights, pairs and distortions; on the CPU the same seed gives the same
-            curve bit for bit, also when stopped and resumed.
-        resume: Where to go on.
-        interrupt: Asked before every step; True raises `Interrupted`.
+        config: The configuration to train.
+        data: Training data on the device to train on.
+        seed: Seed of weights, pairs and distortions. On the CPU the same seed gives the same curve
+            bit for bit, also after a resume.
+        resume: Checkpoint to resume from.
+        interrupt: Called before every step; True raises `Interrupted`.
 
     Yields:
         One `Epoch` after each epoch, until max_epochs, patience or a diagnosis ends it.
 
     Raises:
-        Interrupted: `interrupt` said so.
+        Interrupted: `interrupt` returned True.
 
     Reference:
         Koch et al. 2015, section 3.2.
@@ -103,7 +103,7 @@ def train(
 
 
 class _Run:
-    """Everything that changes while training."""
+    """The state of one training."""
 
     def __init__(self, config: TrialConfig, data: TrainingData, seed: int) -> None:
         self.config, self.data, self.seed = config, data, seed
@@ -120,7 +120,7 @@ class _Run:
         initialise(self.network, config.init, weights)
         if device.type == "cpu":
             self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.averaged = self.network  # what is validated and kept
+        self.averaged = self.network  # validated and kept
         if config.weight_averaging > 0:
             self.averaged = copy.deepcopy(self.network).requires_grad_(False)
         self.averaged.eval()
@@ -204,7 +204,7 @@ class _Run:
         return result
 
     def _examine(self, loss: float) -> str | None:
-        """Take the network's vital signs; return what they say, None while it can learn."""
+        """Measure the network; return a diagnosis, None while it can learn."""
         images = self.data.validation
         probe = images[probe_rows(len(images)).to(images.device)]
         share = loss / chance_loss(self.config)
@@ -218,7 +218,7 @@ class _Run:
 
     @torch.no_grad()
     def _average(self) -> None:
-        """Move the average towards the weights and running statistics; less at the start."""
+        """Move the average towards the weights and running statistics; faster at the start."""
         if self.averaged is self.network:
             return
         steps = self.epoch * self.config.steps_per_epoch + self.step + 1
@@ -257,7 +257,7 @@ class _Run:
 
     @torch.no_grad()
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Go on from a checkpoint of the same configuration.
+        """Restore the state from a checkpoint of the same configuration.
 
         Raises:
             ValueError: It belongs to another configuration.
@@ -290,15 +290,15 @@ def step_loss(
     transforms: Tensor | None,
     config: TrialConfig,
 ) -> Tensor:
-    """Return the loss of one step, a scalar on the images' device; draws nothing.
+    """Return the loss of one step, a scalar on the images' device; uses no randomness.
 
     Args:
         network: The network.
         images: All training images, uint8 [N, S, S].
         rows: Rows [P, 2] of independent pairs, [B] of a batch, or [K, C] for the softmax.
         labels: Same or not, [P], or the character of each image, [B].
-        transforms: How each image is distorted, [B, 2, 3] with B all of `rows`; None leaves them.
-        config: How pairs are made.
+        transforms: Distortion of each image, [B, 2, 3], B counts all rows; None distorts nothing.
+        config: Decides how pairs are formed.
     """
     batch = to_input(take(images, rows.flatten(), quarter_turns=config.quarter_turns))
     if transforms is not None:

@@ -40,11 +40,11 @@ def batch_loss(logits: Tensor, same: Tensor, distinct: Tensor, smoothing: float 
 
 
 def softmax_loss(blocks: Sequence[Tensor], smoothing: float = 0.0) -> Tensor:
-    """Return the cross entropy of telling a character from the others of the batch.
+    """Return the cross entropy of choosing a character among those of the batch.
 
     Args:
-        blocks: For each two drawings of the batch's characters their scores [C, C], one drawing
-            of every character against the other; asked both ways.
+        blocks: Scores [C, C] for each pair of drawings: the first drawing of every character
+            against the second. Each block is used in both directions.
         smoothing: Share of the target spread evenly over the C characters.
     """
     asked = torch.cat([scores for block in blocks for scores in (block, block.T)])

@@ -1,4 +1,4 @@
-"""How fast this machine trains a configuration, from a few steps on grey images."""
+"""Measure how fast this machine trains a configuration, by a few steps on grey images."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from hpsearch.network.siamese import SiameseNetwork
 from hpsearch.training.config import TrialConfig
 
 LIMIT_S = 4.0
-"""Seconds after which no larger batch is begun."""
+"""Seconds after which no larger batch is timed."""
 ENOUGH_S = 0.5
-"""A batch that takes so long tells enough."""
+"""Seconds of one step that suffice for a measurement."""
 
 
 def image_seconds(config: TrialConfig, device: str, threads: int) -> float:
-    """Return the seconds of training on one image, forward and backward through the network.
+    """Return the seconds of one image, forward and backward through the network.
 
-    Batches grow until one takes long enough, so that a costly network is timed on few images.
+    The batch grows until a step takes long enough, so a costly network is timed on few images.
 
     Args:
-        config: What would be trained.
+        config: The configuration.
         device: "cpu" or "cuda".
         threads: Threads of one trial on the CPU.
     """
@@ -31,7 +31,7 @@ def image_seconds(config: TrialConfig, device: str, threads: int) -> float:
     initialise(network, config.init, torch.Generator(device).manual_seed(0))
     began, images = time.perf_counter(), 2
     while True:
-        _step(network, images, device)  # the first of a size prepares what the next ones use
+        _step(network, images, device)  # the first step of a size warms up
         seconds = min(_step(network, images, device) for _ in range(2))
         spent = time.perf_counter() - began
         if images >= config.images_per_step or seconds > ENOUGH_S or spent > LIMIT_S:
@@ -40,7 +40,7 @@ def image_seconds(config: TrialConfig, device: str, threads: int) -> float:
 
 
 def _step(network: SiameseNetwork, images: int, device: str) -> float:
-    """Return the seconds of one step; what other processes take of the cores does not count."""
+    """Return the seconds of one step, without the time that other processes take of the cores."""
     side = network.shape.input_size
     batch = torch.full((images, 1, side, side), 0.5, device=device)
     began, worked = time.perf_counter(), time.process_time()

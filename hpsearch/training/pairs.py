@@ -1,4 +1,4 @@
-"""Which images a training step sees. Rows of images only; knows no network.
+"""Draw the images of each training step, as rows. Must not know networks.
 
 Letters: P pairs, N images, C characters, K drawings.
 """
@@ -22,7 +22,7 @@ class Sampler:
         alphabet_of: Alphabet of each character, [C].
 
     Raises:
-        InputError: Fewer than two characters have two drawings; others cannot make pairs.
+        InputError: Fewer than two characters have two drawings, so no pairs can be formed.
     """
 
     def __init__(self, index: Rows, alphabet_of: Rows) -> None:
@@ -91,11 +91,11 @@ class Sampler:
         return self._characters(other, rng)
 
     def batch(self, config: TrialConfig, rng: np.random.Generator) -> tuple[Rows, Rows]:
-        """Draw C characters x K drawings, from one alphabet or from all of them.
+        """Draw C characters x K drawings, from one alphabet or from all.
 
         Returns:
-            Rows [N] and the character of each, [N]; for `loss: softmax` rows [K, C], as many
-            drawings of each character as the one with the fewest has.
+            Rows [N] and the character of each, [N]. For `loss: softmax` rows [K, C], where K is at
+            most the smallest number of drawings of a chosen character.
         """
         characters, drawings = config.batch_characters, config.batch_drawings
         pool = np.arange(len(self._rows))

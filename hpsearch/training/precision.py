@@ -1,4 +1,4 @@
-"""The arithmetic that a network is encoded in on a device."""
+"""The arithmetic in which a network encodes on a device."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hpsearch.training.config import TrialConfig
 
 
 def arithmetic(config: TrialConfig, device: torch.device) -> AbstractContextManager[object]:
-    """Return the context to encode in while training: bf16 where it is asked for and in hardware.
+    """Return the context for encoding in training: bf16 if configured and supported in hardware.
 
     Weights, the comparison, the loss and every evaluation stay float32.
     """
@@ -20,14 +20,14 @@ def arithmetic(config: TrialConfig, device: torch.device) -> AbstractContextMana
 
 
 def has_bf16(device_type: str) -> bool:
-    """Say whether a device multiplies bf16 in hardware."""
+    """Return whether a device multiplies bf16 in hardware."""
     if device_type == "cpu":
         return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
     return device_type == "cuda"
 
 
 def allow_tf32(config: TrialConfig, device: torch.device) -> None:
-    """On CUDA compute what stays float32 in TF32 where bf16 is asked for, else in full."""
+    """On CUDA, allow TF32 for the remaining float32 operations if the precision is bf16."""
     if device.type == "cuda":
         reduced = config.precision == "bf16"
         torch.backends.cuda.matmul.allow_tf32 = reduced

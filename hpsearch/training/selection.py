@@ -1,7 +1,7 @@
-"""What a trial takes of a data set: rows to train on, and tasks to be validated on. No torch.
+"""Select the rows that a trial trains on, and the tasks that it is validated on. No torch.
 
-The one place that refuses settings which the data do not allow: a search asks it before it writes
-anything, a worker before it trains.
+Settings that the data do not allow are refused here: by the search before it writes anything, by a
+worker before it trains.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from hpsearch.training.config import Objective, TrialConfig
 from hpsearch.training.pairs import Sampler
 
 TURNS = 4
-"""A character and its turns by one, two and three quarters."""
+"""Orientations of a character: upright, and turned by one, two and three quarters."""
 
 
 @dataclass(frozen=True, eq=False)
 class Selection:
-    """What one trial takes.
+    """The selection of one trial.
 
     Args:
-        sampler: Draws rows of the training images, those of all roles one after the other.
-        shown: Rows of the validation images that the tasks show, ascending.
-        tasks: The study's objective, rows within `shown`.
-        split: Drawers trained on and validated on (of own images the count of pictures), and the
-            validation alphabets.
+        sampler: Draws rows of the training images; roles follow one another.
+        shown: Rows of the validation images in the tasks, ascending.
+        tasks: The study's objective, as rows of `shown`.
+        split: Training and validation drawers (own images: numbers of images), and the validation
+            alphabets.
         n_trained: Images that may be drawn to train on.
         n_classes: Characters that may be drawn, turned ones too.
     """
@@ -57,20 +57,20 @@ def select(
     include_validation: bool = False,
     where: str = "trial",
 ) -> Selection:
-    """Choose the rows of one trial; the images themselves do not matter.
+    """Choose the rows of one trial, from labels only.
 
     Args:
-        dataset: What the roles are of.
+        dataset: The data set.
         background: Its characters to train on, with or without images.
         validation: Its characters to validate on.
-        config: Decides how many drawers are trained on, and whether images are turned.
-        study_seed: Chooses the drawers and the tasks.
-        objective: What is validated on.
+        config: Sets the number of training drawers, and whether images are turned.
+        study_seed: Selects the drawers and the tasks.
+        objective: The validation tasks.
         include_validation: Train on the validation characters too.
-        where: What holds the configuration, for messages.
+        where: Where the configuration stands, for messages.
 
     Raises:
-        InputError: The data do not allow a setting; says which, and what to set.
+        InputError: The data do not allow a setting; the message names it and a possible value.
     """
     if config.quarter_turns and not dataset.turns:
         raise InputError(
@@ -113,10 +113,10 @@ def check_data(
     include_validation: bool = False,
     where: str = "trial",
 ) -> list[str]:
-    """Refuse a configuration that the data do not allow; reads labels only. See `select`.
+    """Refuse a configuration that the data do not allow; read labels only. See `select`.
 
     Returns:
-        Where not every image is used, or settings ask for more than there is: a line each.
+        One line for each setting that leaves images unused or asks for more than there are.
 
     Raises:
         InputError: The data do not allow a setting.
@@ -133,7 +133,7 @@ def check_data(
         where=where,
     )
     if dataset.kind != "folder":
-        return []  # complete by their makers; what is not shown is Koch's choice
+        return []  # these data are complete; the images left unused are the paper's choice
     available = len(background.images) + include_validation * len(validation.images)
     notices = []
     if chosen.n_trained < available:
@@ -163,9 +163,9 @@ def check_data(
 def _join(
     roles: Sequence[Characters], n_training: int, seed: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the rows of (character, training drawer), -1 where missing, and each one's alphabet.
+    """Return the rows of (character, training drawer), -1 if missing, and the alphabets.
 
-    Rows count through the roles' images one after the other; one name is one alphabet.
+    Rows count through the images of all roles in order. Equal names are one alphabet.
     """
     labels = [name for role in roles for name in role.alphabets]
     names = {name: number for number, name in enumerate(labels)}
@@ -187,7 +187,7 @@ def _join(
 def _turned(
     index: NDArray[np.int64], alphabet_of: NDArray[np.int64], n_images: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Add every alphabet turned by one, two and three quarters; row + n_images is row turned once.
+    """Add every alphabet turned by one, two and three quarters; row + n_images is turned once.
 
     Reference:
         Santoro et al. 2016, section 4.1: rotations of Omniglot's characters as new classes.
@@ -210,7 +210,7 @@ def _split(
 
 
 def _validating(validation: Characters, objective: Objective, seed: int) -> list[int]:
-    """Return the drawers that an objective shows."""
+    """Return the drawers that an objective validates on."""
     n_drawers, people = validation.n_drawers, validation.people
     if objective == "dense":
         return dense_drawers(n_drawers, seed, people=people)
@@ -220,7 +220,7 @@ def _validating(validation: Characters, objective: Objective, seed: int) -> list
 def objective_tasks(
     validation: Characters, ways: int, objective: Objective, study_seed: int
 ) -> tuple[NDArray[np.int64], OneShotTasks | DenseTasks]:
-    """Return the rows of the images that a study validates on, and its tasks within them."""
+    """Return the rows of a study's validation images, and its tasks as places in these rows."""
     drawers = _validating(validation, objective, study_seed)
     if objective == "dense":
         dense = dense_tasks(validation, ways=ways, drawers=drawers, seed=study_seed)

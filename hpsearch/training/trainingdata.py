@@ -1,4 +1,4 @@
-"""The images of one trial, resident on its device: training drawers, validation tasks."""
+"""The images of one trial on its device: training images and validation tasks."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from hpsearch.training.selection import TURNS, select
 
 @dataclass(frozen=True, eq=False)
 class TrainingData:
-    """What training needs of a data set.
+    """The part of a data set that training needs.
 
     Args:
         images: uint8 [N, S, S], the images to train on, ink = 255.
         sampler: Draws rows of `images`.
-        validation: uint8 [M, S, S], the images that validation tasks show, each once.
-        tasks: The study's objective, rows in `validation`.
-        split: Drawers trained on and validated on, and the validation alphabets.
+        validation: uint8 [M, S, S], the images of the validation tasks, each once.
+        tasks: The study's objective, as rows of `validation`.
+        split: Training and validation drawers, and the validation alphabets.
     """
 
     images: Tensor
@@ -39,7 +39,7 @@ class TrainingData:
 
     @staticmethod
     def settings(config: TrialConfig) -> tuple[Any, ...]:
-        """Return the settings that decide what is loaded; equal ones can share the data."""
+        """Return the settings that the data depend on; equal settings can share the data."""
         return config.input_size, config.drawers, config.quarter_turns
 
     @classmethod
@@ -72,12 +72,12 @@ class TrainingData:
 
         Args:
             dataset: The packed data set.
-            config: Decides the size of the images and how many drawers are trained on.
-            study_seed: Chooses the drawers and the tasks.
-            objective: What is validated on.
+            config: Sets the size of the images and the number of training drawers.
+            study_seed: Selects the drawers and the tasks.
+            objective: The validation tasks.
             device: "cpu" or "cuda".
-            include_validation: Train on the validation characters too, by the same rule of
-                drawers; the tasks then show characters that were trained on.
+            include_validation: Train on the validation characters too, with the same rule for
+                drawers. The tasks then show characters that were trained on.
 
         Raises:
             InputError: The data do not allow a setting (see `select`).
@@ -104,7 +104,7 @@ class TrainingData:
 
 
 def take(images: Tensor, rows: Tensor, *, quarter_turns: bool) -> Tensor:
-    """Return the images [B, S, S] at rows [B], turned where the row says so."""
+    """Return the images [B, S, S] at rows [B]; rows beyond the images mean turned ones."""
     if not quarter_turns:
         return images[rows]
     batch, turns = images[rows % len(images)], (rows // len(images))[:, None, None]
