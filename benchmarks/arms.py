@@ -176,11 +176,11 @@ def page(arms: Mapping[str, Arm]) -> str:
         [
             f"# Arms of `{STUDY}`",
             "",
-            f"Made by `python -m benchmarks.arms --workers {first.workers} --seed {first.seed}` on "
-            f"the real Omniglot (commit {', '.join(commits) or 'unknown'}; trial by trial in "
-            "results/arms.json). One seed, so differences between arms of less than the intervals say "
-            "nothing. The best error is that of the search, unconfirmed: the best of several looks "
-            "better than it is, the more so the more there were.",
+            f"Made by `python -m benchmarks.arms --workers {first.workers} --seed {first.seed}` "
+            f"on the real Omniglot (commit {', '.join(commits) or 'unknown'}; trial by trial in "
+            "results/arms.json). One seed, so differences between arms of less than the intervals "
+            "say nothing. The best error is that of the search, unconfirmed: the best of several "
+            "looks better than it is, the more so the more there were.",
             "",
             "| arm | hours | trials finished | complete | pruned | could not be trained | failed "
             "| epochs trained | epochs saved | pruned winners (audits) | best validation error |",
@@ -223,8 +223,8 @@ def curves(arms: Mapping[str, Arm]) -> str:
             for x, bottom in (place(tick, low),)
         ),
         f'<text x="{MARGIN}" y="{HEIGHT - 8}">multiply-adds trained</text>',
-        f'<text x="{MARGIN}" y="{MARGIN - 30}">validation error: best complete trial so far (line), '
-        "every trial (dot, hollow: not complete)</text>",
+        f'<text x="{MARGIN}" y="{MARGIN - 30}">validation error: best complete trial so far (line)'
+        ", every trial (dot, hollow: not complete)</text>",
     ]
     for number, (name, arm) in enumerate(arms.items()):
         colour, compute = COLOURS[number % len(COLOURS)], 0.0

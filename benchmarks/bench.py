@@ -156,8 +156,8 @@ def _print_convolutions(console: Console, result: dict[str, Any]) -> None:
     console.print(table)
     worst = result["conv_worst"]
     console.print(
-        f"the paper's first layer, with bias, ReLU and pooling: {result['conv_first_layer']:.2f} times "
-        f"faster, its convolution alone {result['conv_first_layer_alone']:.2f} times; "
+        f"the paper's first layer, with bias, ReLU and pooling: {result['conv_first_layer']:.2f} "
+        f"times faster, its convolution alone {result['conv_first_layer_alone']:.2f} times; "
         f"{result['conv_first_layer_plain_torch']:.2f} times in a worker beside torch by itself\n"
         f"{worst['shapes']} drawn shapes: {worst['slower_share']:.1%} lose over 10 %; the worst: "
         f"{worst['shape']}, {worst['way']}, {worst['times_faster']:.2f} times",

@@ -1,7 +1,7 @@
 """How good certificates are on synthetic studies: `python -m benchmarks.certificate [STUDIES]`.
 
-Fifty arms are searched once each, the lowest five measured again with three seeds. One arm is truly
-better than the others, which are equal.
+Fifty arms are searched once each, the lowest five measured again with three seeds. One arm is
+truly better than the others, which are equal.
 """
 
 from __future__ import annotations
@@ -36,8 +36,9 @@ def summarise(better: float, studies: int) -> list[float]:
     """Return means over studies: of the winner and of the search's best.
 
     Returns:
-        Share of intervals that cover, error of the estimate in standard errors, error of the lowest
-        plain mean in its own, then optimism of the search's best: true, measured, predicted.
+        Share of intervals that cover, error of the estimate in standard errors, error of the
+        lowest plain mean in its own, then optimism of the search's best: true, measured,
+        predicted.
     """
     rng = np.random.default_rng([7, round(better * 1e4)])
     rows = []

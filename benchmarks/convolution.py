@@ -1,11 +1,12 @@
 """Convolution forward and backward, our ways against torch's better direct layout, one thread.
 
     python -m benchmarks.convolution
-    python -m benchmarks.convolution --shapes 200 --output benchmarks/tables/convolution_choices.jsonl
+    python -m benchmarks.convolution --shapes 200 --output FILE.jsonl
 
-The first measures the paper's first layer and filters 3 to 20, the second what the cost model chooses
-for so many drawn shapes of the paper's box: about 90 minutes of a core. It may be stopped and goes on
-where it was; --shapes 100:200 leaves the first hundred to another core.
+The first command measures the paper's first layer and filters 3 to 20. The second measures the
+cost model's choices for random shapes of the paper's search space (kept in
+benchmarks/tables/convolution_choices.jsonl): about 90 minutes on one core. It can be stopped and
+resumed; --shapes 100:200 leaves the first hundred to another core.
 """
 
 from __future__ import annotations
@@ -153,7 +154,7 @@ def _laid_out(x: Tensor, layout: torch.memory_format) -> Tensor:
 
 
 def speed_up(times: dict[str, float], way: str) -> float:
-    """Return how many times faster a way is than torch's better direct layout; ours is channels_last."""
+    """Return how many times faster a way is than torch's better direct layout."""
     direct = min(times["contiguous"], times["channels_last"])
     return direct / times["channels_last" if way == "direct" else way]
 

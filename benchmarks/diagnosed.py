@@ -109,8 +109,8 @@ def main() -> None:
     better, ended_early, lost = better_half(trials, read_lines(name))
     low, high = wilson(lost / better, better)
     sys.stdout.write(
-        f"of the {better} trials in the better half {ended_early} ended by a diagnosis, {lost} of them "
-        f"before their lowest error: {lost / better:.1%} [{low:.1%}, {high:.1%}]\n"
+        f"of the {better} trials in the better half {ended_early} ended by a diagnosis, {lost} of "
+        f"them before their lowest error: {lost / better:.1%} [{low:.1%}, {high:.1%}]\n"
     )
 
 

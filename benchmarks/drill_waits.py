@@ -1,4 +1,4 @@
-"""The waits of a search with their real limits: told of after 10 s, over after 60 s, ended by Ctrl-C.
+"""The waits of a search with their real limits: notice after 10 s, end after 60 s or by Ctrl-C.
 
 The tests inject limits of fractions of a second; here the documented ones are measured.
 """

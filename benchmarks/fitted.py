@@ -1,7 +1,7 @@
 """Fitted regressions, evaluated element by element: the same answers on every machine.
 
 No BLAS and no LAPACK routine is called, because their rounding depends on the processor. Knows no
-table and no scikit-learn: `benchmarks.regression` fits, and `benchmarks.surrogate` keeps the result.
+table and no scikit-learn: `benchmarks.regression` fits, `benchmarks.surrogate` keeps the result.
 Letters: R rows to answer, T rows fitted on, C columns, N nodes.
 """
 

@@ -55,8 +55,9 @@ from hpsearch.training.epoch import EpochResult
 from hpsearch.trial import TrialRecord
 
 ODD = (
-    "NaN", "-Infinity", "1e999", "-7", "2", "0", "0.5", "null", "true", "[]", "{}", '""', '"\\u001b[2J"',
-    '"\\ud800"', "9" * 400, "[" * 50 + "]" * 50, '{"a": 1}', "1e300", "18446744073709551616",
+    "NaN", "-Infinity", "1e999", "-7", "2", "0", "0.5", "null", "true", "[]", "{}", '""',
+    '"\\u001b[2J"', '"\\ud800"', "9" * 400, "[" * 50 + "]" * 50, '{"a": 1}', "1e300",
+    "18446744073709551616",
 )  # fmt: skip
 """What may stand where a value stood."""
 VALUE = re.compile(rb'(?<=[:\[,])\s*("[^"]*"|-?[0-9][0-9.e+-]*|true|false|null)')
@@ -164,13 +165,16 @@ def make_written(folder: Path) -> dict[str, Parser]:
         "attempts": (place.attempts, lambda: read_or_none(place.attempts, Deaths)),
         "epochs": (place.epochs, lambda: read_curve(place.epochs)),
         "provenance": (
-            place.provenance, lambda: [differences(one, software()) for one in read_provenance(place)]
+            place.provenance,
+            lambda: [differences(one, software()) for one in read_provenance(place)],
         ),
         "dataset": (study.dataset, lambda: read_dataset(study.dataset)),
         "certificate": (study.certificate, lambda: _say(view)),
         "run": (run, lambda: read_run(study.confirmation, Run(1, 0))),
         "metrics": (study.model / "metrics.json", lambda: suggested_threshold(study.model)),
-        "evaluation": (study.model / "evaluation.json", lambda: read_evaluation(study.model, MARK)),
+        "evaluation": (
+            study.model / "evaluation.json", lambda: read_evaluation(study.model, MARK)
+        ),
         "baselines": (study.root / "baselines.json", lambda: read_baselines(study.root, MARK)),
         "prior": (study.prior, lambda: read_prior(study.prior)),
         "openings": (study.openings, lambda: openings_in([study.openings], MARK)),
@@ -218,8 +222,8 @@ def _certificate() -> dict[str, Any]:
         "broke_down": 0,
     }  # fmt: skip
     optimism = {
-        "trial": 1, "search_error": 0.5, "measured": 0.0, "interval": PAIR, "luck": 0.0, "noise": 0.1,
-        "trials": 2,
+        "trial": 1, "search_error": 0.5, "measured": 0.0, "interval": PAIR, "luck": 0.0,
+        "noise": 0.1, "trials": 2,
     }  # fmt: skip
     return {
         "format": 1, "trial": 1, "error": 0.5, "interval": PAIR, "interval_one_training": PAIR,

@@ -126,7 +126,7 @@ class SimulatedExecutor:
 
 
 class Watch:
-    """An observer that begins to measure once all trials run, and ends the search after a while."""
+    """An observer that measures while all trials run, and ends the search after some time."""
 
     def __init__(self, seconds: float, executor: SimulatedExecutor) -> None:
         self._seconds, self._executor = seconds, executor

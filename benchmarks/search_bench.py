@@ -56,7 +56,7 @@ OUTSIDE: dict[str, Way] = {
     "plain-scikit-optimize": PlainSkopt(),
     **PROGRAM_SYSTEMS,
 }
-"""Other systems on the same problem; `--cells` runs them, `--all` those whose environment is there."""
+"""Other systems on the same problem; `--cells` runs them, `--all` those that are installed."""
 
 
 def setups() -> dict[str, Setup]:
@@ -283,8 +283,8 @@ def _print(report: Mapping[str, Any]) -> None:
     prunes = report.get("false_prune")
     if prunes and prunes["audits"]:
         _say(
-            f"false prunes: {prunes['estimate']:.3f} ({prunes['low']:.3f} to {prunes['high']:.3f}) "
-            f"from {prunes['audits']} audits, true {prunes['true']:.3f} of {prunes['pruned']}"
+            f"false prunes: {prunes['estimate']:.3f} ({prunes['low']:.3f} to {prunes['high']:.3f})"
+            f" from {prunes['audits']} audits, true {prunes['true']:.3f} of {prunes['pruned']}"
         )
     for sampler, seconds in report["ask_seconds"].items():
         shown = ", ".join(f"{s:.2f} s at {n}" for n, s in seconds.items())

@@ -20,8 +20,8 @@ WIDTH, MARGIN, LABELS = 820, 48, 210
 ROW, PANEL = 22, 300
 DEFAULT = "#00695c"
 OTHER = (
-    "#9e9e9e", "#d95f02", "#7570b3", "#1f77b4", "#e7298a", "#66a61e", "#a6761d", "#17becf", "#5d4037",
-    "#bcbd22", "#000000",
+    "#9e9e9e", "#d95f02", "#7570b3", "#1f77b4", "#e7298a", "#66a61e", "#a6761d", "#17becf",
+    "#5d4037", "#bcbd22", "#000000",
 )  # fmt: skip
 
 
@@ -125,7 +125,8 @@ def curves(
 
 def text(x: float, y: float, words: str, anchor: str = "start", colour: str = "#333333") -> str:
     """Return one line of text."""
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{colour}">{escape(words)}</text>'
+    place = f'x="{x:.1f}" y="{y:.1f}"'
+    return f'<text {place} text-anchor="{anchor}" fill="{colour}">{escape(words)}</text>'
 
 
 def line(x1: float, y1: float, x2: float, y2: float, colour: str, width: float = 1) -> str:

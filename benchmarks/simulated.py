@@ -119,7 +119,7 @@ class SimulatedExecutor:
         """Nothing is held."""
 
     def whole(self) -> dict[int, float]:
-        """Return each trial's lowest error had it been trained to its end; infinite if diverged."""
+        """Return each trial's lowest error over its whole training; infinity if it diverged."""
         return {
             number: math.inf if trial.answer.diverged else min(trial.answer.errors)
             for number, trial in self._trials.items()

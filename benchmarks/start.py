@@ -1,8 +1,8 @@
 """Trains the first trials that a start proposes: `python -m benchmarks.start STUDY`.
 
 Each start's first points are trained to their end, unpruned, in turn, so that they can be compared
-before any model has learnt; and the middle of the box, which has only one point, under as many seeds.
-Continuable. One thread.
+before any model has learnt. The middle of the search space is one point and is trained with as
+many seeds. Continuable. One thread.
 """
 
 from __future__ import annotations
@@ -84,7 +84,8 @@ def table(rows: list[dict[str, object]]) -> str:
         low, high = wilson(among / len(values), len(values))
         lines.append(
             f"| `{start}` | {len(values)} | {sum(v == 1.0 for v in values)} | {min(values):.3f} | "
-            f"{statistics.median(values):.3f} | {among / len(values):.2f} ({low:.2f} to {high:.2f}) |"
+            f"{statistics.median(values):.3f} | {among / len(values):.2f} "
+            f"({low:.2f} to {high:.2f}) |"
         )
     return "\n".join(lines) + "\n"
 

@@ -1,7 +1,7 @@
 """A model of the recorded problem: any configuration's curve, seconds, divergence and noise.
 
 Curves are modelled by their principal components, each by the regression of the configuration
-that tells held-out trials better. The lowest point of a curve, which is what a search compares, has
+that predicts held-out trials better. The lowest point of a curve, which a search compares, has
 a regression of its own: the curve is shifted to it, because the lowest of a mean curve tells it
 worse. What two seeds of one configuration disagree in is drawn on top.
 """
@@ -58,7 +58,8 @@ class Parts:
         cost: Answers the logarithm of an epoch's seconds.
         divergence: Answers the probability that training diverges, before it is cut to [0, 1].
         lasted: Epochs that each diverged trial lasted.
-        noise: Lower triangular root of the covariance of a curve over seeds, float64 [epochs, epochs].
+        noise: Lower triangular root of the covariance of a curve over seeds, float64
+            [epochs, epochs].
     """
 
     centre: Array

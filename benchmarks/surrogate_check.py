@@ -1,4 +1,4 @@
-"""How well the surrogate knows trials it was not fitted on: `python -m benchmarks.surrogate_check`.
+"""Measure the surrogate on trials it was not fitted on: `python -m benchmarks.surrogate_check`.
 
 Repeated configurations stay together in one fold, so none is predicted from its own repetition.
 """

@@ -45,7 +45,7 @@ def interleaved_medians(
 
 
 def matrix_product_rate(rounds: int = 5) -> float:
-    """Return torch's best rate of multiplying square float32 matrices, FLOP/s (2 a multiply-add)."""
+    """Return torch's best rate for products of square float32 matrices, FLOP/s."""
     best = 0.0
     for side in SIDES:
         rng = torch.Generator().manual_seed(side)
