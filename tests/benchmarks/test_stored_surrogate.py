@@ -80,10 +80,14 @@ def table(tmp_path):
     return path
 
 
-def test_what_is_stored_answers_as_what_was_fitted(table):
+@pytest.fixture(scope="module")
+def fitted():
+    return Surrogate.fit(made_table(), SPACE)
+
+
+def test_what_is_stored_answers_as_what_was_fitted(table, fitted):
     rng = np.random.default_rng(3)
     points = [made_params(rng) for _ in range(50)]
-    fitted = Surrogate.fit(made_table(), SPACE)
     save(fitted, table)
     stored = surrogate_of(table, made_table(), SPACE)
     assert stored.curves(points) == pytest.approx(fitted.curves(points), abs=2e-6)
@@ -99,8 +103,8 @@ def test_what_is_stored_answers_as_what_was_fitted(table):
     "damage",
     [lambda b: b[:-20], lambda b: gzip.compress(b"[]"), lambda b: gzip.compress(b'{"a": 1}')],
 )
-def test_a_damaged_stored_surrogate_is_refused_in_one_line(table, damage):
-    path = save(Surrogate.fit(made_table(), SPACE), table)
+def test_a_damaged_stored_surrogate_is_refused_in_one_line(table, fitted, damage):
+    path = save(fitted, table)
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(
         InputError, match=r"made\.surrogate\.json\.gz: is damaged .*; delete it, or"
@@ -108,8 +112,8 @@ def test_a_damaged_stored_surrogate_is_refused_in_one_line(table, damage):
         load(path, table, made_table(), SPACE)
 
 
-def test_a_surrogate_of_another_table_is_refused(table):
-    save(Surrogate.fit(made_table(), SPACE), table)
+def test_a_surrogate_of_another_table_is_refused(table, fitted):
+    save(fitted, table)
     write_table(table, made_table(40).trials)
     with pytest.raises(InputError, match="table_sha256: was fitted on another"):
         surrogate_of(table, made_table(40), SPACE)

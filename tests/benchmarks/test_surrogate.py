@@ -86,6 +86,7 @@ def test_the_nearest_row_answers_as_it_was_recorded():
         assert answer.diverged is not trial.complete
 
 
+@pytest.mark.slow
 def test_the_check_holds_repeated_configurations_out_together():
     report = check(made_table(120), SPACE, folds=3)
     assert report["repeated"] >= 5

@@ -6,10 +6,11 @@ import pytest
 
 from benchmarks.fuzz_written import Parser, make_written, odd_ones
 from hpsearch.errors import HpsearchError
+from tests.support.slow import rest_slow
 
 WRITTEN = (
-    "result", "attempts", "epochs", "provenance", "dataset", "certificate", "run", "metrics",
-    "evaluation", "baselines", "prior", "openings", "packed meta.json", "packed background-20.json",
+    "attempts", "epochs", "provenance", "dataset", "run", "metrics", "evaluation", "baselines",
+    "prior", "openings", "packed meta.json", "packed background-20.json", "result", "certificate",
 )  # fmt: skip
 
 
@@ -31,7 +32,7 @@ def refusal(parser: Parser) -> HpsearchError | None:
     return None
 
 
-@pytest.mark.parametrize("name", WRITTEN)
+@pytest.mark.parametrize("name", rest_slow(WRITTEN, -2))
 def test_OD2_odd_values_and_keys_are_believed_or_refused(
     parsers: dict[str, Parser], name: str
 ) -> None:

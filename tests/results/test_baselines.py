@@ -206,6 +206,7 @@ def test_evaluated_networks_stand_beside_what_was_published_of_their_kind(
     assert told["convolutional_siamese_net"]["accuracy"] is None
 
 
+@pytest.mark.slow
 def test_the_published_baselines_are_found_again(
     omniglot_path: Path, session_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,7 +9,14 @@ import pytest
 
 
 def rest_slow(cases: Iterable[Any], quick: int = 1) -> list[Any]:
-    """Return the cases for `parametrize`; all but the first are run by `make test-slow` only."""
+    """Return the cases for `parametrize`; all but the first are run by `make test-slow` only.
+
+    Args:
+        cases: The cases.
+        quick: How many are quick; below 0, how many are not.
+    """
+    cases = list(cases)
+    quick = quick if quick >= 0 else len(cases) + quick
     return [
         case if number < quick else pytest.param(case, marks=pytest.mark.slow)
         for number, case in enumerate(cases)
