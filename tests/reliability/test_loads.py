@@ -139,7 +139,6 @@ def test_L1_each_value_is_its_own_parameters(tmp_path: Path) -> None:
         assert trial.value == min(fake_curve(jobs[trial.number], 3))
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_L3_sixty_queued_trials_run_once_each(tmp_path: Path, see: See) -> None:
     """each exactly once, 2 rounds of eight slots (20 under make soak)"""

@@ -30,7 +30,7 @@ FILES = [
 
 
 @pytest.mark.parametrize("name", DRIVER)
-def test_F02_the_driver_killed_at(
+def test_F02_F03_the_driver_killed_at(
     tmp_path: Path, straight: list[tuple[object, ...]], name: str
 ) -> None:
     """no acknowledged result is lost; the same command ends with the same trials"""

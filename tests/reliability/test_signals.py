@@ -18,6 +18,7 @@ from hpsearch.maintenance.invariants import check_invariants
 from hpsearch.paths import StudyFolder
 from hpsearch.storage.view import read_study
 from tests.support.cases import STUDY, write_study
+from tests.support.slow import rest_slow
 
 See = Callable[[object], None]
 LONG = STUDY.replace("images_per_epoch: 64", "images_per_epoch: 3000").replace(
@@ -76,18 +77,24 @@ def send(driver: subprocess.Popen[str], numbers: list[signal.Signals]) -> str:
     return said + driver.communicate()[0]
 
 
+ONCE = [([signal.SIGINT], 130)]
+TWICE_AND_TERMINATED = [([signal.SIGINT, signal.SIGINT], 130), ([signal.SIGTERM], 143)]
+
+
+@pytest.mark.parametrize(
+    "endings", rest_slow([ONCE, TWICE_AND_TERMINATED]), ids=["once", "twice and terminated"]
+)
 def test_F04_interrupted_once_twice_and_terminated(
-    tmp_path: Path, start: Callable[[], subprocess.Popen[str]], see: See
+    tmp_path: Path,
+    start: Callable[[], subprocess.Popen[str]],
+    see: See,
+    endings: list[tuple[list[signal.Signals], int]],
 ) -> None:
     """130, 130, 143, each before another epoch; each time the same command goes on, 2 trials in all"""
     write_study(tmp_path, LONG)
     folder = StudyFolder(tmp_path / "study")
     took = []
-    for numbers, code in (
-        ([signal.SIGINT], 130),
-        ([signal.SIGINT, signal.SIGINT], 130),
-        ([signal.SIGTERM], 143),
-    ):
+    for numbers, code in endings:
         driver = start()
         wait_for_epoch(driver, folder, epochs_in(folder) + 1)
         held, began = epochs_in(folder), time.monotonic()
