@@ -77,13 +77,5 @@ class Environment:
         """
         config = plan.config
         store = open_store(plan, data, patience)
-        asker = Asker(
-            plan.space,
-            config.trial,
-            config.limits,
-            config.sampler,
-            config.seed,
-            plan.prior,
-            patience,
-        )
+        asker = Asker(plan.problem, config.sampler, config.seed, plan.prior, patience)
         return cls(store, asker, tasks_behind(config, read_dataset(plan.folder.dataset)))

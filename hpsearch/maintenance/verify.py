@@ -65,7 +65,7 @@ def verify(plan: StudyPlan, view: StudyView) -> Iterator[Verdict]:
         EnvironmentFailure: The sampler failed or took longer than ten minutes for one suggestion.
     """
     config = plan.config
-    asker = Asker(plan.space, config.trial, config.limits, config.sampler, config.seed, plan.prior)
+    asker = Asker(plan.problem, config.sampler, config.seed, plan.prior)
     try:
         for trial in view.trials:
             if {"seen", MIGRATED} & view.attributes[trial.number].keys():

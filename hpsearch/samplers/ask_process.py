@@ -42,9 +42,7 @@ class Asker:
 
     def __init__(
         self,
-        space: SearchSpace,
-        base: TrialConfig,
-        limits: Limits,
+        problem: SearchProblem,
         sampler: SamplerConfig,
         seed: int,
         prior: Prior | None = None,
@@ -53,9 +51,9 @@ class Asker:
         """Store the problem; the process starts with the first ask."""
         self._patience = patience or Patience()
         self._problem = {
-            "space": space.to_yaml(),
-            "base": base.plain(),
-            "limits": limits.model_dump(mode="json"),
+            "space": problem.space.to_yaml(),
+            "base": problem.base.plain(),
+            "limits": problem.limits.model_dump(mode="json"),
             "sampler": sampler.model_dump(mode="json"),
             "seed": seed,
             "prior": prior and prior.to_json(),

@@ -106,8 +106,8 @@ class FileStore(TrialStore):
         except ValueError as error:
             aside = set_aside(path).name if path.is_file() else "there"
             self._record.notice(
-                f"trial {trial.number}: {path}: {error}; left as {aside}, the trial continues from "
-                "its checkpoint"
+                f"trial {trial.number}: {path}: {error}; left as {aside}, the trial continues "
+                "from its checkpoint"
             )
             return self._adopt_epochs(trial)
         for epoch, value in ended.values.items():

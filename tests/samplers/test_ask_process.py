@@ -14,7 +14,6 @@ from hpsearch.errors import EnvironmentFailure
 from hpsearch.samplers import ask_process as asking
 from hpsearch.samplers.ask_process import Asker
 from hpsearch.samplers.config import SamplerConfig
-from hpsearch.space.limits import Limits
 from hpsearch.trial import TrialRecord
 from hpsearch.waiting import Patience
 from tests.support.problems import random_params, shipped_problem
@@ -32,8 +31,7 @@ class Asked:
         self.told: list[str] = []
         self.patience = Patience(self.tell)
         self.asker = Asker(
-            PROBLEM.space, PROBLEM.base, Limits(), SamplerConfig(name="random"), 1,
-            patience=self.patience,
+            PROBLEM, SamplerConfig(name="random"), 1, patience=self.patience
         )  # fmt: skip
         self.asker.ask([], 0)
         self.first = self.answer()  # it has loaded its libraries
