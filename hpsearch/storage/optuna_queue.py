@@ -43,40 +43,22 @@ def enter_waiting(
         InputError: A trial's parameters are outside the study's space, or do not fit together.
         EnvironmentFailure: The database failed.
     """
-    problem, seed = plan.problem, plan.config.seed
-    distributions = plan.space.distributions()
-    chosen = {t.number: completed(problem, t, seed, record.place, plan) for t in waiting}
-    entered = []
+    seed, chosen = plan.config.seed, dict[int, dict[str, Value]]()
     for trial in waiting:
-        entered.append(TrialRecord(trial.number, "running", chosen[trial.number]))
-        attributes = {"origin": ORIGIN, "seed": trial_seed(seed, trial.number)}
+        found = _completed(plan.problem, trial, seed)
+        if isinstance(found, str):
+            raise InputError(
+                f"{record.place}: trial {trial.number}, {ORIGIN}: {found}; {plan.folder.repair} "
+                "takes it out of the queue"
+            )
+        chosen[trial.number] = found
+    entered, distributions = [], plan.space.distributions()
+    for number, params in chosen.items():
+        entered.append(TrialRecord(number, "running", params))
+        attributes = {"origin": ORIGIN, "seed": trial_seed(seed, number)}
         record.start(entered[-1], distributions, attributes)
-        record.notice(f"trial {trial.number} was {ORIGIN}: it is trained as given, the rest drawn")
+        record.notice(f"trial {number} was {ORIGIN}: it is trained as given, the rest drawn")
     return entered
-
-
-def completed(
-    problem: SearchProblem, trial: FrozenTrial, seed: int, where: str, plan: StudyPlan
-) -> dict[str, Value]:
-    """Return an enqueued trial's parameters; draw those that it leaves open.
-
-    Args:
-        problem: The study's problem.
-        trial: As the database holds it.
-        seed: The study's seed.
-        where: Place of the database, for the message.
-        plan: The study.
-
-    Raises:
-        InputError: One line that names the trial and its parameter.
-    """
-    found = _completed(problem, trial, seed)
-    if isinstance(found, str):
-        raise InputError(
-            f"{where}: trial {trial.number}, {ORIGIN}: {found}; {plan.folder.repair} takes it out "
-            "of the queue"
-        )
-    return found
 
 
 def cannot_run(problem: SearchProblem, trial: FrozenTrial, seed: int) -> bool:
@@ -85,7 +67,10 @@ def cannot_run(problem: SearchProblem, trial: FrozenTrial, seed: int) -> bool:
 
 
 def _completed(problem: SearchProblem, trial: FrozenTrial, seed: int) -> dict[str, Value] | str:
-    """Return the parameters, or the reason why there are none."""
+    """Return a trial's parameters, or the reason why there are none.
+
+    Parameters that the trial leaves open are drawn so that all fit together.
+    """
     given: Any = trial.system_attrs.get(FIXED, {})
     if not isinstance(given, Mapping):
         return "its parameters cannot be read"
