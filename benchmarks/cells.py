@@ -129,7 +129,7 @@ class Way(Protocol):
 
 
 def run_cell(source: Source, setup: Way, seed: int, to_goal: bool = False) -> dict[str, Any]:
-    """Replay one set-up under one seed, no further than the goal if `to_goal`; return the result."""
+    """Replay one set-up under one seed, only up to the goal if `to_goal`; return the result."""
     problem, goal = load_problem(source)
     budget = Budget(hours=goal.horizon_s / 3600)
     until = goal.threshold if to_goal else None

@@ -84,13 +84,16 @@ class JsonProcess:
         self.write()
 
     def write(self) -> None:
-        """Write as much of the queue as the pipe takes; of a dead child nothing is said here."""
-        with contextlib.suppress(BlockingIOError, BrokenPipeError):
-            if self._outgoing:
-                del self._outgoing[: os.write(self._in.fileno(), self._outgoing)]
+        """Write as much of the queue as the pipe takes; `read` reports a dead child."""
+        try:
+            with contextlib.suppress(BlockingIOError):
+                if self._outgoing:
+                    del self._outgoing[: os.write(self._in.fileno(), self._outgoing)]
+        except BrokenPipeError:
+            self._outgoing.clear()
 
     def read(self) -> list[bytes]:
-        """Return the lines that have arrived, without signs of life; sets `closed` at the end."""
+        """Return new lines, without signs of life; set `closed` if the child has closed the pipe."""
         chunk = os.read(self.fileno(), 1 << 16)
         self.closed = not chunk
         self.expect()

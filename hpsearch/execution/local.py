@@ -133,7 +133,7 @@ class LocalExecutor:
                 event = _parse(line, worker.trial)
             except (ValueError, KeyError, TypeError, RecursionError):
                 shown = one_line(line.decode(errors="replace"))[:100]
-                return [*events, *self._lose(worker, f"sent what is no message: {shown}")]
+                return [*events, *self._lose(worker, f"sent an invalid message: {shown}")]
             events.append(event)
             if isinstance(event, Ended):
                 worker.trial = None

@@ -134,7 +134,7 @@ class Asker:
         if process.silent_s > patience.limit_s:
             if self._starts >= STARTS:
                 raise EnvironmentFailure(
-                    f"{who} within {patience.limit_s:g} s, after a new start too; see what stops "
+                    f"{who} within {patience.limit_s:g} s, after a restart too; find out what stops "
                     "it, then run the same command again"
                 )
             self._starts += 1

@@ -135,21 +135,21 @@ class Looks:
             elif others:
                 within.append(f"{name} = {others[0][1]}")
         if across:
-            lines.append(f"pictures that lie in two classes: {len(across)} ({named(across)})")
+            lines.append(f"pictures that are in two classes: {len(across)} ({named(across)})")
         if within:
-            lines.append(f"pictures that lie twice in a class: {len(within)} ({named(within)})")
+            lines.append(f"pictures that are twice in a class: {len(within)} ({named(within)})")
         return lines
 
 
 _WORDS = {
     "blank": "no ink (blank, of one colour, or wholly transparent)",
     "tiny": f"smaller than {TINY_PX} x {TINY_PX} pixels",
-    "no_drawing": "no drawing on a plain ground, such as a photograph: the middle grey of the "
-    "border is taken for paper, what is darker than light paper or lighter than dark paper for "
-    "ink, the rest vanishes (`hpsearch data show` draws what is left)",
-    "dark": "bright on dark ground, so what is bright is taken for ink",
-    "coloured": "in colour, of which the grey values are kept",
-    "moving": "several frames, of which the first is taken",
+    "no_drawing": "no drawing on a plain ground, such as a photograph: the median grey of the "
+    "border counts as paper, parts darker than light paper or lighter than dark paper count as "
+    "ink, the rest is lost (`hpsearch data show` draws what is left)",
+    "dark": "bright on dark ground: the bright parts count as ink",
+    "coloured": "in colour: only the grey values are kept",
+    "moving": "several frames: only the first is taken",
 }
 
 
@@ -168,15 +168,15 @@ def layout_notices(alphabets: Mapping[str, Collection[str]]) -> list[str]:
     telling = splits or not all(NUMBERED.fullmatch(name.lower()) for name in shared)
     if shared and telling and 2 * len(shared) >= largest:
         return [
-            f"the same classes lie in every alphabet ({named(alphabets)}: {len(shared)} of "
-            f"{largest}, such as {named(sorted(shared), 1).split(' and ')[0]}): each counts as "
-            "another class in each; if these are splits of one set, put all pictures of a class "
-            "into one folder, for the program splits by class"
+            f"the same classes are in every alphabet ({named(alphabets)}: {len(shared)} of "
+            f"{largest}, such as {named(sorted(shared), 1).split(' and ')[0]}): they count as "
+            "different classes; if these are splits of one set, put all pictures of a class into "
+            "one folder, because the program splits by class"
         ]
     if splits:
         return [
-            f"{named(alphabets)} are taken for alphabets: which classes are trained on, validated "
-            "on and tested on is drawn by a fixed seed, not by these folders"
+            f"{named(alphabets)} are taken for alphabets: a fixed seed, and not these folders, "
+            "decides which classes are for training, validation and test"
         ]
     return []
 
@@ -205,12 +205,11 @@ def left_out(
             others.append(str(path.relative_to(folder)))
     lines = []
     if single:
-        lines.append(f"left out, classes with one image only: {len(single)} ({named(single)})")
+        lines.append(f"left out, classes with only one image: {len(single)} ({named(single)})")
     if astray:
         lines.append(
-            f"left out, images that lie not in CLASS/ or ALPHABET/CLASS/: {len(astray)} "
-            f"({named(astray)})"
+            f"left out, images outside CLASS/ and ALPHABET/CLASS/: {len(astray)} ({named(astray)})"
         )
     if others:
-        lines.append(f"left out, no images by their suffix: {len(others)} ({named(others)})")
+        lines.append(f"left out, not an image by the suffix: {len(others)} ({named(others)})")
     return lines

@@ -149,7 +149,7 @@ def check_data(
     if config.pairs == "batch" and config.batch_characters > chosen.n_classes:
         notices.append(
             f"{where}.batch_characters: {config.batch_characters}: there are "
-            f"{chosen.n_classes} characters to train on, so a step takes these"
+            f"{chosen.n_classes} characters to train on, so a step uses all of them"
         )
     drawn = config.images_per_epoch * config.max_epochs
     if drawn < chosen.n_trained:

@@ -113,7 +113,7 @@ def test_a_worker_that_speaks_nonsense_is_ended_and_its_trial_lost(
     executor.submit(jobs(0))
     (lost,) = follow(executor, 0)
     assert isinstance(lost, Lost)
-    assert lost.cause.startswith("worker sent what is no message: ")
+    assert lost.cause.startswith("worker sent an invalid message: ")
     assert lost.cause.isprintable()
     assert len(lost.cause) < 200
     assert isinstance(run(executor, jobs(1))[-1], Ended)

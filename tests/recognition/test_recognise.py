@@ -247,6 +247,6 @@ def test_of7_images_that_hold_nothing_are_said(
     other.write_bytes(sorted(support.glob("*/*.png"))[0].read_bytes())
     done = hpsearch("recognise", model, "--support", support, queries[0], blank)
     assert done.code == 0
-    assert "NOTE: pictures that lie in two classes: 1 (" in done.err
+    assert "NOTE: pictures that are in two classes: 1 (" in done.err
     assert "NOTE: no ink (blank, of one colour, or wholly transparent): 1 of 2 images" in done.err
     assert str(blank) in done.err

@@ -63,7 +63,7 @@ TABLE: dict[str, tuple[Failure, Fault, Fault]] = {
         f"exit code {code}": (Lost(0, f"worker exit code {code}"), U, U) for code in (0, 1, 3, 137)
     },
     "silence": (Lost(0, "worker gave no sign of life for 120 s"), U, U),
-    "nonsense": (Lost(0, "worker sent what is no message: x"), U, U),
+    "nonsense": (Lost(0, "worker sent an invalid message: x"), U, U),
 }
 
 

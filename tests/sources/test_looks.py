@@ -53,15 +53,15 @@ CASES = {
     "photograph": (_save(_gradient()), "no drawing on a plain ground"),
     "lighter parts": (_save(_on_grey(lighter=True)), "no drawing on a plain ground"),
     "dark ground": (_save(Image.fromarray(255 - np.asarray(draw(1, 1)))), "bright on dark ground"),
-    "colour": (_save(_coloured()), "in colour, of which the grey values"),
-    "frames": (_frames, "several frames, of which the first"),
+    "colour": (_save(_coloured()), "in colour: only the grey values"),
+    "frames": (_frames, "several frames: only the first"),
     "two classes": (
         _copy("k01x/000.png", "k03x/odd.png"),
-        "pictures that lie in two classes: 1 (k01x/000.png = ",
+        "pictures that are in two classes: 1 (k01x/000.png = ",
     ),
-    "same class": (_copy("k03x/000.png", "k03x/odd.png"), "pictures that lie twice in a class: 1"),
-    "a suffix": (_copy("k03x/000.png", "k03x/odd.jfif"), "no images by their suffix: 1 (k03x/odd"),
-    "astray": (_copy("k03x/000.png", "odd.png"), "lie not in CLASS/ or ALPHABET/CLASS/: 1 (odd"),
+    "same class": (_copy("k03x/000.png", "k03x/odd.png"), "pictures that are twice in a class: 1"),
+    "a suffix": (_copy("k03x/000.png", "k03x/odd.jfif"), "not an image by the suffix: 1 (k03x/odd"),
+    "astray": (_copy("k03x/000.png", "odd.png"), "outside CLASS/ and ALPHABET/CLASS/: 1 (odd"),
 }  # fmt: skip
 
 
@@ -83,9 +83,9 @@ def test_of7_a_drawing_on_grey_paper_is_a_drawing(tmp_path: Path) -> None:
 
 
 SPLITS = [
-    (("train", "val", "test"), "k00x", "the same classes lie in every alphabet"),
-    (("A", "B", "C"), "k00x", "the same classes lie in every alphabet"),
-    (("Train", "Validation"), "c00", "the same classes lie in every alphabet"),
+    (("train", "val", "test"), "k00x", "the same classes are in every alphabet"),
+    (("A", "B", "C"), "k00x", "the same classes are in every alphabet"),
+    (("Train", "Validation"), "c00", "the same classes are in every alphabet"),
     (("Greek", "Latin", "Han"), "character01", None),
 ]
 
