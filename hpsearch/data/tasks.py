@@ -69,10 +69,17 @@ def split_drawers(
     Reference:
         Koch et al. 2015, section 4.2: 12 of 20 to train, 4 others to validate.
     """
+    parts = (slice(n_training), slice(-VALIDATION_DRAWERS, None))
+    training, validating = (_drawers(n_drawers, seed, people, part) for part in parts)
+    return training, validating
+
+
+def _drawers(n_drawers: int, seed: int, people: bool, part: slice) -> list[int]:
+    """Return a part of the drawers in random order, ascending; all if they are few or unknown."""
     if n_drawers < FEW_DRAWERS or not people:
-        return list(range(n_drawers)), list(range(n_drawers))
+        return list(range(n_drawers))
     order = generator(seed, "drawers").permutation(n_drawers).tolist()
-    return sorted(order[:n_training]), sorted(order[-VALIDATION_DRAWERS:])
+    return sorted(order[part])
 
 
 def dense_drawers(n_drawers: int, seed: int, *, people: bool = True) -> list[int]:
@@ -81,10 +88,7 @@ def dense_drawers(n_drawers: int, seed: int, *, people: bool = True) -> list[int
     These are the drawers that twelve training drawers leave. With fewer than 16 drawers, or with
     unknown ones, all are returned.
     """
-    if n_drawers < FEW_DRAWERS or not people:
-        return list(range(n_drawers))
-    order = generator(seed, "drawers").permutation(n_drawers).tolist()
-    return sorted(order[-DENSE_DRAWERS:])
+    return _drawers(n_drawers, seed, people, slice(-DENSE_DRAWERS, None))
 
 
 def fresh_drawers(n_drawers: int, seed: int, *, people: bool = True) -> list[int]:
@@ -94,10 +98,7 @@ def fresh_drawers(n_drawers: int, seed: int, *, people: bool = True) -> list[int
     independent of the search. With fewer than 16 drawers, or with unknown ones, all are returned;
     then only the tasks are fresh.
     """
-    if n_drawers < FEW_DRAWERS or not people:
-        return list(range(n_drawers))
-    order = generator(seed, "drawers").permutation(n_drawers).tolist()
-    return sorted(order[:-DENSE_DRAWERS])
+    return _drawers(n_drawers, seed, people, slice(-DENSE_DRAWERS))
 
 
 def validation_tasks(
@@ -191,7 +192,7 @@ class Pictures:
     """
 
     def __init__(self, index: NDArray[np.int64], rng: np.random.Generator) -> None:
-        self._index, self._chance = index, rng
+        self._index, self._rng = index, rng
         self._waiting: dict[int, list[int]] = {}
 
     def some(self, members: NDArray[np.int64], count: int, name: str) -> NDArray[np.int64]:
@@ -201,7 +202,7 @@ class Pictures:
             InputError: Fewer than `count` have two pictures.
         """
         usable = members[with_two_drawings(self._index[members], count, name)]
-        return np.asarray(self._chance.permutation(usable)[:count])
+        return np.asarray(self._rng.permutation(usable)[:count])
 
     def two_of_each(
         self, characters: NDArray[np.int64]
@@ -214,7 +215,7 @@ class Pictures:
         left = self._waiting.setdefault(character, [])
         if len(left) < 2:
             row = self._index[character]
-            more = self._chance.permutation(row[row >= 0]).tolist()
+            more = self._rng.permutation(row[row >= 0]).tolist()
             if left and more[0] == left[0]:  # the remaining image of the last round
                 more.append(more.pop(0))
             left += more

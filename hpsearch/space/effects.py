@@ -56,49 +56,40 @@ def refuse_without_effect(
         )
     if parameter.single:
         return
-    reason = _reason(name, base, _Possible(base, searched))
+    possible: dict[str, tuple[Any, ...]] = {p: (value,) for p, value in leaf_paths(base).items()}
+    possible |= {path: one.extremes for path, one in searched.items()}
+    reason = _reason(name, base, possible)
     if reason:
         raise InputError(f"has no effect while {reason}; remove it or change that")
 
 
-class _Possible:
-    """The values that a setting may take in a study: the searched ones, or the base's."""
-
-    def __init__(self, base: TrialConfig, searched: Mapping[str, Parameter]) -> None:
-        self._known, self._searched = leaf_paths(base), searched
-
-    def __call__(self, name: str) -> tuple[Any, ...]:
-        if name in self._searched:
-            return self._searched[name].extremes
-        return (self._known[name],)
-
-    def all_zero(self, names: list[str]) -> bool:
-        return all(value == 0 for name in names for value in self(name))
-
-
-def _reason(name: str, base: TrialConfig, possible: _Possible) -> str | None:
+def _reason(name: str, base: TrialConfig, possible: Mapping[str, tuple[Any, ...]]) -> str | None:
     """Return the setting that leaves `name` without effect, None if there is none."""
+
+    def all_zero(names: list[str]) -> bool:
+        return all(value == 0 for path in names for value in possible[path])
+
     if name.startswith("distortion."):
         ranges = [f"distortion.{key}" for key in ("angle_deg", "shear", "scale", "shift_px")]
         if name == "distortion.probability":
-            return "every range of distortion is 0" if possible.all_zero(ranges) else None
-        zero = possible.all_zero(["distortion.probability"])
+            return "every range of distortion is 0" if all_zero(ranges) else None
+        zero = all_zero(["distortion.probability"])
         return "distortion.probability is 0" if zero else None
-    if name == "batch_pairs" and "independent" not in possible("pairs"):
+    if name == "batch_pairs" and "independent" not in possible["pairs"]:
         return "pairs is batch"
-    if name in ("batch_characters", "batch_drawings") and "batch" not in possible("pairs"):
+    if name in ("batch_characters", "batch_drawings") and "batch" not in possible["pairs"]:
         return "pairs is independent"
-    if possible("optimiser") == ("adamw",) and (
+    if possible["optimiser"] == ("adamw",) and (
         name.endswith(".momentum") or name in ("momentum_start", "momentum_ramp", "l2_gradient")
     ):
         return "optimiser is adamw"
-    if name == "learning_rate_decay" and possible("schedule") == ("cosine",):
+    if name == "learning_rate_decay" and possible["schedule"] == ("cosine",):
         return "schedule is cosine"
-    if name == "loss" and "independent" in possible("pairs"):
+    if name == "loss" and "independent" in possible["pairs"]:
         return "pairs may be independent"
     if name in ("l2_gradient", "decay_biases"):
         layers = [f"{layer}.l2" for layer in base.layers.all]
-        return "l2 is 0 in every layer" if possible.all_zero(layers) else None
+        return "l2 is 0 in every layer" if all_zero(layers) else None
     if base.max_epochs == 1 and name in ("learning_rate_decay", "momentum_ramp"):
         return "max_epochs is 1"
     return None

@@ -71,7 +71,7 @@ class FeasibleSizes:
         self._open: dict[tuple[int, int], tuple[list[Value], list[int]]] = {}
         self.total = self._count(0, 0)
         """Number of feasible combinations."""
-        self.free = [s.name for k, s in enumerate(self.steps) if self._varies(k)]
+        self.free = self._free()
         """The sizes with more than one feasible value, in the order of the layers."""
 
     def share(self) -> float:
@@ -185,19 +185,15 @@ class FeasibleSizes:
             self._open[k, size] = ([value for value, _ in ways], ends)
         return self._open[k, size]
 
-    def _varies(self, k: int) -> bool:
-        """Return whether step `k` has two or more values in feasible combinations."""
-        reached = {0}
-        for position, step in enumerate(self.steps):
-            used = {v for size in reached for v in self._possible(position, size)[0]}
-            if position == k:
-                return len(used) > 1
-            reached = {
-                step.after(size, value)
-                for size in reached
-                for value in self._possible(position, size)[0]
-            }
-        return False
+    def _free(self) -> list[str]:
+        """Return the names of the steps with two or more values in feasible combinations."""
+        reached, free = {0}, []
+        for k, step in enumerate(self.steps):
+            values = {size: self._possible(k, size)[0] for size in reached}
+            if len({value for one in values.values() for value in one}) > 1:
+                free.append(step.name)
+            reached = {step.after(size, value) for size, one in values.items() for value in one}
+        return free
 
 
 def _steps(parameters: Mapping[str, Parameter], base: TrialConfig) -> list[Step]:

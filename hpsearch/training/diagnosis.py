@@ -6,7 +6,7 @@ Letters: B probe images, F features that enter the fully connected layer, D its 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -141,22 +141,27 @@ def diagnose(vitals: Sequence[Vitals], config: TrialConfig) -> str | None:
     return _stuck(vitals, config)
 
 
+def _held(
+    vitals: Sequence[Vitals], looks: int, sign: Callable[[Vitals], bool]
+) -> Sequence[Vitals]:
+    """Return the last epochs if a sign holds in all of them, otherwise nothing."""
+    last = vitals[-looks:]
+    return last if len(last) == looks and all(map(sign, last)) else ()
+
+
 def _diverged(vitals: Sequence[Vitals]) -> str | None:
     """Detect a finite loss far above guessing that does not fall."""
-    last = vitals[-LOOKS:]
-    high = len(last) == LOOKS and all(v.loss > FAR_ABOVE_CHANCE for v in last)
-    if not high or last[-1].loss < 0.5 * last[0].loss:
+    last = _held(vitals, LOOKS, lambda v: v.loss > FAR_ABOVE_CHANCE)
+    if not last or last[-1].loss < 0.5 * last[0].loss:
         return None
-    return (
-        f"diverged: the loss is {last[-1].loss:.3g} times that of guessing{_since(vitals, LOOKS)}"
-    )
+    loss = last[-1].loss
+    return f"diverged: the loss is {loss:.3g} times that of guessing{_since(vitals, LOOKS)}"
 
 
 def _dead(vitals: Sequence[Vitals]) -> str | None:
     """Detect equal encodings of different images, up to rounding: no gradient separates them."""
-    last = vitals[-LOOKS:]
-    flat = len(last) == LOOKS and all(v.spread < ROUNDING for v in last)
-    if not flat or last[-1].spread > GROWING * last[0].spread:
+    last = _held(vitals, LOOKS, lambda v: v.spread < ROUNDING)
+    if not last or last[-1].spread > GROWING * last[0].spread:
         return None
     end = vitals[-1]
     if end.saturated >= ALL:
@@ -170,24 +175,23 @@ def _dead(vitals: Sequence[Vitals]) -> str | None:
 
 def _saturated(vitals: Sequence[Vitals]) -> str | None:
     """Detect that all units are saturated and the loss stays at guessing."""
-    last = vitals[-LONG_LOOKS:]
-    if len(last) < LONG_LOOKS or not all(
-        v.saturated >= ALL and abs(v.loss - 1) < NEAR_CHANCE for v in last
-    ):
+    at_chance = _held(
+        vitals, LONG_LOOKS, lambda v: v.saturated >= ALL and abs(v.loss - 1) < NEAR_CHANCE
+    )
+    if not at_chance:
         return None
     return (
-        f"saturated: {last[-1].saturated:.0%} of the sigmoid units' inputs lie beyond 4 and the "
+        f"saturated: {vitals[-1].saturated:.0%} of the sigmoid units' inputs lie beyond 4 and the "
         f"loss is that of guessing{_since(vitals, LONG_LOOKS)}"
     )
 
 
 def _worse_than_guessing(vitals: Sequence[Vitals]) -> str | None:
     """Detect a mean loss above guessing in every epoch, as a far too high learning rate gives."""
-    last = vitals[-LONGEST_LOOKS:]
-    if len(last) < LONGEST_LOOKS or not all(v.loss > ABOVE_CHANCE for v in last):
+    if not _held(vitals, LONGEST_LOOKS, lambda v: v.loss > ABOVE_CHANCE):
         return None
     return (
-        f"diverged: the loss stays above that of guessing, at {last[-1].loss:.3g} times it"
+        f"diverged: the loss stays above that of guessing, at {vitals[-1].loss:.3g} times it"
         f"{_since(vitals, LONGEST_LOOKS)}"
     )
 
