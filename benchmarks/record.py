@@ -14,6 +14,7 @@ from pathlib import Path
 
 from benchmarks.design import Design
 from benchmarks.table import COMPLETE, RecordedTrial, read_table, write_table
+from hpsearch.data import open_packed
 from hpsearch.sources.find import find_dataset
 from hpsearch.space.space import SearchSpace
 from hpsearch.study.config import StudyConfig
@@ -81,7 +82,9 @@ class Recorder:
         torch.set_num_threads(1)
         packed = find_dataset(config.dataset, data).folder
         self._base = config.trial
-        self._data = TrainingData.load(packed, config.trial, study_seed=config.seed)
+        self._data = TrainingData.from_dataset(
+            open_packed(packed), config.trial, study_seed=config.seed
+        )
 
     def record(self, number: int, params: dict[str, Value], seed: int) -> RecordedTrial:
         """Train one configuration to its end."""

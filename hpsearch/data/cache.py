@@ -9,10 +9,12 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from collections.abc import Callable, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import IO, TypeVar
 
+from hpsearch.errors import EnvironmentFailure
 from hpsearch.paths import cache_folder, own_cache, write_atomically
 
 Written = TypeVar("Written")
@@ -83,6 +85,34 @@ def write_shared(path: Path, content: bytes | str) -> None:
     """
     write_atomically(path, content)
     share(path)
+
+
+@contextlib.contextmanager
+def written_aside(path: Path) -> Iterator[IO[bytes]]:
+    """Open a temporary file beside a file of a cache; rename it when the block succeeds.
+
+    Raises:
+        EnvironmentFailure: It cannot be written.
+    """
+    aside: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        aside = Path(name)
+        with os.fdopen(handle, "wb") as file:
+            share(aside)
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
+        aside = None
+    except OSError as error:
+        raise EnvironmentFailure(
+            f"{path}: cannot be written ({error.strerror}); free space or set HPSEARCH_CACHE"
+        ) from error
+    finally:
+        if aside is not None:
+            aside.unlink(missing_ok=True)
 
 
 def share(path: Path) -> None:

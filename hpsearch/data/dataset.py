@@ -105,11 +105,11 @@ class Dataset:
             InputError: The size is out of range or the packed folder is damaged.
             EnvironmentFailure: The cache cannot be written.
         """
-        return self._role("background", input_size)
+        return self._joined("background", images_of(self.folder, "background", input_size))
 
     def validation(self, input_size: int = SIDE) -> Characters:
         """Return the characters of the validation tasks; see `background`."""
-        return self._role("validation", input_size)
+        return self._joined("validation", images_of(self.folder, "validation", input_size))
 
     def labels(self, role: str) -> Characters:
         """Return background or validation without loading images: their shape is [N, 0, 0].
@@ -118,9 +118,6 @@ class Dataset:
             InputError: The packed folder is damaged.
         """
         return self._joined(role, None)
-
-    def _role(self, role: str, input_size: int) -> Characters:
-        return self._joined(role, images_of(self.folder, role, input_size))
 
     def _joined(self, role: str, images: NDArray[np.uint8] | None) -> Characters:
         path = self.folder / f"{role}-labels.npz"

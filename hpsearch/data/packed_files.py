@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import struct
-import tempfile
 import zlib
 from functools import lru_cache
 from pathlib import Path
@@ -20,7 +18,7 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from hpsearch.data.cache import in_first, may_write, places_beside, share, write_shared
+from hpsearch.data.cache import in_first, may_write, places_beside, write_shared, written_aside
 from hpsearch.data.resize import SIDE, area_average
 from hpsearch.errors import EnvironmentFailure, InputError
 from hpsearch.json_files import PackedMeta
@@ -262,22 +260,7 @@ def _load_checked(folder: Path, role: str) -> NDArray[np.uint8]:
 
 def _save_aside(path: Path, array: NDArray[np.uint8], note: str) -> Path:
     """Write an array and its checksums atomically, safe for two processes at once."""
-    aside: Path | None = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-        aside = Path(name)
-        with os.fdopen(handle, "wb") as file:
-            share(aside)
-            np.save(file, array, allow_pickle=False)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
-        write_shared(_note(path), note)
-        return path
-    except OSError as error:
-        if aside is not None:
-            aside.unlink(missing_ok=True)
-        raise EnvironmentFailure(
-            f"{path}: cannot be written ({error.strerror}); free space or set HPSEARCH_CACHE"
-        ) from error
+    with written_aside(path) as file:
+        np.save(file, array, allow_pickle=False)
+    write_shared(_note(path), note)
+    return path

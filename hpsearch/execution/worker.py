@@ -201,6 +201,7 @@ def load_data(
         EnvironmentFailure: The data cannot be loaded; this is no fault of the trial.
         MemoryError: The data do not fit into memory.
     """
+    from hpsearch.data import open_packed
     from hpsearch.training.config import TrialConfig
     from hpsearch.training.trainingdata import TrainingData
 
@@ -210,8 +211,12 @@ def load_data(
     if key not in kept:
         kept.clear()
         try:
-            kept[key] = TrainingData.load(
-                packed, config, study_seed=job["study_seed"], objective=objective, device=device
+            kept[key] = TrainingData.from_dataset(
+                open_packed(packed),
+                config,
+                study_seed=job["study_seed"],
+                objective=objective,
+                device=device,
             )
         except Exception as error:
             if ending_of(error) is not Ending.FAILED:

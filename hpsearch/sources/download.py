@@ -9,7 +9,6 @@ import hashlib
 import http.client
 import os
 import queue
-import tempfile
 import threading
 import urllib.error
 import urllib.request
@@ -17,7 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from hpsearch.data.cache import share
+from hpsearch.data.cache import written_aside
 from hpsearch.data.dataset import Progress
 from hpsearch.errors import EnvironmentFailure
 
@@ -77,28 +76,10 @@ def download(
 def _fetch(
     path: Path, address: str, expected: str, connect_s: float, progress: Progress | None
 ) -> None:
-    aside: Path | None = None
-    response = _connect(address, connect_s)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-        aside = Path(name)
-        with response, os.fdopen(handle, "wb") as file:
-            share(aside)
-            found = _copy(response, file, address, progress)
-            file.flush()
-            os.fsync(file.fileno())
+    with _connect(address, connect_s) as response, written_aside(path) as file:
+        found = _copy(response, file, address, progress)
         if found != expected:
             raise DownloadFailed(f"{address}: MD5 {found} instead of {expected}")
-        aside.replace(path)
-        aside = None
-    except OSError as error:
-        raise EnvironmentFailure(
-            f"{path}: cannot be written ({error.strerror}); free space or set HPSEARCH_CACHE"
-        ) from error
-    finally:
-        if aside is not None:
-            aside.unlink(missing_ok=True)
 
 
 def _copy(response: Any, file: IO[bytes], address: str, progress: Progress | None) -> str:

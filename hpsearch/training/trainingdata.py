@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from hpsearch.data import open_packed
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.dense import DenseTasks
 from hpsearch.data.tasks import OneShotTasks
@@ -41,21 +39,6 @@ class TrainingData:
     def settings(config: TrialConfig) -> tuple[Any, ...]:
         """Return the settings that the data depend on; equal settings can share the data."""
         return config.input_size, config.drawers, config.quarter_turns
-
-    @classmethod
-    def load(
-        cls,
-        packed: Path,
-        config: TrialConfig,
-        *,
-        study_seed: int,
-        objective: Objective = "tasks_320",
-        device: str = "cpu",
-    ) -> TrainingData:
-        """Load from a packed folder (see `from_dataset`)."""
-        return cls.from_dataset(
-            open_packed(packed), config, study_seed=study_seed, objective=objective, device=device
-        )
 
     @classmethod
     def from_dataset(

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from hpsearch.data import open_packed
 from hpsearch.driver.driver import Driver
 from hpsearch.errors import EnvironmentFailure
 from hpsearch.execution import Decision, Ending
@@ -90,7 +91,9 @@ def test_resume_from_a_pause_gives_the_curve_of_a_trial_that_ran_through(
     assert set(promoted.values()) == {2}  # paused at the rung
     assert {(view.trials[n].state, ended[n]) for n in promoted} == {("complete", 4)}
     assert any("not promoted" in (t.cause or "") for t in view.trials)
-    data = TrainingData.load(glyphs, view.config.trial, study_seed=view.config.seed)
+    data = TrainingData.from_dataset(
+        open_packed(glyphs), view.config.trial, study_seed=view.config.seed
+    )
     for trial in view.trials:
         folder = view.folder.trial(trial.number)
         config = view.config.trial.with_parameters(dict(trial.params))

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from hpsearch.data import open_packed
 from hpsearch.errors import EnvironmentFailure, InputError
 from hpsearch.execution import Ending, Job
 from hpsearch.maintenance.invariants import check_invariants
@@ -73,7 +74,7 @@ def test_F10_a_loss_that_is_not_finite_ends_training(packed: Path) -> None:
     from hpsearch.training.trainingdata import TrainingData
 
     config = tiny_config({"learning_rate": 1e5}, drawers=2)
-    data = TrainingData.load(packed, config, study_seed=0)
+    data = TrainingData.from_dataset(open_packed(packed), config, study_seed=0)
     results = [epoch.result for epoch in train(config, data, 0)]
     assert results[-1].diagnosis is not None
     assert "diverged" in results[-1].diagnosis

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from hpsearch.configfile import dump_yaml, parse_yaml
+from hpsearch.data import open_packed
 from hpsearch.execution import Decision, Ended, EpochEnded, Event, Executor, Job, Lost
 from hpsearch.training.config import TrialConfig
 from hpsearch.training.epoch import EpochResult
@@ -63,7 +64,7 @@ def _curve(data: Path, config: str) -> list[Point]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        loaded = TrainingData.load(data, trial, study_seed=0)
+        loaded = TrainingData.from_dataset(open_packed(data), trial, study_seed=0)
         return [point(epoch.result) for epoch in train(trial, loaded, SEED)]
     finally:
         torch.set_num_threads(threads)

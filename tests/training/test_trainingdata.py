@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from hpsearch.data import Dataset, split_drawers, validation_tasks
+from hpsearch.data import Dataset, open_packed, split_drawers, validation_tasks
 from hpsearch.training.pairs import Sampler
 from hpsearch.training.trainingdata import TrainingData
 from tests.support.trainings import tiny_config
@@ -84,7 +84,7 @@ def test_the_studys_seed_decides_the_tasks(dataset: Dataset, data: TrainingData)
 
 
 def test_a_packed_folder_gives_the_same(dataset: Dataset, data: TrainingData) -> None:
-    loaded = TrainingData.load(dataset.folder, tiny_config(), study_seed=0)
+    loaded = TrainingData.from_dataset(open_packed(dataset.folder), tiny_config(), study_seed=0)
     assert torch.equal(loaded.images, data.images)
     assert torch.equal(loaded.validation, data.validation)
     np.testing.assert_array_equal(loaded.tasks.target, data.tasks.target)
