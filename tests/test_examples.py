@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.recognition.made import write_model, write_support
+from tests.support.models import write_model, write_support
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 

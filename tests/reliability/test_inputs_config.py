@@ -99,7 +99,7 @@ def test_accepted(here: Path, case: str, see: See) -> None:
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        (["pruner.name=asha", "budget.trials=3"], "until there are 4, and budget.trials is 3"),
+        (["pruner.name=asha", "budget.trials=3"], "before there are 4, but budget.trials is 3"),
         (["pruner.name=asha", "budget.trials=4"], None),
         (["pruner.name=median", "pruner.min_resource=3"], "3 is not below trial.max_epochs 3"),
     ],
