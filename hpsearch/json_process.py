@@ -93,7 +93,7 @@ class JsonProcess:
             self._outgoing.clear()
 
     def read(self) -> list[bytes]:
-        """Return new lines, without signs of life; set `closed` if the child has closed the pipe."""
+        """Return new lines, without signs of life; set `closed` if the child closed the pipe."""
         chunk = os.read(self.fileno(), 1 << 16)
         self.closed = not chunk
         self.expect()

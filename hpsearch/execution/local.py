@@ -28,7 +28,7 @@ SILENCE_S = 120.0
 """Longest time without a sign of life; workers send one every two seconds while they train."""
 READY = b'{"event": "ready"}'
 TURNS = 10
-"""A silence lasts at least so many turns of the driver's loop: the driver was stopped in some."""
+"""A silence must last this many turns of the driver's loop: in one the driver may have slept."""
 MAX_FALSE_STARTS = 3
 """Workers killed in a row before they are ready, after which the machine is to blame."""
 

@@ -95,9 +95,9 @@ class _Slot:
     """Whether the job has sent an event."""
     used: bool = False
     """Whether an earlier job ran in this slot."""
-    sight: NodeView | None = None
+    view: NodeView | None = None
     data: Path | None = None
-    """The data set that `sight` describes."""
+    """The data set that `view` describes."""
     idle_since: float = field(default_factory=time.monotonic)
 
 
@@ -179,7 +179,7 @@ class RayExecutor:
         slot = next((s for s in self._slots if s.job is None), None) or self._start_slot()
         slot.job, slot.heard = job, False
         if slot.ref is None:
-            self._ask_sight_or_submit(slot)
+            self._look_or_submit(slot)
 
     def _start_slot(self) -> _Slot:
         actor: Any = ray.remote
@@ -197,26 +197,26 @@ class RayExecutor:
             "max_concurrency": 1,
         }
 
-    def _ask_sight_or_submit(self, slot: _Slot) -> None:
+    def _look_or_submit(self, slot: _Slot) -> None:
         """Ask a slot's node what it sees of the disk, or start the job where this is known."""
         job = slot.job
         if job is None:
             slot.idle_since = time.monotonic()
-        elif slot.sight is None or slot.data != job.data:
-            slot.data, slot.asked = job.data, "sight"
+        elif slot.view is None or slot.data != job.data:
+            slot.data, slot.asked = job.data, "view"
             slot.ref = slot.actor.look.remote(job.data, self._mark(job.data))
         else:
             slot.asked = "submitted"
-            parcel = self._parcel(slot.sight, job)
+            parcel = self._parcel(slot.view, job)
             slot.ref = slot.actor.submit.options(concurrency_group="control").remote(job, parcel)
 
-    def _parcel(self, sight: NodeView, job: Job) -> Parcel:
+    def _parcel(self, view: NodeView, job: Job) -> Parcel:
         checkpoint = {}
-        if not sight.folder:
+        if not view.folder:
             for path in (job.checkpoint, previous(job.checkpoint)):
                 with contextlib.suppress(FileNotFoundError):
                     checkpoint[path.name] = path.read_bytes()
-        if sight.data:
+        if view.data:
             return Parcel(checkpoint)
         if job.data not in self._sent_data:
             files = packed_files(job.data)
@@ -256,37 +256,37 @@ class RayExecutor:
             answer = ray.get(ref)
         except RayError as error:
             return self._lose(slot, error)
-        if slot.asked == "sight":
-            slot.sight = answer
+        if slot.asked == "view":
+            slot.view = answer
             if answer.version != __version__:
                 self._drop(slot)
                 raise InputError(
                     f"node {answer.host} has hpsearch {answer.version}, this one {__version__}; "
                     "install the same version on every node"
                 )
-            self._ask_sight_or_submit(slot)
+            self._look_or_submit(slot)
             return []
-        told: list[RelayedEvent] = answer or []
-        events = [self._hear(slot, one) for one in told]
+        relayed: list[RelayedEvent] = answer or []
+        events = [self._hear(slot, one) for one in relayed]
         if slot.job is None:
-            self._ask_sight_or_submit(slot)
+            self._look_or_submit(slot)
         else:
             slot.asked = "events"
             slot.ref = slot.actor.events.remote(POLL_S)
         return events
 
-    def _hear(self, slot: _Slot, told: RelayedEvent) -> Event:
+    def _hear(self, slot: _Slot, relayed: RelayedEvent) -> Event:
         """Write the checkpoint that came with an event; free the slot at a trial's end."""
         slot.heard = True
-        if told.checkpoint is not None and slot.job is not None:
-            write_keeping_previous(slot.job.checkpoint, told.checkpoint)
-        if isinstance(told.event, Ended | Lost):
+        if relayed.checkpoint is not None and slot.job is not None:
+            write_keeping_previous(slot.job.checkpoint, relayed.checkpoint)
+        if isinstance(relayed.event, Ended | Lost):
             slot.job, slot.used = None, True
-        return told.event
+        return relayed.event
 
     def _lose(self, slot: _Slot, error: RayError) -> list[Event]:
         """Give up a slot; a job that had not started goes to another slot."""
-        job, sight = slot.job, slot.sight
+        job, view = slot.job, slot.view
         self._drop(slot)
         if job is None:
             return []
@@ -295,11 +295,11 @@ class RayExecutor:
             return []
         if not isinstance(error, RayActorError):
             return [Lost(job.trial, f"its slot failed: {_one_line(error)}")]
-        host = f"node {sight.host}" if sight else "its node"
+        host = f"node {view.host}" if view else "its node"
         # Ray's list of nodes may show this much later.
         gone = isinstance(error, ActorUnavailableError) or "node has died" in str(error)
         alive = {node["NodeID"] for node in self._cluster.nodes()}
-        if gone or (sight is not None and sight.node not in alive):
+        if gone or (view is not None and view.node not in alive):
             return [Lost(job.trial, f"{host} left the cluster", blameless=True)]
         return [Lost(job.trial, f"the slot on {host} died: {_one_line(error)}")]
 
@@ -319,7 +319,7 @@ class RayExecutor:
         for slot in self._slots:
             if slot.job is None:
                 continue
-            if slot.asked == "sight" or slot.ref is None:
+            if slot.asked == "view" or slot.ref is None:
                 self._found.append(Ended(slot.job.trial, Ending.INTERRUPTED))
                 slot.job = None
             else:

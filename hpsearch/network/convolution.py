@@ -20,7 +20,7 @@ from hpsearch.network.spectrum import inverse, transform
 MAP_VALUES = 1 << 21
 """Values of the maps before pooling that are computed at once, so that they fit the cache."""
 FEW_VALUES = 1 << 22
-"""Up to so many values before pooling torch's own convolution runs on the whole batch."""
+"""Up to this many values before pooling torch's own convolution runs on the whole batch."""
 SPECTRUM_VALUES = 1 << 25
 """Values of the spectra that are computed at once."""
 RESTING_VALUES = 1 << 25

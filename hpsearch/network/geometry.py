@@ -1,4 +1,4 @@
-"""Sizes and costs of the siamese network from its configuration alone. Imports no torch."""
+"""Sizes and costs of the siamese network, from its configuration only. Imports no torch."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Convolution:
-    """One convolution: stride 1, no padding, ReLU, then max-pooling 2 x 2 where `pool`."""
+    """One convolution: stride 1, no padding, ReLU, then max-pooling 2 x 2 if `pool`."""
 
     filter_size: int
     filter_count: int
@@ -45,7 +45,7 @@ class NetworkShape:
         return sizes
 
     def fits(self) -> bool:
-        """Say whether every map keeps at least one pixel."""
+        """Return whether every map has at least one pixel."""
         sizes = self.map_sizes()
         return not sizes or sizes[-1][1] >= 1
 

@@ -134,8 +134,8 @@ class Asker:
         if process.silent_s > patience.limit_s:
             if self._starts >= STARTS:
                 raise EnvironmentFailure(
-                    f"{who} within {patience.limit_s:g} s, after a restart too; find out what stops "
-                    "it, then run the same command again"
+                    f"{who} within {patience.limit_s:g} s, after a restart too; find out what "
+                    "stops it, then run the same command again"
                 )
             self._starts += 1
             patience.tell(f"{who}; it is started again")
