@@ -137,7 +137,7 @@ def test_an_end_that_is_no_failure_is_nobodys_fault() -> None:
 
 
 @pytest.mark.parametrize("name", SOME)
-@pytest.mark.parametrize("epochs", [0, 2])
+@pytest.mark.parametrize("epochs", rest_slow([0, 2]))
 def test_OB1_one_bad_trial_of_a_large_budget(tmp_path: Path, name: str, epochs: int) -> None:
     """A configuration's fault fails it and spares the rest; a machine's costs nothing."""
     failure, *faults = TABLE[name]

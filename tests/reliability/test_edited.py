@@ -22,6 +22,7 @@ from hpsearch.study.config import StudyConfig
 from hpsearch.study.plan import find_study, plan_study
 from tests.support.cases import SPACE, STUDY, search, write_study
 from tests.support.command_line import run
+from tests.support.slow import rest_slow
 
 from .make_asset import ASSETS
 
@@ -55,6 +56,8 @@ def edit(path: Path, key: str, value: Any) -> None:
 
 
 EDITS: dict[str, tuple[str, str, Any]] = {
+    "space": ("space.yaml", "parameters/fc.width/high", 32),
+    "data": ("dataset.json", "fingerprint", "0" * 64),
     "name": ("study.yaml", "name", "another"),
     "dataset": ("study.yaml", "dataset", "glyphs"),
     "trial": ("study.yaml", "trial/max_epochs", 4),
@@ -68,8 +71,6 @@ EDITS: dict[str, tuple[str, str, Any]] = {
     "freeze": ("study.yaml", "freeze", {"init": "he"}),
     "warm_start": ("study.yaml", "warm_start", {"study": "elsewhere"}),
     "seed": ("study.yaml", "seed", 9),
-    "space": ("space.yaml", "parameters/fc.width/high", 32),
-    "data": ("dataset.json", "fingerprint", "0" * 64),
 }
 
 
@@ -78,7 +79,7 @@ def test_every_setting_that_may_not_change_is_tried() -> None:
     assert set(StudyConfig.model_fields) - set(MAY_CHANGE) <= keys
 
 
-@pytest.mark.parametrize("case", EDITS)
+@pytest.mark.parametrize("case", rest_slow(EDITS, 6))
 def test_OD1_an_edit_is_refused_and_undone(study: StudyFolder, case: str, see: See) -> None:
     """every command names file, key and both values; doctor says it, --repair undoes it"""
     name, key, value = EDITS[case]

@@ -19,6 +19,7 @@ from hpsearch.storage.view import read_study
 from hpsearch.trial import ADDED, best_trial
 from tests.support.cases import Silent, search
 from tests.support.command_line import run
+from tests.support.slow import rest_slow
 
 See = Callable[[object], None]
 NAME = "small"
@@ -87,7 +88,7 @@ def add_failed(study: optuna.Study) -> None:
 ADDITIONS = [add_infinite, add_extra, add_empty, add_own_again, optimise, ask, add_failed]
 
 
-@pytest.mark.parametrize("add", ADDITIONS, ids=lambda add: add.__name__)
+@pytest.mark.parametrize("add", rest_slow(ADDITIONS, 3), ids=lambda add: add.__name__)
 def test_OD4_added_trials_keep_their_numbers_and_count_for_nothing(
     study: StudyFolder, add: Callable[[optuna.Study], None], see: See
 ) -> None:
