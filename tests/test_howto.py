@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ast
 import functools
-import os
 import re
 import shlex
 import shutil
@@ -22,6 +21,7 @@ import pytest
 import typer
 
 from hpsearch.cli.main import app
+from hpsearch.paths import cache_folder
 from tests.pages import DOCS, ROOT, Block, Shell, blocks, missing
 from tests.test_docs import options
 from tests.test_readme import SMALL, own_images
@@ -254,10 +254,8 @@ def test_the_commands_of_a_page_run_and_print_what_it_shows(page: str, shell: Sh
             small = few.get(name, "") if page == "own-images" else ""
             printed += shell.run(f"{line} {small}")
         if block.language == "text":
-            assert missing(block.text.replace("/home/me/.cache/hpsearch", CACHE), printed) == []
-
-
-CACHE = os.environ.get("HPSEARCH_CACHE", "")
+            shown = block.text.replace("/home/me/.cache/hpsearch", str(cache_folder()))
+            assert missing(shown, printed) == []
 
 
 @pytest.mark.timeout(600)
