@@ -110,10 +110,10 @@ def retrain(
     if include_validation:
         error = metrics["seen_in_training"]["validation_error"]
         say(
-            f"{folder}: trained on background and validation characters for a fixed number of "
-            f"epochs, weights of the last one ({metrics['epochs']}); it has no validation error "
-            f"of its own ({percent(error)} was seen in training), only hpsearch evaluate measures "
-            f"its accuracy; certificate: {metrics['certificate']['verdict']}"
+            f"{folder}: trained on background and validation characters, weights of the last "
+            f"epoch ({metrics['epochs']}, a fixed length); it has no validation error of its own "
+            f"({percent(error)} was seen in training), only hpsearch evaluate measures its "
+            f"accuracy; certificate: {metrics['certificate']['verdict']}"
         )
         return
     _print_metrics(folder, metrics)
