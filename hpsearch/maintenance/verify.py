@@ -143,4 +143,4 @@ def explain(plan: StudyPlan, view: StudyView, number: int) -> Reason:
         seed = derive_seed(config.seed, "suggest", number, 0)
         predicted = sampler.predict(view.trials[number].params, seed)
     lowest = min((t.value for t in history if t.value is not None), default=None)
-    return Reason(acting.name, Counter(t.state for t in history), lowest, predicted)
+    return Reason(acting.name, dict(Counter(t.state for t in history)), lowest, predicted)
