@@ -11,7 +11,7 @@ import pytest
 from tests.pages import ROOT, Block, Shell, blocks, missing, pattern
 
 PAGE = "tutorial.md"
-LIVE = ("of the budget", "at work", "(unconfirmed)", "progress")
+LIVE = ("of the budget", "at work", "trial  epoch", "progress")
 """What tells the live view from lines that stay."""
 
 
