@@ -6,7 +6,6 @@ import os
 import pty
 import re
 import shlex
-import signal
 import subprocess
 import sys
 import time
@@ -75,7 +74,7 @@ class Shell:
         return text
 
     def serve(self, command: str, path: str) -> tuple[str, bytes]:
-        """Start a server, ask it for a path, end it as Ctrl-C does; return its line and answer."""
+        """Start a server, ask it for a path, and end it; return its line and answer."""
         with subprocess.Popen(
             shlex.split(command), cwd=self.folder, env=self.environment,
             stdout=subprocess.PIPE, text=True,
@@ -87,7 +86,7 @@ class Shell:
             try:
                 answer = _ask(f"{origin.group()}{path}")
             finally:
-                process.send_signal(signal.SIGINT)
+                process.terminate()  # a shell in the background has SIGINT ignored
         return line, answer
 
 
