@@ -97,8 +97,10 @@ def assert_told_where(folder: Path, number: int, packed: Path) -> None:
     told = held[0]
     threads = told.pop("threads")
     assert 1 <= threads <= (os.cpu_count() or 1)
+    source = {key: told[key] for key in ("commit", "dirty")}  # may change while the tests run
     assert told == {
         **software(),
+        **source,
         "host": socket.gethostname(),
         "device": "cpu",
         "fingerprint": dataset.fingerprint,
@@ -113,6 +115,8 @@ def assert_told_where(folder: Path, number: int, packed: Path) -> None:
     }
     assert set(told["versions"]) == {"hpsearch", "python", *PACKAGES}
     assert (told["commit"] is None) == (told["dirty"] is None)
+    assert told["dirty"] in (None, True, False)
+    assert told["commit"] is None or len(told["commit"]) == 40
     shown = view.attributes[number]
     assert (shown["host"], shown["device"], shown["threads"]) == (told["host"], "cpu", threads)
 
