@@ -7,6 +7,7 @@ looked at.
 from __future__ import annotations
 
 import contextlib
+import io
 import itertools
 import json
 import random
@@ -194,7 +195,8 @@ def _say(view: StudyView) -> None:
         in_words(certificate)
         rivals(certificate)
         confirmed_errors(certificate)
-        print_certificate(certificate, view.folder.root)
+        with contextlib.redirect_stdout(io.StringIO()):
+            print_certificate(certificate, view.folder.root)
 
 
 def _and_check(read: Callable[[], object], study: StudyFolder) -> Callable[[], object]:
