@@ -143,7 +143,7 @@ typecheck: $(CLUSTER) ## Check the types
 
 TESTS = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 
-test: $(CLUSTER) ## Run the tests that are quick, in two processes: six minutes
+test: $(CLUSTER) ## Run the tests that are quick, in two processes; eight minutes
 	@$(TESTS) -m "not slow"
 
 test-slow: $(CLUSTER) ## Run the other tests: kills at every write, clusters, whole walks
