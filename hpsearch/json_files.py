@@ -137,6 +137,13 @@ class Threshold(Record):
     ways: Place
 
 
+class Calibration(Record):
+    """How a model's scores become probabilities."""
+
+    slope: Annotated[float, Field(gt=0)]
+    bias: Annotated[float, Field(allow_inf_nan=False)]
+
+
 class Metrics(Record):
     """metrics.json of a model."""
 
@@ -150,6 +157,9 @@ class Metrics(Record):
     fresh_error: Share | None = None
     verification_auc: Share | None = None
     unknown_below: Threshold | None = None
+    calibration: Calibration | None = None
+    calibrated_accuracy: Share | None = None
+    calibration_error: Share | None = None
     weights_sha256: str | None = None
 
 

@@ -21,6 +21,7 @@ from hpsearch.training.config import (
     Distortion,
     FullyConnectedLayer,
     OutputLayer,
+    ProjectionLayer,
     TrialConfig,
 )
 
@@ -103,7 +104,7 @@ def _costs(problem: SearchProblem) -> list[str]:
             filters = ", ".join(f"{c.filter_count} of {c.filter_size}" for c in layers) or "none"
             beyond = problem.over_limits(params)
             lines.append(
-                f"  {unit:24} {value:9.3g}  (filters {filters}; width {params['fc.width']})"
+                f"  {unit:24} {value:9.3g}  (filters {filters}; width {params[problem.base.width_name]})"
                 + (f", over the study's limits: {beyond}" if beyond else "")
             )
     return [*lines, f"memory: estimated, of one training step of {costs.images} images"]
@@ -179,4 +180,8 @@ def _written_or_default(name: str, values: Mapping[str, Any], source: Path) -> A
     return field.default
 
 
-LAYERS: dict[str, type[BaseModel]] = {"fc": FullyConnectedLayer, "output": OutputLayer}
+LAYERS: dict[str, type[BaseModel]] = {
+    "fc": FullyConnectedLayer,
+    "projection": ProjectionLayer,
+    "output": OutputLayer,
+}

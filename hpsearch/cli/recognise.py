@@ -59,7 +59,7 @@ def recognise(
 
     suggested = suggested_threshold(model)
     below = _threshold(unknown_below, suggested, model)
-    ranking = rank(loaded.network, loaded.config.input_size, queries, classes)
+    ranking = rank(loaded.network, loaded.config.input_size, queries, classes, loaded.calibration)
     ranking = replace(ranking, below=below)
     names = [str(path) for path in images]
     if html is not None:

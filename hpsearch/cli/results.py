@@ -120,10 +120,13 @@ def retrain(
 
 
 def _verification(metrics: dict[str, Any]) -> str:
-    accuracy = metrics["verification_accuracy"]
-    if accuracy is None:  # trained with softmax: scores are no probabilities
+    accuracy, pairs = metrics["verification_accuracy"], f"on {metrics['n_pairs']} pairs"
+    if accuracy is not None:
+        return f"verification accuracy {percent(accuracy)} {pairs}"
+    accuracy = metrics["calibrated_accuracy"]
+    if accuracy is None:
         return f"verification AUC {metrics['verification_auc']:.3f}"
-    return f"verification accuracy {percent(accuracy)} on {metrics['n_pairs']} pairs"
+    return f"verification accuracy {percent(accuracy)} {pairs}, calibrated on other alphabets"
 
 
 def _print_metrics(folder: Path, metrics: dict[str, Any]) -> None:

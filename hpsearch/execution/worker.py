@@ -239,11 +239,12 @@ def _report(driver: DriverPipe, trial: int, result: EpochResult) -> Ending | Non
 def fresh(job: dict[str, Any], config: TrialConfig, device: str) -> dict[str, float]:
     """Return the best weights' accuracy on fresh tasks, by alphabet."""
     from hpsearch.data import open_packed
+    from hpsearch.training.build import trained_network
     from hpsearch.training.checkpoint import read
-    from hpsearch.training.fresh import build_network, fresh_scores
+    from hpsearch.training.fresh import fresh_scores
 
     weights = read(Path(job["checkpoint"])).best_weights()
-    network = build_network(config, weights, device)
+    network = trained_network(config, weights, device)
     dataset = open_packed(Path(job["data"]))
     return fresh_scores(network, config, dataset, job["study_seed"]).per_alphabet
 

@@ -1,4 +1,4 @@
-"""Convolution (stride 1, no padding) and max-pooling by the cheapest way. Knows no data.
+"""Convolution (stride 1) and max-pooling by the cheapest way. Knows no data.
 
 The batch is processed a few images at a time, so the maps before pooling never exist for the whole
 batch. With fft the filters are processed in groups whose spectra have a bounded size.
@@ -28,15 +28,23 @@ RESTING_VALUES = 1 << 25
 
 
 def convolve(
-    images: Tensor, weight: Tensor, bias: Tensor | None, *, pool: bool, way: Way | None = None
+    images: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    *,
+    pool: bool,
+    padded: bool = False,
+    way: Way | None = None,
 ) -> Tensor:
-    """Return the valid cross-correlation plus bias, then max-pooled 2 x 2 if `pool`.
+    """Return the cross-correlation plus bias, then max-pooled 2 x 2 if `pool`.
 
     Args:
         images: [B, C, S, S].
         weight: [D, C, K, K].
         bias: [D].
         pool: Take the maximum of each 2 x 2; an odd last row and column are left out.
+        padded: Surround the images with zeros so that T is S; of an even filter the larger half
+            lies to the right and below.
         way: How to compute it; None asks the cost model.
 
     Returns:
@@ -44,14 +52,19 @@ def convolve(
         rounding, gradients too.
     """
     count, channels, side, _ = images.shape
-    way = way or choose_way(count, channels, len(weight), side, weight.shape[2])
+    taps = weight.shape[2]
+    side += taps - 1 if padded else 0
+    way = way or choose_way(count, channels, len(weight), side, taps)
     if torch.is_autocast_enabled("cpu"):  # spectra need full precision
         dtype = torch.get_autocast_dtype("cpu")
         images, weight, way = images.to(dtype), weight.to(dtype), "direct"
-    out = side - weight.shape[2] + 1
+    out = side - taps + 1
+    around = (taps - 1) // 2 if padded else 0
+    images = even_out(images, taps) if padded else images
     if way == "direct" and (not pool or count * len(weight) * out**2 <= FEW_VALUES):
-        maps = functional.conv2d(images, weight, bias)
+        maps = functional.conv2d(images, weight, bias, padding=around)
         return functional.max_pool2d(maps, 2) if pool else maps
+    images = functional.pad(images, 4 * [around]) if around else images
     group = filters_at_once(channels, len(weight), side) if way == "fft" else len(weight)
     if group < len(weight):
         groups = [
@@ -64,6 +77,11 @@ def convolve(
     training = torch.is_grad_enabled()
     result: Tensor = ByParts.apply(images, weight, bias, way, pool, training)  # type: ignore[no-untyped-call]
     return result
+
+
+def even_out(images: Tensor, taps: int) -> Tensor:
+    """Add a row and a column of zeros for an even filter, so that equal padding keeps the size."""
+    return images if taps % 2 else functional.pad(images, (0, 1, 0, 1))
 
 
 class ByParts(torch.autograd.Function):

@@ -3,15 +3,48 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
+
+Comparison = Literal["weighted_l1", "aligned"]
+"""weighted_l1: sum_j alpha_j |h1_j - h2_j| over one code (Koch et al. 2015, section 3.1).
+aligned: both feature maps place by place, within a small reach (see `network.aligned`)."""
 
 
 @dataclass(frozen=True)
 class Convolution:
-    """One convolution: stride 1, no padding, ReLU, then max-pooling 2 x 2 if `pool`."""
+    """One convolution: stride 1, ReLU, then max-pooling 2 x 2 if `pool`.
+
+    Args:
+        filter_size: Height and width of the filters, pixels.
+        filter_count: Number of filters.
+        pool: Max-pooling 2 x 2 after it.
+        padded: Pad with zeros so that the map keeps its size.
+        residual: A block of two padded convolutions, whose input is added to its output.
+    """
 
     filter_size: int
     filter_count: int
     pool: bool
+    padded: bool = False
+    residual: bool = False
+
+    def after(self, size: int) -> int:
+        """Return the size of the map before pooling, from the size of the map that enters."""
+        return size if self.padded else size - self.filter_size + 1
+
+    def filters(self, channels: int) -> int:
+        """Return the number of filter weights with `channels` maps entering."""
+        each, count = self.filter_size**2, self.filter_count
+        if not self.residual:
+            return count * channels * each
+        shortcut = 0 if channels == count else channels * count
+        return count * (channels + count) * each + shortcut
+
+    def norms(self, channels: int) -> int:
+        """Return how many maps are normalised, or have a bias."""
+        if not self.residual:
+            return self.filter_count
+        return self.filter_count * (2 if channels == self.filter_count else 3)
 
 
 @dataclass(frozen=True)
@@ -21,14 +54,16 @@ class NetworkShape:
     Args:
         input_size: Height and width of the image, pixels.
         convolutions: From the image upwards; may be empty.
-        width: Units of the fully connected layer.
+        width: Units of the fully connected layer; under aligned channels of the projection.
         batch_norm: Normalise each filter's responses before ReLU.
+        comparison: How two images are compared.
     """
 
     input_size: int
     convolutions: tuple[Convolution, ...]
     width: int
     batch_norm: bool = False
+    comparison: Comparison = "weighted_l1"
 
     def map_sizes(self) -> list[tuple[int, int]]:
         """Return each convolution's map size before and after pooling, in pixels.
@@ -37,7 +72,7 @@ class NetworkShape:
         """
         size, sizes = self.input_size, []
         for layer in self.convolutions:
-            after = size - layer.filter_size + 1
+            after = layer.after(size)
             size = after // 2 if layer.pool else after
             sizes.append((after, size))
             if size < 1:
@@ -61,17 +96,26 @@ class NetworkShape:
         return any(after > 1 for after, _ in self.map_sizes())
 
     @property
+    def channels(self) -> int:
+        """Maps that leave the last convolution."""
+        return self.convolutions[-1].filter_count if self.convolutions else 1
+
+    @property
     def features(self) -> int:
         """Values that enter the fully connected layer."""
-        channels = self.convolutions[-1].filter_count if self.convolutions else 1
-        return channels * self.final_size**2
+        return self.channels * self.final_size**2
+
+    @property
+    def places(self) -> int:
+        """Places at which codes are compared: one, or every pixel of the last map."""
+        return 1 if self.comparison == "weighted_l1" else self.final_size**2
 
     @property
     def multiply_adds(self) -> int:
         """Multiply-adds of encoding one image, forward."""
         total, channels = 0, 1
         for layer, (after, _) in zip(self.convolutions, self.map_sizes(), strict=False):
-            total += after**2 * layer.filter_count * channels * layer.filter_size**2
+            total += after**2 * layer.filters(channels)
             channels = layer.filter_count
         return total + self.features * self.width
 
@@ -81,8 +125,10 @@ class NetworkShape:
         total, channels = 0, 1
         own = 2 if self.batch_norm else 1  # scale and shift, or the bias
         for layer in self.convolutions:
-            total += layer.filter_count * (channels * layer.filter_size**2 + own)
+            total += layer.filters(channels) + own * layer.norms(channels)
             channels = layer.filter_count
+        if self.comparison == "aligned":
+            return total + (channels + own) * self.width + 2  # tau and lambda
         return total + (self.features + 1) * self.width + self.width
 
     def memory_bytes(self, images: int) -> int:
@@ -97,9 +143,10 @@ class NetworkShape:
         """
         activations, channels, patches = self.input_size**2, 1, 0
         for layer, (after, pooled) in zip(self.convolutions, self.map_sizes(), strict=False):
-            maps = 3 if self.batch_norm else 2
-            activations += (after**2 * maps + pooled**2) * layer.filter_count
+            maps = (3 if self.batch_norm else 2) * layer.norms(channels)
+            activations += after**2 * maps + pooled**2 * layer.filter_count
             patches = max(patches, after**2 * channels * layer.filter_size**2)
             channels = layer.filter_count
-        activations += 2 * self.width
-        return 4 * (4 * self.parameters + 2 * images * activations + patches)
+        activations += 2 * self.width * self.places
+        compared = 0 if self.comparison == "weighted_l1" else 2 * (images * self.places) ** 2
+        return 4 * (4 * self.parameters + 2 * images * activations + patches + compared)

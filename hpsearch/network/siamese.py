@@ -1,6 +1,7 @@
 """Koch's siamese network for any layers (Koch et al. 2015, section 3.1). Knows no data.
 
-Letters: B images, S side, C channels, D units of the fully connected layer, A and B rows compared.
+Letters: B images, S side, C channels, D units of the fully connected layer, P places of the last
+map, A and B rows compared.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hpsearch.network.convolution import convolve
-from hpsearch.network.geometry import NetworkShape
+from hpsearch.network.aligned import aligned_scores, pair_scores
+from hpsearch.network.convolution import convolve, even_out
+from hpsearch.network.geometry import Convolution, NetworkShape
 
 CHUNK_VALUES = 1 << 19
 """Values of |h1 - h2| held at once by `score_matrix`."""
@@ -51,8 +53,22 @@ def _rows(s: Tensor) -> int:
     return max(1, CHUNK_VALUES // max(1, s.shape[0] * s.shape[1]))
 
 
+class Alignment(nn.Module):
+    """The learned values of the aligned comparison: its scale tau and the price of a move."""
+
+    def __init__(self, device: str) -> None:
+        super().__init__()
+        self.tau = nn.Parameter(torch.empty((), device=device))
+        self.raw_price = nn.Parameter(torch.empty((), device=device))
+
+    @property
+    def price(self) -> Tensor:
+        """lambda, the price of a move of one pixel, at least 0."""
+        return functional.softplus(self.raw_price) / 1000
+
+
 class SiameseNetwork(nn.Module):
-    """Twin network with tied weights and a weighted L1 distance.
+    """Twin network with tied weights and a learned comparison.
 
     The parameters are uninitialised until `initialise` or load_state_dict sets them: torch's own
     initial values use its global random state. With batch normalisation, train mode normalises by
@@ -60,7 +76,8 @@ class SiameseNetwork(nn.Module):
 
     Args:
         shape: Sizes of all layers.
-        output_bias: Add a bias to the logit; the paper prints none.
+        output_bias: Add a bias to the logit of the weighted L1 distance; the paper prints none.
+        reach: How far the aligned comparison looks, pixels of the last map.
         convolution: auto computes each convolution on the CPU in the cheapest way for its shape.
             direct, and every other device, use torch's own.
         device: Device of the parameters; "meta" allocates nothing.
@@ -74,60 +91,118 @@ class SiameseNetwork(nn.Module):
         shape: NetworkShape,
         *,
         output_bias: bool = False,
+        reach: int = 0,
         convolution: Literal["auto", "direct"] = "direct",
         device: str = "cpu",
     ) -> None:
         super().__init__()
         if not shape.fits():
             raise ValueError(f"the layers do not fit an input of {shape.input_size} px")
-        self.shape, self.convolution = shape, convolution
+        self.shape, self.convolution, self.reach = shape, convolution, reach
+        self.aligned = shape.comparison == "aligned"
         channels = 1
         for number, layer in enumerate(shape.convolutions, start=1):
-            module = nn.Conv2d(
-                channels,
-                layer.filter_count,
-                layer.filter_size,
-                bias=not shape.batch_norm,
-                device="meta",
-            )
-            self.add_module(f"conv{number}", module)
-            if shape.batch_norm:
-                norm = nn.BatchNorm2d(layer.filter_count, device="meta")
-                module.add_module("norm", norm)
+            self.add_module(f"conv{number}", self._filters(layer, channels))
             channels = layer.filter_count
-        self.fc = nn.Linear(shape.features, shape.width, device="meta")
-        self.output = nn.Linear(shape.width, 1, bias=output_bias, device="meta")
+        if self.aligned:
+            self.projection = self._convolution(channels, shape.width, 1)
+            self.output: nn.Module = Alignment("meta")
+        else:
+            self.fc = nn.Linear(shape.features, shape.width, device="meta")
+            self.output = nn.Linear(shape.width, 1, bias=output_bias, device="meta")
         self.to_empty(device=device)
 
+    @property
+    def device(self) -> torch.device:
+        """The device of the parameters."""
+        return next(self.parameters()).device
+
+    def _filters(self, layer: Convolution, channels: int) -> nn.Module:
+        """Return a layer's first convolution; a block's other ones are its children."""
+        count, size, padded = layer.filter_count, layer.filter_size, layer.padded
+        first = self._convolution(channels, count, size, padded=padded)
+        if layer.residual:
+            first.add_module("second", self._convolution(count, count, size, padded=padded))
+            if channels != count:
+                first.add_module("shortcut", self._convolution(channels, count, 1))
+        return first
+
+    def _convolution(
+        self, channels: int, filters: int, size: int, *, padded: bool = False
+    ) -> nn.Module:
+        bias, padding = not self.shape.batch_norm, (size - 1) // 2 if padded else 0
+        module = nn.Conv2d(channels, filters, size, bias=bias, padding=padding, device="meta")
+        if self.shape.batch_norm:
+            module.add_module("norm", nn.BatchNorm2d(filters, device="meta"))
+        return module
+
     def encode(self, images: Tensor) -> Tensor:
-        """Return the sigmoid units h.
+        """Return what is compared.
 
         Args:
             images: Ink in [0, 1], shape [B, 1, S, S].
 
         Returns:
-            Shape [B, D], each within (0, 1).
+            The sigmoid units h, [B, D], each within (0, 1); under aligned the last feature maps,
+            [B, P, C], each with Euclidean norm 1 as a whole.
         """
-        x, auto = images, self.convolution == "auto" and images.device.type == "cpu"
+        return self.code(self.features(images))
+
+    def features(self, images: Tensor) -> Tensor:
+        """Return the maps of the last convolution, [B, C, S, S]."""
+        x = images
         for number, layer in enumerate(self.shape.convolutions, start=1):
-            module = cast(nn.Conv2d, self.get_submodule(f"conv{number}"))
             # Pooling before ReLU: the same values and gradients from a quarter of the work.
-            if auto:
-                x = convolve(x, module.weight, module.bias, pool=layer.pool)
-            else:
-                x = module(x)
-                x = functional.max_pool2d(x, 2) if layer.pool else x
-            if self.shape.batch_norm:
-                x = module.get_submodule("norm")(x)
-            x = functional.relu(x)
-        return torch.sigmoid(self.fc(x.flatten(1)).to(self.fc.weight.dtype))
+            x = functional.relu(self._responses(self.get_submodule(f"conv{number}"), layer, x))
+        return x
+
+    def code(self, features: Tensor) -> Tensor:
+        """Return what is compared, from the last maps; see `encode`."""
+        if not self.aligned:
+            inputs: Tensor = self.fc(features.flatten(1))
+            return torch.sigmoid(inputs.to(self.fc.weight.dtype))
+        maps = self._convolve(self.projection, features).to(torch.float32)
+        codes: Tensor = maps.flatten(2).transpose(1, 2)  # [B, P, C]
+        norms: Tensor = codes.flatten(1).norm(dim=1).clamp(min=1e-12)
+        return codes.div(norms[:, None, None])
+
+    def _responses(self, first: nn.Module, layer: Convolution, x: Tensor) -> Tensor:
+        """Return a layer's maps before ReLU, [B, C, S, S]."""
+        padded, pool = layer.padded, layer.pool
+        if not layer.residual:
+            return self._convolve(first, x, padded=padded, pool=pool)
+        inner = functional.relu(self._convolve(first, x, padded=padded))
+        y = self._convolve(first.get_submodule("second"), inner, padded=padded)
+        short = first._modules.get("shortcut")
+        y = y + (x if short is None else self._convolve(short, x))
+        return functional.max_pool2d(y, 2) if pool else y
+
+    def _convolve(
+        self, module: nn.Module, x: Tensor, *, padded: bool = False, pool: bool = False
+    ) -> Tensor:
+        """Convolve, pool and normalise."""
+        layer = cast(nn.Conv2d, module)
+        if self.convolution == "auto" and x.device.type == "cpu":
+            x = convolve(x, layer.weight, layer.bias, pool=pool, padded=padded)
+        else:
+            x = layer(even_out(x, layer.kernel_size[0]) if padded else x)
+            x = functional.max_pool2d(x, 2) if pool else x
+        return cast(Tensor, module.get_submodule("norm")(x)) if self.shape.batch_norm else x
 
     def score(self, first: Tensor, second: Tensor) -> Tensor:
-        """Return logits of "same" for encodings [..., D] of equal shape."""
-        return self.output((first - second).abs()).squeeze(-1)  # type: ignore[no-any-return]
+        """Return logits of "same" for encodings of equal shape, [..., D] or [..., P, C]."""
+        if isinstance(self.output, Alignment):
+            return pair_scores(first, second, *self._alignment(self.output))
+        return cast(Tensor, self.output((first - second).abs())).squeeze(-1)
 
     def score_matrix(self, queries: Tensor, supports: Tensor) -> Tensor:
-        """Return logits [A, B] of all pairs of encodings [A, D] and [B, D]."""
-        alpha = self.output.weight[0]
+        """Return logits [A, B] of all pairs of encodings of A and of B images."""
+        if isinstance(self.output, Alignment):
+            return aligned_scores(queries, supports, *self._alignment(self.output))
+        output = cast(nn.Linear, self.output)
+        alpha = output.weight[0]
         scores: Tensor = WeightedL1.apply(queries, supports, alpha.to(queries.dtype))  # type: ignore[no-untyped-call]
-        return scores if self.output.bias is None else scores + self.output.bias
+        return scores if output.bias is None else scores + output.bias
+
+    def _alignment(self, output: Alignment) -> tuple[Tensor, Tensor, int, int]:
+        return output.tau, output.price, self.shape.final_size, self.reach

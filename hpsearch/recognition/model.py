@@ -12,6 +12,7 @@ from hpsearch.configfile import read_yaml
 from hpsearch.errors import InputError
 from hpsearch.json_files import Metrics
 from hpsearch.paths import user_path
+from hpsearch.recognition.calibration import UNCALIBRATED, Calibration
 from hpsearch.records import read_or_none
 from hpsearch.training.config import TrialConfig
 
@@ -29,6 +30,7 @@ class Model:
     network: SiameseNetwork
     config: TrialConfig
     description: dict[str, Any]
+    calibration: Calibration = UNCALIBRATED
 
     def rank(
         self, queries: Iterable[Path | str | NDArray[Any]], support: Path | str
@@ -50,9 +52,8 @@ class Model:
 
         one = isinstance(queries, str | Path)
         images = read_images([queries] if one else queries)  # type: ignore[list-item]
-        ranking = rank(
-            self.network, self.config.input_size, images, read_support(user_path(support))
-        )
+        classes = read_support(user_path(support))
+        ranking = rank(self.network, self.config.input_size, images, classes, self.calibration)
         return [ranking.candidates(query) for query in range(len(images))]
 
 
@@ -103,21 +104,18 @@ def load_model(folder: Path | str, device: str = "cpu") -> Model:
     import safetensors
     from safetensors.torch import load
 
-    from hpsearch.network.siamese import SiameseNetwork
+    from hpsearch.training.build import trained_network
 
-    network = SiameseNetwork(
-        config.shape(), output_bias=config.layers.output.bias, convolution=config.convolution
-    )
-    stored = (read_or_none(folder / "metrics.json", Metrics) or {}).get("weights_sha256")
+    metrics = read_or_none(folder / "metrics.json", Metrics) or {}
+    stored = metrics.get("weights_sha256")
     try:
         content = path.read_bytes()
         if stored not in (None, hashlib.sha256(content).hexdigest()):
             raise InputError(
                 f"{path}: its checksum does not match; run hpsearch retrain until it is done"
             )
-        network.load_state_dict(load(content))
+        network = trained_network(config, load(content), device, convolution=config.convolution)
     except (OSError, RuntimeError, safetensors.SafetensorError) as error:
         text = " ".join(str(error).split())[:120]
         raise InputError(f"{path}: does not hold this model's weights ({text})") from error
-    network.eval().to(device)
-    return Model(network, config, description)
+    return Model(network, config, description, Calibration.of(metrics))

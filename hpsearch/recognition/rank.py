@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from hpsearch.data.resize import area_average
 from hpsearch.errors import InputError
+from hpsearch.recognition.calibration import UNCALIBRATED, Calibration
 from hpsearch.recognition.support import Support
 from hpsearch.training.evaluation import encode
 
@@ -38,7 +39,7 @@ class Ranking:
     names: tuple[str, ...]
     """C names."""
     scores: NDArray[np.float64]
-    """[Q, C], p = sigmoid of the class's mean logit."""
+    """[Q, C], p of the class's mean score."""
     order: NDArray[np.int64]
     """[Q, C], classes by falling similarity; equal ones by name."""
     below: float | None = None
@@ -55,7 +56,11 @@ class Ranking:
 
 
 def rank(
-    network: SiameseNetwork, input_size: int, queries: NDArray[np.uint8], support: Support
+    network: SiameseNetwork,
+    input_size: int,
+    queries: NDArray[np.uint8],
+    support: Support,
+    calibration: Calibration = UNCALIBRATED,
 ) -> Ranking:
     """Compare every query with every class.
 
@@ -67,6 +72,7 @@ def rank(
         input_size: Side of its input images, px.
         queries: Ink = 255, uint8 [Q, 105, 105].
         support: The classes.
+        calibration: Turns scores into probabilities.
 
     Raises:
         InputError: The model's scores are not finite.
@@ -88,7 +94,7 @@ def rank(
     means = np.add.reduceat(logits, starts, axis=1) / counts  # [Q, C]
     by_name = np.argsort(np.array(support.names, object), kind="stable")
     order = by_name[np.argsort(-means[:, by_name], axis=1, kind="stable")]
-    return Ranking(support.names, _sigmoid(means), order)
+    return Ranking(support.names, calibration.probability(means), order)
 
 
 @torch.inference_mode()
@@ -99,7 +105,7 @@ def _logits(
     offered: NDArray[np.int64],
 ) -> NDArray[np.float64]:
     """Encode the images [U, side, side]; compare rows `asked` with rows `offered`."""
-    device = network.fc.weight.device
+    device = network.device
     codes = encode(network, torch.from_numpy(shown).to(device))  # [U, D]
     queries = codes[torch.from_numpy(asked).to(device)]
     supports = codes[torch.from_numpy(offered).to(device)]
@@ -108,7 +114,3 @@ def _logits(
         for start in range(0, len(supports), SUPPORTS_AT_ONCE)
     ]
     return np.asarray(torch.cat(parts, dim=1).cpu().double())
-
-
-def _sigmoid(logits: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.asarray(np.exp(-np.logaddexp(0, -logits)))  # no overflow, exact near 0

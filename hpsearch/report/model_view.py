@@ -17,6 +17,7 @@ from PIL import Image
 
 from hpsearch.data.tasks import OneShotTasks, score_tasks, split_drawers, validation_tasks
 from hpsearch.errors import HpsearchError
+from hpsearch.recognition.calibration import Calibration
 from hpsearch.recognition.model import Model, load_model
 from hpsearch.recognition.page import ink_uri, png_uri
 from hpsearch.recognition.support import printable
@@ -119,18 +120,19 @@ def _inspect(facts: Facts, model: Model, dataset: Dataset) -> ModelView:
     index = characters.index()  # [C, drawers]
     mine = index[:, [d for d in drawers if d < index.shape[1]]].max(axis=1)  # [C], a drawing each
     rows = np.unique(np.concatenate([tasks.query.ravel(), tasks.support.ravel(), mine[mine >= 0]]))
-    codes = torch.zeros((len(characters.images), model.network.shape.width))  # [M, D]
-    codes[rows] = encode(model.network, torch.from_numpy(np.array(characters.images[rows])))
-    scores = run_scores(model.network, codes, tasks).double().numpy()
+    codes = encode(model.network, torch.from_numpy(np.array(characters.images[rows])))
+    query, support = np.searchsorted(rows, tasks.query), np.searchsorted(rows, tasks.support)
+    encoded = OneShotTasks(query, support, tasks.target, tasks.alphabet)
+    scores = run_scores(model.network, codes, encoded).double().numpy()
     large = dataset.validation().images
     filters, size, count, drawn = _filters(model)
-    chart, sprites, columns = _map(model, characters, codes, mine, large, seed)
+    chart, sprites, columns = _map(model, characters, (rows, codes), mine, large, seed)
     return ModelView(
         filters=filters,
         filter_size=size,
         filter_count=count,
         filters_shown=drawn,
-        hardest=_hardest(tasks, scores, large, _class_names(characters)),
+        hardest=_hardest(tasks, scores, large, _class_names(characters), model.calibration),
         accuracy=float(score_tasks(scores, tasks).mean()),
         n_tasks=tasks.n_tasks,
         seen=bool(model.description.get("include_validation", False)),
@@ -149,7 +151,11 @@ def _class_names(characters: Characters) -> list[str]:
 
 
 def _hardest(
-    tasks: OneShotTasks, scores: NDArray[np.float64], images: NDArray[np.uint8], names: list[str]
+    tasks: OneShotTasks,
+    scores: NDArray[np.float64],
+    images: NDArray[np.uint8],
+    names: list[str],
+    calibration: Calibration,
 ) -> list[HardTask]:
     """Return the tasks with the largest gap between the best wrong answer and the right one."""
     right = np.take_along_axis(scores, tasks.target[:, :, None], 2)[:, :, 0]  # [R, W]
@@ -169,7 +175,7 @@ def _hardest(
         seen.add(row)
         support = tasks.support[run]
         target, best = int(tasks.target[run, query]), int(wrong[run, query])
-        p = [1 / (1 + math.exp(-min(max(scores[run, query, c], -60), 60))) for c in (best, target)]
+        p = calibration.probability(scores[run, query, [best, target]]).tolist()
         found.append(
             HardTask(
                 query=ink_uri(images[row]),
@@ -214,7 +220,7 @@ def _filters(model: Model) -> tuple[str | None, int, int, int]:
 def _map(
     model: Model,
     characters: Characters,
-    codes: torch.Tensor,
+    encoded: tuple[NDArray[np.int64], torch.Tensor],
     drawing: NDArray[np.int64],
     large: NDArray[np.uint8],
     seed: int,
@@ -224,7 +230,7 @@ def _map(
     Args:
         model: The network.
         characters: The validation characters.
-        codes: Encodings [M, D] of their images, those of `drawing` at least.
+        encoded: Ascending rows of images, those of `drawing` among them, and their encodings.
         drawing: [C], the row of one drawing of each character, -1 if there is none.
         large: Their images as stored, [M, 105, 105].
         seed: Seed of the layout.
@@ -235,7 +241,8 @@ def _map(
         chosen = np.sort(rng.choice(chosen, MOST_CHARACTERS, replace=False))
     if len(chosen) < 5:
         return None, "", 1
-    shown_codes = codes[torch.from_numpy(drawing[chosen])]
+    rows, codes = encoded
+    shown_codes = codes[torch.from_numpy(np.searchsorted(rows, drawing[chosen]))]
     logits = model.network.score_matrix(shown_codes, shown_codes).double().numpy()
     if not np.isfinite(logits).all():
         return None, "", 1

@@ -18,13 +18,12 @@ from hpsearch.data import Dataset
 from hpsearch.data.resize import area_average
 from hpsearch.data.sealed import TestSet
 from hpsearch.network.initialisation import initialise
-from hpsearch.network.siamese import SiameseNetwork
 from hpsearch.results.intervals import wilson
 from hpsearch.seeding import derive_seed, generator
 from hpsearch.shipped_files import find_shipped
+from hpsearch.training.build import empty_network, trained_network
 from hpsearch.training.config import TrialConfig
 from hpsearch.training.evaluation import TaskScores, evaluate_tasks
-from hpsearch.training.fresh import build_network
 from hpsearch.training.loop import train
 from hpsearch.training.trainingdata import TrainingData
 
@@ -51,7 +50,7 @@ def measure_controls(
     """
     config = reference_config()
     data = TrainingData.from_dataset(dataset, config, study_seed=SEED)
-    untrained = SiameseNetwork(config.shape(), output_bias=config.layers.output.bias).eval()
+    untrained = empty_network(config).eval()
     weights = torch.Generator().manual_seed(derive_seed(SEED, "weights"))
     initialise(untrained, config.init, weights)
     return {
@@ -76,7 +75,7 @@ def _shuffled(
         last = epoch
         if progress is not None:
             progress(SHUFFLED, epoch.result.epoch, config.max_epochs)
-    network = build_network(config, last.checkpoint().weights())
+    network = trained_network(config, last.checkpoint().weights())
     return _score(network, test, config)
 
 

@@ -136,7 +136,7 @@ def _all_scores(
     network: SiameseNetwork, characters: Characters, rows: NDArray[np.int64]
 ) -> NDArray[np.float32]:
     """Return the scores of all drawings of one alphabet, [N, D, N, D], from rows [N, D]."""
-    device = network.fc.weight.device
+    device = network.device
     images = torch.from_numpy(np.array(characters.images[rows.flatten()])).to(device)
     with torch.no_grad():
         codes = encode(network, images)

@@ -119,7 +119,7 @@ def retrain(
 
     from hpsearch.results.validation import validation_figures
     from hpsearch.training import checkpoint
-    from hpsearch.training.fresh import build_network
+    from hpsearch.training.build import trained_network
     from hpsearch.training.loop import train
     from hpsearch.training.trainingdata import TrainingData
 
@@ -185,7 +185,7 @@ def retrain(
     packed = {name: weight.contiguous() for name, weight in weights.items()}
     content = save(packed)
     write_atomically(output / "weights.safetensors", content)
-    network = build_network(config, weights, device)
+    network = trained_network(config, weights, device)
     figures = validation_figures(network, config, dataset, exported.study_seed)
     metrics = _metrics(last.curve, exported.objective, figures, seen=include_validation)
     metrics["certificate"] = _verdict(
@@ -246,7 +246,7 @@ def _metrics(
 ) -> dict[str, Any]:
     """Return metrics.json; figures on training characters are stored apart."""
     kept = curve[-1] if seen else min(curve, key=lambda r: (r.validation_error, r.epoch))
-    from hpsearch.results.validation import N_PAIRS
+    from hpsearch.results.verification import N_PAIRS
 
     accuracy = figures["verification_accuracy"]
     shown = {

@@ -12,9 +12,11 @@ from hpsearch.data import Characters, Dataset
 from hpsearch.data.dense import DenseTasks, dense_accuracy, dense_tasks
 from hpsearch.data.tasks import dense_drawers, split_drawers, verification_pairs
 from hpsearch.network.siamese import SiameseNetwork
+from hpsearch.recognition.calibration import Calibration
 from hpsearch.results.intervals import around, wilson
 from hpsearch.results.noise import measure_noise
 from hpsearch.results.unknown import suggest_threshold
+from hpsearch.results.verification import N_PAIRS, verify
 from hpsearch.training.config import TrialConfig
 from hpsearch.training.evaluation import (
     dense_scores,
@@ -24,9 +26,6 @@ from hpsearch.training.evaluation import (
 )
 from hpsearch.training.fresh import fresh_tasks
 from hpsearch.training.selection import objective_tasks
-
-N_PAIRS = 10_000
-"""Number of verification pairs (Koch et al. 2015, section 4.2)."""
 
 
 def validation_figures(
@@ -48,7 +47,12 @@ def validation_figures(
     every = dense_tasks(characters, ways=ways, drawers=drawers, seed=study_seed)
     dense, _ = _dense(network, characters, every)
     fresh, logits = _dense(network, characters, fresh_tasks(characters, ways, study_seed))
-    threshold = suggest_threshold(logits, ways, study_seed)
+    _, drawers = split_drawers(
+        characters.n_drawers, config.drawers, study_seed, people=characters.people
+    )
+    verified = verify(network, characters, drawers, study_seed)
+    calibration = Calibration.of(verified)
+    threshold = suggest_threshold([calibration.logits(m) for m in logits], ways, study_seed)
     return {
         "tasks_320": {
             "error": 1 - paper.accuracy,
@@ -64,6 +68,7 @@ def validation_figures(
         "verification_auc": paper.auc,
         "degenerate": paper.degenerate,
         "verification_accuracy": _verification(network, characters, config, study_seed),
+        **verified,
         "unknown_below": asdict(threshold) if threshold else None,
     }
 
@@ -80,7 +85,7 @@ def _dense(
 
 
 def _images(network: SiameseNetwork, characters: Characters, rows: Any) -> torch.Tensor:
-    return torch.from_numpy(np.array(characters.images[rows])).to(network.fc.weight.device)
+    return torch.from_numpy(np.array(characters.images[rows])).to(network.device)
 
 
 def _verification(

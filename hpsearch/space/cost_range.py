@@ -8,7 +8,8 @@ small compared with the activations of a step.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from dataclasses import replace
+from typing import Any, Literal
 
 from hpsearch.network.geometry import NetworkShape
 from hpsearch.space.feasible_sizes import Step
@@ -49,39 +50,56 @@ class CostRange:
         return self._find(measure, -1)
 
     def _find(self, measure: Measure, sign: int) -> dict[str, Value]:
-        names = [f"{name}.filter_count" for name, _ in self._layers]
-        counts = [
-            self._extreme(name, layer.filter_count, sign)
-            for name, (_, layer) in zip(names, self._layers, strict=True)
-        ]
-        width = self._extreme("fc.width", self._problem.base.layers.fc.width, sign)
-        channels = [1, *counts]
+        base = self._problem.base
+        chosen: dict[str, Value] = {}
+        for name, layer in self._layers:
+            for key in ("filter_count", "residual"):
+                path = f"{name}.{key}"
+                chosen[path] = self._extreme(path, getattr(layer, key), sign)
+        width = chosen[base.width_name] = self._extreme(base.width_name, base.layers.width, sign)
+        shape = self._problem.shape(chosen)
+        channels = [1, *(layer.filter_count for layer in shape.convolutions)]
         weight = 4 if measure == "memory_bytes" else 1
         sizes = self._problem.sizes.cheapest(
-            lambda step, size, value: sign * self._step_cost(measure, step, size, value, channels),
-            lambda size: sign * weight * size**2 * channels[-1] * width,
+            lambda step, size, value: sign * self._step_cost(measure, step, size, value, shape),
+            lambda size: sign * weight * self._last_cost(measure, size) * channels[-1] * width,
         )
-        return {**sizes, **dict(zip(names, counts, strict=True)), "fc.width": width}
+        searched = self._problem.space.parameters.keys()
+        return {
+            **sizes,
+            **{k: v for k, v in chosen.items() if "residual" not in k or k in searched},
+        }
+
+    def _last_cost(self, measure: Measure, size: int) -> int:
+        """Return how often the code's weights count for a last map of `size` pixels."""
+        aligned = self._problem.base.comparison == "aligned"
+        return 1 if aligned and measure != "multiply_adds" else size**2
 
     def _step_cost(
-        self, measure: Measure, step: Step, size: int, value: Value, channels: list[int]
+        self, measure: Measure, step: Step, size: int, value: Value, shape: NetworkShape
     ) -> float:
         """Return the cost that one step adds; parts that depend on no size are left out."""
-        after = step.after(size, value)
+        after, layers = step.after(size, value), shape.convolutions
+        entering = layers[step.layer - 1].filter_count if step.layer > 0 else 1
         if step.kind == "filter":
-            entering, leaving = channels[step.layer], channels[step.layer + 1]
-            weights = leaving * entering * int(value) ** 2
+            layer = replace(layers[step.layer], filter_size=int(value))
+            weights = layer.filters(entering)
             if measure == "multiply_adds":
                 return after**2 * weights
             if measure == "parameters":
                 return weights
-            maps = 3 if self._problem.base.batch_norm else 2
-            return 4 * weights + 2 * self.images * maps * after**2 * leaving
+            maps = (3 if self._problem.base.batch_norm else 2) * layer.norms(entering)
+            return 4 * weights + 2 * self.images * maps * after**2
         if measure != "memory_bytes":
             return 0
-        return 2 * self.images * after**2 * (channels[step.layer + 1] if step.layer >= 0 else 1)
+        return (
+            2
+            * self.images
+            * after**2
+            * (layers[step.layer].filter_count if step.layer >= 0 else 1)
+        )
 
-    def _extreme(self, name: str, fixed: int, sign: int) -> int:
+    def _extreme(self, name: str, fixed: int, sign: int) -> Any:
         parameter = self._problem.space.parameters.get(name)
-        extremes = parameter.extremes if parameter else (fixed,)
-        return max((int(v) for v in extremes), key=lambda v: -sign * v)
+        extremes: tuple[Any, ...] = parameter.extremes if parameter else (fixed,)
+        return max(extremes, key=lambda v: -sign * v)

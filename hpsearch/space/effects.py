@@ -14,12 +14,19 @@ from hpsearch.space.parameter import Parameter
 from hpsearch.training.config import TrialConfig
 
 NOT_SEARCHABLE = {
+    "comparison": "each comparison has layers and settings of its own",
+    "padding": "what fits is counted for one padding",
+    "test_time_averaging": "epochs are validated without it",
     "precision": "it is the device's arithmetic, not a hyperparameter",
     "max_epochs": "trials of different length cannot be compared epoch by epoch",
     "images_per_epoch": "trials of different length cannot be compared epoch by epoch",
     "patience": "it decides how long a trial is watched, not how it trains",
     "stop_untrainable": "it decides how long a trial is watched, not how it trains",
 }
+
+
+AMOUNTS = ("angle_deg", "shear", "scale", "shift_px", "elastic_px")
+"""The distortion's settings that say how far."""
 
 
 def leaf_paths(base: TrialConfig) -> dict[str, Any]:
@@ -50,10 +57,9 @@ def refuse_without_effect(
     Raises:
         InputError: The parameter has no effect; the message says why and what to change.
     """
-    if name in NOT_SEARCHABLE:
-        raise InputError(
-            f"cannot be searched: {NOT_SEARCHABLE[name]}; set it in the study's trial"
-        )
+    why = NOT_SEARCHABLE.get(name.rpartition(".")[2])
+    if why:
+        raise InputError(f"cannot be searched: {why}; set it in the study's trial")
     if parameter.single:
         return
     possible: dict[str, tuple[Any, ...]] = {p: (value,) for p, value in leaf_paths(base).items()}
@@ -70,11 +76,17 @@ def _reason(name: str, base: TrialConfig, possible: Mapping[str, tuple[Any, ...]
         return all(value == 0 for path in names for value in possible[path])
 
     if name.startswith("distortion."):
-        ranges = [f"distortion.{key}" for key in ("angle_deg", "shear", "scale", "shift_px")]
+        ranges = [f"distortion.{key}" for key in AMOUNTS]
         if name == "distortion.probability":
             return "every range of distortion is 0" if all_zero(ranges) else None
         zero = all_zero(["distortion.probability"])
         return "distortion.probability is 0" if zero else None
+    if (
+        name == "output.l2"
+        and base.comparison == "aligned"
+        and True not in possible["decay_biases"]
+    ):
+        return "comparison is aligned, whose output has no weights to decay"
     if name == "batch_pairs" and "independent" not in possible["pairs"]:
         return "pairs is batch"
     if name in ("batch_characters", "batch_drawings") and "batch" not in possible["pairs"]:

@@ -28,19 +28,21 @@ class Step:
         kind: How it changes the map's size.
         layer: Position of its convolution from 0; -1 for the image.
         values: The values it may take; a single one if it is not searched.
+        padded: Whether zeros around the map keep its size, whatever the filter.
     """
 
     name: str
     kind: Literal["image", "filter", "pool"]
     layer: int
     values: tuple[Value, ...]
+    padded: bool = False
 
     def after(self, size: int, value: Value) -> int:
         """Return the map's size after this step, pixels; below 1 if no pixel is left."""
         if self.kind == "image":
             return int(value)
         if self.kind == "filter":
-            return size - int(value) + 1
+            return size if self.padded else size - int(value) + 1
         return size // 2 if value else size
 
     def distance(self, values: Mapping[str, Value], value: Any) -> float:
@@ -204,7 +206,8 @@ def _steps(parameters: Mapping[str, Parameter], base: TrialConfig) -> list[Step]
     steps = [Step("input_size", "image", -1, values("input_size", base.input_size))]
     for position, (layer, settings) in enumerate(base.layers.convolutions.items()):
         name = f"{layer}.filter_size"
-        steps.append(Step(name, "filter", position, values(name, settings.filter_size)))
+        padded = settings.padding == "same"
+        steps.append(Step(name, "filter", position, values(name, settings.filter_size), padded))
         name = f"{layer}.pool"
         steps.append(Step(name, "pool", position, values(name, settings.pool)))
     return steps

@@ -173,21 +173,23 @@ class SearchProblem:
 
     def shape(self, params: Mapping[str, Any]) -> NetworkShape:
         """Return the network's shape without building the whole configuration."""
-        get = params.get
+        get, base = params.get, self.base
         convolutions = tuple(
             Convolution(
                 get(f"{name}.filter_size", layer.filter_size),
                 get(f"{name}.filter_count", layer.filter_count),
                 get(f"{name}.pool", layer.pool),
+                padded=layer.padding == "same",
+                residual=get(f"{name}.residual", layer.residual),
             )
             for name, layer in self._convolutions
         )
-        input_size = get("input_size", self.base.input_size)
         return NetworkShape(
-            input_size,
+            get("input_size", base.input_size),
             convolutions,
-            get("fc.width", self.base.layers.fc.width),
-            batch_norm=get("batch_norm", self.base.batch_norm),
+            get(base.width_name, base.layers.width),
+            batch_norm=get("batch_norm", base.batch_norm),
+            comparison=base.comparison,
         )
 
     def _images_per_step(self, params: Mapping[str, Any]) -> int:

@@ -6,12 +6,13 @@ import difflib
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
 from hpsearch.configfile import Section, dump_yaml, load_section, read_yaml
 from hpsearch.errors import InputError
+from hpsearch.network.geometry import Comparison
 from hpsearch.paths import user_path
 from hpsearch.shipped_files import find_shipped
 from hpsearch.space.effects import leaf_paths, refuse_without_effect
@@ -32,6 +33,10 @@ class NetworkFrame(Section):
     """Height and width of the image, pixels."""
     pools: tuple[bool, ...] = Field(max_length=20)
     """For each convolution, from the image upwards, whether a 2 x 2 pooling follows."""
+    padding: Literal["none", "same"] = "none"
+    """Padding of every convolution."""
+    comparison: Comparison = "weighted_l1"
+    """How two images are compared."""
 
 
 class SearchSpace(Section):
@@ -113,13 +118,19 @@ class SearchSpace(Section):
                 "filter_size": 1,
                 "filter_count": self._smallest(f"conv{k}.filter_count"),
                 "pool": pool,
+                "padding": self.network.padding,
             }
             for k, pool in enumerate(self.network.pools, start=1)
         }
         for name in layers:
             self._smallest(f"{name}.filter_size")
-        layers["fc"] = {"width": self._smallest("fc.width")}
-        values = {"input_size": self.network.input_size, "layers": layers}
+        code = "projection" if self.network.comparison == "aligned" else "fc"
+        layers[code] = {"width": self._smallest(f"{code}.width")}
+        values = {
+            "input_size": self.network.input_size,
+            "layers": layers,
+            "comparison": self.network.comparison,
+        }
         return TrialConfig.from_values(values, f"search space {self.name}: network")
 
     def _smallest(self, name: str) -> Any:

@@ -5,17 +5,27 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from hpsearch.configfile import Section, dump_yaml, load_section
 from hpsearch.errors import InputError
-from hpsearch.network.geometry import Convolution, NetworkShape
+from hpsearch.network.geometry import Comparison, Convolution, NetworkShape
+from hpsearch.network.views import View, views
 
 LearningRate = Annotated[float, Field(gt=0, le=1e6)]
 Momentum = Annotated[float, Field(ge=0, le=1)]
 L2 = Annotated[float, Field(ge=0, le=1e6)]
 Objective = Literal["tasks_320", "dense"]
 """tasks_320: the paper's 16 runs. dense: the expectation over all tasks of eight drawers."""
+TAU, REACH = 15.0, 2
+"""The aligned comparison's first scale, and its reach in pixels, if the output leaves them out."""
 
 
 class Layer(Section):
@@ -29,8 +39,16 @@ class Layer(Section):
     """lambda_j, the weight of the layer's squared weights in the loss; AdamW's weight decay."""
 
 
+class Given(BaseModel):
+    """A section whose keys may be left out altogether: those without a value are not stored."""
+
+    @model_serializer(mode="wrap")
+    def _only_given(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {key: value for key, value in handler(self).items() if value is not None}
+
+
 class ConvolutionLayer(Layer):
-    """A convolution, stride 1, no padding, ReLU (section 3.1)."""
+    """A convolution, stride 1, ReLU (section 3.1)."""
 
     filter_size: int = Field(ge=1, le=105)
     """Height and width of the filter, pixels."""
@@ -38,6 +56,11 @@ class ConvolutionLayer(Layer):
     """Number of filters."""
     pool: bool = True
     """Max-pooling 2 x 2 with stride 2 after it, odd sizes rounded down."""
+    padding: Literal["none", "same"] = "none"
+    """none: the paper's; the map shrinks by filter_size - 1. same: zeros keep its size."""
+    residual: bool = False
+    """Make it a block of two such convolutions whose input is added before the last ReLU (He et
+    al. 2016, figure 2), by a 1 x 1 convolution where the number of filters changes."""
 
 
 class FullyConnectedLayer(Layer):
@@ -47,20 +70,33 @@ class FullyConnectedLayer(Layer):
     """Number of sigmoid units."""
 
 
-class OutputLayer(Layer):
-    """The weighted L1 distance: p = sigmoid(sum_j alpha_j |h1_j - h2_j|) (section 3.1)."""
+class ProjectionLayer(Layer):
+    """The 1 x 1 convolution, with no ReLU after it, whose maps are compared under aligned."""
 
-    bias: bool = False
-    """Add a bias to the logit; the paper prints none."""
+    width: int = Field(ge=1, le=4096)
+    """Number of channels."""
 
 
-class Layers(BaseModel):
-    """The layers in order: any number of convolutions, then `fc`, then `output`."""
+class OutputLayer(Layer, Given):
+    """The comparison: p = sigmoid(sum_j alpha_j |h1_j - h2_j|) (section 3.1), or aligned."""
+
+    bias: bool | None = None
+    """weighted_l1: add a bias to the logit; the paper prints none."""
+    tau: float | None = Field(None, gt=0, le=1e6)
+    """aligned: the first value of the learned scale of scores; 15 if left out."""
+    reach: int | None = Field(None, ge=0, le=105)
+    """aligned: how far a place may move to its best match, pixels of the last map; 2 if left
+    out."""
+
+
+class Layers(Given):
+    """The layers in order: any number of convolutions, then `fc` or `projection`, then `output`."""
 
     model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False)
     __pydantic_extra__: dict[str, ConvolutionLayer]
 
-    fc: FullyConnectedLayer
+    fc: FullyConnectedLayer | None = None
+    projection: ProjectionLayer | None = None
     output: OutputLayer = OutputLayer()
 
     @property
@@ -71,7 +107,15 @@ class Layers(BaseModel):
     @property
     def all(self) -> dict[str, Layer]:
         """Every layer by name, from the image upwards."""
-        return {**self.convolutions, "fc": self.fc, "output": self.output}
+        code = {"fc": self.fc, "projection": self.projection}
+        last = {name: layer for name, layer in code.items() if layer is not None}
+        return {**self.convolutions, **last, "output": self.output}
+
+    @property
+    def width(self) -> int:
+        """Units of the fully connected layer, or channels of the projection."""
+        layer = self.fc or self.projection
+        return layer.width if layer else 0
 
     @model_validator(mode="after")
     def _names(self) -> Self:
@@ -96,6 +140,9 @@ class Distortion(Section):
     """s_x and s_y, drawn from [1 - scale, 1 + scale]."""
     shift_px: float = Field(2.0, ge=0, le=50)
     """t_x and t_y, drawn from [-shift_px, shift_px], in pixels of a 105 x 105 image."""
+    elastic_px: float = Field(0.0, ge=0, le=50)
+    """Standard deviation of the shifts of a 4 x 4 grid that bends the image smoothly, in pixels
+    of a 105 x 105 image; included with the same chance, 0 bends none."""
 
 
 class TrialConfig(Section):
@@ -109,6 +156,9 @@ class TrialConfig(Section):
     """Height and width of the images, pixels; area-averaged from 105."""
     layers: Layers
     """The layers, in order."""
+    comparison: Comparison = "weighted_l1"
+    """weighted_l1: the paper's, of one code. aligned: of two feature maps, each place with the
+    best one within a small reach; the layer `projection` takes the place of `fc`."""
     pairs: Literal["independent", "batch"] = "independent"
     """independent: the paper's pairs, both images of each encoded.
     batch: each image is encoded once, every pair of the batch counts."""
@@ -135,6 +185,8 @@ class TrialConfig(Section):
     """Training drawers (section 4.1: 12 of 20). Own images have no drawers: all of them train."""
     quarter_turns: bool = False
     """Also train on every alphabet turned by 90, 180 and 270 degrees, each as another alphabet."""
+    mirror_images: bool = False
+    """Also train on every alphabet mirrored, and turned if those count, each as another one."""
     distortion: Distortion = Distortion()
     """The affine distortion of training images."""
     images_per_epoch: int = Field(300_000, ge=2)
@@ -168,12 +220,43 @@ class TrialConfig(Section):
     the momentum. as_printed: 2 lambda |w| is subtracted outside the learning rate."""
     decay_biases: bool = False
     """Whether L2 also acts on biases."""
+    test_time_averaging: Literal["none", "turns", "turns_and_mirrors"] = "none"
+    """Once trained, average each score over both images turned alike by quarters, and mirrored:
+    in retrain's figures, confirm, evaluate and recognise. Epochs are validated without it."""
     precision: Literal["float32", "bf16"] = "float32"
     """Arithmetic of the encoding. bf16 is used on CUDA and on CPUs that support it in hardware;
     other CPUs compute in float32."""
     convolution: Literal["auto", "direct"] = "auto"
     """How the CPU convolves. auto: direct, by spectra or by patches; a fixed cost model
     chooses the fastest for the shape, and results agree up to rounding. direct: torch's own."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete_output(cls, values: Any) -> Any:
+        """Give the output layer the defaults of the comparison, so that they are stored."""
+        layers = values.get("layers") if isinstance(values, dict) else None
+        if not isinstance(layers, dict) or not isinstance(layers.get("output", {}), dict):
+            return values
+        aligned = values.get("comparison") == "aligned"
+        own = {"tau": TAU, "reach": REACH} if aligned else {"bias": False}
+        return {**values, "layers": {**layers, "output": own | layers.get("output", {})}}
+
+    @model_validator(mode="after")
+    def _compares(self) -> Self:
+        aligned, layers = self.comparison == "aligned", self.layers
+        wanted, other = ("projection", "fc") if aligned else ("fc", "projection")
+        if getattr(layers, wanted) is None:
+            raise ValueError(f"layers.{wanted}: missing; comparison: {self.comparison} needs it")
+        foreign = {f"layers.{other}": getattr(layers, other)}
+        for key in ("bias",) if aligned else ("tau", "reach"):
+            foreign[f"layers.output.{key}"] = getattr(layers.output, key)
+        for key, value in foreign.items():
+            if value is not None:
+                raise ValueError(
+                    f"{key}: belongs to comparison: "
+                    f"{'weighted_l1' if aligned else 'aligned'}; remove it"
+                )
+        return self
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -190,17 +273,43 @@ class TrialConfig(Section):
     def _agrees(self) -> Self:
         if self.loss == "softmax" and self.pairs != "batch":
             raise ValueError("loss: softmax compares the characters of a batch; set pairs: batch")
+        for name, layer in self.layers.convolutions.items():
+            if layer.residual and layer.padding != "same":
+                raise ValueError(
+                    f"layers.{name}.residual: adds the input to the output, so both need one "
+                    "size; set padding: same"
+                )
         return self
 
     def shape(self) -> NetworkShape:
         """Return the network's shape."""
         convolutions = tuple(
-            Convolution(layer.filter_size, layer.filter_count, layer.pool)
+            Convolution(
+                layer.filter_size,
+                layer.filter_count,
+                layer.pool,
+                padded=layer.padding == "same",
+                residual=layer.residual,
+            )
             for layer in self.layers.convolutions.values()
         )
         return NetworkShape(
-            self.input_size, convolutions, self.layers.fc.width, batch_norm=self.batch_norm
+            self.input_size,
+            convolutions,
+            self.layers.width,
+            batch_norm=self.batch_norm,
+            comparison=self.comparison,
         )
+
+    @property
+    def width_name(self) -> str:
+        """The path of the width of the code that is compared."""
+        return "projection.width" if self.comparison == "aligned" else "fc.width"
+
+    @property
+    def views(self) -> tuple[View, ...]:
+        """The views of an image that count as characters of their own, upright first."""
+        return views(quarter_turns=self.quarter_turns, mirror_images=self.mirror_images)
 
     @property
     def images_per_step(self) -> int:

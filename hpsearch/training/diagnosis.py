@@ -42,9 +42,10 @@ class Vitals:
 
     Args:
         loss: Mean training loss over the loss of guessing; 1 is chance.
-        saturated: Share of the fully connected layer's inputs beyond 4 or -4.
+        saturated: Share of the sigmoid units' inputs beyond 4 or -4; 0 without such units.
         silent: Share of the last convolution's filters that are 0 on every probe image.
-        spread: Standard deviation of a unit over the probe images, averaged over the units.
+        spread: Standard deviation of a unit of the encoding over the probe images, averaged over
+            the units.
         moved: Largest relative change of a layer's parameters in the epoch's last step.
     """
 
@@ -79,22 +80,17 @@ def measure(network: SiameseNetwork, images: Tensor, loss: float, moved: float) 
         loss: Mean training loss of the epoch over the loss of guessing.
         moved: Largest relative change of a layer in the epoch's last step.
     """
-    seen: dict[str, Tensor] = {}
-
-    def keep(_: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        seen["features"], seen["input"] = inputs[0], output  # [B, F], [B, D]
-
-    handle = network.fc.register_forward_hook(keep)
-    try:
-        codes = network.encode(to_input(images)).float()  # [B, D]
-    finally:
-        handle.remove()
-    filters = network.shape.convolutions[-1].filter_count if network.shape.convolutions else 1
-    responses = seen["features"].reshape(len(images), filters, -1)
+    features = network.features(to_input(images))
+    codes = network.code(features).float().flatten(1)  # [B, D]
+    responses = features.reshape(len(images), network.shape.channels, -1)
     silent = (responses == 0).all(dim=2).all(dim=0).double().mean()
+    saturated = 0.0
+    if not network.aligned:
+        inputs = network.fc(features.flatten(1))  # [B, D]
+        saturated = float((inputs.abs() > BEYOND).double().mean())
     return Vitals(
         loss=loss,
-        saturated=float((seen["input"].abs() > BEYOND).double().mean()),
+        saturated=saturated,
         silent=float(silent),
         spread=float(codes.double().std(dim=0).mean()),
         moved=moved,

@@ -1,8 +1,13 @@
-"""The paper's random affine distortions, as one batched operation on the images' device."""
+"""Random distortions of a batch, on the images' device: the paper's affine, and an elastic one.
+
+Letters: B images, S side, G side of the elastic grid.
+"""
 
 from __future__ import annotations
 
 import math
+from functools import lru_cache
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -11,6 +16,32 @@ from torch.nn import functional
 from hpsearch.training.config import Distortion
 
 FULL_SIDE = 105
+GRID_SIDE = 4
+"""Points along a side of the elastic grid."""
+
+
+class Drawn(NamedTuple):
+    """The drawn distortion of each image, in units in which the image spans -1 to 1."""
+
+    transforms: Tensor
+    """[B, 2, 3], maps from output to input positions (torch's affine_grid)."""
+    shifts: Tensor | None = None
+    """[B, 2, G, G], further shifts of the input positions along x and y; None for none."""
+
+
+def draw_distortion(
+    count: int, distortion: Distortion, generator: torch.Generator
+) -> Drawn | None:
+    """Draw one distortion for each image, on the generator's device; None where none is set."""
+    if distortion.probability == 0:
+        return None
+    transforms = draw_transforms(count, distortion, generator)
+    if distortion.elastic_px == 0:
+        return Drawn(transforms)
+    device = generator.device
+    shifts = torch.randn(count, 2, GRID_SIDE, GRID_SIDE, generator=generator, device=device)
+    bent = torch.rand(count, 1, 1, 1, generator=generator, device=device) < distortion.probability
+    return Drawn(transforms, shifts * bent * (2 * distortion.elastic_px / FULL_SIDE))
 
 
 def draw_transforms(count: int, distortion: Distortion, generator: torch.Generator) -> Tensor:
@@ -69,12 +100,28 @@ def affine(
     return torch.stack([torch.stack([ia, ib, tx], -1), torch.stack([ic, id_, ty], -1)], 1)
 
 
-def distort(images: Tensor, transforms: Tensor) -> Tensor:
-    """Apply transforms [B, 2, 3] to images [B, 1, S, S]; pixels from outside are paper (0)."""
+def distort(images: Tensor, drawn: Drawn) -> Tensor:
+    """Distort images [B, 1, S, S]; pixels from outside are paper (0).
+
+    Reference:
+        Simard, Steinkraus and Platt 2003, section 2: elastic distortions, here of a coarse grid.
+    """
+    side = images.shape[2]
+    grid = _grid(drawn.transforms, side)
+    if drawn.shifts is not None:
+        smooth = drawn.shifts.flatten(2) @ _bicubic(side, images.device)  # [B, 2, S S]
+        grid = grid + smooth.view(-1, 2, side, side).permute(0, 2, 3, 1)
     return functional.grid_sample(
-        images, _grid(transforms, images.shape[2]), mode="bilinear", padding_mode="zeros",
-        align_corners=False,
-    )  # fmt: skip
+        images, grid, mode="bilinear", padding_mode="zeros", align_corners=False
+    )
+
+
+@lru_cache(maxsize=16)
+def _bicubic(side: int, device: torch.device) -> Tensor:
+    """Return the bicubic surface of each point of the elastic grid, [G G, S S]."""
+    each = torch.eye(GRID_SIDE**2, device=device).view(1, -1, GRID_SIDE, GRID_SIDE)
+    surfaces = functional.interpolate(each, (side, side), mode="bicubic", align_corners=True)
+    return surfaces.view(GRID_SIDE**2, side**2)
 
 
 def _grid(transforms: Tensor, side: int) -> Tensor:

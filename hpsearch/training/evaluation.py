@@ -22,6 +22,7 @@ DEGENERATE_SPREAD = 1e-6
 CHANCE_AUC = 0.05
 """A verification AUC within this distance of 0.5 counts as guessing."""
 IMAGES_AT_ONCE = 128
+PAIRS_AT_ONCE = 500
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,12 +113,20 @@ def dense_scores(
 ) -> list[NDArray[np.float32]]:
     """Return logits [N (query), N (support)] of each pair of drawers."""
     device = encodings.device
-    matrices = []
+    matrices: dict[tuple[bytes, bytes], Tensor] = {}
     for pair in tasks.pairs:
-        query = encodings[torch.as_tensor(pair.query, device=device)]
-        support = encodings[torch.as_tensor(pair.support, device=device)]
-        matrices.append(network.score_matrix(query, support).float())
-    return [matrix.cpu().numpy() for matrix in matrices]
+        query, support = (
+            encodings[torch.as_tensor(rows, device=device)] for rows in (pair.query, pair.support)
+        )
+        key = (pair.query.tobytes(), pair.support.tobytes())
+        exchanged = matrices.get(key[::-1]) if network.aligned else None  # costly, and symmetric
+        matrices[key] = (
+            network.score_matrix(query, support).float() if exchanged is None else exchanged.T
+        )
+    return [
+        matrices[pair.query.tobytes(), pair.support.tobytes()].cpu().numpy()
+        for pair in tasks.pairs
+    ]
 
 
 def pair_auc(scores: NDArray[np.floating], same: NDArray[np.bool_]) -> float:
@@ -152,18 +161,23 @@ def _degenerate(scores: NDArray[np.floating], auc: float) -> bool:
     return bool(np.ptp(finite) <= DEGENERATE_SPREAD * max(float(np.abs(finite).max()), 1e-30))
 
 
-def verification_accuracy(
-    network: SiameseNetwork, encodings: Tensor, left: Tensor, right: Tensor, same: Tensor
-) -> float:
-    """Return the share of pairs classified correctly at p = 0.5.
+@torch.no_grad()
+def pair_logits(network: SiameseNetwork, encodings: Tensor, left: Tensor, right: Tensor) -> Tensor:
+    """Return the logits [P] of "same" of pairs.
 
     Args:
         network: The network.
-        encodings: [M, D].
+        encodings: Of M images.
         left: Rows of the first images, [P].
         right: Rows of the second images, [P].
-        same: Whether they are the same character, bool [P].
     """
-    with torch.no_grad():
-        logits = network.score(encodings[left], encodings[right])
+    pairs = zip(*(torch.split(rows, PAIRS_AT_ONCE) for rows in (left, right)), strict=True)
+    return torch.cat([network.score(encodings[one], encodings[two]) for one, two in pairs])
+
+
+def verification_accuracy(
+    network: SiameseNetwork, encodings: Tensor, left: Tensor, right: Tensor, same: Tensor
+) -> float:
+    """Return the share of pairs classified correctly at p = 0.5; see `pair_logits`."""
+    logits = pair_logits(network, encodings, left, right)
     return float(((logits > 0) == same).double().mean())

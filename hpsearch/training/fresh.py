@@ -13,19 +13,8 @@ from hpsearch.network.siamese import SiameseNetwork
 from hpsearch.training.evaluation import TaskScores, evaluate_tasks
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from hpsearch.data.dataset import Characters, Dataset
     from hpsearch.training.config import TrialConfig
-
-
-def build_network(
-    config: TrialConfig, weights: dict[str, Tensor], device: str = "cpu"
-) -> SiameseNetwork:
-    """Return a network with the given weights, in eval mode."""
-    network = SiameseNetwork(config.shape(), output_bias=config.layers.output.bias)
-    network.load_state_dict(weights)
-    return network.eval().to(device)
 
 
 def fresh_tasks(characters: Characters, ways: int, study_seed: int) -> DenseTasks:
@@ -52,6 +41,5 @@ def fresh_scores(
     characters = dataset.validation(config.input_size)
     tasks = fresh_tasks(characters, dataset.ways, study_seed)
     rows = tasks.rows
-    device = network.fc.weight.device
-    images = torch.from_numpy(np.array(characters.images[rows])).to(device)
+    images = torch.from_numpy(np.array(characters.images[rows])).to(network.device)
     return evaluate_tasks(network, images, tasks.renumbered(rows))

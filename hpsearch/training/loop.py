@@ -16,6 +16,7 @@ from torch import Tensor
 from hpsearch.network.initialisation import initialise
 from hpsearch.network.siamese import SiameseNetwork
 from hpsearch.seeding import derive_seed, generator
+from hpsearch.training.build import empty_network
 from hpsearch.training.checkpoint import Checkpoint
 from hpsearch.training.config import TrialConfig
 from hpsearch.training.diagnosis import (
@@ -27,7 +28,7 @@ from hpsearch.training.diagnosis import (
     measure,
     probe_rows,
 )
-from hpsearch.training.distortion import distort, draw_transforms
+from hpsearch.training.distortion import Drawn, distort, draw_distortion
 from hpsearch.training.epoch import EpochResult
 from hpsearch.training.evaluation import evaluate_tasks, to_input
 from hpsearch.training.loss import batch_loss, pair_loss, softmax_loss
@@ -109,15 +110,10 @@ class _Run:
         self.config, self.data, self.seed = config, data, seed
         device = data.images.device
         allow_tf32(config, device)
-        bias = config.layers.output.bias
-        self.network = SiameseNetwork(
-            config.shape(),
-            output_bias=bias,
-            convolution=config.convolution,
-            device=str(device),
-        )
+        self.network = empty_network(config, str(device))
         weights = torch.Generator(device).manual_seed(derive_seed(seed, "weights"))
-        initialise(self.network, config.init, weights)
+        tau = config.layers.output.tau or 1.0
+        initialise(self.network, config.init, weights, tau=tau)
         if device.type == "cpu":
             self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.averaged = self.network  # validated and kept
@@ -146,16 +142,14 @@ class _Run:
         independent = config.pairs == "independent"
         draw = self.data.sampler.independent if independent else self.data.sampler.batch
         rows, labels = draw(config, chance)
-        transforms = None
-        if config.distortion.probability > 0:
-            transforms = draw_transforms(rows.size, config.distortion, self.distortion)
+        distortion = draw_distortion(rows.size, config.distortion, self.distortion)
         device = self.data.images.device
         loss = step_loss(
             self.network,
             self.data.images,
             torch.from_numpy(rows).to(device, non_blocking=True),
             torch.from_numpy(labels).to(device, non_blocking=True),
-            transforms,
+            distortion,
             config,
         )
         loss.backward()  # type: ignore[no-untyped-call]
@@ -287,7 +281,7 @@ def step_loss(
     images: Tensor,
     rows: Tensor,
     labels: Tensor,
-    transforms: Tensor | None,
+    distortion: Drawn | None,
     config: TrialConfig,
 ) -> Tensor:
     """Return the loss of one step, a scalar on the images' device; uses no randomness.
@@ -297,17 +291,17 @@ def step_loss(
         images: All training images, uint8 [N, S, S].
         rows: Rows [P, 2] of independent pairs, [B] of a batch, or [K, C] for the softmax.
         labels: Same or not, [P], or the character of each image, [B].
-        transforms: Distortion of each image, [B, 2, 3], B counts all rows; None distorts nothing.
+        distortion: The distortion of each image, B counts all rows; None distorts nothing.
         config: Decides how pairs are formed.
     """
-    batch = to_input(take(images, rows.flatten(), quarter_turns=config.quarter_turns))
-    if transforms is not None:
-        batch = distort(batch, transforms)
+    batch = to_input(take(images, rows.flatten(), config.views))
+    if distortion is not None:
+        batch = distort(batch, distortion)
     with arithmetic(config, images.device):
         codes = network.encode(batch)
     smoothing = config.label_smoothing
     if config.pairs == "independent":
-        halves = codes.view(len(rows), 2, -1)
+        halves = codes.view(len(rows), 2, *codes.shape[1:])
         return pair_loss(network.score(halves[:, 0], halves[:, 1]), labels, smoothing)
     if config.loss == "softmax":
         drawings = torch.split(codes, rows.shape[1])

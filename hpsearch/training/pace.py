@@ -8,6 +8,7 @@ import torch
 
 from hpsearch.network.initialisation import initialise
 from hpsearch.network.siamese import SiameseNetwork
+from hpsearch.training.build import empty_network
 from hpsearch.training.config import TrialConfig
 
 LIMIT_S = 4.0
@@ -27,7 +28,7 @@ def image_seconds(config: TrialConfig, device: str, threads: int) -> float:
         threads: Threads of one trial on the CPU.
     """
     torch.set_num_threads(threads)
-    network = SiameseNetwork(config.shape(), convolution=config.convolution, device=device)
+    network = empty_network(config, device)
     initialise(network, config.init, torch.Generator(device).manual_seed(0))
     began, images = time.perf_counter(), 2
     while True:

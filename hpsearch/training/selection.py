@@ -20,9 +20,6 @@ from hpsearch.errors import InputError
 from hpsearch.training.config import Objective, TrialConfig
 from hpsearch.training.pairs import Sampler
 
-TURNS = 4
-"""Orientations of a character: upright, and turned by one, two and three quarters."""
-
 
 @dataclass(frozen=True, eq=False)
 class Selection:
@@ -35,7 +32,7 @@ class Selection:
         split: Training and validation drawers (own images: numbers of images), and the validation
             alphabets.
         n_trained: Images that may be drawn to train on.
-        n_classes: Characters that may be drawn, turned ones too.
+        n_classes: Characters that may be drawn, turned and mirrored ones too.
     """
 
     sampler: Sampler
@@ -63,7 +60,7 @@ def select(
         dataset: The data set.
         background: Its characters to train on, with or without images.
         validation: Its characters to validate on.
-        config: Sets the number of training drawers, and whether images are turned.
+        config: Sets the number of training drawers, and whether images are turned or mirrored.
         study_seed: Selects the drawers and the tasks.
         objective: The validation tasks.
         include_validation: Train on the validation characters too.
@@ -72,17 +69,20 @@ def select(
     Raises:
         InputError: The data do not allow a setting; the message names it and a possible value.
     """
-    if config.quarter_turns and not dataset.turns:
-        raise InputError(
-            f"{where}.quarter_turns: true: a turned character may count as another one only in "
-            f"Omniglot and glyphs, not in {in_words(dataset.kind)}; set it to false"
-        )
+    for key in ("quarter_turns", "mirror_images"):
+        if getattr(config, key) and not dataset.turns:
+            raise InputError(
+                f"{where}.{key}: true: a turned or mirrored character may count as another one "
+                f"only in Omniglot and glyphs, not in {in_words(dataset.kind)}; set it to false"
+            )
     roles = [background, *([validation] if include_validation else [])]
     index, alphabet_of = _join(roles, config.drawers, study_seed)
     usable = (index >= 0).sum(axis=1) >= 2
     n_trained = int((index[usable] >= 0).sum())
-    if config.quarter_turns:
-        index, alphabet_of = _turned(index, alphabet_of, sum(len(role.images) for role in roles))
+    n_views = len(config.views)
+    if n_views > 1:
+        n_images = sum(len(role.images) for role in roles)
+        index, alphabet_of = _in_views(index, alphabet_of, n_images, n_views)
     try:
         sampler = Sampler(index, alphabet_of)
     except InputError as error:
@@ -100,7 +100,7 @@ def select(
             "validation_alphabets": list(validation.alphabets),
         },
         n_trained=n_trained,
-        n_classes=int(usable.sum()) * (TURNS if config.quarter_turns else 1),
+        n_classes=int(usable.sum()) * n_views,
     )
 
 
@@ -184,17 +184,17 @@ def _join(
     return np.concatenate(indices), np.concatenate(alphabets)
 
 
-def _turned(
-    index: NDArray[np.int64], alphabet_of: NDArray[np.int64], n_images: int
+def _in_views(
+    index: NDArray[np.int64], alphabet_of: NDArray[np.int64], n_images: int, n_views: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Add every alphabet turned by one, two and three quarters; row + n_images is turned once.
+    """Add every alphabet turned or mirrored; row + n_images is its image in the next view.
 
     Reference:
         Santoro et al. 2016, section 4.1: rotations of Omniglot's characters as new classes.
     """
-    turns = np.arange(TURNS)
-    rows = np.where(index >= 0, index + n_images * turns[:, None, None], -1)
-    alphabets = alphabet_of + (alphabet_of.max() + 1) * turns[:, None]
+    seen = np.arange(n_views)
+    rows = np.where(index >= 0, index + n_images * seen[:, None, None], -1)
+    alphabets = alphabet_of + (alphabet_of.max() + 1) * seen[:, None]
     return rows.reshape(-1, index.shape[1]), alphabets.reshape(-1)
 
 

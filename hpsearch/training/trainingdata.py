@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,9 +13,10 @@ from torch import Tensor
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.dense import DenseTasks
 from hpsearch.data.tasks import OneShotTasks
+from hpsearch.network.views import View
 from hpsearch.training.config import Objective, TrialConfig
 from hpsearch.training.pairs import Sampler
-from hpsearch.training.selection import TURNS, select
+from hpsearch.training.selection import select
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +40,7 @@ class TrainingData:
     @staticmethod
     def settings(config: TrialConfig) -> tuple[Any, ...]:
         """Return the settings that the data depend on; equal settings can share the data."""
-        return config.input_size, config.drawers, config.quarter_turns
+        return config.input_size, config.drawers, config.quarter_turns, config.mirror_images
 
     @classmethod
     def from_dataset(
@@ -86,11 +88,13 @@ class TrainingData:
         )
 
 
-def take(images: Tensor, rows: Tensor, *, quarter_turns: bool) -> Tensor:
-    """Return the images [B, S, S] at rows [B]; rows beyond the images mean turned ones."""
-    if not quarter_turns:
+def take(images: Tensor, rows: Tensor, seen: Sequence[View]) -> Tensor:
+    """Return the images [B, S, S] at rows [B]; rows beyond the images mean their other views."""
+    if len(seen) == 1:
         return images[rows]
-    batch, turns = images[rows % len(images)], (rows // len(images))[:, None, None]
-    for turn in range(1, TURNS):
-        batch = torch.where(turns == turn, batch.rot90(turn, (1, 2)), batch)
+    batch = upright = images[rows % len(images)]
+    number = (rows // len(images))[:, None, None]
+    for place, view in enumerate(seen):
+        if place:
+            batch = torch.where(number == place, view.of(upright), batch)
     return batch

@@ -35,6 +35,25 @@ shapes = st.builds(
     ).map(tuple),
     width=st.integers(1, 9),
 )
+padded_shapes = st.builds(
+    NetworkShape,
+    input_size=st.integers(8, 36),
+    convolutions=st.lists(
+        st.builds(
+            Convolution,
+            st.integers(1, 5),
+            st.integers(1, 4),
+            st.booleans(),
+            padded=st.just(value=True),
+            residual=st.booleans(),
+        ),
+        min_size=1,
+        max_size=4,
+    ).map(tuple),
+    width=st.integers(1, 9),
+    batch_norm=st.booleans(),
+    comparison=st.sampled_from(["weighted_l1", "aligned"]),
+)
 
 
 def runs_in_torch(shape: NetworkShape) -> bool:
@@ -101,6 +120,25 @@ def test_sizes_and_costs_are_those_of_the_built_network(shape: NetworkShape) -> 
     pooled = [x.shape[-1] for x in entered[1:-1]] + [shape.final_size] * bool(shape.convolutions)
     assert shape.map_sizes() == [(y.shape[-1], p) for y, p in zip(left[:-1], pooled, strict=True)]
     assert counter.get_total_flops() == 2 * 3 * shape.multiply_adds
+    assert sum(p.numel() for p in network.parameters()) == shape.parameters
+
+
+@settings(max_examples=80, deadline=None, derandomize=True)
+@given(padded_shapes)
+def test_costs_of_padded_and_residual_layers_are_those_of_the_built_network(
+    shape: NetworkShape,
+) -> None:
+    assume(shape.fits())
+    network = SiameseNetwork(shape)
+    images = torch.zeros(3, 1, shape.input_size, shape.input_size)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        code = network.eval().encode(images)
+        maps = network.features(images)
+    assert maps.shape == (3, shape.channels, shape.final_size, shape.final_size)
+    per_image = (shape.places, shape.width) if shape.comparison == "aligned" else (shape.width,)
+    assert code.shape == (3, *per_image)
+    again = 2 * 3 * (shape.multiply_adds - shape.features * shape.width)
+    assert counter.get_total_flops() == 2 * 3 * shape.multiply_adds + again
     assert sum(p.numel() for p in network.parameters()) == shape.parameters
 
 

@@ -115,6 +115,20 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     "negative size": (layers_with(conv1__filter_size=-3), "layers.conv1.filter_size: "),
     "fractional width": (layers_with(fc__width=1.5), "layers.fc.width: "),
     "no fc": ({"input_size": 20, "layers": {}}, "layers.fc: "),
+    "aligned without a projection": (
+        {**layers_with(), "comparison": "aligned"},
+        "layers.projection: missing",
+    ),
+    "tau of a weighted L1 distance": (
+        layers_with(output__tau=3),
+        "layers.output.tau: belongs to comparison: aligned",
+    ),
+    "reach of a weighted L1 distance": (
+        layers_with(output__reach=1),
+        "layers.output.reach: belongs to comparison: aligned",
+    ),
+    "a block without padding": (layers_with(conv1__residual=True), "layers.conv1.residual: "),
+    "unknown padding": (layers_with(conv1__padding="valid"), "layers.conv1.padding: "),
     "no layers": ({"input_size": 20}, "layers: "),
     "input too large": ({**layers_with(), "input_size": 106}, "input_size: "),
     "unknown pairs": ({**layers_with(), "pairs": "triplets"}, "pairs: "),

@@ -13,8 +13,9 @@ from torch import Tensor
 from hpsearch.data.tasks import OneShotTasks
 from hpsearch.network.siamese import SiameseNetwork
 from hpsearch.training import distortion as distortion_module
+from hpsearch.training.build import empty_network
 from hpsearch.training.config import Distortion, TrialConfig
-from hpsearch.training.distortion import affine, distort, draw_transforms
+from hpsearch.training.distortion import Drawn, affine, distort, draw_transforms
 from hpsearch.training.evaluation import encode, run_scores, verification_accuracy
 from hpsearch.training.loop import step_loss
 from hpsearch.training.optimiser import LayerwiseOptimiser
@@ -22,8 +23,7 @@ from tests.support.trainings import tiny_config
 
 
 def meta_network(config: TrialConfig) -> SiameseNetwork:
-    bias = config.layers.output.bias
-    return SiameseNetwork(config.shape(), output_bias=bias, device="meta")
+    return empty_network(config, "meta")
 
 
 def meta(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -57,7 +57,7 @@ def test_a_step_stays_on_its_device(pairs: str, precision: str, l2_gradient: str
         meta(50, 20, 20, dtype=torch.uint8),
         rows,
         meta(8 if pairs == "independent" else 16).long(),
-        meta(16, 2, 3),
+        Drawn(meta(16, 2, 3)),
         config,
     )
     assert (loss.shape, loss.device.type) == ((), "meta")
@@ -77,6 +77,7 @@ def test_a_stray_tensor_in_a_step_raises(stray: str) -> None:
         "transforms": meta(16, 2, 3),
     }
     given[stray] = torch.zeros_like(given[stray], device="cpu")
+    given["distortion"] = Drawn(given.pop("transforms"))
     with pytest.raises((RuntimeError, NotImplementedError)):
         step_loss(meta_network(config), config=config, **given)
 
@@ -84,7 +85,7 @@ def test_a_stray_tensor_in_a_step_raises(stray: str) -> None:
 def test_distortions_stay_on_their_device(meta_generator: Any) -> None:
     transforms = draw_transforms(6, Distortion(), meta_generator)
     assert (transforms.shape, transforms.device.type) == ((6, 2, 3), "meta")
-    assert distort(meta(6, 1, 20, 20), transforms).shape == (6, 1, 20, 20)
+    assert distort(meta(6, 1, 20, 20), Drawn(transforms)).shape == (6, 1, 20, 20)
     assert affine(*[meta(6)] * 7).device.type == "meta"
 
 
@@ -105,7 +106,7 @@ def test_drawing_and_applying_take_as_many_operations_for_any_number_of_images()
         source = torch.Generator().manual_seed(0)
         with Count() as count:
             transforms = draw_transforms(images, Distortion(), source)
-            distort(torch.zeros(images, 1, 20, 20), transforms)
+            distort(torch.zeros(images, 1, 20, 20), Drawn(transforms))
         counts.append(count.n)
     assert counts[0] == counts[1]
 

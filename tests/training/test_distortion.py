@@ -12,7 +12,7 @@ from scipy import ndimage, stats
 from torch.nn import functional
 
 from hpsearch.training.config import Distortion
-from hpsearch.training.distortion import affine, distort, draw_transforms
+from hpsearch.training.distortion import Drawn, affine, distort, draw_transforms
 
 Array = NDArray[np.float64]
 
@@ -52,7 +52,7 @@ def transform_of(**parts: float) -> torch.Tensor:
 
 
 def apply(image: Array, **parts: float) -> Array:
-    distorted = distort(torch.from_numpy(image)[None, None], transform_of(**parts))
+    distorted = distort(torch.from_numpy(image)[None, None], Drawn(transform_of(**parts)))
     return distorted[0, 0].numpy()
 
 
@@ -89,7 +89,7 @@ def test_pixels_are_scipys(side: int, parts: dict[str, float]) -> None:
 def test_images_are_distorted_each_by_its_own_transform() -> None:
     images = torch.from_numpy(np.stack([picture(20, seed) for seed in range(3)]))[:, None]
     chosen = [TRANSFORMS[name] for name in ("angle", "shift", "all")]
-    together = distort(images, torch.cat([transform_of(**parts) for parts in chosen]))
+    together = distort(images, Drawn(torch.cat([transform_of(**parts) for parts in chosen])))
     for image, parts, found in zip(images, chosen, together, strict=True):
         np.testing.assert_allclose(found[0].numpy(), apply(image[0].numpy(), **parts), atol=1e-14)
 
@@ -97,7 +97,7 @@ def test_images_are_distorted_each_by_its_own_transform() -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_identity_leaves_the_image(dtype: torch.dtype) -> None:
     image = torch.from_numpy(picture(105)).to(dtype)[None, None]
-    found = distort(image, transform_of().to(dtype))
+    found = distort(image, Drawn(transform_of().to(dtype)))
     torch.testing.assert_close(found, image, rtol=0, atol=200 * torch.finfo(dtype).eps)
 
 
@@ -204,4 +204,4 @@ def test_sampling_places_are_torchs_bit_for_bit(side: int, dtype: torch.dtype) -
     transforms = draw_transforms(16, Distortion(), source).to(dtype)
     grid = functional.affine_grid(transforms, list(images.shape), align_corners=False)
     expected = functional.grid_sample(images, grid, align_corners=False)
-    assert torch.equal(distort(images, transforms), expected)
+    assert torch.equal(distort(images, Drawn(transforms)), expected)

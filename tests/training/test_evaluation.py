@@ -62,7 +62,7 @@ def network(*, bias: bool = False) -> SiameseNetwork:
 class Oracle:
     """Reads the character off the ink, where every image of a character has its number as ink."""
 
-    sign = -1
+    sign, aligned = -1, False
 
     def encode(self, images: Tensor) -> Tensor:
         assert images.shape[1:] == (1, SIDE, SIDE)

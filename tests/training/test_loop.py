@@ -18,7 +18,7 @@ from hpsearch.network.initialisation import initialise
 from hpsearch.network.siamese import SiameseNetwork
 from hpsearch.seeding import derive_seed, generator
 from hpsearch.training.config import TrialConfig
-from hpsearch.training.distortion import distort, draw_transforms
+from hpsearch.training.distortion import Drawn, distort, draw_transforms
 from hpsearch.training.evaluation import evaluate_tasks
 from hpsearch.training.loop import step_loss, train
 from hpsearch.training.trainingdata import TrainingData
@@ -60,7 +60,7 @@ def plain_epoch(
         rows, labels = draw(config, rng)
         images = data.images[rows.ravel()][:, None].float() / 255
         transforms = draw_transforms(len(images), config.distortion, source)
-        h = plain_forward(w, distort(images, transforms).double())
+        h = plain_forward(w, distort(images, Drawn(transforms)).double())
         if independent:
             left, right = torch.arange(0, len(h), 2), torch.arange(1, len(h), 2)
             same = torch.from_numpy(labels)

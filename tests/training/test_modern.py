@@ -166,10 +166,29 @@ def test_turned_rows_are_turned_images(dataset: Dataset) -> None:
     data = TrainingData.from_dataset(dataset, config, study_seed=0)
     count = len(data.images)
     rows = torch.tensor([3, 3 + count, 3 + 2 * count, 3 + 3 * count])
-    shown = take(data.images, rows, quarter_turns=True)
+    shown = take(data.images, rows, config.views)
     for turn in range(4):
         expected = np.rot90(data.images[3].numpy(), turn)
         np.testing.assert_array_equal(shown[turn].numpy(), expected)
+
+
+@pytest.mark.parametrize(("turned", "n_views"), [(True, 8), (False, 2)])
+def test_mirrored_rows_are_mirrored_images_of_alphabets_of_their_own(
+    dataset: Dataset, turned: bool, n_views: int
+) -> None:
+    config = modern(quarter_turns=turned, mirror_images=True, within_alphabet=0.0)
+    data = TrainingData.from_dataset(dataset, config, study_seed=0)
+    count, turns = len(data.images), n_views // 2
+    rows = torch.arange(n_views) * count + 3
+    shown = take(data.images, rows, config.views).numpy()
+    upright = data.images[3].numpy()
+    for number in range(n_views):
+        seen = upright[:, ::-1] if number >= turns else upright
+        np.testing.assert_array_equal(shown[number], np.rot90(seen, number % turns))
+    rng = np.random.default_rng(0)
+    drawn = np.concatenate([data.sampler.batch(config, rng)[0].ravel() for _ in range(300)])
+    share = np.bincount(drawn // count, minlength=n_views) / len(drawn)
+    np.testing.assert_allclose(share, 1 / n_views, atol=0.03)
 
 
 def test_turned_alphabets_are_alphabets_of_their_own(dataset: Dataset) -> None:

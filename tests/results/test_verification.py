@@ -1,0 +1,79 @@
+"""The calibrated probability that two images show the same character."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hpsearch.recognition.calibration import UNCALIBRATED, Calibration
+from hpsearch.results import verification
+from hpsearch.results.verification import Pairs, calibration_error, fit
+
+
+def drawn_pairs(slope: float, bias: float, count: int = 20_000) -> Pairs:
+    """Return scores whose true probability is sigmoid(slope x score + bias)."""
+    rng = np.random.default_rng(5)
+    logits = rng.normal(2.0, 3.0, count)
+    return Pairs(logits, rng.random(count) < Calibration(slope, bias).probability(logits))
+
+
+@pytest.mark.parametrize(("slope", "bias"), [(1.0, 0.0), (0.4, -2.0), (30.0, 5.0), (1e-3, 0.3)])
+def test_the_fit_finds_the_probabilities_behind_the_pairs(slope: float, bias: float) -> None:
+    pairs = drawn_pairs(slope, bias)
+    found = fit(pairs)
+    true = Calibration(slope, bias).probability(pairs.logits)
+    assert np.abs(found.probability(pairs.logits) - true).mean() < 0.01
+
+
+def test_scores_that_rank_the_wrong_way_keep_their_meaning() -> None:
+    pairs = drawn_pairs(1.0, 0.0)
+    assert fit(Pairs(-pairs.logits, pairs.same)) == UNCALIBRATED
+
+
+def test_the_error_is_zero_for_true_probabilities_and_large_for_sure_ones() -> None:
+    pairs = drawn_pairs(0.5, 0.0)
+    true = Calibration(0.5, 0.0).probability(pairs.logits)
+    assert calibration_error(true, pairs.same) < 0.02
+    sure = (true > 0.5).astype(float)
+    assert calibration_error(sure, pairs.same) > 0.1
+
+
+def test_each_half_is_judged_by_the_other_halfs_fit(
+    dataset: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    characters = dataset.validation(20)
+    monkeypatch.setattr(verification, "N_PAIRS", 400)
+    seen: list[set[str]] = []
+
+    def scores(network: Any, part: Any, left: Any, right: Any) -> Any:
+        seen.append(set(part.names))
+        kept = np.array([characters.names.index(name) for name in part.names])
+        rows = np.flatnonzero(np.isin(characters.character, kept))
+        assert np.array_equal(part.images, characters.images[rows])  # relabelled, not mixed up
+        named = [part.names[c] for c in part.character]
+        assert named == [characters.names[c] for c in characters.character[rows]]
+        same = part.character[left] == part.character[right]
+        shift = 0.0 if len(seen) == 1 else 10.0  # the halves need different biases
+        noise = np.random.default_rng(len(seen)).normal(0, 1.0, len(left))
+        return np.where(same, 1.0, -1.0) + noise + shift
+
+    monkeypatch.setattr(verification, "pair_scores", scores)
+    found = verification.verify(None, characters, range(4), 0)  # type: ignore[arg-type]
+    assert not seen[0] & seen[1]
+    assert seen[0] | seen[1] == set(characters.names)
+    assert found["calibrated_accuracy"] < 0.6  # a fit on the same half would give 0.84
+    assert found["calibration"]["slope"] > 0
+    low, high = found["calibrated_interval"]
+    assert low < found["calibrated_accuracy"] < high
+
+
+def test_scores_that_are_not_finite_give_no_calibration(
+    dataset: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        verification, "pair_scores", lambda n, c, left, right: np.full(len(left), np.nan)
+    )
+    found = verification.verify(None, dataset.validation(20), range(4), 0)  # type: ignore[arg-type]
+    assert set(found.values()) == {None}
