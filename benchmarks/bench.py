@@ -16,12 +16,14 @@ import time
 from pathlib import Path
 from typing import Any
 
+import torch
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks import convolution, step, timing, trials
 from hpsearch.paths import write_atomically
 from hpsearch.sources.find import find_dataset
+from hpsearch.training.precision import has_bf16
 
 RESULT = Path("build") / "bench-trials.json"
 DETAILS = Path("build") / "bench-trials-details.json"
@@ -32,6 +34,8 @@ KEYS = (
 """What RESULT holds; DETAILS holds all."""
 STEPS = {"paper": 3, "batch": 60, "independent": 60, "softmax": 60}
 """Steps that are profiled; the paper's network at 105 x 105 takes seconds for one."""
+STUDIES = {"modern": 40, "aligned": 40}
+"""Steps of shipped studies that encode in bf16 where the machine has it."""
 
 
 def main() -> None:
@@ -111,25 +115,36 @@ def steps(dataset: Any) -> dict[str, Any]:
     """Measure whole training steps: the paper's best network, and the arms' networks."""
     configs = {"paper": step.paper_config()}
     configs |= {name: trials.reference(name) for name in STEPS if name != "paper"}
-    rates = [timing.matrix_product_rate()]
-    profiles = {n: step.profile_steps(dataset, c, STEPS[n]) for n, c in configs.items()}
-    rates.append(timing.matrix_product_rate())
-    rate = max(rates)
+    configs |= {name: step.study_config(name) for name in STUDIES}
+    counts = STEPS | STUDIES
+    before = _rates()
+    profiles = {n: step.profile_steps(dataset, c, counts[n]) for n, c in configs.items()}
+    rates = {name: max(rate, before[name]) for name, rate in _rates().items()}
     for name, profile in profiles.items():
         profile["matmul_share"] = (
-            profile["images_per_s"] * step.work_per_image(configs[name]) / rate
+            profile["images_per_s"]
+            * step.work_per_image(configs[name])
+            / rates[configs[name].precision]
         )
     rounded = {
         name: {key: float(f"{value:.4g}") for key, value in profile.items()}
         for name, profile in profiles.items()
     }
     return {
-        "matmul_flops": rate,
+        "matmul_flops": rates["float32"],
+        "matmul_flops_bf16": rates["bf16"],
         "matmul_share": round(profiles["paper"]["matmul_share"], 3),
-        "outside_share": round(max(p["outside"] for p in profiles.values()), 4),
+        "outside_share": round(max(profiles[name]["outside"] for name in STEPS), 4),
         "steps": rounded,
         "arms": {},
     }
+
+
+def _rates() -> dict[str, float]:
+    """Return the rate of matrix products by precision; of bf16 only where studies use it."""
+    single = timing.matrix_product_rate()
+    half = timing.matrix_product_rate(dtype=torch.bfloat16) if has_bf16("cpu") else single
+    return {"float32": single, "bf16": half}
 
 
 def _figures(arm: trials.Arm, rate: float) -> dict[str, Any]:
@@ -167,7 +182,11 @@ def _print_convolutions(console: Console, result: dict[str, Any]) -> None:
 
 def _print_steps(console: Console, result: dict[str, Any]) -> None:
     rate = result["matmul_flops"] / 1e9
-    table = Table(title=f"A whole training step; the matrix product runs at {rate:.0f} GFLOP/s")
+    half = result["matmul_flops_bf16"] / 1e9
+    table = Table(
+        title=f"A whole training step; the matrix product runs at {rate:.0f} GFLOP/s, in bf16 "
+        f"(modern, aligned) at {half:.0f}"
+    )
     columns = ("forward", "backward", "optimiser", "outside", "matmul_share")
     for column in ("step", "images/s", *columns[:4], "share of the product"):
         table.add_column(column, justify="right")

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from typing import Any
 
 import torch
 
+from hpsearch.configfile import read_yaml
 from hpsearch.data.dataset import Dataset
+from hpsearch.shipped_files import find_shipped
 from hpsearch.training.config import TrialConfig
 from hpsearch.training.loop import _Run
 from hpsearch.training.trainingdata import TrainingData
+
+
+def study_config(name: str) -> TrialConfig:
+    """Return the trial of a shipped study."""
+    path = find_shipped("studies", name)
+    return TrialConfig.from_values(read_yaml(path)["trial"], str(path))
 
 
 def paper_config(convolution: str = "auto") -> TrialConfig:
@@ -35,11 +44,18 @@ def work_per_image(config: TrialConfig) -> int:
     """Return the floating-point operations of training on one image.
 
     Nominal multiply-adds x 2, forward and two gradients, less the gradient of the first layer's
-    image, which nobody needs. A convolution by spectra counts like any other.
+    image, which nobody needs. A convolution by spectra counts like any other, and so do the
+    products of feature maps.
     """
     shape = config.shape()
     first, (after, _) = shape.convolutions[0], shape.map_sizes()[0]
-    return 2 * (3 * shape.multiply_adds - after**2 * first.filter_count * first.filter_size**2)
+    toward_image = after**2 * first.filter_count * first.filter_size**2
+    total = 2 * (3 * shape.multiply_adds - toward_image)
+    if config.comparison == "aligned" and config.loss == "softmax":
+        pairs = math.comb(config.batch_drawings, 2) * config.batch_characters**2
+        compared = pairs * shape.places**2 * shape.width
+        total += 6 * compared // config.images_per_step
+    return total
 
 
 class Stopwatch:

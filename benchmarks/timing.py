@@ -44,13 +44,13 @@ def interleaved_medians(
     return {name: statistics.median(values) for name, values in times.items()}
 
 
-def matrix_product_rate(rounds: int = 5) -> float:
-    """Return torch's best rate for products of square float32 matrices, FLOP/s."""
+def matrix_product_rate(rounds: int = 5, dtype: torch.dtype = torch.float32) -> float:
+    """Return torch's best rate for products of square matrices, FLOP/s."""
     best = 0.0
     for side in SIDES:
         rng = torch.Generator().manual_seed(side)
-        a, b = (torch.rand(side, side, generator=rng) for _ in range(2))
-        result = torch.empty(side, side)
+        a, b = (torch.rand(side, side, generator=rng).to(dtype) for _ in range(2))
+        result = torch.empty(side, side, dtype=dtype)
         torch.mm(a, b, out=result)
         for _ in range(rounds):
             began = time.perf_counter()
