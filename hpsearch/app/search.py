@@ -27,7 +27,8 @@ from hpsearch.paths import StudyFolder, cache_folder, network_filesystem, shell_
 from hpsearch.pruners import fewest_trials
 from hpsearch.results.best import best_in_words
 from hpsearch.results.certificate import best_of, read_certificate
-from hpsearch.sources.find import find_dataset
+from hpsearch.sources.find import IMAGES, find_dataset
+from hpsearch.sources.omniglot import FEW_ALPHABETS, find_parts
 from hpsearch.storage.engine import check_usable, is_server
 from hpsearch.storage.view import check_not_edited, read_study
 from hpsearch.study.data_check import check_study_data
@@ -142,10 +143,13 @@ def _at_hand(plan: StudyPlan, data: Path | None) -> bool:
     """Return whether the data are available without a download and without drawing glyphs."""
     if data is not None or os.environ.get("HPSEARCH_DATA") or plan.folder.dataset.exists():
         return True
-    if plan.config.dataset == "folder":
+    kind = plan.config.dataset
+    if kind == "folder":
         return True  # find_dataset refuses it: own images have to be named
-    packed = cache_folder() / "packed"
-    return plan.config.dataset != "glyphs" and any(packed.glob("omniglot-*"))
+    packed, fetched = cache_folder() / "packed", cache_folder() / "omniglot"
+    if kind in FEW_ALPHABETS and (find_parts(fetched) or {}).keys() >= IMAGES:
+        return True
+    return kind != "glyphs" and any(packed.glob(f"{'omniglot' if kind == 'auto' else kind}-*"))
 
 
 def _data_notices(plan: StudyPlan, dataset: Dataset | None) -> list[str]:

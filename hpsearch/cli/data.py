@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from hpsearch.cli.bars import progress_bars
-from hpsearch.cli.options import DataOption, JsonOption
+from hpsearch.cli.options import DataOption, DatasetOption, JsonOption
 from hpsearch.output import notice, say, say_json
 from hpsearch.wording import count, percent
 
@@ -23,9 +23,11 @@ app = typer.Typer(no_args_is_help=True, add_completion=False)
 
 
 @app.command()
-def check(data: DataOption = None, json: JsonOption = False) -> None:
+def check(
+    data: DataOption = None, dataset: DatasetOption = None, json: JsonOption = False
+) -> None:
     """Read a data set, check its content and print a summary."""
-    found = _find("auto" if data else "omniglot", data, afresh=True)
+    found = _find(dataset or ("auto" if data else "omniglot"), data, afresh=True)
     _print(found, json, "sound: " if found.notice else "whole: ")
 
 
@@ -36,10 +38,10 @@ def fetch(data: DataOption = None, json: JsonOption = False) -> None:
 
 
 @app.command()
-def show(data: DataOption = None, json: JsonOption = False) -> None:
+def show(data: DataOption = None, dataset: DatasetOption = None, json: JsonOption = False) -> None:
     """Show the data set that a search would use: counts, oddities, and a contact sheet."""
-    dataset = _find("auto", data)
-    _print(dataset, json, "", _draw_sheets(dataset))
+    found = _find(dataset or "auto", data)
+    _print(found, json, "", _draw_sheets(found))
 
 
 def _find(kind: str, data: Path | None, *, afresh: bool = False, test: bool = False) -> Dataset:

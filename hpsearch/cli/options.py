@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 StudyArgument = Annotated[str, typer.Argument(help="A study's folder, file or shipped name.")]
 ModelArgument = Annotated[Path, typer.Argument(help="A model folder.")]
 DataOption = Annotated[Path | None, typer.Option(help="Omniglot's zips or folders, or images.")]
+DatasetOption = Annotated[
+    str | None, typer.Option("--dataset", help="Kind of data, as in a study file.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 

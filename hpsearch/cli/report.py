@@ -8,13 +8,14 @@ from typing import Annotated, Any
 import typer
 
 from hpsearch.cli.bars import progress_bars
-from hpsearch.cli.options import DataOption, JsonOption, StudyArgument
+from hpsearch.cli.options import DataOption, DatasetOption, JsonOption, StudyArgument
 from hpsearch.output import say, say_json, say_table
 from hpsearch.wording import interval, percent
 
 
 def baselines(
     data: DataOption = None,
+    dataset: DatasetOption = None,
     json: JsonOption = False,
     beside: Annotated[
         list[Path] | None,
@@ -22,24 +23,25 @@ def baselines(
     ] = None,
 ) -> None:
     """Score pixels and untrained networks on the sealed tasks; the opening is logged."""
+    from hpsearch.data.dataset import OMNIGLOT
     from hpsearch.results.baselines import PUBLISHED, measure_baselines, read_networks
     from hpsearch.sources.find import find_dataset
 
     with progress_bars() as progress:
-        dataset = find_dataset("auto", data, progress=progress, test=True)
-        networks = read_networks(beside or (), dataset.fingerprint)
-        found = measure_baselines(dataset, progress)
+        opened = find_dataset(dataset or "auto", data, progress=progress, test=True)
+        networks = read_networks(beside or (), opened.fingerprint)
+        found = measure_baselines(opened, progress)
     for key, measured in networks.items():
         unknown = {"name": PUBLISHED[key][0], "published": None}
         found[key] = {**found.get(key, unknown), **measured}
     if json:
         say_json(found)
         return
-    if dataset.notice:
-        say(dataset.notice, err=True)
+    if opened.notice:
+        say(opened.notice, err=True)
     n_tasks = found["nearest_neighbour"]["n_tasks"]
-    published = "published" if dataset.kind == "omniglot" else ""
-    head = f"one-shot accuracy, {n_tasks} {dataset.kind} tasks"
+    published = "published" if opened.kind in OMNIGLOT else ""
+    head = f"one-shot accuracy, {n_tasks} {opened.kind} tasks"
     rows = [[head, "measured [95 %]", "AUC", published]]
     for entry in sorted(found.values(), key=_shown, reverse=True):
         figure, auc = "", ""

@@ -65,6 +65,7 @@ def retrain(
     from hpsearch.results.export import stale
     from hpsearch.results.retrain import read_exported
     from hpsearch.results.retrain import retrain as train_model
+    from hpsearch.sources.omniglot import FEW_ALPHABETS
 
     exported, _ = read_exported(config)
     kind = exported.dataset.kind if exported.dataset else "auto"
@@ -72,6 +73,12 @@ def retrain(
     dataset = _dataset(kind, data, config.parent, fingerprint)
     if dataset.notice:
         notice(dataset.notice)
+    if include_validation and dataset.kind in FEW_ALPHABETS:
+        few, more = (len(dataset.labels(role).alphabets) for role in ("background", "validation"))
+        notice(
+            f"--include-validation: the training alphabets are the {few} of {dataset.kind} and the "
+            f"{more} of validation; leave it out for a model of {few} alphabets"
+        )
     beside = config.parent / "model"
     folder = output or beside
     if old := stale(config):
@@ -176,6 +183,7 @@ def _interval(ends: list[float] | None) -> str:
 
 def evaluate(model: ModelArgument, data: DataOption = None, json: JsonOption = False) -> None:
     """Score a model on the sealed one-shot tasks; every opening is logged."""
+    from hpsearch.data.dataset import OMNIGLOT
     from hpsearch.data.dataset import in_words as dataset_in_words
     from hpsearch.execution.devices import choose_device
     from hpsearch.recognition.model import read_description
@@ -196,8 +204,9 @@ def evaluate(model: ModelArgument, data: DataOption = None, json: JsonOption = F
     )
     for name, part in result["per_alphabet"].items():
         say(f"  {name:36} {percent(part['accuracy']):>7} of {part['n_tasks']}")
-    if result["dataset"] == "omniglot":
-        say("published on the same 400 tasks (Koch et al. 2015, Table 2):")
+    if result["dataset"] in OMNIGLOT:
+        more = ", on all 30 background alphabets" if result["dataset"] != "omniglot" else ""
+        say(f"published on the same 400 tasks{more} (Koch et al. 2015, Table 2):")
         for name, accuracy in TABLE_2:
             say(f"  {name:46} {percent(accuracy):>7}")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,10 @@ from hpsearch.data.packed_files import UNREADABLE, check_file, images_of, read_m
 from hpsearch.data.resize import SIDE, to_stored
 from hpsearch.errors import InputError
 
+Kind = Literal["omniglot", "omniglot_small1", "omniglot_small2", "glyphs", "folder"]
+"""The kinds of data that a study can be on."""
+OMNIGLOT = ("omniglot", "omniglot_small1", "omniglot_small2")
+"""The kinds whose sealed tasks are Lake's 400; the others have tasks of their own."""
 Progress = Callable[[str, int, int], None]
 """Called with the name of the task, the amount done, and the total amount."""
 T = TypeVar("T")
@@ -79,7 +83,7 @@ class Dataset:
     """An opened packed folder; holds no images."""
 
     kind: str
-    """"omniglot", "glyphs" or "folder"."""
+    """One of `Kind`."""
     fingerprint: str
     """SHA-256 (hex) of the decoded content of all roles, the sealed one included."""
     folder: Path

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from hpsearch.data.dataset import OMNIGLOT
 from hpsearch.report.facts import Facts
 from hpsearch.report.figure import Figure, axis, scatter, shown, whiskers
 from hpsearch.results.baselines import PUBLISHED
@@ -14,7 +15,7 @@ from hpsearch.results.baselines import PUBLISHED
 def baselines_chart(facts: Facts) -> Figure | None:
     """Draw accuracies on the sealed tasks: ours as bars, published ones for Omniglot only."""
     measured = _measured(facts)
-    published = dict(PUBLISHED.values()) if facts.view.dataset.get("kind") == "omniglot" else {}
+    published = dict(PUBLISHED.values()) if facts.view.dataset.get("kind") in OMNIGLOT else {}
     if not measured:
         return None
     names = sorted(

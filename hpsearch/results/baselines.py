@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from hpsearch.data import Dataset
 from hpsearch.data.cache import in_first, places_beside, write_shared
+from hpsearch.data.dataset import OMNIGLOT
 from hpsearch.data.tasks import OneShotTasks
 from hpsearch.errors import InputError
 from hpsearch.json_files import Baselines
@@ -150,7 +151,7 @@ def measure_baselines(dataset: Dataset, progress: Progress | None = None) -> dic
         "nearest_neighbour": cosine_scores(images, test.tasks),
         "modified_hausdorff": hausdorff_scores(images, test.tasks, progress),
     }
-    published = PUBLISHED if dataset.kind == "omniglot" else {}
+    published = PUBLISHED if dataset.kind in OMNIGLOT else {}
     found: dict[str, Any] = {}
     for key in [*measured, *(k for k in PUBLISHED if k not in measured and k in published)]:
         name, figure = PUBLISHED[key]

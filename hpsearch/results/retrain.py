@@ -35,7 +35,7 @@ class ExportedDataset(Section):
     """The data a configuration was found on."""
 
     kind: str
-    """omniglot, glyphs or folder."""
+    """As in a study file, but never auto."""
     fingerprint: str
     """SHA-256 (hex) of the content."""
 

@@ -12,9 +12,11 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import get_args
 
 from hpsearch.data.cache import caches, in_first, may_write, open_caches, write_shared
-from hpsearch.data.dataset import Dataset, Progress, open_packed
+from hpsearch.data.dataset import OMNIGLOT as OMNIGLOTS
+from hpsearch.data.dataset import Dataset, Kind, Progress, open_packed
 from hpsearch.data.pack import Contents, holds_test, pack, sweep
 from hpsearch.data.packed_files import FORMAT
 from hpsearch.errors import EnvironmentFailure, HpsearchError, InputError
@@ -34,7 +36,7 @@ from hpsearch.sources.omniglot import (
 
 IMAGES = {*PARTS} - {RUNS}
 """The parts of Omniglot that the search needs."""
-KINDS = ("auto", "omniglot", "glyphs", "folder")
+KINDS = ("auto", *get_args(Kind))
 
 
 def find_dataset(
@@ -50,7 +52,7 @@ def find_dataset(
     """Find a data set, pack it if necessary, and open it.
 
     Args:
-        dataset: "auto", "omniglot", "glyphs" or "folder".
+        dataset: "auto", or one of `Kind`.
         path: A folder named by the user (--data); None tries HPSEARCH_DATA, the cache, then the
             authors' address.
         progress: Called during long steps.
@@ -69,7 +71,8 @@ def find_dataset(
     """
     if dataset not in KINDS:
         raise InputError(f"dataset: {dataset!r} is not one of {', '.join(KINDS)}")
-    finder = _Finder(progress, layout, afresh, fingerprint, test)
+    omniglot = dataset if dataset in OMNIGLOTS else "omniglot"
+    finder = _Finder(omniglot, progress, layout, afresh, fingerprint, test)
     if dataset == "glyphs":
         if path is not None:
             raise InputError(
@@ -90,7 +93,7 @@ def find_dataset(
             why = f"is missing and could not be downloaded ({error})"
             raise InputError(_missing_test(packed.folder, why)) from None
         reason = f"Omniglot was not found and could not be downloaded ({error})"
-    if dataset == "omniglot":
+    if dataset in OMNIGLOTS:
         raise InputError(f"{reason}; name a folder with the authors' zips with --data PATH")
     notice = f"{reason}; searching on glyphs, alphabets drawn by the program"
     return replace(finder.glyphs(), notice=notice)
@@ -105,6 +108,8 @@ def _from_environment() -> Path | None:
 class _Finder:
     """One search for a data set; each method tries one place."""
 
+    omniglot: str
+    """The kind of Omniglot that is looked for: with all background alphabets, or with few."""
     progress: Progress | None
     layout: Layout
     afresh: bool
@@ -116,16 +121,16 @@ class _Finder:
         if not path.is_dir():
             raise InputError(f"{origin} {path}: no such folder; name the one that holds the data")
         try:
-            parts = find_parts(path) if dataset in ("auto", "omniglot") else None
+            parts = find_parts(path) if dataset in ("auto", *OMNIGLOTS) else None
             if parts is not None:
                 return self._omniglot(path, parts)
-            if dataset != "omniglot" and looks_like_images(path):
+            if dataset not in OMNIGLOTS and looks_like_images(path):
                 return self._folder(path)
         except OSError as error:
             raise InputError(f"{error.filename or path}: cannot be read ({error})") from None
         zips = "Omniglot (images_background.zip, images_evaluation.zip, all_runs.zip)"
         own = "images as ALPHABET/CHARACTER/* or CHARACTER/*"
-        wanted = {"omniglot": zips, "folder": own}.get(dataset, f"{zips}, nor {own},")
+        wanted = {"auto": f"{zips}, nor {own},", "folder": own}.get(dataset, zips)
         raise InputError(f"{origin} {path}: no {wanted} in it; name the folder that holds them")
 
     def _folder(self, path: Path) -> Dataset:
@@ -157,7 +162,9 @@ class _Finder:
     def packed_omniglot(self) -> Dataset | None:
         """Return Omniglot that was packed earlier, preferably with test tasks."""
         found = (
-            f for cache in open_caches() for f in sorted((cache / "packed").glob("omniglot-*"))
+            folder
+            for cache in open_caches()
+            for folder in sorted((cache / "packed").glob(f"{self.omniglot}-*"))
         )
         for folder in sorted(found, key=holds_test, reverse=True):
             with contextlib.suppress(HpsearchError):  # of an older format, or damaged
@@ -186,9 +193,11 @@ class _Finder:
 
     def _omniglot(self, folder: Path, parts: dict[str, Path], why: str = "is missing") -> Dataset:
         found = self._once(
-            "omniglot",
+            self.omniglot,
             [file for part in parts.values() for file in files_of(part)],
-            lambda: read_omniglot(folder, layout=self.layout, progress=self.progress),
+            lambda: read_omniglot(
+                folder, self.omniglot, layout=self.layout, progress=self.progress
+            ),
             repr(self.layout),
             test=self.test and RUNS in parts,
         )

@@ -6,6 +6,7 @@ Must not know the cache, nor how a source was found.
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,9 +24,16 @@ PARTS = ("images_background", "images_evaluation", RUNS)
 WHOLE = {
     "57edcd459f74d556258950f855ac7fab6805c6dac930516d851902423a906d89": (
         "bd5e9d2db11cab9dfa3eca8de5bde3d96d7ea74983dde2861789fd0d3afeb0cd"
-    )
+    ),
+    "616f5331baf9b1bfa3e9d0cd9ba77e0bb0bff546794ca365a5b19827fc72c358": (
+        "7e24eb7b5a008023b94298cf4963e0a03418adb4f7350a0125d1d12b14694426"
+    ),
+    "478652a4d5e80dcd3e0675745dd70017f9fb25a2ac7c0725c286d1328e06b1b3": (
+        "f90594dfa776d38ce4e74cef4636c12aca6bcea254c2dac06f6c1599a31c264f"
+    ),
 }
-"""Fingerprint of the authors' images without runs to the fingerprint with them.
+"""Fingerprint of the authors' images without runs to the fingerprint with them, for the whole
+background and the two smaller ones.
 
 Both count as the same data. So a study that was started without the runs can be continued and
 evaluated with them, and vice versa.
@@ -62,6 +70,26 @@ class Layout:
 
 
 OMNIGLOT = Layout()
+
+
+@dataclass(frozen=True)
+class FewAlphabets:
+    """A smaller background: some alphabets of images_background."""
+
+    alphabets: tuple[str, ...]
+    characters: int
+    """Characters in these alphabets."""
+
+
+FEW_ALPHABETS = {
+    "omniglot_small1": FewAlphabets(
+        ("Balinese", "Early_Aramaic", "Greek", "Korean", "Latin"), characters=136
+    ),
+    "omniglot_small2": FewAlphabets(
+        ("Greek", "Japanese_(katakana)", "Latin", "Sanskrit", "Tagalog"), characters=156
+    ),
+}
+"""The authors' smaller backgrounds, by the kind of the data set that trains on one."""
 
 
 PLACES = (
@@ -104,12 +132,17 @@ def files_of(part: Path) -> list[Path]:
 
 
 def read_omniglot(
-    folder: Path, *, layout: Layout = OMNIGLOT, progress: Progress | None = None
+    folder: Path,
+    kind: str = "omniglot",
+    *,
+    layout: Layout = OMNIGLOT,
+    progress: Progress | None = None,
 ) -> Contents:
     """Read and check Omniglot; the runs may be missing, as a search does not need them.
 
     Args:
         folder: Holds images_background, images_evaluation and all_runs, as zips or unpacked.
+        kind: omniglot, or one of `FEW_ALPHABETS`, which keeps fewer background alphabets.
         layout: The required content.
         progress: Called after every 100 files.
 
@@ -130,27 +163,41 @@ def read_omniglot(
         raise InputError(
             f"{folder}: alphabet {common[0]} is in both image parts; fetch them again"
         )
-    lost = [name for name in layout.validation if name not in evaluation.alphabets]
-    if lost:
-        raise InputError(f"{parts[PARTS[1]]}: alphabet {lost[0]} is missing; fetch it again")
-    test = _select(evaluation, [a for a in evaluation.alphabets if a not in layout.validation])
+    validation = _select(evaluation, layout.validation, parts[PARTS[1]])
+    sealed = [name for name in evaluation.alphabets if name not in layout.validation]
+    test = _select(evaluation, sealed, parts[PARTS[1]])
+    if few := FEW_ALPHABETS.get(kind):
+        background = _select(background, few.alphabets, parts[PARTS[0]])
+        _check_count(parts[PARTS[0]], len(background.names), few.characters)
     contents = Contents(
-        kind="omniglot",
+        kind=kind,
         background=background,
-        validation=_select(evaluation, list(layout.validation)),
+        validation=validation,
         test=test,
         runs=read_runs(parts[RUNS], test, layout.runs, layout.ways) if RUNS in parts else None,
         ways=layout.ways,
         turns=True,
-        description=(
-            f"Omniglot: {len(background.alphabets)} background alphabets with "
-            f"{layout.background} characters, {len(layout.validation)} validation alphabets, "
-            f"{len(test.alphabets)} sealed test alphabets"
-        ),
+        description=_describe(kind, background, validation, test),
     )
     if contents.runs is None:
         return replace(contents, known_as=WHOLE.get(fingerprint(contents), ""))
     return contents
+
+
+def _describe(kind: str, background: Characters, validation: Characters, test: Characters) -> str:
+    sealed = f"{len(test.alphabets)} sealed test alphabets"
+    if kind in FEW_ALPHABETS:
+        return (
+            f"{kind}: {len(background.alphabets)} background alphabets "
+            f"({', '.join(background.alphabets)}) with {len(background.names)} characters; "
+            f"validation as always on {len(validation.alphabets)} alphabets of the evaluation "
+            f"archive; {sealed}"
+        )
+    return (
+        f"Omniglot: {len(background.alphabets)} background alphabets with "
+        f"{len(background.names)} characters, {len(validation.alphabets)} validation alphabets, "
+        f"{sealed}"
+    )
 
 
 _DRAWING = re.compile(r"(?:[^/]+/)??([^/]+)/(character\d+)/\d+_(\d\d)\.png")
@@ -178,8 +225,7 @@ def _read_images(
             raise InputError(f"{source}: {name}: a second drawing by drawer {drawer}")
         of_character[int(drawer)] = decode_drawing(content, f"{source}: {name}")
     count = sum(len(characters) for characters in drawings.values())
-    if count != n_characters:
-        raise InputError(f"{source}: {count} characters instead of {n_characters}; fetch it again")
+    _check_count(source, count, n_characters)
     for name, found in (item for one in drawings.values() for item in one.items()):
         if sorted(found) != list(range(1, n_drawers + 1)):
             raise InputError(
@@ -197,8 +243,16 @@ def _read_images(
     )
 
 
-def _select(role: Characters, alphabets: list[str]) -> Characters:
+def _check_count(source: Path, count: int, expected: int) -> None:
+    if count != expected:
+        raise InputError(f"{source}: {count} characters instead of {expected}; fetch it again")
+
+
+def _select(role: Characters, alphabets: Collection[str], source: Path) -> Characters:
     """Return the characters of some alphabets, in the alphabets' sorted order."""
+    for name in alphabets:
+        if name not in role.alphabets:
+            raise InputError(f"{source}: alphabet {name} is missing; fetch it again")
     wanted = [index for index, name in enumerate(role.alphabets) if name in alphabets]
     characters = np.flatnonzero(np.isin(role.alphabet_of, wanted))
     rows = np.flatnonzero(np.isin(role.character, characters))

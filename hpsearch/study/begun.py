@@ -9,9 +9,10 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 from hpsearch.configfile import dump_yaml, parse_yaml, read_json, read_yaml
+from hpsearch.data.dataset import Kind
 from hpsearch.errors import InputError, shortened
 from hpsearch.paths import StudyFolder, read_file, write_atomically
 from hpsearch.pruners.resource import Resource
@@ -37,7 +38,6 @@ MAY_CHANGE = (
 """Settings of how long, where and how fast to search. They do not change what is found."""
 DATA = ("fingerprint", "ways", "n_tasks")
 """Keys of dataset.json that describe the data; the others say where the data are."""
-KINDS = ("omniglot", "glyphs", "folder")
 Difference = tuple[str, Any, Any]
 """A key, its value at the start of the study, and its value now."""
 
@@ -60,7 +60,7 @@ def is_saved(folder: StudyFolder) -> bool:
     if folder.begun.is_file():
         return True
     try:
-        return read_json(folder.dataset).get("kind") in KINDS
+        return read_json(folder.dataset).get("kind") in get_args(Kind)
     except InputError:
         pass
     try:

@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from hpsearch.configfile import Section, dump_yaml, load_section
+from hpsearch.data.dataset import Kind
 from hpsearch.pruners.config import PrunerConfig
 from hpsearch.samplers.config import SamplerConfig
 from hpsearch.space.limits import Limits
@@ -142,8 +143,9 @@ class StudyConfig(Section):
     """Name shown in the dashboard."""
     description: str = ""
     """What the study is for."""
-    dataset: Literal["auto", "omniglot", "glyphs", "folder"] = "auto"
-    """auto takes Omniglot where it is found or can be had, else glyphs."""
+    dataset: Literal["auto", Kind] = "auto"
+    """auto takes Omniglot where it is found or can be had, else glyphs. omniglot_small1 and
+    omniglot_small2 train on five of Omniglot's 30 background alphabets; folder is own images."""
     space: str
     """Search space: a shipped name, or a file beside the study file."""
     trial: TrialConfig
