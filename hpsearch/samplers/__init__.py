@@ -6,32 +6,16 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from hpsearch.samplers.base import Observation, Sampler, observe
-from hpsearch.samplers.config import (
-    BLIND,
-    GpOptions,
-    SamplerConfig,
-    SkoptOptions,
-    TpeOptions,
-)
+from hpsearch.samplers.config import BLIND, GpOptions, SamplerConfig, SkoptOptions, TpeOptions
 
 if TYPE_CHECKING:
     from hpsearch.space.problem import SearchProblem
 
-__all__ = [
-    "BLIND",
-    "Observation",
-    "Sampler",
-    "SamplerConfig",
-    "make_sampler",
-    "observe",
-]
+__all__ = ["BLIND", "Observation", "Sampler", "SamplerConfig", "make_sampler", "observe"]
 
 
 def make_sampler(
-    config: SamplerConfig,
-    problem: SearchProblem,
-    observations: Sequence[Observation],
-    number: int,
+    config: SamplerConfig, problem: SearchProblem, observations: Sequence[Observation], number: int
 ) -> Sampler:
     """Return a sampler that has learnt from the observations.
 

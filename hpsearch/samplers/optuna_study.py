@@ -69,11 +69,7 @@ def frozen(
 ) -> FrozenTrial:
     """Return an Optuna trial; details are intermediate_values or constraints."""
     trial = optuna.trial.create_trial(
-        state=state,
-        value=value,
-        params=dict(point),
-        distributions=dict(distributions),
-        **details,
+        state=state, value=value, params=dict(point), distributions=dict(distributions), **details
     )
     trial.__class__ = _SharedTrial
     return trial

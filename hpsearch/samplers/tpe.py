@@ -36,10 +36,7 @@ class TpeSampler:
     redraws = 64
 
     def __init__(
-        self,
-        problem: SearchProblem,
-        observations: Sequence[Observation],
-        options: TpeOptions,
+        self, problem: SearchProblem, observations: Sequence[Observation], options: TpeOptions
     ) -> None:
         """Enter the history."""
         self._options = options

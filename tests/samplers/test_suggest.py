@@ -17,12 +17,7 @@ import pytest
 
 from hpsearch.driver.driver import Driver
 from hpsearch.driver.environment import Environment
-from hpsearch.samplers.config import (
-    BLIND,
-    GP_LIMIT,
-    SamplerConfig,
-    SamplerName,
-)
+from hpsearch.samplers.config import BLIND, GP_LIMIT, SamplerConfig, SamplerName
 from hpsearch.samplers.suggest import SpaceExhaustedError, choose_sampler, suggest
 from hpsearch.space.effects import leaf_paths
 from hpsearch.space.limits import Limits
