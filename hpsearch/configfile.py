@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import io
-import math
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
@@ -84,16 +84,7 @@ def parse_yaml(content: bytes, source: str) -> dict[str, Any]:
 
 def _check_events(text: str, source: str) -> None:
     """Refuse YAML features that no configuration needs, before anything is built."""
-    from ruamel.yaml import YAML
-    from ruamel.yaml.events import (
-        AliasEvent,
-        DocumentStartEvent,
-        MappingEndEvent,
-        MappingStartEvent,
-        ScalarEvent,
-        SequenceEndEvent,
-        SequenceStartEvent,
-    )
+    from ruamel.yaml import YAML, events
 
     opened = max(text.count("["), text.count("{"))
     if opened > 10_000:
@@ -101,19 +92,19 @@ def _check_events(text: str, source: str) -> None:
     depth = documents = 0
     for event in YAML(typ="safe", pure=True).parse(text):
         where = f"line {event.start_mark.line + 1}" if event.start_mark else "?"
-        if isinstance(event, ScalarEvent | MappingStartEvent | SequenceStartEvent) and event.tag:
+        if isinstance(event, events.ScalarEvent | events.CollectionStartEvent) and event.tag:
             raise InputError(f"{source}: {where}: tags ({event.tag}) are not allowed")
-        if isinstance(event, ScalarEvent) and (strange := _strange(event.value)):
+        if isinstance(event, events.ScalarEvent) and (strange := _strange(event.value)):
             raise InputError(f"{source}: {where}: the character {strange!a} is not allowed")
-        if isinstance(event, MappingStartEvent | SequenceStartEvent):
+        if isinstance(event, events.CollectionStartEvent):
             depth += 1
             if depth > MAX_DEPTH:
                 raise InputError(f"{source}: {where}: nested more than {MAX_DEPTH} deep")
-        elif isinstance(event, MappingEndEvent | SequenceEndEvent):
+        elif isinstance(event, events.CollectionEndEvent):
             depth -= 1
-        elif isinstance(event, AliasEvent):
+        elif isinstance(event, events.AliasEvent):
             raise InputError(f"{source}: {where}: aliases (*name) are not allowed; write it out")
-        elif isinstance(event, DocumentStartEvent):
+        elif isinstance(event, events.DocumentStartEvent):
             documents += 1
             if event.version not in (None, (1, 2)):
                 raise InputError(f"{source}: {where}: not YAML 1.2; remove the %YAML line")
@@ -161,10 +152,6 @@ def load_section(kind: type[Model], values: Any, source: str | Path) -> Model:
         raise InputError(f"{source}: {where}{key}: {message} (found {shown})") from error
 
 
-def _place(values: Any, error: Mapping[str, Any]) -> tuple[Any, ...]:
-    return _keys(values, error["loc"], missing=error["type"] == "missing")
-
-
 WORDS = {
     "bool_parsing": "must be true or false",
     "bool_type": "must be true or false",
@@ -193,24 +180,17 @@ WORDS = {
 """Messages for pydantic's types of errors."""
 LIMITS = ("gt", "ge", "lt", "le")
 COUSINS = {
-    "batch_size": "batch_pairs",
-    "choice": "choices",
-    "epochs": "max_epochs",
-    "lower": "low",
-    "lr": "learning_rate",
-    "max": "high",
-    "maximum": "high",
-    "min": "low",
-    "minimum": "low",
-    "n_trials": "trials",
-    "options": "choices",
-    "time": "hours",
-    "timeout": "hours",
-    "upper": "high",
-    "values": "choices",
-    "weight_decay": "l2",
+    "batch_pairs": ("batch_size",),
+    "choices": ("choice", "options", "values"),
+    "high": ("max", "maximum", "upper"),
+    "hours": ("time", "timeout"),
+    "l2": ("weight_decay",),
+    "learning_rate": ("lr",),
+    "low": ("lower", "min", "minimum"),
+    "max_epochs": ("epochs",),
+    "trials": ("n_trials",),
 }
-"""Names of settings in other programs, and here."""
+"""Settings, and their names in other programs."""
 
 
 def in_words(error: Mapping[str, Any]) -> str:
@@ -222,14 +202,14 @@ def in_words(error: Mapping[str, Any]) -> str:
     return words.format(**limits)
 
 
-def _keys(values: Any, location: tuple[Any, ...], *, missing: bool) -> tuple[Any, ...]:
-    """Return the keys in pydantic's location, without the types that it tried."""
+def _place(values: Any, error: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Return the keys in the location of pydantic's error, without the types that it tried."""
     keys: list[Any] = []
-    for part in location:
+    for part in error["loc"]:
         inside = isinstance(values, dict) and part in values
         inside = inside or (isinstance(values, list | tuple) and part in range(len(values)))
         if not inside:
-            return (*keys, location[-1]) if missing else tuple(keys)
+            return (*keys, error["loc"][-1]) if error["type"] == "missing" else tuple(keys)
         keys.append(part)
         values = values[part]
     return tuple(keys)
@@ -269,8 +249,8 @@ def _nearest(kind: type[BaseModel], location: tuple[Any, ...]) -> str:
     if section is None:
         return ""
     asked, known = str(location[-1]), list(section.model_fields)
-    cousin = COUSINS.get(asked)
-    near = [cousin] if cousin in known else difflib.get_close_matches(asked, known, 1)
+    near = [name for name in known if asked in COUSINS.get(name, ())]
+    near = near or difflib.get_close_matches(asked, known, 1)
     return f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(known)}"
 
 
@@ -305,24 +285,18 @@ def dump_yaml(values: Any) -> str:
     """
     from ruamel.yaml import YAML
 
-    _check_finite(values)
+    try:
+        json.dumps(values, allow_nan=False, default=str)
+    except ValueError:
+        raise ValueError(
+            "a number that is not finite cannot be written to a configuration"
+        ) from None
     yaml = YAML(typ="rt", pure=True)
     yaml.default_flow_style = False
     yaml.width = 99
     text = io.StringIO()
     yaml.dump(values, text)
     return text.getvalue()
-
-
-def _check_finite(values: Any) -> None:
-    if isinstance(values, dict):
-        for value in values.values():
-            _check_finite(value)
-    elif isinstance(values, list | tuple):
-        for value in values:
-            _check_finite(value)
-    elif isinstance(values, float) and not math.isfinite(values):
-        raise ValueError(f"{values} cannot be written to a configuration")
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -14,8 +14,7 @@ Kind = Literal["search_spaces", "studies"]
 
 def shipped_names(kind: Kind) -> list[str]:
     """Return the names of the shipped files of a kind, sorted."""
-    found = {path.stem for folder in _folders(kind) for path in folder.glob("*.yaml")}
-    return sorted(found)
+    return sorted(_shipped(kind))
 
 
 def find_shipped(kind: Kind, name: str) -> Path:
@@ -28,12 +27,10 @@ def find_shipped(kind: Kind, name: str) -> Path:
     Raises:
         InputError: No such file is shipped; the message names a similar one or all.
     """
-    known = shipped_names(kind)
-    if name in known:
-        for folder in _folders(kind):
-            path = folder / f"{name}.yaml"
-            if path.is_file():
-                return path
+    found = _shipped(kind)
+    if name in found:
+        return found[name]
+    known = sorted(found)
     what = "search space" if kind == "search_spaces" else "study"
     shown = name if len(name) <= 60 else name[:57] + "..."
     near = difflib.get_close_matches(name, known, 1)
@@ -41,8 +38,8 @@ def find_shipped(kind: Kind, name: str) -> Path:
     raise InputError(f"{shown!r}: no such file and no shipped {what}; {hint}")
 
 
-def _folders(kind: Kind) -> list[Path]:
-    """Return the folders to search: in the installed package, then beside it in a checkout."""
+def _shipped(kind: Kind) -> dict[str, Path]:
+    """Return the files by name: those beside the package in a checkout, else those in it."""
     package = Path(str(resources.files("hpsearch")))
-    folders = (package / "shipped" / kind, package.parent / kind)
-    return [folder for folder in folders if folder.is_dir()]
+    folders = (package.parent / kind, package / "shipped" / kind)
+    return {path.stem: path for folder in folders for path in folder.glob("*.yaml")}

@@ -242,14 +242,7 @@ def _write(contents: Contents, mark: str, folder: Path) -> None:
 
 
 def _labels(role: Characters) -> dict[str, NDArray[Any]]:
-    return {
-        "character": role.character,
-        "drawer": role.drawer,
-        "alphabet_of": role.alphabet_of,
-        "names": np.array(role.names),
-        "alphabets": np.array(role.alphabets),
-        "people": np.array(role.people),
-    }
+    return {name: np.array(value) for name, value in vars(role).items() if name != "images"}
 
 
 def _counts(role: Characters) -> dict[str, int]:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from hpsearch.samplers.base import Observation, Sampler, observe
 from hpsearch.samplers.config import BLIND, GpOptions, SamplerConfig, SkoptOptions, TpeOptions
-
-if TYPE_CHECKING:
-    from hpsearch.space.problem import SearchProblem
+from hpsearch.space.problem import SearchProblem
 
 __all__ = ["BLIND", "Observation", "Sampler", "SamplerConfig", "make_sampler", "observe"]
 

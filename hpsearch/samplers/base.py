@@ -5,14 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 
+from hpsearch.space.problem import SearchProblem
 from hpsearch.trial import TrialRecord, Value
-
-if TYPE_CHECKING:
-    from hpsearch.space.problem import SearchProblem
 
 Kind = Literal["complete", "pruned", "paused", "running", "bad"]
 MOST_BEST, MOST_RECENT = 50, 150

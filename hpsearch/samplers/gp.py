@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import optuna
 from optuna.trial import TrialState
 
 from hpsearch.samplers.base import Observation, best_and_recent
+from hpsearch.samplers.config import GpOptions
 from hpsearch.samplers.optuna_study import SEEDS, OptunaStudy, frozen
+from hpsearch.space.problem import SearchProblem
 from hpsearch.trial import Value
-
-if TYPE_CHECKING:
-    from hpsearch.samplers.config import GpOptions
-    from hpsearch.space.problem import SearchProblem
 
 
 class GpSampler:

@@ -5,18 +5,15 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import optuna
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
+from hpsearch.space.problem import SearchProblem
 from hpsearch.trial import Value
-
-if TYPE_CHECKING:
-    from optuna.distributions import BaseDistribution
-    from optuna.samplers import BaseSampler
-
-    from hpsearch.space.problem import SearchProblem
 
 SEEDS = 2**32
 """Optuna's seeds are smaller than this."""

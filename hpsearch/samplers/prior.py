@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import numpy as np
 from pydantic import Field
@@ -19,10 +19,8 @@ from pydantic import Field
 from hpsearch.json_files import EndedTrial
 from hpsearch.records import Record, damaged, read_record
 from hpsearch.samplers.base import Observation, observe
+from hpsearch.space.problem import SearchProblem
 from hpsearch.trial import TrialRecord, Value
-
-if TYPE_CHECKING:
-    from hpsearch.space.problem import SearchProblem
 
 
 class PriorFile(Record):
@@ -85,12 +83,7 @@ class Prior:
 
     def to_json(self) -> dict[str, Any]:
         """Return what JSON can hold."""
-        return {
-            "study": self.study,
-            "same": self.same,
-            "fades_after": self.fades_after,
-            "trials": [t.to_json() for t in self.trials],
-        }
+        return asdict(self)
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Prior:

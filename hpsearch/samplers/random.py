@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
+from hpsearch.space.problem import SearchProblem
 from hpsearch.trial import Value
-
-if TYPE_CHECKING:
-    from hpsearch.space.problem import SearchProblem
 
 
 class RandomSampler:

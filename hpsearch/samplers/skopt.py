@@ -9,16 +9,14 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from hpsearch.samplers.base import Observation, best_and_recent
+from hpsearch.samplers.config import SamplerName, SkoptOptions
+from hpsearch.space.problem import SearchProblem
 from hpsearch.trial import Value
-
-if TYPE_CHECKING:
-    from hpsearch.samplers.config import SamplerName, SkoptOptions
-    from hpsearch.space.problem import SearchProblem
 
 SEEDS = 2**31
 CANDIDATES = 10_000
@@ -147,15 +145,14 @@ def _with_lies(observations: Sequence[Observation]) -> list[float]:
     """Return the value of each observation, constant lies included."""
     known = [o.value for o in observations if o.value is not None and o.kind != "running"]
     worst, mean = max(known), float(np.mean(known))
-    return [_value(o, worst, mean) for o in observations]
 
+    def value(observation: Observation) -> float:
+        seen = mean if observation.value is None else observation.value
+        if observation.kind == "bad":
+            return worst
+        return min(mean, seen) if observation.kind == "running" else seen
 
-def _value(observation: Observation, worst: float, mean: float) -> float:
-    if observation.kind == "bad":
-        return worst
-    if observation.kind == "running":
-        return mean if observation.value is None else min(mean, observation.value)
-    return mean if observation.value is None else observation.value
+    return [value(o) for o in observations]
 
 
 def _comparable_seconds(observations: Sequence[Observation], highest: float) -> list[float]:

@@ -14,15 +14,12 @@ Reference:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hpsearch.space.problem import SearchProblem
 from hpsearch.trial import Value
-
-if TYPE_CHECKING:
-    from hpsearch.space.problem import SearchProblem
 
 EVEN = (1.0,)
 """Leave all points unchanged."""

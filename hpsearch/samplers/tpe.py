@@ -7,20 +7,16 @@ Components and Their Roles for Better Empirical Performance".
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import optuna
+from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
 from hpsearch.samplers.base import Observation, expected_end
+from hpsearch.samplers.config import TpeOptions
 from hpsearch.samplers.optuna_study import SEEDS, OptunaStudy, frozen
+from hpsearch.space.problem import SearchProblem
 from hpsearch.trial import Value
-
-if TYPE_CHECKING:
-    from optuna.distributions import BaseDistribution
-
-    from hpsearch.samplers.config import TpeOptions
-    from hpsearch.space.problem import SearchProblem
 
 
 class TpeSampler:

@@ -80,10 +80,10 @@ def find_dataset(
                 "leave --data out or set dataset: auto"
             )
         return finder.glyphs()
-    named = path or _from_environment()
-    if named is not None:
-        origin = "--data" if path is not None else "HPSEARCH_DATA"
-        return finder.named(dataset, named, origin)
+    if path is not None:
+        return finder.named(dataset, path, "--data")
+    if given := os.environ.get("HPSEARCH_DATA"):
+        return finder.named(dataset, user_path(given), "HPSEARCH_DATA")
     if dataset == "folder":
         raise InputError("dataset: folder needs your images; name them with --data PATH")
     try:
@@ -97,11 +97,6 @@ def find_dataset(
         raise InputError(f"{reason}; name a folder with the authors' zips with --data PATH")
     notice = f"{reason}; searching on glyphs, alphabets drawn by the program"
     return replace(finder.glyphs(), notice=notice)
-
-
-def _from_environment() -> Path | None:
-    value = os.environ.get("HPSEARCH_DATA")
-    return user_path(value) if value else None
 
 
 @dataclass(frozen=True)

@@ -134,11 +134,16 @@ class Looks:
                 across.append(f"{name} = {other}")
             elif others:
                 within.append(f"{name} = {others[0][1]}")
-        if across:
-            lines.append(f"pictures that are in two classes: {len(across)} ({named(across)})")
-        if within:
-            lines.append(f"pictures that are twice in a class: {len(within)} ({named(within)})")
-        return lines
+        copied = {
+            "pictures that are in two classes": across,
+            "pictures that are twice in a class": within,
+        }
+        return [*lines, *_counted(copied)]
+
+
+def _counted(found: Mapping[str, Collection[str]]) -> list[str]:
+    """Return a line for each kind of oddity that has names."""
+    return [f"{what}: {len(names)} ({named(names)})" for what, names in found.items() if names]
 
 
 _WORDS = {
@@ -203,13 +208,10 @@ def left_out(
             astray.append(str(path.relative_to(folder)))
         elif path.parent in classes:
             others.append(str(path.relative_to(folder)))
-    lines = []
-    if single:
-        lines.append(f"left out, classes with only one image: {len(single)} ({named(single)})")
-    if astray:
-        lines.append(
-            f"left out, images outside CLASS/ and ALPHABET/CLASS/: {len(astray)} ({named(astray)})"
-        )
-    if others:
-        lines.append(f"left out, not an image by the suffix: {len(others)} ({named(others)})")
-    return lines
+    return _counted(
+        {
+            "left out, classes with only one image": single,
+            "left out, images outside CLASS/ and ALPHABET/CLASS/": astray,
+            "left out, not an image by the suffix": others,
+        }
+    )

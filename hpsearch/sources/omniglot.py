@@ -19,6 +19,8 @@ from hpsearch.errors import InputError
 from hpsearch.sources.archive import decode_drawing, read_files
 from hpsearch.sources.runs import RUN_FOLDERS, holds_runs, read_runs
 
+Drawings = dict[str, dict[str, dict[int, NDArray[np.uint8]]]]
+"""The drawings of an image part by alphabet, character and drawer, in the stored form."""
 RUNS = "all_runs"
 PARTS = ("images_background", "images_evaluation", RUNS)
 WHOLE = {
@@ -158,26 +160,25 @@ def read_omniglot(
         )
     background = _read_images(parts[PARTS[0]], layout.background, layout.drawers, progress)
     evaluation = _read_images(parts[PARTS[1]], layout.evaluation, layout.drawers, progress)
-    common = sorted(set(background.alphabets) & set(evaluation.alphabets))
+    common = sorted(background.keys() & evaluation.keys())
     if common:
         raise InputError(
             f"{folder}: alphabet {common[0]} is in both image parts; fetch them again"
         )
-    validation = _select(evaluation, layout.validation, parts[PARTS[1]])
-    sealed = [name for name in evaluation.alphabets if name not in layout.validation]
-    test = _select(evaluation, sealed, parts[PARTS[1]])
-    if few := FEW_ALPHABETS.get(kind):
-        background = _select(background, few.alphabets, parts[PARTS[0]])
-        _check_count(parts[PARTS[0]], len(background.names), few.characters)
+    validation = _role(evaluation, layout.validation, parts[PARTS[1]])
+    test = _role(evaluation, evaluation.keys() - {*layout.validation}, parts[PARTS[1]])
+    few = FEW_ALPHABETS.get(kind, FewAlphabets(tuple(background), layout.background))
+    trained = _role(background, few.alphabets, parts[PARTS[0]])
+    _check_count(parts[PARTS[0]], len(trained.names), few.characters)
     contents = Contents(
         kind=kind,
-        background=background,
+        background=trained,
         validation=validation,
         test=test,
         runs=read_runs(parts[RUNS], test, layout.runs, layout.ways) if RUNS in parts else None,
         ways=layout.ways,
         turns=True,
-        description=_describe(kind, background, validation, test),
+        description=_describe(kind, trained, validation, test),
     )
     if contents.runs is None:
         return replace(contents, known_as=WHOLE.get(fingerprint(contents), ""))
@@ -205,10 +206,10 @@ _DRAWING = re.compile(r"(?:[^/]+/)??([^/]+)/(character\d+)/\d+_(\d\d)\.png")
 
 def _read_images(
     source: Path, n_characters: int, n_drawers: int, progress: Progress | None
-) -> Characters:
-    """Read one image part into the stored form."""
+) -> Drawings:
+    """Read and check one image part."""
     files, task = read_files(source), f"reading {source.name}"
-    drawings: dict[str, dict[str, dict[int, NDArray[np.uint8]]]] = {}
+    drawings: Drawings = {}
     for name, content in reported(files, task, n_characters * n_drawers, progress, every=100):
         match = _DRAWING.fullmatch(name)
         if match is None:
@@ -232,15 +233,7 @@ def _read_images(
                 f"{source}: {name} has {len(found)} drawings instead of "
                 f"those by drawers 01 to {n_drawers:02}; fetch it again"
             )
-    return flatten(
-        {
-            alphabet: {
-                name: [found[drawer] for drawer in sorted(found)]
-                for name, found in sorted(characters.items())
-            }
-            for alphabet, characters in sorted(drawings.items())
-        }
-    )
+    return drawings
 
 
 def _check_count(source: Path, count: int, expected: int) -> None:
@@ -248,19 +241,17 @@ def _check_count(source: Path, count: int, expected: int) -> None:
         raise InputError(f"{source}: {count} characters instead of {expected}; fetch it again")
 
 
-def _select(role: Characters, alphabets: Collection[str], source: Path) -> Characters:
-    """Return the characters of some alphabets, in the alphabets' sorted order."""
-    for name in alphabets:
-        if name not in role.alphabets:
-            raise InputError(f"{source}: alphabet {name} is missing; fetch it again")
-    wanted = [index for index, name in enumerate(role.alphabets) if name in alphabets]
-    characters = np.flatnonzero(np.isin(role.alphabet_of, wanted))
-    rows = np.flatnonzero(np.isin(role.character, characters))
-    return Characters(
-        images=role.images[rows],
-        character=np.searchsorted(characters, role.character[rows]),
-        drawer=role.drawer[rows],
-        alphabet_of=np.searchsorted(wanted, role.alphabet_of[characters]),
-        names=tuple(role.names[index] for index in characters),
-        alphabets=tuple(role.alphabets[index] for index in wanted),
+def _role(part: Drawings, alphabets: Collection[str], source: Path) -> Characters:
+    """Return the characters of some alphabets of a part, in the stored form, all by name."""
+    for alphabet in alphabets:
+        if alphabet not in part:
+            raise InputError(f"{source}: alphabet {alphabet} is missing; fetch it again")
+    return flatten(
+        {
+            alphabet: {
+                name: [drawing for _, drawing in sorted(drawers.items())]
+                for name, drawers in sorted(part[alphabet].items())
+            }
+            for alphabet in sorted(alphabets)
+        }
     )

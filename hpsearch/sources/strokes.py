@@ -109,10 +109,17 @@ def draw_character(style: Style, rng: np.random.Generator) -> list[Stroke]:
     return strokes
 
 
-def _frame(start: Points, end: Points) -> tuple[Points, Points]:
-    """Return the vector along a stroke and the one across, equally long."""
+def _path(start: Points, end: Points, *places: tuple[float, float]) -> Points:
+    """Return points that begin with `start`.
+
+    Args:
+        start: Where the stroke begins.
+        end: The end of the vector along the stroke; the one across is equally long.
+        places: How far each other point lies along and across from the start, in these vectors.
+    """
     along = end - start
-    return along, np.array([-along[1], along[0]])
+    across = np.array([-along[1], along[0]])
+    return np.stack([start, *(start + a * along + c * across for a, c in places)])
 
 
 def _line(start: Points, end: Points, rng: np.random.Generator) -> Points:
@@ -121,26 +128,18 @@ def _line(start: Points, end: Points, rng: np.random.Generator) -> Points:
 
 
 def _arc(start: Points, end: Points, rng: np.random.Generator) -> Points:
-    along, across = _frame(start, end)
     bulge = rng.choice([-1, 1]) * rng.uniform(0.35, 0.8)
-    return np.stack([start, start + 0.5 * along + bulge * across, end])
+    return np.vstack([_path(start, end, (0.5, bulge)), end])
 
 
 def _hook(start: Points, end: Points, rng: np.random.Generator) -> Points:
-    along, across = _frame(start, end)
     side = rng.choice([-1, 1])
-    corner = start + 0.9 * along + side * 0.15 * across
-    return np.stack(
-        [start, start + 0.5 * along, corner, start + 0.6 * along + side * 0.5 * across]
-    )
+    return _path(start, end, (0.5, 0), (0.9, 0.15 * side), (0.6, 0.5 * side))
 
 
 def _wave(start: Points, end: Points, rng: np.random.Generator) -> Points:
-    along, across = _frame(start, end)
     side = rng.choice([-1, 1]) * rng.uniform(0.3, 0.55)
-    return np.stack(
-        [start, start + 0.3 * along + side * across, start + 0.7 * along - side * across, end]
-    )
+    return np.vstack([_path(start, end, (0.3, side), (0.7, -side)), end])
 
 
 def _ring(start: Points, end: Points, rng: np.random.Generator) -> Points:
@@ -160,24 +159,14 @@ def _spiral(start: Points, end: Points, rng: np.random.Generator) -> Points:
 
 
 def _loop(start: Points, end: Points, rng: np.random.Generator) -> Points:
-    along, across = _frame(start, end)
     side = rng.choice([-1, 1]) * rng.uniform(0.4, 0.7)
-    return np.stack(
-        [
-            start,
-            start + 0.75 * along + 0.1 * side * across,
-            start + 0.6 * along + side * across,
-            start + 0.3 * along + 0.6 * side * across,
-            start + 0.5 * along - 0.1 * side * across,
-            end,
-        ]
-    )
+    turn = ((0.75, 0.1 * side), (0.6, side), (0.3, 0.6 * side), (0.5, -0.1 * side))
+    return np.vstack([_path(start, end, *turn), end])
 
 
 def _step(start: Points, end: Points, rng: np.random.Generator) -> Points:
-    along, across = _frame(start, end)
     side = rng.choice([-1, 1]) * 0.4
-    return np.stack([start, start + 0.45 * along + side * across, start + 0.55 * along, end])
+    return np.vstack([_path(start, end, (0.45, side), (0.55, 0)), end])
 
 
 KINDS: tuple[Callable[[Points, Points, np.random.Generator], Points], ...] = (
