@@ -75,7 +75,10 @@ class Asker:
 
     def _ask(self, history: Sequence[TrialRecord]) -> None:
         if self._process is None:
-            self._process, self._sent = self._start(), []
+            command = python_command("hpsearch.samplers.ask_process")
+            self._process = JsonProcess(command, child_environment(threads=1), self._clock)
+            self._process.send(self._problem)
+            self._sent = []
         self._process.expect()
         self._told = False
         # Only what has changed since the last ask: a long history takes long to write and to read.
@@ -114,8 +117,7 @@ class Asker:
             raise EnvironmentFailure(
                 f"the sampler failed: {reply['error']}; the same command goes on"
             )
-        params: dict[str, Any] = reply["params"]
-        return params
+        return dict(reply["params"])
 
     def _check_alive(self, process: JsonProcess) -> JsonProcess:
         """Return the helper, started again where it was silent for too long."""
@@ -154,12 +156,6 @@ class Asker:
         process, self._process = self._process, None
         if process is not None:
             process.end()
-
-    def _start(self) -> JsonProcess:
-        command = python_command("hpsearch.samplers.ask_process")
-        process = JsonProcess(command, child_environment(threads=1), self._clock)
-        process.send(self._problem)
-        return process
 
 
 def serve() -> None:

@@ -121,11 +121,8 @@ def _to_scale(ranked: Sequence[Observation], own: Sequence[float]) -> list[Obser
     scored = [o for o in ranked if o.kind != "bad"]
     shares = np.linspace(0.0, 1.0, len(scored)) if len(scored) > 1 else np.array([0.5])
     values = iter(np.quantile(own, shares[: len(scored)]).tolist())
-    scaled = []
-    for observation in ranked:
-        if observation.kind == "bad":
-            scaled.append(observation)
-            continue
-        value = float(next(values))
-        scaled.append(replace(observation, value=value, curve={1: value}))
-    return scaled
+
+    def moved(observation: Observation, value: float) -> Observation:
+        return replace(observation, value=value, curve={1: value})
+
+    return [o if o.kind == "bad" else moved(o, next(values)) for o in ranked]

@@ -58,8 +58,7 @@ class SkoptSampler:
 
     def draw(self, seed: int) -> dict[str, Value]:
         """Fit the model and return the point with the best acquisition value."""
-        proposed: list[Any] = self._fitted(seed).ask()
-        return self._cube.params([float(share) for share in proposed])
+        return self._cube.params([float(share) for share in self._fitted(seed).ask()])
 
     def predict(self, params: Mapping[str, Value], seed: int) -> tuple[float, float]:
         """Return the expected validation error of a configuration, and its standard deviation."""

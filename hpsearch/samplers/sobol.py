@@ -73,7 +73,5 @@ def recentre(shares: NDArray[np.float64], spread: float) -> NDArray[np.float64]:
     """
     from scipy.stats import norm
 
-    pulled: NDArray[np.float64] = norm.cdf(
-        spread * norm.ppf(np.clip(shares, SMALLEST, 1 - SMALLEST))
-    )
-    return pulled
+    normal = norm.ppf(np.clip(shares, SMALLEST, 1 - SMALLEST))
+    return np.asarray(norm.cdf(spread * normal))

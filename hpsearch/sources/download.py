@@ -68,18 +68,13 @@ def download(
     if os.environ.get("HPSEARCH_OFFLINE"):
         raise DownloadFailed("HPSEARCH_OFFLINE is set")
     for name, expected in (CHECKSUMS if checksums is None else checksums).items():
-        if not (folder / name).exists():
-            place = address + BELOW.get(name, "") + name
-            _fetch(folder / name, place, expected, connect_s, progress)
-
-
-def _fetch(
-    path: Path, address: str, expected: str, connect_s: float, progress: Progress | None
-) -> None:
-    with _connect(address, connect_s) as response, written_aside(path) as file:
-        found = _copy(response, file, address, progress)
-        if found != expected:
-            raise DownloadFailed(f"{address}: MD5 {found} instead of {expected}")
+        if (folder / name).exists():
+            continue
+        place = address + BELOW.get(name, "") + name
+        with _connect(place, connect_s) as response, written_aside(folder / name) as file:
+            found = _copy(response, file, place, progress)
+            if found != expected:
+                raise DownloadFailed(f"{place}: MD5 {found} instead of {expected}")
 
 
 def _copy(response: Any, file: IO[bytes], address: str, progress: Progress | None) -> str:

@@ -130,14 +130,11 @@ class _Finder:
 
     def _folder(self, path: Path) -> Dataset:
         """Read own images by the rule that gives the fingerprint, or by the newest."""
-        newest, *older = RULES
-        found = self._by_rule(path, newest)
-        for rule in older if self.fingerprint else ():
+        for rule in RULES if self.fingerprint else ():
+            found = self._by_rule(path, rule)
             if found.fingerprint == self.fingerprint:
-                break
-            begun = self._by_rule(path, rule)
-            found = begun if begun.fingerprint == self.fingerprint else found
-        return found
+                return found
+        return self._by_rule(path, RULES[0])
 
     def _by_rule(self, path: Path, rule: int) -> Dataset:
         key = "" if rule == 1 else f"rule {rule}"
