@@ -15,7 +15,8 @@ from hpsearch.results.baselines import PUBLISHED
 def baselines_chart(facts: Facts) -> Figure | None:
     """Draw accuracies on the sealed tasks: ours as bars, published ones for Omniglot only."""
     measured = _measured(facts)
-    published = dict(PUBLISHED.values()) if facts.view.dataset.get("kind") in OMNIGLOT else {}
+    kind = facts.view.dataset.get("kind")
+    published = dict(PUBLISHED.values()) if kind in OMNIGLOT else {}
     if not measured:
         return None
     names = sorted(
@@ -58,7 +59,8 @@ def baselines_chart(facts: Facts) -> Figure | None:
     counts = sorted({int(m["n_tasks"]) for m in measured.values()})
     note = f"Bars: measured on {' and '.join(map(str, counts))} sealed tasks, with 95 % intervals."
     if published:
-        note += " Diamonds: published on Lake's 400 tasks (Koch et al. 2015, Table 2)."
+        more = "" if kind == "omniglot" else ", on all 30 background alphabets"
+        note += f" Diamonds: published on Lake's 400 tasks{more} (Koch et al. 2015, Table 2)."
     height = 110 + 34 * len(names)
     title = "One-shot accuracy, each kind of network"
     return Figure("baselines", title, data, layout, height, note)

@@ -285,7 +285,7 @@ def test_what_a_model_sees_is_shown_and_its_names_stay_text(
     assert not any("<" in trace["name"] for trace in drawn)
 
 
-@pytest.mark.parametrize("kind", ["glyphs", "omniglot"])
+@pytest.mark.parametrize("kind", ["glyphs", "omniglot", "omniglot_small1"])
 def test_published_figures_stand_beside_omniglot_only(
     with_model: Callable[[str], StudyFolder], kind: str
 ) -> None:
@@ -293,8 +293,9 @@ def test_published_figures_stand_beside_omniglot_only(
     assert chart is not None
     data = chart.data
     assert [trace["name"] for trace in data] == ["measured here", "published"][
-        : 1 + (kind == "omniglot")
+        : 1 + (kind != "glyphs")
     ]
+    assert ("on all 30 background alphabets" in chart.note) is (kind == "omniglot_small1")
     assert data[0]["x"] == [0.25, 0.25]
 
 

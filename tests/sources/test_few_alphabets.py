@@ -182,3 +182,14 @@ def test_a_search_a_model_and_its_score_on_lakes_tasks(
     )
     assert other.code == 2
     assert "dataset" in other.err
+
+
+def test_baselines_are_measured_on_the_kind_that_is_named(
+    hpsearch: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(kind: str, *_: object, **__: object) -> Dataset:
+        raise InputError(f"asked for {kind}")
+
+    monkeypatch.setattr("hpsearch.sources.find.find_dataset", refuse)
+    assert "asked for omniglot_small2" in hpsearch("baselines", "--dataset", "omniglot_small2").err
+    assert "asked for auto" in hpsearch("baselines").err
