@@ -28,6 +28,11 @@ class Drawn(NamedTuple):
     shifts: Tensor | None = None
     """[B, 2, G, G], further shifts of the input positions along x and y; None for none."""
 
+    def to(self, device: torch.device) -> Drawn:
+        """Return it on a device."""
+        shifts = None if self.shifts is None else self.shifts.to(device, non_blocking=True)
+        return Drawn(self.transforms.to(device, non_blocking=True), shifts)
+
 
 def draw_distortion(
     count: int, distortion: Distortion, generator: torch.Generator

@@ -110,10 +110,12 @@ class _Run:
         self.config, self.data, self.seed = config, data, seed
         device = data.images.device
         allow_tf32(config, device)
-        self.network = empty_network(config, str(device))
-        weights = torch.Generator(device).manual_seed(derive_seed(seed, "weights"))
+        self.network = empty_network(config)
+        # Weights and distortions are drawn on the CPU, so that a seed means the same everywhere.
+        weights = torch.Generator().manual_seed(derive_seed(seed, "weights"))
         tau = config.layers.output.tau or 1.0
         initialise(self.network, config.init, weights, tau=tau)
+        self.network.to(device)
         if device.type == "cpu":
             self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.averaged = self.network  # validated and kept
@@ -121,7 +123,7 @@ class _Run:
             self.averaged = copy.deepcopy(self.network).requires_grad_(False)
         self.averaged.eval()
         self.optimiser = LayerwiseOptimiser(self.network, config)
-        self.distortion = torch.Generator(device).manual_seed(derive_seed(seed, "distortion"))
+        self.distortion = torch.Generator().manual_seed(derive_seed(seed, "distortion"))
         self.chance = generator(seed, "pairs")
         self.best = self._copy()
         self.curve: list[EpochResult] = []
@@ -149,7 +151,7 @@ class _Run:
             self.data.images,
             torch.from_numpy(rows).to(device, non_blocking=True),
             torch.from_numpy(labels).to(device, non_blocking=True),
-            distortion,
+            None if distortion is None else distortion.to(device),
             config,
         )
         loss.backward()  # type: ignore[no-untyped-call]
@@ -266,7 +268,7 @@ class _Run:
             for name, tensor in self.averaged.state_dict().items():
                 tensor.copy_(tensors[f"average.{name}"])
         self.optimiser.restore(tensors)
-        self.distortion.set_state(tensors["generator.distortion"])
+        _continue(self.distortion, tensors["generator.distortion"], self.seed)
         self.chance.bit_generator.state = state["pairs"]
         self.loss_sum.copy_(tensors["loss_sum"])
         self.epoch, self.step, self.images = state["epoch"], state["step"], state["images"]
@@ -274,6 +276,19 @@ class _Run:
         self.diagnosis = state["diagnosis"]
         self.vitals = [Vitals.from_json(values) for values in state.get("vitals", [])]
         self.curve = checkpoint.curve
+
+
+def _continue(generator: torch.Generator, state: Tensor, seed: int) -> None:
+    """Restore a CPU generator's state.
+
+    Version 0.1.0 drew distortions on CUDA, whose state is a seed and a position, 16 bytes. It
+    becomes a seed of its own: the distortions that follow are others, as likely as the old ones.
+    """
+    if state.numel() == generator.get_state().numel():
+        generator.set_state(state)
+        return
+    place = int.from_bytes(bytes(state.tolist()), "little")
+    generator.manual_seed(derive_seed(seed, "distortion", place))
 
 
 def step_loss(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,8 +18,9 @@ from hpsearch.training.build import empty_network
 from hpsearch.training.config import Distortion, TrialConfig
 from hpsearch.training.distortion import Drawn, affine, distort, draw_transforms
 from hpsearch.training.evaluation import encode, run_scores, verification_accuracy
-from hpsearch.training.loop import step_loss
+from hpsearch.training.loop import _Run, step_loss
 from hpsearch.training.optimiser import LayerwiseOptimiser
+from hpsearch.training.trainingdata import TrainingData
 from tests.support.trainings import tiny_config
 
 
@@ -124,3 +126,18 @@ def test_verification_stays_on_its_device_until_its_one_number() -> None:
     network, rows = meta_network(tiny_config()), meta(7).long()
     with pytest.raises(RuntimeError, match=r"item\(\)|meta"):
         verification_accuracy(network, meta(9, 12), rows, rows, meta(7).bool())
+
+
+@pytest.mark.parametrize("settings", [{}, {"batch_norm": True, "weight_averaging": 0.9}], ids=str)
+def test_weights_and_distortions_are_drawn_on_the_cpu(
+    data: TrainingData, settings: dict[str, Any]
+) -> None:
+    config = tiny_config(pairs="batch", **settings)
+    runs = [_Run(config, data, 3), _Run(config, replace(data, images=data.images.to("meta")), 3)]
+    assert {tensor.device.type for tensor in runs[1].network.state_dict().values()} == {"meta"}
+    for _ in range(2):
+        for run in runs:
+            run.train_step()
+    here, elsewhere = (run.distortion.get_state() for run in runs)
+    assert torch.equal(here, elsewhere)
+    assert runs[1].loss_sum.device.type == "meta"

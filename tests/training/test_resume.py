@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from hpsearch.network import convolution
 from hpsearch.network.convolution_cost import Way
@@ -138,3 +139,22 @@ def test_a_checkpoint_of_another_configuration_is_refused(
     first = next(train(tiny_config(), data, seed=1)).checkpoint()
     with pytest.raises(ValueError, match="belongs to another configuration"):
         next(train(tiny_config(**other), data, seed=1, resume=first))
+
+
+CUDA_STATES = [bytes([5, 0, 0, 0, 0, 0, 0, 0, at, 0, 0, 0, 0, 0, 0, 0]) for at in (4, 8)]
+"""What torch.cuda's generator with seed 5 returned from get_state after one and two draws."""
+
+
+def test_a_checkpoint_with_a_cuda_generator_goes_on(data: TrainingData) -> None:
+    config = tiny_config()
+    (first,) = islice(train(config, data, seed=1), 1)
+
+    def goes_on(state: bytes) -> Checkpoint:
+        resume = first.checkpoint()
+        resume.tensors["generator.distortion"] = torch.tensor(list(state), dtype=torch.uint8)
+        return last_checkpoint(train(config, data, seed=1, resume=resume))
+
+    one, again, other = map(goes_on, (CUDA_STATES[0], *CUDA_STATES))
+    assert len(one.curve) == len(last_checkpoint(train(config, data, seed=1)).curve)
+    assert_same_training(again, one)
+    assert other.curve[-1].loss != one.curve[-1].loss
