@@ -66,10 +66,7 @@ def open_file(path: Path, patience: Patience | None = None) -> RDBStorage:
 
 
 def open_storage(
-    folder: StudyFolder,
-    storage: str,
-    idle_s: float = IDLE_S,
-    patience: Patience | None = None,
+    folder: StudyFolder, storage: str, idle_s: float = IDLE_S, patience: Patience | None = None
 ) -> RDBStorage:
     """Open a study's storage; create missing tables.
 
