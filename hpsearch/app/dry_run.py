@@ -13,7 +13,7 @@ from hpsearch.pruners.resource import TRAINING_PASSES, epoch_cost
 from hpsearch.results.best import best_in_words
 from hpsearch.samplers.config import SamplerConfig
 from hpsearch.samplers.suggest import suggest
-from hpsearch.storage.engine import is_server
+from hpsearch.storage.engine import Database
 from hpsearch.storage.view import read_study
 from hpsearch.study.config import Budget
 from hpsearch.study.plan import StudyPlan
@@ -39,7 +39,8 @@ def describe(plan: StudyPlan, workplace: Workplace, notices: Sequence[str]) -> l
             f"learns from {learnt} of {config.warm_start.study}: in full if data and settings are "
             "the same, else as a prior that fades"
         )
-    begun = plan.folder.study_file if is_server(config.storage) else plan.folder.database
+    shared = Database(plan.folder, config.storage).is_server
+    begun = plan.folder.study_file if shared else plan.folder.database
     return [
         f"{config.name} in {plan.folder.root}: {config.description}",
         f"{count(len(plan.space.parameters), 'parameter')}{f' ({held} frozen)' if held else ''}, "

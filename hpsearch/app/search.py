@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -29,17 +29,10 @@ from hpsearch.results.best import best_in_words
 from hpsearch.results.certificate import best_of, read_certificate
 from hpsearch.sources.find import IMAGES, find_dataset
 from hpsearch.sources.omniglot import FEW_ALPHABETS, find_parts
-from hpsearch.storage.engine import check_usable, is_server
+from hpsearch.storage.engine import Database
 from hpsearch.storage.view import check_not_edited, read_study
 from hpsearch.study.data_check import check_study_data
-from hpsearch.study.plan import (
-    DataPlace,
-    StudyPlan,
-    lock_holder,
-    plan_study,
-    save_plan,
-    study_lock,
-)
+from hpsearch.study.plan import DataPlace, StudyPlan, lock_holder, plan_study, save_plan
 from hpsearch.waiting import Interrupted
 from hpsearch.wording import count
 
@@ -88,9 +81,7 @@ def _search(
         return 0
     assert dataset is not None  # prepare fetched it
     notices += too_long(plan, workplace)
-    # With a server, leases coordinate the drivers, which may share the folder.
-    alone = nullcontext() if is_server(plan.config.storage) else study_lock(plan.folder)
-    with alone:
+    with Database(plan.folder, plan.config.storage).lock():
         say(f"{plan.config.name} in {plan.folder.root}: {dataset.description}")
         for text in notices:
             notice(text, err=False)
@@ -117,7 +108,7 @@ def prepare(
     """
     _ = plan.enqueued  # refuses what cannot be enqueued
     with_prior(plan, {})  # refuses an unusable source before looking for the data
-    check_usable(plan.folder, plan.config.storage, plan.config.name)
+    Database(plan.folder, plan.config.storage).check_usable(plan.config.name)
     check_free(plan.folder, plan.config.storage)
     dataset = held_dataset(plan, data) if fetch or _at_hand(plan, data) else None
     return dataset, with_prior(plan, _describe_dataset(dataset, data) if dataset else {})
@@ -130,7 +121,7 @@ def check_free(folder: StudyFolder, storage: str) -> None:
         InputError: The study is locked, or the path is a file.
         EnvironmentFailure: The folder cannot be written.
     """
-    if not is_server(storage) and (holder := lock_holder(folder)):
+    if not Database(folder, storage).is_server and (holder := lock_holder(folder)):
         raise InputError(f"{folder.root}: the study is held by {holder}; wait for it or stop it")
     above = next(p for p in (folder.root, *folder.root.absolute().parents) if p.exists())
     if not above.is_dir():
@@ -279,7 +270,7 @@ def _notices(plan: StudyPlan) -> list[str]:
     """Return notices about how this study proposes trials."""
     notices = []
     kind = network_filesystem(plan.folder.root)
-    if kind and not is_server(plan.config.storage):
+    if kind and not Database(plan.folder, plan.config.storage).is_server:
         notices.append(
             f"{plan.folder.root} is on a network file system ({kind}), whose locks are "
             "unreliable; a local disk is safer"

@@ -218,20 +218,17 @@ def copy(
     ],
 ) -> None:
     """Copy a study's database elsewhere; the original stays unchanged."""
-    from contextlib import nullcontext
-
     from hpsearch.maintenance.copy import copy_study
-    from hpsearch.storage.engine import is_server
+    from hpsearch.storage.engine import Database
     from hpsearch.study.begun import read_as_begun
-    from hpsearch.study.plan import find_study, study_lock
+    from hpsearch.study.plan import find_study
 
     folder = find_study(study)
     config = read_as_begun(folder)
-    alone = nullcontext() if is_server(config.storage) else study_lock(folder, "hpsearch copy")
-    with alone:
+    with Database(folder, config.storage).lock("hpsearch copy"):
         count = copy_study(folder, config, to)
     say(f"{count} trials copied to {to}, equal on both sides")
-    if to == "sqlite" or is_server(to):
+    if not to.startswith("sqlite:"):
         there = f"{shell_word(folder.root)} --storage {shell_word(to)}"
         say(f"to continue there: hpsearch search {there}")
 

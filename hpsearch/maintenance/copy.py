@@ -11,27 +11,15 @@ from typing import Any
 
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial
-from sqlalchemy import inspect, text
 
-from hpsearch.errors import EnvironmentFailure, HpsearchError, InputError, shortened
+from hpsearch.errors import EnvironmentFailure, HpsearchError, InputError
 from hpsearch.paths import StudyFolder, user_path
-from hpsearch.sqlite_file import check_database, check_whole
-from hpsearch.storage.engine import (
-    closing,
-    is_server,
-    open_file,
-    open_storage,
-    place,
-    root_cause,
-    server_failure,
-)
-from hpsearch.storage.optuna_tables import has_study, insert_study, transaction
+from hpsearch.storage.database_failure import words_of
+from hpsearch.storage.engine import Database, closing, open_file, server_failure
+from hpsearch.storage.optuna_tables import has_study, insert_study, leased, transaction
 from hpsearch.study.config import StudyConfig, check_storage
 
 FILE = "sqlite:///"
-LIVE = """
-SELECT driver FROM hpsearch_leases JOIN trials USING (trial_id)
-WHERE study_id = :study_id AND until > clock_timestamp() LIMIT 1"""
 
 
 @dataclass(frozen=True)
@@ -73,16 +61,21 @@ def copy_study(folder: StudyFolder, config: StudyConfig, to: str) -> int:
         EnvironmentFailure: The copy failed; the target is unchanged.
     """
     _check_target(config, to)
-    if not is_server(config.storage):
-        check_database(folder.database)
-        check_whole(folder.database)
-    with closing(open_storage(folder, config.storage)) as source:
-        content = _read(source, config.name, place(folder, config.storage))
-        _refuse_living_drivers(source, config)
-        if is_server(to):
-            _copy_into(open_storage(folder, to), content, config.name, to)
-        else:
-            _copy_into_file(_file(folder, to), content, config.name)
+    database, target = Database(folder, config.storage), Database(folder, to)
+    database.check(whole=True)
+    with database.opened() as source:
+        content = _read(source, config.name, str(database))
+        for driver in leased(source, config.name).values():
+            raise InputError(
+                f"{database}: {driver} is at work on the study; stop it, or wait for it, "
+                f"{config.lease_s:g} s if it died"
+            )
+    if target.is_server:
+        with target.opened() as opened:
+            _copy_into(opened, content, config.name, to)
+    else:
+        path = folder.database if to == "sqlite" else user_path(to.removeprefix(FILE))
+        _copy_into_file(path, content, config.name)
     return len(content.trials)
 
 
@@ -97,10 +90,6 @@ def _check_target(config: StudyConfig, to: str) -> None:
         raise InputError(f"--to {to}: {error}; or sqlite:///FILE") from None
 
 
-def _file(folder: StudyFolder, to: str) -> Path:
-    return folder.database if to == "sqlite" else user_path(to.removeprefix(FILE))
-
-
 def _copy_into_file(path: Path, content: Content, name: str) -> None:
     if path.exists() or path.is_symlink():
         raise InputError(f"{path}: is there already; move it away, or copy to another file")
@@ -108,7 +97,8 @@ def _copy_into_file(path: Path, content: Content, name: str) -> None:
     aside.unlink(missing_ok=True)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _copy_into(open_file(aside), content, name, str(path))
+        with closing(open_file(aside)) as opened:
+            _copy_into(opened, content, name, str(path))
         aside.replace(path)
     except OSError as error:
         raise EnvironmentFailure(f"{path}: cannot be written ({error.strerror})") from error
@@ -132,13 +122,11 @@ def _copy_into(target: RDBStorage, content: Content, name: str, where: str) -> N
     except HpsearchError:
         raise
     except Exception as error:
-        if is_server(where):
+        if target.engine.name == "postgresql":
             raise server_failure(where, error) from error
-        words = shortened(root_cause(error), 160)
-        raise EnvironmentFailure(f"{where}: the copy failed ({words}); nothing is kept") from error
-    finally:
-        target.remove_session()
-        target.engine.dispose()
+        raise EnvironmentFailure(
+            f"{where}: the copy failed ({words_of(error)}); nothing is kept"
+        ) from error
 
 
 def _read(storage: RDBStorage, name: str, where: str) -> Content:
@@ -153,19 +141,6 @@ def _read(storage: RDBStorage, name: str, where: str) -> Content:
         storage.get_study_system_attrs(study_id),
         tuple(storage.get_all_trials(study_id, deepcopy=False)),
     )
-
-
-def _refuse_living_drivers(source: RDBStorage, config: StudyConfig) -> None:
-    if not is_server(config.storage) or not inspect(source.engine).has_table("hpsearch_leases"):
-        return
-    study_id = source.get_study_id_from_name(config.name)
-    with source.engine.connect() as connection:
-        driver = connection.execute(text(LIVE), {"study_id": study_id}).scalar()
-    if driver:
-        raise InputError(
-            f"{config.storage}: {driver} is at work on the study; stop it, or wait for it, "
-            f"{config.lease_s:g} s if it died"
-        )
 
 
 def _facts(trial: FrozenTrial) -> tuple[Any, ...]:

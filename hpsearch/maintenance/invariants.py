@@ -11,15 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from sqlalchemy import text
-
 from hpsearch.configfile import read_json, read_yaml
 from hpsearch.errors import HpsearchError, InputError
 from hpsearch.maintenance.facts import FACT_CHECKS, in_words
 from hpsearch.maintenance.findings import Check, Findings, Study
 from hpsearch.paths import StudyFolder, shell_word
-from hpsearch.sqlite_file import check_database, integrity_problems
-from hpsearch.storage.engine import closing, is_server, open_storage, storage_of
+from hpsearch.sqlite_file import integrity_problems
+from hpsearch.storage.engine import Database
+from hpsearch.storage.optuna_tables import read_rows
 from hpsearch.storage.trial_files import load_result, read_curve, read_result, same
 from hpsearch.storage.view import read_study
 from hpsearch.study.begun import EditedError
@@ -61,12 +60,12 @@ def check_invariants(folder: StudyFolder) -> list[Verdict]:
     Raises:
         EnvironmentFailure: It cannot be read now: another process locks it, or the disk fails.
     """
-    fine = "integrity_check and foreign_key_check: ok"
+    problems, fine = list[str](), "a server's; it looks after itself"
     try:
-        if is_server(storage_of(folder)):
-            problems, fine = [], "a server's; it looks after itself"
-        else:
-            check_database(folder.database)
+        database = Database.of(folder)
+        database.check()
+        if not database.is_server:
+            fine = "integrity_check and foreign_key_check: ok"
             problems = integrity_problems(folder.database)
     except InputError as error:
         problems = [str(error)]
@@ -97,16 +96,8 @@ def _verdict(key: str, claim: str, found: Findings) -> Verdict:
 def _read(folder: StudyFolder) -> Study:
     holder = lock_holder(folder)
     view = read_study(folder)
-    columns = "t.number, t.state, t.datetime_start, t.datetime_complete, v.value, v.value_type"
-    joined = (
-        f"SELECT {columns} FROM trials t JOIN studies s ON s.study_id = t.study_id "
-        "LEFT JOIN trial_values v ON v.trial_id = t.trial_id WHERE s.study_name = :name "
-        "ORDER BY t.number"
-    )
-    opened = closing(open_storage(folder, view.config.storage))
-    with opened as storage, storage.engine.connect() as connection:
-        rows = [dict(r._mapping) for r in connection.execute(text(joined), {"name": view.name})]
-    return Study(folder, view, tuple(rows), holder)
+    with view.database.opened() as storage:
+        return Study(folder, view, read_rows(storage, view.name), holder)
 
 
 def _kept(folder: StudyFolder) -> str:
@@ -131,7 +122,7 @@ def _results_are_kept(study: Study) -> Findings:
         try:
             result, _, known = load_result(folder.result)
         except FileNotFoundError:
-            elsewhere = is_server(study.view.config.storage) and not folder.root.exists()
+            elsewhere = study.view.database.is_server and not folder.root.exists()
             optional = trial.added or not trial.finished
             if not (optional or elsewhere):  # another driver's folder may hold it
                 broken.append(f"trial {trial.number}: no {folder.result.name}")

@@ -7,19 +7,14 @@ section. Samplers see a trial outside the new space at the nearest point inside.
 
 from __future__ import annotations
 
-import json
-import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from optuna.distributions import (
-    BaseDistribution,
-    FloatDistribution,
-    IntDistribution,
-    distribution_to_json,
-)
+from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
+from optuna.exceptions import OptunaError
+from sqlalchemy.exc import SQLAlchemyError
 
 from hpsearch.errors import EnvironmentFailure, InputError
 from hpsearch.paths import StudyFolder, write_atomically
@@ -28,10 +23,10 @@ from hpsearch.samplers.prior import Prior, read_prior
 from hpsearch.space.effects import leaf_paths
 from hpsearch.space.problem import SearchProblem
 from hpsearch.space.space import SearchSpace
-from hpsearch.sqlite_file import back_up, connect
+from hpsearch.sqlite_file import back_up
 from hpsearch.storage.agreement import ASIDE
-from hpsearch.storage.engine import is_server
-from hpsearch.storage.optuna_tables import holds
+from hpsearch.storage.engine import root_cause
+from hpsearch.storage.optuna_tables import holds, move_trial, read_rows, transaction
 from hpsearch.storage.view import StudyView, read_study
 from hpsearch.study.begun import beginning, note_beginning, read_begun
 from hpsearch.study.config import StudyConfig
@@ -81,7 +76,7 @@ def migrate(folder: StudyFolder, space_file: Path) -> Migration:
     """
     with study_lock(folder, "hpsearch migrate"):
         view = read_study(folder)
-        if is_server(view.config.storage):
+        if view.database.is_server:
             raise InputError(
                 f"{folder.root}: its trials are on a server, which several drivers may share; "
                 "run `hpsearch copy` with --to sqlite and `hpsearch search` with --storage "
@@ -104,7 +99,7 @@ def migrate(folder: StudyFolder, space_file: Path) -> Migration:
         unseen = {n for n, params in values.items() if _unknown(new, params)}
         _refuse_unfinished([t for t in view.trials if t.number in unseen], new, values)
         backup = back_up(folder.database)
-        _rewrite(folder.database, view.name, new, values)
+        _rewrite(view, new, values)
         _write_files(folder, config, problem, view)
         seen = [params for n, params in values.items() if n not in unseen]
         inside = sum(_inside(problem, params) for params in seen)
@@ -191,51 +186,28 @@ def _inside(problem: SearchProblem, params: Mapping[str, Value]) -> bool:
 
 
 def _rewrite(
-    database: Path, name: str, space: SearchSpace, values: Mapping[int, Mapping[str, Value]]
+    view: StudyView, space: SearchSpace, values: Mapping[int, Mapping[str, Value]]
 ) -> None:
     """Give every trial the distributions and the missing parameters of the new space."""
     try:
-        with connect(database) as connection, connection:
-            query = "SELECT trial_id, number FROM trials JOIN studies USING (study_id) "
-            rows = connection.execute(f"{query}WHERE study_name = ?", (name,)).fetchall()
-            for trial_id, number in rows:
-                _rewrite_trial(connection, trial_id, space, values[number])
-    except sqlite3.Error as error:
+        with view.database.opened() as storage:
+            ids = {row["number"]: row["trial_id"] for row in read_rows(storage, view.name)}
+            with transaction(storage) as session:
+                for number, params in values.items():
+                    unknown = _unknown(space, params)
+                    held = {
+                        name: (params[name], _holding(parameter.distribution(), params[name]))
+                        for name, parameter in space.parameters.items()
+                        if name not in unknown
+                    }
+                    aside = {f"{ASIDE}{name}": params[name] for name in unknown}
+                    attributes = {MIGRATED: True, **aside}
+                    move_trial(session, ids[number], space.parameters, held, attributes, ASIDE)
+    except (SQLAlchemyError, OptunaError) as error:
         raise EnvironmentFailure(
-            f"{database}: cannot be written ({error}); it is as it was, run the same command again"
+            f"{view.database}: cannot be written ({root_cause(error)}); it is as it was, run the "
+            "same command again"
         ) from error
-
-
-def _rewrite_trial(
-    connection: sqlite3.Connection, trial_id: int, space: SearchSpace, params: Mapping[str, Value]
-) -> None:
-    unknown = _unknown(space, params)
-    connection.execute(
-        "DELETE FROM trial_user_attributes WHERE trial_id = ? AND (key LIKE ? OR key = ?)",
-        (trial_id, f"{ASIDE}%", MIGRATED),
-    )
-    aside = {f"{ASIDE}{name}": params[name] for name in unknown}
-    connection.executemany(
-        "INSERT INTO trial_user_attributes (trial_id, key, value_json) VALUES (?, ?, ?)",
-        [(trial_id, key, json.dumps(value)) for key, value in {MIGRATED: True, **aside}.items()],
-    )
-    for name, parameter in space.parameters.items():
-        connection.execute(
-            "DELETE FROM trial_params WHERE trial_id = ? AND param_name = ?", (trial_id, name)
-        )
-        if name in unknown:
-            continue
-        distribution = _holding(parameter.distribution(), params[name])
-        connection.execute(
-            "INSERT INTO trial_params (trial_id, param_name, param_value, distribution_json) "
-            "VALUES (?, ?, ?, ?)",
-            (
-                trial_id,
-                name,
-                distribution.to_internal_repr(params[name]),
-                distribution_to_json(distribution),
-            ),
-        )
 
 
 def _holding(distribution: BaseDistribution, value: Any) -> BaseDistribution:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import optuna
 from optuna.storages import RDBStorage
@@ -11,10 +11,9 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hpsearch.errors import InputError
 from hpsearch.paths import StudyFolder
-from hpsearch.sqlite_file import check_database, check_whole, connect
-from hpsearch.storage.engine import closing, open_file
+from hpsearch.storage.engine import Database, closing, open_file
 from hpsearch.storage.optuna_queue import cannot_run
-from hpsearch.storage.optuna_tables import trial_id_of
+from hpsearch.storage.optuna_tables import refuse_waiting, rename_study
 from hpsearch.storage.optuna_trial import is_ours
 from hpsearch.storage.own_study import renamed
 from hpsearch.study.config import StudyConfig
@@ -27,23 +26,19 @@ def name_again(folder: StudyFolder, name: str) -> list[str]:
     Raises:
         InputError: Several studies of the file hold the folder's trials.
     """
-    storage = _open_whole(folder.database)
-    if storage is None:
-        return []
-    with closing(storage):
+    with _opened_whole(folder) as storage:
+        if storage is None:
+            return []
         found = renamed(storage, folder, name)
-    if len(found) > 1:
-        raise InputError(
-            f"{folder.database}: holds no study {name!r}, and {len(found)} with its trials: "
-            f"{', '.join(found)[:100]}; delete all but one in `hpsearch dashboard --write`, or "
-            "move the file away: it is then built again from the trials' folders"
-        )
-    if not found:
-        return []
-    with connect(folder.database) as connection, connection:
-        query = "UPDATE studies SET study_name = ? WHERE study_name = ?"
-        connection.execute(query, (name, found[0]))
-    return [f"named the study {name!r} again, which was {found[0]!r}"]
+        if len(found) > 1:
+            raise InputError(
+                f"{folder.database}: holds no study {name!r}, and {len(found)} with its trials: "
+                f"{', '.join(found)[:100]}; delete all but one in `hpsearch dashboard --write`, "
+                "or move the file away: it is then built again from the trials' folders"
+            )
+        for other in found:
+            rename_study(storage, other, name)
+    return [f"named the study {name!r} again, which was {other!r}" for other in found]
 
 
 def entered_elsewhere(folder: StudyFolder, config: StudyConfig) -> dict[int, FrozenTrial]:
@@ -51,15 +46,11 @@ def entered_elsewhere(folder: StudyFolder, config: StudyConfig) -> dict[int, Fro
 
     A trial with a folder was entered by a search, even if its row was changed.
     """
-    storage = _open_whole(folder.database)
-    if storage is None:
-        return {}
-    with closing(storage):
-        try:
+    with _opened_whole(folder) as storage:
+        trials = []
+        if storage and config.name in (study.study_name for study in storage.get_all_studies()):
             study_id = storage.get_study_id_from_name(config.name)
-        except KeyError:
-            return {}
-        trials = storage.get_all_trials(study_id, deepcopy=False)
+            trials = storage.get_all_trials(study_id, deepcopy=False)
     known = set(folder.trial_numbers())
     others = [t for t in trials if not is_ours(t, config.seed)]
     return {t.number: t for t in others if t.number not in known}
@@ -76,10 +67,9 @@ def copy_others(folder: StudyFolder, place: StudyFolder, name: str) -> list[str]
     Returns:
         What was done, one line each.
     """
-    old = _open_whole(folder.database)
-    if old is None:
-        return []
-    with closing(old), closing(open_file(place.database)) as new:
+    with _opened_whole(folder) as old, closing(open_file(place.database)) as new:
+        if old is None:
+            return []
         others = [s.study_name for s in old.get_all_studies() if s.study_name != name]
         for other in others:
             optuna.copy_study(from_study_name=other, from_storage=old, to_storage=new)
@@ -93,26 +83,21 @@ def take_out_of_queue(plan: StudyPlan) -> list[str]:
         for trial in entered_elsewhere(plan.folder, plan.config).values()
         if trial.state is TrialState.WAITING and cannot_run(plan.problem, trial, plan.config.seed)
     ]
-    for trial in waiting:
-        with connect(plan.folder.database) as connection, connection:
-            connection.execute(
-                "UPDATE trials SET state = 'FAIL', datetime_start = CURRENT_TIMESTAMP, "
-                "datetime_complete = CURRENT_TIMESTAMP WHERE trial_id = ?",
-                (trial_id_of(trial),),
-            )
-            connection.execute(
-                "INSERT OR IGNORE INTO trial_user_attributes (trial_id, key, value_json) "
-                "VALUES (?, 'cause', ?)",
-                (trial_id_of(trial), json.dumps("cannot be trained in this study")),
-            )
+    if waiting:
+        with closing(open_file(plan.folder.database)) as storage:
+            refuse_waiting(storage, waiting, "cannot be trained in this study")
     return [f"trial {trial.number}: took it out of the queue" for trial in waiting]
 
 
-def _open_whole(database: Path) -> RDBStorage | None:
-    """Open a database; None if it is missing or damaged."""
+@contextmanager
+def _opened_whole(folder: StudyFolder) -> Iterator[RDBStorage | None]:
+    """Open a folder's database, and close it at the end; None if it is missing or damaged."""
+    database = Database(folder)
     try:
-        check_database(database)
-        check_whole(database)
-        return open_file(database)
+        database.check(whole=True)
+        storage = database.open()
     except Exception:  # Optuna raises many types for a file of another version
-        return None
+        yield None
+        return
+    with closing(storage):
+        yield storage

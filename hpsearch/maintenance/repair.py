@@ -9,11 +9,11 @@ from __future__ import annotations
 import datetime
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from hpsearch.configfile import read_yaml
+from optuna.trial import FrozenTrial
+
 from hpsearch.errors import InputError
 from hpsearch.json_files import read_dataset
 from hpsearch.maintenance.invariants import check_invariants
@@ -35,9 +35,11 @@ from hpsearch.maintenance.repair_files import (
 from hpsearch.paths import REBUILT, StudyFolder, fsync_folder, remove
 from hpsearch.seeding import trial_seed
 from hpsearch.space.space import SearchSpace
-from hpsearch.sqlite_file import back_up, connect
+from hpsearch.sqlite_file import back_up
 from hpsearch.storage.database import StudyRecord
-from hpsearch.storage.engine import is_server
+from hpsearch.storage.engine import Database
+from hpsearch.storage.optuna_tables import correct_times, read_rows
+from hpsearch.storage.optuna_trial import CONSTRAINT, STATES
 from hpsearch.storage.trial_files import (
     differing_params,
     load_result,
@@ -51,6 +53,8 @@ from hpsearch.study.config import StudyConfig
 from hpsearch.study.plan import StudyPlan, study_lock
 from hpsearch.trial import TrialRecord
 
+Times = tuple[datetime.datetime | None, datetime.datetime | None]
+"""When a trial started and ended; None where it is unknown."""
 REBUILT_BY = {"I2", "I3", "I4", "I5", "I6", "I7"}
 """Invariants that a new database restores."""
 
@@ -70,24 +74,31 @@ def repair(folder: StudyFolder) -> list[str]:
     """
     with study_lock(folder, "hpsearch doctor --repair"):
         done = restore(folder)
-        config = StudyConfig.from_values(read_yaml(folder.study_file), folder.study_file)
-        if is_server(config.storage) and done:
+        config = StudyConfig.from_yaml(folder.study_file)
+        database = Database(folder, config.storage)
+        if database.is_server and done:
             return done
-        if is_server(config.storage):
+        if database.is_server:
             raise InputError(
-                f"{config.storage}: the server keeps this study; go back to a backup of its own, "
+                f"{database}: the server keeps this study; go back to a backup of its own, "
                 "--repair is for studies in a folder"
             )
         plan = StudyPlan(folder, config, SearchSpace.from_yaml(folder.space_file))
         dataset = read_dataset(folder.dataset)
         done += name_again(folder, config.name) + _sweep(folder)
         done += repair_checkpoints(folder) + repair_results(folder)
-        done += restore_results(folder, _read_or_none(folder))
+        old = _read_or_none(folder)
+        done += restore_results(folder, old)
         broken = {v.key for v in check_invariants(folder) if v.standing != "holds"}
-        if broken & REBUILT_BY or _changed(plan):
-            done += _rebuild(plan)
-        elif "I9" in broken:
-            done += _repair_times(plan)
+        trials, lost = _gather(plan, old)
+        if broken & REBUILT_BY or (old and _differ(trials, old.trials)):
+            done += [f"trial {n}: its parameters are lost with the database" for n in lost]
+            done += _rebuild(plan, trials, old)
+        elif "I9" in broken:  # the clock was set back
+            done.append(f"backed the database up to {back_up(folder.database).name}")
+            with database.opened() as storage:
+                correct_times(storage, config.name)
+            done.append("corrected trials that ended before they started")
         done += repair_configs(plan, _read_or_none(folder))
         done += repair_written(folder) + repair_data(dataset.get("packed"))
         done += take_out_of_queue(plan)
@@ -101,28 +112,20 @@ def _sweep(folder: StudyFolder) -> list[str]:
     return [f"removed {path.relative_to(folder.root)}" for path in left]
 
 
-def _changed(plan: StudyPlan) -> bool:
+def _differ(trials: Sequence[TrialRecord], rows: Sequence[TrialRecord]) -> bool:
     """Return whether parameters in the database differ from the trials' files."""
-    old = _read_or_none(plan.folder)
-    if old is None:
-        return False
-    trials, _ = _gather(plan, old)
-    pairs = zip(trials, old.trials, strict=False)
+    pairs = zip(trials, rows, strict=False)
     return any(differing_params(trial.params, row.params) for trial, row in pairs)
 
 
-def _rebuild(plan: StudyPlan) -> list[str]:
-    """Build the database from the trials' folders and the readable part of the old one."""
-    folder = plan.folder
-    old = _read_or_none(folder)
-    trials, lost = _gather(plan, old)
-    done = [f"trial {n}: its parameters are lost with the database" for n in lost]
+def _rebuild(plan: StudyPlan, trials: Sequence[TrialRecord], old: StudyView | None) -> list[str]:
+    """Build the database from the trials and the readable part of the old one."""
+    folder, done = plan.folder, list[str]()
     if folder.database.exists() and old is not None:
         done.append(f"backed the database up to {back_up(folder.database).name}")
     with tempfile.TemporaryDirectory(dir=folder.root, prefix=REBUILT) as aside:
         place = StudyFolder(Path(aside))
         _write(plan, place, trials, old)
-        _keep_rest(plan, place, readable=old is not None)
         done += copy_others(folder, place, plan.config.name)
         _set_aside(folder.database, done, keep=old is None)
         place.database.replace(folder.database)
@@ -191,29 +194,62 @@ def _write(
     plan: StudyPlan, place: StudyFolder, trials: Sequence[TrialRecord], old: StudyView | None
 ) -> None:
     """Fill a new database in `place`."""
+    others, attributes, times = dict[int, FrozenTrial](), dict[str, Any](), dict[int, Times]()
+    for number in plan.folder.trial_numbers():
+        folder = plan.folder.trial(number)
+        times[number] = _written_at(folder.config), _written_at(folder.result)
+    if old is not None:
+        others = entered_elsewhere(plan.folder, plan.config)
+        with old.database.opened() as storage:
+            attributes = storage.get_study_user_attrs(storage.get_study_id_from_name(old.name))
+            rows = read_rows(storage, old.name)
+        for row in rows:
+            times[row["number"]] = _utc(row["datetime_start"]), _utc(row["datetime_complete"])
     record = StudyRecord(place, plan.config.name)
-    distributions = plan.space.distributions()
-    others = entered_elsewhere(plan.folder, plan.config) if old else {}
     try:
-        for trial in trials:
-            if (
-                trial.number in others and not trial.params
-            ):  # a folder would show that a search entered it
-                record.add_as_it_is(others[trial.number])
-                continue
-            known: Mapping[str, Any] = old.attributes.get(trial.number, {}) if old else {}
-            seed = trial_seed(plan.config.seed, trial.number)
-            written = _ended_with(plan.folder.trial(trial.number).result)
-            known = {key: value for key, value in known.items() if key not in written}
-            audit = {} if trial.audit is None else {"audit": trial.audit}
-            attributes = {"origin": "rebuilt", **audit, **written, **known, "seed": seed}
-            record.add(replace(trial, state="running"), distributions, attributes)
-            for epoch, value in trial.values.items():
-                record.report(trial.number, epoch, value)
-            if trial.finished:
-                record.end(trial, {"cause": trial.cause} if trial.cause else {})
+        for key, value in attributes.items():
+            record.set_attribute(key, value)
+        record.insert(
+            others[trial.number]
+            if trial.number in others and not trial.params  # its folder would show a search
+            else _stored(
+                plan,
+                trial,
+                old.attributes.get(trial.number, {}) if old else {},
+                times.get(trial.number, (None, None)),
+            )
+            for trial in trials
+        )
     finally:
         record.close()
+
+
+def _stored(
+    plan: StudyPlan, trial: TrialRecord, known: Mapping[str, Any], times: Times
+) -> FrozenTrial:
+    """Return a trial as the database holds it, with its known attributes and times."""
+    start, end = (time or datetime.datetime.now(datetime.UTC) for time in times)
+    attributes = {
+        "origin": "rebuilt",
+        **({} if trial.audit is None else {"audit": trial.audit}),
+        **known,
+        **_ended_with(plan.folder.trial(trial.number).result),
+        "seed": trial_seed(plan.config.seed, trial.number),
+        **({"cause": trial.cause} if trial.cause and trial.finished else {}),
+    }
+    return FrozenTrial(
+        number=trial.number,
+        state=STATES[trial.state],
+        value=trial.value if trial.state in ("complete", "pruned") else None,
+        datetime_start=start,
+        datetime_complete=max(start, end) if trial.finished else None,
+        params=dict(trial.params),
+        distributions=plan.space.distributions(),
+        user_attrs=attributes,
+        system_attrs={} if trial.trainable else {CONSTRAINT: 1.0},
+        intermediate_values=dict(trial.values),
+        trial_id=-1,
+    )
 
 
 def _ended_with(path: Path) -> dict[str, Any]:
@@ -224,55 +260,14 @@ def _ended_with(path: Path) -> dict[str, Any]:
         return {}
 
 
-def _keep_rest(plan: StudyPlan, place: StudyFolder, *, readable: bool) -> None:
-    """Restore the times of the rows, from the old database or the files; keep the hours."""
-    attributes: list[tuple[str, str]] = []
-    times: dict[int, tuple[str | None, str | None]] = {}
-    for number in plan.folder.trial_numbers():
-        trial = plan.folder.trial(number)
-        times[number] = (_written_at(trial.config), _written_at(trial.result))
-    if readable:
-        with connect(plan.folder.database) as connection:
-            own = "WHERE study_id = (SELECT study_id FROM studies WHERE study_name = ?)"
-            query = f"SELECT number, datetime_start, datetime_complete FROM trials {own}"
-            name = (plan.config.name,)
-            times |= {n: (start, end) for n, start, end in connection.execute(query, name)}
-            query = f"SELECT key, value_json FROM study_user_attributes {own}"
-            attributes = connection.execute(query, name).fetchall()
-    rows = [(start, end, start, number) for number, (start, end) in times.items()]
-    with connect(place.database) as connection:
-        connection.executemany(
-            "UPDATE trials SET datetime_start = coalesce(?, datetime_start), datetime_complete = "
-            "CASE WHEN datetime_complete IS NULL THEN NULL ELSE "
-            "max(coalesce(?, datetime_complete), coalesce(?, datetime_start)) END "
-            "WHERE number = ?",
-            rows,
-        )
-        connection.executemany(
-            "INSERT INTO study_user_attributes (study_id, key, value_json) "
-            "SELECT study_id, ?, ? FROM studies",
-            attributes,
-        )
-        connection.commit()
-
-
-def _written_at(path: Path) -> str | None:
+def _written_at(path: Path) -> datetime.datetime | None:
     if not path.exists():
         return None
-    # Optuna keeps UTC without a time zone in these columns
-    written = datetime.datetime.fromtimestamp(path.stat().st_mtime, datetime.UTC)
-    return written.replace(tzinfo=None).isoformat(sep=" ", timespec="microseconds")
+    return datetime.datetime.fromtimestamp(path.stat().st_mtime, datetime.UTC)
 
 
-def _repair_times(plan: StudyPlan) -> list[str]:
-    """Correct trials that end before they start, because the clock was set back."""
-    done = [f"backed the database up to {back_up(plan.folder.database).name}"]
-    with connect(plan.folder.database) as connection:
-        connection.execute(
-            "UPDATE trials SET datetime_complete = datetime_start "
-            "WHERE datetime_complete < datetime_start AND study_id = "
-            "(SELECT study_id FROM studies WHERE study_name = ?)",
-            (plan.config.name,),
-        )
-        connection.commit()
-    return [*done, "corrected trials that ended before they started"]
+def _utc(stored: str | None) -> datetime.datetime | None:
+    """Read a time as the database stores it: UTC without a time zone."""
+    if stored is None:
+        return None
+    return datetime.datetime.fromisoformat(stored).replace(tzinfo=datetime.UTC)

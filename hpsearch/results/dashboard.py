@@ -77,19 +77,16 @@ def make_app(folder: StudyFolder, *, write: bool) -> Guard:
     from optuna.storages import get_storage
     from optuna_dashboard import wsgi
 
-    from hpsearch.configfile import read_yaml
     from hpsearch.results.certificate import read_certificate
     from hpsearch.results.notes import Notes, standings
-    from hpsearch.sqlite_file import check_database
-    from hpsearch.storage.engine import is_server, open_storage, storage_of
+    from hpsearch.storage.engine import Database
     from hpsearch.storage.optuna_trial import to_record
     from hpsearch.study.config import StudyConfig
 
-    storage = storage_of(folder)
-    if not is_server(storage):
-        check_database(folder.database)
-    seed = StudyConfig.from_values(read_yaml(folder.study_file), folder.study_file).seed
-    shared = get_storage(open_storage(folder, storage))  # caches ended trials
+    database = Database.of(folder)
+    database.check()
+    seed = StudyConfig.from_yaml(folder.study_file).seed
+    shared = get_storage(database.open())  # caches ended trials
 
     def standings_now(study_id: int) -> dict[int, str]:
         stored = shared.get_all_trials(study_id, deepcopy=False)

@@ -9,8 +9,7 @@ from __future__ import annotations
 import datetime
 import time
 import warnings
-from collections.abc import Callable, Collection, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 import optuna
@@ -20,11 +19,11 @@ from sqlalchemy.orm import Session
 
 from hpsearch.errors import EnvironmentFailure
 from hpsearch.paths import StudyFolder
-from hpsearch.sqlite_file import LOCKED, check_database, check_whole, is_locked, only_begun
+from hpsearch.sqlite_file import LOCKED, is_locked, only_begun
 from hpsearch.storage import optuna_tables as tables
 from hpsearch.storage.database_failure import load_failure, write_failure
-from hpsearch.storage.engine import open_storage, place, root_cause
-from hpsearch.storage.leases import LEASE_S, NumberTakenError, TrialTakenError
+from hpsearch.storage.engine import Database, is_away, root_cause
+from hpsearch.storage.leases import LEASE_S, Leases, NoLeases, NumberTakenError, TrialTakenError
 from hpsearch.storage.optuna_trial import to_record
 from hpsearch.storage.own_study import create_own
 from hpsearch.trial import TrialRecord
@@ -37,12 +36,10 @@ RETRY_S = 0.5
 
 
 class StudyRecord:
-    """Writes one study's database file, as its only driver. `ServerRecord` shares a server's."""
+    """Writes one study's database: a file as its only driver, a server as one of several.
 
-    shared = False
-    """Whether other drivers may write the study too."""
-    busy = LOCKED
-    """Why a wait for the database takes long."""
+    On a server each driver writes about the trials that it has leased.
+    """
 
     def __init__(
         self,
@@ -66,21 +63,23 @@ class StudyRecord:
             EnvironmentFailure: It cannot be opened.
             Interrupted: Ctrl-C came during the wait.
         """
-        self.place, self._patience = place(folder, storage), patience or Patience()
-        self._waited_for = f"{self.place} {self.busy}"
+        self.database, self._patience = Database(folder, storage), patience or Patience()
+        self.place, self.shared = str(self.database), self.database.is_server
+        self._waited_for = f"{self.place} {'does not answer' if self.shared else LOCKED}"
         with self._patience.waiting(self._waited_for):
-            self._check_before_opening(folder)
+            if folder.database.exists() and not only_begun(folder):
+                self.database.check(self._patience, whole=True)
             try:
-                self.storage = open_storage(folder, storage, lease_s, self._patience)
-                self._study = create_own(self.storage, folder, name, self.place)
+                self.storage = self.database.open(lease_s, self._patience)
+                self._study = create_own(self.storage, self.database, name)
                 if self._study.metric_names is None:
                     with warnings.catch_warnings():  # an experimental function; it names the axis
                         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
                         self._study.set_metric_names(["validation error"])
                 self.study_id = tables.study_id_of(self._study)
-                self._prepare(lease_s)
+                self.leases = Leases(self.storage.engine, lease_s) if self.shared else NoLeases()
             except Exception as error:
-                raise write_failure(self.place, error) from error
+                raise write_failure(self.database, error) from error
         self.seed: int | None = None
         """The study's seed: it distinguishes the study's trials from those that Optuna added."""
         self.enqueued: list[FrozenTrial] = []
@@ -90,14 +89,6 @@ class StudyRecord:
         self._ends: list[tuple[TrialRecord, Mapping[str, Any]]] = []
         self._reported: set[tuple[int, int]] = set()
         self._flushed = time.monotonic()
-
-    def _check_before_opening(self, folder: StudyFolder) -> None:
-        if folder.database.exists() and not only_begun(folder):
-            check_database(folder.database)
-            check_whole(folder.database, self._patience)
-
-    def _prepare(self, lease_s: float) -> None:
-        """Set up what a shared database needs: here nothing."""
 
     def notice(self, text: str) -> None:
         """Show one line to the user."""
@@ -114,7 +105,7 @@ class StudyRecord:
         try:
             trials = self.write(lambda: self.storage.get_all_trials(self.study_id, deepcopy=False))
         except EnvironmentFailure as error:
-            raise load_failure(self.place, error, server=self.shared) from error
+            raise load_failure(self.database, error) from error
         return [self.note(trial) for trial in trials]
 
     def note(self, trial: FrozenTrial) -> TrialRecord:
@@ -154,6 +145,9 @@ class StudyRecord:
             self._forget_pending()
 
     def _number_taken(self, number: int) -> Exception:
+        if self.shared:
+            self.leases.behind = True
+            return NumberTakenError(f"trial {number} was entered by another driver")
         return EnvironmentFailure(
             f"{self.place}: trial {number} is there already: something else writes to this "
             "study; stop it, then run the same command again"
@@ -167,20 +161,23 @@ class StudyRecord:
         if not self.shared:
             self._insert_pending(session)  # one commit for both
         trial_id = tables.insert_trial(self.storage, session, self.study_id, frozen)
-        self._entered(session, trial_id)
+        self.leases.take(session, trial_id)
         return trial_id
 
-    def _inserted_before(self, session: Session, number: int) -> int | None:  # noqa: ARG002
-        """Return the id of a trial that an attempt whose answer was lost has inserted."""
-        return None
+    def _inserted_before(self, session: Session, number: int) -> int | None:
+        """Return the id of a trial that an attempt whose answer a server's driver lost inserted."""
+        found = tables.find_trial(session, self.study_id, number) if self.shared else None
+        return found if found is not None and self.leases.held(session, [found]) else None
 
-    def _entered(self, session: Session, trial_id: int) -> None:
-        """Take a trial that this transaction inserted."""
+    def insert(self, trials: Iterable[FrozenTrial]) -> None:
+        """Insert whole trials in one transaction, by number from 0."""
+        held = list(trials)
 
-    def add_as_it_is(self, trial: FrozenTrial) -> None:
-        """Insert a trial as another database holds it."""
-        storage, study = self.storage, self.study_id
-        self.transact(lambda session: tables.insert_trial(storage, session, study, trial))
+        def write(session: Session) -> None:
+            for trial in held:
+                tables.insert_trial(self.storage, session, self.study_id, trial)
+
+        self.transact(write)
 
     def start(
         self,
@@ -192,15 +189,11 @@ class StudyRecord:
         frozen, trial_id = _running(trial, distributions, attributes), self.ids[trial.number]
         self.transact(lambda session: tables.start(self.storage, session, trial_id, frozen))
 
-    def session(self) -> AbstractContextManager[Session]:
-        """Return one transaction: committed at its end, rolled back on an exception."""
-        return tables.transaction(self.storage)
-
     def transact(self, action: Callable[[Session], T]) -> T:
         """Run an action in one transaction; see `write`."""
 
         def act() -> T:
-            with self.session() as session:
+            with tables.transaction(self.storage) as session:
                 return action(session)
 
         return self.write(act)
@@ -223,10 +216,8 @@ class StudyRecord:
 
     def _check_ours(self, session: Session, number: int) -> None:
         """Refuse to write about a trial that another driver has taken over."""
-
-    def _held(self, session: Session, ids: Collection[int]) -> Collection[int]:  # noqa: ARG002
-        """Return which of these trials this driver may report on."""
-        return ids
+        if not self.leases.held(session, [self.ids[number]]):
+            raise TrialTakenError(f"trial {number} is another driver's")
 
     def report(self, number: int, epoch: int, value: float) -> None:
         """Remember an epoch's validation error; `flush` or the next group writes it."""
@@ -253,7 +244,7 @@ class StudyRecord:
         """Write what is remembered; reports of trials that other drivers hold now are dropped."""
         reports = [(self.ids[number], epoch, value) for number, epoch, value in self._pending]
         ids = {trial_id for trial_id, _, _ in reports}
-        held = self._held(session, ids) if ids else ids
+        held = self.leases.held(session, ids) if ids else ids
         tables.insert_reports(session, [report for report in reports if report[0] in held])
         for trial, attributes in self._ends:
             self._write_end(session, trial, attributes)
@@ -269,6 +260,12 @@ class StudyRecord:
             EnvironmentFailure: The database refused it.
         """
         self._ends.append((trial, attributes))
+        if self.shared:
+            try:
+                self._write_pending()
+            except TrialTakenError:
+                self._ends.clear()
+                raise
 
     def _write_end(
         self, session: Session, trial: TrialRecord, attributes: Mapping[str, Any]
@@ -279,10 +276,7 @@ class StudyRecord:
             return  # a first attempt was committed, and its answer was lost
         self._check_ours(session, trial.number)
         tables.end_trial(self.storage, session, row, trial, attributes)
-        self._ended(session, trial_id)
-
-    def _ended(self, session: Session, trial_id: int) -> None:
-        """Let go of a trial that this transaction ended."""
+        self.leases.end(session, trial_id)
 
     def write(self, action: Callable[[], T]) -> T:
         """Use the database; while it is away or locked, wait and try again.
@@ -299,23 +293,24 @@ class StudyRecord:
                     raise
                 except Exception as error:
                     if not self._goes_on(error, wait):
-                        raise write_failure(self.place, error) from error
+                        raise write_failure(self.database, error) from error
                     time.sleep(min(RETRY_S, self._patience.limit_s))
 
     def _goes_on(self, error: Exception, wait: Wait) -> bool:
         """Return whether another attempt may succeed, and the wait has time left."""
-        return is_locked(root_cause(error)) and wait.goes_on()
+        busy = is_away(error) if self.shared else is_locked(root_cause(error))
+        again = busy and wait.goes_on()
+        if again and self.shared:
+            wait.tell()
+        return again
 
     def close(self) -> None:
         """Write what is remembered and close the database; after a wait in vain only close it."""
         if not self._patience.lost:
             self.flush(force=True)
-            self._release()
+            self.transact(self.leases.release)
         self.storage.remove_session()
         self.storage.engine.dispose()
-
-    def _release(self) -> None:
-        """Leave this driver's trials to the others."""
 
 
 def _running(

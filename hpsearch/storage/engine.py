@@ -5,22 +5,23 @@ Passwords come from PGPASSWORD, PGPASSFILE or ~/.pgpass, never from a URL.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 import optuna
 import sqlalchemy
 from optuna.storages import RDBStorage
 from sqlalchemy.exc import PendingRollbackError
+from sqlalchemy.pool import NullPool
 
-from hpsearch.configfile import read_yaml
 from hpsearch.errors import EnvironmentFailure, HpsearchError, InputError, shortened
 from hpsearch.paths import StudyFolder, shell_word
-from hpsearch.sqlite_file import check_writable, patiently
+from hpsearch.sqlite_file import check_database, check_whole, check_writable, patiently
 from hpsearch.study.config import StudyConfig
+from hpsearch.study.plan import SEARCH, study_lock
 from hpsearch.waiting import Patience
 
 IDLE_S = 30.0
@@ -36,73 +37,149 @@ REFUSED = ("password", "authentication", "does not exist", "permission denied", 
 """PostgreSQL's messages for mistakes that no second attempt fixes."""
 
 
-def is_server(storage: str) -> bool:
-    """Return whether a study's storage is a server, which several drivers may share."""
-    return storage.startswith("postgresql")
+@dataclass(frozen=True)
+class Database:
+    """Where a study's trials are recorded: a file in its folder, or a server."""
 
+    folder: StudyFolder
+    storage: str = "sqlite"
+    """A postgresql:// URL, or "sqlite" for the folder's own file."""
 
-def storage_of(folder: StudyFolder) -> str:
-    """Return the storage in a folder's study file; "sqlite" without one.
+    @classmethod
+    def of(cls, folder: StudyFolder) -> Database:
+        """Return the database that a folder's study file names; the file without a study file.
 
-    Raises:
-        InputError: The folder's study file cannot be read.
-    """
-    if not folder.study_file.exists():
-        return "sqlite"
-    return StudyConfig.from_values(read_yaml(folder.study_file), folder.study_file).storage
+        Raises:
+            InputError: The folder's study file cannot be read.
+        """
+        saved = folder.study_file
+        return cls(folder, StudyConfig.from_yaml(saved).storage) if saved.exists() else cls(folder)
 
+    def __str__(self) -> str:
+        """Return its place, for messages."""
+        return self.storage if self.is_server else str(self.folder.database)
 
-def place(folder: StudyFolder, storage: str) -> str:
-    """Return the place of the database, for messages."""
-    return storage if is_server(storage) else str(folder.database)
+    @property
+    def is_server(self) -> bool:
+        """Whether it is a server, which several drivers may share."""
+        return self.storage.startswith("postgresql")
+
+    @property
+    def restored_by(self) -> str:
+        """How to restore trials that only the folder knows, for messages."""
+        if self.is_server:
+            root, there = shell_word(self.folder.root), shell_word(self.storage)
+            return f"`hpsearch copy {root} --to {there}` takes them along"
+        return f"{self.folder.repair} builds it again"
+
+    def check(self, patience: Patience | None = None, *, whole: bool = False) -> None:
+        """Refuse a file that is not a study's database; a server's tables are not checked.
+
+        Args:
+            patience: How long to wait for a lock.
+            whole: Whether SQLite reads every page of the file.
+
+        Raises:
+            InputError: The file is missing, empty, damaged, or not a study's SQLite database.
+            EnvironmentFailure: Another process locks it for too long.
+        """
+        if not self.is_server:
+            check_database(self.folder.database)
+            if whole:
+                check_whole(self.folder.database, patience)
+
+    def check_usable(self, name: str) -> None:
+        """Refuse a database that a search cannot use, before the search writes anything.
+
+        Raises:
+            InputError: The extra is missing, the server refuses user, password or database, or it
+                lacks a study whose trials the folder holds.
+            EnvironmentFailure: The server does not answer, or the file is not writable.
+        """
+        if self.is_server:
+            with self.opened() as storage:
+                self.refuse_lost(name, (study.study_name for study in storage.get_all_studies()))
+        elif self.folder.database.is_file():
+            check_writable(self.folder.database)
+
+    def refuse_lost(self, name: str, there: Iterable[str]) -> None:
+        """Refuse a database that lacks a study whose trials the folder holds.
+
+        Args:
+            name: The study's name.
+            there: The names of the database's studies.
+
+        Raises:
+            InputError: The study is not among them.
+        """
+        if self.folder.trial_numbers() and name not in there:
+            raise InputError(
+                f"{self}: holds no study {name!r}, and {self.folder.root} has trials of it; "
+                f"{self.restored_by}"
+            )
+
+    def lock(self, command: str = SEARCH) -> AbstractContextManager[None]:
+        """Lock a file's study for its one writer; a server's leases coordinate its drivers."""
+        return nullcontext() if self.is_server else study_lock(self.folder, command)
+
+    def open(self, idle_s: float = IDLE_S, patience: Patience | None = None) -> RDBStorage:
+        """Open the storage; create missing tables.
+
+        Args:
+            idle_s: Seconds after which the server ends an idle transaction, so that a driver that
+                stops inside one does not block the others.
+            patience: How long to wait for a lock, or for a server that does not answer.
+
+        Raises:
+            InputError: The extra is missing, or the server refuses user, password or database.
+            EnvironmentFailure: The server does not answer.
+        """
+        if self.is_server:
+            return _open_server(self.storage, idle_s, patience or Patience())
+        return open_file(self.folder.database, patience)
+
+    @contextmanager
+    def opened(self) -> Iterator[RDBStorage]:
+        """Open the storage, and close it at the end; see `open`."""
+        with closing(self.open()) as storage:
+            yield storage
 
 
 def open_file(path: Path, patience: Patience | None = None) -> RDBStorage:
     """Open an SQLite storage: rollback journal, synchronous FULL, waits for locks."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    url = f"sqlite:///{_in_url(path.resolve())}"
+    quoted = str(path.resolve()).replace("%", "%25").replace("?", "%3F")  # for SQLAlchemy
+    escaped = quoted.replace("{", "{{").replace("}", "}}")  # Optuna formats URLs
     connect_args = patiently(path, patience or Patience())
-    return RDBStorage(_template(url), engine_kwargs={"connect_args": connect_args})
+    return RDBStorage(f"sqlite:///{escaped}", engine_kwargs={"connect_args": connect_args})
 
 
-def open_storage(
-    folder: StudyFolder, storage: str, idle_s: float = IDLE_S, patience: Patience | None = None
-) -> RDBStorage:
-    """Open a study's storage; create missing tables.
-
-    Args:
-        folder: The study's folder.
-        storage: "sqlite" for the folder's own file, or a postgresql:// URL.
-        idle_s: Seconds after which the server ends an idle transaction, so that a driver that
-            stops inside one does not block the others.
-        patience: How long to wait for a lock, or for a server that does not answer.
-
-    Raises:
-        InputError: The extra is missing, or the server refuses user, password or database.
-        EnvironmentFailure: The server does not answer.
-    """
-    if not is_server(storage):
-        return open_file(folder.database, patience)
+def _open_server(url: str, idle_s: float, patience: Patience) -> RDBStorage:
+    try:
+        from hpsearch.storage.patient_postgres import connecting
+    except ImportError:
+        raise InputError(
+            f"storage: {url}: needs psycopg; make install-cluster, or pip install "
+            "'psycopg[binary]>=3.2,<4'"
+        ) from None
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    url, patience = server_url(storage), patience or Patience()
-    from hpsearch.storage.patient_postgres import connecting
-
     settings = {
         "idle_in_transaction_session_timeout": f"{int(1000 * min(idle_s, IDLE_S))}",
         "lock_timeout": f"{int(1000 * patience.limit_s)}",
     }
-    connect = connecting(url, patience, settings)
+    dialect = "postgresql+psycopg://"  # `connect` knows the rest
     try:
-        engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.pool.NullPool, creator=connect)
-        with patience.waiting(f"{storage} does not answer"), _setting_up(engine):
+        connect = connecting(url, patience, settings)
+        engine = sqlalchemy.create_engine(dialect, poolclass=NullPool, creator=connect)
+        with patience.waiting(f"{url} does not answer"), _setting_up(engine):
             # A connection that the server closed is opened again.
             kwargs: dict[str, Any] = {"pool_pre_ping": True, "pool_size": 2, "creator": connect}
-            return RDBStorage(_template(url.render_as_string()), engine_kwargs=kwargs)
+            return RDBStorage(dialect, engine_kwargs=kwargs)
     except Exception as error:
-        raise server_failure(storage, error) from error
+        raise server_failure(url, error) from error
 
 
-@contextlib.contextmanager
+@contextmanager
 def closing(storage: RDBStorage) -> Iterator[RDBStorage]:
     """Close an open storage at the end."""
     try:
@@ -112,53 +189,7 @@ def closing(storage: RDBStorage) -> Iterator[RDBStorage]:
         storage.engine.dispose()
 
 
-def check_usable(folder: StudyFolder, storage: str, name: str) -> None:
-    """Refuse a database that a search cannot use, before the search writes anything.
-
-    Raises:
-        InputError: The extra is missing, the server refuses user, password or database, or it
-            lacks a study whose trials the folder holds.
-        EnvironmentFailure: The server does not answer, or the file is not writable.
-    """
-    if is_server(storage):
-        with closing(open_storage(folder, storage)) as opened:
-            there = {study.study_name for study in opened.get_all_studies()}
-        if name not in there and folder.trial_numbers():
-            raise InputError(
-                f"{storage}: holds no study {name!r}, and {folder.root} has trials of it; "
-                f"`hpsearch copy {shell_word(folder.root)} --to {shell_word(storage)}` takes them "
-                "along"
-            )
-    elif folder.database.is_file():
-        check_writable(folder.database)
-
-
-def server_url(storage: str) -> sqlalchemy.URL:
-    """Return SQLAlchemy's URL of a server, which names the driver psycopg.
-
-    Raises:
-        InputError: psycopg is not installed.
-    """
-    try:
-        import psycopg  # noqa: F401
-    except ImportError:
-        raise InputError(
-            f"storage: {storage}: needs psycopg; make install-cluster, or pip install "
-            "'psycopg[binary]>=3.2,<4'"
-        ) from None
-    parts = urlsplit(storage)
-    query = {k: v for k, _, v in (p.partition("=") for p in parts.query.split("&")) if k}
-    return sqlalchemy.URL.create(
-        "postgresql+psycopg",
-        username=unquote(parts.username) if parts.username else None,
-        host=parts.hostname,
-        port=parts.port,
-        database=unquote(parts.path.lstrip("/")) or None,
-        query={key: unquote(value) for key, value in query.items()},
-    )
-
-
-@contextlib.contextmanager
+@contextmanager
 def _setting_up(engine: sqlalchemy.Engine) -> Iterator[None]:
     """Hold the lock under which one driver at a time creates tables."""
     with engine.connect() as connection:
@@ -208,13 +239,3 @@ def server_failure(storage: str, error: Exception) -> HpsearchError:
         f"storage: {storage}: the server failed ({text}); fix that, then run the same command "
         "again"
     )
-
-
-def _in_url(path: Path) -> str:
-    """Quote a file's name for a URL, so that SQLAlchemy reads no option or %41 in it."""
-    return str(path).replace("%", "%25").replace("?", "%3F")
-
-
-def _template(url: str) -> str:
-    """Escape braces: Optuna formats URLs."""
-    return url.replace("{", "{{").replace("}", "}}")

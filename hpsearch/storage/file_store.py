@@ -15,7 +15,7 @@ from typing import Any
 
 from hpsearch.errors import InputError, cannot
 from hpsearch.execution import Job
-from hpsearch.paths import remove, shell_word, write_atomically
+from hpsearch.paths import remove, write_atomically
 from hpsearch.records import damaged, dump_record, read_or_none, set_aside
 from hpsearch.seeding import trial_seed
 from hpsearch.storage.agreement import refuse_disagreements
@@ -46,9 +46,6 @@ SHOWN = ("host", "device", "threads", "commit")
 class FileStore(TrialStore):
     """Writes what happens to trials, in an order that survives a kill at any point."""
 
-    fix = "`hpsearch doctor {} --repair` builds it again"
-    """How the user restores trials that only the folder knows."""
-
     def __init__(self, plan: StudyPlan, data: DataPlace, record: StudyRecord) -> None:
         """Write into a plan's folder and a record that is open."""
         self._plan, self._data, self._record = plan, data, record
@@ -75,14 +72,15 @@ class FileStore(TrialStore):
         return history
 
     def _read(self) -> list[TrialRecord]:
-        folder, place = self._plan.folder, self._record.place
+        folder = self._plan.folder
         known = folder.trial_numbers()  # first, because another driver may enter a trial
         history = self._record.load()
         strangers = [n for n in known if n >= len(history)]
         if strangers:
-            last = folder.trial(strangers[-1]).root
-            fix = self.fix.format(shell_word(folder.root))
-            raise InputError(f"{place}: knows {len(history)} trials, {last} is there; {fix}")
+            database, last = self._record.database, folder.trial(strangers[-1]).root
+            raise InputError(
+                f"{database}: knows {len(history)} trials, {last} is there; {database.restored_by}"
+            )
         refuse_disagreements(folder, history)
         for trial in enter_waiting(self._plan, self._record, self._record.enqueued):
             history[trial.number] = trial

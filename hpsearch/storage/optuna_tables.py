@@ -1,6 +1,7 @@
-"""Optuna's private tables and calls. No other module of the program uses them.
+"""Optuna's private tables and calls, and all SQL. No other module of the program uses them.
 
-Everything done in one `transaction` is committed together.
+Everything done in one `transaction` is committed together. On a server the table hpsearch_leases
+stands beside Optuna's: which driver runs which trial, and until when.
 """
 
 from __future__ import annotations
@@ -9,21 +10,99 @@ import datetime
 import json
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import AbstractContextManager
+from copy import copy
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution
+from optuna.distributions import BaseDistribution, distribution_to_json
 from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
 from optuna.storages._rdb.storage import _create_scoped_session
 from optuna.study import StudyDirection
 from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import inspect, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from hpsearch.storage.optuna_trial import CONSTRAINT, STATES
 from hpsearch.trial import TrialRecord
+
+CREATE_LEASES = (
+    text("SELECT pg_advisory_xact_lock(hashtext('hpsearch_leases'))"),
+    text("""
+CREATE TABLE IF NOT EXISTS hpsearch_leases (
+    trial_id INTEGER PRIMARY KEY REFERENCES trials ON DELETE CASCADE,
+    driver TEXT NOT NULL,
+    until TIMESTAMPTZ NOT NULL
+)"""),
+)
+"""Statements that create the table of leases; the lock lets one driver at a time do it."""
+UNTIL = "clock_timestamp() + make_interval(secs => :lease_s)"
+TAKE = text(f"""
+INSERT INTO hpsearch_leases (trial_id, driver, until) VALUES (:trial_id, :driver, {UNTIL})
+ON CONFLICT (trial_id) DO UPDATE SET driver = excluded.driver, until = excluded.until""")
+# After a restart of the server every lease looks expired; drivers get the time of one to renew.
+TAKE_FREE = text(f"""
+INSERT INTO hpsearch_leases (trial_id, driver, until)
+SELECT trials.trial_id, :driver, {UNTIL} FROM trials LEFT JOIN hpsearch_leases USING (trial_id)
+WHERE study_id = :study_id AND state = 'RUNNING' AND NOT trials.trial_id = ANY(:but)
+AND NOT EXISTS (
+    SELECT FROM trial_user_attributes AS marks
+    WHERE marks.trial_id = trials.trial_id AND key = 'paused' AND value_json <> 'null'
+) AND (
+    hpsearch_leases.trial_id IS NULL
+    OR until < clock_timestamp()
+    AND pg_postmaster_start_time() < clock_timestamp() - make_interval(secs => :lease_s)
+)
+ORDER BY trials.trial_id LIMIT :limit
+ON CONFLICT (trial_id) DO UPDATE SET driver = excluded.driver, until = excluded.until
+RETURNING trial_id""")
+CLAIM = text(f"""
+INSERT INTO hpsearch_leases (trial_id, driver, until)
+SELECT trial_id, :driver, {UNTIL} FROM trials JOIN trial_user_attributes USING (trial_id)
+WHERE trial_id = :trial_id AND state = 'RUNNING' AND key = 'paused' AND value_json <> 'null'
+ON CONFLICT (trial_id) DO UPDATE SET driver = excluded.driver, until = excluded.until
+WHERE hpsearch_leases.driver = excluded.driver OR hpsearch_leases.until < clock_timestamp()
+RETURNING trial_id""")
+RENEW = text(f"""
+UPDATE hpsearch_leases SET until = {UNTIL}
+WHERE driver = :driver AND trial_id = ANY(:trials) RETURNING trial_id""")
+HELD = text("""
+SELECT trial_id FROM hpsearch_leases
+WHERE driver = :driver AND trial_id = ANY(:trials) FOR UPDATE""")
+END_LEASE = text("DELETE FROM hpsearch_leases WHERE trial_id = :trial_id AND driver = :driver")
+END_LEASES = text("DELETE FROM hpsearch_leases WHERE driver = :driver")
+LEASED = text("""
+SELECT number, driver FROM trials JOIN studies USING (study_id)
+JOIN hpsearch_leases USING (trial_id)
+WHERE study_name = :name AND until > clock_timestamp()""")
+
+NEW_REPORTS = text("""
+SELECT reports.trial_id, step, intermediate_value, intermediate_value_type
+FROM trial_intermediate_values AS reports
+JOIN unnest(CAST(:trials AS INTEGER[]), CAST(:steps AS INTEGER[])) AS known (trial_id, last)
+ON reports.trial_id = known.trial_id AND step > last
+ORDER BY reports.trial_id, step""")
+ENDED = text("SELECT trial_id FROM trials WHERE trial_id = ANY(:trials) AND state <> 'RUNNING'")
+MARKED = text("""
+SELECT trial_id, key, value_json FROM trial_user_attributes
+WHERE trial_id = ANY(:trials) AND key = ANY(:marks)""")
+ADD_SECONDS = text("""
+INSERT INTO study_user_attributes (study_id, key, value_json)
+VALUES (:study_id, 'driver_seconds', CAST(CAST(:seconds AS DOUBLE PRECISION) AS TEXT))
+ON CONFLICT (study_id, key) DO UPDATE SET value_json = CAST(
+    CAST(study_user_attributes.value_json AS DOUBLE PRECISION) + :seconds AS TEXT
+) RETURNING value_json""")
+
+ROWS = text("""
+SELECT t.trial_id, t.number, t.state, t.datetime_start, t.datetime_complete, v.value, v.value_type
+FROM trials t JOIN studies s ON s.study_id = t.study_id
+LEFT JOIN trial_values v ON v.trial_id = t.trial_id
+WHERE s.study_name = :name ORDER BY t.number""")
+CORRECT_TIMES = text("""
+UPDATE trials SET datetime_complete = datetime_start WHERE datetime_complete < datetime_start
+AND study_id = (SELECT study_id FROM studies WHERE study_name = :name)""")
 
 
 def transaction(storage: RDBStorage) -> AbstractContextManager[Session]:
@@ -78,7 +157,11 @@ def read_trials(
 
 def insert_trial(storage: RDBStorage, session: Session, study_id: int, trial: FrozenTrial) -> int:
     """Insert a trial as it is, under the study's next number; return its id."""
-    return int(storage._get_prepared_new_trial(study_id, trial, session).trial_id)
+    bare = copy(trial)
+    bare.intermediate_values = {}  # Optuna would look for each of them first
+    trial_id = int(storage._get_prepared_new_trial(study_id, bare, session).trial_id)
+    insert_reports(session, ((trial_id, *one) for one in trial.intermediate_values.items()))
+    return trial_id
 
 
 def insert_reports(session: Session, reports: Iterable[tuple[int, int, float]]) -> None:
@@ -175,3 +258,70 @@ def insert_study(
 def holds(distribution: BaseDistribution, value: Any) -> bool:
     """Return whether a value lies in a distribution."""
     return distribution._contains(distribution.to_internal_repr(value))
+
+
+def leased(storage: RDBStorage, name: str) -> dict[int, str]:
+    """Return the drivers at work on a study, by the numbers of the trials that they hold."""
+    if not inspect(storage.engine).has_table("hpsearch_leases"):
+        return {}
+    with transaction(storage) as session:
+        return {number: driver for number, driver in session.execute(LEASED, {"name": name})}
+
+
+def read_rows(storage: RDBStorage, name: str) -> tuple[dict[str, Any], ...]:
+    """Return a study's rows by number: state, times and value as they are stored, in UTC."""
+    with transaction(storage) as session:
+        return tuple(dict(row._mapping) for row in session.execute(ROWS, {"name": name}))
+
+
+def correct_times(storage: RDBStorage, name: str) -> None:
+    """Correct the trials of a study that end before they start."""
+    with transaction(storage) as session:
+        session.execute(CORRECT_TIMES, {"name": name})
+
+
+def rename_study(storage: RDBStorage, name: str, to: str) -> None:
+    """Give a study another name."""
+    with transaction(storage) as session:
+        models.StudyModel.find_or_raise_by_name(name, session).study_name = to
+
+
+def refuse_waiting(storage: RDBStorage, trials: Iterable[FrozenTrial], cause: str) -> None:
+    """End waiting trials as failed."""
+    with transaction(storage) as session:
+        for trial in trials:
+            row = lock_trial(session, trial._trial_id)
+            row.datetime_start = datetime.datetime.now(datetime.UTC)
+            ended = TrialRecord(trial.number, "failed", {}, cause=cause)
+            end_trial(storage, session, row, ended, {"cause": cause})
+
+
+def move_trial(
+    session: Session,
+    trial_id: int,
+    names: Collection[str],
+    params: Mapping[str, tuple[Any, BaseDistribution]],
+    attributes: Mapping[str, Any],
+    prefix: str,
+) -> None:
+    """Move a trial to another search space.
+
+    Args:
+        session: The transaction.
+        trial_id: The trial's id in the database.
+        names: Parameters whose old values are removed.
+        params: New values and distributions by name.
+        attributes: User attributes to set.
+        prefix: Old user attributes whose key begins like this are removed.
+    """
+    kind, marks = models.TrialParamModel, models.TrialUserAttributeModel
+    old = session.query(marks).filter(marks.trial_id == trial_id)
+    old.filter(marks.key.startswith(prefix) | marks.key.in_(attributes)).delete()
+    for key, value in attributes.items():
+        session.add(marks(trial_id=trial_id, key=key, value_json=json.dumps(value)))
+    held = session.query(kind).filter(kind.trial_id == trial_id)
+    held.filter(kind.param_name.in_(names)).delete()
+    for name, (value, distribution) in params.items():
+        row = {"param_name": name, "param_value": distribution.to_internal_repr(value)}
+        held_by = distribution_to_json(distribution)
+        session.add(kind(trial_id=trial_id, **row, distribution_json=held_by))

@@ -9,11 +9,10 @@ from __future__ import annotations
 import optuna
 from optuna.storages import RDBStorage
 
-from hpsearch.configfile import read_yaml
 from hpsearch.errors import InputError
 from hpsearch.paths import StudyFolder, shell_word
 from hpsearch.seeding import trial_seed
-from hpsearch.storage.engine import is_server
+from hpsearch.storage.engine import Database
 from hpsearch.storage.optuna_tables import study_id_of
 from hpsearch.study.config import StudyConfig
 
@@ -21,35 +20,31 @@ _SAMPLER, _PRUNER = optuna.samplers.RandomSampler(seed=0), optuna.pruners.NopPru
 """Optuna needs them; they are never used."""
 
 
-def load_own(storage: RDBStorage, folder: StudyFolder, name: str, where: str) -> optuna.Study:
+def load_own(storage: RDBStorage, database: Database, name: str) -> optuna.Study:
     """Open a study for reading.
 
     Args:
-        storage: The database.
-        folder: The study's folder.
+        storage: The open database.
+        database: Its place, and the study's folder.
         name: The study's name.
-        where: Place of the database, for messages.
 
     Raises:
         InputError: The database knows it under another name.
         KeyError: The database does not know it.
     """
-    _refuse_renamed(storage, folder, name, where)
+    _refuse_renamed(storage, database, name)
     return optuna.load_study(study_name=name, storage=storage, sampler=_SAMPLER, pruner=_PRUNER)
 
 
-def create_own(storage: RDBStorage, folder: StudyFolder, name: str, where: str) -> optuna.Study:
+def create_own(storage: RDBStorage, database: Database, name: str) -> optuna.Study:
     """Open a study for writing, or create a new one. See `load_own`.
 
     Raises:
         InputError: The database knows it under another name, or has lost it.
     """
-    _refuse_renamed(storage, folder, name, where)
-    if not is_server(where) and folder.trial_numbers() and name not in _ids(storage):
-        raise InputError(
-            f"{where}: holds no study {name!r}, and {folder.root} has trials of it; "
-            f"{folder.repair} builds it again"
-        )
+    _refuse_renamed(storage, database, name)
+    if not database.is_server:  # a server was asked by `check_usable`
+        database.refuse_lost(name, _ids(storage))
     return optuna.create_study(
         storage=storage,
         study_name=name,
@@ -60,16 +55,16 @@ def create_own(storage: RDBStorage, folder: StudyFolder, name: str, where: str) 
     )
 
 
-def _refuse_renamed(storage: RDBStorage, folder: StudyFolder, name: str, where: str) -> None:
+def _refuse_renamed(storage: RDBStorage, database: Database, name: str) -> None:
     """Refuse a database in which a folder's study has another name."""
-    found = renamed(storage, folder, name)
-    if found:
+    folder = database.folder
+    for found in renamed(storage, folder, name):
         way = f"{folder.repair} names it {name!r} again"
-        if is_server(where):
+        if database.is_server:
             dashboard = f"`hpsearch dashboard {shell_word(folder.root)} --write`"
             way = f"name it {name!r} again, with {dashboard}"
         raise InputError(
-            f"{where}: holds no study {name!r}; its trials are those of {found[0]!r}: it was "
+            f"{database}: holds no study {name!r}; its trials are those of {found!r}: it was "
             f"renamed; {way}"
         )
 
@@ -81,8 +76,8 @@ def renamed(storage: RDBStorage, folder: StudyFolder, name: str) -> list[str]:
     studies = _ids(storage)
     if name in studies or not studies:
         return []
-    config = StudyConfig.from_values(read_yaml(folder.study_file), folder.study_file)
-    return [other for other, study_id in studies.items() if _is_of(storage, study_id, config.seed)]
+    seed = StudyConfig.from_yaml(folder.study_file).seed
+    return [other for other, study_id in studies.items() if _is_of(storage, study_id, seed)]
 
 
 def _ids(storage: RDBStorage) -> dict[str, int]:

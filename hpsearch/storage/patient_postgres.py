@@ -11,8 +11,8 @@ from collections.abc import Callable, Generator
 from typing import Any, TypeVar
 
 import psycopg
-import sqlalchemy
 from psycopg import waiting
+from psycopg.conninfo import conninfo_to_dict
 
 from hpsearch.waiting import Interrupted, Patience
 
@@ -71,7 +71,7 @@ class PatientConnection(psycopg.Connection[Any]):
 
 
 def connecting(
-    url: sqlalchemy.URL, patience: Patience, settings: dict[str, str]
+    url: str, patience: Patience, settings: dict[str, str]
 ) -> Callable[[], PatientConnection]:
     """Return the function with which SQLAlchemy opens connections.
 
@@ -80,20 +80,19 @@ def connecting(
         patience: How long to wait for it.
         settings: Settings of the session, by PostgreSQL's names.
     """
-    limit_s, silence = patience.limit_s, f"the server at {url.host} does not answer"
+    given = conninfo_to_dict(url)
+    limit_s, silence = patience.limit_s, f"the server at {given.get('host')} does not answer"
 
     class Own(PatientConnection):
         """A connection with this patience."""
 
     Own.patience, Own.silence = patience, silence
-    arguments = url.translate_connect_args(database="dbname", username="user") | dict(url.query)
-    options = " ".join(f"-c {key}={value}" for key, value in settings.items())
-    arguments = {
+    arguments: dict[str, Any] = {
         "connect_timeout": max(2, int(min(CONNECT_S, limit_s))),  # libpq's shortest is 2
         "application_name": "hpsearch",
         **KEEP_ALIVE,
-        **arguments,
-        "options": options,
+        **given,
+        "options": " ".join(f"-c {key}={value}" for key, value in settings.items()),
     }
 
     def connect() -> PatientConnection:

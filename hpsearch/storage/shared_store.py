@@ -10,16 +10,14 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from hpsearch.errors import EnvironmentFailure, InputError
 from hpsearch.seeding import derive_seed
 from hpsearch.storage import optuna_tables as tables
 from hpsearch.storage.database import StudyRecord
-from hpsearch.storage.engine import is_server
 from hpsearch.storage.file_store import FileStore
-from hpsearch.storage.server_record import ServerRecord
+from hpsearch.storage.leases import Leases
 from hpsearch.storage.trial_store import NOTHING, Updates
 from hpsearch.study.plan import DataPlace, StudyPlan
 from hpsearch.trial import TrialRecord
@@ -29,26 +27,6 @@ FOLLOW_S = 1.0
 """How often the database is read."""
 RENEWALS = 6
 """Renewals of a lease within its time."""
-
-NEW_REPORTS = """
-SELECT reports.trial_id, step, intermediate_value, intermediate_value_type
-FROM trial_intermediate_values AS reports
-JOIN unnest(CAST(:trials AS INTEGER[]), CAST(:steps AS INTEGER[])) AS known (trial_id, last)
-ON reports.trial_id = known.trial_id AND step > last
-ORDER BY reports.trial_id, step"""
-
-ENDED = "SELECT trial_id FROM trials WHERE trial_id = ANY(:trials) AND state <> 'RUNNING'"
-MARKED = """
-SELECT trial_id, key, value_json FROM trial_user_attributes
-WHERE trial_id = ANY(:trials) AND key = ANY(:marks)"""
-
-ADD_SECONDS = """
-INSERT INTO study_user_attributes (study_id, key, value_json)
-VALUES (:study_id, 'driver_seconds', CAST(CAST(:seconds AS DOUBLE PRECISION) AS TEXT))
-ON CONFLICT (study_id, key) DO UPDATE SET value_json = CAST(
-    CAST(study_user_attributes.value_json AS DOUBLE PRECISION) + :seconds AS TEXT
-) RETURNING value_json"""
-
 
 MARKS = ("paused", "audit")
 """Attributes of a running trial that other drivers follow."""
@@ -66,13 +44,12 @@ class _Open:
 class SharedStore(FileStore):
     """Writes this driver's trials, and follows those of the other drivers."""
 
-    fix = "`hpsearch copy {} --to URL` takes a study along"
-    _record: ServerRecord
-
-    def __init__(self, plan: StudyPlan, data: DataPlace, record: ServerRecord) -> None:
-        """Write into a plan's folder and a record that is open."""
+    def __init__(
+        self, plan: StudyPlan, data: DataPlace, record: StudyRecord, leases: Leases
+    ) -> None:
+        """Write into a plan's folder and a record that is open, as the holder of its leases."""
         super().__init__(plan, data, record)
-        self._leases = record.leases
+        self._leases = leases
         self._open: dict[int, _Open] = {}
         self._newest = 0
         self._looked = self._renewed = float("-inf")
@@ -172,16 +149,16 @@ class SharedStore(FileStore):
     def _changed(self, session: Session) -> set[int]:
         """Return which unfinished trials of other drivers have ended, paused or continued."""
         values = {"trials": list(self._open), "marks": list(MARKS)}
-        ended = set(session.execute(text(ENDED), values).scalars())
+        ended = set(session.execute(tables.ENDED, values).scalars())
         marks: dict[int, list[tuple[str, str]]] = {}
-        for trial_id, key, value in session.execute(text(MARKED), values):
+        for trial_id, key, value in session.execute(tables.MARKED, values):
             marks.setdefault(trial_id, []).append((key, value))
         return ended | {i for i, o in self._open.items() if o.marks != _marks(marks.get(i, []))}
 
     def _read_reports(self, session: Session) -> list[tuple[int, int, float]]:
         known = {"trials": list(self._open), "steps": [o.epoch for o in self._open.values()]}
         found = []
-        for trial_id, step, value, stored_type in session.execute(text(NEW_REPORTS), known):
+        for trial_id, step, value, stored_type in session.execute(tables.NEW_REPORTS, known):
             trial = self._open[trial_id]
             self._open[trial_id] = replace(trial, epoch=step)
             found.append((trial.number, step, tables.report_of(value, stored_type)))
@@ -191,7 +168,7 @@ class SharedStore(FileStore):
         """Add to the time that all drivers have worked; return the sum."""
         values = {"study_id": self._record.study_id, "seconds": since}
         return self._record.transact(
-            lambda session: float(session.execute(text(ADD_SECONDS), values).scalar_one())
+            lambda session: float(session.execute(tables.ADD_SECONDS, values).scalar_one())
         )
 
 
@@ -212,9 +189,8 @@ def open_store(plan: StudyPlan, data: DataPlace, patience: Patience | None = Non
         EnvironmentFailure: The database cannot be opened.
     """
     config = plan.config
-    kind = ServerRecord if is_server(config.storage) else StudyRecord
-    record = kind(plan.folder, config.name, config.storage, config.lease_s, patience)
-    if not isinstance(record, ServerRecord):
+    record = StudyRecord(plan.folder, config.name, config.storage, config.lease_s, patience)
+    if not isinstance(record.leases, Leases):
         return FileStore(plan, data, record)
     mark = derive_seed(0, plan.fixed_part(), data.fingerprint)
     known = record.attribute("plan")
@@ -226,4 +202,4 @@ def open_store(plan: StudyPlan, data: DataPlace, patience: Patience | None = Non
             f"{record.place}: holds a study {config.name!r} that was begun with another "
             "configuration, space or data set; set another `name`, or search with the same"
         )
-    return SharedStore(plan, data, record)
+    return SharedStore(plan, data, record, record.leases)

@@ -9,9 +9,8 @@ from typing import Any
 from hpsearch.errors import HpsearchError
 from hpsearch.json_files import read_dataset
 from hpsearch.paths import StudyFolder
-from hpsearch.sqlite_file import check_database
 from hpsearch.storage.database_failure import view_failure
-from hpsearch.storage.engine import closing, is_server, open_storage, place
+from hpsearch.storage.engine import Database
 from hpsearch.storage.optuna_trial import to_record
 from hpsearch.storage.own_study import load_own
 from hpsearch.study.begun import EditedError, check_shown, read_as_begun
@@ -30,6 +29,11 @@ class StudyView:
     trials: Sequence[TrialRecord]
     attributes: Mapping[int, Mapping[str, Value]]
     driver_seconds: float = 0.0
+
+    @property
+    def database(self) -> Database:
+        """Where its trials are recorded."""
+        return Database(self.folder, self.config.storage)
 
 
 def check_not_edited(folder: StudyFolder) -> None:
@@ -56,16 +60,15 @@ def read_study(folder: StudyFolder) -> StudyView:
         EnvironmentFailure: The machine cannot read it now.
     """
     config = read_as_begun(folder)
-    where = place(folder, config.storage)
-    if not is_server(config.storage):
-        check_database(folder.database)
+    database = Database(folder, config.storage)
+    database.check()
     try:
-        with closing(open_storage(folder, config.storage)) as storage:
-            study = load_own(storage, folder, config.name, where)
+        with database.opened() as storage:
+            study = load_own(storage, database, config.name)
             trials = study.get_trials(deepcopy=False)
             driver_seconds = float(study.user_attrs.get("driver_seconds", 0.0))
     except Exception as error:
-        raise view_failure(where, config.name, folder.root, error) from error
+        raise view_failure(database, config.name, error) from error
     check_shown(folder, config, [(t.number, t.params, t.user_attrs) for t in trials])
     return StudyView(
         folder=folder,

@@ -8,7 +8,7 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from hpsearch.configfile import Section, dump_yaml, load_section
+from hpsearch.configfile import Section, dump_yaml, load_section, read_yaml
 from hpsearch.data.dataset import Kind
 from hpsearch.pruners.config import PrunerConfig
 from hpsearch.samplers.config import SamplerConfig
@@ -194,6 +194,15 @@ class StudyConfig(Section):
             InputError: One line with file, key, value and what is allowed.
         """
         return load_section(cls, values, source)
+
+    @classmethod
+    def from_yaml(cls, path: Path) -> StudyConfig:
+        """Read a study file.
+
+        Raises:
+            InputError: It is missing or invalid.
+        """
+        return cls.from_values(read_yaml(path), path)
 
     def to_yaml(self) -> str:
         """Return the complete study file."""

@@ -12,7 +12,8 @@ from hpsearch.paths import StudyFolder
 from hpsearch.report.facts import read_facts
 from hpsearch.seeding import trial_seed
 from hpsearch.space.parameter import Parameter
-from hpsearch.storage.server_record import ServerRecord
+from hpsearch.storage.database import StudyRecord
+from hpsearch.storage.optuna_tables import transaction
 from hpsearch.storage.view import read_study
 from hpsearch.study.plan import lock_holder, study_lock
 from hpsearch.trial import TrialRecord
@@ -67,14 +68,14 @@ def test_on_a_server_the_leases_tell_which_trials_run(tmp_path: Path, postgres: 
     changes = {"sampler__name": "random", "pruner__name": "none", "budget__trials": 9}
     search(folder, FakeExecutor(), storage=postgres, trial__max_epochs=1, **changes)
     study = StudyFolder(folder)
-    record = ServerRecord(study, read_study(study).name, postgres, lease_s=60)
+    record = StudyRecord(study, read_study(study).name, postgres, lease_s=60)
     record.load()
     history = read_study(study).trials
     distributions = {k: Parameter(type="float", low=-1e9, high=1e9).distribution() for k in ("x",)}
     ours = {"seed": trial_seed(read_study(study).config.seed, len(history))}
     record.add(TrialRecord(len(history), "running", {"x": 0.5}), distributions, ours)
     assert standings(read_study(study))[len(history)] == "running"
-    with record.session() as session:
+    with transaction(record.storage) as session:
         record.leases.release(session)
     assert standings(read_study(study))[len(history)] == "interrupted"
     record.close()

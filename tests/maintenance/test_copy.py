@@ -15,8 +15,8 @@ from hpsearch.maintenance.copy import copy_study
 from hpsearch.maintenance.invariants import check_invariants
 from hpsearch.paths import StudyFolder
 from hpsearch.storage.database import StudyRecord
-from hpsearch.storage.engine import check_usable, open_file, open_storage
-from hpsearch.storage.server_record import ServerRecord
+from hpsearch.storage.engine import Database, open_file
+from hpsearch.storage.optuna_tables import transaction
 from hpsearch.storage.view import read_study
 from tests.driver.test_driver import search
 from tests.support.fake_executor import FakeExecutor
@@ -59,7 +59,7 @@ def test_a_study_goes_to_postgres_and_back_unchanged(
     before = content(open_file(study.database))
     count = copy_study(study, config, postgres)
     assert count == len(before.trials) >= 3
-    there = content(open_storage(study, postgres))
+    there = content(Database(study, postgres).open())
     assert before.difference(there) is None
     assert [str(t.intermediate_values) for t in there.trials] == [
         str(t.intermediate_values) for t in before.trials
@@ -96,10 +96,10 @@ def test_it_is_refused_before_anything_is_written_and_the_advice_helps(
     study: StudyFolder, postgres: str
 ) -> None:
     with pytest.raises(InputError, match=f"hpsearch copy {study.root} --to {postgres}"):
-        check_usable(study, postgres, "quickstart")
+        Database(study, postgres).check_usable("quickstart")
     copy_study(study, read_study(study).config, postgres)
-    check_usable(study, postgres, "quickstart")
-    check_usable(StudyFolder(study.root.with_name("other")), postgres, "other")
+    Database(study, postgres).check_usable("quickstart")
+    Database(StudyFolder(study.root.with_name("other")), postgres).check_usable("other")
 
 
 def test_what_is_there_already_is_not_overwritten(
@@ -151,8 +151,8 @@ def test_a_study_that_a_driver_works_on_is_not_copied(study: StudyFolder, postgr
     config = read_study(study).config
     copy_study(study, config, postgres)
     shared = config.model_copy(update={"storage": postgres})
-    record = ServerRecord(study, "quickstart", postgres, 60.0)
-    with record.session() as session:
+    record = StudyRecord(study, "quickstart", postgres, 60.0)
+    with transaction(record.storage) as session:
         taken = record.leases.take_free(session, record.study_id, 1)
     assert len(taken) == 1
     with pytest.raises(InputError, match="is at work"):

@@ -14,7 +14,7 @@ from urllib.parse import quote, urlsplit
 import pytest
 
 from hpsearch.paths import StudyFolder
-from hpsearch.storage.server_record import ServerRecord
+from hpsearch.storage.database import StudyRecord
 from hpsearch.storage.view import StudyView, read_study
 from tests.support.cases import refused, write_study
 from tests.support.command_line import run
@@ -225,7 +225,7 @@ def test_a_database_whose_name_holds_braces_and_percent_signs(
     url = postgres_server.new_database(name).replace(name, quote(name, safe=""))
     folder = StudyFolder(tmp_path / "study")
     for _ in range(2):  # made, then opened again
-        database = ServerRecord(folder, "small", url)
+        database = StudyRecord(folder, "small", url)
         assert database.load() == []
         database.close()
 

@@ -18,7 +18,6 @@ from hpsearch.sqlite_file import check_database, integrity_problems
 from hpsearch.storage.database import StudyRecord
 from hpsearch.storage.engine import is_away, root_cause
 from hpsearch.storage.leases import NumberTakenError, TrialTakenError
-from hpsearch.storage.server_record import ServerRecord
 from hpsearch.storage.view import read_study
 from hpsearch.trial import TrialRecord
 from tests.support.problems import random_params, shipped_problem
@@ -54,8 +53,7 @@ def storage(request: pytest.FixtureRequest) -> str:
 
 
 def opened(folder: Path, storage: str, lease_s: float = 60.0) -> StudyRecord:
-    kind = StudyRecord if storage == "sqlite" else ServerRecord
-    return kind(StudyFolder(folder), "contract", storage, lease_s)
+    return StudyRecord(StudyFolder(folder), "contract", storage, lease_s)
 
 
 def running(number: int) -> TrialRecord:
