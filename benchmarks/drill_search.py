@@ -231,11 +231,10 @@ class DrillSearch:
             return {}
         known: dict[int, tuple[str, float | None]] = {}
         for trial in read_study(self.study).trials:
-            result = (
-                trial if trial.finished else read_result(self.study.trial(trial.number).result)
-            )
-            if result is not None:
-                known[trial.number] = (result.state, result.value)
+            held = None if trial.finished else read_result(self.study.trial(trial.number).result)
+            ended = held.trial if held else trial
+            if ended.finished:
+                known[trial.number] = (ended.state, ended.value)
         return known
 
     def unkept_promises(self, known: dict[int, tuple[str, float | None]]) -> list[str]:

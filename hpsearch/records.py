@@ -145,12 +145,17 @@ def check(values: Any, kind: type[Record]) -> dict[str, Any]:
     try:
         return kind.model_validate(values).model_dump()
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        key = ".".join(str(part) for part in first["loc"]) or "top level"
-        shown = repr(first["input"])
-        shown = shown if len(shown) <= SHOWN else shown[: SHOWN - 3] + "..."
-        text = " ".join(first["msg"].removeprefix("Value error, ").split())
-        raise ValueError(f"{key}: {text} (found {shown})") from None
+        raise ValueError(first_problem(error)) from None
+
+
+def first_problem(error: ValidationError) -> str:
+    """Describe the first invalid key, with what is allowed and what was found."""
+    first = error.errors(include_url=False)[0]
+    key = ".".join(str(part) for part in first["loc"]) or "top level"
+    shown = repr(first["input"])
+    shown = shown if len(shown) <= SHOWN else shown[: SHOWN - 3] + "..."
+    text = " ".join(first["msg"].removeprefix("Value error, ").split())
+    return f"{key}: {text} (found {shown})"
 
 
 def read_lines(path: Path, kind: type[Record]) -> Lines:

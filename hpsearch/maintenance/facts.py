@@ -23,7 +23,7 @@ from hpsearch.samplers.prior import PriorFile
 from hpsearch.storage.agreement import config_of, result_difference
 from hpsearch.storage.trial_files import (
     Deaths,
-    config_difference,
+    compare_config,
     load_provenance,
     read_provenance,
 )
@@ -40,36 +40,33 @@ def in_words(recorded: int, count: int) -> str:
 
 
 def _parameters_agree(study: Study) -> Findings:
-    broken: list[str] = []
-    pending: list[str] = []
-    recorded = count = 0
+    found, recorded, count = Findings(), 0, 0
     for trial in study.view.trials:
         if not trial.params:
             continue  # added or enqueued with Optuna, not trained here
-        place = study.trial(trial.number)
+        place = study.folder.trial(trial.number)
         name = f"trial {trial.number}: {place.config.name}"
         if problem := result_difference(study.folder, trial):
-            broken.append(f"trial {trial.number}: {place.result.name}: {problem}")
+            found.broken.append(f"trial {trial.number}: {place.result.name}: {problem}")
         try:
             attributes = study.view.attributes[trial.number]
-            expected = config_of(study.view.config, trial, attributes)
-            problem, known = config_difference(place, expected)
-        except FileNotFoundError:
-            pending.append(f"{name} is gone; it is written again from the database when needed")
+            held = compare_config(place, config_of(study.view.config, trial, attributes))
+        except InputError as error:
+            found.broken.append(f"{name}: {error}")
             continue
-        except (ValueError, InputError) as error:
-            broken.append(f"{name}: {error}")
+        if held.missing:
+            gone = f"{name} is gone; it is written again from the database when needed"
+            found.pending.append(gone)
             continue
-        if problem:
-            broken.append(f"{name}: {problem}")
-        count, recorded = count + 1, recorded + known
-    summary = f"{count} configurations agree, {in_words(recorded, count)}"
-    return Findings(tuple(broken), tuple(pending), summary)
+        if held.problem:
+            found.broken.append(f"{name}: {held.problem}")
+        count, recorded = count + 1, recorded + held.recorded
+    found.fine = f"{count} configurations agree, {in_words(recorded, count)}"
+    return found
 
 
 def _files_are_whole(study: Study) -> Findings:
-    broken: list[str] = []
-    recorded = count = 0
+    found, recorded, count = Findings(), 0, 0
     for path, read in written_files(study.folder):
         try:
             recorded += read(path)
@@ -77,8 +74,9 @@ def _files_are_whole(study: Study) -> Findings:
         except FileNotFoundError:
             continue
         except ValueError as error:
-            broken.append(f"{path.relative_to(study.folder.root)}: {error}")
-    return Findings(tuple(broken), fine=f"{count} files, {in_words(recorded, count)}")
+            found.broken.append(f"{path.relative_to(study.folder.root)}: {error}")
+    found.fine = f"{count} files, {in_words(recorded, count)}"
+    return found
 
 
 def written_files(folder: StudyFolder) -> Iterator[tuple[Path, Read]]:
@@ -124,20 +122,20 @@ def _data_are_the_same(study: Study) -> Findings:
         f"trial {trial.number}: trained on {one['fingerprint'][:12]}, "
         f"the study's data are {mark[:12]}"
         for trial in study.view.trials
-        for one in read_provenance(study.trial(trial.number))
+        for one in read_provenance(study.folder.trial(trial.number))
         if (one.get("fingerprint") or mark) != mark
     ]
     packed = Path(study.view.dataset.get("packed") or "nowhere")
     if not (packed / "meta.json").is_file():
-        return Findings(tuple(broken), fine="no longer packed: the next run packs them again")
+        return Findings("no longer packed: the next run packs them again", broken)
     try:
         held = open_packed(packed).fingerprint
         if held != mark:
             broken.append(f"{packed}: holds {held[:12]}, the study was begun on {mark[:12]}")
         count = verify_packed(packed)
     except HpsearchError as error:
-        return Findings((*broken, str(error)))
-    return Findings(tuple(broken), fine=f"fingerprint {mark[:12]}, {count} packed files fit")
+        return Findings(broken=[*broken, str(error)])
+    return Findings(f"fingerprint {mark[:12]}, {count} packed files fit", broken)
 
 
 FACT_CHECKS: tuple[tuple[str, str, Check], ...] = (

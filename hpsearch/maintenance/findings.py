@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from hpsearch.paths import StudyFolder, TrialFolder
+from hpsearch.paths import StudyFolder
 from hpsearch.storage.view import StudyView
 
 
-@dataclass(frozen=True)
+@dataclass
 class Findings:
     """The result of a check: errors, what the next run fixes, and a line if it found neither."""
 
-    broken: tuple[str, ...] = ()
-    pending: tuple[str, ...] = ()
     fine: str = ""
+    broken: list[str] = field(default_factory=list)
+    pending: list[str] = field(default_factory=list)
+
+    def add(self, text: str, *, broken: bool) -> None:
+        """Add an error, or something that the next run fixes."""
+        (self.broken if broken else self.pending).append(text)
 
 
 @dataclass(frozen=True)
@@ -27,10 +31,6 @@ class Study:
     view: StudyView
     rows: tuple[dict[str, Any], ...]
     holder: str | None
-
-    def trial(self, number: int) -> TrialFolder:
-        """Return a trial's folder."""
-        return self.folder.trial(number)
 
     @property
     def own_rows(self) -> list[dict[str, Any]]:

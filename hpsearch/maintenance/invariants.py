@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from hpsearch.configfile import read_json, read_yaml
 from hpsearch.errors import HpsearchError, InputError
@@ -29,6 +29,8 @@ from hpsearch.trial import TrialRecord, best_trial
 Standing = Literal["holds", "pending", "broken"]
 """pending: the next run of the same command fixes it."""
 SHOWN = 3
+UNREADABLE = (HpsearchError, KeyError, IndexError, TypeError, ValueError)
+"""Errors of a best.yaml that is no export."""
 
 
 @dataclass(frozen=True)
@@ -69,19 +71,18 @@ def check_invariants(folder: StudyFolder) -> list[Verdict]:
             problems = integrity_problems(folder.database)
     except InputError as error:
         problems = [str(error)]
-    found = Findings(tuple(problems), fine=fine)
-    whole = _verdict("I6", "the database is whole", found)
+    whole = _verdict("I6", "the database is whole", Findings(fine, problems))
     if problems:
         return [whole]
     begun = ("I15", "the study is as it began: study.yaml, space.yaml, data and prior")
     try:
         study = _read(folder)
     except EditedError as error:
-        return [whole, _verdict(*begun, Findings((str(error),)))]
+        return [whole, _verdict(*begun, Findings(broken=[str(error)]))]
     except InputError as error:
-        return [_verdict("I6", "the database is whole", Findings((str(error),)))]
+        return [_verdict("I6", "the database is whole", Findings(broken=[str(error)]))]
     verdicts = [_verdict(key, claim, check(study)) for key, claim, check in CHECKS]
-    verdicts += [whole, _verdict(*begun, Findings(fine=_kept(folder)))]
+    verdicts += [whole, _verdict(*begun, Findings(_kept(folder)))]
     return sorted(verdicts, key=lambda verdict: int(verdict.key[1:]))
 
 
@@ -108,60 +109,56 @@ def _kept(folder: StudyFolder) -> str:
 def _nothing_runs(study: Study) -> Findings:
     running = [t.number for t in study.view.trials if not t.finished]
     if study.holder:
-        return Findings(fine=f"a search is at work ({study.holder}), {len(running)} unfinished")
-    pending = tuple(f"trial {n} continues with the next run" for n in running)
-    return Findings(pending=pending, fine=f"{len(study.view.trials)} trials, all finished")
+        return Findings(f"a search is at work ({study.holder}), {len(running)} unfinished")
+    pending = [f"trial {n} continues with the next run" for n in running]
+    return Findings(f"{len(study.view.trials)} trials, all finished", pending=pending)
 
 
 def _results_are_kept(study: Study) -> Findings:
-    broken: list[str] = []
-    pending: list[str] = []
-    count = recorded = 0
+    found, count, recorded = Findings(), 0, 0
     for trial in study.view.trials:
-        folder = study.trial(trial.number)
+        folder = study.folder.trial(trial.number)
         try:
             result, _, known = load_result(folder.result)
         except FileNotFoundError:
             elsewhere = study.view.database.is_server and not folder.root.exists()
             optional = trial.added or not trial.finished
             if not (optional or elsewhere):  # another driver's folder may hold it
-                broken.append(f"trial {trial.number}: no {folder.result.name}")
+                found.broken.append(f"trial {trial.number}: no {folder.result.name}")
             continue
         except ValueError as error:
-            (broken if trial.finished else pending).append(
-                f"trial {trial.number}: {folder.result.name}: {error}"
-            )
+            problem = f"trial {trial.number}: {folder.result.name}: {error}"
+            found.add(problem, broken=trial.finished)
             continue
         if not trial.finished:
-            pending.append(
+            found.pending.append(
                 f"trial {trial.number}: its result reaches the database with the next run"
             )
         elif (result.state, result.value) != (trial.state, trial.value):
-            broken.append(
+            found.broken.append(
                 f"trial {trial.number}: {trial.state} {trial.value} in the database, "
                 f"{result.state} {result.value} in its folder"
             )
         else:
             count, recorded = count + 1, recorded + known
-    summary = f"{count} results agree with the database, {in_words(recorded, count)}"
-    return Findings(tuple(broken), tuple(pending), summary)
+    found.fine = f"{count} results agree with the database, {in_words(recorded, count)}"
+    return found
 
 
 def _every_trial_is_known(study: Study) -> Findings:
     known = len(study.view.trials)
     strangers = [n for n in study.folder.trial_numbers() if n >= known]
-    broken = tuple(f"trial {n} has a folder, the database does not know it" for n in strangers)
-    return Findings(broken, fine=f"{known} trials, no folder without one")
+    broken = [f"trial {n} has a folder, the database does not know it" for n in strangers]
+    return Findings(f"{known} trials, no folder without one", broken)
 
 
 def _numbers_are_unique(study: Study) -> Findings:
     numbers = [row["number"] for row in study.rows]
-    fine = f"0 to {len(numbers) - 1}, each once" if numbers else "none yet"
     if numbers == list(range(len(numbers))):
-        return Findings(fine=fine)
+        return Findings(f"0 to {len(numbers) - 1}, each once" if numbers else "none yet")
     twice = sorted({n for n in numbers if numbers.count(n) > 1})
     missing = sorted(set(range(len(numbers))) - set(numbers))
-    return Findings((f"twice: {twice[:5]}, missing: {missing[:5]}",))
+    return Findings(broken=[f"twice: {twice[:5]}, missing: {missing[:5]}"])
 
 
 def _best_is_best(study: Study) -> Findings:
@@ -173,7 +170,13 @@ def _best_is_best(study: Study) -> Findings:
     best = best_trial(study.view.trials)
     broken += _exported_differs(study)
     shown = "no complete trial yet" if best is None else f"trial {best.number}, {best.value}"
-    return Findings(tuple(broken), fine=shown)
+    return Findings(shown, broken)
+
+
+def _exported(study: Study) -> tuple[dict[str, Any], TrialRecord]:
+    """Return the content of best.yaml, and its trial; raise one of `UNREADABLE` where it cannot."""
+    values = read_yaml(study.folder.best)
+    return values, study.view.trials[int(values["trial"])]
 
 
 def _exported_differs(study: Study) -> list[str]:
@@ -182,10 +185,9 @@ def _exported_differs(study: Study) -> list[str]:
     if not path.exists():
         return []
     try:
-        values = read_yaml(path)
-        trial = study.view.trials[int(values["trial"])]
+        values, trial = _exported(study)
         value = float(values["validation_error"])
-    except (HpsearchError, KeyError, IndexError, TypeError, ValueError) as error:
+    except UNREADABLE as error:
         return [f"{path.name}: cannot be read as an export ({error})"]
     if same(trial.value, value):
         return []
@@ -195,22 +197,19 @@ def _exported_differs(study: Study) -> list[str]:
 def _export_is_of_the_best(study: Study) -> Findings:
     """Compare best.yaml with the best trial: a continued search may have found a better one."""
     try:
-        values = read_yaml(study.folder.best)
-        exported = study.view.trials[int(values["trial"])]
-    except (HpsearchError, KeyError, IndexError, TypeError, ValueError):
-        return Findings(fine="none was exported")  # a damaged one is reported by another check
+        values, exported = _exported(study)
+    except UNREADABLE:
+        return Findings("none was exported")  # a damaged one is reported by another check
     certified = _certified(study.folder)
-    best, what = (
-        best_trial(study.view.trials),
-        f"{study.folder.best.name}: trial {exported.number}",
-    )
+    best = best_trial(study.view.trials)
+    what = f"{study.folder.best.name}: trial {exported.number}"
     if values.get("chosen"):
-        return Findings(fine=f"{what}, which was asked for")
+        return Findings(f"{what}, which was asked for")
     if best is None or exported.number in (best.number, certified):
-        return Findings(fine=what)
+        return Findings(what)
     again = f"`hpsearch export {shell_word(study.folder.root)}` writes it again"
     stale = f"{what}, the best is trial {best.number}; {again}"
-    return Findings(pending=(stale,))
+    return Findings(pending=[stale])
 
 
 def _certified(folder: StudyFolder) -> object:
@@ -227,14 +226,13 @@ def _failures_have_no_value(study: Study) -> Findings:
         for row in study.own_rows
         if row["state"] in ("FAIL", "RUNNING", "WAITING") and row["value"] is not None
     ]
-    return Findings(tuple(broken), fine="no failed or running trial has one")
+    return Findings("no failed or running trial has one", broken)
 
 
 def _epochs_ran_once(study: Study) -> Findings:
-    broken: list[str] = []
-    pending: list[str] = []
+    found = Findings("every epoch once, as in the database")
     for trial in study.view.trials:
-        path = study.trial(trial.number).epochs
+        path = study.folder.trial(trial.number).epochs
         if not path.exists():
             continue
         curve = read_curve(path)
@@ -244,8 +242,8 @@ def _epochs_ran_once(study: Study) -> Findings:
             note = f"trial {trial.number}: {path.name} differs from the database"
         else:
             continue
-        (broken if trial.finished else pending).append(note)
-    return Findings(tuple(broken), tuple(pending), "every epoch once, as in the database")
+        found.add(note, broken=trial.finished)
+    return found
 
 
 def _times_and_values_are_sound(study: Study) -> Findings:
@@ -256,24 +254,21 @@ def _times_and_values_are_sound(study: Study) -> Findings:
             broken.append(f"trial {row['number']}: ended {end}, began {start}")
         if row["value_type"] not in (None, "FINITE") or not math.isfinite(value or 0.0):
             broken.append(f"trial {row['number']}: value {value}, {row['value_type']}")
-    return Findings(tuple(broken), fine="no trial ends before it starts, all values are finite")
+    return Findings("no trial ends before it starts, all values are finite", broken)
 
 
 def _nothing_is_left_over(study: Study) -> Findings:
-    left = [str(p.relative_to(study.folder.root)) for p in study.folder.temporary_files()]
     if study.holder:
-        return Findings(fine=f"the lock is held by {study.holder}")
-    pending = tuple(f"{name} is left over" for name in left)
-    return Findings(pending=pending, fine="no temporary file, the lock is free")
+        return Findings(f"the lock is held by {study.holder}")
+    root, left = study.folder.root, study.folder.temporary_files()
+    pending = [f"{path.relative_to(root)} is left over" for path in left]
+    return Findings("no temporary file, the lock is free", pending=pending)
 
 
 def _checkpoints_are_whole(study: Study) -> Findings:
-    broken: list[str] = []
-    pending: list[str] = []
-    count = 0
-    best = best_trial(study.view.trials)
+    found, count = Findings(), 0
     for trial in study.view.trials:
-        path = study.trial(trial.number).checkpoint
+        path = study.folder.trial(trial.number).checkpoint
         if study.holder and not trial.finished:
             continue  # a worker writes it
         good, bad = 0, []
@@ -285,16 +280,17 @@ def _checkpoints_are_whole(study: Study) -> Findings:
                     bad.append(f"trial {trial.number}: {candidate.name}: {problem}")
         count += good
         if trial.finished:
-            broken += bad
+            found.broken += bad
         elif good:
-            pending += [f"{note}; the one before it is used" for note in bad]
-        elif read_result(study.trial(trial.number).result) is not None:
+            found.pending += [f"{note}; the one before it is used" for note in bad]
+        elif read_result(study.folder.trial(trial.number).result) is not None:
             continue  # it is not trained again: its result reaches the database with the next run
         elif trial.values and (bad or trial.state == "running"):
             reason = bad[0] if bad else f"trial {trial.number}: no checkpoint"
-            broken.append(f"{reason}; it starts again at epoch 1")
-    shown = f"{count} checked" if best is None or count else "none is kept"
-    return Findings(tuple(broken), tuple(pending), shown)
+            found.broken.append(f"{reason}; it starts again at epoch 1")
+    kept = count or best_trial(study.view.trials) is None
+    found.fine = f"{count} checked" if kept else "none is kept"
+    return found
 
 
 CHECKS: tuple[tuple[str, str, Check], ...] = (

@@ -24,7 +24,7 @@ from hpsearch.space.effects import leaf_paths
 from hpsearch.space.problem import SearchProblem
 from hpsearch.space.space import SearchSpace
 from hpsearch.sqlite_file import back_up
-from hpsearch.storage.agreement import ASIDE
+from hpsearch.storage.agreement import ASIDE, held_aside
 from hpsearch.storage.engine import root_cause
 from hpsearch.storage.optuna_tables import holds, move_trial, read_rows, transaction
 from hpsearch.storage.view import StudyView, read_study
@@ -91,7 +91,7 @@ def migrate(folder: StudyFolder, space_file: Path) -> Migration:
         values = {
             t.number: {
                 **_added(new, settings),
-                **_held_aside(view.attributes[t.number]),
+                **held_aside(view.attributes[t.number]),
                 **t.params,
             }
             for t in view.trials
@@ -137,15 +137,6 @@ def _write_files(
 
 def _added(space: SearchSpace, settings: Mapping[str, Any]) -> dict[str, Value]:
     return {name: settings[name] for name in space.parameters}
-
-
-def _held_aside(attributes: Mapping[str, Any]) -> dict[str, Value]:
-    """Return the values that an earlier space could not hold."""
-    return {
-        key.removeprefix(ASIDE): value
-        for key, value in attributes.items()
-        if key.startswith(ASIDE)
-    }
 
 
 def _unknown(space: SearchSpace, params: Mapping[str, Value]) -> list[str]:

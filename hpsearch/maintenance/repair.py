@@ -42,7 +42,6 @@ from hpsearch.storage.optuna_tables import correct_times, read_rows
 from hpsearch.storage.optuna_trial import CONSTRAINT, STATES
 from hpsearch.storage.trial_files import (
     differing_params,
-    load_result,
     read_curve,
     read_result,
     trained_params,
@@ -88,7 +87,7 @@ def repair(folder: StudyFolder) -> list[str]:
         done += name_again(folder, config.name) + _sweep(folder)
         done += repair_checkpoints(folder) + repair_results(folder)
         old = _read_or_none(folder)
-        done += restore_results(folder, old)
+        done += restore_results(folder, old) if old else []
         broken = {v.key for v in check_invariants(folder) if v.standing != "holds"}
         trials, lost = _gather(plan, old)
         if broken & REBUILT_BY or (old and _differ(trials, old.trials)):
@@ -99,7 +98,8 @@ def repair(folder: StudyFolder) -> list[str]:
             with database.opened() as storage:
                 correct_times(storage, config.name)
             done.append("corrected trials that ended before they started")
-        done += repair_configs(plan, _read_or_none(folder))
+        view = _read_or_none(folder)
+        done += repair_configs(plan, view) if view else []
         done += repair_written(folder) + repair_data(dataset.get("packed"))
         done += take_out_of_queue(plan)
     return done
@@ -165,11 +165,12 @@ def _gather(plan: StudyPlan, old: StudyView | None) -> tuple[list[TrialRecord], 
         if row is not None and not row.added:
             row = with_own_params(plan, row)
         held = read_result(folder.trial(number).result)
-        trial = held or row or _from_config(plan, number)
+        trial = (held and held.trial) or row or _from_config(plan, number)
         if trial is None:
             lost.append(number)
             cause = "lost with the database, before its folder was written"
-            trial = TrialRecord(number, "failed", _any_parameters(plan), cause=cause)
+            some = {name: p.extremes[0] for name, p in plan.space.parameters.items()}
+            trial = TrialRecord(number, "failed", some, cause=cause)  # Optuna requires parameters
         trials.append(trial)
     return trials, lost
 
@@ -183,11 +184,6 @@ def _from_config(plan: StudyPlan, number: int) -> TrialRecord | None:
     curve = read_curve(folder.epochs)
     values = curve.errors if curve.problem is None else {}
     return TrialRecord(number, "running", known[0], values, min(values.values(), default=None))
-
-
-def _any_parameters(plan: StudyPlan) -> dict[str, Any]:
-    """Return some parameters of the space; Optuna requires them."""
-    return {name: p.extremes[0] for name, p in plan.space.parameters.items()}
 
 
 def _write(
@@ -229,11 +225,12 @@ def _stored(
 ) -> FrozenTrial:
     """Return a trial as the database holds it, with its known attributes and times."""
     start, end = (time or datetime.datetime.now(datetime.UTC) for time in times)
+    result = read_result(plan.folder.trial(trial.number).result)
     attributes = {
         "origin": "rebuilt",
         **({} if trial.audit is None else {"audit": trial.audit}),
         **known,
-        **_ended_with(plan.folder.trial(trial.number).result),
+        **(result.beside if result else {}),
         "seed": trial_seed(plan.config.seed, trial.number),
         **({"cause": trial.cause} if trial.cause and trial.finished else {}),
     }
@@ -250,14 +247,6 @@ def _stored(
         intermediate_values=dict(trial.values),
         trial_id=-1,
     )
-
-
-def _ended_with(path: Path) -> dict[str, Any]:
-    """Return the other values of a result.json: epochs, seconds, images."""
-    try:
-        return load_result(path).beside
-    except (FileNotFoundError, ValueError):
-        return {}
 
 
 def _written_at(path: Path) -> datetime.datetime | None:

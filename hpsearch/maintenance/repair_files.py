@@ -19,7 +19,7 @@ from hpsearch.records import dump_line, dump_record, read_lines, set_aside
 from hpsearch.storage.agreement import config_of
 from hpsearch.storage.trial_files import (
     check_ended,
-    config_difference,
+    compare_config,
     differing_params,
     epoch_line,
     load_result,
@@ -56,7 +56,7 @@ def repair_checkpoints(folder: StudyFolder) -> list[str]:
         if problem is not None:
             aside, ended = set_aside(trial.epochs).name, read_result(trial.result)
             done.append(f"trial {number}: set {trial.epochs.name} aside as {aside} ({problem})")
-            if ended is None or len(ended.values) == len(curve):
+            if ended is None or len(ended.trial.values) == len(curve):
                 write_atomically(trial.epochs, "".join(epoch_line(result) for result in curve))
                 done.append(f"trial {number}: kept the {len(curve)} whole lines before that")
     return done
@@ -90,12 +90,12 @@ def _contradiction(place: TrialFolder, trial: TrialRecord) -> str | None:
     return f"{different} in {place.config.name}" if different else None
 
 
-def restore_results(folder: StudyFolder, view: StudyView | None) -> list[str]:
+def restore_results(folder: StudyFolder, view: StudyView) -> list[str]:
     """Write results that only the database holds into the trials' folders."""
     done = []
-    for trial in view.trials if view else ():
+    for trial in view.trials:
         path = folder.trial(trial.number).result
-        if view is None or not trial.finished or trial.added or path.exists():
+        if not trial.finished or trial.added or path.exists():
             continue
         known = view.attributes[trial.number]
         kept = {key: known[key] for key in ENDED_WITH if key in known}
@@ -120,32 +120,29 @@ def with_own_params(plan: StudyPlan, trial: TrialRecord) -> TrialRecord:
     return replace(trial, params=known[0])
 
 
-def repair_configs(plan: StudyPlan, view: StudyView | None) -> list[str]:
+def repair_configs(plan: StudyPlan, view: StudyView) -> list[str]:
     """Write configurations that are missing or contradict the database."""
     done = []
-    for trial in view.trials if view else ():
+    for trial in view.trials:
         if not trial.params:
             continue  # added or enqueued with Optuna, not trained here
         place = plan.folder.trial(trial.number)
         try:
-            expected = config_of(plan.config, trial, view.attributes[trial.number] if view else {})
+            expected = config_of(plan.config, trial, view.attributes[trial.number])
         except InputError:
             continue  # its parameters do not form a configuration
-        try:
-            problem = config_difference(place, expected)[0]
-        except FileNotFoundError:
-            write_config(place, expected)
-            done.append(f"trial {trial.number}: wrote {place.config.name} again from the database")
-            continue
-        except ValueError as error:
-            problem = str(error)
-        if problem:
+        held, name = compare_config(place, expected), place.config.name
+        if held.missing:
+            done.append(f"trial {trial.number}: wrote {name} again from the database")
+        elif held.problem:
             aside = set_aside(place.config).name
-            write_config(place, expected)
             done.append(
-                f"trial {trial.number}: set {place.config.name} aside as {aside} ({problem}), "
-                "wrote it again from the database"
+                f"trial {trial.number}: set {name} aside as {aside} ({held.problem}), wrote it "
+                "again from the database"
             )
+        else:
+            continue
+        write_config(place, expected)
     return done
 
 

@@ -141,9 +141,7 @@ class Confirmation:
 
     def _config(self, trial: int) -> TrialConfig:
         view = self._view
-        values = trained_config(
-            view.folder, view.config, view.trials[trial], view.attributes[trial]
-        )
+        values = trained_config(view, view.trials[trial])
         return TrialConfig.from_values(values, str(view.folder.trial(trial).config))
 
     def _left(self) -> str:

@@ -78,7 +78,7 @@ def export_best(folder: StudyFolder, trial: int | None, output: Path | None) -> 
         "created": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
         "versions": software()["versions"],
         "provenance": held[-1] if held else None,
-        "config": trained_config(folder, view.config, chosen, attributes),
+        "config": trained_config(view, chosen),
     }
     path = output or folder.best
     check_output(path, HEAD, "export")

@@ -13,14 +13,15 @@ from hpsearch.errors import InputError
 from hpsearch.paths import StudyFolder
 from hpsearch.pruners.resource import Resource
 from hpsearch.storage.trial_files import (
-    config_difference,
+    compare_config,
     differing_params,
     load_result,
     write_config,
 )
+from hpsearch.storage.view import StudyView
 from hpsearch.study.config import StudyConfig
 from hpsearch.training.config import TrialConfig
-from hpsearch.trial import TrialRecord
+from hpsearch.trial import TrialRecord, Value
 
 ASIDE = "trained with "
 """Prefix of user attributes: values outside the space of a migrated study."""
@@ -34,41 +35,42 @@ def config_of(
     Raises:
         InputError: Its parameters do not form a configuration.
     """
-    kept = {
-        key.removeprefix(ASIDE): value
-        for key, value in (attributes or {}).items()
-        if key.startswith(ASIDE)
-    }
-    return Resource(config.pruner.resource, config.trial).config({**kept, **trial.params})
+    params = {**held_aside(attributes or {}), **trial.params}
+    return Resource(config.pruner.resource, config.trial).config(params)
 
 
-def trained_config(
-    folder: StudyFolder,
-    config: StudyConfig,
-    trial: TrialRecord,
-    attributes: Mapping[str, Any] | None = None,
-) -> dict[str, Any]:
+def held_aside(attributes: Mapping[str, Any]) -> dict[str, Value]:
+    """Return the values that the space of a migrated study cannot hold, from attributes."""
+    kept = {key: value for key, value in attributes.items() if key.startswith(ASIDE)}
+    return {key.removeprefix(ASIDE): value for key, value in kept.items()}
+
+
+def trained_config(view: StudyView, trial: TrialRecord) -> dict[str, Any]:
     """Return a trial's config.yaml; if it is missing, write it again from the database.
 
     Raises:
         InputError: It contradicts the database, or its result does.
         EnvironmentFailure: It cannot be written.
     """
-    fix = f"{folder.repair} repairs it"
-    expected = config_of(config, trial, attributes)
-    place = folder.trial(trial.number)
-    if problem := result_difference(folder, trial):
-        raise InputError(f"{place.result}: {problem}; {fix}")
-    try:
-        problem, _ = config_difference(place, expected)
-    except FileNotFoundError:
+    folder, attributes = view.folder, view.attributes[trial.number]
+    refuse_disagreements(folder, [trial])
+    keep_config(folder, trial.number, config_of(view.config, trial, attributes))
+    return read_yaml(folder.trial(trial.number).config)
+
+
+def keep_config(folder: StudyFolder, number: int, expected: TrialConfig) -> None:
+    """Write a trial's config.yaml where it is missing.
+
+    Raises:
+        InputError: It contradicts the expected configuration.
+        EnvironmentFailure: It cannot be written.
+    """
+    place = folder.trial(number)
+    held = compare_config(place, expected)
+    if held.missing:
         write_config(place, expected)
-        return expected.plain()
-    except ValueError as error:
-        problem = str(error)
-    if problem:
-        raise InputError(f"{place.config}: {problem}; {fix}")
-    return read_yaml(place.config)
+    elif held.problem:
+        raise InputError(f"{place.config}: {held.problem}; {folder.repair} repairs it")
 
 
 def result_difference(folder: StudyFolder, trial: TrialRecord) -> str | None:

@@ -6,7 +6,6 @@ Only drivers write it, and they write reports in groups. Optuna's own tables are
 
 from __future__ import annotations
 
-import datetime
 import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping
@@ -22,7 +21,7 @@ from hpsearch.paths import StudyFolder
 from hpsearch.sqlite_file import LOCKED, is_locked, only_begun
 from hpsearch.storage import optuna_tables as tables
 from hpsearch.storage.database_failure import load_failure, write_failure
-from hpsearch.storage.engine import Database, is_away, root_cause
+from hpsearch.storage.engine import Database, closing, is_away, root_cause
 from hpsearch.storage.leases import LEASE_S, Leases, NoLeases, NumberTakenError, TrialTakenError
 from hpsearch.storage.optuna_trial import to_record
 from hpsearch.storage.own_study import create_own
@@ -64,8 +63,8 @@ class StudyRecord:
             Interrupted: Ctrl-C came during the wait.
         """
         self.database, self._patience = Database(folder, storage), patience or Patience()
-        self.place, self.shared = str(self.database), self.database.is_server
-        self._waited_for = f"{self.place} {'does not answer' if self.shared else LOCKED}"
+        self.shared = self.database.is_server
+        self._waited_for = f"{self.database} {'does not answer' if self.shared else LOCKED}"
         with self._patience.waiting(self._waited_for):
             if folder.database.exists() and not only_begun(folder):
                 self.database.check(self._patience, whole=True)
@@ -87,7 +86,6 @@ class StudyRecord:
         self.ids: dict[int, int] = {}
         self._pending: list[tuple[int, int, float]] = []
         self._ends: list[tuple[TrialRecord, Mapping[str, Any]]] = []
-        self._reported: set[tuple[int, int]] = set()
         self._flushed = time.monotonic()
 
     def notice(self, text: str) -> None:
@@ -109,11 +107,10 @@ class StudyRecord:
         return [self.note(trial) for trial in trials]
 
     def note(self, trial: FrozenTrial) -> TrialRecord:
-        """Remember a trial's id and reports, and return the search's record of it."""
+        """Remember a trial's id, and return the search's record of it."""
         self.ids[trial.number] = tables.trial_id_of(trial)
         if trial.state is TrialState.WAITING:
             self.enqueued.append(trial)
-        self._reported |= {(trial.number, step) for step in trial.intermediate_values}
         return to_record(trial, self.seed)
 
     def attribute(self, key: str, default: Any = None) -> Any:
@@ -149,7 +146,7 @@ class StudyRecord:
             self.leases.behind = True
             return NumberTakenError(f"trial {number} was entered by another driver")
         return EnvironmentFailure(
-            f"{self.place}: trial {number} is there already: something else writes to this "
+            f"{self.database}: trial {number} is there already: something else writes to this "
             "study; stop it, then run the same command again"
         )
 
@@ -220,10 +217,8 @@ class StudyRecord:
             raise TrialTakenError(f"trial {number} is another driver's")
 
     def report(self, number: int, epoch: int, value: float) -> None:
-        """Remember an epoch's validation error; `flush` or the next group writes it."""
-        if (number, epoch) not in self._reported:
-            self._reported.add((number, epoch))
-            self._pending.append((number, epoch, value))
+        """Remember an epoch's validation error; `flush` or the next group writes it once."""
+        self._pending.append((number, epoch, value))
 
     def flush(self, *, force: bool = False) -> None:
         """Write the remembered reports and ends in one transaction, when due or at once."""
@@ -306,11 +301,10 @@ class StudyRecord:
 
     def close(self) -> None:
         """Write what is remembered and close the database; after a wait in vain only close it."""
-        if not self._patience.lost:
-            self.flush(force=True)
-            self.transact(self.leases.release)
-        self.storage.remove_session()
-        self.storage.engine.dispose()
+        with closing(self.storage):
+            if not self._patience.lost:
+                self.flush(force=True)
+                self.transact(self.leases.release)
 
 
 def _running(
@@ -318,11 +312,9 @@ def _running(
     distributions: Mapping[str, BaseDistribution],
     attributes: Mapping[str, Any],
 ) -> FrozenTrial:
-    frozen = optuna.trial.create_trial(
+    return optuna.trial.create_trial(
         state=TrialState.RUNNING,
         params=dict(trial.params),
         distributions=dict(distributions),
         user_attrs=dict(attributes),
     )
-    frozen.datetime_start = datetime.datetime.now()  # local: Optuna turns it into UTC
-    return frozen

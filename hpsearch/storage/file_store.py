@@ -16,20 +16,18 @@ from typing import Any
 from hpsearch.errors import InputError, cannot
 from hpsearch.execution import Job
 from hpsearch.paths import remove, write_atomically
-from hpsearch.records import damaged, dump_record, read_or_none, set_aside
+from hpsearch.records import dump_record, read_or_none, set_aside
 from hpsearch.seeding import trial_seed
-from hpsearch.storage.agreement import refuse_disagreements
+from hpsearch.storage.agreement import keep_config, refuse_disagreements
 from hpsearch.storage.database import StudyRecord
 from hpsearch.storage.optuna_queue import enter_waiting
 from hpsearch.storage.trial_files import (
     Deaths,
-    config_difference,
     differing_params,
     epoch_line,
     load_result,
     read_curve,
     read_provenance,
-    write_config,
 )
 from hpsearch.storage.trial_store import TrialStore
 from hpsearch.study.plan import DataPlace, StudyPlan
@@ -139,14 +137,7 @@ class FileStore(TrialStore):
         """
         folder = self._plan.folder.trial(trial.number)
         config = self._plan.resource.config(trial.params)
-        try:
-            if problem := config_difference(folder, config)[0]:
-                raise ValueError(problem)
-        except FileNotFoundError:
-            write_config(folder, config)
-        except ValueError as error:
-            fix = f"{self._plan.folder.repair} repairs it"
-            raise damaged(folder.config, error, fix) from error
+        keep_config(self._plan.folder, trial.number, config)
         return Job(
             trial=trial.number,
             config=config.plain(),

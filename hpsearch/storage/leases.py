@@ -69,42 +69,44 @@ class Leases:
 
     def take(self, session: Session, trial_id: int) -> None:
         """Lease a trial that this transaction entered."""
-        session.execute(tables.TAKE, self._values(trial_id=trial_id))
+        self._execute(session, tables.TAKE, trial_id=trial_id)
         self.mine.add(trial_id)
 
     def take_free(self, session: Session, study_id: int, limit: int) -> set[int]:
         """Lease running trials that no living driver holds. The caller has locked the study."""
-        values = self._values(study_id=study_id, but=list(self.mine), limit=limit)
-        taken = set(session.execute(tables.TAKE_FREE, values).scalars())
+        values = {"study_id": study_id, "but": list(self.mine), "limit": limit}
+        taken = set(self._execute(session, tables.TAKE_FREE, **values).scalars())
         self.mine |= taken
         return taken
 
     def claim(self, session: Session, trial_id: int) -> bool:
         """Lease a paused trial, unless another driver has leased it to continue or end it."""
-        if not session.execute(tables.CLAIM, self._values(trial_id=trial_id)).all():
-            return False
-        self.mine.add(trial_id)
-        return True
+        claimed = set(self._execute(session, tables.CLAIM, trial_id=trial_id).scalars())
+        self.mine |= claimed
+        return bool(claimed)
 
     def renew(self, session: Session) -> set[int]:
         """Renew this driver's leases; return the trials that it no longer holds."""
-        values = self._values(trials=list(self.mine))
-        lost = self.mine - set(session.execute(tables.RENEW, values).scalars())
+        renewed = self._execute(session, tables.RENEW, trials=list(self.mine))
+        lost = self.mine - set(renewed.scalars())
         self.mine -= lost
         return lost
 
     def held(self, session: Session, trials: Iterable[int]) -> set[int]:
         """Return which trials this driver holds; no other can take them before the commit."""
-        return set(session.execute(tables.HELD, self._values(trials=list(trials))).scalars())
+        return set(self._execute(session, tables.HELD, trials=list(trials)).scalars())
 
     def end(self, session: Session, trial_id: int) -> None:
         """Delete the lease of a trial that has ended or is paused."""
         self.mine.discard(trial_id)
-        session.execute(tables.END_LEASE, self._values(trial_id=trial_id))
+        self._execute(session, tables.END_LEASE, trial_id=trial_id)
 
     def release(self, session: Session) -> None:
         """Delete all leases of this driver."""
-        session.execute(tables.END_LEASES, self._values())
+        self._execute(session, tables.END_LEASES)
 
-    def _values(self, **values: Any) -> dict[str, Any]:
-        return {"driver": self.driver, "lease_s": self.lease_s, **values}
+    def _execute(
+        self, session: Session, statement: sqlalchemy.TextClause, **values: Any
+    ) -> sqlalchemy.Result[Any]:
+        own = {"driver": self.driver, "lease_s": self.lease_s}
+        return session.execute(statement, own | values)

@@ -48,7 +48,7 @@ def enter_waiting(
         found = _completed(plan.problem, trial, seed)
         if isinstance(found, str):
             raise InputError(
-                f"{record.place}: trial {trial.number}, {ORIGIN}: {found}; {plan.folder.repair} "
+                f"{record.database}: trial {trial.number}, {ORIGIN}: {found}; {plan.folder.repair} "
                 "takes it out of the queue"
             )
         chosen[trial.number] = found

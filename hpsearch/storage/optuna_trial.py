@@ -44,11 +44,7 @@ def to_record(trial: FrozenTrial, study_seed: int | None = None) -> TrialRecord:
         return TrialRecord(trial.number, "running", {})
     if not is_ours(trial, study_seed):
         return TrialRecord(trial.number, "failed", {}, cause=ADDED)
-    names: dict[TrialState, State] = {
-        TrialState.COMPLETE: "complete",
-        TrialState.PRUNED: "pruned",
-        TrialState.FAIL: "failed",
-    }
+    names = {stored: state for state, stored in STATES.items() if stored.is_finished()}
     unfinished: State = "paused" if trial.user_attrs.get("paused") else "running"
     state = names.get(trial.state, unfinished)
     values = dict(sorted(trial.intermediate_values.items()))

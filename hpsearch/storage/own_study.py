@@ -11,9 +11,9 @@ from optuna.storages import RDBStorage
 
 from hpsearch.errors import InputError
 from hpsearch.paths import StudyFolder, shell_word
-from hpsearch.seeding import trial_seed
 from hpsearch.storage.engine import Database
 from hpsearch.storage.optuna_tables import study_id_of
+from hpsearch.storage.optuna_trial import is_ours
 from hpsearch.study.config import StudyConfig
 
 _SAMPLER, _PRUNER = optuna.samplers.RandomSampler(seed=0), optuna.pruners.NopPruner()
@@ -86,9 +86,6 @@ def _ids(storage: RDBStorage) -> dict[str, int]:
 
 def _is_of(storage: RDBStorage, study_id: int, seed: int) -> bool:
     """Return whether a study's trials were entered by a search with this seed."""
-    seeds = [
-        (trial.number, trial.user_attrs["seed"])
-        for trial in storage.get_all_trials(study_id, deepcopy=False)
-        if "seed" in trial.user_attrs
-    ]
-    return bool(seeds) and all(known == trial_seed(seed, number) for number, known in seeds)
+    trials = storage.get_all_trials(study_id, deepcopy=False)
+    entered = [trial for trial in trials if "seed" in trial.user_attrs]
+    return bool(entered) and all(is_ours(trial, seed) for trial in entered)

@@ -121,7 +121,7 @@ class SharedStore(FileStore):
             tables.lock_study(session, study)
         except KeyError:
             raise EnvironmentFailure(
-                f"{self._record.place}: the study was removed; results are kept in the trials' "
+                f"{self._record.database}: the study was removed; results are kept in the trials' "
                 "folders"
             ) from None
         return self._leases.take_free(session, study, room)
@@ -199,7 +199,7 @@ def open_store(plan: StudyPlan, data: DataPlace, patience: Patience | None = Non
     elif known != mark:
         record.close()
         raise InputError(
-            f"{record.place}: holds a study {config.name!r} that was begun with another "
+            f"{record.database}: holds a study {config.name!r} that was begun with another "
             "configuration, space or data set; set another `name`, or search with the same"
         )
     return SharedStore(plan, data, record, record.leases)

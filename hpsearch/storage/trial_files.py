@@ -10,25 +10,13 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
+from hpsearch import records
 from hpsearch.configfile import dump_yaml, parse_yaml
 from hpsearch.errors import InputError
 from hpsearch.json_files import SAME, EndedTrial
 from hpsearch.paths import TrialFolder, write_atomically
-from hpsearch.records import (
-    Count,
-    Positive,
-    Record,
-    Share,
-    check,
-    checksum_of,
-    content_checksum,
-    dump_line,
-    parse_json,
-    read_lines,
-    read_record,
-    read_regular,
-    sealed_text,
-)
+from hpsearch.records import Count, Positive, Record, Share
+from hpsearch.study.config import by_path
 from hpsearch.training.config import TrialConfig
 from hpsearch.training.epoch import EpochResult
 from hpsearch.trial import TrialRecord, Value
@@ -98,10 +86,10 @@ class ResultFile(NamedTuple):
     recorded: bool
 
 
-def read_result(path: Path) -> TrialRecord | None:
+def read_result(path: Path) -> ResultFile | None:
     """Return a trial's result, None where it is missing or invalid."""
     try:
-        return load_result(path).trial
+        return load_result(path)
     except (FileNotFoundError, ValueError):
         return None
 
@@ -113,7 +101,7 @@ def load_result(path: Path) -> ResultFile:
         FileNotFoundError: There is no file.
         ValueError: It is invalid, with the reason.
     """
-    values, recorded = read_record(path, Result)
+    values, recorded = records.read_record(path, Result)
     trial = TrialRecord.from_json(values.pop("trial"))
     if path.parent.name.isdigit() and trial.number != int(path.parent.name):
         raise ValueError(f"trial.number: {trial.number}, of another trial's folder")
@@ -126,7 +114,7 @@ def check_ended(trial: TrialRecord) -> None:
     Raises:
         ValueError: The first invalid key.
     """
-    check(parse_json(json.dumps(trial.to_json()).encode()), EndedTrial)
+    records.check(records.parse_json(json.dumps(trial.to_json()).encode()), EndedTrial)
 
 
 class Curve(NamedTuple):
@@ -149,7 +137,7 @@ class Curve(NamedTuple):
 def read_curve(path: Path) -> Curve:
     """Read an epochs.jsonl; a file that is missing holds no epoch."""
     try:
-        lines = read_lines(path, EpochLine)
+        lines = records.read_lines(path, EpochLine)
     except FileNotFoundError:
         return Curve([])
     except ValueError as error:
@@ -164,7 +152,7 @@ def read_curve(path: Path) -> Curve:
 
 def epoch_line(result: EpochResult) -> str:
     """Return an epoch's line of epochs.jsonl."""
-    return dump_line(result.to_json())
+    return records.dump_line(result.to_json())
 
 
 def read_provenance(folder: TrialFolder) -> list[dict[str, Any]]:
@@ -185,50 +173,47 @@ def load_provenance(path: Path) -> list[dict[str, Any]]:
         FileNotFoundError: There is no file.
         ValueError: It is invalid, with the reason.
     """
-    held = parse_json(read_regular(path))
+    held = records.parse_json(records.read_regular(path))
     try:
         TypeAdapter(list[TrainedBy]).validate_python(held)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise ValueError(f"{key}: {first['msg']}") from None
+        raise ValueError(records.first_problem(error)) from None
     return list(held)
 
 
 def write_config(folder: TrialFolder, config: TrialConfig) -> None:
     """Write a trial's config.yaml, with its checksum."""
     plain = config.plain()
-    write_atomically(folder.config, sealed_text(dump_yaml(plain), plain))
+    write_atomically(folder.config, records.sealed_text(dump_yaml(plain), plain))
 
 
-def config_difference(folder: TrialFolder, expected: TrialConfig) -> tuple[str | None, bool]:
-    """Compare a trial's config.yaml with the configuration that its parameters give.
+class Compared(NamedTuple):
+    """A trial's config.yaml beside the configuration that its parameters give.
 
-    Returns:
-        The first setting that differs, with both values, and whether the file has a checksum.
-
-    Raises:
-        FileNotFoundError: There is no file.
-        ValueError: It is invalid, with the reason.
+    Args:
+        problem: The first setting that differs, with both values, or why the file is invalid.
+        recorded: Whether the file has a checksum.
+        missing: Whether there is no file.
     """
-    content = read_regular(folder.config)
-    recorded = content_checksum(content)
-    if recorded == checksum_of(expected.plain()):
-        return None, True
-    held = _parse_config(content, folder.config.name)
-    return differing(held, expected.plain()), recorded is not None
+
+    problem: str | None = None
+    recorded: bool = False
+    missing: bool = False
 
 
-def read_config(folder: TrialFolder) -> tuple[dict[str, Any], bool]:
-    """Return the content of a trial's config.yaml, and whether it carries a checksum.
-
-    Raises:
-        FileNotFoundError: There is no file.
-        ValueError: It is invalid, with the reason.
-    """
-    content = read_regular(folder.config)
-    recorded = content_checksum(content) is not None
-    return _parse_config(content, folder.config.name), recorded
+def compare_config(folder: TrialFolder, expected: TrialConfig) -> Compared:
+    """Compare a trial's config.yaml with the configuration that its parameters give."""
+    try:
+        content = records.read_regular(folder.config)
+        recorded = records.content_checksum(content)
+        if recorded == records.checksum_of(expected.plain()):
+            return Compared(recorded=True)
+        held = _parse_config(content, folder.config.name)
+    except FileNotFoundError:
+        return Compared(missing=True)
+    except ValueError as error:
+        return Compared(str(error))
+    return Compared(differing(held, expected.plain()), recorded is not None)
 
 
 def trained_params(
@@ -239,8 +224,9 @@ def trained_params(
     None where the file is missing or invalid, or lacks one of the parameters.
     """
     try:
-        values, recorded = read_config(folder)
-        config = TrialConfig.from_values(values)
+        content = records.read_regular(folder.config)
+        recorded = records.content_checksum(content) is not None
+        config = TrialConfig.from_values(_parse_config(content, folder.config.name))
         return {name: config.value(name) for name in names}, recorded
     except (FileNotFoundError, ValueError, InputError, KeyError):
         return None
@@ -260,22 +246,11 @@ def differing(held: Mapping[str, Any], expected: Mapping[str, Any]) -> str | Non
 
     A setting that only `expected` has is newer than the held file, and does not count.
     """
-    ours = flat(expected)
-    for key, value in flat(held).items():
+    ours = by_path(expected)
+    for key, value in by_path(held).items():
         if key in ours and not same(value, ours[key]):
             return f"{key.removeprefix('layers.')}: {value}, by the database {ours[key]}"
     return None
-
-
-def flat(values: Mapping[str, Any], above: str = "") -> dict[str, Any]:
-    """Return every value of a nested mapping by its path."""
-    found: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            found |= flat(value, f"{above}{key}.")
-        else:
-            found[f"{above}{key}"] = value
-    return found
 
 
 def differing_params(one: Mapping[str, Value], other: Mapping[str, Value]) -> str | None:

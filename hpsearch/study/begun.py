@@ -160,7 +160,7 @@ def read_begun(folder: StudyFolder) -> dict[str, Any] | None:
     return held
 
 
-def edits(folder: StudyFolder, config: StudyConfig | None = None) -> list[Edit]:
+def edits(folder: StudyFolder, config: StudyConfig) -> list[Edit]:
     """Return the edits of a study's files since its start, at most one per file.
 
     Raises:
@@ -169,8 +169,6 @@ def edits(folder: StudyFolder, config: StudyConfig | None = None) -> list[Edit]:
     held = read_begun(folder)
     if held is None:
         return []
-    if config is None:
-        config = StudyConfig.from_values(read_yaml(folder.study_file), folder.study_file)
     found = _edits(folder, config, held)
     before = held.get("before")
     if before is not None:  # a migration was interrupted: each file is either old or new
@@ -187,7 +185,7 @@ def read_as_begun(folder: StudyFolder) -> StudyConfig:
             it names the first difference and the fix.
         InputError: A file cannot be read.
     """
-    config = StudyConfig.from_values(read_yaml(folder.study_file), folder.study_file)
+    config = StudyConfig.from_yaml(folder.study_file)
     for edit in edits(folder, config):
         raise EditedError(in_words(edit, folder))
     return config
@@ -263,9 +261,11 @@ def restore(folder: StudyFolder) -> list[str]:
         aside = _free_name(folder.begun, "damaged")
         folder.begun.rename(aside)
         return [f"set the damaged {folder.begun.name} aside as {aside.name}"]
+    if held is None:
+        return []
     done = []
-    for edit in edits(folder) if held else []:
-        text = _as_begun(folder, held or {}, edit.path)
+    for edit in edits(folder, StudyConfig.from_yaml(folder.study_file)):
+        text = _as_begun(folder, held, edit.path)
         if text is None:
             continue
         kept = ""

@@ -116,14 +116,14 @@ class EnqueuedEntry(Section):
         return self
 
 
-def _by_path(values: Any) -> Any:
-    """Read {conv1: {momentum: 0.9}} as {conv1.momentum: 0.9}."""
+def by_path(values: Any) -> Any:
+    """Return {conv1: {momentum: 0.9}} as {conv1.momentum: 0.9}; anything but a mapping as it is."""
     if not isinstance(values, dict):
         return values
     flat: dict[str, Any] = {}
     for name, value in values.items():
         nested = isinstance(value, dict)
-        flat |= {f"{name}.{k}": v for k, v in _by_path(value).items()} if nested else {name: value}
+        flat |= {f"{name}.{k}": v for k, v in by_path(value).items()} if nested else {name: value}
     return flat
 
 
@@ -161,7 +161,7 @@ class StudyConfig(Section):
     """Configurations tried first: `paper` (Figure 3's architecture with 0.01, 0.9, 1e-4),
     `reference` (the study's own `trial` section), a file that `export` wrote, or parameters by
     path; {config: paper, replicate: NAME} tries one again with another seed."""
-    freeze: Annotated[dict[str, Any], BeforeValidator(_by_path)] = Field(default_factory=dict)
+    freeze: Annotated[dict[str, Any], BeforeValidator(by_path)] = Field(default_factory=dict)
     """Parameters of the space that are not searched in this study: path to value."""
     warm_start: WarmStart | None = None
     """Another study whose trials the sampler may learn from."""

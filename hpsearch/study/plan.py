@@ -82,9 +82,26 @@ def find_study(name_or_path: str, output: Path | None = None) -> StudyFolder:
     Raises:
         InputError: There is no such study.
     """
-    path = user_path(name_or_path)
     if output is not None:
         return StudyFolder(output)
+    source = _study_source(name_or_path)
+    if user_path(name_or_path).is_dir():
+        return StudyFolder(source.parent)
+    return StudyFolder(Path("runs") / source.stem)
+
+
+def read_config(name_or_path: str) -> StudyConfig:
+    """Return a study's configuration, from its file, its shipped name or its folder.
+
+    Raises:
+        InputError: There is no such study.
+    """
+    return StudyConfig.from_yaml(_study_source(name_or_path))
+
+
+def _study_source(name_or_path: str) -> Path:
+    """Return a study's file; a folder's is the one that a search wrote."""
+    path = user_path(name_or_path)
     if path.is_dir():
         folder = StudyFolder(path)
         if not folder.study_file.is_file():
@@ -96,24 +113,7 @@ def find_study(name_or_path: str, output: Path | None = None) -> StudyFolder:
                 f"{path}: holds a study.yaml that no search wrote; to search it, name the file: "
                 f"{folder.study_file}"
             )
-        return folder
-    source = _study_source(name_or_path)
-    return StudyFolder(Path("runs") / source.stem)
-
-
-def read_config(name_or_path: str) -> StudyConfig:
-    """Return a study's configuration, from its file, its shipped name or its folder.
-
-    Raises:
-        InputError: There is no such study.
-    """
-    path = user_path(name_or_path)
-    source = find_study(name_or_path).study_file if path.is_dir() else _study_source(name_or_path)
-    return StudyConfig.from_values(read_yaml(source), source)
-
-
-def _study_source(name_or_path: str) -> Path:
-    path = user_path(name_or_path)
+        return folder.study_file
     if path.suffix in (".yaml", ".yml") or path.is_file():
         return path
     return find_shipped("studies", name_or_path)
@@ -130,18 +130,12 @@ def plan_study(name_or_path: str, output: Path | None, changes: Mapping[str, Any
     Raises:
         InputError: A file or a value is wrong, or the folder holds another study.
     """
-    path = user_path(name_or_path)
-    if path.is_dir():
-        folder = find_study(name_or_path)
-        if output is not None and output.resolve() != path.resolve():
-            raise InputError(
-                f"--output {output}: {path} is already a study's folder; leave it out"
-            )
-        source = folder.study_file
-    else:
-        source = _study_source(name_or_path)
-        folder = find_study(name_or_path, output)
-    if folder.study_file.exists():
+    path, source = user_path(name_or_path), _study_source(name_or_path)
+    if path.is_dir() and output is not None and output.resolve() != path.resolve():
+        raise InputError(f"--output {output}: {path} is already a study's folder; leave it out")
+    folder = find_study(name_or_path, None if path.is_dir() else output)
+    begun = folder.study_file.exists()
+    if begun:
         _check_begun(folder)
     values = read_yaml(source)
     if path.is_dir() and isinstance(values.get("trial"), dict):
@@ -153,7 +147,6 @@ def plan_study(name_or_path: str, output: Path | None, changes: Mapping[str, Any
     config = _with_whole_path(config)
     config = _compare(folder, config, space)
     # A prior without a study file is left from a killed start and is not used.
-    begun = folder.study_file.exists()
     return StudyPlan(folder, config, space, read_prior(folder.prior) if begun else None)
 
 

@@ -295,7 +295,7 @@ def test_OD7_lost_trial_folders_are_seen_and_configurations_written_again(
     assert run("export", study.root, "--output", study.root.parent / "best.yaml").code == 0
     view = read_study(study)
     for number, text in before.items():
-        trained_config(study, view.config, view.trials[number], view.attributes[number])
+        trained_config(view, view.trials[number])
         assert study.trial(number).config.read_text() == text
     shutil.rmtree(study.trials)
     assert run("doctor", study.root, "--repair").code == 0
