@@ -234,7 +234,7 @@ def read_dataset(path: Path) -> dict[str, Any]:
         EnvironmentFailure: The machine cannot read it now.
     """
     try:
-        return {"kind": "unknown", "fingerprint": "", **read_record(path, DatasetNote).values}
+        return read_record(path, DatasetNote).values
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; the study's folder is incomplete") from None
     except ValueError as error:

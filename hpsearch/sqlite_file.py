@@ -124,10 +124,8 @@ def check_database(path: Path) -> None:
         raise InputError(f"{path}: {what}; {_rebuild(path)}")
     with connect(path, Patience(limit_s=0)) as connection:
         try:
-            names = {
-                str(row[0])
-                for row in connection.execute("SELECT name FROM sqlite_master WHERE type='table'")
-            }
+            query = "SELECT name FROM sqlite_master WHERE type='table'"
+            names = {str(name) for (name,) in connection.execute(query)}
         except DAMAGED as error:
             if is_locked(error):
                 return  # another process writes; the next one to open it waits

@@ -5,7 +5,6 @@ from __future__ import annotations
 from hpsearch.storage.optuna_tables import leased
 from hpsearch.storage.view import StudyView
 from hpsearch.study.plan import SEARCH, lock_holder
-from hpsearch.trial import TrialRecord
 
 STATES = ("complete", "pruned", "failed", "running", "paused", "interrupted")
 """The states that commands show."""
@@ -21,18 +20,15 @@ def standings(view: StudyView) -> dict[int, str]:
         EnvironmentFailure: The study's server does not answer.
     """
     found: dict[int, str] = {t.number: t.state for t in view.trials}
-    if left := [t for t in view.trials if t.state == "running"]:
-        found |= dict.fromkeys(_interrupted(view, left), "interrupted")
-    return found
+    running = {number for number, state in found.items() if state == "running"}
+    return found | dict.fromkeys(_interrupted(view, running) if running else (), "interrupted")
 
 
-def _interrupted(view: StudyView, running: list[TrialRecord]) -> set[int]:
-    numbers = {t.number for t in running}
+def _interrupted(view: StudyView, running: set[int]) -> set[int]:
     if view.database.is_server:
         with view.database.opened() as storage:
-            return numbers - leased(storage, view.name).keys()
+            return running - leased(storage, view.name).keys()
     holder = lock_holder(view.folder)
-    if holder is None:
-        return numbers
-    named = holder.endswith(")")  # 0.1.0 did not write the command
-    return numbers if named and not holder.endswith(f"({SEARCH})") else set()
+    # 0.1.0 did not write the command
+    other = holder is not None and holder.endswith(")") and not holder.endswith(f"({SEARCH})")
+    return running if holder is None or other else set()

@@ -14,8 +14,7 @@ from optuna.trial import FrozenTrial
 
 from hpsearch.errors import EnvironmentFailure, HpsearchError, InputError
 from hpsearch.paths import StudyFolder, user_path
-from hpsearch.storage.database_failure import words_of
-from hpsearch.storage.engine import Database, closing, open_file, server_failure
+from hpsearch.storage.engine import Database, closing, open_file, server_failure, words_of
 from hpsearch.storage.optuna_tables import has_study, insert_study, leased, transaction
 from hpsearch.study.config import StudyConfig, check_storage
 
@@ -145,16 +144,8 @@ def _read(storage: RDBStorage, name: str, where: str) -> Content:
 
 def _facts(trial: FrozenTrial) -> tuple[Any, ...]:
     """Return everything of a trial except its id; values as text, so that NaN equals NaN."""
-    times = (trial.datetime_start, trial.datetime_complete)
-    curve = sorted(trial.intermediate_values.items())
-    attributes = sorted(trial.user_attrs.items()), sorted(trial.system_attrs.items())
-    return (
-        trial.number,
-        trial.state,
-        times,
-        str(trial.values),
-        trial.params,
-        trial.distributions,
-        str(curve),
-        str(attributes),
-    )
+    times = trial.datetime_start, trial.datetime_complete
+    point = trial.params, trial.distributions
+    mappings = trial.intermediate_values, trial.user_attrs, trial.system_attrs
+    texts = [str(trial.values), *(str(sorted(held.items())) for held in mappings)]
+    return trial.number, trial.state, times, point, texts

@@ -5,28 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from hpsearch import json_files
 from hpsearch.data.dataset import open_packed
 from hpsearch.data.packed_files import verify_packed
 from hpsearch.errors import HpsearchError, InputError
-from hpsearch.json_files import (
-    Certificate,
-    ConfirmedRun,
-    DatasetNote,
-    Evaluation,
-    Metrics,
-    Opening,
-)
 from hpsearch.maintenance.findings import Check, Findings, Study
 from hpsearch.paths import StudyFolder
 from hpsearch.records import Record, read_lines, read_record
 from hpsearch.samplers.prior import PriorFile
+from hpsearch.storage import trial_files
 from hpsearch.storage.agreement import config_of, result_difference
-from hpsearch.storage.trial_files import (
-    Deaths,
-    compare_config,
-    load_provenance,
-    read_provenance,
-)
 
 Read = Callable[[Path], bool]
 """A function that reads one file and returns whether it carries a checksum."""
@@ -50,10 +38,11 @@ def _parameters_agree(study: Study) -> Findings:
             found.broken.append(f"trial {trial.number}: {place.result.name}: {problem}")
         try:
             attributes = study.view.attributes[trial.number]
-            held = compare_config(place, config_of(study.view.config, trial, attributes))
+            expected = config_of(study.view.config, trial, attributes)
         except InputError as error:
             found.broken.append(f"{name}: {error}")
             continue
+        held = trial_files.compare_config(place, expected)
         if held.missing:
             gone = f"{name} is gone; it is written again from the database when needed"
             found.pending.append(gone)
@@ -81,17 +70,17 @@ def _files_are_whole(study: Study) -> Findings:
 
 def written_files(folder: StudyFolder) -> Iterator[tuple[Path, Read]]:
     """Yield the program's other files in a study's folder, each with its reader."""
-    yield folder.dataset, _without(_record(DatasetNote))
+    yield folder.dataset, _without(_record(json_files.DatasetNote))
     yield folder.prior, _record(PriorFile)
     yield folder.openings, read_openings
-    yield folder.certificate, _record(Certificate)
+    yield folder.certificate, _record(json_files.Certificate)
     for path in sorted(folder.confirmation.glob("*/result.json")):
-        yield path, _record(ConfirmedRun)
-    yield folder.model / "metrics.json", _record(Metrics)
-    yield folder.model / "evaluation.json", _record(Evaluation)
+        yield path, _record(json_files.ConfirmedRun)
+    yield folder.model / "metrics.json", _record(json_files.Metrics)
+    yield folder.model / "evaluation.json", _record(json_files.Evaluation)
     for number in folder.trial_numbers():
-        yield folder.trial(number).attempts, _without(_record(Deaths))
-        yield folder.trial(number).provenance, _without(load_provenance)
+        yield folder.trial(number).attempts, _without(_record(trial_files.Deaths))
+        yield folder.trial(number).provenance, _without(trial_files.load_provenance)
 
 
 def _record(kind: type[Record]) -> Read:
@@ -100,7 +89,7 @@ def _record(kind: type[Record]) -> Read:
 
 def read_openings(path: Path) -> bool:
     """Read the whole log of openings; see `Read`."""
-    lines = read_lines(path, Opening)
+    lines = read_lines(path, json_files.Opening)
     if lines.problem is not None:
         raise ValueError(lines.problem)
     return all(row.recorded for row in lines.rows)
@@ -108,12 +97,7 @@ def read_openings(path: Path) -> bool:
 
 def _without(read: Callable[[Path], object]) -> Read:
     """Return a reader of a file that needs no checksum, because no result depends on it."""
-
-    def found(path: Path) -> bool:
-        read(path)
-        return True
-
-    return found
+    return lambda path: read(path) is not None
 
 
 def _data_are_the_same(study: Study) -> Findings:
@@ -122,7 +106,7 @@ def _data_are_the_same(study: Study) -> Findings:
         f"trial {trial.number}: trained on {one['fingerprint'][:12]}, "
         f"the study's data are {mark[:12]}"
         for trial in study.view.trials
-        for one in read_provenance(study.folder.trial(trial.number))
+        for one in trial_files.read_provenance(study.folder.trial(trial.number))
         if (one.get("fingerprint") or mark) != mark
     ]
     packed = Path(study.view.dataset.get("packed") or "nowhere")

@@ -88,12 +88,9 @@ def migrate(folder: StudyFolder, space_file: Path) -> Migration:
         problem = SearchProblem(new, view.config.trial, view.config.limits)
         config = _with_possible_queue(view.config, problem, len(view.trials))
         settings = leaf_paths(view.config.trial)
+        added = {name: settings[name] for name in new.parameters}
         values = {
-            t.number: {
-                **_added(new, settings),
-                **held_aside(view.attributes[t.number]),
-                **t.params,
-            }
+            t.number: {**added, **held_aside(view.attributes[t.number]), **t.params}
             for t in view.trials
         }
         unseen = {n for n, params in values.items() if _unknown(new, params)}
@@ -133,10 +130,6 @@ def _write_files(
     write_atomically(folder.space_file, problem.space.to_yaml())
     write_atomically(folder.study_file, config.to_yaml())
     note_beginning(folder, begun)
-
-
-def _added(space: SearchSpace, settings: Mapping[str, Any]) -> dict[str, Value]:
-    return {name: settings[name] for name in space.parameters}
 
 
 def _unknown(space: SearchSpace, params: Mapping[str, Value]) -> list[str]:
@@ -224,9 +217,9 @@ def _with_possible_queue(config: StudyConfig, problem: SearchProblem, begun: int
 
 def _moved_prior(prior: Prior, problem: SearchProblem, settings: Mapping[str, Any]) -> Prior:
     """Return the trials of a warm start in the new space."""
-    trials = []
+    trials, added = [], {name: settings[name] for name in problem.space.parameters}
     for trial in prior.trials:
-        params = {**_added(problem.space, settings), **trial.params}
+        params = {**added, **trial.params}
         if _unknown(problem.space, params) or (prior.same and not _inside(problem, params)):
             continue
         trials.append(replace(trial, params=params))

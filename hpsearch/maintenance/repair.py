@@ -16,6 +16,7 @@ from optuna.trial import FrozenTrial
 
 from hpsearch.errors import InputError
 from hpsearch.json_files import read_dataset
+from hpsearch.maintenance import repair_files
 from hpsearch.maintenance.invariants import check_invariants
 from hpsearch.maintenance.others_of_file import (
     copy_others,
@@ -23,29 +24,15 @@ from hpsearch.maintenance.others_of_file import (
     name_again,
     take_out_of_queue,
 )
-from hpsearch.maintenance.repair_files import (
-    repair_checkpoints,
-    repair_configs,
-    repair_data,
-    repair_results,
-    repair_written,
-    restore_results,
-    with_own_params,
-)
 from hpsearch.paths import REBUILT, StudyFolder, fsync_folder, remove
 from hpsearch.seeding import trial_seed
 from hpsearch.space.space import SearchSpace
 from hpsearch.sqlite_file import back_up
+from hpsearch.storage import trial_files
 from hpsearch.storage.database import StudyRecord
 from hpsearch.storage.engine import Database
 from hpsearch.storage.optuna_tables import correct_times, read_rows
 from hpsearch.storage.optuna_trial import CONSTRAINT, STATES
-from hpsearch.storage.trial_files import (
-    differing_params,
-    read_curve,
-    read_result,
-    trained_params,
-)
 from hpsearch.storage.view import StudyView, read_study
 from hpsearch.study.begun import restore
 from hpsearch.study.config import StudyConfig
@@ -85,12 +72,14 @@ def repair(folder: StudyFolder) -> list[str]:
         plan = StudyPlan(folder, config, SearchSpace.from_yaml(folder.space_file))
         dataset = read_dataset(folder.dataset)
         done += name_again(folder, config.name) + _sweep(folder)
-        done += repair_checkpoints(folder) + repair_results(folder)
+        done += repair_files.repair_checkpoints(folder) + repair_files.repair_results(folder)
         old = _read_or_none(folder)
-        done += restore_results(folder, old) if old else []
+        done += repair_files.restore_results(folder, old) if old else []
         broken = {v.key for v in check_invariants(folder) if v.standing != "holds"}
         trials, lost = _gather(plan, old)
-        if broken & REBUILT_BY or (old and _differ(trials, old.trials)):
+        pairs = zip(trials, old.trials if old else (), strict=False)
+        differ = any(trial_files.differing_params(one.params, row.params) for one, row in pairs)
+        if differ or broken & REBUILT_BY:
             done += [f"trial {n}: its parameters are lost with the database" for n in lost]
             done += _rebuild(plan, trials, old)
         elif "I9" in broken:  # the clock was set back
@@ -99,8 +88,10 @@ def repair(folder: StudyFolder) -> list[str]:
                 correct_times(storage, config.name)
             done.append("corrected trials that ended before they started")
         view = _read_or_none(folder)
-        done += repair_configs(plan, view) if view else []
-        done += repair_written(folder) + repair_data(dataset.get("packed"))
+        done += repair_files.repair_configs(plan, view) if view else []
+        done += repair_files.repair_written(folder) + repair_files.repair_data(
+            dataset.get("packed")
+        )
         done += take_out_of_queue(plan)
     return done
 
@@ -110,12 +101,6 @@ def _sweep(folder: StudyFolder) -> list[str]:
     for path in left:
         remove(path)
     return [f"removed {path.relative_to(folder.root)}" for path in left]
-
-
-def _differ(trials: Sequence[TrialRecord], rows: Sequence[TrialRecord]) -> bool:
-    """Return whether parameters in the database differ from the trials' files."""
-    pairs = zip(trials, rows, strict=False)
-    return any(differing_params(trial.params, row.params) for trial, row in pairs)
 
 
 def _rebuild(plan: StudyPlan, trials: Sequence[TrialRecord], old: StudyView | None) -> list[str]:
@@ -163,8 +148,8 @@ def _gather(plan: StudyPlan, old: StudyView | None) -> tuple[list[TrialRecord], 
     for number in range(max(numbers, default=-1) + 1):
         row = rows.get(number)
         if row is not None and not row.added:
-            row = with_own_params(plan, row)
-        held = read_result(folder.trial(number).result)
+            row = repair_files.with_own_params(plan, row)
+        held = trial_files.read_result(folder.trial(number).result)
         trial = (held and held.trial) or row or _from_config(plan, number)
         if trial is None:
             lost.append(number)
@@ -178,10 +163,10 @@ def _gather(plan: StudyPlan, old: StudyView | None) -> tuple[list[TrialRecord], 
 def _from_config(plan: StudyPlan, number: int) -> TrialRecord | None:
     """Return a running trial from its configuration and its epochs."""
     folder = plan.folder.trial(number)
-    known = trained_params(folder, plan.space.parameters)
+    known = trial_files.trained_params(folder, plan.space.parameters)
     if known is None:
         return None
-    curve = read_curve(folder.epochs)
+    curve = trial_files.read_curve(folder.epochs)
     values = curve.errors if curve.problem is None else {}
     return TrialRecord(number, "running", known[0], values, min(values.values(), default=None))
 
@@ -191,9 +176,6 @@ def _write(
 ) -> None:
     """Fill a new database in `place`."""
     others, attributes, times = dict[int, FrozenTrial](), dict[str, Any](), dict[int, Times]()
-    for number in plan.folder.trial_numbers():
-        folder = plan.folder.trial(number)
-        times[number] = _written_at(folder.config), _written_at(folder.result)
     if old is not None:
         others = entered_elsewhere(plan.folder, plan.config)
         with old.database.opened() as storage:
@@ -212,7 +194,7 @@ def _write(
                 plan,
                 trial,
                 old.attributes.get(trial.number, {}) if old else {},
-                times.get(trial.number, (None, None)),
+                times.get(trial.number),
             )
             for trial in trials
         )
@@ -221,11 +203,13 @@ def _write(
 
 
 def _stored(
-    plan: StudyPlan, trial: TrialRecord, known: Mapping[str, Any], times: Times
+    plan: StudyPlan, trial: TrialRecord, known: Mapping[str, Any], times: Times | None
 ) -> FrozenTrial:
-    """Return a trial as the database holds it, with its known attributes and times."""
+    """Return a trial as the database holds it, with known attributes, and times from its files."""
+    folder = plan.folder.trial(trial.number)
+    times = times or (_written_at(folder.config), _written_at(folder.result))
     start, end = (time or datetime.datetime.now(datetime.UTC) for time in times)
-    result = read_result(plan.folder.trial(trial.number).result)
+    result = trial_files.read_result(folder.result)
     attributes = {
         "origin": "rebuilt",
         **({} if trial.audit is None else {"audit": trial.audit}),

@@ -16,18 +16,8 @@ from hpsearch.maintenance.facts import written_files
 from hpsearch.maintenance.invariants import damage
 from hpsearch.paths import StudyFolder, TrialFolder, write_atomically
 from hpsearch.records import dump_line, dump_record, read_lines, set_aside
+from hpsearch.storage import trial_files
 from hpsearch.storage.agreement import config_of
-from hpsearch.storage.trial_files import (
-    check_ended,
-    compare_config,
-    differing_params,
-    epoch_line,
-    load_result,
-    read_curve,
-    read_result,
-    trained_params,
-    write_config,
-)
 from hpsearch.storage.view import StudyView
 from hpsearch.study.plan import StudyPlan
 from hpsearch.training.checkpoint_file import previous
@@ -52,12 +42,12 @@ def repair_checkpoints(folder: StudyFolder) -> list[str]:
         if older.exists() and not trial.checkpoint.exists():
             older.rename(trial.checkpoint)
             done.append(f"trial {number}: went back to the checkpoint before")
-        curve, problem = read_curve(trial.epochs)
+        curve, problem = trial_files.read_curve(trial.epochs)
         if problem is not None:
-            aside, ended = set_aside(trial.epochs).name, read_result(trial.result)
+            aside, ended = set_aside(trial.epochs).name, trial_files.read_result(trial.result)
             done.append(f"trial {number}: set {trial.epochs.name} aside as {aside} ({problem})")
             if ended is None or len(ended.trial.values) == len(curve):
-                write_atomically(trial.epochs, "".join(epoch_line(result) for result in curve))
+                write_atomically(trial.epochs, "".join(map(trial_files.epoch_line, curve)))
                 done.append(f"trial {number}: kept the {len(curve)} whole lines before that")
     return done
 
@@ -68,7 +58,7 @@ def repair_results(folder: StudyFolder) -> list[str]:
     for number in folder.trial_numbers():
         place = folder.trial(number)
         try:
-            found = load_result(place.result)
+            found = trial_files.load_result(place.result)
             problem = None if found.recorded else _contradiction(place, found.trial)
         except FileNotFoundError:
             continue
@@ -82,11 +72,11 @@ def repair_results(folder: StudyFolder) -> list[str]:
 
 def _contradiction(place: TrialFolder, trial: TrialRecord) -> str | None:
     """Return how a trial's other files contradict a result without a checksum."""
-    curve = read_curve(place.epochs)
+    curve = trial_files.read_curve(place.epochs)
     if curve.epochs and curve.problem is None and curve.errors != dict(trial.values):
         return f"{place.epochs.name} has another curve"
-    known = trained_params(place, trial.params)
-    different = differing_params(trial.params, known[0]) if known else None
+    known = trial_files.trained_params(place, trial.params)
+    different = trial_files.differing_params(trial.params, known[0]) if known else None
     return f"{different} in {place.config.name}" if different else None
 
 
@@ -100,7 +90,7 @@ def restore_results(folder: StudyFolder, view: StudyView) -> list[str]:
         known = view.attributes[trial.number]
         kept = {key: known[key] for key in ENDED_WITH if key in known}
         try:
-            check_ended(trial)
+            trial_files.check_ended(trial)
         except ValueError as error:
             done.append(f"trial {trial.number}: nothing says how it ended, the database: {error}")
             continue
@@ -114,7 +104,7 @@ def with_own_params(plan: StudyPlan, trial: TrialRecord) -> TrialRecord:
 
     This repairs parameters that were changed in the database alone.
     """
-    known = trained_params(plan.folder.trial(trial.number), trial.params)
+    known = trial_files.trained_params(plan.folder.trial(trial.number), trial.params)
     if known is None or not known[1] or trial.finished:
         return trial
     return replace(trial, params=known[0])
@@ -131,7 +121,7 @@ def repair_configs(plan: StudyPlan, view: StudyView) -> list[str]:
             expected = config_of(plan.config, trial, view.attributes[trial.number])
         except InputError:
             continue  # its parameters do not form a configuration
-        held, name = compare_config(place, expected), place.config.name
+        held, name = trial_files.compare_config(place, expected), place.config.name
         if held.missing:
             done.append(f"trial {trial.number}: wrote {name} again from the database")
         elif held.problem:
@@ -142,7 +132,7 @@ def repair_configs(plan: StudyPlan, view: StudyView) -> list[str]:
             )
         else:
             continue
-        write_config(place, expected)
+        trial_files.write_config(place, expected)
     return done
 
 

@@ -20,6 +20,7 @@ from hpsearch.storage.view import StudyView
 from hpsearch.study.plan import StudyPlan
 from hpsearch.trial import TrialRecord
 
+Kind = Literal["same", "enqueued", "different", "unknown"]
 ANSWER_S = 600.0
 """Longest time for one suggestion."""
 
@@ -36,7 +37,7 @@ class Verdict:
     """
 
     trial: int
-    kind: Literal["same", "enqueued", "different", "unknown"]
+    kind: Kind
     text: str = ""
 
 
@@ -97,9 +98,7 @@ def _asked_again(asker: Asker, view: StudyView, trial: TrialRecord) -> Verdict:
     return _compared(trial, params, "same")
 
 
-def _compared(
-    trial: TrialRecord, params: Mapping[str, Any], kind: Literal["same", "enqueued"]
-) -> Verdict:
+def _compared(trial: TrialRecord, params: Mapping[str, Any], kind: Kind) -> Verdict:
     for name in [*params, *(n for n in trial.params if n not in params)]:
         derived, stored = params.get(name), trial.params.get(name)
         if derived != stored:

@@ -12,12 +12,7 @@ from hpsearch.configfile import read_yaml
 from hpsearch.errors import InputError
 from hpsearch.paths import StudyFolder
 from hpsearch.pruners.resource import Resource
-from hpsearch.storage.trial_files import (
-    compare_config,
-    differing_params,
-    load_result,
-    write_config,
-)
+from hpsearch.storage import trial_files
 from hpsearch.storage.view import StudyView
 from hpsearch.study.config import StudyConfig
 from hpsearch.training.config import TrialConfig
@@ -66,9 +61,9 @@ def keep_config(folder: StudyFolder, number: int, expected: TrialConfig) -> None
         EnvironmentFailure: It cannot be written.
     """
     place = folder.trial(number)
-    held = compare_config(place, expected)
+    held = trial_files.compare_config(place, expected)
     if held.missing:
-        write_config(place, expected)
+        trial_files.write_config(place, expected)
     elif held.problem:
         raise InputError(f"{place.config}: {held.problem}; {folder.repair} repairs it")
 
@@ -78,13 +73,11 @@ def result_difference(folder: StudyFolder, trial: TrialRecord) -> str | None:
 
     A missing or invalid result does not contradict the database.
     """
-    try:
-        found = load_result(folder.trial(trial.number).result).trial
-    except (FileNotFoundError, ValueError):
+    held = trial_files.read_result(folder.trial(trial.number).result)
+    if held is None or trial.added or not trial.finished:
         return None
-    if trial.added or not trial.finished:
-        return None
-    if problem := differing_params(found.params, trial.params):
+    found = held.trial
+    if problem := trial_files.differing_params(found.params, trial.params):
         return f"{problem} in the database"
     if (found.state, found.value) != (trial.state, trial.value):
         return f"{found.state} {found.value}, {trial.state} {trial.value} in the database"

@@ -20,7 +20,6 @@ from hpsearch.errors import EnvironmentFailure
 from hpsearch.paths import StudyFolder
 from hpsearch.sqlite_file import LOCKED, is_locked, only_begun
 from hpsearch.storage import optuna_tables as tables
-from hpsearch.storage.database_failure import load_failure, write_failure
 from hpsearch.storage.engine import Database, closing, is_away, root_cause
 from hpsearch.storage.leases import LEASE_S, Leases, NoLeases, NumberTakenError, TrialTakenError
 from hpsearch.storage.optuna_trial import to_record
@@ -78,7 +77,7 @@ class StudyRecord:
                 self.study_id = tables.study_id_of(self._study)
                 self.leases = Leases(self.storage.engine, lease_s) if self.shared else NoLeases()
             except Exception as error:
-                raise write_failure(self.database, error) from error
+                raise self.database.write_failure(error) from error
         self.seed: int | None = None
         """The study's seed: it distinguishes the study's trials from those that Optuna added."""
         self.enqueued: list[FrozenTrial] = []
@@ -103,7 +102,7 @@ class StudyRecord:
         try:
             trials = self.write(lambda: self.storage.get_all_trials(self.study_id, deepcopy=False))
         except EnvironmentFailure as error:
-            raise load_failure(self.database, error) from error
+            raise self.database.load_failure(error) from error
         return [self.note(trial) for trial in trials]
 
     def note(self, trial: FrozenTrial) -> TrialRecord:
@@ -288,7 +287,7 @@ class StudyRecord:
                     raise
                 except Exception as error:
                     if not self._goes_on(error, wait):
-                        raise write_failure(self.database, error) from error
+                        raise self.database.write_failure(error) from error
                     time.sleep(min(RETRY_S, self._patience.limit_s))
 
     def _goes_on(self, error: Exception, wait: Wait) -> bool:

@@ -5,6 +5,7 @@ Passwords come from PGPASSWORD, PGPASSFILE or ~/.pgpass, never from a URL.
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ from hpsearch.study.config import StudyConfig
 from hpsearch.study.plan import SEARCH, study_lock
 from hpsearch.waiting import Patience
 
+MACHINE = ("disk is full", "disk I/O error", "unable to open", "readonly database", "locked")
+"""SQLite's messages for faults of the machine and not of the file."""
 IDLE_S = 30.0
 """How long a driver that stops inside a transaction may block the others."""
 SETUP_LOCK = 7_235_091_641
@@ -144,6 +147,46 @@ class Database:
         with closing(self.open()) as storage:
             yield storage
 
+    def write_failure(self, error: Exception) -> HpsearchError:
+        """Return the error for a write that failed."""
+        if isinstance(error, HpsearchError):
+            return error
+        text = words_of(error)
+        if "table schema" in text:  # Optuna's message
+            return InputError(
+                f"{self}: of another version of Optuna ({text[:100]}); install that version, or "
+                f"{self.folder.repair} builds it again for this one"
+            )
+        return EnvironmentFailure(
+            f"{self}: the database failed ({type(error).__name__}: {text}); results are kept "
+            "in the trials' folders, run the same command again"
+        )
+
+    def load_failure(self, error: EnvironmentFailure) -> HpsearchError:
+        """Return the error for a history that cannot be read: the machine's fault or a bad row."""
+        text = words_of(error)
+        machine = any(word in text for word in MACHINE)
+        if self.is_server or machine or isinstance(root_cause(error), sqlite3.OperationalError):
+            return error
+        return InputError(
+            f"{self}: a row cannot be read ({text}); {self.folder.repair} builds it again "
+            "from the trials' folders"
+        )
+
+    def view_failure(self, name: str, error: Exception) -> HpsearchError:
+        """Return the error for a study that a reader other than its driver cannot read."""
+        if isinstance(error, HpsearchError):
+            return error
+        text = words_of(error)
+        if any(word in text for word in MACHINE):
+            return EnvironmentFailure(
+                f"{self}: cannot be read now ({text}); fix that, then run the same command again"
+            )
+        return InputError(
+            f"{self}: cannot be read as the study {name!r} ({text}); hpsearch doctor "
+            f"{shell_word(self.folder.root)} says more"
+        )
+
 
 def open_file(path: Path, patience: Patience | None = None) -> RDBStorage:
     """Open an SQLite storage: rollback journal, synchronous FULL, waits for locks."""
@@ -223,6 +266,11 @@ def root_cause(error: BaseException) -> BaseException:
         if behind is None:
             return error
         error = behind
+
+
+def words_of(error: BaseException) -> str:
+    """Return the root cause of an error in one short line."""
+    return shortened(root_cause(error), 160)
 
 
 def server_failure(storage: str, error: Exception) -> HpsearchError:

@@ -18,17 +18,10 @@ from hpsearch.execution import Job
 from hpsearch.paths import remove, write_atomically
 from hpsearch.records import dump_record, read_or_none, set_aside
 from hpsearch.seeding import trial_seed
+from hpsearch.storage import trial_files
 from hpsearch.storage.agreement import keep_config, refuse_disagreements
 from hpsearch.storage.database import StudyRecord
 from hpsearch.storage.optuna_queue import enter_waiting
-from hpsearch.storage.trial_files import (
-    Deaths,
-    differing_params,
-    epoch_line,
-    load_result,
-    read_curve,
-    read_provenance,
-)
 from hpsearch.storage.trial_store import TrialStore
 from hpsearch.study.plan import DataPlace, StudyPlan
 from hpsearch.training.checkpoint_file import keep_best_weights, previous, set_aside_foreign
@@ -80,7 +73,7 @@ class FileStore(TrialStore):
                 f"{database}: knows {len(history)} trials, {last} is there; {database.restored_by}"
             )
         refuse_disagreements(folder, history)
-        for trial in enter_waiting(self._plan, self._record, self._record.enqueued):
+        for trial in enter_waiting(self._plan, self._record):
             history[trial.number] = trial
         for trial in history:
             if trial.added:
@@ -94,8 +87,8 @@ class FileStore(TrialStore):
         """
         path = self._plan.folder.trial(trial.number).result
         try:
-            ended = load_result(path).trial
-            if problem := differing_params(ended.params, trial.params):
+            ended = trial_files.load_result(path).trial
+            if problem := trial_files.differing_params(ended.params, trial.params):
                 raise ValueError(f"{problem} in the database")
         except FileNotFoundError:
             return self._adopt_epochs(trial)
@@ -114,7 +107,7 @@ class FileStore(TrialStore):
     def _adopt_epochs(self, trial: TrialRecord) -> TrialRecord:
         """Add the epochs that only the trial's folder has; the database gets them in groups."""
         values, seconds = dict(trial.values), trial.seconds
-        for result in read_curve(self._plan.folder.trial(trial.number).epochs).epochs:
+        for result in trial_files.read_curve(self._plan.folder.trial(trial.number).epochs).epochs:
             values.setdefault(result.epoch, result.validation_error)
             seconds = round(result.seconds, 2)
             self._adopted[trial.number] = result
@@ -164,7 +157,7 @@ class FileStore(TrialStore):
             ended_well: Trials of the study that have ended well so far.
         """
         before = self.deaths(trial)
-        deaths = Deaths(
+        deaths = trial_files.Deaths(
             attempts=before.attempts + 1,
             epoch=trial.last_epoch,
             death=cause,
@@ -174,17 +167,17 @@ class FileStore(TrialStore):
         write_atomically(path, json.dumps(deaths.model_dump()) + "\n")
         return deaths.attempts
 
-    def deaths(self, trial: TrialRecord) -> Deaths:
+    def deaths(self, trial: TrialRecord) -> trial_files.Deaths:
         """Return the deaths of workers under a trial since its last new epoch."""
-        held = read_or_none(self._plan.folder.trial(trial.number).attempts, Deaths)
-        deaths = Deaths(**(held or {}))
-        return deaths if deaths.epoch == trial.last_epoch else Deaths()
+        held = read_or_none(self._plan.folder.trial(trial.number).attempts, trial_files.Deaths)
+        deaths = trial_files.Deaths(**(held or {}))
+        return deaths if deaths.epoch == trial.last_epoch else trial_files.Deaths()
 
     def note_started(self, number: int, provenance: Mapping[str, Any]) -> None:
         """Record the machine and software of a trial; after a move both, the newer one last."""
         if not provenance:
             return
-        held = read_provenance(self._plan.folder.trial(number))
+        held = trial_files.read_provenance(self._plan.folder.trial(number))
         entries = [*(one for one in held if one != provenance), dict(provenance)]
         if entries != held:
             text = json.dumps(entries, indent=1) + "\n"
@@ -198,22 +191,16 @@ class FileStore(TrialStore):
         """
         curve = self._curves.setdefault(number, {})
         if result.epoch not in curve:
-            self._append_epoch(number, curve, result)
+            path = self._plan.folder.trial(number).epochs
+            try:
+                # The first epoch overwrites the file: a resumed trial sends its curve again from
+                # epoch 1, and a kill may have left half a line.
+                with path.open("a" if curve else "w") as file:
+                    file.write(trial_files.epoch_line(result))
+            except OSError as error:
+                raise cannot("written", path, error, "free space") from error
+            curve[result.epoch] = result
         self._record.report(number, result.epoch, result.validation_error)
-
-    def _append_epoch(
-        self, number: int, curve: dict[int, EpochResult], result: EpochResult
-    ) -> None:
-        path = self._plan.folder.trial(number).epochs
-        line = epoch_line(result)
-        try:
-            # The first epoch overwrites the file: a resumed trial sends its curve again from
-            # epoch 1, and a kill may have left half a line.
-            with path.open("a" if curve else "w") as file:
-                file.write(line)
-        except OSError as error:
-            raise cannot("written", path, error, "free space") from error
-        curve[result.epoch] = result
 
     def end(self, trial: TrialRecord) -> None:
         """Write result.json, then the database; remove what a killed worker left half-written."""
@@ -226,12 +213,10 @@ class FileStore(TrialStore):
         self._curves.pop(trial.number, None)
 
     def _attributes(self, trial: TrialRecord) -> dict[str, Any]:
-        attributes: dict[str, Any] = {}
-        if trial.cause:
-            attributes["cause"] = trial.cause
+        attributes: dict[str, Any] = {"cause": trial.cause} if trial.cause else {}
         curve = self._curves.get(trial.number)
         last = curve[max(curve)] if curve else self._adopted.get(trial.number)
-        held = read_provenance(self._plan.folder.trial(trial.number))
+        held = trial_files.read_provenance(self._plan.folder.trial(trial.number))
         attributes |= {k: held[-1][k] for k in SHOWN if held and k in held[-1]}
         if last is not None:
             attributes |= {"epochs": last.epoch, "seconds": round(last.seconds, 2)}
@@ -241,20 +226,19 @@ class FileStore(TrialStore):
     def keep_best_checkpoints(self, history: Sequence[TrialRecord]) -> None:
         """Delete the checkpoints of finished trials, except the weights of the best few."""
         scored = [t for t in history if t.state == "complete" and t.value is not None]
-        best = sorted(scored, key=lambda t: (t.value, t.number))[:KEPT_CHECKPOINTS]
-        kept = {t.number for t in best}
+        scored.sort(key=lambda t: (t.value, t.number))
+        kept = {t.number for t in scored[:KEPT_CHECKPOINTS]}
         for trial in history:
             if not trial.finished or trial.number in self._deleted:
                 continue
             checkpoint = self._plan.folder.trial(trial.number).checkpoint
-            if trial.number in kept:
-                if trial.number not in self._shrunk:
-                    self._shrunk.add(trial.number)
-                    keep_best_weights(checkpoint)
-                continue
-            self._deleted.add(trial.number)
-            for path in (checkpoint, previous(checkpoint)):
-                path.unlink(missing_ok=True)
+            if trial.number not in kept:
+                self._deleted.add(trial.number)
+                for path in (checkpoint, previous(checkpoint)):
+                    path.unlink(missing_ok=True)
+            elif trial.number not in self._shrunk:
+                self._shrunk.add(trial.number)
+                keep_best_weights(checkpoint)
 
     def set_attribute(self, number: int, key: str, value: Any) -> None:
         """Set an attribute of an unfinished trial, after the epochs recorded before it."""

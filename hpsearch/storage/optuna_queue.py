@@ -5,7 +5,7 @@ Parameters that the call left open are drawn from the study's seed and the trial
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from optuna.trial import FrozenTrial
@@ -26,15 +26,12 @@ FIXED = "fixed_params"
 """Optuna's name for the parameters of an enqueued trial."""
 
 
-def enter_waiting(
-    plan: StudyPlan, record: StudyRecord, waiting: Sequence[FrozenTrial]
-) -> list[TrialRecord]:
-    """Give enqueued trials their parameters, and start them under their own numbers.
+def enter_waiting(plan: StudyPlan, record: StudyRecord) -> list[TrialRecord]:
+    """Give the enqueued trials of a record their parameters, and start them under their numbers.
 
     Args:
         plan: The study.
-        record: Its database; each trial is one transaction.
-        waiting: The trials, as the database holds them.
+        record: Its database, loaded; each trial is one transaction.
 
     Returns:
         The trials as the search sees them: running, without an epoch.
@@ -44,7 +41,7 @@ def enter_waiting(
         EnvironmentFailure: The database failed.
     """
     seed, chosen = plan.config.seed, dict[int, dict[str, Value]]()
-    for trial in waiting:
+    for trial in record.enqueued:
         found = _completed(plan.problem, trial, seed)
         if isinstance(found, str):
             raise InputError(

@@ -143,9 +143,9 @@ def count_trials(session: Session, study_id: int) -> int:
 def find_trial(session: Session, study_id: int, number: int) -> int | None:
     """Return the id of a study's trial, None where it has none of this number."""
     trials = models.TrialModel
-    own = session.query(trials).filter(trials.study_id == study_id)
-    found = own.filter(trials.number == number).one_or_none()
-    return None if found is None else int(found.trial_id)
+    own = session.query(trials.trial_id).filter(trials.study_id == study_id)
+    found: int | None = own.filter(trials.number == number).scalar()
+    return found
 
 
 def read_trials(

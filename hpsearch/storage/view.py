@@ -9,7 +9,6 @@ from typing import Any
 from hpsearch.errors import HpsearchError
 from hpsearch.json_files import read_dataset
 from hpsearch.paths import StudyFolder
-from hpsearch.storage.database_failure import view_failure
 from hpsearch.storage.engine import Database
 from hpsearch.storage.optuna_trial import to_record
 from hpsearch.storage.own_study import load_own
@@ -68,7 +67,7 @@ def read_study(folder: StudyFolder) -> StudyView:
             trials = study.get_trials(deepcopy=False)
             driver_seconds = float(study.user_attrs.get("driver_seconds", 0.0))
     except Exception as error:
-        raise view_failure(database, config.name, error) from error
+        raise database.view_failure(config.name, error) from error
     check_shown(folder, config, [(t.number, t.params, t.user_attrs) for t in trials])
     return StudyView(
         folder=folder,

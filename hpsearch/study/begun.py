@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
@@ -59,15 +60,12 @@ def is_saved(folder: StudyFolder) -> bool:
     """Return whether a search made a folder: begun.json, or in older ones data or database."""
     if folder.begun.is_file():
         return True
-    try:
+    with suppress(InputError):
         return read_json(folder.dataset).get("kind") in get_args(Kind)
-    except InputError:
-        pass
-    try:
+    with suppress(InputError):
         check_database(folder.database)
-    except InputError:
-        return False
-    return True
+        return True
+    return False
 
 
 def first_difference(old: Any, new: Any, key: str = "") -> Difference | None:

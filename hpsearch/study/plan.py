@@ -23,15 +23,7 @@ from hpsearch.samplers.prior import Prior, read_prior
 from hpsearch.shipped_files import find_shipped
 from hpsearch.space.problem import SearchProblem
 from hpsearch.space.space import SearchSpace
-from hpsearch.study.begun import (
-    beginning,
-    first_difference,
-    fixed,
-    is_saved,
-    note_beginning,
-    read_as_begun,
-    space_difference,
-)
+from hpsearch.study import begun
 from hpsearch.study.config import StudyConfig
 from hpsearch.study.enqueue import Enqueued, enqueued_points, with_files_read
 
@@ -65,7 +57,7 @@ class StudyPlan:
 
     def fixed_part(self) -> str:
         """Return, as text, everything that must not change between the runs of a study."""
-        return json.dumps([fixed(self.config), self.space.to_yaml()], sort_keys=True)
+        return json.dumps([begun.fixed(self.config), self.space.to_yaml()], sort_keys=True)
 
 
 @dataclass(frozen=True)
@@ -108,7 +100,7 @@ def _study_source(name_or_path: str) -> Path:
             raise InputError(
                 f"{path}: holds no study.yaml; name a study's folder or run a search first"
             )
-        if not is_saved(folder):
+        if not begun.is_saved(folder):
             raise InputError(
                 f"{path}: holds a study.yaml that no search wrote; to search it, name the file: "
                 f"{folder.study_file}"
@@ -134,8 +126,8 @@ def plan_study(name_or_path: str, output: Path | None, changes: Mapping[str, Any
     if path.is_dir() and output is not None and output.resolve() != path.resolve():
         raise InputError(f"--output {output}: {path} is already a study's folder; leave it out")
     folder = find_study(name_or_path, None if path.is_dir() else output)
-    begun = folder.study_file.exists()
-    if begun:
+    started = folder.study_file.exists()
+    if started:
         _check_begun(folder)
     values = read_yaml(source)
     if path.is_dir() and isinstance(values.get("trial"), dict):
@@ -147,17 +139,17 @@ def plan_study(name_or_path: str, output: Path | None, changes: Mapping[str, Any
     config = _with_whole_path(config)
     config = _compare(folder, config, space)
     # A prior without a study file is left from a killed start and is not used.
-    return StudyPlan(folder, config, space, read_prior(folder.prior) if begun else None)
+    return StudyPlan(folder, config, space, read_prior(folder.prior) if started else None)
 
 
 def _check_begun(folder: StudyFolder) -> None:
     """Refuse a folder that no search made, or whose files were edited."""
-    if not is_saved(folder):
+    if not begun.is_saved(folder):
         raise InputError(
             f"{folder.study_file}: was written by no search, and is not replaced; name another "
             "--output (OUTPUT=)"
         )
-    read_as_begun(folder)
+    begun.read_as_begun(folder)
 
 
 def _with_whole_path(config: StudyConfig) -> StudyConfig:
@@ -207,7 +199,7 @@ def _replace_budget(values: dict[str, Any], changes: Mapping[str, Any]) -> None:
 def _is_saved(source: Path) -> bool:
     """Return whether a study file is the one in a study's folder."""
     folder = StudyFolder(source.parent)
-    return source.name == folder.study_file.name and is_saved(folder)
+    return source.name == folder.study_file.name and begun.is_saved(folder)
 
 
 def _find_space(name: str, source: Path) -> SearchSpace:
@@ -237,8 +229,10 @@ def _compare(folder: StudyFolder, config: StudyConfig, space: SearchSpace) -> St
     values["trial"] = {**config.trial.plain(), **values["trial"]}
     saved = StudyConfig.from_values(values, folder.study_file)
     config = _as_begun(config, saved)
-    difference = first_difference(fixed(saved), fixed(config))
-    difference = difference or space_difference(SearchSpace.from_yaml(folder.space_file), space)
+    difference = begun.first_difference(begun.fixed(saved), begun.fixed(config))
+    difference = difference or begun.space_difference(
+        SearchSpace.from_yaml(folder.space_file), space
+    )
     if difference:
         key, was, asked = difference
         raise InputError(
@@ -255,10 +249,10 @@ def _as_begun(config: StudyConfig, saved: StudyConfig) -> StudyConfig:
     """
     taken: dict[str, Any] = {}
     for part in ("sampler", "pruner"):
-        asked, begun = getattr(config, part), getattr(saved, part)
-        if "name" not in asked.model_fields_set or asked.name == begun.name:
+        asked, held = getattr(config, part), getattr(saved, part)
+        if "name" not in asked.model_fields_set or asked.name == held.name:
             named = {key: getattr(asked, key) for key in asked.model_fields_set}
-            taken[part] = begun.model_copy(update=named)
+            taken[part] = held.model_copy(update=named)
     return config.model_copy(update=taken)
 
 
@@ -286,7 +280,7 @@ def save_plan(plan: StudyPlan, dataset: Mapping[str, Any]) -> None:
     if not folder.study_file.exists() and plan.prior is None:
         folder.prior.unlink(missing_ok=True)  # left from a killed start
     if starts:
-        note_beginning(folder, beginning(folder, plan.config, plan.space, dataset))
+        begun.note_beginning(folder, begun.beginning(folder, plan.config, plan.space, dataset))
     _write_changed(folder.study_file, plan.config.to_yaml())
 
 
