@@ -134,20 +134,17 @@ class StudyRecord:
         """
         frozen = _running(trial, distributions, attributes)
         trial_id = self.transact(lambda session: self._insert(session, trial.number, frozen))
+        if trial_id is None and self.shared:
+            self.leases.behind = True
+            raise NumberTakenError(f"trial {trial.number} was entered by another driver")
         if trial_id is None:
-            raise self._number_taken(trial.number)
+            raise EnvironmentFailure(
+                f"{self.database}: trial {trial.number} is there already: something else writes "
+                "to this study; stop it, then run the same command again"
+            )
         self.ids[trial.number] = trial_id
         if not self.shared:
             self._forget_pending()
-
-    def _number_taken(self, number: int) -> Exception:
-        if self.shared:
-            self.leases.behind = True
-            return NumberTakenError(f"trial {number} was entered by another driver")
-        return EnvironmentFailure(
-            f"{self.database}: trial {number} is there already: something else writes to this "
-            "study; stop it, then run the same command again"
-        )
 
     def _insert(self, session: Session, number: int, frozen: FrozenTrial) -> int | None:
         """Insert a trial if its number is the next; return its id, None when it is not."""
@@ -161,7 +158,10 @@ class StudyRecord:
         return trial_id
 
     def _inserted_before(self, session: Session, number: int) -> int | None:
-        """Return the id of a trial that an attempt whose answer a server's driver lost inserted."""
+        """Return the id of a trial that this driver entered before, on a server that then failed.
+
+        The transaction was committed, but its answer was lost.
+        """
         found = tables.find_trial(session, self.study_id, number) if self.shared else None
         return found if found is not None and self.leases.held(session, [found]) else None
 
