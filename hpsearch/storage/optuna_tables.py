@@ -1,4 +1,4 @@
-"""Optuna's private tables and calls, and all SQL. No other module of the program uses them.
+"""Optuna's private calls, and all SQL over its tables. No other module uses them.
 
 Everything done in one `transaction` is committed together. On a server the table hpsearch_leases
 stands beside Optuna's: which driver runs which trial, and until when.

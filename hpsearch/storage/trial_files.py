@@ -188,7 +188,7 @@ def write_config(folder: TrialFolder, config: TrialConfig) -> None:
 
 
 class Compared(NamedTuple):
-    """A trial's config.yaml beside the configuration that its parameters give.
+    """The comparison of a trial's config.yaml with the configuration that its parameters give.
 
     Args:
         problem: The first setting that differs, with both values, or why the file is invalid.
