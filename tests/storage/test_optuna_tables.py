@@ -13,7 +13,8 @@ SQL = re.compile(
     r"\b(FROM|JOIN|INTO|UPDATE)\s+(trials|studies|trial_\w+|study_\w+|hpsearch_leases)\b"
 )
 PRIVATE = re.compile(
-    r"\boptuna\.(storages|study|trial)(\.\w+)*\._\w+|\._(trial_id|study_id|contains|get_trials|\w+_without_commit)\b"
+    r"\boptuna\.(storages|study|trial)(\.\w+)*\._\w+"
+    r"|\._(trial_id|study_id|contains|get_trials|\w+_without_commit)\b"
 )
 
 
