@@ -60,7 +60,7 @@ def confirm(
                 forecast_bar("confirming") as bar,
             ):
                 work = Confirmation(view, runs, packed, executor, tell, lambda: caught.count, bar)
-                complete = work.train()
+                complete = work.run()
         finally:
             executor.close()
         if not complete:

@@ -1,25 +1,25 @@
 """The driver: asks for trials, submits them, decides after each epoch, and records everything.
 
-One process with one thread, and the only writer. Read `Driver.run` first. It knows executors only
-by their interface, and no torch.
+One process with one thread, and the only writer. Read `JobLoop.run` first, then `Driver._over` and
+`Driver._fill_slots`. It knows executors only by their interface, and no torch.
 """
 
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
 from hpsearch.driver.blame import MAX_DEATHS, MAX_SUSPECTS, Suspects, check_some_ended_well
 from hpsearch.driver.environment import Environment, Observer
+from hpsearch.driver.job_loop import TICK_S, JobLoop
 from hpsearch.driver.outcome import cause_of, checked, in_words, outcome, resumed_in_words
 from hpsearch.driver.progress import Progress, RunningTrial
 from hpsearch.driver.stopping import Stopping
 from hpsearch.driver.working_time import WorkingTime
 from hpsearch.errors import EnvironmentFailure, InputError
-from hpsearch.execution import Decision, Ended, Ending, EpochEnded, Event, Executor, Lost, Started
+from hpsearch.execution import Decision, Ended, Ending, Event, Executor, Job, Lost, Started
 from hpsearch.execution.blame import Fault, fault_of
 from hpsearch.pruners import make_pruner
 from hpsearch.pruners.audit import is_audited, without_audits
@@ -28,15 +28,12 @@ from hpsearch.samplers.suggest import choose_sampler
 from hpsearch.space.cost_range import CostRange
 from hpsearch.storage.leases import NumberTakenError, TrialTakenError
 from hpsearch.study.plan import DataPlace, StudyPlan
+from hpsearch.training.epoch import EpochResult
 from hpsearch.trial import TrialRecord, counted
-from hpsearch.waiting import Interrupted, Patience
-
-INTERRUPT_S = 10.0
-"""Longest time for workers to checkpoint after Ctrl-C."""
-TICK_S = 0.1
+from hpsearch.waiting import Patience
 
 
-class Driver:
+class Driver(JobLoop):
     """Runs one study until its budget is spent or it is interrupted."""
 
     def __init__(
@@ -55,27 +52,22 @@ class Driver:
             data: The packed data set.
             executor: Runs the trials; closed by the caller.
             observer: Shows progress.
-            interrupted: Returns the number of interrupts so far. After the first one trials
-                checkpoint and the search ends, after the second it ends immediately.
+            interrupted: Returns the number of interrupts so far; see `JobLoop`.
             environment: Collaborators; by default those of the study's folder and this machine.
         """
-        self._plan, self._executor, self._observer = plan, executor, observer
-        self._interrupted = interrupted
+        super().__init__(executor, observer.message, interrupted)
+        self._plan, self._observer = plan, observer
         config = plan.config
         smallest = CostRange(plan.problem).cheapest("memory_bytes")
         self._smallest = config.trial.with_parameters(smallest).plain()
         self._pruner = make_pruner(config.pruner, plan.resource)
         around = environment or Environment.of(plan, data, Patience(observer.message, interrupted))
-        self._stopping = Stopping(config, plan.resource, around.n_tasks)
+        self._stopping = Stopping(config, around.n_tasks)
         self._store, self._asker, self._clock = around.store, around.asker, around.clock
         self._history: list[TrialRecord] = []
-        self._waiting: list[int] = []
-        self._running: dict[int, RunningTrial] = {}
         self._suspects = Suspects(self._store)
         self._aside: dict[int, str] = {}  # checkpoints that a trial could not continue from
-        self._abandoned: set[int] = (
-            set()
-        )  # still on this driver's workers, but another driver has them
+        self._no_new: str | None = None  # why no new trial may start
         self._exhausted: str | None = None  # why no more configuration can be proposed
         self._origin = ""  # of the pending ask
         self._handed_over = False
@@ -88,27 +80,7 @@ class Driver:
             EnvironmentFailure: Something failed; the same command resumes.
         """
         try:
-            self._recover()
-            while True:
-                self._follow()
-                reason = self._over()
-                if reason and not (self._running or self._waiting):
-                    if self._suspects:
-                        self._suspects.blame_machine(self._history)
-                    if self._end_paused():
-                        check_some_ended_well(self._history)
-                        return reason
-                if self._interrupted():
-                    raise Interrupted("while nothing was waited for")
-                self._fill_slots(only_waiting=reason is not None)
-                for event in self._executor.events(TICK_S):
-                    self._handle(event)
-                self._store.flush()
-                self._time.save()
-                self._observer.update(self.progress)
-        except Interrupted:
-            self._interrupt()
-            return "interrupted"
+            return super().run() or "interrupted"
         finally:
             self._asker.close()
             self._time.save(force=True)
@@ -121,7 +93,7 @@ class Driver:
         config, now = self._plan.config, self._clock()
         return Progress.of(self._history, self._running, config, seconds, slots, forecast, now)
 
-    def _recover(self) -> None:
+    def _begin(self) -> None:
         """Read the history, adopt results that the database missed, and queue running trials.
 
         The last epoch of a running trial is decided again. The earlier decision may not have been
@@ -132,7 +104,7 @@ class Driver:
             self._continue(trial)
         if self._waiting:
             names = ", ".join(str(n) for n in self._waiting)
-            self._observer.message(f"continuing trial {names} from its checkpoint")
+            self._tell(f"continuing trial {names} from its checkpoint")
 
     def _continue(self, trial: TrialRecord) -> None:
         epoch = max(trial.values, default=0)
@@ -151,7 +123,7 @@ class Driver:
         for number in updates.lost:
             self._abandon(number)
         for number in updates.taken:
-            self._observer.message(f"continuing trial {number}, which no driver runs any more")
+            self._tell(f"continuing trial {number}, which no driver runs any more")
             with self._while_ours(number):
                 trial = self._history[number] = self._store.adopt(self._history[number])
                 if not trial.finished:
@@ -167,7 +139,7 @@ class Driver:
 
     def _abandon(self, number: int) -> None:
         """Leave a trial to the driver that has it, and stop it here after its epoch."""
-        self._observer.message(f"trial {number} continues with another driver")
+        self._tell(f"trial {number} continues with another driver")
         self._store.leave(number)
         self._suspects.drop(number)
         if number in self._waiting:
@@ -176,23 +148,33 @@ class Driver:
             self._abandoned.add(number)
             self._executor.decide(number, Decision.STOP)
 
-    def _busy(self) -> int:
-        return len(self._running) + len(self._abandoned)
-
     def _over(self) -> str | None:
+        """Return why the study is over, None while it goes on."""
+        self._time.save()
+        self._observer.update(self.progress)
+        self._follow()
+        self._no_new = self._why_no_new()
+        if self._no_new is None or self._running or self._waiting:
+            return None
+        if self._suspects:
+            self._suspects.blame_machine(self._history)
+        if not self._end_paused():
+            return None
+        check_some_ended_well(self._history)
+        return self._no_new
+
+    def _why_no_new(self) -> str | None:
         """Return why no new trial may start, or None. Running trials still end."""
         for trial in self._suspects.release(self._history):
             with self._while_ours(trial.number):
                 self._end(trial)
         if len(self._suspects) >= MAX_SUSPECTS:
             return "too many trials failed in a row"
-        trials = self._plan.config.budget.trials
         settled = sum(t.settled and not t.added for t in self._history) + len(self._suspects)
-        if trials is not None and settled >= trials and self._next_promotion() is None:
-            return f"the budget of {trials} trial{'s' * (trials > 1)} is spent"
-        if self._exhausted:
-            return self._exhausted
-        return self._stopping.reason(self._history, self._time.seconds())
+        spent = self._stopping.trials_spent(settled)
+        if spent and self._next_promotion() is None:
+            return spent
+        return self._exhausted or self._stopping.reason(self._history, self._time.seconds())
 
     def _next_promotion(self) -> int | None:
         """Return the paused trial that continues next."""
@@ -200,16 +182,10 @@ class Driver:
             return None
         return self._pruner.promote(without_audits(self._history))
 
-    def _fill_slots(self, only_waiting: bool) -> None:
+    def _fill_slots(self) -> None:
         """Start waiting trials, then promoted ones, then new ones within the budget."""
-        until = self._clock() + TICK_S  # then workers that wait for a decision are served
-        ready = [
-            n for n in self._waiting if n not in self._abandoned
-        ]  # whose last worker has ended
-        while ready and self._busy() < self._executor.slots and self._clock() < until:
-            self._waiting.remove(ready[0])
-            self._submit(ready.pop(0))
-        if only_waiting:
+        super()._fill_slots()
+        if self._no_new is not None:
             return
         while self._busy() < self._executor.slots:
             promoted = self._next_promotion()
@@ -242,7 +218,7 @@ class Driver:
         name = choose_sampler(plan.problem, own, self._history, plan.prior).name
         if name not in (own.name, own.start) and not self._handed_over:
             self._handed_over = True
-            self._observer.message(
+            self._tell(
                 f"{own.name} hands over to {name}: above {GP_LIMIT} finished trials a Gaussian "
                 "process takes longer than it is worth"
             )
@@ -257,50 +233,38 @@ class Driver:
         self._history.append(trial)
         self._submit(trial.number)
 
-    def _submit(self, number: int) -> None:
-        trial = self._history[number]
-        job = replace(self._store.job(trial), smallest=self._smallest)
+    def _job(self, number: int) -> Job:
+        job = replace(self._store.job(self._history[number]), smallest=self._smallest)
         if aside := self._store.set_aside_foreign(job):
             self._aside[number] = aside
-        self._running[number] = RunningTrial(number, self._clock())
-        self._executor.submit(job)
+        return job
 
     def _handle(self, event: Event) -> None:
-        if event.trial in self._running:
-            with self._while_ours(event.trial):
-                self._handle_ours(event)
-        elif isinstance(event, Ended | Lost):
-            self._abandoned.discard(event.trial)
+        with self._while_ours(event.trial):
+            super()._handle(event)
 
-    def _handle_ours(self, event: Event) -> None:
-        if isinstance(event, Started):
-            running = self._running[event.trial]
-            self._running[event.trial] = replace(running, device=event.device)
-            self._store.note_started(event.trial, event.provenance)
-            known, aside = (
-                self._history[event.trial].last_epoch,
-                self._aside.pop(event.trial, None),
-            )
-            if text := resumed_in_words(event.trial, len(event.curve), known, aside):
-                self._observer.message(text)
-            for result in event.curve:
-                self._note(event.trial, result)
-        elif isinstance(event, EpochEnded):
-            result = checked(event.result)
-            self._note(event.trial, result)
-            # With a diagnosis of its own, training ends by itself and reports it as the cause.
-            ends = Decision.GO if result is event.result else Decision.STOP
-            decision = ends if result.diagnosis else self._decide(event.trial, result.epoch)
-            self._executor.decide(event.trial, decision)
-        else:
-            self._ended(event)
+    def _started(self, event: Started) -> None:
+        number = event.trial
+        self._store.note_started(number, event.provenance)
+        known, aside = self._history[number].last_epoch, self._aside.pop(number, None)
+        if text := resumed_in_words(number, len(event.curve), known, aside):
+            self._tell(text)
+        for result in event.curve:
+            self._note(number, result)
 
-    def _note(self, number: int, result: Any) -> None:
-        """Show an epoch; if its error is finite, also record it."""
-        trial, epoch, error = self._history[number], result.epoch, result.validation_error
-        self._running[number] = replace(self._running[number], last=result)
-        if result.finite:  # samplers cannot learn from another one
-            self._history[number] = trial.with_value(epoch, error, round(result.seconds, 2))
+    def _answer(self, number: int, result: EpochResult) -> Decision:
+        known = checked(result)
+        self._note(number, known)
+        if not known.diagnosis:
+            return self._decide(number, known.epoch)
+        # With a diagnosis of its own, training ends by itself and reports it as the cause.
+        return Decision.GO if known is result else Decision.STOP
+
+    def _note(self, number: int, result: EpochResult) -> None:
+        """Record an epoch if its error is finite: samplers cannot learn from another one."""
+        if result.finite:
+            trial, error = self._history[number], result.validation_error
+            self._history[number] = trial.with_value(result.epoch, error, round(result.seconds, 2))
             self._store.note_epoch(number, result)
 
     def _decide(self, number: int, epoch: int) -> Decision:
@@ -313,17 +277,16 @@ class Driver:
         if ends and is_audited(config.seed, number, config.pruner.audit_share):
             self._history[number] = replace(trial, audit=epoch)
             self._store.set_attribute(number, "audit", epoch)
-            self._observer.message(
+            self._tell(
                 f"trial {number}: {config.pruner.name} would end it after epoch {epoch}; trained "
                 "on as an audit"
             )
             return Decision.GO
         return decision
 
-    def _ended(self, event: Ended | Lost) -> None:
-        running = self._running.pop(event.trial)
+    def _ended(self, running: RunningTrial, event: Ended | Lost) -> None:
         trial = self._history[event.trial]
-        diagnosis = running.last.diagnosis if running.last else None
+        diagnosis = checked(running.last).diagnosis if running.last else None
         fault = fault_of(event, trained=trial.last_epoch > 0)
         if isinstance(event, Lost) or fault is Fault.UNKNOWN:
             self._died(trial, cause_of(event), counts=fault is Fault.UNKNOWN)
@@ -341,16 +304,16 @@ class Driver:
     def _died(self, trial: TrialRecord, cause: str, *, counts: bool) -> None:
         """Try a trial again, or let it wait until another trial shows what is to blame."""
         if counts and self._suspects.note_death(trial.number, cause, self._history):
-            self._observer.message(
+            self._tell(
                 f"trial {trial.number}: {cause}; it failed {MAX_DEATHS} times without ending an "
                 "epoch and waits until another trial ends well"
             )
             return
-        self._observer.message(f"trial {trial.number}: {cause}; trying it again")
+        self._tell(f"trial {trial.number}: {cause}; trying it again")
         self._continue(trial)  # the last decision may not have been carried out
 
-    def _prune(self, trial: TrialRecord) -> None:
-        cause = f"pruned by {self._plan.config.pruner.name} after epoch {max(trial.values)}"
+    def _prune(self, trial: TrialRecord, how: str = "pruned") -> None:
+        cause = f"{how} by {self._plan.config.pruner.name} after epoch {max(trial.values)}"
         self._end(replace(trial, state="pruned", cause=cause))
 
     def _pause(self, trial: TrialRecord) -> None:
@@ -359,11 +322,11 @@ class Driver:
         self._history[trial.number] = replace(trial, state="paused")
         self._store.pause(trial.number, epoch)
         error = f"error {100 * (trial.value or 0):.1f} %"
-        self._observer.message(f"trial {trial.number} paused after epoch {epoch}, {error}")
+        self._tell(f"trial {trial.number} paused after epoch {epoch}, {error}")
 
     def _promote(self, trial: TrialRecord) -> None:
         known = trial.last_epoch
-        self._observer.message(f"trial {trial.number} promoted: it continues after epoch {known}")
+        self._tell(f"trial {trial.number} promoted: it continues after epoch {known}")
         self._history[trial.number] = replace(trial, state="running")
         self._store.set_attribute(trial.number, "paused", None)
         self._submit(trial.number)
@@ -371,9 +334,8 @@ class Driver:
     def _end_paused(self) -> bool:
         """End paused trials that were not promoted; return whether other drivers hold none."""
         for trial in [t for t in self._history if t.state == "paused"]:
-            cause = f"not promoted by {self._plan.config.pruner.name} after epoch "
             if self._store.claim(trial.number):
-                self._end(replace(trial, state="pruned", cause=f"{cause}{max(trial.values)}"))
+                self._prune(trial, "not promoted")
         return not any(t.state == "paused" for t in self._history)
 
     def _end(self, trial: TrialRecord) -> None:
@@ -381,18 +343,7 @@ class Driver:
         self._history[trial.number] = trial
         self._store.end(trial)
         self._store.keep_best_checkpoints(self._history)
-        self._observer.message(in_words(trial))
+        self._tell(in_words(trial))
 
-    def _interrupt(self) -> None:
-        """Ask for checkpoints and handle what arrives; the trials stay unfinished."""
-        self._observer.message("stopping: running trials write their checkpoints")
-        self._executor.interrupt()
-        deadline = time.monotonic() + INTERRUPT_S
-        while self._running and self._interrupted() < 2 and time.monotonic() < deadline:
-            for event in self._executor.events(TICK_S):
-                with contextlib.suppress(Interrupted):  # the trial's folder has everything
-                    if isinstance(event, Lost):
-                        self._running.pop(event.trial, None)
-                    else:
-                        self._handle(event)
-            self._store.flush()
+    def _flush(self) -> None:
+        self._store.flush()

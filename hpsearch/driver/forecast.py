@@ -7,13 +7,13 @@ differ from run to run. The expected gain depends on validation errors alone.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from hpsearch.pruners.resource import Resource
-from hpsearch.trial import TrialRecord, Value, best_trial
+from hpsearch.trial import TrialRecord, best_trial
 
 RECENT = 50
 """Number of last finished trials that represent the next ones, because the sampler learns."""
@@ -41,34 +41,21 @@ class Forecast:
     standard_error: float | None
 
 
-class TimeModel:
-    """Seconds of an epoch: a fixed part and a part that grows with its multiply-adds.
+def time_model(history: Sequence[TrialRecord], resource: Resource) -> tuple[float, float]:
+    """Fit the seconds of an epoch, by least squares of the relative errors.
 
     Args:
-        history: All trials; those with `seconds` are used, running ones too.
+        history: All trials; those with `seconds` are used, running ones too. At least one.
         resource: Counts multiply-adds.
+
+    Returns:
+        A fixed part, and the part of each multiply-add; neither is negative.
     """
-
-    def __init__(self, history: Sequence[TrialRecord], resource: Resource) -> None:
-        self._resource = resource
-        rows = [
-            (resource.cost(t.params), t.seconds / len(t.values))
-            for t in history
-            if t.seconds and t.values
-        ]
-        self.known = len(rows)
-        self.fixed, self.per_multiply_add = _fit(rows) if rows else (0.0, 0.0)
-
-    def epoch_seconds(self, params: Mapping[str, Value]) -> float:
-        """Return the expected seconds of one epoch of a configuration."""
-        return self.fixed + self.per_multiply_add * self._resource.cost(params)
-
-
-def _fit(rows: Sequence[tuple[int, float]]) -> tuple[float, float]:
-    """Fit both parts, not negative, by least squares of the relative errors."""
     from scipy.optimize import nnls
 
-    costs, seconds = (np.array(column, float) for column in zip(*rows, strict=True))
+    timed = [t for t in history if t.seconds and t.values]
+    costs = np.array([resource.cost(t.params) for t in timed], float)
+    seconds = np.array([(t.seconds or 0.0) / len(t.values) for t in timed])
     if len({*costs.tolist()}) == 1:
         return 0.0, float(seconds.mean() / costs[0])
     scale = costs.mean()
@@ -94,14 +81,14 @@ def remaining_seconds(
     ended = [t for t in history if t.finished and t.values and t.seconds]
     if len(ended) < 2:
         return None
-    model = TimeModel(history, resource)
+    fixed, per_multiply_add = time_model(history, resource)
     rests = []
     for trial in (t for t in history if t.state == "running"):
         done = len(trial.values)
         longer = [len(t.values) - done for t in ended if len(t.values) > done]
         own = resource.length(trial.params) - done
         rest = min(float(np.mean(longer)), own) if longer else own
-        rests.append(max(0.0, rest) * model.epoch_seconds(trial.params))
+        rests.append(max(0.0, rest) * (fixed + per_multiply_add * resource.cost(trial.params)))
     seconds = new_trials * float(np.mean([t.seconds for t in ended if t.seconds]))
     # One worker trains one trial: the last one is not faster when other workers are free.
     return max((seconds + sum(rests)) / max(busy, 1e-9), *rests, 0.0)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from hpsearch.driver.forecast import Forecast
-from hpsearch.pruners.resource import Resource
 from hpsearch.study.config import StudyConfig
 from hpsearch.training.epoch import EpochResult
 from hpsearch.trial import TrialRecord, best_trial
@@ -21,13 +21,20 @@ class RunningTrial:
         number: Its number.
         began: Its start, by the driver's clock.
         device: The device that trains it.
-        last: Its last epoch.
+        curve: Its epochs so far.
+        provenance: The worker's software and machine.
     """
 
     number: int
     began: float
     device: str = ""
-    last: EpochResult | None = None
+    curve: tuple[EpochResult, ...] = ()
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def last(self) -> EpochResult | None:
+        """Its last epoch, None before one has ended."""
+        return self.curve[-1] if self.curve else None
 
 
 @dataclass(frozen=True)
@@ -95,7 +102,7 @@ class Progress:
         counts = Counter[str](t.state for t in history)
         counts["running"] = len(running)
         budget = config.budget
-        resource = Resource(config.pruner.resource, config.trial)
+        resource = config.resource
         tried = [t for t in history if t.trainable and t.value is not None]
         return cls(
             running=tuple(running[n] for n in sorted(running)),

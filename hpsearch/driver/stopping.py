@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hpsearch.driver.forecast import Forecast, expected_gain, remaining_seconds, standard_error
-from hpsearch.pruners.resource import Resource
+from hpsearch.storage.view import StudyView
 from hpsearch.study.config import StudyConfig
 from hpsearch.trial import TrialRecord, best_trial, counted
-
-if TYPE_CHECKING:
-    from hpsearch.storage.view import StudyView
 
 N_TASKS = 320
 """One-shot tasks behind a validation error if the data set's description lacks them."""
@@ -28,17 +25,23 @@ Dense validation has 0.37 of their standard error (docs/trust.md); this is one o
 class Stopping:
     """Compares a study's history with its budget."""
 
-    def __init__(self, config: StudyConfig, resource: Resource, n_tasks: int) -> None:
+    def __init__(self, config: StudyConfig, n_tasks: int) -> None:
         """Set the limits.
 
         Args:
             config: The study; its budget counts over all runs.
-            resource: Counts multiply-adds.
             n_tasks: One-shot tasks behind each validation error.
         """
         self._budget, self._startup = config.budget, config.sampler.startup_trials
-        self._resource, self._n_tasks = resource, n_tasks
+        self._resource, self._n_tasks = config.resource, n_tasks
         self._recent: tuple[float, Forecast] | None = None
+
+    def trials_spent(self, settled: int) -> str | None:
+        """Return why no new trial may start after this number of them, or None."""
+        trials = self._budget.trials
+        if trials is None or settled < trials:
+            return None
+        return f"the budget of {trials} trial{'s' * (trials > 1)} is spent"
 
     def reason(self, history: Sequence[TrialRecord], seconds: float) -> str | None:
         """Return why no new trial may start, or None. The caller checks the limit in trials.
@@ -139,15 +142,13 @@ def why_over(view: StudyView) -> str | None:
     """Return why a study is over, None where the same command would continue it."""
     if not view.trials or any(not t.finished for t in view.trials):
         return None
-    trials = view.config.budget.trials
-    if trials is not None and counted(view.trials) >= trials:
-        return f"the budget of {trials} trial{'s' * (trials > 1)} is spent"
-    return _stopping(view).reason(view.trials, view.driver_seconds)
+    limits = _stopping(view)
+    spent = limits.trials_spent(counted(view.trials))
+    return spent or limits.reason(view.trials, view.driver_seconds)
 
 
 def _stopping(view: StudyView) -> Stopping:
-    resource = Resource(view.config.pruner.resource, view.config.trial)
-    return Stopping(view.config, resource, tasks_behind(view.config, view.dataset))
+    return Stopping(view.config, tasks_behind(view.config, view.dataset))
 
 
 def forecast_study(view: StudyView) -> Forecast:

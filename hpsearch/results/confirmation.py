@@ -6,40 +6,31 @@ resumes and trains only what is missing.
 
 from __future__ import annotations
 
-import time
+from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hpsearch.driver.job_loop import JobLoop
+from hpsearch.driver.progress import RunningTrial
 from hpsearch.errors import EnvironmentFailure, InputError
-from hpsearch.execution import (
-    Decision,
-    Ended,
-    Ending,
-    EpochEnded,
-    Event,
-    Executor,
-    Job,
-    Lost,
-    Started,
-)
+from hpsearch.execution import Decision, Ended, Ending, Executor, Job, Lost
 from hpsearch.json_files import ConfirmedRun
 from hpsearch.paths import write_atomically
 from hpsearch.records import dump_record, read_or_none
 from hpsearch.seeding import derive_seed
 from hpsearch.storage.agreement import trained_config
 from hpsearch.storage.view import StudyView
-from hpsearch.training.checkpoint_file import set_aside_foreign
+from hpsearch.training.checkpoint_file import previous, set_aside_foreign
 from hpsearch.training.config import TrialConfig
+from hpsearch.training.epoch import EpochResult
 from hpsearch.trial import TrialRecord
 from hpsearch.wording import count, percent
 
 MAX_ATTEMPTS = 3
 """Deaths of workers under one run after which confirming fails."""
 MAX_SEEDS = 1000
-INTERRUPT_S = 10.0
-TICK_S = 0.1
 
 
 @dataclass(frozen=True)
@@ -61,17 +52,6 @@ class Run:
         return f"{self.trial:05d}-{self.place}"
 
 
-@dataclass
-class _Active:
-    """A run on a worker."""
-
-    run: Run
-    values: dict[int, float] = field(default_factory=dict)
-    seconds: float = 0.0
-    diagnosis: str | None = None
-    provenance: dict[str, Any] = field(default_factory=dict)
-
-
 def best_trials(view: StudyView, top: int) -> list[TrialRecord]:
     """Return the complete trials with the lowest validation error, the lowest first.
 
@@ -87,8 +67,10 @@ def best_trials(view: StudyView, top: int) -> list[TrialRecord]:
     return sorted(complete, key=lambda t: (t.value, t.number))[:top]
 
 
-class Confirmation:
+class Confirmation(JobLoop):
     """Trains the missing runs on any executor."""
+
+    jobs = "trainings"
 
     def __init__(
         self,
@@ -100,7 +82,7 @@ class Confirmation:
         interrupted: Callable[[], int],
         progress: Callable[[float, float], str] = lambda _done, _all: "",
     ) -> None:
-        """Prepare; `train` starts the runs.
+        """Prepare; `run` trains the missing runs and raises EnvironmentFailure if one fails.
 
         Args:
             view: The study; the caller holds its lock.
@@ -111,136 +93,103 @@ class Confirmation:
             interrupted: Returns the number of interrupts so far.
             progress: Shows the epochs done of the total; returns the remaining time as text.
         """
-        self._view, self._runs, self._executor, self._packed = view, runs, executor, packed
-        self._tell, self._interrupted, self._progress = tell, interrupted, progress
+        super().__init__(executor, tell, interrupted)
+        self._view, self._packed, self._progress = view, packed, progress
         self._folder = view.folder.confirmation
-        self._waiting = [run for run in runs if read_run(self._folder, run) is None]
-        self._active: dict[int, _Active] = {}
-        self._deaths: dict[int, int] = {}
-        self._lengths = {t: self._config(t).max_epochs for t in {run.trial for run in runs}}
+        self._runs = {run.number: run for run in runs}
+        self._waiting = [run.number for run in runs if read_run(self._folder, run) is None]
+        self._deaths = Counter[int]()
+        self._configs = {t: self._config(t) for t in {run.trial for run in runs}}
 
-    def train(self) -> bool:
-        """Train the missing runs; return whether all are complete.
+    def _config(self, number: int) -> TrialConfig:
+        view = self._view
+        values = trained_config(view, view.trials[number])
+        return TrialConfig.from_values(values, str(view.folder.trial(number).config))
 
-        Raises:
-            EnvironmentFailure: A run failed, or its workers died; the same command resumes.
-        """
-        done = len(self._runs) - len(self._waiting)
-        if done:
+    def _begin(self) -> None:
+        if done := len(self._runs) - len(self._waiting):
             self._tell(f"{done} of {len(self._runs)} runs are complete already")
         self._left()
-        while self._waiting or self._active:
-            if self._interrupted():
-                self._interrupt()
-                return False
-            while self._waiting and len(self._active) < self._executor.slots:
-                self._submit(self._waiting.pop(0))
-            for event in self._executor.events(TICK_S):
-                self._handle(event)
-        return True
 
-    def _config(self, trial: int) -> TrialConfig:
-        view = self._view
-        values = trained_config(view, view.trials[trial])
-        return TrialConfig.from_values(values, str(view.folder.trial(trial).config))
+    def _over(self) -> str | None:
+        return None if self._waiting or self._running else "all runs are complete"
 
     def _left(self) -> str:
         """Show the number of epochs done; return the remaining time as text."""
-        waiting = sum(self._lengths[run.trial] for run in self._waiting)
-        running = sum(self._lengths[a.run.trial] - len(a.values) for a in self._active.values())
-        total = sum(self._lengths[run.trial] for run in self._runs)
-        return self._progress(total - waiting - running, total)
+        lengths = {n: self._configs[run.trial].max_epochs for n, run in self._runs.items()}
+        left = sum(lengths[n] for n in [*self._waiting, *self._running])
+        left -= sum(len(running.curve) for running in self._running.values())
+        return self._progress(sum(lengths.values()) - left, sum(lengths.values()))
 
-    def _submit(self, run: Run) -> None:
-        view, config = self._view, self._config(run.trial)
+    def _job(self, number: int) -> Job:
+        run, study = self._runs[number], self._view.config
         place = self._folder / run.name
         place.mkdir(parents=True, exist_ok=True)
-        self._active[run.number] = _Active(run)
         job = Job(
-            trial=run.number,
-            config=config.plain(),
-            seed=fresh_seed(view.config.seed, run.place),
+            trial=number,
+            config=self._configs[run.trial].plain(),
+            seed=fresh_seed(study.seed, run.place),
             data=self._packed,
-            study_seed=view.config.seed,
+            study_seed=study.seed,
             checkpoint=place / "checkpoint",
-            objective=view.config.objective,
+            objective=study.objective,
             fresh=True,
         )
         if aside := set_aside_foreign(job.checkpoint, job.config, job.seed):
             self._tell(f"trial {run.trial}: {aside}")
-        self._executor.submit(job)
+        return job
 
-    def _handle(self, event: Event) -> None:
-        active = self._active.get(event.trial)
-        if active is None:
-            return
-        if isinstance(event, Started):
-            active.provenance = dict(event.provenance)
-            for result in event.curve:
-                active.values[result.epoch] = result.validation_error
-        elif isinstance(event, EpochEnded):
-            active.values[event.result.epoch] = event.result.validation_error
-            active.seconds, active.diagnosis = event.result.seconds, event.result.diagnosis
-            self._executor.decide(event.trial, Decision.GO)
-            self._left()
-        elif isinstance(event, Ended):
-            del self._active[event.trial]
-            self._ended(active, event)
-        elif isinstance(event, Lost):
-            del self._active[event.trial]
-            deaths = self._deaths.get(event.trial, 0) + (not event.blameless)
-            self._deaths[event.trial] = deaths
-            if deaths >= MAX_ATTEMPTS:
+    def _answer(self, number: int, result: EpochResult) -> Decision:  # noqa: ARG002
+        self._left()
+        return Decision.GO
+
+    def _ended(self, running: RunningTrial, event: Ended | Lost) -> None:
+        run = self._runs[running.number]
+        place = self._folder / run.name
+        if isinstance(event, Lost):
+            self._deaths[run.number] += not event.blameless
+            if (deaths := self._deaths[run.number]) >= MAX_ATTEMPTS:
                 raise EnvironmentFailure(
-                    f"{self._folder / active.run.name}: its worker died {deaths} times "
+                    f"{place}: its worker died {deaths} times "
                     f"({event.cause}); fix that, then run the same command again"
                 )
-            self._tell(f"trial {active.run.trial}: {event.cause}; trying it again")
-            self._waiting.insert(0, active.run)
-
-    def _ended(self, active: _Active, event: Ended) -> None:
-        run = active.run
-        if event.ending is Ending.INTERRUPTED:
-            return
-        if event.ending not in (Ending.FINISHED, Ending.DIAGNOSED) or not event.scores:
+            self._tell(f"trial {run.trial}: {event.cause}; trying it again")
+            self._waiting.insert(0, run.number)
+        elif event.ending in (Ending.FINISHED, Ending.DIAGNOSED) and event.scores:
+            self._record(run, running, event.scores)
+        elif not self._interrupted():  # else the same command trains it again
             raise EnvironmentFailure(
-                f"{self._folder / run.name}: training trial {run.trial} again failed "
+                f"{place}: training trial {run.trial} again failed "
                 f"({event.cause or event.ending.value}); see the logs, then run the same command "
                 "again"
             )
-        error = 1 - sum(event.scores.values()) / len(event.scores)
+
+    def _record(self, run: Run, running: RunningTrial, scores: Mapping[str, float]) -> None:
+        """Write a run's result, and delete its checkpoints."""
+        error = 1 - sum(scores.values()) / len(scores)
+        curve, place = running.curve, self._folder / run.name
+        last = curve[-1]
         result = {
             "trial": run.trial,
             "place": run.place,
             "seed": fresh_seed(self._view.config.seed, run.place),
             "error": error,
-            "per_alphabet": {name: 1 - share for name, share in event.scores.items()},
-            "validation_error": min(active.values.values()),
-            "epochs": len(active.values),
-            "seconds": round(active.seconds, 2),
-            "diagnosis": active.diagnosis,
-            "provenance": active.provenance,
+            "per_alphabet": {name: 1 - share for name, share in scores.items()},
+            "validation_error": min(epoch.validation_error for epoch in curve),
+            "epochs": len(curve),
+            "seconds": round(last.seconds, 2),
+            "diagnosis": last.diagnosis,
+            "provenance": dict(running.provenance),
         }
-        place = self._folder / run.name
         write_atomically(place / "result.json", dump_record(result))
-        for name in ("checkpoint", "checkpoint.previous"):
-            (place / name).unlink(missing_ok=True)
-        left, rest = len(self._waiting) + len(self._active), self._left()
-        broke = f" ({active.diagnosis})" if active.diagnosis else ""
+        for path in (place / "checkpoint", previous(place / "checkpoint")):
+            path.unlink(missing_ok=True)
+        left, rest = len(self._waiting) + len(self._running), self._left()
+        broke = f" ({last.diagnosis})" if last.diagnosis else ""
         self._tell(
             f"trial {run.trial}, seed {run.place + 1}: error {percent(error)} on fresh tasks"
             f"{broke}; {left} of {len(self._runs)} runs left{f', {rest}' if rest else ''}"
         )
-
-    def _interrupt(self) -> None:
-        """Ask for checkpoints and handle the last events."""
-        self._tell("stopping: running trainings write their checkpoints")
-        self._executor.interrupt()
-        deadline = time.monotonic() + INTERRUPT_S
-        while self._active and self._interrupted() < 2 and time.monotonic() < deadline:
-            for event in self._executor.events(TICK_S):
-                if isinstance(event, Ended | Lost):
-                    self._active.pop(event.trial, None)
 
 
 def fresh_seed(study_seed: int, place: int) -> int:

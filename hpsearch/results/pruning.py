@@ -10,7 +10,6 @@ from typing import Any
 from hpsearch.execution import Decision
 from hpsearch.pruners import make_pruner
 from hpsearch.pruners.audit import ended_at_audit, without_audits
-from hpsearch.pruners.resource import Resource
 from hpsearch.results.intervals import wilson
 from hpsearch.study.config import StudyConfig
 from hpsearch.trial import TrialRecord
@@ -79,14 +78,16 @@ def pruning(trials: Sequence[TrialRecord], config: StudyConfig) -> Pruning:
         trials: All trials of the study.
         config: The study's configuration.
     """
-    resource = Resource(config.pruner.resource, config.trial)
+    length = config.resource.length
     pruned = [t for t in trials if t.state == "pruned" and t.trainable]
-    audited = [t for t in trials if _is_audited(t, trials, config, resource)]
+    audited = [t for t in trials if _is_audited(t, trials, config)]
     complete = [t for t in trials if t.state == "complete"]
     through = [t.value for t in complete if t.audit is None and t.value is not None]
     best = min(through, default=math.inf)
     lost = sum(t.value is not None and t.value < best for t in audited)
-    saved = sum(_epochs_left(t, complete, resource) for t in pruned)
+    shares = [len(t.values) / length(t.params) for t in complete]
+    lived = sum(shares) / len(shares) if shares else 1.0
+    saved = sum(max(0.0, lived * length(t.params) - len(t.values)) for t in pruned)
     spent = sum(len(t.values) - t.audit for t in trials if t.audit is not None)
     trained = sum(len(t.values) for t in trials)
     whole = trained + saved
@@ -102,23 +103,13 @@ def pruning(trials: Sequence[TrialRecord], config: StudyConfig) -> Pruning:
     )
 
 
-def _is_audited(
-    trial: TrialRecord, trials: Sequence[TrialRecord], config: StudyConfig, resource: Resource
-) -> bool:
+def _is_audited(trial: TrialRecord, trials: Sequence[TrialRecord], config: StudyConfig) -> bool:
     """Return whether a trial was trained to the end although the pruner would have pruned it.
 
     A trial that a promoting pruner would have resumed later is not audited.
     """
     if trial.audit is None or trial.state != "complete":
         return False
-    pruner = make_pruner(config.pruner, resource)
+    pruner = make_pruner(config.pruner, config.resource)
     decision = pruner.decide(without_audits(trials), ended_at_audit(trial), trial.audit)
     return decision is not Decision.GO or not config.pruner.name.endswith("-promotion")
-
-
-def _epochs_left(trial: TrialRecord, complete: Sequence[TrialRecord], resource: Resource) -> float:
-    """Return the epochs that a pruned trial would still have trained, as complete ones did."""
-    length = resource.length(trial.params)
-    shares = [len(t.values) / resource.length(t.params) for t in complete]
-    lived = sum(shares) / len(shares) if shares else 1.0
-    return max(0.0, lived * length - len(trial.values))

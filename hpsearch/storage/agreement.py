@@ -11,7 +11,6 @@ from typing import Any
 from hpsearch.configfile import read_yaml
 from hpsearch.errors import InputError
 from hpsearch.paths import StudyFolder
-from hpsearch.pruners.resource import Resource
 from hpsearch.storage import trial_files
 from hpsearch.storage.view import StudyView
 from hpsearch.study.config import StudyConfig
@@ -31,7 +30,7 @@ def config_of(
         InputError: Its parameters do not form a configuration.
     """
     params = {**held_aside(attributes or {}), **trial.params}
-    return Resource(config.pruner.resource, config.trial).config(params)
+    return config.resource.config(params)
 
 
 def held_aside(attributes: Mapping[str, Any]) -> dict[str, Value]:

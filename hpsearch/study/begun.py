@@ -16,7 +16,6 @@ from hpsearch.configfile import dump_yaml, parse_yaml, read_json, read_yaml
 from hpsearch.data.dataset import Kind
 from hpsearch.errors import InputError, shortened
 from hpsearch.paths import StudyFolder, read_file, write_atomically
-from hpsearch.pruners.resource import Resource
 from hpsearch.seeding import trial_seed
 from hpsearch.space.space import SearchSpace
 from hpsearch.sqlite_file import check_database
@@ -224,7 +223,7 @@ def _trained_difference(
 ) -> Difference | None:
     """Compare the `trial` section, with a trial's parameters, with the trained configuration."""
     try:
-        now = Resource(config.pruner.resource, config.trial).config(params).plain()
+        now = config.resource.config(params).plain()
     except InputError:  # the section lacks a parameter: it has other layers
         return ("trial.layers", "the layers that its trials name", "others")
     # Settings that the older file lacks are newer than it.

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from hpsearch.configfile import Section, dump_yaml, load_section, read_yaml
 from hpsearch.data.dataset import Kind
 from hpsearch.pruners.config import PrunerConfig
+from hpsearch.pruners.resource import Resource
 from hpsearch.samplers.config import SamplerConfig
 from hpsearch.space.limits import Limits
 from hpsearch.training.config import Objective, TrialConfig
@@ -185,6 +186,11 @@ class StudyConfig(Section):
     PGPASSWORD or ~/.pgpass)."""
     lease_s: float = Field(60.0, ge=1, le=86_400)
     """On a server: seconds after which other drivers take over the trials of a silent driver."""
+
+    @property
+    def resource(self) -> Resource:
+        """The lengths and costs of its trials."""
+        return Resource(self.pruner.resource, self.trial)
 
     @classmethod
     def from_values(cls, values: Any, source: str | Path) -> StudyConfig:

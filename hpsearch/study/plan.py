@@ -48,7 +48,7 @@ class StudyPlan:
     @cached_property
     def resource(self) -> Resource:
         """The lengths and costs of trials."""
-        return Resource(self.config.pruner.resource, self.config.trial)
+        return self.config.resource
 
     @cached_property
     def enqueued(self) -> list[Enqueued]:

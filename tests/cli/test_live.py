@@ -36,7 +36,7 @@ def drawn(resource: str) -> str:
         TrialRecord(2, "running", costly),
     ]
     running = {
-        1: RunningTrial(1, 5.0, "cpu", epoch), 2: RunningTrial(2, 70.0),
+        1: RunningTrial(1, 5.0, "cpu", (epoch,)), 2: RunningTrial(2, 70.0),
     }  # fmt: skip
     screen = io.StringIO()
     console = Console(file=screen, width=140, force_terminal=True, color_system=None)

@@ -161,13 +161,13 @@ def test_a_trial_taken_back_waits_for_the_worker_that_still_has_it(tmp_path: Pat
     executor = FakeExecutor(slots=3)
     with study_lock(plan.folder):
         driver = Driver(plan, DataPlace("/nowhere", "f" * 64), executor, Silent(), lambda: 0)
-        driver._recover()
+        driver._begin()
         taken, other = driver._waiting
-        driver._abandoned = {taken}
-        driver._fill_slots(only_waiting=True)
+        driver._abandoned, driver._no_new = {taken}, "the budget is spent"
+        driver._fill_slots()
         assert executor.submitted == [other]
         driver._handle(Ended(taken, Ending.STOPPED))
-        driver._fill_slots(only_waiting=True)
+        driver._fill_slots()
         assert executor.submitted == [other, taken]
         driver._store.close()
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from hpsearch.driver.forecast import (
-    TimeModel,
     expected_gain,
     remaining_seconds,
     standard_error,
+    time_model,
 )
 from hpsearch.driver.stopping import Stopping, forecast_study, why_over
 from hpsearch.pruners.resource import Resource
@@ -36,7 +36,7 @@ def study(**budget: object) -> StudyConfig:
 
 def stopping(n_tasks: int = 320, **budget: object) -> Stopping:
     config = study(**budget)
-    return Stopping(config, Resource("epochs", config.trial), n_tasks)
+    return Stopping(config, n_tasks)
 
 
 def test_the_time_of_an_epoch_is_its_fixed_part_and_its_multiply_adds() -> None:
@@ -46,18 +46,13 @@ def test_the_time_of_an_epoch_is_its_fixed_part_and_its_multiply_adds() -> None:
         params = {"conv2.filter_count": count}
         seconds = 2 * (0.5 + 1e-9 * resource.cost(params))
         history.append(trial(number, params=params, seconds=seconds))
-    model = TimeModel(history, resource)
-    assert model.fixed == pytest.approx(0.5)
-    assert model.per_multiply_add == pytest.approx(1e-9)
-    new = {"conv2.filter_count": 96}
-    assert model.epoch_seconds(new) == pytest.approx(0.5 + 1e-9 * resource.cost(new))
+    assert time_model(history, resource) == pytest.approx((0.5, 1e-9))
 
 
-def test_one_kind_of_network_gives_its_mean_time_and_no_trial_gives_none() -> None:
+def test_one_kind_of_network_gives_its_mean_time() -> None:
     resource = Resource("epochs", BASE)
-    model = TimeModel([trial(0, seconds=4.0), trial(1, seconds=6.0)], resource)
-    assert model.epoch_seconds({}) == pytest.approx(2.5)
-    assert TimeModel([], resource).known == 0
+    fixed, slope = time_model([trial(0, seconds=4.0), trial(1, seconds=6.0)], resource)
+    assert fixed + slope * resource.cost({}) == pytest.approx(2.5)
 
 
 def test_what_is_left_is_the_new_trials_and_the_rest_of_the_running_ones() -> None:
@@ -193,7 +188,8 @@ def test_no_running_trial_is_taken_to_be_longer_than_it_may_train() -> None:
     done = {e: 0.5 for e in range(1, length)}
     history.append(trial(3, "running", params=costly, values=done, seconds=10.0 * len(done)))
     left = remaining_seconds(history, resource, 0, 1.0)
-    assert left == pytest.approx(TimeModel(history, resource).epoch_seconds(costly))
+    fixed, slope = time_model(history, resource)
+    assert left == pytest.approx(fixed + slope * resource.cost(costly))
 
 
 def test_more_workers_than_before_are_counted() -> None:

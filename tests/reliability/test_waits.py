@@ -18,7 +18,7 @@ import pytest
 
 from hpsearch import waiting
 from hpsearch.app.search import Caught, interrupts
-from hpsearch.driver import driver as driving
+from hpsearch.driver import job_loop
 from hpsearch.errors import EnvironmentFailure
 from hpsearch.execution import Ended, Executor, Job
 from hpsearch.execution.local import LocalExecutor
@@ -153,7 +153,7 @@ class DatabaseLocked(Peer):
 
 class WorkerStopped(Peer):
     def executor(self, observer: Signalling) -> Executor:
-        self.patch.setattr(driving, "INTERRUPT_S", 0.3)
+        self.patch.setattr(job_loop, "INTERRUPT_S", 0.3)
         return DeafWorker(observer.interrupt)
 
 
