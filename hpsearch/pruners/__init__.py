@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import accumulate, count
 
 from hpsearch.pruners.asha import AshaPruner
-from hpsearch.pruners.base import NoPruner, Pruner
+from hpsearch.pruners.base import Pruner
 from hpsearch.pruners.config import PrunerConfig
 from hpsearch.pruners.hyperband import HyperbandPruner
 from hpsearch.pruners.percentile import PercentilePruner
@@ -15,7 +15,6 @@ from hpsearch.pruners.resource import Resource
 __all__ = [
     "AshaPruner",
     "HyperbandPruner",
-    "NoPruner",
     "PercentilePruner",
     "PromotionPruner",
     "Pruner",
@@ -43,7 +42,7 @@ def make_pruner(config: PrunerConfig, resource: Resource) -> Pruner:
             first *= config.reduction_factor
         brackets = tuple(_halving(config, first, resource) for first in firsts)
         return HyperbandPruner(brackets, config.reduction_factor)
-    return NoPruner()
+    return Pruner()
 
 
 def fewest_trials(config: PrunerConfig, resource: Resource) -> int | None:

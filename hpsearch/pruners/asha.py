@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hpsearch.execution import Decision
-from hpsearch.pruners.base import StoppingPruner, is_best_so_far, peers, value_at
+from hpsearch.pruners.base import Pruner, is_best_so_far, peers, value_at
 from hpsearch.pruners.resource import Resource
 from hpsearch.trial import TrialRecord
 
 
 @dataclass(frozen=True)
-class AshaPruner(StoppingPruner):
+class AshaPruner(Pruner):
     """Compares a trial with all others that have reached the same rung, running ones too.
 
     Rungs lie at min_resource x reduction_factor^k, below the full length. A trial goes on while it

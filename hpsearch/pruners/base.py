@@ -8,40 +8,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Protocol
 
 from hpsearch.execution import Decision
 from hpsearch.trial import TrialRecord
 
 
-class Pruner(Protocol):
-    """Decides after each epoch whether a trial goes on, and which paused trial resumes."""
+class Pruner:
+    """Decides after each epoch whether a trial goes on, and which paused trial resumes.
 
-    def decide(self, history: Sequence[TrialRecord], trial: TrialRecord, epoch: int) -> Decision:
-        """Decide what a trial does after an epoch.
-
-        Args:
-            history: All trials of the study, with or without this one.
-            trial: The trial, with its values up to `epoch`.
-            epoch: The epoch that has just ended, from 1.
-        """
-        ...
-
-    def promote(self, history: Sequence[TrialRecord]) -> int | None:
-        """Return the number of the paused trial to resume next, None if there is none."""
-        ...
-
-
-class StoppingPruner:
-    """A pruner that never pauses a trial."""
-
-    def promote(self, history: Sequence[TrialRecord]) -> int | None:  # noqa: ARG002
-        """Return None."""
-        return None
-
-
-class NoPruner(StoppingPruner):
-    """Never ends a trial."""
+    By itself it never ends or pauses a trial.
+    """
 
     def decide(
         self,
@@ -49,8 +25,18 @@ class NoPruner(StoppingPruner):
         trial: TrialRecord,  # noqa: ARG002
         epoch: int,  # noqa: ARG002
     ) -> Decision:
-        """Return GO."""
+        """Decide what a trial does after an epoch.
+
+        Args:
+            history: All trials of the study, with or without this one.
+            trial: The trial, with its values up to `epoch`.
+            epoch: The epoch that has just ended, from 1.
+        """
         return Decision.GO
+
+    def promote(self, history: Sequence[TrialRecord]) -> int | None:  # noqa: ARG002
+        """Return the number of the paused trial to resume next, None if there is none."""
+        return None
 
 
 def value_at(trial: TrialRecord, epoch: int) -> float | None:

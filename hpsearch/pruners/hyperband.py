@@ -17,7 +17,7 @@ from hpsearch.trial import TrialRecord
 
 
 @dataclass(frozen=True)
-class HyperbandPruner:
+class HyperbandPruner(Pruner):
     """Successive halving among the trials of each bracket.
 
     A trial's bracket depends on its number only, so it is the same after a restart.

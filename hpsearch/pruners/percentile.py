@@ -11,13 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from hpsearch.execution import Decision
-from hpsearch.pruners.base import StoppingPruner, is_best_so_far, peers, value_at
+from hpsearch.pruners.base import Pruner, is_best_so_far, peers, value_at
 from hpsearch.pruners.resource import Resource
 from hpsearch.trial import TrialRecord
 
 
 @dataclass(frozen=True)
-class PercentilePruner(StoppingPruner):
+class PercentilePruner(Pruner):
     """Compares with complete trials only, at every epoch from `min_resource` on.
 
     Args:

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 
 from hpsearch.execution import Decision
 from hpsearch.pruners.asha import AshaPruner
-from hpsearch.pruners.base import best_value
+from hpsearch.pruners.base import Pruner, best_value
 from hpsearch.trial import TrialRecord
 
 
 @dataclass(frozen=True)
-class PromotionPruner:
+class PromotionPruner(Pruner):
     """Pauses a trial when `rule` would stop it; promotes it when the rule no longer would.
 
     As more trials reach a rung, its best share grows. A paused trial that enters this share is
