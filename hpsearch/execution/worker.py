@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpsearch.allocation import keep_freed_memory, return_freed_memory
 from hpsearch.errors import EnvironmentFailure, HpsearchError, one_line
-from hpsearch.execution import Decision, Ending
+from hpsearch.execution import Decision, Ended, Ending
 from hpsearch.execution.blame import ending_of
 from hpsearch.json_process import ParentPipe
 
@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from hpsearch.training.trainingdata import TrainingData
 
 PR_SET_PDEATHSIG = 1
+Fields = dict[str, Any]
+"""A job or a configuration as JSON."""
+Kept = dict[tuple[Any, ...], "TrainingData"]
+"""The data of the last job, by the settings that they depend on."""
 
 
 class DriverPipe(ParentPipe):
@@ -49,15 +53,9 @@ class DriverPipe(ParentPipe):
             self.messages.put(message)
         os._exit(0)  # the driver is gone
 
-    def end(
-        self,
-        trial: int,
-        ending: Ending,
-        cause: str | None,
-        scores: dict[str, float] | None = None,
-    ) -> None:
+    def end(self, ended: Ended) -> None:
         """Report how a trial has ended."""
-        self.send(event="ended", trial=trial, ending=ending.value, cause=cause, scores=scores)
+        self.send(event="ended", **{**vars(ended), "ending": ended.ending.value})
 
     def wait_for_job(self) -> dict[str, Any]:
         """Return the next job."""
@@ -96,64 +94,53 @@ def serve(device: str, threads: int) -> None:
         torch.set_num_threads(threads)
     except Exception as error:  # a broken installation, or no memory for it
         trial = driver.wait_for_job()["trial"]
-        driver.end(trial, Ending.ENVIRONMENT, f"torch cannot be loaded: {one_line_of(error)}")
+        cause = f"torch cannot be loaded: {one_line_of(error)}"
+        driver.end(Ended(trial, Ending.ENVIRONMENT, cause))
         return
     keep_freed_memory()
     driver.send(event="ready")
-    kept: dict[tuple[Any, ...], TrainingData] = {}
+    kept: Kept = {}
     while True:
         job = driver.wait_for_job()
-        scores = None
         try:
-            ending, cause, scores = run_job(job, device, driver, kept)
+            ended = run_job(job, device, driver, kept)
         except Exception as error:
-            ending, cause = ending_of(error), one_line_of(error)
+            ended = Ended(job["trial"], ending_of(error), one_line_of(error))
         return_freed_memory()
-        if ending is Ending.OUT_OF_MEMORY and not smallest_fits(job, device, kept):
-            ending = Ending.ENVIRONMENT
+        if ended.ending is Ending.OUT_OF_MEMORY and not smallest_fits(job, device, kept):
             cause = (
                 "out of memory, also for the smallest network of the search space; free memory or "
-                f"raise the limit, then run the same command again ({cause})"
+                f"raise the limit, then run the same command again ({ended.cause})"
             )
-        driver.end(job["trial"], ending, cause, scores)
+            ended = Ended(ended.trial, Ending.ENVIRONMENT, cause)
+        driver.end(ended)
         return_freed_memory()
 
 
-def smallest_fits(
-    job: dict[str, Any], device: str, kept: dict[tuple[Any, ...], TrainingData]
-) -> bool:
+def smallest_fits(job: Fields, device: str, kept: Kept) -> bool:
     """Return whether memory suffices to train the search space's smallest network for one step.
 
     If it does not, the machine is to blame, and not the network that ran out of memory.
     """
-    from hpsearch.training.loop import Interrupted, train
+    from hpsearch.training.loop import train
 
     if job.get("smallest") is None:
         return True
     try:
         config, data = load_data(job, job["smallest"], device, kept)
-        for _ in train(config, data, job["seed"], interrupt=iter((False, True)).__next__):
-            return True
-    except Interrupted:
-        return True
-    except Exception as error:
+        next(train(config, data, job["seed"], interrupt=iter((False, True)).__next__))
+    except Exception as error:  # also the interrupt after the first step
         return ending_of(error) is not Ending.OUT_OF_MEMORY
     return True
 
 
-def run_job(
-    job: dict[str, Any], device: str, driver: DriverPipe, kept: dict[tuple[Any, ...], TrainingData]
-) -> tuple[Ending, str | None, dict[str, float] | None]:
-    """Train one job to its end; `kept` caches the data for the next job.
-
-    Returns:
-        How it ended; the cause, if any; the scores on fresh tasks, if the job asked for them.
-    """
+def run_job(job: Fields, device: str, driver: DriverPipe, kept: Kept) -> Ended:
+    """Train one job to its end; `kept` caches the data for the next job."""
     from hpsearch.training.checkpoint import load, save
     from hpsearch.training.loop import Interrupted, train
 
     config, data = load_data(job, job["config"], device, kept)
-    path = Path(job["checkpoint"])
+    trial, path = job["trial"], Path(job["checkpoint"])
     resume = load(path)
     curve = list(resume.curve) if resume else []
     decided = job.get("decided")
@@ -163,7 +150,7 @@ def run_job(
     )
     driver.send(
         event="started",
-        trial=job["trial"],
+        trial=trial,
         pid=os.getpid(),
         device=device,
         curve=[result.to_json() for result in curve],
@@ -171,8 +158,8 @@ def run_job(
     )
     last = unreported or (curve[-1] if curve else None)
     diagnosis = last.diagnosis if last else None
-    if unreported and (ending := _report(driver, job["trial"], unreported)):
-        return ending, None, None
+    if unreported and (ending := _report(driver, trial, unreported)):
+        return Ended(trial, ending)
     try:
         epochs = train(
             config, data, job["seed"], resume=resume, interrupt=driver.interrupted.is_set
@@ -180,20 +167,17 @@ def run_job(
         for epoch in epochs:
             save(epoch.checkpoint(), path)
             diagnosis = epoch.result.diagnosis
-            if ending := _report(driver, job["trial"], epoch.result):
-                return ending, None, None
+            if ending := _report(driver, trial, epoch.result):
+                return Ended(trial, ending)
     except Interrupted as stop:
         save(stop.checkpoint, path)
-        return Ending.INTERRUPTED, None, None
+        return Ended(trial, Ending.INTERRUPTED)
     scores = fresh(job, config, device) if job["fresh"] else None
-    return (Ending.DIAGNOSED if diagnosis else Ending.FINISHED), diagnosis, scores
+    return Ended(trial, Ending.DIAGNOSED if diagnosis else Ending.FINISHED, diagnosis, scores)
 
 
 def load_data(
-    job: dict[str, Any],
-    values: dict[str, Any],
-    device: str,
-    kept: dict[tuple[Any, ...], TrainingData],
+    job: Fields, values: Fields, device: str, kept: Kept
 ) -> tuple[TrialConfig, TrainingData]:
     """Return a configuration and its training data.
 
@@ -236,7 +220,7 @@ def _report(driver: DriverPipe, trial: int, result: EpochResult) -> Ending | Non
     return {Decision.STOP: Ending.STOPPED, Decision.PAUSE: Ending.PAUSED}.get(decision)
 
 
-def fresh(job: dict[str, Any], config: TrialConfig, device: str) -> dict[str, float]:
+def fresh(job: Fields, config: TrialConfig, device: str) -> dict[str, float]:
     """Return the best weights' accuracy on fresh tasks, by alphabet."""
     from hpsearch.data import open_packed
     from hpsearch.training.build import trained_network
@@ -249,7 +233,7 @@ def fresh(job: dict[str, Any], config: TrialConfig, device: str) -> dict[str, fl
     return fresh_scores(network, config, dataset, job["study_seed"]).per_alphabet
 
 
-def provenance(job: dict[str, Any], device: str, data: TrainingData) -> dict[str, Any]:
+def provenance(job: Fields, device: str, data: TrainingData) -> dict[str, Any]:
     """Return the provenance of a trial's result: software, machine, data, split, seeds."""
     import torch
 

@@ -195,8 +195,8 @@ class OneDecision:
 def test_a_paused_trial_leaves_no_network_in_the_worker(jobs: Jobs) -> None:
     job = jobs()
     fields = {**vars(job), "data": str(job.data), "checkpoint": str(job.checkpoint)}
-    ending, *_ = run_job(fields, "cpu", OneDecision(), {})  # type: ignore[arg-type]
-    assert ending is Ending.PAUSED
+    ended = run_job(fields, "cpu", OneDecision(), {})  # type: ignore[arg-type]
+    assert ended.ending is Ending.PAUSED
     gc.collect()
     assert [o for o in gc.get_objects() if type(o) is SiameseNetwork] == []
 
