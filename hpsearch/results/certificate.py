@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime
 import math
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -234,13 +235,8 @@ def rivals(certificate: Mapping[str, Any]) -> list[Mapping[str, Any]]:
         certificate["candidates"],
         key=lambda row: (row["trial"] != chosen, -row.get("probability_best", 0.0)),
     )
-    held, sure = [], 0.0
-    for row in rows:
-        held.append(row)
-        sure += row.get("probability_best", 0.0)
-        if sure >= SURE:
-            break
-    return held
+    sums = accumulate(row.get("probability_best", 0.0) for row in rows)
+    return rows[: 1 + sum(probability < SURE for probability in sums)]
 
 
 def confirmed_errors(certificate: Mapping[str, Any] | None) -> dict[int, str]:
@@ -265,9 +261,7 @@ def in_words(certificate: Mapping[str, Any]) -> str:
         return f"confirmed best: {figure}, the best of {compared} compared with probability {sure}"
     named = [str(row["trial"]) for row in rows]
     names = f"{', '.join(named[:-1])} and {named[-1]}"
-    them = (
-        f"the {compared} confirmed trials {names}"
-        if len(rows) == compared
-        else (f"trials {names} of the {compared} confirmed")
-    )
+    them = f"trials {names} of the {compared} confirmed"
+    if len(rows) == compared:
+        them = f"the {compared} confirmed trials {names}"
     return f"{them} cannot be told apart; lowest: {figure}, the best with probability {sure}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -85,7 +86,9 @@ def noise_of_scores(
     weights = _weights(n_alphabets)  # [A, runs of one alphabet]
     tasks = np.empty((redraws, *weights.shape))
     for alphabet, of_alphabet in enumerate(scores):
-        by_pair = _accuracy_by_pair(of_alphabet, ways)  # [D, D]
+        credits = expected_credits(of_alphabet.transpose(1, 3, 0, 2), ways)  # [D, D, N]
+        by_pair = credits.mean(axis=-1)  # [D, D], without a drawer and itself
+        np.fill_diagonal(by_pair, np.nan)
         dense[:, alphabet] = np.nanmean(
             by_pair[drawers[:, :, None], drawers[:, None]], axis=(1, 2)
         )
@@ -125,20 +128,16 @@ def _run_accuracies(
     return np.asarray(expected_credits(runs, ways).mean(axis=1))
 
 
-def _accuracy_by_pair(scores: NDArray[np.floating], ways: int) -> NDArray[np.float64]:
-    """Return the dense accuracy of each ordered pair of drawers, [D, D]; the diagonal is NaN."""
-    by_pair = expected_credits(scores.transpose(1, 3, 0, 2), ways).mean(axis=-1)  # [D, D]
-    np.fill_diagonal(by_pair, np.nan)
-    return np.asarray(by_pair)
-
-
 def _all_scores(
     network: SiameseNetwork, characters: Characters, rows: NDArray[np.int64]
 ) -> NDArray[np.float32]:
     """Return the scores of all drawings of one alphabet, [N, D, N, D], from rows [N, D]."""
-    device = network.device
-    images = torch.from_numpy(np.array(characters.images[rows.flatten()])).to(device)
     with torch.no_grad():
-        codes = encode(network, images)
+        codes = encode(network, images_of(network, characters, rows.flatten()))
         scores = network.score_matrix(codes, codes).float().cpu().numpy()
     return np.asarray(scores.reshape(*rows.shape, *rows.shape), np.float32)
+
+
+def images_of(network: SiameseNetwork, characters: Characters, rows: Any) -> torch.Tensor:
+    """Return drawings by row, [M, S, S], on the network's device."""
+    return torch.from_numpy(np.array(characters.images[rows])).to(network.device)

@@ -14,7 +14,7 @@ from hpsearch.data.tasks import dense_drawers, split_drawers, verification_pairs
 from hpsearch.network.siamese import SiameseNetwork
 from hpsearch.recognition.calibration import Calibration
 from hpsearch.results.intervals import around, wilson
-from hpsearch.results.noise import measure_noise
+from hpsearch.results.noise import images_of, measure_noise
 from hpsearch.results.unknown import suggest_threshold
 from hpsearch.results.verification import N_PAIRS, verify
 from hpsearch.training.config import TrialConfig
@@ -42,7 +42,7 @@ def validation_figures(
     characters, ways = dataset.validation(config.input_size), dataset.ways
     noise = measure_noise(network, characters, ways=ways, seed=study_seed)
     rows, tasks = objective_tasks(characters, ways, "tasks_320", study_seed)
-    paper = evaluate_tasks(network, _images(network, characters, rows), tasks)
+    paper = evaluate_tasks(network, images_of(network, characters, rows), tasks)
     drawers = dense_drawers(characters.n_drawers, study_seed, people=characters.people)
     every = dense_tasks(characters, ways=ways, drawers=drawers, seed=study_seed)
     dense, _ = _dense(network, characters, every)
@@ -79,13 +79,9 @@ def _dense(
     """Return the dense accuracy, and the logits of each pair of drawers."""
     rows = tasks.rows
     with torch.no_grad():
-        codes = encode(network, _images(network, characters, rows))
+        codes = encode(network, images_of(network, characters, rows))
     logits = dense_scores(network, codes, tasks.renumbered(rows))
     return dense_accuracy(logits, tasks).accuracy, list(logits)
-
-
-def _images(network: SiameseNetwork, characters: Characters, rows: Any) -> torch.Tensor:
-    return torch.from_numpy(np.array(characters.images[rows])).to(network.device)
 
 
 def _verification(
@@ -99,7 +95,7 @@ def _verification(
     left, right, same = verification_pairs(characters, N_PAIRS, drawers, study_seed)
     rows, place = np.unique(np.concatenate([left, right]), return_inverse=True)
     with torch.no_grad():
-        codes = encode(network, _images(network, characters, rows))
+        codes = encode(network, images_of(network, characters, rows))
     first, second = torch.from_numpy(place[:N_PAIRS]), torch.from_numpy(place[N_PAIRS:])
     device = codes.device
     return verification_accuracy(
