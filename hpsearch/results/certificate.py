@@ -28,7 +28,7 @@ FORMAT = 1
 SURE = 0.95
 """A best trial of higher probability is called distinct from the others."""
 INTERVALS = ("interval", "interval_one_training", "interval_other_alphabets")
-"""Keys of a certificate with an interval of an error."""
+"""Keys of a certificate, and of its candidates, with an interval of an error."""
 Runs = Mapping[int, Sequence[Mapping[str, Any]]]
 """The runs of each trial, ordered by seed."""
 
@@ -181,23 +181,19 @@ def read_certificate(folder: StudyFolder) -> dict[str, Any] | None:
     """
     path = folder.certificate
     try:
-        return _within(read_record(path, Certificate).values)
+        held = read_record(path, Certificate).values
     except FileNotFoundError:
         return None
     except ValueError as error:
         raise damaged(path, error, "run hpsearch confirm again") from error
+    return {**_bounded(held), "candidates": [_bounded(row) for row in held["candidates"]]}
 
 
-def _within(certificate: dict[str, Any]) -> dict[str, Any]:
-    """Return a certificate with intervals cut to 0 to 1; older versions exceeded them."""
-    rows = [_bounded(row, ("interval",)) for row in certificate["candidates"]]
-    return {**_bounded(certificate, INTERVALS), "candidates": rows}
-
-
-def _bounded(row: dict[str, Any], keys: Sequence[str]) -> dict[str, Any]:
+def _bounded(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row with its intervals cut to 0 to 1; older versions exceeded them."""
     intervals = {
         key: [min(1.0, max(0.0, end)) for end in row[key]]
-        for key in keys
+        for key in INTERVALS
         if row.get(key) is not None
     }
     return {**row, **intervals}

@@ -13,17 +13,18 @@ from scipy import stats
 from hpsearch.cli.confirm import print_certificate
 from hpsearch.configfile import read_yaml
 from hpsearch.errors import EnvironmentFailure, InputError
-from hpsearch.execution import Ending
+from hpsearch.execution import Ended, Ending
 from hpsearch.paths import StudyFolder
 from hpsearch.results.certificate import best_of, certify, read_certificate, write_certificate
 from hpsearch.results.confirmation import Confirmation, Run, best_trials, fresh_seed, read_run
 from hpsearch.results.export import export_best
 from hpsearch.storage.view import StudyView, read_study
+from hpsearch.training.checkpoint_file import wrap
 from hpsearch.trial import best_trial
 from hpsearch.wording import interval, percent, points
 from tests.driver.test_driver import search
 from tests.support.command_line import CommandLine
-from tests.support.fake_executor import FakeExecutor
+from tests.support.fake_executor import FakeExecutor, fake_scores
 
 TOP, SEEDS = 4, 3
 
@@ -114,6 +115,36 @@ def test_a_run_that_fails_or_loses_its_worker_stops_it_with_the_cause(study: Stu
     with pytest.raises(EnvironmentFailure, match="died 3 times"):
         train(study, executor, runs)
     assert train(study, FakeExecutor(1), runs)
+
+
+@pytest.mark.parametrize("ending", [Ending.FINISHED, Ending.FAILED])
+def test_a_run_that_ends_while_it_stops_is_kept_if_it_finished(
+    study: StudyView, ending: Ending
+) -> None:
+    class Stopping(FakeExecutor):
+        def interrupt(self) -> None:
+            for trial, (job, _) in self._running.items():
+                self._events.append(Ended(trial, ending, None, fake_scores(job)))
+            self._running.clear()
+
+    runs, executor, said = runs_of(study), Stopping(1), list[str]()
+    work = Confirmation(
+        study, runs, Path("/nowhere"), executor, said.append, lambda: executor.epochs // 2
+    )
+    assert work.run() is None
+    assert said[0] == "stopping: running trainings write their checkpoints"
+    assert (read_run(study.folder.confirmation, runs[0]) is None) is (ending is Ending.FAILED)
+
+
+def test_a_run_whose_worker_had_trained_to_the_end_keeps_its_seconds(study: StudyView) -> None:
+    run = runs_of(study)[0]
+    checkpoint = study.folder.confirmation / run.name / "checkpoint"
+    checkpoint.parent.mkdir(parents=True)
+    checkpoint.write_bytes(wrap(b"3"))  # killed before it told its result
+    assert train(study, FakeExecutor(1), [run])
+    result = read_run(study.folder.confirmation, run)
+    assert result is not None
+    assert (result["epochs"], result["seconds"]) == (3, 3.0)
 
 
 def test_the_certificate_holds_what_the_runs_say(study: StudyView) -> None:
