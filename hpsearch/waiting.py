@@ -12,6 +12,8 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from types import FrameType
 from typing import TypeVar
 
 from hpsearch.errors import HpsearchError
@@ -29,6 +31,24 @@ TURN_S = 1.0
 KILLED_S = 5.0
 """Longest wait for a killed process: one that hangs in the kernel dies later."""
 log = logging.getLogger(__name__)
+
+
+@dataclass
+class Caught:
+    """Number of interrupts so far, and the last signal."""
+
+    count: int = 0
+    signal: int = 0
+
+    def note(self, number: int, _: FrameType | None = None) -> None:
+        """Count a signal, as its handler."""
+        self.count += 1
+        self.signal = number
+
+    @property
+    def exit_code(self) -> int:
+        """The exit code of a program that the last signal stopped; 0 before the first."""
+        return 128 + self.signal if self.count else 0
 
 
 class Interrupted(HpsearchError):

@@ -11,6 +11,7 @@ from hpsearch.errors import InputError
 from hpsearch.execution import Executor
 from hpsearch.execution.devices import choose_device, count_cores, default_workers
 from hpsearch.study.plan import StudyPlan
+from hpsearch.waiting import Caught
 from hpsearch.wording import count
 
 
@@ -27,13 +28,17 @@ class Workplace:
     """Device of the trials on this machine; None on a cluster."""
 
 
-def find_workplace(plan: StudyPlan) -> Workplace:
+def find_workplace(plan: StudyPlan, caught: Caught | None = None) -> Workplace:
     """Choose where a study's trials run, without starting anything.
+
+    Args:
+        plan: The study.
+        caught: The interrupts so far, which end an executor's waits.
 
     Raises:
         InputError: The study needs something that is not available.
     """
-    return _on_ray(plan) if plan.config.executor == "ray" else _here(plan)
+    return _on_ray(plan, caught) if plan.config.executor == "ray" else _here(plan)
 
 
 def _here(plan: StudyPlan) -> Workplace:
@@ -57,7 +62,7 @@ def _here(plan: StudyPlan) -> Workplace:
     return Workplace(words, make, slots, threads or max(1, count_cores() // slots), device)
 
 
-def _on_ray(plan: StudyPlan) -> Workplace:
+def _on_ray(plan: StudyPlan, caught: Caught | None) -> Workplace:
     try:
         import ray  # noqa: F401
     except ImportError:
@@ -65,7 +70,8 @@ def _on_ray(plan: StudyPlan) -> Workplace:
             "executor: ray: Ray is not installed; make install-cluster, or pip install "
             "'ray>=2.60,<3', or use local"
         ) from None
-    from hpsearch.execution.ray_executor import RayExecutor, RaySettings
+    from hpsearch.execution.ray_cluster import RaySettings
+    from hpsearch.execution.ray_executor import RayExecutor
 
     config = plan.config
     most = None if config.workers == "auto" else config.workers
@@ -80,5 +86,5 @@ def _on_ray(plan: StudyPlan) -> Workplace:
     )
     where = f"the Ray cluster at {address}" if address else "Ray on this machine"
     workers = count(most, "worker") if most else "as many workers as fit"
-    make = partial(RayExecutor, settings, plan.folder.root)
+    make = partial(RayExecutor, settings, plan.folder.root, caught)
     return Workplace(f"{workers}, {config.device}, on {where}", make)

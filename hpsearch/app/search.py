@@ -7,10 +7,8 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from hpsearch.app.dry_run import describe, too_long
@@ -33,7 +31,7 @@ from hpsearch.storage.engine import Database
 from hpsearch.storage.view import check_not_edited, read_study
 from hpsearch.study.data_check import check_study_data
 from hpsearch.study.plan import DataPlace, StudyPlan, lock_holder, plan_study, save_plan
-from hpsearch.waiting import Interrupted
+from hpsearch.waiting import Caught, Interrupted
 from hpsearch.wording import count
 
 
@@ -72,7 +70,7 @@ def _search(
     plan: StudyPlan, data: Path | None, watch: Watch, caught: Caught, *, dry_run: bool
 ) -> int:
     check_not_edited(plan.folder)
-    workplace = find_workplace(plan)
+    workplace = find_workplace(plan, caught)
     dataset, plan = prepare(plan, data, fetch=not dry_run)
     notices = [*_data_notices(plan, dataset), *_notices(plan)]
     if dry_run:
@@ -156,18 +154,15 @@ def _data_notices(plan: StudyPlan, dataset: Dataset | None) -> list[str]:
 def _drive(
     plan: StudyPlan, dataset: Dataset, workplace: Workplace, watch: Watch, caught: Caught
 ) -> int:
-    executor = workplace.make()
-    # After the executor, because Ray sets its own signal handlers when it starts.
     with interrupts(caught):
         try:
-            _run_driver(plan, dataset, executor, watch, caught)
+            with closing(workplace.make()) as executor:
+                _run_driver(plan, dataset, executor, watch, caught)
         except Interrupted as stop:  # results that could not be written are in the trials' folders
             say(str(stop))
-        finally:
-            executor.close()
     if caught.count:
         say("the same command continues")
-        return 128 + caught.signal
+        return caught.exit_code
     _say_best(plan)
     return 0
 
@@ -196,26 +191,13 @@ def _say_best(plan: StudyPlan) -> None:
         say(f"next: {confirm}hpsearch export {root}")
 
 
-@dataclass
-class Caught:
-    """Number of interrupts so far, and the last signal."""
-
-    count: int = 0
-    signal: int = 0
-
-
 @contextmanager
 def interrupts(caught: Caught | None = None) -> Iterator[Caught]:
     """Count SIGINT and SIGTERM instead of ending the process."""
     caught = caught or Caught()
-
-    def note(number: int, _: FrameType | None) -> None:
-        caught.count += 1
-        caught.signal = number
-
     main = threading.current_thread() is threading.main_thread()  # only there can handlers be set
     signals = (signal.SIGINT, signal.SIGTERM) if main else ()
-    before = {s: signal.signal(s, note) for s in signals}
+    before = {s: signal.signal(s, caught.note) for s in signals}
     try:
         yield caught
     finally:

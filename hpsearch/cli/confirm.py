@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,12 +26,13 @@ def confirm(
 ) -> int:
     """Retrain the best trials with fresh seeds, on fresh tasks; the same command continues."""
     from hpsearch.app.executors import find_workplace
-    from hpsearch.app.search import Caught, held_dataset, interrupts
+    from hpsearch.app.search import held_dataset, interrupts
     from hpsearch.cli.bars import forecast_bar
     from hpsearch.results.certificate import certify, write_certificate
     from hpsearch.results.confirmation import Confirmation, Run, best_trials, read_run
     from hpsearch.study.data_check import check_study_data
     from hpsearch.study.plan import plan_study, study_lock
+    from hpsearch.waiting import Caught, Interrupted
 
     view = open_study(study)
     folder = view.folder
@@ -51,21 +53,23 @@ def confirm(
             f"{sum(t.state == 'complete' for t in view.trials)} complete trials with {seeds} "
             "fresh seeds each"
         )
-        executor, caught = find_workplace(plan).make(), Caught()
+        caught = Caught()
+        complete: str | None = None
+        shown = sys.stderr if json else sys.stdout
         try:
-            shown = sys.stderr if json else sys.stdout
             with (
                 unwaited(shown, lambda: caught.count),
                 interrupts(caught),
+                closing(find_workplace(plan, caught).make()) as executor,
                 forecast_bar("confirming") as bar,
             ):
                 work = Confirmation(view, runs, packed, executor, tell, lambda: caught.count, bar)
                 complete = work.run()
-        finally:
-            executor.close()
+        except Interrupted as stop:
+            tell(str(stop))
         if not complete:
             tell("the same command continues")
-            return 128 + caught.signal
+            return caught.exit_code
         found = {run: read_run(folder.confirmation, run) for run in runs}
         if missing := [run for run, result in found.items() if result is None]:
             raise InputError(

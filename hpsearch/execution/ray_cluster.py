@@ -1,34 +1,85 @@
-"""Questions to a Ray cluster, each with a time limit.
+"""A Ray cluster of which one process may stop to answer: head, daemon, or the network between.
 
-A cluster whose head has died does not answer, and after a minute Ray ends this process with exit
-code 1. So each question gives up before. Imported only when a study chooses Ray.
+Nothing here waits for it without a limit, and Ctrl-C and SIGTERM end each wait. Imported only when
+a study chooses Ray.
 """
 
 from __future__ import annotations
 
 import atexit
 import contextlib
+import logging
+import math
 import os
+import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import ray
+from ray.job_config import JobConfig
 
-from hpsearch.errors import EnvironmentFailure
+from hpsearch.errors import EnvironmentFailure, InputError, shortened
+from hpsearch.execution.local import SILENCE_S
+from hpsearch.execution.ray_loopback import on_the_loopback
+from hpsearch.waiting import Caught, Interrupted, Patience
 
 T = TypeVar("T")
 ANSWER_S = 20.0
 """How long the cluster may take to answer; after 60 s Ray would end this process."""
+SHUTDOWN_S = 10.0
+"""How long Ray may take to end its processes on this machine."""
+
+
+@dataclass(frozen=True)
+class RaySettings:
+    """The resources that a study asks of the cluster.
+
+    Args:
+        workers: Trials at once; None uses the whole cluster.
+        device: "cpu", "cuda", or "auto": CUDA where a node of the cluster has a GPU.
+        cpu: Cores of each trial, also a fraction; None is 1.
+        gpu: GPUs of each trial, also a fraction; None is 1 on CUDA, else 0.
+        address: Address of a running cluster ("auto" finds one on this machine); None starts one
+            on this machine that ends with the search.
+        silence_s: A worker that gives no sign of life for this time is killed; its trial is lost.
+    """
+
+    workers: int | None = None
+    device: str = "auto"
+    cpu: float | None = None
+    gpu: float | None = None
+    address: str | None = None
+    silence_s: float = SILENCE_S
+
+    def device_and_needs(self, nodes: list[dict[str, float]]) -> tuple[str, dict[str, float]]:
+        """Return the device, and one trial's resources by Ray's names, for a cluster's nodes."""
+        device = self.device
+        if device == "auto":
+            wanted = self.gpu is None or self.gpu > 0
+            device = "cuda" if wanted and any(node.get("GPU") for node in nodes) else "cpu"
+        gpu = 0.0 if device == "cpu" else 1.0 if self.gpu is None else self.gpu
+        needs = {"CPU": 1.0 if self.cpu is None else self.cpu, "GPU": gpu}
+        return device, {name: n for name, n in needs.items() if n > 0}
 
 
 class Cluster:
     """The cluster that this process is connected to."""
 
-    def __init__(self) -> None:
-        """Store which node of the cluster this process runs on."""
+    def __init__(self, caught: Caught) -> None:
+        """Store which node of the cluster this process runs on.
+
+        Args:
+            caught: The interrupts so far; they end every wait.
+        """
         self.dead = False
+        self._caught = caught
+        # The workers answer through the daemon although the head does not.
+        self._head, self._daemon = (
+            Patience(interrupted=lambda: caught.count, limit_s=ANSWER_S) for _ in range(2)
+        )
         self._own = ray.get_runtime_context().get_node_id()
 
     def ask(self, question: Callable[[], T]) -> T:
@@ -36,24 +87,27 @@ class Cluster:
 
         Raises:
             EnvironmentFailure: No answer came in time.
+            Interrupted: Ctrl-C came first; the cluster counts as dead.
         """
-        answers: list[T] = []
-        errors: list[BaseException] = []
+        return self._answer(self._head, "head", question)
 
-        def put() -> None:
-            try:
-                answers.append(question())
-            except BaseException as error:
-                errors.append(error)
+    def fetch(self, question: Callable[[], T]) -> T:
+        """Return the answer to a question that needs the daemon on this machine; see `ask`."""
+        return self._answer(self._daemon, "daemon on this machine (raylet)", question)
 
-        thread = threading.Thread(target=put, daemon=True)
-        thread.start()
-        thread.join(ANSWER_S)
-        if answers:
-            return answers[0]
-        if errors and not _unreachable(errors[0]):
-            raise errors[0]
-        raise self._lost(f"its head has not answered for {ANSWER_S:g} s")
+    def _answer(self, patience: Patience, who: str, question: Callable[[], T]) -> T:
+        try:
+            answer = patience.call(lambda: [question()], f"Ray's {who} does not answer")
+        except Interrupted:
+            self.dead = True
+            raise
+        except Exception as error:
+            if type(error).__name__ not in ("RpcError", "ConnectionError", "TimeoutError"):
+                raise
+            answer = None
+        if answer is None:
+            raise self._lost(f"its {who} has not answered for {patience.limit_s:g} s")
+        return answer[0]
 
     def nodes(self) -> list[dict[str, Any]]:
         """Return Ray's description of every live node.
@@ -75,28 +129,127 @@ class Cluster:
         )
 
     def leave(self) -> None:
-        """Disconnect; of a dead cluster only the processes on this machine are ended.
+        """Disconnect; of a dead cluster only the processes on this machine are ended."""
+        if not self._shut_down():
+            _abandon(self._caught)
 
-        Ray's own shutdown would wait for the head, and crash if Python ended meanwhile.
-        """
-        if not self.dead:
-            ray.shutdown()
-            return
-        atexit.unregister(ray.shutdown)
-        atexit.register(_end_at_once)
-        node = ray._private.worker._global_node
-        if node is not None:
-            node.kill_all_processes(check_alive=False, allow_graceful=False)
+    def _shut_down(self) -> bool:
+        """Disconnect properly; return whether that succeeded."""
+        try:
+            if not self.dead:  # Ray's shutdown waits for the head without a limit
+                self.nodes()
+        except (EnvironmentFailure, Interrupted):
+            return False
+        daemon = _daemon(ray._private.worker._global_node)
+        if self.dead or daemon is None or daemon.info["status"] == "stopped":
+            return False
+        down = threading.Thread(target=ray.shutdown, daemon=True)
+        down.start()
+        down.join(SHUTDOWN_S)
+        return not down.is_alive()
 
 
-def _end_at_once() -> None:
-    """End this process without unloading Ray: its unanswered requests would crash the process."""
+def connect(settings: RaySettings, caught: Caught) -> bool:
+    """Connect to Ray unless this process is connected already; return whether it was not.
+
+    Raises:
+        InputError: There is no cluster at the address.
+        EnvironmentFailure: Ray cannot be started on this machine.
+        Interrupted: Ctrl-C or SIGTERM came first.
+    """
+    if ray.is_initialized():
+        return False
+    address = settings.address
+    options: dict[str, Any] = {"address": address, "job_config": _InstalledCode()}
+    reach: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
+    if address is None:
+        reach = on_the_loopback()  # nobody else takes part in this cluster
+        options |= {
+            "address": "local",
+            "include_dashboard": False,
+            "_node_ip_address": "127.0.0.1",
+        }
+        if settings.workers is not None:
+            options["num_cpus"] = max(1, math.ceil(settings.workers * (settings.cpu or 1.0)))
+    try:
+        with reach, _interruptible(caught):
+            ray.init(**options, log_to_driver=False, logging_level=logging.ERROR)
+    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        why = shortened(error, 200)
+        if address is None:
+            raise EnvironmentFailure(f"executor: ray: cannot be started here ({why})") from error
+        raise InputError(
+            f"--address {address}: no Ray cluster can be reached there ({why}); start one with "
+            "`ray start --head`, or leave the address out"
+        ) from error
+    return True
+
+
+class _InstalledCode(JobConfig):
+    """A Ray job whose processes import installed packages, never the current folder."""
+
+    def _runtime_env_has_working_dir(self) -> bool:
+        return True  # otherwise Ray puts the current folder first
+
+
+@contextlib.contextmanager
+def _interruptible(caught: Caught) -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM end the start of Ray; put back the handlers that Ray replaces."""
+    main = threading.current_thread() is threading.main_thread()
+    before = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM) if main}
+    if main:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit) as stop:  # Ray turns SIGTERM into SystemExit
+        interrupt = isinstance(stop, KeyboardInterrupt)
+        caught.note(signal.SIGINT if interrupt else signal.SIGTERM)
+        _abandon(caught)
+        raise Interrupted("stopped; Ray was starting") from None
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _daemon(node: Any) -> Any:
+    """Return Ray's daemon on this machine (raylet) as a process of psutil; None if it has died."""
+    import psutil  # type: ignore[import-untyped]  # comes with Ray, once that is imported
+
+    process: Any
+    for process in psutil.process_iter(["name", "cmdline", "status"]):
+        words = process.info["cmdline"] or ()
+        if process.info["name"] == "raylet" and any(node.raylet_socket_name in w for w in words):
+            return process
+    return None
+
+
+def _abandon(caught: Caught) -> None:
+    """Let this process end without unloading Ray.
+
+    Ray's own shutdown would wait for the head, and unanswered requests would crash the process.
+    """
+    failure = sys.exc_info()[1]
+    code = getattr(failure, "exit_code", 1 if failure else 0)
+    atexit.unregister(ray.shutdown)
+    atexit.register(_end_at_once, caught, code)
+
+
+def _end_at_once(caught: Caught, code: int) -> None:
+    """End this process and Ray's own on this machine.
+
+    The head's and the daemon's end come last: Ray ends this process with exit code 1 after them.
+    """
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):
             stream.flush()
-    os._exit(EnvironmentFailure.exit_code)
-
-
-def _unreachable(error: BaseException) -> bool:
-    """Return whether an error of Ray means that its head did not answer."""
-    return type(error).__name__ in ("RpcError", "ConnectionError", "TimeoutError")
+    node: Any = ray._private.worker._global_node
+    ours: list[int] = []
+    with contextlib.suppress(Exception):  # one ends meanwhile, or Ray has not started any
+        ours += [one.process.pid for kind in node.all_processes.values() for one in kind]
+        if ours and (daemon := _daemon(node)) is not None:
+            # Its own processes would tell the head of the end, and wait a minute for the answer.
+            ours = [child.pid for child in daemon.children(recursive=True)] + ours
+    for pid in ours:
+        with contextlib.suppress(OSError):
+            os.kill(pid, signal.SIGKILL)
+    os._exit(caught.exit_code or code)

@@ -6,7 +6,6 @@ The cluster may grow and shrink during a search. Imported only when a study choo
 from __future__ import annotations
 
 import contextlib
-import logging
 import math
 import os
 import secrets
@@ -23,14 +22,11 @@ os.environ.setdefault("RAY_worker_niceness", "0")  # training is the machine's p
 import ray
 import ray.autoscaler.sdk
 from ray.exceptions import ActorUnavailableError, RayActorError, RayError
-from ray.job_config import JobConfig
 
 from hpsearch import __version__
-from hpsearch.errors import EnvironmentFailure, InputError, one_line
+from hpsearch.errors import EnvironmentFailure, InputError, one_line, shortened
 from hpsearch.execution import Decision, Ended, Ending, Event, Job, Lost
-from hpsearch.execution.local import SILENCE_S
-from hpsearch.execution.ray_cluster import Cluster
-from hpsearch.execution.ray_loopback import on_the_loopback
+from hpsearch.execution.ray_cluster import Cluster, RaySettings, connect
 from hpsearch.execution.ray_worker import (
     NodeView,
     Parcel,
@@ -42,45 +38,16 @@ from hpsearch.execution.ray_worker import (
 )
 from hpsearch.paths import write_atomically
 from hpsearch.training.checkpoint_file import previous, write_keeping_previous
+from hpsearch.waiting import Caught, Interrupted
 
 POLL_S = 30.0
 """How long an actor waits for an event before it answers with an empty list."""
 LOOK_AROUND_S = 1.0
 """Seconds between two questions about the cluster's resources."""
+TURN_S = 0.5
+"""The longest wait for an event; the daemon has to answer after it."""
 IDLE_S = 60.0
 """How long an idle slot keeps its cores before they go back to the cluster."""
-
-
-@dataclass(frozen=True)
-class RaySettings:
-    """The resources that a study asks of the cluster.
-
-    Args:
-        workers: Trials at once; None uses the whole cluster.
-        device: "cpu", "cuda", or "auto": CUDA where a node of the cluster has a GPU.
-        cpu: Cores of each trial, also a fraction; None is 1.
-        gpu: GPUs of each trial, also a fraction; None is 1 on CUDA, else 0.
-        address: Address of a running cluster ("auto" finds one on this machine); None starts one
-            on this machine that ends with the search.
-        silence_s: A worker that gives no sign of life for this time is killed; its trial is lost.
-    """
-
-    workers: int | None = None
-    device: str = "auto"
-    cpu: float | None = None
-    gpu: float | None = None
-    address: str | None = None
-    silence_s: float = SILENCE_S
-
-    def device_and_needs(self, nodes: list[dict[str, float]]) -> tuple[str, dict[str, float]]:
-        """Return the device, and one trial's resources by Ray's names, for a cluster's nodes."""
-        device = self.device
-        if device == "auto":
-            wanted = self.gpu is None or self.gpu > 0
-            device = "cuda" if wanted and any(node.get("GPU") for node in nodes) else "cpu"
-        gpu = 0.0 if device == "cpu" else 1.0 if self.gpu is None else self.gpu
-        needs = {"CPU": 1.0 if self.cpu is None else self.cpu, "GPU": gpu}
-        return device, {name: n for name, n in needs.items() if n > 0}
 
 
 @dataclass(eq=False)
@@ -104,37 +71,47 @@ class _Slot:
 class RayExecutor:
     """The executor of a cluster; see `hpsearch.execution.Executor` for the contract."""
 
-    def __init__(self, settings: RaySettings, folder: Path) -> None:
+    def __init__(self, settings: RaySettings, folder: Path, caught: Caught | None = None) -> None:
         """Connect to the cluster, or start one on this machine.
 
         Args:
             settings: The resources of each trial, and the cluster's address.
             folder: The study's folder; nodes that can read it exchange checkpoints through it.
+            caught: The interrupts so far; after one no wait for the cluster is long.
 
         Raises:
             InputError: There is no cluster at the address, or no node of it is large enough.
+            EnvironmentFailure: The cluster does not answer.
+            Interrupted: Ctrl-C or SIGTERM came first.
         """
-        self._workers = settings.workers
-        self._started = _connect(settings)
-        self._cluster = Cluster()
-        device, self._needs = settings.device_and_needs(self._nodes())
-        folder.mkdir(parents=True, exist_ok=True)
+        caught, self._workers = caught or Caught(), settings.workers
         token = secrets.token_hex(16)
         self._probe = folder / f".ray-{token[:8]}.tmp"
-        write_atomically(self._probe, token)
+        self._slots: list[_Slot] = []
+        self._found: list[Event] = []
+        self._sent_data: dict[Path, dict[str, Any]] = {}
+        self._requests_nodes = False
+        self._started = connect(settings, caught)
+        self._cluster = Cluster(caught)
+        try:
+            self._prepare(settings, folder, token)
+        except BaseException:
+            self.close()
+            raise
+
+    def _prepare(self, settings: RaySettings, folder: Path, token: str) -> None:
+        """Find out what the cluster has."""
+        nodes = self._nodes()
+        device, self._needs = settings.device_and_needs(nodes)
         threads = max(1, int(self._needs["CPU"]))
         self._study = Study(
             folder.resolve(), self._probe.name, token, device, threads, settings.silence_s
         )
-        self._slots: list[_Slot] = []
-        self._found: list[Event] = []
-        self._sent_data: dict[Path, dict[str, Any]] = {}
         self._looked, self._room = time.monotonic(), self._look_around()
-        self._requests_nodes = settings.workers is not None and settings.address is not None
         if settings.workers is not None and settings.address is not None:
-            ray.autoscaler.sdk.request_resources(bundles=[self._needs] * settings.workers)
-        elif not any(_times(node, self._needs) for node in self._nodes()):
-            self.close()
+            self._requests_nodes = True
+            self._request([self._needs] * settings.workers)
+        elif not any(_times(node, self._needs) for node in nodes):
             raise InputError(
                 f"resources: no node of the Ray cluster has {_words(self._needs)}; "
                 "lower resources.cpu or resources.gpu, or set workers to wait for such nodes"
@@ -143,9 +120,10 @@ class RayExecutor:
     @property
     def slots(self) -> int:
         """Trials that can run at once with the cluster's present resources."""
-        if time.monotonic() - self._looked >= LOOK_AROUND_S:
+        if time.monotonic() - self._looked >= LOOK_AROUND_S and not self._cluster.dead:
             self._looked = time.monotonic()
-            self._room = self._look_around()
+            with contextlib.suppress(Interrupted):
+                self._room = self._look_around()
         return self._capacity()
 
     def _capacity(self) -> int:
@@ -166,7 +144,7 @@ class RayExecutor:
         return [node["Resources"] for node in self._cluster.nodes()]
 
     def submit(self, job: Job) -> None:
-        """Start a trial on a free slot.
+        """Start a trial on a free slot; one that Ctrl-C keeps from starting is INTERRUPTED.
 
         Raises:
             RuntimeError: No slot is free.
@@ -176,12 +154,25 @@ class RayExecutor:
         self._place(job)
 
     def _place(self, job: Job) -> None:
-        slot = next((s for s in self._slots if s.job is None), None) or self._start_slot()
+        try:
+            slot = next((s for s in self._slots if s.job is None), None) or self._start_slot()
+        except Interrupted:
+            self._found.append(Ended(job.trial, Ending.INTERRUPTED))
+            return
         slot.job, slot.heard = job, False
         if slot.ref is None:
             self._look_or_submit(slot)
 
+    def _show_folder(self) -> None:
+        """Let a node that can read the study's folder see that it can.
+
+        Whoever opens the study's database removes what looks like a write that was cut off.
+        """
+        self._probe.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(self._probe, self._study.token)
+
     def _start_slot(self) -> _Slot:
+        self._show_folder()
         actor: Any = ray.remote
         worker = actor(**self._actor_options())(RayWorker)
         slot = _Slot(self._cluster.ask(lambda: worker.remote(self._study)))
@@ -207,8 +198,9 @@ class RayExecutor:
             slot.ref = slot.actor.look.remote(job.data, self._mark(job.data))
         else:
             slot.asked = "submitted"
-            parcel = self._parcel(slot.view, job)
-            slot.ref = slot.actor.submit.options(concurrency_group="control").remote(job, parcel)
+            submit = slot.actor.submit.options(concurrency_group="control")
+            with contextlib.suppress(Interrupted):
+                slot.ref = submit.remote(job, self._parcel(slot.view, job))
 
     def _parcel(self, view: NodeView, job: Job) -> Parcel:
         checkpoint = {}
@@ -220,7 +212,9 @@ class RayExecutor:
             return Parcel(checkpoint)
         if job.data not in self._sent_data:
             files = packed_files(job.data)
-            self._sent_data[job.data] = {n: ray.put(content) for n, content in files.items()}
+            self._sent_data[job.data] = self._cluster.fetch(
+                lambda: {name: ray.put(content) for name, content in files.items()}
+            )
         return Parcel(checkpoint, self._sent_data[job.data], self._mark(job.data))
 
     def _mark(self, data: Path) -> str:
@@ -240,20 +234,29 @@ class RayExecutor:
         if not asked:
             time.sleep(0 if found else timeout_s)
             return found
-        ready, waiting = ray.wait(list(asked), timeout=0 if found else timeout_s)
-        if ready and waiting:
-            more, _ = ray.wait(waiting, num_returns=len(waiting), timeout=0)
-            ready += more
-        for ref in ready:
-            found += self._take(asked[ref])
+        try:
+            for ref in self._ready(list(asked), 0 if found else min(timeout_s, TURN_S)):
+                found += self._take(asked[ref])
+        except Interrupted:  # the workers' answers cannot be had
+            found += [self._break_off(slot) for slot in self._slots if slot.job is not None]
         self._let_idle_go()
         return found
+
+    def _ready(self, refs: list[Any], timeout_s: float) -> list[Any]:
+        """Return the requests that are answered; wait for the first."""
+        ready, waiting = self._cluster.fetch(lambda: ray.wait(refs, timeout=timeout_s))
+        if ready and waiting:
+            more, _ = self._cluster.fetch(
+                lambda: ray.wait(waiting, num_returns=len(waiting), timeout=0)
+            )
+            ready += more
+        return ready
 
     def _take(self, slot: _Slot) -> list[Event]:
         """Handle a slot's answer, and send its next request."""
         ref, slot.ref = slot.ref, None
         try:
-            answer = ray.get(ref)
+            answer = self._cluster.fetch(lambda: ray.get(ref))
         except RayError as error:
             return self._lose(slot, error)
         if slot.asked == "view":
@@ -298,7 +301,9 @@ class RayExecutor:
         host = f"node {view.host}" if view else "its node"
         # Ray's list of nodes may show this much later.
         gone = isinstance(error, ActorUnavailableError) or "node has died" in str(error)
-        alive = {node["NodeID"] for node in self._cluster.nodes()}
+        alive: set[str] = set()
+        with contextlib.suppress(Interrupted):
+            alive = {node["NodeID"] for node in self._cluster.nodes()}
         if gone or (view is not None and view.node not in alive):
             return [Lost(job.trial, f"{host} left the cluster", blameless=True)]
         return [Lost(job.trial, f"the slot on {host} died: {_one_line(error)}")]
@@ -306,7 +311,7 @@ class RayExecutor:
     def _drop(self, slot: _Slot) -> None:
         if slot in self._slots:
             self._slots.remove(slot)
-        with contextlib.suppress(RayError, ValueError):
+        with contextlib.suppress(RayError, ValueError, Interrupted):
             self._cluster.ask(lambda: ray.kill(slot.actor))
 
     def _let_idle_go(self) -> None:
@@ -320,61 +325,34 @@ class RayExecutor:
             if slot.job is None:
                 continue
             if slot.asked == "view" or slot.ref is None:
-                self._found.append(Ended(slot.job.trial, Ending.INTERRUPTED))
-                slot.job = None
+                self._found.append(self._break_off(slot))
             else:
                 slot.actor.interrupt.options(concurrency_group="control").remote()
 
+    def _break_off(self, slot: _Slot) -> Ended:
+        """Free a slot whose job goes on from its last checkpoint."""
+        job, slot.job = slot.job, None
+        assert job is not None
+        return Ended(job.trial, Ending.INTERRUPTED)
+
+    def _request(self, bundles: list[dict[str, float]]) -> None:
+        """Ask the cluster to have so many nodes; the request holds until another replaces it."""
+        self._cluster.ask(lambda: ray.autoscaler.sdk.request_resources(bundles=bundles))
+
     def close(self) -> None:
         """End all workers at once and free everything; may be called twice."""
-        with contextlib.suppress(EnvironmentFailure):  # it died meanwhile
+        with contextlib.suppress(EnvironmentFailure, Interrupted):  # it died meanwhile
             if ray.is_initialized() and not self._cluster.dead:
                 for slot in list(self._slots):
                     self._drop(slot)
-                if self._requests_nodes:  # a request holds until another replaces it
-                    ray.autoscaler.sdk.request_resources(bundles=[])
+                if self._requests_nodes:
+                    self._request([])
         self._requests_nodes = False
         self._probe.unlink(missing_ok=True)
         self._looked = math.inf  # ask the cluster nothing more
         if self._started:
             self._started = False
             self._cluster.leave()
-
-
-class _InstalledCode(JobConfig):
-    """A Ray job whose processes import installed packages, never the current folder."""
-
-    def _runtime_env_has_working_dir(self) -> bool:
-        return True  # otherwise Ray puts the current folder first
-
-
-def _connect(settings: RaySettings) -> bool:
-    """Connect to Ray unless this process is connected already; return whether it was not."""
-    if ray.is_initialized():
-        return False
-    options: dict[str, Any] = {"address": settings.address, "job_config": _InstalledCode()}
-    reach: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
-    if settings.address is None:
-        reach = on_the_loopback()  # nobody else takes part in this cluster
-        options |= {
-            "address": "local",
-            "include_dashboard": False,
-            "_node_ip_address": "127.0.0.1",
-        }
-        if settings.workers is not None:
-            options["num_cpus"] = max(1, math.ceil(settings.workers * (settings.cpu or 1.0)))
-    try:
-        with reach:
-            ray.init(**options, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-        text = " ".join(str(error).split())[:200]
-        if settings.address is None:
-            raise EnvironmentFailure(f"executor: ray: cannot be started here ({text})") from error
-        raise InputError(
-            f"--address {settings.address}: no Ray cluster can be reached there ({text}); start "
-            "one with `ray start --head`, or leave the address out"
-        ) from error
-    return True
 
 
 def _times(resources: dict[str, float], needs: dict[str, float]) -> int:
@@ -387,4 +365,4 @@ def _words(needs: dict[str, float]) -> str:
 
 
 def _one_line(error: BaseException) -> str:
-    return one_line(" ".join(f"{type(error).__name__}: {error}".split()))[:300]
+    return one_line(shortened(f"{type(error).__name__}: {error}", 300))

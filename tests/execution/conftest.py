@@ -36,13 +36,13 @@ def make_ray_apart(request: pytest.FixtureRequest, slots: int, folder: Path) -> 
     from hpsearch.execution.ray_executor import RayExecutor, RaySettings
 
     class Apart(RayExecutor):
+        def _show_folder(self) -> None:
+            pass
+
         def _mark(self, data: Path) -> str:
             return f"apart-{super()._mark(data)}" if data.exists() else ""
 
-    executor = Apart(RaySettings(workers=slots), folder)
-    for probe in folder.glob(".ray-*"):
-        probe.unlink()
-    return executor
+    return Apart(RaySettings(workers=slots), folder)
 
 
 SLOW = pytest.mark.slow
