@@ -1,4 +1,4 @@
-"""The waits of a search with their real limits: notice after 10 s, end after 60 s or by Ctrl-C.
+"""The waits of a search with their real limits: notice after 10 s, end after 55 s or by Ctrl-C.
 
 The tests inject limits of fractions of a second; here the documented ones are measured.
 """
@@ -110,7 +110,7 @@ def stopped(search: Waiting) -> Iterator[None]:
 
 
 def limit_of_a_locked_database(search: Waiting) -> str:
-    """A locked database: a notice after 10 s, exit 3 after 60 s, and the same command goes on."""
+    """A locked database: a notice after 10 s, exit 3 after 55 s, and the same command goes on."""
     with locked(search):
         told = search.until("waiting at most", NOTICE_S + LATE_S)
         ended = told + search.end(3, LIMIT_S + LATE_S)
@@ -119,7 +119,7 @@ def limit_of_a_locked_database(search: Waiting) -> str:
 
 
 def limit_of_a_stopped_asker(search: Waiting) -> str:
-    """A stopped asking process: a notice after 10 s, started again after 60 s."""
+    """A stopped asking process: a notice after 10 s, started again after 55 s."""
     with stopped(search):
         told = search.until("waiting at most", NOTICE_S + LATE_S)
         again = told + search.until("it is started again", LIMIT_S + LATE_S)

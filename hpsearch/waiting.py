@@ -21,8 +21,8 @@ from hpsearch.errors import HpsearchError
 T = TypeVar("T")
 NOTICE_S = 10.0
 """Seconds of waiting after which the user is told the reason."""
-LIMIT_S = 60.0
-"""Longest wait."""
+LIMIT_S = 55.0
+"""Longest wait, so that the program ends within a minute."""
 LEAVE_S = 1.0
 """Longest wait after Ctrl-C."""
 POLL_S = 0.05

@@ -31,6 +31,8 @@ ANSWER_S = 20.0
 """How long the cluster may take to answer; after 60 s Ray would end this process."""
 SHUTDOWN_S = 10.0
 """How long Ray may take to end its processes on this machine."""
+CANNOT = (ConnectionError, RuntimeError, ValueError, OSError)
+"""What Ray raises where it cannot be started or reached."""
 
 
 @dataclass(frozen=True)
@@ -130,8 +132,9 @@ class Cluster:
 
     def leave(self) -> None:
         """Disconnect; of a dead cluster only the processes on this machine are ended."""
+        failure = sys.exc_info()[1]
         if not self._shut_down():
-            _abandon(self._caught)
+            _abandon(self._caught, getattr(failure, "exit_code", 1 if failure else 0))
 
     def _shut_down(self) -> bool:
         """Disconnect properly; return whether that succeeded."""
@@ -159,30 +162,43 @@ def connect(settings: RaySettings, caught: Caught) -> bool:
     """
     if ray.is_initialized():
         return False
-    address = settings.address
-    options: dict[str, Any] = {"address": address, "job_config": _InstalledCode()}
-    reach: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
-    if address is None:
-        reach = on_the_loopback()  # nobody else takes part in this cluster
-        options |= {
-            "address": "local",
-            "include_dashboard": False,
-            "_node_ip_address": "127.0.0.1",
-        }
-        if settings.workers is not None:
-            options["num_cpus"] = max(1, math.ceil(settings.workers * (settings.cpu or 1.0)))
+    if settings.address is not None:
+        _join(settings.address, caught)
+        return True
+    cores = settings.workers and max(1, math.ceil(settings.workers * (settings.cpu or 1.0)))
     try:
-        with reach, _interruptible(caught):
-            ray.init(**options, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-        why = shortened(error, 200)
-        if address is None:
-            raise EnvironmentFailure(f"executor: ray: cannot be started here ({why})") from error
-        raise InputError(
-            f"--address {address}: no Ray cluster can be reached there ({why}); start one with "
-            "`ray start --head`, or leave the address out"
+        with on_the_loopback(), _interruptible(caught):  # nobody else takes part in this cluster
+            _init("local", include_dashboard=False, _node_ip_address="127.0.0.1", num_cpus=cores)
+    except CANNOT as error:
+        raise EnvironmentFailure(
+            f"executor: ray: cannot be started here ({shortened(error, 200)})"
         ) from error
     return True
+
+
+def _init(address: str, **options: Any) -> bool:
+    options |= {"log_to_driver": False, "logging_level": logging.ERROR}
+    ray.init(address, job_config=_InstalledCode(), **options)
+    return True
+
+
+def _join(address: str, caught: Caught) -> None:
+    """Connect to a running cluster in a thread: Ray hears no signal while it waits for the head."""
+    logging.getLogger("ray").setLevel(logging.ERROR)  # it would say that it hears none
+    patience, silent = Patience(interrupted=lambda: caught.count), f"{address} does not answer"
+    try:
+        if not patience.call(lambda: _init(address), f"the Ray cluster at {silent}"):
+            raise ConnectionError(silent)
+    except Interrupted as stop:
+        _abandon(caught, stop.exit_code)
+        raise
+    except CANNOT as error:
+        if patience.lost:
+            _abandon(caught, InputError.exit_code)
+        raise InputError(
+            f"--address {address}: no Ray cluster can be reached there ({shortened(error, 200)}); "
+            "start one with `ray start --head`, or leave the address out"
+        ) from error
 
 
 class _InstalledCode(JobConfig):
@@ -204,7 +220,7 @@ def _interruptible(caught: Caught) -> Iterator[None]:
     except (KeyboardInterrupt, SystemExit) as stop:  # Ray turns SIGTERM into SystemExit
         interrupt = isinstance(stop, KeyboardInterrupt)
         caught.note(signal.SIGINT if interrupt else signal.SIGTERM)
-        _abandon(caught)
+        _abandon(caught, Interrupted.exit_code)
         raise Interrupted("stopped; Ray was starting") from None
     finally:
         for number, handler in before.items():
@@ -223,13 +239,15 @@ def _daemon(node: Any) -> Any:
     return None
 
 
-def _abandon(caught: Caught) -> None:
+def _abandon(caught: Caught, code: int) -> None:
     """Let this process end without unloading Ray.
 
     Ray's own shutdown would wait for the head, and unanswered requests would crash the process.
+
+    Args:
+        caught: The interrupts so far; the last one decides the exit code.
+        code: The exit code where there is none.
     """
-    failure = sys.exc_info()[1]
-    code = getattr(failure, "exit_code", 1 if failure else 0)
     atexit.unregister(ray.shutdown)
     atexit.register(_end_at_once, caught, code)
 

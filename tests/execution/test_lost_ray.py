@@ -113,7 +113,7 @@ def signal_when_asked(ray: FakeRay, numbers: list[signal.Signals], caught: Caugh
 
 @pytest.mark.parametrize("interrupt", NUMBERS)
 @pytest.mark.parametrize("question", QUESTIONS)
-def test_OF_an_interrupt_ends_every_question_to_ray(
+def test_OC5_an_interrupt_ends_every_question_to_ray(
     question: str,
     interrupt: str,
     ray: FakeRay,
@@ -152,7 +152,7 @@ def test_OF_an_interrupt_ends_every_question_to_ray(
 
 
 @pytest.mark.parametrize("question", ["nodes", "available_resources"])
-def test_OF_an_interrupt_ends_the_questions_at_the_start(
+def test_OC5_an_interrupt_ends_the_questions_at_the_start(
     question: str,
     ray: FakeRay,
     at_exit: list[Callable[[], None]],
@@ -169,7 +169,7 @@ def test_OF_an_interrupt_ends_the_questions_at_the_start(
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_OF_an_interrupt_ends_the_start_of_ray(
+def test_OC5_an_interrupt_ends_the_start_of_ray(
     number: signal.Signals,
     ray: FakeRay,
     at_exit: list[Callable[[], None]],

@@ -1,4 +1,4 @@
-"""OF: a search on a real Ray cluster of this machine whose head is stopped, at every interrupt."""
+"""OC5: a search on a real Ray cluster of this machine whose head is stopped, at every interrupt."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def start(tmp_path: Path) -> Iterator[Callable[[], subprocess.Popen[str]]]:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds Ray's processes in /proc")
-def test_OF_a_search_on_a_stopped_head_hears_every_interrupt(
+def test_OC5_a_search_on_a_stopped_head_hears_every_interrupt(
     start: Callable[[], subprocess.Popen[str]], tmp_path: Path
 ) -> None:
     """130, 130, 143 at once; no process is left, nothing is lost, and the same command goes on"""

@@ -73,7 +73,7 @@ def test_oc1_a_stopped_helper_takes_no_driver_with_it(asked: Asked) -> None:
     assert time.monotonic() - began < 10
     while not asked.told:
         assert asked.asker.answer(0.05) is None
-    assert asked.told == ["the sampler's process gives no sign of life; waiting at most 60 s"]
+    assert asked.told == ["the sampler's process gives no sign of life; waiting at most 55 s"]
     asked.stop(signal.SIGCONT)
     assert asked.answer().keys() == asked.first.keys()
     assert len(asked.told) == 1
