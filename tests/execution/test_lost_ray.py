@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from hpsearch.app.search import interrupts
-from hpsearch.errors import EnvironmentFailure
+from hpsearch.errors import EnvironmentFailure, InputError
 from hpsearch.execution import Ended, Ending, Event, Job
 from hpsearch.paths import StudyFolder
 from hpsearch.waiting import Caught, Interrupted
@@ -176,7 +176,7 @@ def test_OC5_an_interrupt_ends_the_start_of_ray(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def init(**_: Any) -> None:
+    def init(*_: Any, **__: Any) -> None:
         def own_handler(*_: Any) -> None:
             raise SystemExit(15)
 
@@ -193,6 +193,37 @@ def test_OC5_an_interrupt_ends_the_start_of_ray(
         assert handlers == (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM))
     assert (caught.count, caught.signal) == (1, number)
     assert exit_code(at_exit, monkeypatch) == 128 + number
+
+
+@pytest.mark.parametrize("interrupt", NUMBERS)
+def test_OC5_an_interrupt_ends_the_way_into_a_cluster(
+    interrupt: str,
+    ray: FakeRay,
+    at_exit: list[Callable[[], None]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ray, "init", lambda *_, **__: ray.nodes())
+    caught, ray.silent = Caught(), "nodes"
+    with interrupts(caught):
+        signal_when_asked(ray, NUMBERS[interrupt], caught)
+        with pytest.raises(Interrupted, match="the Ray cluster at HOST:1 does not answer"):
+            RayExecutor(RaySettings(address="HOST:1"), tmp_path / "study", caught)
+    assert exit_code(at_exit, monkeypatch) == 128 + NUMBERS[interrupt][-1]
+
+
+def test_OC5_a_cluster_that_cannot_be_joined_is_given_up(
+    ray: FakeRay,
+    at_exit: list[Callable[[], None]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("hpsearch.waiting.LIMIT_S", 0.1)
+    monkeypatch.setattr(ray, "init", lambda *_, **__: ray.nodes())
+    ray.silent = "nodes"
+    with pytest.raises(InputError, match="HOST:1 does not answer"):
+        RayExecutor(RaySettings(address="HOST:1"), tmp_path / "study", Caught())
+    assert exit_code(at_exit, monkeypatch) == 2
 
 
 def test_ob7_a_head_that_does_not_answer_is_given_up(

@@ -88,7 +88,7 @@ class FakeRay:
     def is_initialized(self) -> bool:
         return self.up
 
-    def init(self, **_: Any) -> None:
+    def init(self, *_: Any, **__: Any) -> None:
         self.up = True
 
     def shutdown(self) -> None:
