@@ -33,7 +33,6 @@ class Facts:
     """The facts of one study.
 
     Args:
-        folder: The study's folder.
         view: Content of its database and study file.
         problem: Its search problem.
         dataset: Its data; None if the packed folder is missing.
@@ -46,7 +45,6 @@ class Facts:
         standings: The state of each trial, by number.
     """
 
-    folder: StudyFolder
     view: StudyView
     problem: SearchProblem
     dataset: Dataset | None
@@ -92,18 +90,8 @@ class Facts:
         """Number of one-shot tasks behind each error; None under the dense objective."""
         if self.view.config.objective != "tasks_320":
             return None
-        count = self.view.dataset.get("n_tasks")
-        return int(count) if isinstance(count, int | float) and count >= 1 else None
-
-    @property
-    def running(self) -> bool:
-        """Whether a search is running a trial."""
-        return "running" in self.standings.values()
-
-    def seconds(self, trial: TrialRecord) -> float | None:
-        """Return a trial's training time; None if it was not stored."""
-        value = self.view.attributes[trial.number].get("seconds")
-        return float(value) if isinstance(value, int | float) else None
+        found: int | None = self.view.dataset.get("n_tasks")
+        return found
 
     def outcome(self, trial: TrialRecord) -> str:
         """Return a trial's state as its study shows it, or `not trainable`."""
@@ -122,23 +110,18 @@ def read_facts(folder: StudyFolder, beside: Sequence[Path] = ()) -> Facts:
     """
     view = read_study(folder)
     space = SearchSpace.from_yaml(folder.space_file)
-    fingerprint = str(view.dataset.get("fingerprint", ""))
-    packed = Path(str(view.dataset.get("packed") or ""))
-    own = read_evaluation(folder.model, fingerprint)
+    fingerprint, packed = view.dataset["fingerprint"], Path(view.dataset.get("packed") or "")
+    logs = [place / "openings.jsonl" for place in (folder.root, *places_beside(packed))]
     best, certificate = best_of(view)
     others = {path.resolve().name: read_evaluation(path / "model", fingerprint) for path in beside}
     return Facts(
-        folder=folder,
         view=view,
         problem=SearchProblem(space, view.config.trial, view.config.limits),
         dataset=_dataset(packed, fingerprint),
-        openings=openings_in(
-            [place / "openings.jsonl" for place in (folder.root, *places_beside(packed))],
-            fingerprint,
-        ),
+        openings=openings_in(logs, fingerprint),
         baselines=read_baselines(packed, fingerprint),
-        evaluation=own,
-        others={name: found for name, found in others.items() if found is not None},
+        evaluation=read_evaluation(folder.model, fingerprint),
+        others={name: found for name, found in others.items() if found},
         best=best,
         certificate=certificate,
         standings=standings(view),

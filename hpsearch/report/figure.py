@@ -34,6 +34,11 @@ SEQUENTIAL = [[k / 4, f"var(--s{k})"] for k in range(5)]
 """Colour scale from the best value to the worst."""
 SEQUENTIAL_LINES = [*SEQUENTIAL[:3], [0.75, "var(--p3)"], [1.0, "var(--p4)"]]
 """The same for lines: its worst values still stand out from the background."""
+COLOUR_BAR = {"thickness": 10, "tickformat": ".0%", "outlinewidth": 0}
+INTERVAL = "[%{customdata[0]:.1%}, %{customdata[1]:.1%}]"
+"""The interval at the mouse, from the first two of `customdata`."""
+DOTTED = {"color": "var(--soft)", "dash": "dot", "width": 1.5}
+"""The line of a level that others are compared with."""
 MOST_TICKS = 7
 MANY_POINTS = 5_000
 """More points than this are drawn by WebGL, if the browser has it."""
@@ -235,6 +240,4 @@ def round_values(low: float, high: float, *, log: bool) -> list[float]:
 
 def lines(curves: Sequence[Sequence[float]]) -> np.ndarray[Any, np.dtype[np.float64]]:
     """Concatenate curves into one, with a gap after each."""
-    if not curves:
-        return np.empty(0)
-    return np.concatenate([np.append(np.asarray(c, np.float64), np.nan) for c in curves])
+    return np.concatenate([np.array([*curve, np.nan], np.float64) for curve in curves])

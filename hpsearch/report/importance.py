@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from hpsearch.report.figure import Figure, axis, packed, shown, whiskers
-from hpsearch.report.surrogate import thin
+from hpsearch.report.figure import DOTTED, INTERVAL, Figure, axis, packed, shown, whiskers
+from hpsearch.report.surrogate import Array, thin
 from hpsearch.wording import count
 
 FORESTS = 40
@@ -37,9 +36,9 @@ class Importances:
     """
 
     names: tuple[str, ...]
-    mean: NDArray[np.float64]
-    low: NDArray[np.float64]
-    high: NDArray[np.float64]
+    mean: Array
+    low: Array
+    high: Array
     chance: float
     trials: int
 
@@ -50,7 +49,7 @@ class Importances:
 
 
 def importances(
-    points: NDArray[np.float64], errors: NDArray[np.float64], names: tuple[str, ...], seed: int
+    points: Array, errors: Array, names: tuple[str, ...], seed: int
 ) -> Importances | None:
     """Grow extremely randomised trees on bootstrap samples of the trials.
 
@@ -90,14 +89,11 @@ def importances(
     )
 
 
-def _shares(
-    x: NDArray[np.float64], y: NDArray[np.float64], seed: int, trees: int
-) -> NDArray[np.float64]:
+def _shares(x: Array, y: Array, seed: int, trees: int) -> Array:
     from sklearn.ensemble import ExtraTreesRegressor
 
-    forest = ExtraTreesRegressor(
-        trees, min_samples_leaf=3, max_features=1.0, random_state=seed, n_jobs=1
-    )
+    settings = {"min_samples_leaf": 3, "max_features": 1.0, "n_jobs": 1}
+    forest = ExtraTreesRegressor(trees, random_state=seed, **settings)
     return np.asarray(forest.fit(x, y).feature_importances_, np.float64)
 
 
@@ -116,27 +112,24 @@ def draw_importances(found: Importances) -> list[Figure]:
 
 def _bars(found: Importances, part: slice, key: str, title: str) -> Figure:
     mean, low, high = found.mean[part], found.low[part], found.high[part]
+    colours = ["var(--accent)" if m > found.chance else "var(--pruned)" for m in mean]
     bar: dict[str, Any] = {
         "type": "bar",
         "orientation": "h",
         "x": packed(mean),
         "y": [shown(name) for name in found.names[part]],
-        "marker": {
-            "color": ["var(--accent)" if m > found.chance else "var(--pruned)" for m in mean]
-        },
+        "marker": {"color": colours},
         "error_x": whiskers(mean, low, high, "var(--soft)", thickness=1.2, width=3),
         "customdata": np.column_stack([low, high]).tolist(),
-        "hovertemplate": "%{y}: %{x:.1%} [%{customdata[0]:.1%}, %{customdata[1]:.1%}]"
-        "<extra></extra>",
+        "hovertemplate": f"%{{y}}: %{{x:.1%}} {INTERVAL}<extra></extra>",
     }
     most = 1.05 * max(float(found.high.max()), found.chance)
     ends = {"x0": found.chance, "x1": found.chance, "y0": 0, "y1": 1, "yref": "paper"}
-    dotted = {"color": "var(--soft)", "dash": "dot", "width": 1.5}
     layout = {
         "xaxis": axis("share of the explained variance", tickformat=".0%", range=[0, most]),
         "yaxis": {"autorange": "reversed", "ticksuffix": " "},
         "bargap": 0.35,
-        "shapes": [{"type": "line", "xref": "x", **ends, "line": dotted}],
+        "shapes": [{"type": "line", "xref": "x", **ends, "line": DOTTED}],
     }
     note = (
         f"From {count(found.trials, 'scored trial')}, with 95 % bootstrap intervals. The dotted "

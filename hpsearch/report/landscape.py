@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from hpsearch.report import figure as draw
 from hpsearch.report.facts import Facts
 from hpsearch.report.figure import Figure
-from hpsearch.report.surrogate import LEAST_TRIALS, MOST_TRIALS, Surrogate, fit, thin
+from hpsearch.report.surrogate import LEAST_TRIALS, MOST_TRIALS, Array, Surrogate, fit, thin
 from hpsearch.space.parameter import Parameter
 from hpsearch.trial import Value
 from hpsearch.wording import percent
@@ -26,22 +26,18 @@ COARSE = 7
 AVERAGED = 60
 """Number of trials whose other parameters a contour averages over."""
 
-Array = NDArray[np.float64]
-
-
-def epochs_share(facts: Facts) -> Array:
-    """Return log(epochs) / log(max_epochs) of each scored trial, 0 to 1."""
-    most = max(2, facts.view.config.trial.max_epochs)
-    epochs = [max(t.values, default=1) for t in facts.scored]
-    return np.clip(np.log(epochs) / math.log(most), 0, 1)
-
 
 def fit_surrogate(facts: Facts) -> Surrogate | None:
-    """Fit the surrogate to the scored trials; None if too few, or if all errors are equal."""
+    """Fit the surrogate to the scored trials; None if too few, or if all errors are equal.
+
+    A trial's last coordinate is log(epochs) / log(max_epochs), within 0 to 1.
+    """
     if len(facts.scored) < LEAST_TRIALS or np.ptp(facts.errors) == 0:
         return None
     kept = thin(facts.errors, MOST_TRIALS, facts.view.config.seed)
-    x = np.column_stack([facts.points, epochs_share(facts)])[kept]
+    most = max(2, facts.view.config.trial.max_epochs)
+    epochs = np.log([max(t.last_epoch, 1) for t in facts.scored]) / math.log(most)
+    x = np.column_stack([facts.points, np.clip(epochs, 0, 1)])[kept]
     return fit(x, facts.errors[kept])
 
 
@@ -51,25 +47,19 @@ def calibration(surrogate: Surrogate) -> Figure:
     measured = surrogate.errors
     inside = np.abs(measured - predicted) <= 1.96 * deviation
     ends = [min(measured.min(), predicted.min()), max(measured.max(), predicted.max())]
-    dotted = {"color": "var(--soft)", "dash": "dot", "width": 1.5}
-    data = [draw.scatter("lines", ends, ends, line=dotted, showlegend=False)]
+    data = [draw.scatter("lines", ends, ends, line=draw.DOTTED, showlegend=False)]
     low = np.maximum(predicted - 1.96 * deviation, np.minimum(predicted, 0))  # an error is a share
     high = np.minimum(predicted + 1.96 * deviation, np.maximum(predicted, 1))
-    for chosen, name, colour in (
-        (inside, "within its interval", "var(--complete)"),
-        (~inside, "outside", "var(--failed)"),
-    ):
+    parts = (inside, "within its interval", "complete"), (~inside, "outside", "failed")
+    for chosen, name, state in parts:
         if chosen.any():
             values, text = predicted[chosen], "predicted %{x:.1%}, measured %{y:.1%}"
-            bars = draw.whiskers(
-                values, low[chosen], high[chosen], "var(--whisker)", thickness=0.8, width=0
-            )
+            ends = (values, low[chosen], high[chosen])
             dots = draw.scatter("markers", values, measured[chosen], text, name=name)
-            data.append({**dots, "error_x": bars, "marker": {"color": colour, "size": 6}})
-    layout = {
-        "xaxis": draw.error_axis("predicted without the trial"),
-        "yaxis": draw.error_axis("measured"),
-    }
+            dots["error_x"] = draw.whiskers(*ends, "var(--whisker)", thickness=0.8, width=0)
+            data.append({**dots, "marker": {"color": draw.STATE_COLOURS[state], "size": 6}})
+    x_axis, y_axis = draw.error_axis("predicted without the trial"), draw.error_axis("measured")
+    layout = {"xaxis": x_axis, "yaxis": y_axis}
     from scipy.stats import spearmanr
 
     rank = float(spearmanr(predicted, measured).statistic) if len(measured) > 2 else math.nan
@@ -98,12 +88,11 @@ def contours(facts: Facts, surrogate: Surrogate, names: Sequence[str]) -> list[F
     background = surrogate.x[kept].copy()
     background[:, -1] = 1.0  # trained for all epochs
     grid = np.linspace(0, 1, COARSE)
-    effects = {
-        pair: float(np.std(_surface(surrogate, background, pair, grid)))
+    effects = [
+        (-float(np.std(_surface(surrogate, background, pair, grid))), pair)
         for pair in combinations(columns, 2)
-    }
-    chosen = sorted(effects, key=lambda pair: (-effects[pair], pair))[:PAIRS]
-    return [_contour(facts, surrogate, background, pair) for pair in chosen]
+    ]
+    return [_contour(facts, surrogate, background, pair) for _, pair in sorted(effects)[:PAIRS]]
 
 
 def _surface(surrogate: Surrogate, background: Array, pair: tuple[int, int], grid: Array) -> Array:
@@ -132,23 +121,18 @@ def _contour(
         "contours": {"coloring": "fill"},
         "line": {"width": 0.5, "color": "var(--line)"},
         "ncontours": 14,
-        "colorbar": {"thickness": 10, "tickformat": ".0%", "outlinewidth": 0},
+        "colorbar": draw.COLOUR_BAR,
         "hovertemplate": "predicted %{z:.1%}<extra></extra>",
     }
-    trials = [facts.scored[k] for k in kept]
-    text = [
-        f"trial {t.number}: {percent(t.value or 0)}<br>"
-        + "<br>".join(f"{draw.shown(n)} {draw.shown(draw.number(t.params[n]))}" for n in names)
-        for t in trials
-    ]
-    dots = draw.ink_dots(facts.points[kept, pair[0]], facts.points[kept, pair[1]], text, 6)
-    x_axis, y_axis = (
-        draw.axis(draw.shown(name), range=[0, 1], **ticks(facts, name)) for name in names
-    )
-    layout = {"xaxis": x_axis, "yaxis": y_axis}
-    title = f"{names[0]} and {names[1]}"
+    text = []
+    for trial in (facts.scored[k] for k in kept):
+        params = [draw.shown(f"{n} {draw.number(trial.params[n])}") for n in names]
+        text.append("<br>".join([f"trial {trial.number}: {percent(trial.value or 0)}", *params]))
+    dots = draw.ink_dots(*facts.points[kept][:, pair].T, text, 6)
+    axes = [draw.axis(draw.shown(name), range=[0, 1], **ticks(facts, name)) for name in names]
+    layout = {"xaxis": axes[0], "yaxis": axes[1]}
     key = f"contour-{pair[0]}-{pair[1]}"
-    return Figure(key, title, [surface, dots], layout, 330, half=True)
+    return Figure(key, " and ".join(names), [surface, dots], layout, 330, half=True)
 
 
 def ticks(facts: Facts, name: str) -> dict[str, Any]:
@@ -188,28 +172,24 @@ def slices(facts: Facts, names: Sequence[str]) -> list[Figure]:
 def _slice(facts: Facts, name: str, kept: NDArray[np.int64]) -> Figure:
     parameter = facts.problem.space.parameters[name]
     trials = [facts.scored[k] for k in kept]
-    named = parameter.choices is not None
+    named, values = parameter.choices is not None, parameter.values()
     data = draw.scored_dots(
         trials, lambda t: draw.shown(t.params[name]) if named else t.params[name]
     )
-    kind = "category" if named else "log" if parameter.log else "linear"
-    x_axis: dict[str, Any] = {"type": kind, "nticks": 6}
+    x_axis: dict[str, Any] = {"type": "category", "nticks": 6}
     if not named:
+        x_axis["type"] = "log" if parameter.log else "linear"
         low, high = (float(extreme) for extreme in parameter.extremes)
         ends = (math.log10(low), math.log10(high)) if parameter.log else (low, high)
         room = 0.04 * max(ends[1] - ends[0], 1e-9)
         x_axis["range"] = [ends[0] - room, ends[1] + room]
         if parameter.log:
             x_axis |= draw.log_ticks([low, high])
-    values = parameter.values()
     if parameter.type == "int" and values is not None and len(values) <= 10:
         x_axis |= {"tickvals": list(values), "ticktext": [str(v) for v in values]}
-    layout = {
-        "xaxis": x_axis,
-        "yaxis": draw.error_axis("", nticks=5),
-        "margin": {"l": 40, "r": 10, "t": 8, "b": 28},
-        "showlegend": False,
-    }
+    margin = {"l": 40, "r": 10, "t": 8, "b": 28}
+    layout = {"xaxis": x_axis, "yaxis": draw.error_axis("", nticks=5), "margin": margin}
+    layout["showlegend"] = False
     position = facts.problem.cube.names.index(name)
     return Figure(f"slice-{position}", name, data, layout, 190, half=True)
 
@@ -221,34 +201,27 @@ def parallel(facts: Facts, names: Sequence[str]) -> Figure | None:
     problem, chosen = facts.problem, list(names[:PARALLEL])
     dimensions = []
     for name in chosen:
-        column = problem.cube.names.index(name)
-        dimension = {
-            "label": draw.shown(name),
-            "range": [0, 1],
-            "values": draw.packed(facts.points[:, column]),
-        }
+        dimension = {"label": draw.shown(name)}
         if name in problem.sizes.free:  # the size itself, not its quantile
-            sizes = [float(t.params[name]) for t in facts.scored]
-            low, high = min(sizes), max(sizes)
-            high = max(high, low + 1)
-            marks = list(range(round(low), round(high) + 1))
+            sizes = [int(t.params[name]) for t in facts.scored]
+            low, high = min(sizes), max(*sizes, min(sizes) + 1)
+            marks = list(range(low, high + 1))
             dimension |= {"values": draw.packed(sizes), "range": [low - 0.2, high + 0.2]}
             dimension |= {"tickvals": marks, "ticktext": [str(mark) for mark in marks]}
         else:
-            dimension |= ticks(facts, name)
+            values = facts.points[:, problem.cube.names.index(name)]
+            dimension |= {"values": draw.packed(values), "range": [0, 1], **ticks(facts, name)}
         dimensions.append(dimension)
     errors = facts.errors
     low, high = float(errors.min()), float(errors.max())
     top = float(np.quantile(errors, 0.9)) if len(errors) >= 10 else high
-    ends = [low, max(high, low + 1e-6)]
-    dimensions.append(
-        {"label": "error", "values": draw.packed(errors), "range": ends, "tickformat": ".0%"}
-    )
+    ends, values = [low, max(high, low + 1e-6)], draw.packed(errors)
+    dimensions.append({"label": "error", "values": values, "range": ends, "tickformat": ".0%"})
     scale = {"colorscale": draw.SEQUENTIAL_LINES, "cmin": low, "cmax": max(top, low + 1e-6)}
     trace = {
         "type": "parcoords",
         "dimensions": dimensions,
-        "line": {"color": draw.packed(errors), **scale},
+        "line": {"color": values, **scale},
         "labelangle": -18,
         "labelside": "top",
     }

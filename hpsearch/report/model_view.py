@@ -7,14 +7,15 @@ S side of an image.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from hpsearch.data import Dataset
+from hpsearch.data.dataset import Characters
 from hpsearch.data.tasks import OneShotTasks, score_tasks, split_drawers, validation_tasks
 from hpsearch.errors import HpsearchError
 from hpsearch.recognition.calibration import Calibration
@@ -25,10 +26,6 @@ from hpsearch.report.facts import Facts
 from hpsearch.report.figure import Figure, scatter, shown
 from hpsearch.training.evaluation import encode, run_scores
 
-if TYPE_CHECKING:
-    from hpsearch.data import Dataset
-    from hpsearch.data.dataset import Characters
-
 HARDEST = 12
 FILTERS = 64
 MOST_CHARACTERS = 500
@@ -36,69 +33,19 @@ SPRITE = 40
 """Side of a drawing on the map, pixels."""
 
 
-@dataclass(frozen=True)
-class HardTask:
-    """A task that the model gets wrong.
-
-    Args:
-        query: PNG of the query as a data URI.
-        wrong: PNG of the wrong candidate with the highest score.
-        right: PNG of the right candidate.
-        name: The query's class, with its alphabet if there are several.
-        answer: The class of the wrong candidate.
-        rank: Rank of the right candidate, from 1.
-        ways: Number of candidates.
-        scores: p of the wrong and of the right candidate.
-    """
-
-    query: str
-    wrong: str
-    right: str
-    name: str
-    answer: str
-    rank: int
-    ways: int
-    scores: tuple[float, float]
-
-
-@dataclass(frozen=True)
-class ModelView:
-    """What the page shows of a model.
-
-    Args:
-        filters: PNG of the first layer's filters; None without a convolution.
-        filter_size: Side of a filter, pixels.
-        filter_count: Number of filters.
-        filters_shown: Number of filters in the PNG.
-        hardest: The tasks that the model gets most wrong.
-        accuracy: On the validation tasks.
-        n_tasks: Number of validation tasks.
-        seen: Whether the model was trained on the validation characters.
-        map: Map of the characters.
-        sprites: PNG of all drawings of the map.
-        columns: Drawings per row of that PNG.
-    """
-
-    filters: str | None
-    filter_size: int
-    filter_count: int
-    filters_shown: int
-    hardest: list[HardTask]
-    accuracy: float
-    n_tasks: int
-    seen: bool
-    map: Figure | None
-    sprites: str
-    columns: int
-
-
-def inspect_model(facts: Facts) -> ModelView | str:
+def inspect_model(facts: Facts) -> dict[str, Any] | str:
     """Return what the page shows of the study's model, or why it cannot be shown.
 
     Args:
         facts: A study with a model.
+
+    Returns:
+        By the names that the template uses: `accuracy` on the `n_tasks` validation tasks; `seen`,
+        whether the model was trained on the validation characters; the `hardest` tasks; the `map`
+        of the characters, with a PNG of its drawings (`sprites`) in rows of `columns`; a PNG of
+        the first layer's `filters`, None without a convolution, with the size and number of them.
     """
-    folder = facts.folder.model
+    folder = facts.view.folder.model
     if facts.dataset is None:
         return "The packed data are missing: run hpsearch data show, then hpsearch report again."
     try:
@@ -111,7 +58,7 @@ def inspect_model(facts: Facts) -> ModelView | str:
 
 
 @torch.inference_mode()
-def _inspect(facts: Facts, model: Model, dataset: Dataset) -> ModelView:
+def _inspect(facts: Facts, model: Model, dataset: Dataset) -> dict[str, Any]:
     characters = dataset.validation(model.config.input_size)
     seed = facts.view.config.seed
     people = characters.people
@@ -125,21 +72,14 @@ def _inspect(facts: Facts, model: Model, dataset: Dataset) -> ModelView:
     encoded = OneShotTasks(query, support, tasks.target, tasks.alphabet)
     scores = run_scores(model.network, codes, encoded).double().numpy()
     large = dataset.validation().images
-    filters, size, count, drawn = _filters(model)
-    chart, sprites, columns = _map(model, characters, (rows, codes), mine, large, seed)
-    return ModelView(
-        filters=filters,
-        filter_size=size,
-        filter_count=count,
-        filters_shown=drawn,
-        hardest=_hardest(tasks, scores, large, _class_names(characters), model.calibration),
-        accuracy=float(score_tasks(scores, tasks).mean()),
-        n_tasks=tasks.n_tasks,
-        seen=bool(model.description.get("include_validation", False)),
-        map=chart,
-        sprites=sprites,
-        columns=columns,
-    )
+    return {
+        "hardest": _hardest(tasks, scores, large, _class_names(characters), model.calibration),
+        "accuracy": float(score_tasks(scores, tasks).mean()),
+        "n_tasks": tasks.n_tasks,
+        "seen": model.description.get("include_validation", False),
+        **_filters(model),
+        **_map(model, characters, (rows, codes), mine, large, seed),
+    }
 
 
 def _class_names(characters: Characters) -> list[str]:
@@ -156,48 +96,42 @@ def _hardest(
     images: NDArray[np.uint8],
     names: list[str],
     calibration: Calibration,
-) -> list[HardTask]:
+) -> list[dict[str, Any]]:
     """Return the tasks with the largest gap between the best wrong answer and the right one."""
     right = np.take_along_axis(scores, tasks.target[:, :, None], 2)[:, :, 0]  # [R, W]
     others = scores.copy()
     np.put_along_axis(others, tasks.target[:, :, None], -np.inf, 2)
     wrong = others.argmax(axis=2)
     gap = np.nan_to_num(np.take_along_axis(others, wrong[:, :, None], 2)[:, :, 0] - right)
-    found: list[HardTask] = []
-    seen: set[int] = set()
+    found: dict[int, dict[str, Any]] = {}
     for place in np.argsort(-gap, axis=None, kind="stable"):
         run, query = np.unravel_index(place, gap.shape)
         if len(found) == HARDEST or gap[run, query] <= 0:
             break
         row = int(tasks.query[run, query])
-        if row in seen:
+        if row in found:
             continue
-        seen.add(row)
         support = tasks.support[run]
         target, best = int(tasks.target[run, query]), int(wrong[run, query])
         p = calibration.probability(scores[run, query, [best, target]]).tolist()
-        found.append(
-            HardTask(
-                query=ink_uri(images[row]),
-                wrong=ink_uri(images[support[best]]),
-                right=ink_uri(images[support[target]]),
-                name=names[row],
-                answer=names[int(support[best])],
-                rank=int((scores[run, query] > scores[run, query, target]).sum()) + 1,
-                ways=tasks.ways,
-                scores=(p[0], p[1]),
-            )
-        )
-    return found
+        found[row] = {
+            "query": ink_uri(images[row]),
+            "wrong": ink_uri(images[support[best]]),
+            "right": ink_uri(images[support[target]]),
+            "name": names[row],
+            "answer": names[support[best]],
+            "rank": int((scores[run, query] > scores[run, query, target]).sum()) + 1,
+            "ways": tasks.ways,
+            "scores": p,
+        }
+    return list(found.values())
 
 
-def _filters(model: Model) -> tuple[str | None, int, int, int]:
+def _filters(model: Model) -> dict[str, Any]:
     """Draw the first layer's filters, each scaled separately; grey is 0."""
     if not model.config.layers.convolutions:
-        return None, 0, 0, 0
-    weights = (
-        model.network.get_parameter("conv1.weight").detach().cpu().numpy()[:, 0]
-    )  # [filters, K, K]
+        return {"filters": None}
+    weights = model.network.get_parameter("conv1.weight").detach().numpy()[:, 0]  # [filters, K, K]
     strength = np.sqrt((weights**2).sum((1, 2)))
     chosen = weights[np.argsort(-strength, kind="stable")[:FILTERS]]
     side = chosen.shape[1]
@@ -207,14 +141,17 @@ def _filters(model: Model) -> tuple[str | None, int, int, int]:
     for k, one in enumerate(chosen):
         top, left = (k // columns) * (side + 1) + 1, (k % columns) * (side + 1) + 1
         scaled = one / max(float(np.abs(one).max()), 1e-12)
-        grey = (
-            (127.5 * (1 - scaled)).round().astype(np.uint8)
-        )  # ink excites: positive weights are dark
+        grey = (127.5 * (1 - scaled)).round().astype(np.uint8)  # positive weights are dark
         place = sheet[top : top + side, left : left + side]
         place[..., :3], place[..., 3] = grey[..., None], 255
     scale = max(1, round(960 / sheet.shape[1]))
     large = np.repeat(np.repeat(sheet, scale, 0), scale, 1)
-    return png_uri(Image.fromarray(large)), side, len(weights), len(chosen)
+    return {
+        "filters": png_uri(Image.fromarray(large)),
+        "filter_size": side,
+        "filter_count": len(weights),
+        "filters_shown": len(chosen),
+    }
 
 
 def _map(
@@ -224,7 +161,7 @@ def _map(
     drawing: NDArray[np.int64],
     large: NDArray[np.uint8],
     seed: int,
-) -> tuple[Figure | None, str, int]:
+) -> dict[str, Any]:
     """Draw a map on which characters that the network finds similar are close together.
 
     Args:
@@ -240,15 +177,19 @@ def _map(
         rng = np.random.default_rng(seed)
         chosen = np.sort(rng.choice(chosen, MOST_CHARACTERS, replace=False))
     if len(chosen) < 5:
-        return None, "", 1
+        return {"map": None}
     rows, codes = encoded
     shown_codes = codes[torch.from_numpy(np.searchsorted(rows, drawing[chosen]))]
     logits = model.network.score_matrix(shown_codes, shown_codes).double().numpy()
     if not np.isfinite(logits).all():
-        return None, "", 1
+        return {"map": None}
     columns = math.ceil(math.sqrt(len(chosen)))
     figure = _draw_map(characters, chosen.tolist(), _layout(logits, seed))
-    return figure, _sprites(large[drawing[chosen]], columns), columns
+    return {
+        "map": figure,
+        "sprites": _sprites(large[drawing[chosen]], columns),
+        "columns": columns,
+    }
 
 
 def _layout(logits: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
@@ -274,15 +215,13 @@ def _sprites(images: NDArray[np.uint8], columns: int) -> str:
     rows = -(-len(images) // columns)
     sheet = Image.new("L", (columns * SPRITE, rows * SPRITE), 255)
     for k, image in enumerate(images):
-        small = Image.fromarray(255 - np.asarray(image)).resize(
-            (SPRITE, SPRITE), Image.Resampling.BOX
-        )
+        small = Image.fromarray(255 - image).resize((SPRITE, SPRITE), Image.Resampling.BOX)
         sheet.paste(small, ((k % columns) * SPRITE, (k // columns) * SPRITE))
     return png_uri(sheet.quantize(16))
 
 
 def _draw_map(characters: Characters, chosen: list[int], places: NDArray[np.float64]) -> Figure:
-    data: list[dict[str, Any]] = []
+    data = []
     alphabets = characters.alphabet_of[chosen]
     for number, alphabet in enumerate(sorted(set(alphabets.tolist()))):
         members = np.flatnonzero(alphabets == alphabet)
@@ -293,8 +232,8 @@ def _draw_map(characters: Characters, chosen: list[int], places: NDArray[np.floa
         drawings = [[int(k), name] for k, name in zip(members, names, strict=True)]
         data.append({**dots, "customdata": drawings, "hoverinfo": "none", "marker": marker})
     hidden = {"showticklabels": False, "showgrid": False, "zeroline": False, "showline": False}
-    axes = {"xaxis": hidden, "yaxis": hidden}
-    layout = {**axes, "hovermode": "closest", "meta": {"drawings": True}}
+    layout = {"xaxis": hidden, "yaxis": hidden}
+    layout |= {"hovermode": "closest", "meta": {"drawings": True}}
     note = (
         "Each dot is a character; characters that the network finds similar are close together "
         "(t-SNE of the network's distances). Point at a dot or touch it to see the drawing."

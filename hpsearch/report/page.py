@@ -5,9 +5,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import Any
 
 from hpsearch import __version__
 from hpsearch.paths import StudyFolder, check_output, write_atomically
@@ -24,10 +22,8 @@ from hpsearch.report.space_map import feasible_maps, feasible_share
 from hpsearch.results.certificate import rivals
 from hpsearch.results.intervals import wilson
 from hpsearch.results.pruning import ENOUGH_AUDITS, pruning
+from hpsearch.trial import TrialRecord
 from hpsearch.wording import duration, interval, ordinal, percent
-
-if TYPE_CHECKING:
-    from hpsearch.report.model_view import ModelView
 
 HERE = Path(__file__).parent
 MARK = ": report of a search</title>"
@@ -78,11 +74,8 @@ def _page(facts: Facts) -> dict[str, Any]:
     return {
         "facts": facts,
         "data": _data(facts),
-        "trials": len(view.trials),
-        "seconds": sum(facts.seconds(t) or 0 for t in view.trials),
         "wilson": wilson,
-        "layers": _layers(facts),
-        "settings": _settings(facts),
+        "winner": _winner(facts, facts.best) if facts.best else None,
         "top": sorted(complete, key=lambda t: (t.value, t.number))[:TOP_TRIALS],
         "rivals": [r["trial"] for r in rivals(facts.certificate)] if facts.certificate else [],
         "incumbent": incumbent(facts),
@@ -108,13 +101,13 @@ def _page(facts: Facts) -> dict[str, Any]:
 def _data(facts: Facts) -> str:
     """Return the data set's description, with a capital letter."""
     dataset = facts.view.dataset
-    words = str(dataset.get("description") or dataset.get("kind", ""))
+    words = str(dataset.get("description") or dataset["kind"])
     return words[:1].upper() + words[1:]
 
 
-def _model(facts: Facts) -> ModelView | str:
+def _model(facts: Facts) -> dict[str, Any] | str:
     """Return what the page shows of the model, or why it shows none; torch is imported here."""
-    if not (facts.folder.model / "weights.safetensors").is_file():
+    if not (facts.view.folder.model / "weights.safetensors").is_file():
         return "No model yet: run hpsearch export, then hpsearch retrain."
     from hpsearch.report.model_view import inspect_model
 
@@ -137,52 +130,35 @@ def _landscape(facts: Facts) -> dict[str, Any]:
     }
 
 
-def _layers(facts: Facts) -> dict[str, Any]:
-    """Return the best trial's layers as a table: columns, and one row per layer."""
-    if facts.best is None:
-        return {"columns": [], "rows": []}
-    config = facts.view.config.trial.with_parameters(dict(facts.best.params))
+def _winner(facts: Facts, best: TrialRecord) -> dict[str, Any]:
+    """Return the best trial's layers as a table, and its searched settings outside of them."""
+    layers = facts.view.config.trial.with_parameters(dict(best.params)).layers.all
     columns = ["filter_size", "filter_count", "width", "pool", "learning_rate", "momentum", "l2"]
-    rows = []
-    for name, layer in config.layers.all.items():
-        values = layer.model_dump()
-        cells = [values.get(column) for column in columns]
-        rows.append((name, ["" if c is None else _cell(c) for c in cells]))
-    return {"columns": [c.replace("_", " ") for c in columns], "rows": rows}
+    return {
+        "columns": [column.replace("_", " ") for column in columns],
+        "rows": {n: [_cell(getattr(v, c, None)) for c in columns] for n, v in layers.items()},
+        "others": {k: v for k, v in best.params.items() if k.split(".")[0] not in layers},
+    }
 
 
 def _cell(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return number(value)
-
-
-def _settings(facts: Facts) -> list[tuple[str, str]]:
-    """Return the best trial's searched settings that belong to no layer."""
-    if facts.best is None:
-        return []
-    layers = set(facts.view.config.trial.layers.all)
-    others = [(k, v) for k, v in facts.best.params.items() if k.split(".")[0] not in layers]
-    return [(key, number(value)) for key, value in others]
+    if value is None:
+        return ""
+    return ("no", "yes")[value] if isinstance(value, bool) else number(value)
 
 
 def _provenance(facts: Facts) -> list[tuple[str, str]]:
     config, dataset = facts.view.config, facts.view.dataset
-    epochs = [max(t.values, default=0) for t in facts.view.trials]
+    budget = config.budget.model_dump(exclude_none=True)
+    limits = (f"{k} {f'{v:g}' if isinstance(v, float) else v}" for k, v in budget.items())
     return [
         ("sampler", config.sampler.name),
         ("pruner", config.pruner.name),
         ("space", f"{config.space}, {len(facts.problem.space.parameters)} parameters"),
-        ("budget", _budget(facts)),
+        ("budget", ", ".join(limits) or "none"),
         ("epochs of a complete trial", f"at most {config.trial.max_epochs}"),
-        ("epochs trained", f"{int(np.sum(epochs))}"),
+        ("epochs trained", f"{sum(t.last_epoch for t in facts.view.trials)}"),
         ("seed", str(config.seed)),
-        ("data", f"{dataset.get('kind', '')}, fingerprint {dataset.get('fingerprint', '')[:16]}"),
+        ("data", f"{dataset['kind']}, fingerprint {dataset['fingerprint'][:16]}"),
         ("report", f"hpsearch {__version__}, {datetime.datetime.now():%Y-%m-%d %H:%M}"),
     ]
-
-
-def _budget(facts: Facts) -> str:
-    budget = facts.view.config.budget.model_dump(exclude_none=True)
-    shown = {k: f"{v:g}" if isinstance(v, float) else v for k, v in budget.items()}
-    return ", ".join(f"{key} {value}" for key, value in shown.items()) or "none"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hpsearch.report import figure as draw
 from hpsearch.report.facts import Facts
@@ -18,26 +19,24 @@ def incumbent(facts: Facts) -> Figure | None:
     trials = [t for t in facts.view.trials if t.value is not None and np.isfinite(t.value)]
     if not trials:
         return None
-    best, steps = np.inf, []
-    for trial in trials:
-        if trial.state == "complete" and trial.value is not None and trial.value < best:
-            best = trial.value
-        if np.isfinite(best):
-            steps.append((trial.number, best))
+    errors = [t.value or 0.0 for t in trials]
+    complete = [t.state == "complete" for t in trials]
+    best = np.minimum.accumulate(np.where(complete, errors, np.inf))
     data = [dots for state in draw.STATE_COLOURS if (dots := _dots(facts, state, trials))]
-    if steps:
-        x, y = draw.packed([s[0] for s in steps], "i4"), [s[1] for s in steps]
+    found = np.isfinite(best)
+    if found.any():
+        x, y = draw.packed(np.array([t.number for t in trials])[found], "i4"), best[found]
         data = _band(x, y, facts.n_tasks) + data
         step = {"shape": "hv", "width": 2.5, "color": "var(--accent)"}
         text = "best after trial %{x}: %{y:.1%}"
         data.append(draw.scatter("lines", x, y, text, name="best so far", line=step))
     layout = {
         "xaxis": draw.axis("trial", rangemode="tozero"),
-        "yaxis": draw.error_axis(range=_range([t.value for t in trials if t.value is not None])),
+        "yaxis": draw.error_axis(range=_range(errors)),
         "hovermode": "closest",
     }
     note = "A trial's error is the lowest of its epochs."
-    if facts.n_tasks and steps:
+    if facts.n_tasks and found.any():
         note += (
             f" The band is the 95 % interval of the best error on {facts.n_tasks} tasks; it does "
             "not correct for choosing the best of many."
@@ -62,7 +61,7 @@ def _dots(facts: Facts, state: str, trials: list[TrialRecord]) -> dict[str, Any]
     return dots
 
 
-def _band(x: dict[str, str], y: list[float], n_tasks: int | None) -> list[dict[str, Any]]:
+def _band(x: dict[str, str], y: NDArray[np.float64], n_tasks: int | None) -> list[dict[str, Any]]:
     if not n_tasks:
         return []
     low, high = np.transpose([wilson(value, n_tasks) for value in y])

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from hpsearch.report.facts import Facts
-from hpsearch.report.figure import Figure, axis, ink_dots, packed, shown
+from hpsearch.report.figure import COLOUR_BAR, Figure, axis, ink_dots, packed, shown
 from hpsearch.report.surrogate import thin
 from hpsearch.space.feasible_sizes import FeasibleSizes
 from hpsearch.space.parameter import Parameter
@@ -46,7 +46,7 @@ def _map(facts: Facts, pair: tuple[str, str]) -> Figure:
         "z": packed(shares),
         "zmin": 0,
         "colorscale": [[0, "var(--none)"], [1e-6, "var(--f0)"], [1, "var(--f1)"]],
-        "colorbar": {"thickness": 10, "tickformat": ".0%", "outlinewidth": 0},
+        "colorbar": COLOUR_BAR,
         "xgap": 1,
         "ygap": 1,
         "hovertemplate": "%{x} and %{y}: %{z:.1%} of the rest fits<extra></extra>",
