@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.configfile import read_yaml
-from hpsearch.errors import InputError
+from hpsearch.errors import InputError, shortened
 from hpsearch.json_files import Metrics
 from hpsearch.paths import user_path
 from hpsearch.recognition.calibration import UNCALIBRATED, Calibration
+from hpsearch.recognition.support import read_images, read_support
 from hpsearch.records import read_or_none
 from hpsearch.training.config import TrialConfig
 
@@ -48,10 +49,8 @@ class Model:
             InputError: A folder or an image cannot be used.
         """
         from hpsearch.recognition.rank import rank
-        from hpsearch.recognition.support import read_images, read_support
 
-        one = isinstance(queries, str | Path)
-        images = read_images([queries] if one else queries)  # type: ignore[list-item]
+        images = read_images([queries] if isinstance(queries, str | Path) else queries)
         classes = read_support(user_path(support))
         ranking = rank(self.network, self.config.input_size, images, classes, self.calibration)
         return [ranking.candidates(query) for query in range(len(images))]
@@ -67,11 +66,10 @@ def read_description(folder: Path) -> dict[str, Any]:
         raise InputError(f"{folder}: no such model folder; run hpsearch retrain first")
     path = folder / "config.yaml"
     description = read_yaml(path)
-    dataset = description.get("dataset")
-    known = dataset if isinstance(dataset, dict) else {}
-    if not all(isinstance(known.get(key), str) for key in ("kind", "fingerprint")):
-        raise InputError(f"{path}: dataset: must hold kind and fingerprint, as retrain writes it")
-    return description
+    match description.get("dataset"):
+        case {"kind": str(), "fingerprint": str()}:
+            return description
+    raise InputError(f"{path}: dataset: must hold kind and fingerprint, as retrain writes it")
 
 
 def suggested_threshold(folder: Path) -> dict[str, Any] | None:
@@ -79,10 +77,12 @@ def suggested_threshold(folder: Path) -> dict[str, Any] | None:
 
     A model that was trained on the validation characters has none.
     """
-    found: dict[str, Any] | None = (read_or_none(folder / "metrics.json", Metrics) or {}).get(
-        "unknown_below"
-    )
+    found: dict[str, Any] | None = _metrics(folder).get("unknown_below")
     return found
+
+
+def _metrics(folder: Path) -> dict[str, Any]:
+    return read_or_none(folder / "metrics.json", Metrics) or {}
 
 
 def load_model(folder: Path | str, device: str = "cpu") -> Model:
@@ -106,7 +106,7 @@ def load_model(folder: Path | str, device: str = "cpu") -> Model:
 
     from hpsearch.training.build import trained_network
 
-    metrics = read_or_none(folder / "metrics.json", Metrics) or {}
+    metrics = _metrics(folder)
     stored = metrics.get("weights_sha256")
     try:
         content = path.read_bytes()
@@ -116,6 +116,6 @@ def load_model(folder: Path | str, device: str = "cpu") -> Model:
             )
         network = trained_network(config, load(content), device, convolution=config.convolution)
     except (OSError, RuntimeError, safetensors.SafetensorError) as error:
-        text = " ".join(str(error).split())[:120]
-        raise InputError(f"{path}: does not hold this model's weights ({text})") from error
+        why = shortened(error, 120)
+        raise InputError(f"{path}: does not hold this model's weights ({why})") from error
     return Model(network, config, description, Calibration.of(metrics))

@@ -9,9 +9,9 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,16 +27,6 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 SHOWN_OF_CLASS = 4
 """Maximum number of pictures of a class."""
-
-
-@dataclass(frozen=True)
-class Shown:
-    """A candidate on the page."""
-
-    name: str
-    score: float
-    pictures: list[str]
-    images: int
 
 
 def render_page(
@@ -57,40 +47,35 @@ def render_page(
         ranking: Result of `rank` for the queries.
         top: Number of classes shown per query.
     """
-    rows = [np.flatnonzero(support.class_of == number) for number in range(len(support.names))]
-    pictures: dict[int, list[str]] = {}
 
-    def shown(query: int) -> list[Shown]:
-        found = []
-        for number in ranking.order[query, :top].tolist():
-            if number not in pictures:
-                chosen = rows[number][:SHOWN_OF_CLASS]
-                pictures[number] = [ink_uri(image) for image in support.images[chosen]]
-            name, score = printable(support.names[number]), float(ranking.scores[query, number])
-            found.append(Shown(name, score, pictures[number], len(rows[number])))
-        return found
+    @cache
+    def described(number: int) -> dict[str, Any]:
+        images = support.images[support.class_of == number]
+        pictures = [ink_uri(image) for image in images[:SHOWN_OF_CLASS]]
+        return {"name": support.names[number], "images": len(images), "pictures": pictures}
 
     answers = [
         {
-            "name": printable(name),
+            "name": name,
             "picture": ink_uri(image),
-            "candidates": shown(query),
+            "candidates": [
+                {**described(number), "score": ranking.scores[query, number]}
+                for number in ranking.order[query, :top].tolist()
+            ],
             "unknown": ranking.unknown(query),
         }
         for query, (name, image) in enumerate(zip(names, queries, strict=True))
     ]
-    return (
-        environment(HERE)
-        .get_template("page.html.j2")
-        .render(
-            style=(HERE / "page.css").read_text(encoding="utf-8"),
-            model=printable(model),
-            answers=answers,
-            classes=len(support.names),
-            images=len(support.images),
-            top=min(top, len(support.names)),
-            below=ranking.below,
-        )
+    templates = environment(HERE)
+    templates.filters["printable"] = printable
+    return templates.get_template("page.html.j2").render(
+        style=(HERE / "page.css").read_text(encoding="utf-8"),
+        model=model,
+        answers=answers,
+        classes=len(support.names),
+        images=len(support.images),
+        top=min(top, len(support.names)),
+        below=ranking.below,
     )
 
 

@@ -6,7 +6,7 @@ Letters: Q queries, M support images, C classes, U distinct images, D units.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -14,13 +14,12 @@ from numpy.typing import NDArray
 
 from hpsearch.data.resize import area_average
 from hpsearch.errors import InputError
+from hpsearch.network.siamese import SiameseNetwork
 from hpsearch.recognition.calibration import UNCALIBRATED, Calibration
 from hpsearch.recognition.support import Support
 from hpsearch.training.evaluation import encode
 
-if TYPE_CHECKING:
-    from hpsearch.network.siamese import SiameseNetwork
-
+Rows = NDArray[np.int64]
 SUPPORTS_AT_ONCE = 1024
 """Bounds the memory of one comparison."""
 
@@ -99,10 +98,7 @@ def rank(
 
 @torch.inference_mode()
 def _logits(
-    network: SiameseNetwork,
-    shown: NDArray[np.uint8],
-    asked: NDArray[np.int64],
-    offered: NDArray[np.int64],
+    network: SiameseNetwork, shown: NDArray[np.uint8], asked: Rows, offered: Rows
 ) -> NDArray[np.float64]:
     """Encode the images [U, side, side]; compare rows `asked` with rows `offered`."""
     device = network.device
