@@ -85,13 +85,20 @@ def hausdorff_scores(
     from scipy.spatial import cKDTree
 
     used = np.unique(np.concatenate([tasks.query.ravel(), tasks.support.ravel()]))
-    points = {int(row): _ink_points(images[row]) for row in used}
+    points = {row: _ink_points(images[row]) for row in used.tolist()}
     trees = {row: cKDTree(p) for row, p in points.items() if len(p)}
-    scores = np.full((*tasks.query.shape, tasks.ways), np.nan)
-    for run, (queries, supports) in enumerate(zip(tasks.query, tasks.support, strict=True)):
-        there = _mean_distances(queries, supports, points, trees)  # [W, W], query to support
-        back = _mean_distances(supports, queries, points, trees)
-        scores[run] = -np.maximum(there, back.T)
+
+    def score(one: int, other: int) -> float:
+        if one not in trees or other not in trees:
+            return np.nan
+        there, _ = trees[other].query(points[one])
+        back, _ = trees[one].query(points[other])
+        return -max(float(there.mean()), float(back.mean()))
+
+    scores = np.empty((*tasks.query.shape, tasks.ways))
+    for run, supports in enumerate(tasks.support.tolist()):
+        queries = tasks.query[run].tolist()
+        scores[run] = [[score(query, support) for support in supports] for query in queries]
         if progress is not None:
             progress("modified Hausdorff distance", run + 1, len(scores))
     return scores
@@ -101,27 +108,6 @@ def _ink_points(image: NDArray[np.uint8]) -> NDArray[np.float64]:
     """Return the ink pixels of an image [S, S] as points [P, 2] around their mean."""
     points = np.argwhere(image >= INK).astype(np.float64)
     return points - points.mean(axis=0) if len(points) else points
-
-
-def _mean_distances(
-    rows: NDArray[np.int64],
-    others: NDArray[np.int64],
-    points: dict[int, NDArray[np.float64]],
-    trees: dict[int, Any],
-) -> NDArray[np.float64]:
-    """Return [rows, others]: mean distance from the points of one to the nearest of the other."""
-    counts = [len(points[int(row)]) for row in rows]
-    together = np.concatenate([points[int(row)] for row in rows])
-    owner = np.repeat(np.arange(len(rows)), counts)
-    means = np.full((len(rows), len(others)), np.nan)
-    if not len(together):
-        return means
-    for column, other in enumerate(others):
-        if int(other) in trees:  # an image without ink has no nearest point
-            nearest, _ = trees[int(other)].query(together)
-            sums = np.bincount(owner, weights=nearest, minlength=len(rows))
-            means[:, column] = np.where(counts, sums / np.maximum(counts, 1), np.nan)
-    return means
 
 
 def measure_baselines(dataset: Dataset, progress: Progress | None = None) -> dict[str, Any]:
@@ -153,7 +139,7 @@ def measure_baselines(dataset: Dataset, progress: Progress | None = None) -> dic
     }
     published = PUBLISHED if dataset.kind in OMNIGLOT else {}
     found: dict[str, Any] = {}
-    for key in [*measured, *(k for k in PUBLISHED if k not in measured and k in published)]:
+    for key in dict.fromkeys([*measured, *published]):
         name, figure = PUBLISHED[key]
         scores = task_scores(measured[key], test.tasks) if key in measured else None
         found[key] = figures(name, scores, figure if published else None)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hpsearch.driver.stopping import tasks_behind
 from hpsearch.results.certificate import best_of, in_words
 from hpsearch.results.intervals import wilson
+from hpsearch.storage.view import StudyView
+from hpsearch.trial import TrialRecord
 from hpsearch.wording import count, interval, percent
-
-if TYPE_CHECKING:
-    from hpsearch.storage.view import StudyView
-    from hpsearch.trial import TrialRecord
 
 
 def best_in_words(view: StudyView) -> str:

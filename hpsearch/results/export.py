@@ -49,14 +49,12 @@ def export_best(folder: StudyFolder, trial: int | None, output: Path | None) -> 
     """
     view = read_study(folder)
     best, certificate = best_of(view)
-    if trial is None:
-        chosen = best
-        if chosen is None:
-            raise InputError(f"{folder.root}: no completed trial to export; continue the search")
-    elif trial < 0 or trial >= len(view.trials) or view.trials[trial].value is None:
+    scored = {t.number: t for t in view.trials if t.value is not None}
+    chosen = best if trial is None else scored.get(trial)
+    if chosen is None and trial is None:
+        raise InputError(f"{folder.root}: no completed trial to export; continue the search")
+    if chosen is None:
         raise InputError(f"--trial {trial}: no trial of that number has a result in {folder.root}")
-    else:
-        chosen = view.trials[trial]
     attributes = view.attributes[chosen.number]
     held = read_provenance(folder.trial(chosen.number))
     _check_data(folder.trial(chosen.number), held, view.dataset["fingerprint"])

@@ -135,37 +135,23 @@ def retrain(
             f"given are {dataset.kind} {dataset.fingerprint[:12]}; name the study's data with "
             "--data"
         )
-    check_data(
-        dataset,
-        config,
-        study_seed=exported.study_seed,
-        objective=exported.objective,
-        include_validation=include_validation,
-        where=f"{path}: config",
-    )
+    settings: dict[str, Any] = {
+        "study_seed": exported.study_seed,
+        "include_validation": include_validation,
+    }
+    if exported.objective == "dense":  # the other one is the default, which older folders lack
+        settings["objective"] = "dense"
+    check_data(dataset, config, **settings, where=f"{path}: config")
     chosen = exported.seed if seed is None else seed
-    _describe(
-        output,
-        {
-            "format": 1,
-            "dataset": {"kind": dataset.kind, "fingerprint": dataset.fingerprint},
-            "seed": chosen,
-            "study_seed": exported.study_seed,
-            "include_validation": include_validation,
-            # older folders do not name the objective, which was the only one
-            **({"objective": exported.objective} if exported.objective == "dense" else {}),
-            "config": config.plain(),
-        },
-        aside,
-    )
-    data = TrainingData.from_dataset(
-        dataset,
-        config,
-        study_seed=exported.study_seed,
-        objective=exported.objective,
-        device=device,
-        include_validation=include_validation,
-    )
+    description = {
+        "format": 1,
+        "dataset": {"kind": dataset.kind, "fingerprint": dataset.fingerprint},
+        "seed": chosen,
+        **settings,
+        "config": config.plain(),
+    }
+    _describe(output, description, aside)
+    data = TrainingData.from_dataset(dataset, config, **settings, device=device)
     saved = output / "checkpoint"
     last = checkpoint.load(saved)
     if last is not None and not last.belongs_to(config):
@@ -182,16 +168,16 @@ def retrain(
         raise InputError(f"{path}: max_epochs: nothing to train")
     weights = last.weights() if include_validation else last.best_weights()
     _check_usable(path, last, weights, include_validation)
-    packed = {name: weight.contiguous() for name, weight in weights.items()}
-    content = save(packed)
+    content = save({name: weight.contiguous() for name, weight in weights.items()})
     write_atomically(output / "weights.safetensors", content)
     network = trained_network(config, weights, device)
     figures = validation_figures(network, config, dataset, exported.study_seed)
-    metrics = _metrics(last.curve, exported.objective, figures, seen=include_validation)
-    metrics["certificate"] = _verdict(
-        figures["fresh_error"], exported.certificate, as_found=as_found
-    )
-    metrics["weights_sha256"] = hashlib.sha256(content).hexdigest()
+    certificate = exported.certificate
+    metrics = {
+        **_metrics(last.curve, exported.objective, figures, seen=include_validation),
+        "certificate": _verdict(figures["fresh_error"], certificate, as_found=as_found),
+        "weights_sha256": hashlib.sha256(content).hexdigest(),
+    }
     write_atomically(output / "metrics.json", dump_record(metrics))
     return metrics
 

@@ -113,20 +113,9 @@ def shrink(
     error = float(np.sqrt(variance / np.median(count)))
     reaches = np.multiply(REACHES, max(error, float(np.ptp(mean)) / WIDEST))
     shares = np.minimum(np.divide(DIFFERING, np.sqrt(len(mean))), MOST_DIFFER)
-    grid = np.meshgrid(sigmas, shares, reaches, indexing="ij")
-    setting = _Settings(*(axis.reshape(-1, 1, 1) for axis in grid))
-    centre = _centres(mean, error)
-    draws = _draw(mean, count, centre, setting, seed)
+    settings = np.reshape(np.meshgrid(sigmas, shares, reaches, indexing="ij"), (3, -1, 1, 1))
+    draws = _draw(mean, count, _centres(mean, error), settings, seed)
     return Posterior(draws, float(np.sqrt(variance)))
-
-
-@dataclass(frozen=True, eq=False)
-class _Settings:
-    """The grid, each [M, 1, 1]."""
-
-    sigma: Array
-    share: Array
-    reach: Array
 
 
 def _sigmas(variance: float, freedom: int) -> Array:
@@ -143,18 +132,27 @@ def _centres(mean: Array, error: float) -> Array:
     return np.linspace(low, high, max(CENTRES, min(1000, int((high - low) / error * 4))))
 
 
-def _draw(mean: Array, count: Array, centre: Array, setting: _Settings, seed: int) -> Array:
-    """Draw theta, [R, K]: first a cell of the grid, then spike or slab, then a value."""
+def _draw(mean: Array, count: Array, centre: Array, settings: Array, seed: int) -> Array:
+    """Draw theta, [R, K]: first a cell of the grid, then spike or slab, then a value.
+
+    Args:
+        mean: [K].
+        count: [K], numbers of measurements.
+        centre: [G], mu.
+        settings: [3, M, 1, 1]: sigma, w and L.
+        seed: Seed of the draws.
+    """
     from scipy.special import log_ndtr, logsumexp, ndtr, ndtri
 
-    noise = setting.sigma / np.sqrt(count)  # [M, 1, K]
+    sigma, differing, reach = settings
+    noise = sigma / np.sqrt(count)  # [M, 1, K]
     middle = centre[None, :, None]  # [1, G, 1]
-    bottom = np.maximum(middle - setting.reach, 0)  # [M, G, 1]
-    top = np.minimum(middle + setting.reach, 1)
+    bottom = np.maximum(middle - reach, 0)  # [M, G, 1]
+    top = np.minimum(middle + reach, 1)
     high, low = (mean - bottom) / noise, (mean - top) / noise  # [M, G, K]
     inside = np.maximum(ndtr(high) - ndtr(low), 1e-300)
-    log_slab = np.log(setting.share) + np.log(inside / (2 * setting.reach))
-    log_spike = np.log1p(-setting.share) - 0.5 * (
+    log_slab = np.log(differing) + np.log(inside / (2 * reach))
+    log_spike = np.log1p(-differing) - 0.5 * (
         np.log(2 * np.pi * noise**2) + ((mean - middle) / noise) ** 2
     )
     log_each = np.logaddexp(log_spike, log_slab)
