@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 
 def percent(share: float, digits: int = 1) -> str:
@@ -25,6 +25,16 @@ def count(number: int, thing: str) -> str:
     return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
+def in_states(counts: Mapping[str, int], states: Sequence[str]) -> str:
+    """Format the number of trials in each state: 3 complete, 1 pruned."""
+    return ", ".join(f"{counts.get(state, 0)} {state}" for state in states)
+
+
+def figure(value: object, digits: int) -> str:
+    """Format a parameter's value, a float with that many significant digits."""
+    return f"{value:.{digits}g}" if isinstance(value, float) else str(value)
+
+
 def ordinal(number: int) -> str:
     """Format a rank: 1st, 2nd, 3rd, 4th, 11th, 22nd."""
     teens = number % 100 in (11, 12, 13)
@@ -33,14 +43,8 @@ def ordinal(number: int) -> str:
 
 def long_time(seconds: float) -> str:
     """Format a rough time: about 20 seconds, about 3 hours, about a month."""
-    units = (
-        ("second", 1),
-        ("minute", 60),
-        ("hour", 3600),
-        ("day", 86_400),
-        ("month", 2_630_000),
-        ("year", 31_557_600),
-    )
+    units = [("second", 1), ("minute", 60), ("hour", 3600), ("day", 86_400)]
+    units += [("month", 2_630_000), ("year", 31_557_600)]
     name, size = next((n, s) for n, s in reversed(units) if seconds >= 0.8 * s or s == 1)
     number = max(1, round(seconds / size))
     one = "an" if name == "hour" else "a"
@@ -49,9 +53,8 @@ def long_time(seconds: float) -> str:
 
 def duration(seconds: float) -> str:
     """Format seconds as 12s, 3m05s or 2h07m."""
-    whole = int(seconds)
-    if whole < 60:
-        return f"{whole}s"
-    if whole < 3600:
-        return f"{whole // 60}m{whole % 60:02d}s"
-    return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
+    minutes, second = divmod(int(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    if hours:
+        return f"{hours}h{minute:02d}m"
+    return f"{minute}m{second:02d}s" if minute else f"{second}s"

@@ -44,14 +44,14 @@ def describe_space(space: SearchSpace, study: StudyConfig | None = None) -> str:
     Raises:
         InputError: The space has a parameter that cannot be searched, or nothing is feasible.
     """
-    lines = [f"{space.name}: {len(space.parameters)} dimensions"]
-    if space.description:
-        lines.append(space.description)
-    lines.append("")
     width = max(len(name) for name in space.parameters)
-    for name, parameter in space.parameters.items():
-        lines.append(f"{name:{width}}  {parameter.type:11}  {parameter.describe()}")
-    lines.append("")
+    lines = [
+        f"{space.name}: {len(space.parameters)} dimensions",
+        *([space.description] if space.description else []),
+        "",
+        *(f"{n:{width}}  {p.type:11}  {p.describe()}" for n, p in space.parameters.items()),
+        "",
+    ]
     try:
         problem = _problem(space, study)
     except NoNetworkError as error:
@@ -102,11 +102,10 @@ def _costs(problem: SearchProblem) -> list[str]:
             value = costs.of(params, measure) / (1e9 if measure == "memory_bytes" else 1)
             layers = problem.shape(params).convolutions
             filters = ", ".join(f"{c.filter_count} of {c.filter_size}" for c in layers) or "none"
+            network = f"(filters {filters}; width {params[problem.base.width_name]})"
             beyond = problem.over_limits(params)
-            lines.append(
-                f"  {unit:24} {value:9.3g}  (filters {filters}; width {params[problem.base.width_name]})"
-                + (f", over the study's limits: {beyond}" if beyond else "")
-            )
+            over = f", over the study's limits: {beyond}" if beyond else ""
+            lines.append(f"  {unit:24} {value:9.3g}  {network}{over}")
     return [*lines, f"memory: estimated, of one training step of {costs.images} images"]
 
 
@@ -130,10 +129,9 @@ def explain_config(
     try:
         reasons = problem.reasons(params)
         if not reasons:
-            unlimited = (
-                "; no limit on costs was checked, name a study by --study" if study is None else ""
-            )
-            return f"possible: {source} lies in search space {space.name}{unlimited}"
+            limits = "; no limit on costs was checked, name a study by --study"
+            found = f"possible: {source} lies in search space {space.name}"
+            return found + (limits if study is None else "")
         known = {name: params[name] for name in problem.space.parameters}
         nearest = nearest_feasible(problem, known)
     except InputError as error:
@@ -153,11 +151,9 @@ def _searched_values(
             values = values[key]
     if "layers" not in values:
         values = values.get("params", values)
-        missing = [name for name in space.parameters if name not in values]
-        if missing:
-            raise InputError(
-                f"{source}: {missing[0]}: missing; search space {space.name} needs it"
-            )
+        for name in space.parameters:
+            if name not in values:
+                raise InputError(f"{source}: {name}: missing; search space {space.name} needs it")
         return dict(values)
     return {name: _written_or_default(name, values, source) for name in space.parameters}
 

@@ -56,13 +56,10 @@ def describe(plan: StudyPlan, workplace: Workplace, notices: Sequence[str]) -> l
 
 
 def _budget(budget: Budget) -> str:
+    limits = {"trials": budget.trials, "hours": budget.hours, "multiply-adds": budget.compute}
     parts = [
         f"{limit:g} {name[:-1] if limit == 1 else name}"
-        for name, limit in (
-            ("trials", budget.trials),
-            ("hours", budget.hours),
-            ("multiply-adds", budget.compute),
-        )
+        for name, limit in limits.items()
         if limit is not None
     ]
     return ", ".join([*parts, *([f"or {budget.stop_when}"] if budget.stop_when else [])])

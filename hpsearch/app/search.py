@@ -32,7 +32,7 @@ from hpsearch.storage.view import check_not_edited, read_study
 from hpsearch.study.data_check import check_study_data
 from hpsearch.study.plan import DataPlace, StudyPlan, lock_holder, plan_study, save_plan
 from hpsearch.waiting import Caught, Interrupted
-from hpsearch.wording import count
+from hpsearch.wording import count, in_states
 
 
 def run_search(
@@ -163,7 +163,13 @@ def _drive(
     if caught.count:
         say("the same command continues")
         return caught.exit_code
-    _say_best(plan)
+    view = read_study(plan.folder)
+    best, certificate = best_of(view)
+    say(best_in_words(view))
+    if best is not None:
+        root = shell_word(plan.folder.root)
+        confirm = "" if certificate else f"hpsearch confirm {root}, or "
+        say(f"next: {confirm}hpsearch export {root}")
     return 0
 
 
@@ -175,31 +181,17 @@ def _run_driver(
         driver = Driver(plan, place, executor, observer, lambda: caught.count)
         reason = driver.run()
     progress = driver.progress()
-    counts = ", ".join(
-        f"{progress.counts.get(s, 0)} {s}" for s in ("complete", "pruned", "failed")
-    )
-    say(f"{reason}: {counts}")
-
-
-def _say_best(plan: StudyPlan) -> None:
-    view = read_study(plan.folder)
-    best, certificate = best_of(view)
-    say(best_in_words(view))
-    if best is not None:
-        root = shell_word(plan.folder.root)
-        confirm = "" if certificate else f"hpsearch confirm {root}, or "
-        say(f"next: {confirm}hpsearch export {root}")
+    say(f"{reason}: {in_states(progress.counts, ('complete', 'pruned', 'failed'))}")
 
 
 @contextmanager
-def interrupts(caught: Caught | None = None) -> Iterator[Caught]:
+def interrupts(caught: Caught) -> Iterator[None]:
     """Count SIGINT and SIGTERM instead of ending the process."""
-    caught = caught or Caught()
     main = threading.current_thread() is threading.main_thread()  # only there can handlers be set
     signals = (signal.SIGINT, signal.SIGTERM) if main else ()
     before = {s: signal.signal(s, caught.note) for s in signals}
     try:
-        yield caught
+        yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -257,25 +249,16 @@ def _notices(plan: StudyPlan) -> list[str]:
             f"{plan.folder.root} is on a network file system ({kind}), whose locks are "
             "unreliable; a local disk is safer"
         )
-    prior = plan.prior
-    if prior is not None:
-        other = (
-            f"another data set, input size or setting: a prior that fades out after "
-            f"{prior.fades_after} finished trials"
-        )
+    if prior := plan.prior:
+        fading = f"a prior that fades out after {prior.fades_after} finished trials"
+        other = f"another data set, input size or setting: {fading}"
         what = "the same problem: its results count in full" if prior.same else other
-        notices.append(
-            f"learning from {count(len(prior.trials), 'trial')} of {prior.study}, {what}"
-        )
-    single = [
-        name for name, parameter in plan.space.parameters.items()
-        if parameter.single and name not in plan.config.freeze
-    ]  # fmt: skip
-    if single:
-        notices.append(
-            f"{', '.join(single)}: only one value, so the search never changes it; `freeze` does "
-            "the same"
-        )
+        learnt = count(len(prior.trials), "trial")
+        notices.append(f"learning from {learnt} of {prior.study}, {what}")
+    single = [name for name, parameter in plan.space.parameters.items() if parameter.single]
+    if fixed := ", ".join(name for name in single if name not in plan.config.freeze):
+        only = "only one value, so the search never changes it; `freeze` does the same"
+        notices.append(f"{fixed}: {only}")
     if idle := _idle_pruner(plan):
         notices.append(idle)
     if not plan.config.sampler.replayable:
@@ -288,22 +271,21 @@ def _notices(plan: StudyPlan) -> list[str]:
 
 def _idle_pruner(plan: StudyPlan) -> str | None:
     """Return why a study's pruner can prune no trial, or None."""
-    config, pruner, whole = plan.config, plan.config.pruner, plan.config.trial.max_epochs
+    pruner, trials = plan.config.pruner, plan.config.budget.trials
     needed = fewest_trials(pruner, plan.resource)
     if pruner.name == "none":
         return None
     if needed is None:
         return (
             f"pruner {pruner.name} can prune no trial: pruner.min_resource {pruner.min_resource} "
-            f"is not below trial.max_epochs {whole}"
+            f"is not below trial.max_epochs {plan.config.trial.max_epochs}"
         )
-    if config.budget.trials is not None and config.budget.trials < needed:
-        return (
-            f"pruner {pruner.name} can prune no trial before there are {needed}, but "
-            f"budget.trials is {config.budget.trials}; lower pruner.startup_trials "
-            f"{pruner.startup_trials}"
-        )
-    return None
+    if trials is None or trials >= needed:
+        return None
+    return (
+        f"pruner {pruner.name} can prune no trial before there are {needed}, but budget.trials is "
+        f"{trials}; lower pruner.startup_trials {pruner.startup_trials}"
+    )
 
 
 def _describe_dataset(dataset: Dataset, data: Path | None) -> dict[str, Any]:

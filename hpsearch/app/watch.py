@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from hpsearch.driver.environment import Observer
 from hpsearch.driver.forecast import Forecast
 from hpsearch.driver.progress import Progress
 from hpsearch.output import say
-from hpsearch.wording import duration, percent
+from hpsearch.wording import duration, in_states, percent
 
 LEAST_S, MOST_S = 10.0, 600.0
 """Seconds between two progress lines: at first, and in a search of days."""
@@ -26,7 +26,7 @@ def counts_in_words(progress: Progress) -> str:
     """Return the number of trials by state, the time at work and the time left."""
     counts = progress.counts
     states = ["complete", "pruned", "failed", *(["paused"] if counts.get("paused") else [])]
-    done = ", ".join(f"{counts.get(s, 0)} {s}" for s in states)
+    done = in_states(counts, states)
     total = f"{progress.finished}/{progress.trials}" if progress.trials else str(progress.finished)
     left = f", {text}" if (text := forecast_line(progress.forecast)) else ""
     return f"{total} trials: {done} | {duration(progress.seconds)} at work{left}"
@@ -72,7 +72,8 @@ class PlainLines:
         say(text)
 
 
-@contextmanager
-def plain_lines(_name: str, _certificate: Mapping[str, Any] | None) -> Iterator[Observer]:
-    """Yield an observer that prints plain lines."""
-    yield PlainLines()
+def plain_lines(
+    _name: str, _certificate: Mapping[str, Any] | None
+) -> AbstractContextManager[Observer]:
+    """Open an observer that prints plain lines."""
+    return nullcontext(PlainLines())

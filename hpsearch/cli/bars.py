@@ -62,15 +62,14 @@ def forecast_bar(label: str) -> Iterator[Callable[[float, float], str]]:
     Its arguments are the steps done and the total steps; the first call passes the steps done
     before this run. It returns the forecast as text.
     """
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+    from rich.progress import Progress, TextColumn
 
     from hpsearch.cli.console import make_console
 
     console = make_console(stderr=True)
-    left_column = TextColumn("{task.fields[left]}")
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), left_column)
     with Progress(
-        *columns,
+        *Progress.get_default_columns()[:-1],
+        TextColumn("{task.fields[left]}"),
         console=console,
         transient=True,
         disable=not console.is_terminal,

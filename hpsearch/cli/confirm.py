@@ -10,8 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
-from hpsearch.cli.options import JsonOption, StudyArgument, open_study
-from hpsearch.errors import InputError
+from hpsearch.cli.options import DeviceOption, JsonOption, StudyArgument, open_study
+from hpsearch.errors import AGAIN, InputError
 from hpsearch.output import say, say_json, say_table, unwaited
 from hpsearch.paths import shell_word
 
@@ -21,7 +21,7 @@ def confirm(
     top: Annotated[int, typer.Option(min=2, max=50, help="Best trials to retrain.")] = 5,
     seeds: Annotated[int, typer.Option(min=2, max=100, help="Fresh seeds per trial.")] = 3,
     workers: Annotated[int | None, typer.Option(min=1, help="Parallel trainings.")] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
+    device: DeviceOption = None,
     json: JsonOption = False,
 ) -> int:
     """Retrain the best trials with fresh seeds, on fresh tasks; the same command continues."""
@@ -48,13 +48,11 @@ def confirm(
         dataset = held_dataset(plan)
         check_study_data(plan, dataset)
         packed = dataset.folder.resolve()
-        tell(
-            f"{view.name}: training the best {len(candidates)} of "
-            f"{sum(t.state == 'complete' for t in view.trials)} complete trials with {seeds} "
-            "fresh seeds each"
-        )
+        complete = sum(t.state == "complete" for t in view.trials)
+        best = f"the best {len(candidates)} of {complete} complete trials"
+        tell(f"{view.name}: training {best} with {seeds} fresh seeds each")
         caught = Caught()
-        complete: str | None = None
+        trained: str | None = None
         shown = sys.stderr if json else sys.stdout
         try:
             with (
@@ -64,23 +62,19 @@ def confirm(
                 forecast_bar("confirming") as bar,
             ):
                 work = Confirmation(view, runs, packed, executor, tell, lambda: caught.count, bar)
-                complete = work.run()
+                trained = work.run()
         except Interrupted as stop:
             tell(str(stop))
-        if not complete:
+        if not trained:
             tell("the same command continues")
             return caught.exit_code
-        found = {run: read_run(folder.confirmation, run) for run in runs}
-        if missing := [run for run, result in found.items() if result is None]:
-            raise InputError(
-                f"{folder.confirmation / missing[0].name}: unreadable result; run the same "
-                "command again"
-            )
-        of_trial = {
-            t.number: [found[run] or {} for run in runs if run.trial == t.number]
-            for t in candidates
-        }
-        certificate = certify(view, candidates, of_trial)
+        results: dict[int, list[Mapping[str, Any]]] = {t.number: [] for t in candidates}
+        for run in runs:
+            result = read_run(folder.confirmation, run)
+            if result is None:
+                raise InputError(f"{folder.confirmation / run.name}: unreadable result; {AGAIN}")
+            results[run.trial].append(result)
+        certificate = certify(view, candidates, results)
         write_certificate(folder, certificate)
     if json:
         say_json(certificate)

@@ -19,6 +19,7 @@ from hpsearch.wording import count, percent
 if TYPE_CHECKING:
     from hpsearch.data import Characters, Dataset
 
+Sheets = Mapping[str, tuple[Path, str]]
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 
 
@@ -52,7 +53,7 @@ def _find(kind: str, data: Path | None, *, afresh: bool = False, test: bool = Fa
         return find_dataset(kind, data, progress=progress, afresh=afresh, test=test)
 
 
-def _draw_sheets(dataset: Dataset) -> dict[str, tuple[Path, str]]:
+def _draw_sheets(dataset: Dataset) -> Sheets:
     """Write a contact sheet of each split; the sealed split only of own images.
 
     Returns:
@@ -77,16 +78,13 @@ def _draw_sheets(dataset: Dataset) -> dict[str, tuple[Path, str]]:
         try:
             png, words = contact_sheet(images())
             write_atomically(path, png)
+            sheets[role] = path, words
         except EnvironmentFailure as error:
             notice(f"no contact sheet of {role}: {error}")
-            continue
-        sheets[role] = path, words
     return sheets
 
 
-def _print(
-    dataset: Dataset, json: bool, prefix: str, sheets: Mapping[str, tuple[Path, str]] | None = None
-) -> None:
+def _print(dataset: Dataset, json: bool, prefix: str, sheets: Sheets | None = None) -> None:
     from hpsearch.data.packed_files import read_meta
 
     meta = read_meta(dataset.folder)
@@ -113,10 +111,8 @@ def _print(
         sealed = " (sealed)" if role == "test" else ""
         parts = [count(counts[f"{thing}s"], thing) for thing in ("alphabet", "character", "image")]
         say(f"{role}: {', '.join(parts)}{sealed}")
-    say(
-        f"tasks: {dataset.ways} ways, chance {percent(1 / dataset.ways)}; "
-        f"{facts['test_tasks']} sealed test tasks"
-    )
+    tests = f"{facts['test_tasks']} sealed test tasks"
+    say(f"tasks: {dataset.ways} ways, chance {percent(1 / dataset.ways)}; {tests}")
     for text in dataset.notices:
         notice(text, err=False)
     for role, (path, words) in (sheets or {}).items():

@@ -18,7 +18,6 @@ from hpsearch.output import say, say_json
 from hpsearch.wording import count
 
 if TYPE_CHECKING:
-    from hpsearch.maintenance.invariants import Verdict
     from hpsearch.paths import StudyFolder
 
 PACKAGES = ("torch", "optuna", "numpy", "sqlalchemy")
@@ -47,24 +46,16 @@ def doctor(
         rows = [vars(v) for v in verdicts]
         say_json({"environment": around, "repaired": done, "invariants": rows})
     else:
-        _show(around, done, verdicts, repair=repair)
+        for name, text in around.items():
+            say(f"{name:10} {one_line(text)}")
+        nothing = ["nothing, nothing was needed"] if repair else []
+        for line in done or nothing:
+            say(f"repaired   {one_line(line)}")
+        for v in verdicts:
+            say(f"{v.key:4} {MARKS[v.standing]:8} {v.claim}: {one_line(v.seen)}")
     if broken:
         advice = "restore it from a copy" if repair else "run hpsearch doctor with --repair"
         raise InputError(f"{folder.root}: {', '.join(broken)} broken; {advice}")
-
-
-def _show(
-    around: dict[str, str], done: list[str], verdicts: list[Verdict], *, repair: bool
-) -> None:
-    for name, text in around.items():
-        say(f"{name:10} {one_line(text)}")
-    for line in done:
-        say(f"repaired   {one_line(line)}")
-    if repair and not done:
-        say("repaired   nothing, nothing was needed")
-    for verdict in verdicts:
-        mark = MARKS[verdict.standing]
-        say(f"{verdict.key:4} {mark:8} {verdict.claim}: {one_line(verdict.seen)}")
 
 
 def _size(path: Path) -> int:
@@ -103,11 +94,7 @@ def _data(folder: StudyFolder) -> str:
         held = read_dataset(folder.dataset)
     except InputError as error:
         return str(error)
-    mark = f"{held.get('kind')}, fingerprint {str(held.get('fingerprint'))[:12]}"
     packed = Path(str(held.get("packed")))
-    there = (packed / "meta.json").is_file()
-    return (
-        f"{mark}, packed in {packed}"
-        if there
-        else f"{mark}, no longer packed: the next run packs it again"
-    )
+    there = f"packed in {packed}" if (packed / "meta.json").is_file() else ""
+    mark = f"{held['kind']}, fingerprint {held['fingerprint'][:12]}"
+    return f"{mark}, {there or 'no longer packed: the next run packs it again'}"

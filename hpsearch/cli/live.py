@@ -45,18 +45,14 @@ def _best(progress: Progress, certificate: Mapping[str, Any] | None = None) -> s
     return describe_best(best, progress.lowest, held, sure)
 
 
-def _overall(progress: Progress) -> list[Table]:
+def _overall(progress: Progress, share: float) -> Table:
     """Draw the spent share of the budget."""
-    if progress.share is None:
-        return []
-    line = Table.grid(padding=(0, 1))
-    share, left = progress.share, ""
+    text = f"{percent(share, 0)} of the budget"
     if progress.forecast.seconds is None and share > LEAST_SHARE:  # no better forecast yet
-        left = f", about {duration(progress.seconds * (1 - share) / share)} left"
-    line.add_row(
-        ProgressBar(1.0, share, width=40), Text(f"{percent(share, 0)} of the budget{left}")
-    )
-    return [line]
+        text += f", about {duration(progress.seconds * (1 - share) / share)} left"
+    line = Table.grid(padding=(0, 1))
+    line.add_row(ProgressBar(1.0, share, width=40), Text(text))
+    return line
 
 
 def _running(progress: Progress) -> Table:
@@ -84,10 +80,8 @@ def _running(progress: Progress) -> Table:
 class LiveView:
     """Draws the search's progress and a table of running trials, below the finished trials."""
 
-    def __init__(
-        self, name: str, live: Live, certificate: Mapping[str, Any] | None = None
-    ) -> None:
-        self._name, self._live, self._certificate = name, live, certificate
+    def __init__(self, name: str, live: Live, held: Mapping[str, Any] | None = None) -> None:
+        self._name, self._live, self._certificate = name, live, held
         self._drawn = 0.0
 
     def update(self, progress: Callable[[], Progress]) -> None:
@@ -96,10 +90,10 @@ class LiveView:
             return
         self._drawn, now = time.monotonic(), progress()
         head = Text(self._name, style="bold")
+        overall = [] if now.share is None else [_overall(now, now.share)]
         best = Text(_best(now, self._certificate), style="cyan")
-        self._live.update(
-            Group(head, *_overall(now), Text(counts_in_words(now)), best, _running(now))
-        )
+        counts = Text(counts_in_words(now))
+        self._live.update(Group(head, *overall, counts, best, _running(now)))
 
     def message(self, text: str) -> None:
         """Print the line above the table."""

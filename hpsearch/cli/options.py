@@ -10,13 +10,20 @@ import typer
 if TYPE_CHECKING:
     from hpsearch.storage.view import StudyView
 
-StudyArgument = Annotated[str, typer.Argument(help="A study's folder, file or shipped name.")]
+StudyArgument = Annotated[
+    str, typer.Argument(help="A study file, a shipped name (quickstart), or a study's folder.")
+]
 ModelArgument = Annotated[Path, typer.Argument(help="A model folder.")]
 DataOption = Annotated[Path | None, typer.Option(help="Omniglot's zips or folders, or images.")]
 DatasetOption = Annotated[
     str | None, typer.Option("--dataset", help="Kind of data, as in a study file.")
 ]
+DeviceOption = Annotated[str | None, typer.Option(help="auto, cpu or cuda.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+BesideOption = Annotated[
+    list[Path] | None,
+    typer.Option(help="Another study's folder, whose evaluated model is compared."),
+]
 
 
 def open_study(study: str) -> StudyView:

@@ -106,23 +106,19 @@ def _threshold(asked: str | None, suggested: dict[str, Any] | None, model: Path)
 
 
 def _print_json(names: list[str], ranking: Ranking) -> None:
-    answers = [
-        {
-            "image": name,
-            **({"unknown": ranking.unknown(query)} if ranking.below is not None else {}),
-            "ranked": [{"class": c, "score": score} for c, score in ranking.candidates(query)],
-        }
-        for query, name in enumerate(names)
-    ]
+    answers = []
+    for query, name in enumerate(names):
+        known = {} if ranking.below is None else {"unknown": ranking.unknown(query)}
+        ranked = [{"class": c, "score": score} for c, score in ranking.candidates(query)]
+        answers.append({"image": name, **known, "ranked": ranked})
     say_json(answers)
 
 
 def _print_table(names: list[str], ranking: Ranking, top: int) -> None:
     count = len(ranking.names)
+    unknown = f", unknown: no score reaches {ranking.below:.3f}" if ranking.below else ""
     for query, name in enumerate(names):
-        verdict = ""
-        if ranking.unknown(query):
-            verdict = f", unknown: no score reaches {ranking.below:.3f}"
+        verdict = unknown if ranking.unknown(query) else ""
         say(f"{one_line(name)}: {min(top, count)} of {count} classes{verdict}")
         for place, one in enumerate(ranking.candidates(query, top), start=1):
             say(f"{place:5}  {one.score:.3f}  {one_line(one.name)}")

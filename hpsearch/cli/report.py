@@ -8,7 +8,13 @@ from typing import Annotated, Any
 import typer
 
 from hpsearch.cli.bars import progress_bars
-from hpsearch.cli.options import DataOption, DatasetOption, JsonOption, StudyArgument
+from hpsearch.cli.options import (
+    BesideOption,
+    DataOption,
+    DatasetOption,
+    JsonOption,
+    StudyArgument,
+)
 from hpsearch.output import say, say_json, say_table
 from hpsearch.wording import interval, percent
 
@@ -17,10 +23,7 @@ def baselines(
     data: DataOption = None,
     dataset: DatasetOption = None,
     json: JsonOption = False,
-    beside: Annotated[
-        list[Path] | None,
-        typer.Option(help="A study's folder; its evaluated model stands for its kind of network."),
-    ] = None,
+    beside: BesideOption = None,
 ) -> None:
     """Score pixels and untrained networks on the sealed tasks; the opening is logged."""
     from hpsearch.data.dataset import OMNIGLOT
@@ -62,10 +65,7 @@ def _shown(entry: dict[str, Any]) -> float:
 def report(
     study: StudyArgument,
     output: Annotated[Path | None, typer.Option(help="File [STUDY/report.html].")] = None,
-    beside: Annotated[
-        list[Path] | None,
-        typer.Option(help="Another study's folder; its evaluated model joins the accuracies."),
-    ] = None,
+    beside: BesideOption = None,
 ) -> None:
     """Write a study's report, one page that works offline; a search may be running."""
     from hpsearch.report import write_report

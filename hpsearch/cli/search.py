@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from hpsearch.cli.options import DataOption, JsonOption, open_study
+from hpsearch.cli.options import DataOption, DeviceOption, JsonOption, StudyArgument, open_study
 from hpsearch.errors import HpsearchError, InputError, one_line
 from hpsearch.output import say, say_json
 from hpsearch.paths import shell_word
-
-StudyArgument = Annotated[
-    str, typer.Argument(help="A study file, a shipped name (quickstart), or a study's folder.")
-]
+from hpsearch.wording import count, figure, in_states, percent
 
 
 def search(
@@ -27,7 +23,7 @@ def search(
     ] = None,
     hours: Annotated[float | None, typer.Option(help="Hours of work that end the study.")] = None,
     workers: Annotated[int | None, typer.Option(help="Number of parallel trials.")] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
+    device: DeviceOption = None,
     executor: Annotated[str | None, typer.Option(help="local or ray.")] = None,
     address: Annotated[
         str | None, typer.Option(help="Ray cluster, HOST:PORT or auto; implies ray.")
@@ -98,57 +94,40 @@ def status(study: StudyArgument, json: JsonOption = False) -> None:
     from hpsearch.results.pruning import pruning
 
     view = open_study(study)
-    pruned = pruning(view.trials, view.config)
+    pruned, over = pruning(view.trials, view.config), why_over(view)
     counts = Counter(standings(view).values())
     best, certificate = best_of(view)
-    summary = {
-        "study": view.name,
-        "dataset": view.dataset["kind"],
-        "trials": {state: counts[state] for state in STATES},
-        "best": best
-        and {
+    if json:
+        found = best and {
             "trial": best.number,
             "validation_error": best.value,
             "params": dict(best.params),
             "confirmed": certificate is not None,
             **({"certificate": certificate} if certificate else {}),
-        },
-        "pruning": pruned.to_json(),
-        "over": why_over(view),
-    }
-    if json:
-        say_json(summary)
+        }
+        trials = {state: counts[state] for state in STATES}
+        head = {"study": view.name, "dataset": view.dataset["kind"], "trials": trials}
+        say_json({**head, "best": found, "pruning": pruned.to_json(), "over": over})
         return
     say(f"{view.name} on {in_words(view.dataset['kind'])}, in {view.folder.root}")
-    say(_counted(counts))
-    untrainable = Counter[str](
-        (t.cause or "").split(":")[0] for t in view.trials if not t.trainable
-    )
-    if untrainable:
-        kinds = ", ".join(f"{count} {kind}" for kind, count in untrainable.most_common())
+    interrupted = counts["interrupted"]
+    it = "it" if interrupted == 1 else "them"
+    also = f", {interrupted} interrupted (the same search continues {it})" if interrupted else ""
+    say(in_states(counts, STATES[:-1]) + also)
+    causes = Counter((t.cause or "").split(":")[0] for t in view.trials if not t.trainable)
+    if causes:
+        kinds = ", ".join(f"{number} {kind}" for kind, number in causes.most_common())
         say(f"of the pruned, could not be trained: {kinds}")
     if pruned.pruned or pruned.audited:
         say(pruned.sentence())
-    if summary["over"]:
-        say(f"over: {summary['over']}")
+    if over:
+        say(f"over: {over}")
     elif left := forecast_line(forecast_study(view)):
         say(left)
     hint = " (the best of several looks better than it is)" if best and not certificate else ""
     say(best_in_words(view) + hint)
     for name, value in best.params.items() if best else ():
-        shown = f"{value:.3g}" if isinstance(value, float) else str(value)
-        say(f"  {name:24} {shown}")
-
-
-def _counted(counts: Mapping[str, int]) -> str:
-    """Return the number of trials by state; interrupted ones only if there are any."""
-    from hpsearch.maintenance.at_work import STATES
-
-    told = [f"{counts.get(state, 0)} {state}" for state in STATES if state != "interrupted"]
-    if left := counts.get("interrupted"):
-        it = "it" if left == 1 else "them"
-        told.append(f"{left} interrupted (the same search continues {it})")
-    return ", ".join(told)
+        say(f"  {name:24} {figure(value, 3)}")
 
 
 def list_studies(
@@ -159,7 +138,6 @@ def list_studies(
     from hpsearch.maintenance.at_work import standings
     from hpsearch.results.best import best_in_words
     from hpsearch.shipped_files import shipped_names
-    from hpsearch.wording import count
 
     say("shipped: " + ", ".join(shipped_names("studies")))
     for path in sorted(folder.glob("*/study.yaml")) if folder.is_dir() else []:
@@ -187,7 +165,6 @@ def trials(
 
     from hpsearch.maintenance.at_work import standings
     from hpsearch.results.certificate import best_of, confirmed_errors
-    from hpsearch.wording import count, percent
 
     view = open_study(study)
     standing = standings(view)
@@ -201,18 +178,17 @@ def trials(
             say(f"{t.number:5} {standing[t.number]:11} {value:>8} {epochs:>10}  {told}".rstrip())
         return
     names = list(dict.fromkeys(name for t in view.trials for name in t.params))
-    text = io.StringIO()
-    writer = csv_module.writer(text)
-    head = ["trial", "state", "validation_error", "epochs", *names, "cause"]
-    writer.writerow([_cell(name) for name in head])
+    rows: list[list[Any]] = [["trial", "state", "validation_error", "epochs", *names, "cause"]]
     for t in view.trials:
-        cells = [t.params.get(name, "") for name in names] + [t.cause or ""]
-        writer.writerow([t.number, standing[t.number], t.value, len(t.values), *map(_cell, cells)])
+        params = [t.params.get(name, "") for name in names]
+        rows.append([t.number, standing[t.number], t.value, len(t.values), *params, t.cause or ""])
+    text = io.StringIO()
+    csv_module.writer(text).writerows([_cell(value) for value in row] for row in rows)
     say(text.getvalue().removesuffix("\n"))
 
 
 def copy(
-    study: Annotated[str, typer.Argument(help="A study's folder.")],
+    study: StudyArgument,
     to: Annotated[
         str, typer.Option(help="sqlite, sqlite:///FILE, or postgresql://[USER@]HOST/DATABASE.")
     ],
@@ -226,15 +202,15 @@ def copy(
     folder = find_study(study)
     config = read_as_begun(folder)
     with Database(folder, config.storage).lock("hpsearch copy"):
-        count = copy_study(folder, config, to)
-    say(f"{count} trials copied to {to}, equal on both sides")
+        copied = copy_study(folder, config, to)
+    say(f"{copied} trials copied to {to}, equal on both sides")
     if not to.startswith("sqlite:"):
         there = f"{shell_word(folder.root)} --storage {shell_word(to)}"
         say(f"to continue there: hpsearch search {there}")
 
 
 def migrate(
-    study: Annotated[str, typer.Argument(help="A study's folder, file or shipped name.")],
+    study: StudyArgument,
     space: Annotated[Path, typer.Option(help="The changed search space, a file.")],
 ) -> None:
     """Move a study to a changed space; its trials keep the values they were trained with."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -10,7 +9,7 @@ import typer
 from hpsearch.cli.options import JsonOption, StudyArgument, open_study
 from hpsearch.errors import InputError, one_line
 from hpsearch.output import say, say_json
-from hpsearch.wording import count, percent
+from hpsearch.wording import count, figure, in_states, percent
 
 if TYPE_CHECKING:
     from hpsearch.maintenance.verify import Reason
@@ -67,8 +66,7 @@ def _print_trial(view: StudyView, record: TrialRecord) -> None:
         say(f"  {one_line(record.cause)}")
     say("parameters")
     for name, parameter in record.params.items():
-        shown = f"{parameter:.4g}" if isinstance(parameter, float) else str(parameter)
-        say(one_line(f"  {name:24} {shown}"))
+        say(one_line(f"  {name:24} {figure(parameter, 4)}"))
     if record.values:
         say(f"validation error by epoch  {_bars(list(record.values.values()))}")
         best = min(record.values, key=lambda epoch: (record.values[epoch], epoch))
@@ -79,8 +77,7 @@ def _print_trial(view: StudyView, record: TrialRecord) -> None:
 def _bars(values: list[float]) -> str:
     """Return a curve as one line of text, with at most 60 values."""
     kept = values[:: -(-len(values) // 60)]
-    low, high = min(kept), max(kept)
-    span = (high - low) or 1.0
+    low, span = min(kept), (max(kept) - min(kept)) or 1.0
     return "".join(BARS[round((v - low) / span * (len(BARS) - 1))] for v in kept)
 
 
@@ -91,13 +88,9 @@ def _print_reason(reason: Reason | str) -> None:
         return
     say(f"  by {reason.proposer}")
     if reason.seen:
-        seen = ", ".join(f"{n} {state}" for state, n in reason.seen.items())
-        lowest = (
-            "no error yet"
-            if reason.lowest is None
-            else f"lowest error {percent(reason.lowest, 2)}"
-        )
-        say(f"  the sampler knew {seen} trials; {lowest}")
+        seen = in_states(reason.seen, list(reason.seen))
+        lowest = f"lowest error {percent(reason.lowest, 2)}" if reason.lowest is not None else ""
+        say(f"  the sampler knew {seen} trials; {lowest or 'no error yet'}")
     if reason.predicted is not None:
         expected, deviation = reason.predicted
         say(
@@ -115,21 +108,11 @@ def _print_provenance(held: list[dict[str, Any]]) -> None:
         changed = ", changed since" if one.get("dirty") else ""
         commit = f"{one.get('commit') or 'none: installed from a package'}{changed}"
         figures = {"commit": commit, **{key: one.get(key) for key in keys}}
-        for name, text in {
-            **figures,
-            **_mapping(one, "versions"),
-            **_mapping(one, "split"),
-        }.items():
-            say(f"  {name:24} {_line(text)}")
-
-
-def _mapping(one: Mapping[str, Any], key: str) -> dict[str, Any]:
-    found = one.get(key)
-    return dict(found) if isinstance(found, Mapping) else {}
-
-
-def _line(value: Any) -> str:
-    return one_line(" ".join(map(str, value)) if isinstance(value, list) else str(value))
+        for group in ("versions", "split"):
+            figures |= found if isinstance(found := one.get(group), dict) else {}
+        for name, value in figures.items():
+            text = " ".join(map(str, value)) if isinstance(value, list) else value
+            say(f"  {name:24} {one_line(str(text))}")
 
 
 def verify(study: StudyArgument, json: JsonOption = False) -> int:
@@ -141,13 +124,12 @@ def verify(study: StudyArgument, json: JsonOption = False) -> int:
 
     view = open_study(study)
     plan = plan_study(str(view.folder.root), None, {})
-    counts: Counter[str] = Counter()
     found = []
     for one in verdicts(plan, view):
-        counts[one.kind] += 1
         found.append({"trial": one.trial, "verdict": one.kind, "text": one.text})
         if not json and one.kind in ("different", "unknown"):
             say(f"trial {one.trial}: {one.kind}: {one.text}")
+    counts = Counter(str(one["verdict"]) for one in found)
     if json:
         say_json({"study": view.name, "counts": dict(counts), "trials": found})
     else:

@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from hpsearch.recognition.support import printable
 from hpsearch.trial import TrialRecord
+from hpsearch.wording import figure
 
 STATE_COLOURS = {
     "complete": "var(--complete)",
@@ -107,9 +108,7 @@ def finite(value: Any) -> Any:
 
 def number(value: Any, digits: int = 3) -> str:
     """Return a parameter's value in the page's format."""
-    if isinstance(value, float):
-        return short_exponent(f"{value:.{digits}g}")
-    return str(value)
+    return short_exponent(figure(value, digits)) if isinstance(value, float) else str(value)
 
 
 def axis(title: str, **settings: Any) -> dict[str, Any]:

@@ -54,9 +54,9 @@ def calibration(surrogate: Surrogate) -> Figure:
     for chosen, name, state in parts:
         if chosen.any():
             values, text = predicted[chosen], "predicted %{x:.1%}, measured %{y:.1%}"
-            ends = (values, low[chosen], high[chosen])
             dots = draw.scatter("markers", values, measured[chosen], text, name=name)
-            dots["error_x"] = draw.whiskers(*ends, "var(--whisker)", thickness=0.8, width=0)
+            bars = draw.whiskers(values, low[chosen], high[chosen], "var(--whisker)", width=0)
+            dots["error_x"] = {**bars, "thickness": 0.8}
             data.append({**dots, "marker": {"color": draw.STATE_COLOURS[state], "size": 6}})
     x_axis, y_axis = draw.error_axis("predicted without the trial"), draw.error_axis("measured")
     layout = {"xaxis": x_axis, "yaxis": y_axis}
@@ -128,7 +128,8 @@ def _contour(
     for trial in (facts.scored[k] for k in kept):
         params = [draw.shown(f"{n} {draw.number(trial.params[n])}") for n in names]
         text.append("<br>".join([f"trial {trial.number}: {percent(trial.value or 0)}", *params]))
-    dots = draw.ink_dots(*facts.points[kept][:, pair].T, text, 6)
+    x, y = facts.points[kept][:, pair].T
+    dots = draw.ink_dots(x, y, text, 6)
     axes = [draw.axis(draw.shown(name), range=[0, 1], **ticks(facts, name)) for name in names]
     layout = {"xaxis": axes[0], "yaxis": axes[1]}
     key = f"contour-{pair[0]}-{pair[1]}"
@@ -188,8 +189,8 @@ def _slice(facts: Facts, name: str, kept: NDArray[np.int64]) -> Figure:
     if parameter.type == "int" and values is not None and len(values) <= 10:
         x_axis |= {"tickvals": list(values), "ticktext": [str(v) for v in values]}
     margin = {"l": 40, "r": 10, "t": 8, "b": 28}
-    layout = {"xaxis": x_axis, "yaxis": draw.error_axis("", nticks=5), "margin": margin}
-    layout["showlegend"] = False
+    axes = {"xaxis": x_axis, "yaxis": draw.error_axis("", nticks=5)}
+    layout = {**axes, "margin": margin, "showlegend": False}
     position = facts.problem.cube.names.index(name)
     return Figure(f"slice-{position}", name, data, layout, 190, half=True)
 
@@ -201,12 +202,12 @@ def parallel(facts: Facts, names: Sequence[str]) -> Figure | None:
     problem, chosen = facts.problem, list(names[:PARALLEL])
     dimensions = []
     for name in chosen:
-        dimension = {"label": draw.shown(name)}
+        dimension: dict[str, Any] = {"label": draw.shown(name)}
         if name in problem.sizes.free:  # the size itself, not its quantile
             sizes = [int(t.params[name]) for t in facts.scored]
-            low, high = min(sizes), max(*sizes, min(sizes) + 1)
-            marks = list(range(low, high + 1))
-            dimension |= {"values": draw.packed(sizes), "range": [low - 0.2, high + 0.2]}
+            marks = list(range(min(sizes), max(*sizes, min(sizes) + 1) + 1))
+            ends = [marks[0] - 0.2, marks[-1] + 0.2]
+            dimension |= {"values": draw.packed(sizes), "range": ends}
             dimension |= {"tickvals": marks, "ticktext": [str(mark) for mark in marks]}
         else:
             values = facts.points[:, problem.cube.names.index(name)]
@@ -215,13 +216,13 @@ def parallel(facts: Facts, names: Sequence[str]) -> Figure | None:
     errors = facts.errors
     low, high = float(errors.min()), float(errors.max())
     top = float(np.quantile(errors, 0.9)) if len(errors) >= 10 else high
-    ends, values = [low, max(high, low + 1e-6)], draw.packed(errors)
-    dimensions.append({"label": "error", "values": values, "range": ends, "tickformat": ".0%"})
+    ends, held = [low, max(high, low + 1e-6)], draw.packed(errors)
+    dimensions.append({"label": "error", "values": held, "range": ends, "tickformat": ".0%"})
     scale = {"colorscale": draw.SEQUENTIAL_LINES, "cmin": low, "cmax": max(top, low + 1e-6)}
     trace = {
         "type": "parcoords",
         "dimensions": dimensions,
-        "line": {"color": values, **scale},
+        "line": {"color": held, **scale},
         "labelangle": -18,
         "labelside": "top",
     }

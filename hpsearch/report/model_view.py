@@ -232,8 +232,8 @@ def _draw_map(characters: Characters, chosen: list[int], places: NDArray[np.floa
         drawings = [[int(k), name] for k, name in zip(members, names, strict=True)]
         data.append({**dots, "customdata": drawings, "hoverinfo": "none", "marker": marker})
     hidden = {"showticklabels": False, "showgrid": False, "zeroline": False, "showline": False}
-    layout = {"xaxis": hidden, "yaxis": hidden}
-    layout |= {"hovermode": "closest", "meta": {"drawings": True}}
+    axes = {"xaxis": hidden, "yaxis": hidden}
+    layout = {**axes, "hovermode": "closest", "meta": {"drawings": True}}
     note = (
         "Each dot is a character; characters that the network finds similar are close together "
         "(t-SNE of the network's distances). Point at a dot or touch it to see the drawing."

@@ -95,9 +95,8 @@ def standings(trials: Sequence[TrialRecord], certificate: dict[str, Any] | None)
         said[lowest.number] = f"lowest error of the search; confirmed best is {which}"
     for number, error in confirmed_errors({"candidates": rows}).items() if len(rows) > 1 else ():
         others = _named([row for row in rows if row["trial"] != number])
-        said[number] = (
-            f"confirmed error {error} on fresh tasks; cannot be told apart from {others}"
-        )
+        tied = f"cannot be told apart from {others}"
+        said[number] = f"confirmed error {error} on fresh tasks; {tied}"
     if len(rows) == 1:
         said[best.number] = in_words(held)
     return said
@@ -129,16 +128,13 @@ def note(trial: Mapping[str, Any], study: str, standing: str = "") -> str:
     if standing:
         parts.append(f"**{standing[0].upper()}{standing[1:]}**")
     if "cause" in attributes:
-        parts.append(
-            "Why it ended:\n\n" + fenced(printable(str(attributes["cause"]))[:MOST_CAUSE])
-        )
+        cause = printable(str(attributes["cause"]))[:MOST_CAUSE]
+        parts += ["Why it ended:", fenced(cause)]
     if params:
-        parts.append("As trained:\n\n" + fenced("\n".join(_layers(params))))
+        parts += ["As trained:", fenced("\n".join(_layers(params)))]
     origin = printable(str(attributes.get("origin", "unknown")))
-    command = f"hpsearch show {shell_word(study)} {trial['number']}"
-    parts.append(
-        "How it was proposed:\n\n" + fenced(f"proposed by {origin}\n{printable(command)}")
-    )
+    command = printable(f"hpsearch show {shell_word(study)} {trial['number']}")
+    parts += ["How it was proposed:", fenced(f"proposed by {origin}\n{command}")]
     return "\n\n".join(parts)
 
 
