@@ -25,7 +25,7 @@ TYPICAL = 64
 LONG_S = 86_400.0
 """Longest trial without a warning."""
 CORE = 3e10
-"""Multiply-adds per second of a core at best, for the estimate without a timing."""
+"""Multiply-adds per second that a core reaches at best, for an estimate without a measurement."""
 
 
 def describe(plan: StudyPlan, workplace: Workplace, notices: Sequence[str]) -> list[str]:
@@ -82,7 +82,7 @@ def too_long(plan: StudyPlan, workplace: Workplace) -> list[str]:
         return []
     return [
         f"on a CPU a whole trial of {plan.config.name} takes {long_time(seconds)} at best; "
-        "--dry-run times this machine"
+        "--dry-run measures this machine"
     ]
 
 
@@ -135,6 +135,6 @@ def _whole(
     if budget.hours is not None and (not seconds or budget.hours * 3600 < min(seconds)):
         held = budget.hours * 3600 * slots / (mean * pace)
         hours = "hour is" if budget.hours == 1 else "hours are"
-        enough = f"its {budget.hours:g} {hours} enough for about {held:.2g} of them"
+        enough = f"the budget's {budget.hours:g} {hours} enough for about {held:.2g} trials"
         return f"{enough}, and for more with pruning"
-    return f"all of it {long_time(min(seconds))}, and less with pruning"
+    return f"the whole study takes {long_time(min(seconds))}, and less with pruning"

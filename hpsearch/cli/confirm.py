@@ -95,12 +95,12 @@ def print_certificate(certificate: Mapping[str, Any], root: Path) -> None:
         say(f"  on other alphabets like these: {interval(other)} %")
     optimism = certificate["optimism"]
     away, ends = optimism["measured"], optimism["interval"]
-    more = ", other drawers and the choice of the best epoch the rest"
+    more = "; other drawers and the choice of the best epoch explain the rest"
     say(
-        f"  the search's error of trial {optimism['trial']}, {percent(optimism['search_error'])}, "
-        f"is {points(-away)} from the truth {interval([-ends[1], -ends[0]])}; choosing the best "
-        f"of {optimism['trials']} trials explains {points(-optimism['luck'])}"
-        f"{more if away > optimism['luck'] else ''}"
+        f"  in the search, trial {optimism['trial']} had an error of "
+        f"{percent(optimism['search_error'])}, {points(-away)} {interval([-ends[1], -ends[0]])} "
+        f"from its true error; choosing the best of {optimism['trials']} trials explains "
+        f"{points(-optimism['luck'])}{more if away > optimism['luck'] else ''}"
     )
     rows = [["trial", "search", "again", "shrunken", "95 %", "P(best)", "behind the first"]]
     for row in certificate["candidates"]:

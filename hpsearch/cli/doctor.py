@@ -48,7 +48,7 @@ def doctor(
     else:
         for name, text in around.items():
             say(f"{name:10} {one_line(text)}")
-        nothing = ["nothing, nothing was needed"] if repair else []
+        nothing = ["nothing: no repair was needed"] if repair else []
         for line in done or nothing:
             say(f"repaired   {one_line(line)}")
         for v in verdicts:

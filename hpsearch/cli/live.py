@@ -23,7 +23,7 @@ from hpsearch.results.intervals import around
 from hpsearch.wording import duration, interval, percent
 
 LEAST_SHARE = 0.02
-"""Share of the budget from which the remaining time is estimated from the budget alone."""
+"""Minimum spent share of the budget from which the remaining time is extrapolated."""
 
 
 @contextmanager

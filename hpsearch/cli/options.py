@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from hpsearch.storage.view import StudyView
 
 StudyArgument = Annotated[
-    str, typer.Argument(help="A study file, a shipped name (quickstart), or a study's folder.")
+    str, typer.Argument(help="A study's folder, file or shipped name, e.g. quickstart.")
 ]
 ModelArgument = Annotated[Path, typer.Argument(help="A model folder.")]
 DataOption = Annotated[Path | None, typer.Option(help="Omniglot's zips or folders, or images.")]

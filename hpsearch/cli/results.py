@@ -117,10 +117,10 @@ def retrain(
     if include_validation:
         error = metrics["seen_in_training"]["validation_error"]
         say(
-            f"{folder}: trained on background and validation characters, weights of the last "
-            f"epoch ({metrics['epochs']}, a fixed length); it has no validation error of its own "
-            f"({percent(error)} was seen in training), only hpsearch evaluate measures its "
-            f"accuracy; certificate: {metrics['certificate']['verdict']}"
+            f"{folder}: trained on background and validation characters for {metrics['epochs']} "
+            f"epochs, a fixed number; the weights are those of the last one. Its error of "
+            f"{percent(error)} on validation characters was seen in training: only hpsearch "
+            f"evaluate measures its accuracy; certificate: {metrics['certificate']['verdict']}"
         )
         return
     _print_metrics(folder, metrics)

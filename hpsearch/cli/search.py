@@ -117,7 +117,7 @@ def status(study: StudyArgument, json: JsonOption = False) -> None:
     causes = Counter((t.cause or "").split(":")[0] for t in view.trials if not t.trainable)
     if causes:
         kinds = ", ".join(f"{number} {kind}" for kind, number in causes.most_common())
-        say(f"of the pruned, could not be trained: {kinds}")
+        say(f"not trainable, among the pruned: {kinds}")
     if pruned.pruned or pruned.audited:
         say(pruned.sentence())
     if over:

@@ -134,14 +134,14 @@ def verify(study: StudyArgument, json: JsonOption = False) -> int:
         say_json({"study": view.name, "counts": dict(counts), "trials": found})
     else:
         say(
-            f"{view.name}: of {len(found)} trials {counts['same']} derived again and equal, "
+            f"{view.name}: {count(len(found), 'trial')}: {counts['same']} derived again and equal, "
             f"{counts['enqueued']} enqueued as the study file says, {counts['different']} "
-            f"different, {counts['unknown']} that cannot be derived"
+            f"different, {counts['unknown']} impossible to derive"
         )
     if counts["different"]:
         raise InputError(
-            f"{view.folder.root}: {count(counts['different'], 'suggestion')} not equal to the "
-            "stored one; the study was changed, or made by other versions (hpsearch show STUDY "
-            "TRIAL names them)"
+            f"{view.folder.root}: {count(counts['different'], 'suggestion')} derived again, and "
+            "different from what is stored; the study was changed, or made by other versions "
+            "(hpsearch show STUDY TRIAL names them)"
         )
     return 0

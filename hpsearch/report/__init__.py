@@ -1,4 +1,4 @@
-"""The report of a study: one page that needs nothing else, neither a server nor a network."""
+"""Writes the report of a study: one page that needs neither a server nor a network."""
 
 from hpsearch.report.page import write_report
 

@@ -1,4 +1,4 @@
-"""The cost of a trial's error: training time, and the multiply-adds of its network."""
+"""Draws errors against costs: the training time, and the multiply-adds of the network."""
 
 from __future__ import annotations
 

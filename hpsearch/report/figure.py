@@ -34,12 +34,12 @@ STATE_COLOURS = {
 SEQUENTIAL = [[k / 4, f"var(--s{k})"] for k in range(5)]
 """Colour scale from the best value to the worst."""
 SEQUENTIAL_LINES = [*SEQUENTIAL[:3], [0.75, "var(--p3)"], [1.0, "var(--p4)"]]
-"""The same for lines: its worst values still stand out from the background."""
+"""The same scale for lines, whose worst values must stand out from the background too."""
 COLOUR_BAR = {"thickness": 10, "tickformat": ".0%", "outlinewidth": 0}
 INTERVAL = "[%{customdata[0]:.1%}, %{customdata[1]:.1%}]"
-"""The interval at the mouse, from the first two of `customdata`."""
+"""Hover text of an interval, whose ends come first in `customdata`."""
 DOTTED = {"color": "var(--soft)", "dash": "dot", "width": 1.5}
-"""The line of a level that others are compared with."""
+"""The line of a reference level."""
 MOST_TICKS = 7
 MANY_POINTS = 5_000
 """More points than this are drawn by WebGL, if the browser has it."""

@@ -70,7 +70,7 @@ def calibration(surrogate: Surrogate) -> Figure:
         note += f"; root mean squared error {percent(spread)}; rank correlation {rank:.2f}"
     note += ". The model knows the number of epochs of each trial."
     if skill <= 0.05:
-        note += " It predicts no better than the mean, so its contours show little."
+        note += " It predicts hardly better than the mean, so its contours show little."
     return Figure("calibration", "Calibration of the surrogate", data, layout, 400, note)
 
 
@@ -226,7 +226,7 @@ def parallel(facts: Facts, names: Sequence[str]) -> Figure | None:
         "labelangle": -18,
         "labelside": "top",
     }
-    most = f"the axes are the {len(chosen)} parameters of the largest importance and the error"
+    most = f"the axes are the {len(chosen)} most important parameters and the error"
     axes = most if len(names) > len(chosen) else "the axes are all parameters and the error"
     note = (
         f"Each line is a trial, coloured by error; {axes}. Drag along an axis to keep only the "

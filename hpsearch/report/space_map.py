@@ -49,7 +49,7 @@ def _map(facts: Facts, pair: tuple[str, str]) -> Figure:
         "colorbar": COLOUR_BAR,
         "xgap": 1,
         "ygap": 1,
-        "hovertemplate": "%{x} and %{y}: %{z:.1%} of the rest fits<extra></extra>",
+        "hovertemplate": "%{x} and %{y}: %{z:.1%} of the other sizes fit<extra></extra>",
     }
     kept = thin(facts.errors, SHOWN_TRIALS, facts.view.config.seed)
     trials = [facts.scored[k] for k in kept]

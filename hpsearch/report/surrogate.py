@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 
 MOST_TRIALS = 300
-"""Trials that it predicts from at most: its cost grows with their cube."""
+"""Maximum number of trials that it predicts from; the cost grows with the cube of their number."""
 MOST_FITTED = 150
-"""Trials that its length scales and variances are fitted to at most."""
+"""Maximum number of trials that its length scales and variances are fitted to."""
 LEAST_TRIALS = 5
 LENGTH_SPREAD = math.sqrt(3)
 NOISE_PRIOR = (-3.0, 1.5)
 """Mean and standard deviation of the logarithm of the noise variance, of errors scaled to 1."""
 BOUNDS = (math.exp(-8.0), math.exp(8.0))
-"""Of length scales and variances."""
+"""The lower and upper bound of length scales and variances."""
 
 
 def thin(errors: Array, most: int, seed: int = 0) -> NDArray[np.int64]:

@@ -74,9 +74,10 @@ class Notes:
 
 
 def standings(trials: Sequence[TrialRecord], certificate: dict[str, Any] | None) -> dict[int, str]:
-    """Return, by number, the certainty that a trial is the best.
+    """Return, by number, what is known of each trial that may be the best.
 
-    The dashboard calls the lowest error the best; if another trial is confirmed, both are here.
+    The dashboard calls the lowest error the best; if another trial is confirmed, both have an
+    entry.
 
     Args:
         trials: All, by number.

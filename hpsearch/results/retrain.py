@@ -139,7 +139,7 @@ def retrain(
         "study_seed": exported.study_seed,
         "include_validation": include_validation,
     }
-    if exported.objective == "dense":  # the other one is the default, which older folders lack
+    if exported.objective == "dense":  # the default is not named, as in older folders
         settings["objective"] = "dense"
     check_data(dataset, config, **settings, where=f"{path}: config")
     chosen = exported.seed if seed is None else seed

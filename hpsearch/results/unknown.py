@@ -20,10 +20,10 @@ class Threshold:
 
     Args:
         score: A query whose best score is lower is unknown, 0 to 1.
-        known_kept: Share of queries with their class among the candidates that are kept.
-        unknown_rejected: Share of queries without their class there that are called unknown.
+        known_kept: Share kept of the queries whose class is among the candidates.
+        unknown_rejected: Share called unknown of the queries whose class is not among them.
         n_queries: Number of queries of each kind.
-        ways: Number of candidates; with more, unknown queries score higher.
+        ways: Number of candidates; the more there are, the higher unknown queries score.
     """
 
     score: float

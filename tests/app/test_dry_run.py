@@ -97,7 +97,7 @@ def test_a_dry_run_says_in_words_how_long_it_takes_on_this_machine(
     assert "a whole trial takes about 19 seconds" in done.out
     assert "NOTE: quickstart is no study" not in done.out
     done = hpsearch("search", "quickstart", *GLYPHS, "--hours", 1, "--dry-run")
-    assert "its 1 hour is enough for about" in done.out
+    assert "the budget's 1 hour is enough for about" in done.out
 
 
 def test_the_pace_of_a_small_network_is_measured_in_no_time() -> None:

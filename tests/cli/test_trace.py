@@ -118,8 +118,8 @@ def test_verify_agrees_with_what_is_stored_and_exits_2_where_it_was_changed(
     done = hpsearch("verify", searched)
     assert (done.code, done.err) == (0, "")
     assert done.out == (
-        "quickstart: of 6 trials 5 derived again and equal, 1 enqueued as the study file says, 0 "
-        "different, 0 that cannot be derived\n"
+        "quickstart: 6 trials: 5 derived again and equal, 1 enqueued as the study file says, 0 "
+        "different, 0 impossible to derive\n"
     )
     copy = shutil.copytree(searched, tmp_path / "copy")
     with sqlite3.connect(copy / "study.db") as connection:
@@ -130,7 +130,7 @@ def test_verify_agrees_with_what_is_stored_and_exits_2_where_it_was_changed(
     done = hpsearch("verify", copy, "--json")
     assert done.code == 2
     assert done.err.count("\n") == 1
-    assert "1 suggestion not equal to the stored one" in done.err
+    assert "1 suggestion derived again, and different from what is stored" in done.err
     told = json.loads(done.out)
     assert told["counts"] == {"enqueued": 1, "same": 4, "different": 1}
     assert [t["verdict"] for t in told["trials"]] == ["enqueued", *["same"] * 4, "different"]

@@ -191,7 +191,7 @@ def test_a_rest_beside_luck_is_named_only_where_there_is_one(
         capsys.readouterr()
         print_certificate({**certificate, "optimism": optimism}, study.folder.root)
         said = capsys.readouterr().out
-        assert f" is {points(-measured)} from the truth [" in said
+        assert f", {points(-measured)} [" in said
         assert "choosing the best of 10 trials explains -2.0 points" in said
         assert ("the rest" in said) is rest
 

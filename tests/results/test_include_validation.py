@@ -221,8 +221,8 @@ def test_the_command_line_says_what_it_cannot_say(
     (tmp_path / "dataset.json").write_text((study / "dataset.json").read_text())
     done = hpsearch("retrain", path, "--include-validation")
     assert done.code == 0, done.err
-    assert "it has no validation error of its own" in done.out
-    assert "weights of the last epoch (2, a fixed length)" in done.out
+    assert "on validation characters was seen in training" in done.out
+    assert "for 2 epochs, a fixed number; the weights are those of the last one" in done.out
     assert "validation error 0" not in done.out
     assert done.out.endswith("certificate: not applicable\n")
     assert "error on validation characters it trains on" in done.err
