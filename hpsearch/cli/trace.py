@@ -109,7 +109,8 @@ def _print_provenance(held: list[dict[str, Any]]) -> None:
         commit = f"{one.get('commit') or 'none: installed from a package'}{changed}"
         figures = {"commit": commit, **{key: one.get(key) for key in keys}}
         for group in ("versions", "split"):
-            figures |= found if isinstance(found := one.get(group), dict) else {}
+            if isinstance(one.get(group), dict):
+                figures |= one[group]
         for name, value in figures.items():
             text = " ".join(map(str, value)) if isinstance(value, list) else value
             say(f"  {name:24} {one_line(str(text))}")

@@ -70,7 +70,7 @@ def calibration(surrogate: Surrogate) -> Figure:
         note += f"; root mean squared error {percent(spread)}; rank correlation {rank:.2f}"
     note += ". The model knows the number of epochs of each trial."
     if skill <= 0.05:
-        note += " It predicts hardly better than the mean, so its contours show little."
+        note += " It predicts no better than the mean, so its contours show little."
     return Figure("calibration", "Calibration of the surrogate", data, layout, 400, note)
 
 
@@ -205,7 +205,8 @@ def parallel(facts: Facts, names: Sequence[str]) -> Figure | None:
         dimension: dict[str, Any] = {"label": draw.shown(name)}
         if name in problem.sizes.free:  # the size itself, not its quantile
             sizes = [int(t.params[name]) for t in facts.scored]
-            marks = list(range(min(sizes), max(*sizes, min(sizes) + 1) + 1))
+            least = min(sizes)
+            marks = list(range(least, max(*sizes, least + 1) + 1))
             ends = [marks[0] - 0.2, marks[-1] + 0.2]
             dimension |= {"values": draw.packed(sizes), "range": ends}
             dimension |= {"tickvals": marks, "ticktext": [str(mark) for mark in marks]}

@@ -23,7 +23,7 @@ from hpsearch.results.certificate import rivals
 from hpsearch.results.intervals import wilson
 from hpsearch.results.pruning import ENOUGH_AUDITS, pruning
 from hpsearch.trial import TrialRecord
-from hpsearch.wording import duration, interval, ordinal, percent
+from hpsearch.wording import duration, figure, interval, ordinal, percent
 
 HERE = Path(__file__).parent
 MARK = ": report of a search</title>"
@@ -144,13 +144,15 @@ def _winner(facts: Facts, best: TrialRecord) -> dict[str, Any]:
 def _cell(value: Any) -> str:
     if value is None:
         return ""
-    return ("no", "yes")[value] if isinstance(value, bool) else number(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return number(value)
 
 
 def _provenance(facts: Facts) -> list[tuple[str, str]]:
     config, dataset = facts.view.config, facts.view.dataset
     budget = config.budget.model_dump(exclude_none=True)
-    limits = (f"{k} {f'{v:g}' if isinstance(v, float) else v}" for k, v in budget.items())
+    limits = (f"{name} {figure(limit, 6)}" for name, limit in budget.items())
     return [
         ("sampler", config.sampler.name),
         ("pruner", config.pruner.name),
