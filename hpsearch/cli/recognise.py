@@ -32,7 +32,7 @@ def recognise(
         str | None,
         typer.Option(
             metavar="SCORE",
-            help="A lower best score means unknown; `suggested` takes the score from validation.",
+            help="An image is unknown below this score; `suggested` takes the one from validation.",
         ),
     ] = None,
 ) -> None:

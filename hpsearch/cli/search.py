@@ -19,9 +19,9 @@ def search(
     study: StudyArgument,
     data: DataOption = None,
     trials: Annotated[
-        int | None, typer.Option(help="Number of finished trials that ends the study.")
+        int | None, typer.Option(help="Finished trials after which the study ends.")
     ] = None,
-    hours: Annotated[float | None, typer.Option(help="Hours of work that end the study.")] = None,
+    hours: Annotated[float | None, typer.Option(help="Hours of work after which it ends.")] = None,
     workers: Annotated[int | None, typer.Option(help="Number of parallel trials.")] = None,
     device: DeviceOption = None,
     executor: Annotated[str | None, typer.Option(help="local or ray.")] = None,
