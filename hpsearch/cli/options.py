@@ -22,7 +22,7 @@ DeviceOption = Annotated[str | None, typer.Option(help="auto, cpu or cuda.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 BesideOption = Annotated[
     list[Path] | None,
-    typer.Option(help="Another study's folder, whose evaluated model is compared."),
+    typer.Option(help="A study's folder; its evaluated model joins the accuracies."),
 ]
 
 
