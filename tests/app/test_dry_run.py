@@ -121,7 +121,7 @@ def test_a_search_that_takes_months_on_a_processor_says_so_at_its_start(tmp_path
     here = Workplace("1 worker", FakeExecutor, 1, 1, "cpu")
     told = {name: too_long(plan, here) for name, plan in plans.items()}
     assert [name for name, notices in told.items() if notices] == ["koch2015"]
-    assert " months at best; --dry-run times" in told["koch2015"][0]
+    assert " months at best; --dry-run measures" in told["koch2015"][0]
     assert too_long(plans["koch2015"], Workplace("GPU", FakeExecutor, 1, 1, "cuda")) == []
 
 
