@@ -227,7 +227,7 @@ def parallel(facts: Facts, names: Sequence[str]) -> Figure | None:
         "labelangle": -18,
         "labelside": "top",
     }
-    most = f"the axes are the {len(chosen)} most important parameters and the error"
+    most = f"the axes are the error and the {len(chosen)} parameters of the largest importance"
     axes = most if len(names) > len(chosen) else "the axes are all parameters and the error"
     note = (
         f"Each line is a trial, coloured by error; {axes}. Drag along an axis to keep only the "
