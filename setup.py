@@ -1,4 +1,4 @@
-"""Find the packages. Search spaces and studies are packages of their own, so the wheel holds them."""
+"""Find the packages. Search spaces and studies are packages too, so the wheel holds them."""
 
 from setuptools import find_packages, setup
 

@@ -95,7 +95,7 @@ def die(token: Path) -> None:
 def start_workers_with(command: list[str]) -> None:
     """Have this process start its workers with another command line."""
     init = local.LocalExecutor.__init__
-    local.LocalExecutor.__init__ = functools.partialmethod(  # type: ignore[assignment, method-assign]
+    local.LocalExecutor.__init__ = functools.partialmethod(  # type: ignore[method-assign]
         init, command=command
     )
 

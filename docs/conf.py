@@ -37,8 +37,9 @@ napoleon_numpy_docstring = False
 
 def setup(app: object) -> None:
     """Write the tables of settings into the pages that ask for them."""
-    app.connect("source-read", _write_settings)  # type: ignore[attr-defined]
-    app.connect("autodoc-process-docstring", _keep_colon, priority=400)  # type: ignore[attr-defined]
+    connect = app.connect  # type: ignore[attr-defined]
+    connect("source-read", _write_settings)
+    connect("autodoc-process-docstring", _keep_colon, priority=400)
 
 
 def _write_settings(_app: object, _page: str, source: list[str]) -> None:

@@ -2,8 +2,9 @@
 
     python examples/recognise.py MODEL SUPPORT IMAGE...
 
-MODEL is the folder that `hpsearch retrain` wrote. SUPPORT holds one image, or one folder of images,
-per class. The score is the network's probability, 0 to 1, that two images show the same character.
+MODEL is the folder that `hpsearch retrain` wrote. SUPPORT holds one image, or one folder of
+images, per class. The score is the network's probability, 0 to 1, that two images show the same
+character.
 """
 
 from __future__ import annotations

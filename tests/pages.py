@@ -1,4 +1,4 @@
-"""Runs what a page of docs/ shows, as it stands there, and compares what the page says is printed."""
+"""Runs what a page of docs/ shows, as it stands there; compares what the page says is printed."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def blocks(page: str) -> list[Block]:
 
 
 class Shell:
-    """A folder in which a page's commands run, with `hpsearch` and `python` of this interpreter."""
+    """A folder where a page's commands run, with `hpsearch` and `python` of this interpreter."""
 
     def __init__(self, folder: Path) -> None:
         """Make the folder, and the programs beside it."""

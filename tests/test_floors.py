@@ -141,7 +141,8 @@ def _imports_of(name: str, path: Path, known: dict[str, Path]) -> Iterator[Impor
         elif isinstance(node, ast.Call) and _dynamic(node.func):
             first = node.args[0] if node.args else None
             constant = isinstance(first, ast.Constant) and isinstance(first.value, str)
-            yield Import(name, node.lineno, first.value if constant else "?")  # type: ignore[union-attr,misc]
+            named = first.value if constant else "?"  # type: ignore[union-attr]
+            yield Import(name, node.lineno, named)  # type: ignore[misc]
 
 
 def _dynamic(function: ast.expr) -> bool:

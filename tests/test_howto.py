@@ -1,8 +1,8 @@
 """What the how-to pages show is run: commands, Python and changes of the code.
 
 In a page, a block marked `sh` runs here as it stands. One marked `bash` needs a GPU, a cluster or
-much time: of it only the names of commands and options are checked. A `diff` is applied to a copy of
-the source, where the contract tests that the page names run.
+much time: of it only the names of commands and options are checked. A `diff` is applied to a copy
+of the source, where the contract tests that the page names run.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ OTHERS = {
 }
 """What tables of mistakes quote that no text of the program holds."""
 FEW = "order or checkpoint_is_there or after_each_epoch or close"
-"""Which contract tests run on the page's executor: all of them take as long as on the local one."""
+"""Which contract tests run on the page's executor: all take as long as on the local one."""
 
 
 def shown(page: str, language: str) -> list[Block]:

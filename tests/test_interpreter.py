@@ -70,7 +70,8 @@ def test_oa5_nor_by_who_runs_the_package_as_a_module(tmp_path: Path) -> None:
     "then",
     [
         "from hpsearch.cli.main import main; sys.argv[1:] = ['--version']; main()",
-        "import hpsearch, torch; print('hpsearch', torch.nn.Linear(64, 64)(torch.ones(64, 64)).shape)",
+        "import hpsearch, torch; from torch import nn, ones; "
+        "print('hpsearch', nn.Linear(64, 64)(ones(64, 64)).shape)",
         "import hpsearch; hpsearch.interpreter.leave_deleted_folder(); os.mkdir('runs')",
     ],
     ids=["command", "training", "nothing is created elsewhere"],

@@ -16,7 +16,7 @@ LIVE = ("of the budget", "at work", "trial  epoch", "progress")
 
 
 def install(block: Block) -> None:
-    """Run the block on installation in the clone; where nothing is installed, see that it could."""
+    """Run the block on installation in the clone; if nothing is installed, see that it could."""
     first, second = block.commands
     made = (ROOT / ".venv" / ".installed").exists()
     script = "\n".join(["set -e", first, second]) if made else first.replace("make", "make -n")

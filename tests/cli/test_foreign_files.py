@@ -1,4 +1,4 @@
-"""Files that a person names: what stands in an output's place is kept, and no input is waited for."""
+"""Files that a person names: what stands in an output's place is kept, no input is waited for."""
 
 from __future__ import annotations
 

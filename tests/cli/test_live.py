@@ -55,7 +55,8 @@ def drawn(resource: str) -> str:
 def test_the_live_view_shows_what_runs_how_far_and_what_is_left(resource: str) -> None:
     said = drawn(resource)
     for words in (
-        "a [bold]name", "1/16 trials: 1 complete, 0 pruned, 0 failed | 2m10s at work, about 1h00m left",
+        "a [bold]name",
+        "1/16 trials: 1 complete, 0 pruned, 0 failed | 2m10s at work, about 1h00m left",
         "expected gain up to 1.0 points",
         "best: trial 0, validation error 30.0 % [26.2, 34.1], unconfirmed",
         "4/16", "40.0 %", "1m05s", " % of the budget",

@@ -1,4 +1,4 @@
-"""Own images from the first command to the last, and what is refused before anything is written."""
+"""Own images from the first command to the last; what is refused before anything is written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The program's edge: what it prints, to whichever terminal, and what becomes of it without one."""
+"""The program's edge: what it prints to which terminal, and what becomes of it without one."""
 
 from __future__ import annotations
 

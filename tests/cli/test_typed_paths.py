@@ -1,4 +1,4 @@
-"""Paths as people have them: ~ that no shell has seen, and names that a shell or a URL would read."""
+"""Paths as people have them: ~ that no shell has seen, names that a shell or a URL would read."""
 
 from __future__ import annotations
 

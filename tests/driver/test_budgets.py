@@ -114,8 +114,8 @@ def test_status_says_what_pruning_saved(
     share = saved / (saved + sum(len(t.values) for t in view.trials))
     (line,) = [t for t in printed(tmp_path / "s", False).splitlines() if t.startswith("pruning")]
     assert line == (
-        f"pruning: {len(short)} pruned, {saved} epochs saved ({percent(share, 0)}); a pruned trial "
-        "would have beaten the best: unknown (0 of at least 10 audits)"
+        f"pruning: {len(short)} pruned, {saved} epochs saved ({percent(share, 0)}); a pruned "
+        "trial would have beaten the best: unknown (0 of at least 10 audits)"
     )
     told = json.loads(printed(tmp_path / "s", True))["pruning"]
     assert (told["pruned"], told["audited"], told["epochs_saved"]) == (len(short), 0, saved)

@@ -223,7 +223,8 @@ def test_a_study_that_is_only_read_is_over_once_its_budget_is_spent() -> None:
         [*(trial(n) for n in range(3)), trial(3, "running")],
     )
     for trials, history, expected in (
-        (4, ended, "the budget of 4 trials is spent"), (5, ended, None), (4, still, None), (4, [], None),
+        (4, ended, "the budget of 4 trials is spent"),
+        (5, ended, None), (4, still, None), (4, [], None),
     ):  # fmt: skip
         config = study(trials=trials)
         view = SimpleNamespace(config=config, dataset={}, trials=history, driver_seconds=5.0)

@@ -1,4 +1,4 @@
-"""What another study teaches: as measured where it is the same problem, else a prior that fades."""
+"""What another study teaches: as measured if it is the same problem, else a prior that fades."""
 
 from __future__ import annotations
 

@@ -165,7 +165,9 @@ def test_a_search_on_ray_ends_while_nodes_come_and_go(
     executor = OnSpotNodes(RaySettings(workers=2, cpu=0.5), plan.folder.root)
     events: list[Event] = []
     told = executor.events
-    executor.events = lambda timeout_s: events.extend(new := told(timeout_s)) or new  # type: ignore[method-assign]
+    executor.events = (  # type: ignore[method-assign]
+        lambda timeout_s: events.extend(new := told(timeout_s)) or new
+    )
     try:
         with study_lock(plan.folder):
             save_plan(plan, {**facts, "source": None, "n_tasks": 320, "ways": 20})

@@ -1,4 +1,4 @@
-"""Every suggestion is derived again, of studies with several workers too; what was changed shows."""
+"""Every suggestion is derived again, with several workers too; what was changed shows."""
 
 from __future__ import annotations
 

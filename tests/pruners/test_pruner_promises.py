@@ -1,4 +1,4 @@
-"""What every pruner promises (docs/pruning.md), on random curves and costs, counted in plain sums."""
+"""What every pruner promises (docs/pruning.md), on random curves and costs, in plain sums."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Checked:
 
     def cost(self, trial: TrialRecord) -> int:
         """Return an epoch's cost in sixteenths of a unit: the only layer's filters say it."""
-        return trial.params["conv1.filter_count"] if self.kind == "compute" else 16  # type: ignore[return-value]
+        return int(trial.params["conv1.filter_count"]) if self.kind == "compute" else 16
 
     def reached(self, others: list[TrialRecord], trial: TrialRecord, epoch: int) -> int:
         """Count peers: complete ones, or those of the bracket that have spent a rung's amount."""

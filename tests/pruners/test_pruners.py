@@ -162,7 +162,7 @@ def optuna_decisions(
 def test_asha_decides_as_optunas_successive_halving(
     first: int, factor: int, workers: int, nan: bool
 ) -> None:
-    """With NaN after a number: one that never gave a number Optuna stops before it has any peer."""
+    """With NaN after a number: what never gave a number Optuna stops before it has any peer."""
     rng = np.random.default_rng(factor)
     curves = [curve(rng, nan=nan, finite=1) for _ in range(24)]
     theirs = optuna.pruners.SuccessiveHalvingPruner(

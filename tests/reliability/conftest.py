@@ -1,4 +1,4 @@
-"""What the cases share; see `tests.support.reliability_table` for the table that their run writes."""
+"""What the cases share; `tests.support.reliability_table` writes the table of their run."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Writes the study folder that every later version must open: python -m tests.reliability.make_asset
+"""Writes the study folder that every later version must open.
 
-It goes to tests/assets/VERSION; run once per release, just before it. A trial of each outcome, one
-still running, and the export.
+Run by `python -m tests.reliability.make_asset`, once per release, just before it. The folder goes
+to tests/assets/VERSION. It holds a trial of each outcome, one still running, and the export.
 """
 
 from __future__ import annotations

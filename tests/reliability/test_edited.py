@@ -187,7 +187,7 @@ def test_OD1_of_an_older_folder_the_first_trial_tells(
 
 
 def test_OD3_a_users_own_study_file_is_no_saved_study(here: Path) -> None:
-    """named study.yaml beside space.yaml: its space, comments and queue count, nothing is replaced"""
+    """named study.yaml beside space.yaml: its space, comments and queue count, none is replaced"""
     write_study(here, space=SPACE)
     own = here / "study.yaml"
     own.write_text(STUDY.replace("space: space.yaml", "space: other.yaml  # mine"))

@@ -1,4 +1,4 @@
-"""F01, F05, F06, F09, F11 to F15, F19: checkpoints, locks, memory, stopped workers, two drivers."""
+"""F01, F05, F06, F09, F11 to F15, F19: checkpoints, locks, memory, stopped workers, drivers."""
 
 from __future__ import annotations
 
@@ -194,7 +194,7 @@ def test_F11_out_of_memory_is_a_failure_and_not_tried_again(tmp_path: Path, see:
 
 
 def test_F07_a_worker_whose_disk_is_full_ends_the_search(tmp_path: Path, see: See) -> None:
-    """exit 3 with its cause, no trial has failed; the same command goes on, with the same trials"""
+    """exit 3 with its cause, no trial has failed; the same command goes on to the same trials"""
     straight = table(search(tmp_path / "straight", **SETTINGS))
     executor = FakeExecutor()
     executor.failing = {2: Ending.ENVIRONMENT}

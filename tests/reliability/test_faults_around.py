@@ -55,7 +55,7 @@ class NotFinite(FakeExecutor):
 def test_F10_an_objective_that_is_not_finite_is_never_best(
     tmp_path: Path, value: float, first: int, see: See
 ) -> None:
-    """PRUNED, not trainable, with its cause, after the epochs that were finite; the study goes on"""
+    """PRUNED, not trainable, with its cause, after the finite epochs; the study goes on"""
     output = tmp_path / "study"
     view = search(output, NotFinite(value, first), **SETTINGS)
     bad = view.trials[1]

@@ -1,4 +1,4 @@
-"""A checkpoint that is whole but not this trial's is set aside under a name, and the trial goes on."""
+"""A checkpoint that is whole but another trial's is set aside by name, and the trial goes on."""
 
 from __future__ import annotations
 

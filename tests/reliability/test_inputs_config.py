@@ -26,7 +26,9 @@ FILES: dict[str, tuple[bytes | str, str]] = {
     "B14 nested 3,000 deep": (STUDY + "x: " + "[" * 3000 + "]" * 3000, "nested"),
     "B15 more than 1 MB": (STUDY + "#" * 1_100_000, "bytes"),
     "B16 unknown key": (STUDY.replace("trial:", "trail:"), "did you mean 'trial'"),
-    "B18 no where a number is due": (STUDY.replace("max_epochs: 3", "max_epochs: no"), "max_epochs"),
+    "B18 no where a number is due": (
+        STUDY.replace("max_epochs: 3", "max_epochs: no"), "max_epochs",
+    ),
     "B18 1:30 where a number is due": (
         STUDY.replace("max_epochs: 3", "max_epochs: 1:30"), "max_epochs",
     ),
@@ -121,7 +123,7 @@ def parameter(text: str) -> str:
 
 
 SPACES: dict[str, tuple[str, str]] = {
-    "B19 a bound that is not a number": (parameter("{type: int, low: .nan, high: 16}"), "fc.width"),
+    "B19 a bound that is no number": (parameter("{type: int, low: .nan, high: 16}"), "fc.width"),
     "B19 an infinite bound": (parameter("{type: float, low: 4, high: .inf}"), "fc.width"),
     "B21 low above high": (parameter("{type: int, low: 16, high: 4}"), "exchange"),
     "B23 log from 0": (SPACE.replace("low: 1e-3", "low: 0"), "above 0"),

@@ -88,7 +88,9 @@ BREAKS: dict[str, tuple[str, Break]] = {
     ),
     "I9 an infinite value": (
         "broken",
-        lambda f: sql(f, "UPDATE trial_values SET value=NULL, value_type='INF_NEG' WHERE trial_id=2"),
+        lambda f: sql(
+            f, "UPDATE trial_values SET value=NULL, value_type='INF_NEG' WHERE trial_id=2"
+        ),
     ),
     "I10 a temporary file": ("pending", lambda f: (f.trials / "00001" / ".x.tmp").touch()),
     "I11 a changed byte in a checkpoint": ("broken", lambda f: flip(kept(f))),

@@ -70,7 +70,7 @@ class Polling:
 
 
 class Watched(FakeExecutor):
-    """Eight slots; notes when each trial begins, and opens the dashboard for every other window."""
+    """Eight slots; notes when each trial begins; opens the dashboard for every other window."""
 
     def __init__(self, polling: Polling) -> None:
         super().__init__(slots=8)
@@ -93,8 +93,8 @@ class Watched(FakeExecutor):
 def test_L1_L5_eight_workers_and_an_open_dashboard(tmp_path: Path, see: See) -> None:
     """160 trials of 5 reports, each final once with its own value; every answer is 200
 
-    How fast the search is with the dashboard open is noted: the best of three stretches of 20 trials
-    with it against the best of four without, in turns. At least 70 % is asserted by make soak only.
+    How fast the search is with the dashboard open is noted: the best of three stretches of 20
+    trials with it against the best of four without, in turns. Only make soak asserts 70 %.
     """
     output = tmp_path / "study"
     polling = Polling(output)

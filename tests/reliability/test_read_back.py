@@ -91,16 +91,21 @@ WIDTH = (
 )
 EDITS: dict[str, tuple[str, Edit]] = {
     "a lower error in a result": ("I2", lambda f: edit_json(f.trial(1).result, lower)),
-    "NaN in a result": ("I2", lambda f: replace_in(f.trial(1).result, '"value": 0', '"value": NaN')),
+    "NaN in a result": (
+        "I2", lambda f: replace_in(f.trial(1).result, '"value": 0', '"value": NaN'),
+    ),
     "a list for a result": ("I2", lambda f: f.trial(1).result.write_text("[]")),
     "a parameter in the database": ("I12", lambda f: sql(f, WIDTH)),
     "a setting": ("I12", lambda f: replace_in(f.trial(1).config, "width: ", "width: 1")),
     "an epoch's error": ("I8", lambda f: replace_in(f.trial(1).epochs, "0.", "0.0")),
     "attempts as a list": ("I13", lambda f: f.trial(1).attempts.write_text("[1]")),
     "provenance of numbers": ("I13", lambda f: f.trial(1).provenance.write_text("[1]")),
-    "a certificate of -7": ("I13", lambda f: f.certificate.write_text('{"format": 1, "error": -7}')),
+    "a certificate of -7": (
+        "I13", lambda f: f.certificate.write_text('{"format": 1, "error": -7}'),
+    ),
     "a metric that is NaN": (
-        "I13", lambda f: (f.model.mkdir(), (f.model / "metrics.json").write_text('{"epochs": NaN}'))
+        "I13",
+        lambda f: (f.model.mkdir(), (f.model / "metrics.json").write_text('{"epochs": NaN}')),
     ),
     "half a line of openings": ("I13", lambda f: f.openings.write_text('{"time": "no')),
 }  # fmt: skip
@@ -110,7 +115,7 @@ EDITS: dict[str, tuple[str, Edit]] = {
 def test_OD2_what_was_edited_is_seen_and_put_right(
     study: StudyFolder, case: str, see: See
 ) -> None:
-    """doctor names it; --repair believes what fits its checksum, and keeps the rest under a name"""
+    """doctor names it; --repair believes what fits its checksum and keeps the rest under a name"""
     before, (key, edit) = table(read_study(study)), EDITS[case]
     edit(study)
     assert key in broken(study), check_invariants(study)

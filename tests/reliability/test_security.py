@@ -1,4 +1,4 @@
-"""S1 to S14: nothing from outside runs code, leaves its place, or rules the page or the terminal."""
+"""S1 to S14: nothing from outside runs code, leaves its place, rules the page or the terminal."""
 
 from __future__ import annotations
 
@@ -52,7 +52,8 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> StudyFolder:
 def ask(app: Any, method: str, path: str, **headers: str) -> tuple[str, dict[str, str], bytes]:
     """Ask a WSGI application."""
     environ = {
-        "REQUEST_METHOD": method, "PATH_INFO": path, "SERVER_NAME": "127.0.0.1", "QUERY_STRING": "",
+        "REQUEST_METHOD": method, "PATH_INFO": path, "SERVER_NAME": "127.0.0.1",
+        "QUERY_STRING": "",
         "SERVER_PORT": str(PORT), "HTTP_HOST": f"127.0.0.1:{PORT}", "wsgi.input": io.BytesIO(),
         "wsgi.errors": io.StringIO(), "wsgi.url_scheme": "http", "CONTENT_LENGTH": "0",
         "wsgi.version": (1, 0), "SERVER_PROTOCOL": "HTTP/1.1", **headers,
@@ -153,7 +154,8 @@ def test_S4_a_planted_payload_does_not_run(here: Path, case: str, see: See) -> N
     """refused or passed over; no code runs"""
     ran = here / "ran"
     payload = pickle.dumps(Payload(ran))
-    yaml = f"x: !!python/object/apply:pathlib.Path.touch [!!python/object/apply:pathlib.Path [{ran}]]\n"
+    path = f"!!python/object/apply:pathlib.Path [{ran}]"
+    yaml = f"x: !!python/object/apply:pathlib.Path.touch [{path}]\n"
     said = "passed over"
     if case.startswith("checkpoint"):
         (here / "checkpoint").write_bytes(wrap(payload) if "body" in case else payload)
@@ -247,7 +249,8 @@ def test_S5_a_payload_in_the_database_does_not_run(here: Path, see: See) -> None
             for table in ("study_system", "trial_system", "study_user", "trial_user"):
                 owner = table.split("_")[0]
                 connection.execute(
-                    f"INSERT INTO {table}_attributes ({owner}_id, key, value_json) VALUES (1, ?, ?)",
+                    f"INSERT INTO {table}_attributes ({owner}_id, key, value_json)"
+                    " VALUES (1, ?, ?)",
                     (key, text),
                 )
         connection.commit()
@@ -306,7 +309,7 @@ def test_S9_a_name_is_never_a_path(here: Path, name: str) -> None:
 
 
 def test_S9_only_the_owner_may_enter_a_study(here: Path, see: See) -> None:
-    """folder 0700: that keeps others out; files written whole are 0600, those appended to are not"""
+    """folder 0700, that keeps others out; whole files are 0600, those appended to are not"""
     search(here / "study", budget__trials=1)
     assert run("export", "study").code == run("report", "study").code == 0
     folder = StudyFolder(here / "study")

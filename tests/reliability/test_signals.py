@@ -90,7 +90,7 @@ def test_F04_interrupted_once_twice_and_terminated(
     see: See,
     endings: list[tuple[list[signal.Signals], int]],
 ) -> None:
-    """130, 130, 143, each before another epoch; each time the same command goes on, 2 trials in all"""
+    """130, 130, 143, each before another epoch; the same command goes on, 2 trials in all"""
     write_study(tmp_path, LONG)
     folder = StudyFolder(tmp_path / "study")
     took = []

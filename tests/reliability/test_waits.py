@@ -1,6 +1,6 @@
-"""Every peer stopped, at every interrupt: told of after a while, given up at the limit, heard at once.
+"""Every peer stopped, at every interrupt: told of after a while, given up at the limit.
 
-The limits are injected; `make drill` has the real ones.
+An interrupt is heard at once. The limits are injected; `make drill` has the real ones.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Confirming a study: paired runs through any executor, continued after a stop, and what it says."""
+"""Confirming a study: paired runs through any executor, continued after a stop; what it says."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""best.yaml of a trial that is the best no more is named; an older model gives way, none is lost."""
+"""best.yaml of a trial that is no longer the best is named; an older model gives way, not lost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The acquisition functions of scikit-optimize's samplers, and which trials models are fitted on."""
+"""The acquisition functions of scikit-optimize's samplers; which trials models are fitted on."""
 
 from __future__ import annotations
 
@@ -53,7 +53,10 @@ def test_every_acquisition_is_feasible_repeatable_and_its_own(
     assert answers(name, acquisition, history) == given
     if acquisition in ("LCB", "PI"):  # in equal times EIps ranks as EI, and gp_hedge may draw it
         assert answers(name, "EI", history) != given
-    costly = [replace(t, seconds=slow_at_high_momentum(t.params)) for t in history]  # type: ignore[arg-type]
+    costly = [
+        replace(t, seconds=slow_at_high_momentum(t.params))  # type: ignore[arg-type]
+        for t in history
+    ]
     assert (answers(name, acquisition, costly) != given) == (acquisition == "EIps")
 
 
@@ -68,7 +71,8 @@ def test_improvement_per_second_goes_where_training_is_fast(name: SamplerName) -
 @pytest.mark.parametrize("name", ["gp", *SKOPT])
 def test_models_are_fitted_on_the_best_50_and_the_last_150(name: SamplerName) -> None:
     """Ten trials lie between both sets: where they were tried changes no answer."""
-    places = sorted(random_params(PROBLEM, MOST_BEST + 10 + MOST_RECENT), key=bowl)  # type: ignore[arg-type]
+    drawn = random_params(PROBLEM, MOST_BEST + 10 + MOST_RECENT)
+    places = sorted(drawn, key=bowl)  # type: ignore[arg-type]
     last = places[: MOST_BEST - 1 : -1]  # worst first
     history = [
         TrialRecord(n, "complete", p, {1: bowl(p)}, bowl(p))

@@ -82,9 +82,13 @@ def test_pruned_and_paused_trials_are_learnt_from(name: SamplerName) -> None:
     for n, params in enumerate(random_params(problem, 40)):
         value = bowl(params)
         state = ("pruned", "paused")[n % 2] if n > 3 else "complete"
-        history.append(TrialRecord(n, state, params, {1: value + 0.1, 2: value}, value))  # type: ignore[arg-type]
+        curve = {1: value + 0.1, 2: value}
+        history.append(TrialRecord(n, state, params, curve, value))  # type: ignore[arg-type]
     config = SamplerConfig(name=name, startup_trials=6)
-    proposed = [bowl(suggest(problem, config, history, s, 40)) for s in range(4)]  # type: ignore[arg-type]
+    proposed = [
+        bowl(suggest(problem, config, history, s, 40))  # type: ignore[arg-type]
+        for s in range(4)
+    ]
     assert np.median(proposed) < np.median([t.value or 0 for t in history])
 
 
@@ -100,7 +104,8 @@ def test_a_paused_trial_draws_tpe_on_as_it_would_if_it_were_complete() -> None:
             value = bowl(params)
             curve = {1: value + 0.2, 2: value + 0.1, 3: value}
             if n in nearest and state != "complete":
-                history.append(TrialRecord(n, state, params, {1: curve[1]}, curve[1]))  # type: ignore[arg-type]
+                first = TrialRecord(n, state, params, {1: curve[1]}, curve[1])  # type: ignore[arg-type]
+                history.append(first)
             else:
                 history.append(TrialRecord(n, "complete", params, curve, value))
         config = SamplerConfig(name="tpe", startup_trials=6)

@@ -125,7 +125,8 @@ def test_models_take_over_after_the_startup_trials(
     history = mixed_history(problem, 24)
     settled = sum(t.settled for t in history)
     begin = suggest(problem, SamplerConfig(name=start), history, 0, 24)
-    late = SamplerConfig(name=name, startup_trials=settled + 1, start=start)  # type: ignore[arg-type]
+    more = settled + 1
+    late = SamplerConfig(name=name, startup_trials=more, start=start)  # type: ignore[arg-type]
     assert suggest(problem, late, history, 0, 24) == begin
     soon = SamplerConfig(name=name, startup_trials=settled, start=start)  # type: ignore[arg-type]
     assert suggest(problem, soon, history, 0, 24) != begin
@@ -182,9 +183,10 @@ def test_models_move_away_from_what_is_pending(
     place = np.array(problem.cube.shares(suggest(problem, config, history, 0, 12)))
     mean = float(np.mean([t.value for t in history if t.value is not None]))
     said = {"values": {1: mean}, "value": mean} if state == "paused" else {}
+    near = [problem.cube.params(np.clip(place + d, 0, 1).tolist()) for d in (0.0, 0.004, -0.004)]
     pending = [
-        TrialRecord(12 + k, state, problem.cube.params(np.clip(place + d, 0, 1).tolist()), **said)  # type: ignore[arg-type]
-        for k, d in enumerate((0.0, 0.004, -0.004))
+        TrialRecord(12 + k, state, params, **said)  # type: ignore[arg-type]
+        for k, params in enumerate(near)
     ]
     assert np.median(distances(pending, place)) > np.median(distances([], place))
 

@@ -60,7 +60,9 @@ CASES = {
         "pictures that are in two classes: 1 (k01x/000.png = ",
     ),
     "same class": (_copy("k03x/000.png", "k03x/odd.png"), "pictures that are twice in a class: 1"),
-    "a suffix": (_copy("k03x/000.png", "k03x/odd.jfif"), "not an image by the suffix: 1 (k03x/odd"),
+    "a suffix": (
+        _copy("k03x/000.png", "k03x/odd.jfif"), "not an image by the suffix: 1 (k03x/odd",
+    ),
     "astray": (_copy("k03x/000.png", "odd.png"), "outside CLASS/ and ALPHABET/CLASS/: 1 (odd"),
 }  # fmt: skip
 

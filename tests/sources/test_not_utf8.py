@@ -19,7 +19,8 @@ def images(tmp_path: Path) -> Path:
     """Return a folder of images; it and two of its classes have Latin-1 names."""
     folder = images_folder(tmp_path / "images")
     for number in (3, 12):
-        os.rename(folder / f"character{number:02}", os.fsencode(folder) + b"/caf\xe9%d" % number)  # noqa: PTH104
+        other = os.fsencode(folder) + b"/caf\xe9%d" % number
+        os.rename(folder / f"character{number:02}", other)  # noqa: PTH104
     named = Path(os.fsdecode(os.fsencode(tmp_path) + b"/h\xe9"))
     try:
         return folder.rename(named)

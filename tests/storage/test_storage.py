@@ -38,7 +38,8 @@ def test_a_connection_lost_in_the_middle_of_a_question_is_a_server_that_is_away(
             except psycopg.OperationalError as error:
                 raise OperationalError("SELECT", {}, error) from error
         except OperationalError:
-            raise PendingRollbackError("Can't reconnect until invalid transaction is rolled back")  # noqa: B904
+            said = "Can't reconnect until invalid transaction is rolled back"
+            raise PendingRollbackError(said)  # noqa: B904
     except PendingRollbackError as error:
         wrapped = optuna.exceptions.StorageInternalError("An exception is raised")
         wrapped.__cause__ = error

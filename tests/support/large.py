@@ -1,4 +1,4 @@
-"""Studies of thousands of trials, written straight into the tables: making them must not take hours."""
+"""Studies of thousands of trials, written straight into the tables, which takes no hours."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ class Make:
         )  # fmt: skip
 
     def given(self) -> list[str]:
-        """Return the words that the programs were given since the last time, the names left out."""
+        """Return the words that the programs were given since the last time, without the names."""
         record = self.folder / "words"
         words = record.read_text().split("\0")[:-1]
         record.unlink()

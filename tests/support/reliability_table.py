@@ -65,7 +65,7 @@ class Writer:
                 self.rows += rows
 
     def pytest_sessionfinish(self) -> None:
-        """Write the table, unless no case ran; the slow tests' run adds to that of the quick ones."""
+        """Write the table, unless no case ran; the slow tests' run adds to the quick ones'."""
         if not self.rows:
             return
         TABLE.parent.mkdir(exist_ok=True)

@@ -1,4 +1,4 @@
-"""OB6: what a trial takes of own images of any shape, and what is refused, before anything runs."""
+"""OB6: what a trial takes of own images of any shape; what is refused before anything runs."""
 
 from __future__ import annotations
 
