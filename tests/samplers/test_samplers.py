@@ -104,8 +104,9 @@ def test_a_paused_trial_draws_tpe_on_as_it_would_if_it_were_complete() -> None:
             value = bowl(params)
             curve = {1: value + 0.2, 2: value + 0.1, 3: value}
             if n in nearest and state != "complete":
-                first = TrialRecord(n, state, params, {1: curve[1]}, curve[1])  # type: ignore[arg-type]
-                history.append(first)
+                first = curve[1]
+                known = TrialRecord(n, state, params, {1: first}, first)  # type: ignore[arg-type]
+                history.append(known)
             else:
                 history.append(TrialRecord(n, "complete", params, curve, value))
         config = SamplerConfig(name="tpe", startup_trials=6)
