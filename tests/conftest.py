@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,12 +12,29 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from hpsearch.samplers.ask_process import Asker
+
+from .support.asking import AskerHere
+
 if TYPE_CHECKING:
     from tests.support.postgres import Server
 
     from .support.command_line import CommandLine
 
+ASKING = ("hpsearch.driver.environment", "hpsearch.maintenance.verify")
+"""The modules that ask for suggestions."""
+
 pytest_plugins = ["tests.support.reliability_table", "tests.support.glyph_studies"]
+
+
+MEMORY = Path("/dev/shm")
+ROOM = 4 * 2**30
+
+
+def pytest_configure() -> None:
+    """Keep the tests' folders in memory where there is room: a disk syncs for minutes."""
+    if os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > ROOM:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -35,6 +53,39 @@ def session_cache() -> Iterator[Path]:
             patch.setenv("HPSEARCH_CACHE", str(folder))
             patch.setenv("HPSEARCH_OFFLINE", "1")
             yield folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def asks_here() -> Iterator[None]:
+    """Let searches in this process ask for suggestions here, which saves the helper's start."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in ASKING:
+            patch.setattr(f"{module}.Asker", AskerHere)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def migrations_read_once() -> Iterator[None]:
+    """Let Alembic read the scripts of Optuna's migrations once, and not with every database."""
+    from alembic.script import ScriptDirectory
+
+    read, known = ScriptDirectory._load_revisions, dict[str, list[object]]()
+
+    def load(directory: ScriptDirectory) -> list[object]:
+        if directory.dir not in known:
+            known[directory.dir] = list(read(directory))
+        return known[directory.dir]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ScriptDirectory, "_load_revisions", load)
+        yield
+
+
+@pytest.fixture
+def asks_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let this test's searches ask in a helper process, as a person's do."""
+    for module in ASKING:
+        monkeypatch.setattr(f"{module}.Asker", Asker)
 
 
 @pytest.fixture(scope="session")

@@ -104,6 +104,10 @@ class Copy:
                 changed = changed.replace(before, "".join(x[1:] for x in lines if x[0] != "-"))
             path.write_text(changed, encoding="utf-8")
 
+    def sources(self) -> dict[Path, str]:
+        """Return every Python file's text."""
+        return {path: path.read_text(encoding="utf-8") for path in self.folder.rglob("*.py")}
+
     def python(self, *words: str) -> str:
         """Run Python in the copy; return what it printed."""
         shell = Shell(self.folder / "shell")
@@ -116,8 +120,23 @@ class Copy:
         return done.stdout
 
 
+ADDING = ["add-a-sampler", "add-a-pruner", "add-an-executor", "add-a-data-set"]
+
+
+@pytest.mark.parametrize("page", ADDING)
+def test_the_changes_that_a_page_shows_fit_the_source(page: str, tmp_path: Path) -> None:
+    copy = Copy(tmp_path / "copy")
+    before = copy.sources()
+    copy.change(f"howto/{page}.md")
+    changed = {path: text for path, text in copy.sources().items() if text != before.get(path)}
+    assert len(changed) >= 2
+    for path, text in changed.items():
+        compile(text, str(path), "exec")
+
+
+@pytest.mark.slow
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize("page", ["add-a-sampler", "add-a-pruner", "add-an-executor"])
+@pytest.mark.parametrize("page", ADDING[:3])
 def test_the_contract_tests_run_on_what_a_page_adds(page: str, tmp_path: Path) -> None:
     copy = Copy(tmp_path / "copy")
     copy.change(f"howto/{page}.md")
@@ -135,6 +154,7 @@ def test_the_contract_tests_run_on_what_a_page_adds(page: str, tmp_path: Path) -
     assert "failed" not in printed
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_new_data_set_is_found_packed_and_searched_on(tmp_path: Path) -> None:
     page = "howto/add-a-data-set.md"
@@ -241,6 +261,7 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Shell:
     return made
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("page", ["own-images", "resume-elsewhere", "cluster"])
 def test_the_commands_of_a_page_run_and_print_what_it_shows(page: str, shell: Shell) -> None:
@@ -258,6 +279,7 @@ def test_the_commands_of_a_page_run_and_print_what_it_shows(page: str, shell: Sh
             assert missing(shown, printed) == []
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_deployed_model_answers_in_the_pages_words(shell: Shell) -> None:
     if not (shell.folder / "runs/mine/model").exists():
@@ -272,6 +294,7 @@ def test_a_deployed_model_answers_in_the_pages_words(shell: Shell) -> None:
     assert re.fullmatch(r"(arrow|cross|house|table) [01]\.\d{3}\n", shell.run("python program.py"))
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_notebooks_cells_run_one_after_the_other(shell: Shell) -> None:
     cells = shown("howto/notebooks.md", "python")

@@ -32,6 +32,7 @@ def free_port() -> int:
         return int(free.getsockname()[1])
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_every_command_runs_and_prints_what_the_page_shows(tmp_path: Path) -> None:
     shell = Shell(tmp_path)

@@ -25,6 +25,7 @@ from tests.driver.test_driver import search
 from tests.support.cases import write_study
 from tests.support.command_line import run
 from tests.support.fake_executor import FakeExecutor
+from tests.support.slow import rest_slow
 
 RULING = "\x1b]0;mine\x07\x1b[2J\x9b2Ja\rb\x08\u202e\u2028\udce9"
 """Sets a title, clears the screen, writes over what stands there, turns letters round."""
@@ -128,7 +129,9 @@ def test_oe4_the_live_view_shows_colours_and_no_foreign_sequence(
 
 
 @pytest.mark.parametrize("redirect", [">&-", "2>&-", "<&- >&- 2>&-", "2>&1 | true"])
-@pytest.mark.parametrize("words", [["list"], ["--help"], ["show", "no"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "words", rest_slow([["--help"], ["show", "no"], ["list"]], 2), ids=" ".join
+)
 def test_oa7_an_output_that_nobody_reads_ends_a_command_quietly(
     words: Sequence[str], redirect: str
 ) -> None:

@@ -53,6 +53,12 @@ def table(view: StudyView) -> list[tuple[object, ...]]:
     ]
 
 
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory: pytest.TempPathFactory) -> StudyView:
+    """Return a search of eight trials that nothing disturbed, to be read only."""
+    return search(tmp_path_factory.mktemp("straight") / "s", FakeExecutor())[1]
+
+
 def test_search_ends_with_the_budget_and_the_same_command_adds_nothing(tmp_path: Path) -> None:
     reason, view = search(tmp_path / "s", FakeExecutor())
     assert "8 trials" in reason
@@ -68,11 +74,9 @@ def test_search_ends_with_the_budget_and_the_same_command_adds_nothing(tmp_path:
     assert len(more.trials) == 10
 
 
-def test_resume_after_a_kill_gives_the_same_table(tmp_path: Path) -> None:
-    _, straight = search(tmp_path / "a", FakeExecutor())
-    executor = FakeExecutor(die_after_epochs=7)
+def test_resume_after_a_kill_gives_the_same_table(tmp_path: Path, straight: StudyView) -> None:
     for kills in range(50):
-        executor = FakeExecutor(die_after_epochs=3 + kills % 5)
+        executor = FakeExecutor(die_after_epochs=5 + 3 * (kills % 3))
         try:
             _, resumed = search(tmp_path / "b", executor)
         except KeyboardInterrupt:
@@ -99,8 +103,9 @@ def test_resume_adopts_a_result_the_database_missed(tmp_path: Path) -> None:
     assert table(again) == table(view)
 
 
-def test_interrupt_leaves_running_trials_that_continue(tmp_path: Path) -> None:
-    _, straight = search(tmp_path / "a", FakeExecutor())
+def test_interrupt_leaves_running_trials_that_continue(
+    tmp_path: Path, straight: StudyView
+) -> None:
     output = tmp_path / "b"
     with pytest.raises(KeyboardInterrupt):
         search(output, FakeExecutor(die_after_epochs=5))
@@ -117,8 +122,10 @@ def test_several_workers_finish_exactly_the_budget(tmp_path: Path) -> None:
     assert all(t.finished for t in view.trials)
 
 
-def test_optuna_reads_the_study(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("asks_apart")
+def test_optuna_reads_the_study(tmp_path: Path, straight: StudyView) -> None:
     _, view = search(tmp_path / "s", FakeExecutor())
+    assert table(view) == table(straight)  # whose suggestions were made in this process
     study = optuna.load_study(
         study_name="quickstart", storage=f"sqlite:///{tmp_path / 's' / 'study.db'}"
     )
@@ -142,8 +149,9 @@ def test_a_trial_whose_worker_always_dies_fails_after_three_attempts(tmp_path: P
     assert len(view.trials) == 8
 
 
-def test_an_epoch_that_a_kill_left_unreported_is_decided_on_first(tmp_path: Path) -> None:
-    _, straight = search(tmp_path / "straight", FakeExecutor())
+def test_an_epoch_that_a_kill_left_unreported_is_decided_on_first(
+    tmp_path: Path, straight: StudyView
+) -> None:
     ends = list(accumulate(len(t.values) for t in straight.trials))
     pruned = [end for end, t in zip(ends, straight.trials, strict=True) if t.state == "pruned"]
     for count in pruned[:3]:  # killed after the checkpoint of the epoch that ends a trial
@@ -190,8 +198,9 @@ def test_failures_in_a_row_stop_the_search(tmp_path: Path) -> None:
         search(tmp_path / "s", executor, budget__trials=50)
 
 
-def test_a_disk_that_fails_a_worker_ends_the_search_and_costs_no_trial(tmp_path: Path) -> None:
-    _, straight = search(tmp_path / "straight", FakeExecutor())
+def test_a_disk_that_fails_a_worker_ends_the_search_and_costs_no_trial(
+    tmp_path: Path, straight: StudyView
+) -> None:
     executor = FakeExecutor()
     executor.failing = {3: Ending.ENVIRONMENT}
     with pytest.raises(EnvironmentFailure, match="told to"):

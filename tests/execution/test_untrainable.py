@@ -28,7 +28,6 @@ from hpsearch.training.loop import train
 from hpsearch.training.trainingdata import TrainingData
 from hpsearch.trial import TrialRecord
 from tests.support.jobs import Jobs, point
-from tests.support.slow import rest_slow
 
 from .test_end_to_end import search_here
 
@@ -62,6 +61,7 @@ def search(folder: Path, packed: Path, **changes: Any) -> StudyView:
     return read_study(StudyFolder(folder))
 
 
+@pytest.mark.slow
 def test_resume_from_a_pause_gives_the_curve_of_a_trial_that_ran_through(
     tmp_path: Path, glyphs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -112,7 +112,8 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
-@pytest.mark.parametrize("name", rest_slow(BAD))
+@pytest.mark.slow
+@pytest.mark.parametrize("name", BAD)
 def test_a_diagnosis_is_stored_with_its_epoch_as_a_violated_constraint(
     tmp_path: Path, glyphs: Path, name: str
 ) -> None:
@@ -150,6 +151,7 @@ BEYOND = {
 }
 
 
+@pytest.mark.slow
 def test_a_width_beyond_memory_is_a_failure_that_is_not_proposed_again(
     tmp_path: Path, glyphs: Path
 ) -> None:

@@ -18,6 +18,7 @@ from hpsearch.study.plan import study_lock
 from tests.support.cases import search, table
 from tests.support.command_line import run
 from tests.support.fake_executor import FakeExecutor
+from tests.support.slow import rest_slow
 
 See = Callable[[object], None]
 
@@ -61,8 +62,6 @@ Break = Callable[[StudyFolder], object]
 BREAKS: dict[str, tuple[str, Break]] = {
     "I1 a trial left running": ("pending", lambda f: (unend(f), f.trial(best(f)).result.unlink())),
     "I2 a result that the database lacks": ("pending", lambda f: unend(f)),
-    "I2 another value": ("broken", lambda f: sql(f, "UPDATE trial_values SET value=0.01")),
-    "I2 a folder that is gone": ("broken", lambda f: shutil.rmtree(f.trial(1).root)),
     "I3 a trial the database lost": (
         "broken", lambda f: [sql(f, f"DELETE FROM {t} WHERE trial_id=4") for t in TABLES],
     ),
@@ -86,14 +85,16 @@ BREAKS: dict[str, tuple[str, Break]] = {
         "broken",
         lambda f: sql(f, "UPDATE trials SET datetime_complete='2001-01-01 00:00:00.000000'"),
     ),
+    "I10 a temporary file": ("pending", lambda f: (f.trials / "00001" / ".x.tmp").touch()),
+    "I11 a changed byte in a checkpoint": ("broken", lambda f: flip(kept(f))),
+    "I2 another value": ("broken", lambda f: sql(f, "UPDATE trial_values SET value=0.01")),
+    "I2 a folder that is gone": ("broken", lambda f: shutil.rmtree(f.trial(1).root)),
     "I9 an infinite value": (
         "broken",
         lambda f: sql(
             f, "UPDATE trial_values SET value=NULL, value_type='INF_NEG' WHERE trial_id=2"
         ),
     ),
-    "I10 a temporary file": ("pending", lambda f: (f.trials / "00001" / ".x.tmp").touch()),
-    "I11 a changed byte in a checkpoint": ("broken", lambda f: flip(kept(f))),
 }  # fmt: skip
 
 
@@ -126,7 +127,7 @@ def flip(path: Path) -> None:
     path.write_bytes(content)
 
 
-@pytest.mark.parametrize("case", BREAKS)
+@pytest.mark.parametrize("case", rest_slow(BREAKS, -3))
 def test_a_break_is_seen_and_repaired(study: StudyFolder, case: str, see: See) -> None:
     """seen as broken or pending; `doctor --repair` or the next run puts it right"""
     key = case.split()[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import resource
 import signal
@@ -28,6 +29,7 @@ from hpsearch.training.checkpoint_file import keep_best_weights, previous
 from tests.support.cases import ENQUEUED, search, write_study
 from tests.support.command_line import run
 from tests.support.fake_executor import FakeExecutor, fake_curve
+from tests.support.jobs import wait_until
 from tests.support.large import large_study
 
 from .driver_memory import STEP
@@ -125,6 +127,30 @@ def test_L1_L5_eight_workers_and_an_open_dashboard(tmp_path: Path, see: See) -> 
     assert share >= 0.7 or not LONG
 
 
+class Waited(Watched):
+    """Goes on with a window in which the dashboard is open once it has answered there."""
+
+    def submit(self, job: Job) -> None:
+        super().submit(job)
+        if job.trial % WINDOW == 0 and self.polling.window % 2:
+            wait_until(lambda: self.polling.window in self.polling.answered, "an answer")
+
+
+def test_L5_the_dashboard_answers_while_a_search_writes(tmp_path: Path, see: See) -> None:
+    """every answer is 200, and the search ends with all its trials"""
+    polling = Polling(tmp_path / "study")
+    polling.thread.start()
+    try:
+        settings = {"trial__max_epochs": 1, "budget__trials": 2 * WINDOW}
+        view = search(tmp_path / "study", Waited(polling), enqueue=many(2 * WINDOW), **settings)
+    finally:
+        polling.over.set()
+        polling.thread.join()
+    assert [t.state for t in view.trials] == ["complete"] * 2 * WINDOW
+    assert set(polling.statuses) == {"200 OK"}, polling.statuses
+    see(f"{polling.statuses.total()} answers, all 200")
+
+
 def test_L1_each_value_is_its_own_parameters(tmp_path: Path) -> None:
     """value == f(params) for every trial"""
     jobs = {}
@@ -216,6 +242,34 @@ def seconds_of_a_core(pid: int) -> float:
         ["ps", "-o", "cputimes=", "-p", str(pid)], capture_output=True, text=True, check=True
     )
     return float(listed.stdout)
+
+
+class Holding(FakeExecutor):
+    """Notes what this process holds when trials begin: Python's blocks, files and threads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.held: list[tuple[int, int, int]] = []
+
+    def submit(self, job: Job) -> None:
+        if job.trial in (20, 39):
+            gc.collect()
+            files = len(list(Path("/proc/self/fd").iterdir()))
+            self.held.append((sys.getallocatedblocks(), files, threading.active_count()))
+        super().submit(job)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads Linux's /proc")
+def test_L6_what_the_driver_holds_over_forty_trials(tmp_path: Path, see: See) -> None:
+    """after trial 20 less than 200 blocks of at most 512 bytes a trial; handles, threads flat"""
+    executor = Holding()
+    settings = {"trial__max_epochs": 1, "budget__trials": 40}
+    search(tmp_path / "study", executor, enqueue=many(40), **settings)
+    first, last = executor.held
+    grown = (last[0] - first[0]) / 19
+    see(f"{grown:.0f} blocks a trial from trial 20 to 39, {last[1]} handles")
+    assert grown < 200
+    assert last[1:] == first[1:]
 
 
 @pytest.mark.slow

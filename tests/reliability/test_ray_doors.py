@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from hpsearch.errors import EnvironmentFailure
+
 ray_worker = pytest.importorskip("hpsearch.execution.ray_worker", reason="Ray is not installed")
 
 
@@ -49,6 +51,34 @@ def test_OE1_only_this_users_folders_are_removed(
     assert own.parent == mine
     assert stat.S_IMODE(own.lstat().st_mode) == 0o700
     assert ray_worker._own_folder() != own
+
+
+def test_OE5_a_cluster_of_this_machine_is_started_on_the_loopback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """with Ray's switch for every process of it, which is off only while Ray starts"""
+    import ray
+    from ray._private import ray_constants
+
+    from hpsearch.execution.ray_executor import RayExecutor, RaySettings
+    from hpsearch.execution.ray_loopback import SWITCH
+
+    seen: dict[str, object] = {}
+
+    def init(**options: object) -> None:
+        reach = {"switch": os.environ[SWITCH], "cluster": ray_constants.ENABLE_RAY_CLUSTER}
+        seen.update(options, **reach)
+        raise RuntimeError("it is not started here")
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", init)
+    before = os.environ.get(SWITCH), ray_constants.ENABLE_RAY_CLUSTER
+    with pytest.raises(EnvironmentFailure, match="it is not started here"):
+        RayExecutor(RaySettings(workers=1, device="cpu"), tmp_path)
+    assert (seen["address"], seen["_node_ip_address"]) == ("local", "127.0.0.1")
+    assert (seen["switch"], seen["cluster"]) == ("0", False)
+    assert seen["include_dashboard"] is False
+    assert (os.environ.get(SWITCH), ray_constants.ENABLE_RAY_CLUSTER) == before
 
 
 LISTENING = """

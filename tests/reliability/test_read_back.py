@@ -26,6 +26,7 @@ from hpsearch.storage.agreement import trained_config
 from hpsearch.storage.view import read_study
 from tests.support.cases import Silent, search, table
 from tests.support.command_line import run
+from tests.support.slow import rest_slow
 
 See = Callable[[object], None]
 Edit = Callable[[StudyFolder], object]
@@ -91,18 +92,18 @@ WIDTH = (
 )
 EDITS: dict[str, tuple[str, Edit]] = {
     "a lower error in a result": ("I2", lambda f: edit_json(f.trial(1).result, lower)),
+    "a parameter in the database": ("I12", lambda f: sql(f, WIDTH)),
+    "an epoch's error": ("I8", lambda f: replace_in(f.trial(1).epochs, "0.", "0.0")),
+    "a certificate of -7": (
+        "I13", lambda f: f.certificate.write_text('{"format": 1, "error": -7}'),
+    ),
     "NaN in a result": (
         "I2", lambda f: replace_in(f.trial(1).result, '"value": 0', '"value": NaN'),
     ),
     "a list for a result": ("I2", lambda f: f.trial(1).result.write_text("[]")),
-    "a parameter in the database": ("I12", lambda f: sql(f, WIDTH)),
     "a setting": ("I12", lambda f: replace_in(f.trial(1).config, "width: ", "width: 1")),
-    "an epoch's error": ("I8", lambda f: replace_in(f.trial(1).epochs, "0.", "0.0")),
     "attempts as a list": ("I13", lambda f: f.trial(1).attempts.write_text("[1]")),
     "provenance of numbers": ("I13", lambda f: f.trial(1).provenance.write_text("[1]")),
-    "a certificate of -7": (
-        "I13", lambda f: f.certificate.write_text('{"format": 1, "error": -7}'),
-    ),
     "a metric that is NaN": (
         "I13",
         lambda f: (f.model.mkdir(), (f.model / "metrics.json").write_text('{"epochs": NaN}')),
@@ -111,7 +112,7 @@ EDITS: dict[str, tuple[str, Edit]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("case", EDITS)
+@pytest.mark.parametrize("case", rest_slow(EDITS, 4))
 def test_OD2_what_was_edited_is_seen_and_put_right(
     study: StudyFolder, case: str, see: See
 ) -> None:
@@ -144,7 +145,7 @@ def test_OD2_a_folder_of_an_older_version_is_not_recorded(study: StudyFolder, se
     see(told["I2"])
 
 
-@pytest.mark.parametrize("value", [-7.0, 1.5, float("nan"), "0.1", None])
+@pytest.mark.parametrize("value", rest_slow([-7.0, 1.5, float("nan"), "0.1", None]))
 def test_OD2_a_result_that_is_not_believed_is_not_adopted(
     study: StudyFolder, value: object, see: See
 ) -> None:
@@ -222,7 +223,9 @@ def own(packed: Path, tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name", ["background.npy", "validation.npy", "background-labels.npz"])
+@pytest.mark.parametrize(
+    "name", rest_slow(["background.npy", "validation.npy", "background-labels.npz"])
+)
 def test_OD2_a_flipped_byte_in_packed_data_is_refused(
     own: Path, study: StudyFolder, name: str, see: See
 ) -> None:
@@ -263,7 +266,7 @@ def test_OD2_data_that_were_damaged_are_packed_again(
     verify_packed(again.folder)
 
 
-@pytest.mark.parametrize("zone", ["KIR-14", "XXX+11", "UTC"])
+@pytest.mark.parametrize("zone", rest_slow(["KIR-14", "XXX+11", "UTC"]))
 def test_OD5_times_of_a_rebuilt_database_are_utc(
     study: StudyFolder, zone: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -196,6 +196,8 @@ def peer(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Peer]:
         if request.param == "network":
             found: Peer = NetworkGone(tmp_path, patch, request.getfixturevalue("postgres"))
         else:
+            if request.param == "asker":
+                request.getfixturevalue("asks_apart")
             found = PEERS[request.param](tmp_path, patch)
         yield found
         found.go_on()

@@ -35,6 +35,8 @@ FLAGS = (
     "--hide-scrollbars",
     "--remote-debugging-pipe",
 )
+STARTS, START_S, ANSWER_S = 3, 90.0, 240.0
+"""Starts that are tried, and how long a start and an answer may take on a machine that is busy."""
 START = """
 import fcntl, os, sys
 into, out = (fcntl.fcntl(int(fd), fcntl.F_DUPFD, 10) for fd in sys.argv[1:3])
@@ -90,7 +92,7 @@ class Page:
         self.ask("Page.navigate", url=url)
         self.wait_for(lambda: self.loaded, "the page to load")
 
-    def wait_for(self, met: Any, what: str, timeout_s: float = 60.0) -> None:
+    def wait_for(self, met: Any, what: str, timeout_s: float = ANSWER_S) -> None:
         """Wait until a condition is met, reading what the browser says meanwhile."""
         deadline = time.monotonic() + timeout_s
         while not met():
@@ -154,17 +156,21 @@ class Browser:
         page.__init__(self, session["sessionId"])  # type: ignore[misc]
         return page
 
-    def ask(self, method: str, params: dict[str, Any], session: str = "") -> dict[str, Any]:
+    def ask(
+        self, method: str, params: dict[str, Any], session: str = "", timeout_s: float = ANSWER_S
+    ) -> dict[str, Any]:
         """Send one command and wait for its answer."""
         self._next += 1
         message: dict[str, Any] = {"id": self._next, "method": method, "params": params}
         if session:
             message["sessionId"] = session
         os.write(self._into, json.dumps(message).encode() + b"\0")
-        deadline = time.monotonic() + 90
+        deadline = time.monotonic() + timeout_s
         while self._next not in self._answers:
-            if time.monotonic() > deadline or self._process.poll() is not None:
-                raise AssertionError(f"Chromium does not answer {method}")
+            if self._process.poll() is not None:
+                raise AssertionError(f"Chromium ended before it answered {method}")
+            if time.monotonic() > deadline:
+                raise AssertionError(f"Chromium did not answer {method} in {timeout_s:.0f} s")
             self.read(0.2)
         answer = self._answers.pop(self._next)
         if "error" in answer:
@@ -186,32 +192,54 @@ class Browser:
             elif message.get("sessionId") in self._pages:
                 self._pages[message["sessionId"]].note(message["method"], message["params"])
 
+    def end(self) -> None:
+        """End Chromium."""
+        self._process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(10)
+        self._process.kill()
+        self._process.wait()
+        os.close(self._into)
+        os.close(self._out)
+
+
+def start(path: str, home: str) -> Browser:
+    """Start Chromium on an empty profile."""
+    to_it, into = os.pipe()
+    out, from_it = os.pipe()
+    arguments = [path, *FLAGS, f"--user-data-dir={home}"]
+    process = subprocess.Popen(
+        [sys.executable, "-c", START, str(to_it), str(from_it), *arguments],
+        pass_fds=(to_it, from_it),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    os.close(to_it)
+    os.close(from_it)
+    return Browser(process, out, into)
+
 
 @contextlib.contextmanager
 def chromium() -> Iterator[Browser]:
-    """Start Chromium with an empty profile; it ends with the block."""
+    """Start Chromium with an empty profile; it ends with the block.
+
+    On a machine that is very busy a start may fail, so that nothing is ever answered; it is tried
+    again. What a test asks later is asked once.
+    """
     path = find_chromium()
-    to_it, into = os.pipe()
-    out, from_it = os.pipe()
-    with tempfile.TemporaryDirectory(
-        prefix="hpsearch-chromium-", ignore_cleanup_errors=True
-    ) as home:
-        arguments = [path, *FLAGS, f"--user-data-dir={home}"]
-        process = subprocess.Popen(
-            [sys.executable, "-c", START, str(to_it), str(from_it), *arguments],
-            pass_fds=(to_it, from_it),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        os.close(to_it)
-        os.close(from_it)
-        try:
-            yield Browser(process, out, into)
-        finally:
-            process.terminate()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(10)
-            process.kill()
-            process.wait()
-            os.close(into)
-            os.close(out)
+    for left in reversed(range(STARTS)):
+        with tempfile.TemporaryDirectory(
+            prefix="hpsearch-chromium-", ignore_cleanup_errors=True
+        ) as home:
+            browser = start(path, home)
+            try:
+                try:
+                    browser.ask("Browser.getVersion", {}, timeout_s=START_S)
+                except (AssertionError, OSError):
+                    if not left:
+                        raise
+                    continue
+                yield browser
+                return
+            finally:
+                browser.end()
