@@ -32,7 +32,7 @@ def refusal(parser: Parser) -> HpsearchError | None:
     return None
 
 
-@pytest.mark.parametrize("name", rest_slow(WRITTEN, -2))
+@pytest.mark.parametrize("name", rest_slow(WRITTEN, 6))
 def test_OD2_odd_values_and_keys_are_believed_or_refused(
     parsers: dict[str, Parser], name: str
 ) -> None:

@@ -88,7 +88,7 @@ def add_failed(study: optuna.Study) -> None:
 ADDITIONS = [add_infinite, add_extra, add_empty, add_own_again, optimise, ask, add_failed]
 
 
-@pytest.mark.parametrize("add", rest_slow(ADDITIONS, 3), ids=lambda add: add.__name__)
+@pytest.mark.parametrize("add", rest_slow(ADDITIONS, 2), ids=lambda add: add.__name__)
 def test_OD4_added_trials_keep_their_numbers_and_count_for_nothing(
     study: StudyFolder, add: Callable[[optuna.Study], None], see: See
 ) -> None:
@@ -150,7 +150,7 @@ def test_OD4_enqueued_parameters_are_trained(study: StudyFolder, see: See) -> No
 WRONG = [{"fc.widht": 7}, {"fc.width": 700}, {"fc.width": "wide"}, {"init": "xavier"}]
 
 
-@pytest.mark.parametrize("params", WRONG, ids=str)
+@pytest.mark.parametrize("params", rest_slow(WRONG, 2), ids=str)
 def test_OD4_what_cannot_be_trained_is_refused_and_can_be_taken_out(
     study: StudyFolder, params: dict[str, object], see: See
 ) -> None:
