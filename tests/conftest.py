@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -67,17 +68,16 @@ def asks_here() -> Iterator[None]:
 @pytest.fixture(scope="session", autouse=True)
 def migrations_read_once() -> Iterator[None]:
     """Let Alembic read the scripts of Optuna's migrations once, and not with every database."""
-    from alembic.script import ScriptDirectory
+    directories = importlib.import_module("alembic.script").ScriptDirectory  # Optuna's own need
+    read, known = directories._load_revisions, dict[str, list[object]]()
 
-    read, known = ScriptDirectory._load_revisions, dict[str, list[object]]()
-
-    def load(directory: ScriptDirectory) -> list[object]:
+    def load(directory: Any) -> list[object]:
         if directory.dir not in known:
             known[directory.dir] = list(read(directory))
         return known[directory.dir]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ScriptDirectory, "_load_revisions", load)
+        patch.setattr(directories, "_load_revisions", load)
         yield
 
 
