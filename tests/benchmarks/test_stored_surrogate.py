@@ -15,7 +15,6 @@ from benchmarks.cells import Source, feasible_points, load_problem
 from benchmarks.fitted import fitted_from_json
 from benchmarks.regression import forest, process, trees
 from benchmarks.stored_surrogate import load, save, stored_path, surrogate_of
-from benchmarks.surrogate import Surrogate
 from benchmarks.table import write_table
 from hpsearch.errors import InputError
 from tests.benchmarks.made import SPACE, made_params, made_table
@@ -80,20 +79,15 @@ def table(tmp_path):
     return path
 
 
-@pytest.fixture(scope="module")
-def fitted():
-    return Surrogate.fit(made_table(), SPACE)
-
-
-def test_what_is_stored_answers_as_what_was_fitted(table, fitted):
+def test_what_is_stored_answers_as_what_was_fitted(table, surrogate):
     rng = np.random.default_rng(3)
     points = [made_params(rng) for _ in range(50)]
-    save(fitted, table)
+    save(surrogate, table)
     stored = surrogate_of(table, made_table(), SPACE)
-    assert stored.curves(points) == pytest.approx(fitted.curves(points), abs=2e-6)
-    assert stored.divergence(points) == pytest.approx(fitted.divergence(points), abs=2e-6)
+    assert stored.curves(points) == pytest.approx(surrogate.curves(points), abs=2e-6)
+    assert stored.divergence(points) == pytest.approx(surrogate.divergence(points), abs=2e-6)
     assert stored.answer(points[0], 5).seconds == pytest.approx(
-        fitted.answer(points[0], 5).seconds
+        surrogate.answer(points[0], 5).seconds
     )
     again = save(stored, table).read_bytes()
     assert save(surrogate_of(table, made_table(), SPACE), table).read_bytes() == again
@@ -103,8 +97,8 @@ def test_what_is_stored_answers_as_what_was_fitted(table, fitted):
     "damage",
     [lambda b: b[:-20], lambda b: gzip.compress(b"[]"), lambda b: gzip.compress(b'{"a": 1}')],
 )
-def test_a_damaged_stored_surrogate_is_refused_in_one_line(table, fitted, damage):
-    path = save(fitted, table)
+def test_a_damaged_stored_surrogate_is_refused_in_one_line(table, surrogate, damage):
+    path = save(surrogate, table)
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(
         InputError, match=r"made\.surrogate\.json\.gz: is damaged .*; delete it, or"
@@ -112,8 +106,8 @@ def test_a_damaged_stored_surrogate_is_refused_in_one_line(table, fitted, damage
         load(path, table, made_table(), SPACE)
 
 
-def test_a_surrogate_of_another_table_is_refused(table, fitted):
-    save(fitted, table)
+def test_a_surrogate_of_another_table_is_refused(table, surrogate):
+    save(surrogate, table)
     write_table(table, made_table(40).trials)
     with pytest.raises(InputError, match="table_sha256: was fitted on another"):
         surrogate_of(table, made_table(40), SPACE)

@@ -5,15 +5,10 @@ import pytest
 from scipy.stats import spearmanr
 
 from benchmarks.regression import choose, forest, process, trees
-from benchmarks.surrogate import NearestRow, Surrogate, seed_noise
+from benchmarks.surrogate import NearestRow, seed_noise
 from benchmarks.surrogate_check import auc, check
 from benchmarks.table import RecordedTrial, Table
 from tests.benchmarks.made import EPOCHS, NOISE, SPACE, diverges, floor, made_params, made_table
-
-
-@pytest.fixture(scope="module")
-def surrogate():
-    return Surrogate.fit(made_table(), SPACE)
 
 
 @pytest.fixture(scope="module")
