@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
+import inspect
 import os
 import re
 import subprocess
@@ -17,6 +19,7 @@ import pytest
 import typer
 from PIL import Image
 
+import hpsearch
 from hpsearch.cli.main import app
 from hpsearch.configfile import parse_yaml, read_yaml
 from hpsearch.space.space import SearchSpace
@@ -56,6 +59,19 @@ def test_every_command_and_option_is_on_the_page_of_commands() -> None:
         assert (command, missing) == (command, [])
 
 
+def test_the_python_page_names_what_the_package_has() -> None:
+    for block in blocks("python.md", "python"):
+        tree = ast.parse(block)
+        calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+        ours = [c for c in calls if ast.unparse(c.func).startswith("hpsearch.")]
+        assert ours
+        for call in ours:
+            function = getattr(hpsearch, ast.unparse(call.func).removeprefix("hpsearch."))
+            keywords = {word.arg: None for word in call.keywords}
+            inspect.signature(function).bind(*call.args, **keywords)
+
+
+@pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_the_python_page_does_what_it_says(tmp_path: Path) -> None:
     search, rank = blocks("python.md", "python")

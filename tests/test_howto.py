@@ -54,7 +54,7 @@ def command_of(words: list[str]) -> str:
     return next(name for name in names if name in COMMANDS)
 
 
-@pytest.mark.parametrize("page", [*PAGES, "tutorial.md", "troubleshooting.md"])
+@pytest.mark.parametrize("page", [*PAGES, "tutorial.md", "troubleshooting.md", "python.md"])
 def test_every_command_shown_has_the_options_that_it_is_given(page: str) -> None:
     for block in (*shown(page, "sh"), *shown(page, "bash")):
         for line in block.commands:
