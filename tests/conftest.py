@@ -1,4 +1,4 @@
-"""For every test: a cache that is not the user's, no downloads, and Omniglot where it is named."""
+"""For every test: folders, a cache that is not the user's, no downloads, suggestions made here."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ if TYPE_CHECKING:
 
 ASKING = ("hpsearch.driver.environment", "hpsearch.maintenance.verify")
 """The modules that ask for suggestions."""
+MEMORY, ROOM = Path("/dev/shm"), 4 * 2**30
+"""Linux's file system in memory, and how much of it must be free, bytes."""
 
 pytest_plugins = ["tests.support.reliability_table", "tests.support.glyph_studies"]
 
 
-MEMORY = Path("/dev/shm")
-ROOM = 4 * 2**30
-
-
 def pytest_configure() -> None:
     """Keep the tests' folders in memory where there is room: a disk syncs for minutes."""
-    if os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > ROOM:
+    if not os.access(MEMORY, os.W_OK) or os.statvfs(MEMORY).f_flag & os.ST_NOEXEC:
+        return  # some tests run programs that they have written
+    if shutil.disk_usage(MEMORY).free > ROOM:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 
 
