@@ -25,6 +25,7 @@ from hpsearch.training.diagnosis import (
 )
 from hpsearch.training.loop import train
 from hpsearch.training.trainingdata import TrainingData
+from tests.support.slow import rest_slow
 from tests.support.trainings import last_checkpoint, tiny_config
 
 TABLE = Path(__file__).parents[2] / "benchmarks" / "tables" / "health.jsonl"
@@ -69,7 +70,8 @@ def test_a_planted_bad_configuration_has_the_right_diagnosis(
     assert cause.split(":")[0] in kinds, cause
 
 
-def test_of_twenty_good_configurations_none_is_diagnosed(data: TrainingData) -> None:
+@pytest.mark.parametrize("seeds", rest_slow([range(5), range(5, 20)]), ids=str)
+def test_of_twenty_good_configurations_none_is_diagnosed(data: TrainingData, seeds: range) -> None:
     """Over twelve epochs, so that the diagnosis that takes ten in a row could come too."""
     rng = np.random.default_rng(0)
     for seed in range(20):
@@ -80,7 +82,8 @@ def test_of_twenty_good_configurations_none_is_diagnosed(data: TrainingData) -> 
         }
         init = "koch" if seed % 4 == 0 else "he"
         config = config_of(each, init, images_per_epoch=160, max_epochs=12)
-        assert verdict(config, data, seed) == (12, None), each
+        if seed in seeds:
+            assert verdict(config, data, seed) == (12, None), each
 
 
 def test_a_diagnosis_can_be_switched_off_but_for_divergence(data: TrainingData) -> None:
