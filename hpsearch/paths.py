@@ -57,7 +57,7 @@ def write_atomically(path: Path, content: bytes | str) -> None:
 
 
 def read_file(path: Path, most: int = -1) -> bytes:
-    """Return the first bytes of a regular file; refuse pipes and devices, which could block for ever.
+    """Return the first bytes of a regular file; a pipe or a device could block for ever.
 
     Raises:
         OSError: It cannot be read, or it is not a regular file.

@@ -32,7 +32,7 @@ def recognise(
         str | None,
         typer.Option(
             metavar="SCORE",
-            help="An image is unknown below this score; `suggested` takes the one from validation.",
+            help="An image is unknown below this score; `suggested` takes validation's.",
         ),
     ] = None,
 ) -> None:

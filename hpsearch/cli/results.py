@@ -76,8 +76,8 @@ def retrain(
     if include_validation and dataset.kind in FEW_ALPHABETS:
         few, more = (len(dataset.labels(role).alphabets) for role in ("background", "validation"))
         notice(
-            f"--include-validation: the training alphabets are the {few} of {dataset.kind} and the "
-            f"{more} of validation; leave it out for a model of {few} alphabets"
+            f"--include-validation: the training alphabets are the {few} of {dataset.kind} and "
+            f"the {more} of validation; leave it out for a model of {few} alphabets"
         )
     beside = config.parent / "model"
     folder = output or beside

@@ -135,8 +135,8 @@ def verify(study: StudyArgument, json: JsonOption = False) -> int:
         say_json({"study": view.name, "counts": dict(counts), "trials": found})
     else:
         say(
-            f"{view.name}: {count(len(found), 'trial')}: {counts['same']} derived again and equal, "
-            f"{counts['enqueued']} enqueued as the study file says, {counts['different']} "
+            f"{view.name}: {count(len(found), 'trial')}: {counts['same']} derived again and equal"
+            f", {counts['enqueued']} enqueued as the study file says, {counts['different']} "
             f"different, {counts['unknown']} impossible to derive"
         )
     if counts["different"]:

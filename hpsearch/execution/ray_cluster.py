@@ -183,7 +183,7 @@ def _init(address: str, **options: Any) -> bool:
 
 
 def _join(address: str, caught: Caught) -> None:
-    """Connect to a running cluster in a thread: Ray hears no signal while it waits for the head."""
+    """Connect to a cluster in a thread: Ray hears no signal while it waits for the head."""
     logging.getLogger("ray").setLevel(logging.ERROR)  # it would say that it hears none
     patience, silent = Patience(interrupted=lambda: caught.count), f"{address} does not answer"
     try:

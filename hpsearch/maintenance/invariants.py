@@ -174,7 +174,7 @@ def _best_is_best(study: Study) -> Findings:
 
 
 def _exported(study: Study) -> tuple[dict[str, Any], TrialRecord]:
-    """Return the content of best.yaml, and its trial; raise one of `UNREADABLE` where it cannot."""
+    """Return the content of best.yaml and its trial; raise one of `UNREADABLE` if damaged."""
     values = read_yaml(study.folder.best)
     return values, study.view.trials[int(values["trial"])]
 

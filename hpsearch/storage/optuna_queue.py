@@ -45,8 +45,8 @@ def enter_waiting(plan: StudyPlan, record: StudyRecord) -> list[TrialRecord]:
         found = _completed(plan.problem, trial, seed)
         if isinstance(found, str):
             raise InputError(
-                f"{record.database}: trial {trial.number}, {ORIGIN}: {found}; {plan.folder.repair} "
-                "takes it out of the queue"
+                f"{record.database}: trial {trial.number}, {ORIGIN}: {found}; {plan.folder.repair}"
+                " takes it out of the queue"
             )
         chosen[trial.number] = found
     entered, distributions = [], plan.space.distributions()

@@ -118,7 +118,7 @@ class EnqueuedEntry(Section):
 
 
 def by_path(values: Any) -> Any:
-    """Return {conv1: {momentum: 0.9}} as {conv1.momentum: 0.9}; anything but a mapping as it is."""
+    """Return {conv1: {momentum: 0.9}} as {conv1.momentum: 0.9}, what is no mapping as it is."""
     if not isinstance(values, dict):
         return values
     flat: dict[str, Any] = {}

@@ -90,7 +90,7 @@ class OutputLayer(Layer, Given):
 
 
 class Layers(Given):
-    """The layers in order: any number of convolutions, then `fc` or `projection`, then `output`."""
+    """The layers in order: any number of convolutions, `fc` or `projection`, then `output`."""
 
     model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False)
     __pydantic_extra__: dict[str, ConvolutionLayer]

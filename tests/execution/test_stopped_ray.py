@@ -1,4 +1,4 @@
-"""OC5: a search on a real Ray cluster of this machine whose head is stopped, at every interrupt."""
+"""OC5: a search on a real Ray cluster whose head is stopped, at every interrupt."""
 
 from __future__ import annotations
 
