@@ -229,7 +229,7 @@ def _interruptible(caught: Caught) -> Iterator[None]:
 
 def _daemon(node: Any) -> Any:
     """Return Ray's daemon on this machine (raylet) as a process of psutil; None if it has died."""
-    import psutil  # type: ignore[import-untyped]  # comes with Ray, once that is imported
+    import psutil  # type: ignore[import-untyped]
 
     process: Any
     for process in psutil.process_iter(["name", "cmdline", "status"]):

@@ -20,6 +20,7 @@ from hpsearch.seeding import trial_seed
 from hpsearch.space.space import SearchSpace
 from hpsearch.sqlite_file import check_database
 from hpsearch.study.config import StudyConfig
+from hpsearch.training.config import TrialConfig
 from hpsearch.trial import Value
 
 MAY_CHANGE = (
@@ -226,9 +227,10 @@ def _trained_difference(
         now = config.resource.config(params).plain()
     except InputError:  # the section lacks a parameter: it has other layers
         return ("trial.layers", "the layers that its trials name", "others")
-    # Settings that the older file lacks are newer than it.
-    parts = {key: value for key, value in now.items() if key in trained}
-    return first_difference(dict(trained), {**trained, **parts}, "trial")
+    before = dict(trained)
+    with suppress(InputError):  # settings that the older file lacks have their defaults
+        before = TrialConfig.from_values({"convolution": now["convolution"], **trained}).plain()
+    return first_difference(before, now, "trial")
 
 
 def in_words(edit: Edit, folder: StudyFolder) -> str:

@@ -43,7 +43,7 @@ def test_list_names_shipped_studies_and_those_of_a_folder(
     done = hpsearch("list", tmp_path)
     assert (done.code, done.err) == (0, "")
     shipped, first, second = done.out.splitlines()
-    assert shipped.startswith("shipped: koch2015, ")
+    assert shipped.startswith("shipped: aligned, koch2015, ")
     best = min(
         (t for t in read_study(StudyFolder(searched)).trials if t.state == "complete"),
         key=lambda t: t.value or 1,

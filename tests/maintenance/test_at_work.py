@@ -45,7 +45,13 @@ def test_trials_of_a_stopped_search_are_interrupted_and_those_of_one_at_work_run
         lines = hpsearch("trials", stopped.root).out.splitlines()
         shown = {line.split()[1] for line in lines if int(line.split()[0]) in left}
         status = hpsearch("status", stopped.root).out.splitlines()[1]
-        return {found[n] for n in left}, told, status, shown, read_facts(stopped).running
+        return (
+            {found[n] for n in left},
+            told,
+            status,
+            shown,
+            read_facts(stopped).counts["running"] > 0,
+        )
 
     kinds, told, line, shown, running = said()
     assert (kinds, shown, running) == ({"interrupted"}, {"interrupted"}, False)

@@ -15,7 +15,7 @@ from hpsearch.errors import EnvironmentFailure, InputError
 from hpsearch.execution import Ending, Job
 from hpsearch.maintenance.invariants import check_invariants
 from hpsearch.paths import StudyFolder
-from hpsearch.storage import database, optuna_tables
+from hpsearch.storage import optuna_tables
 from hpsearch.training.epoch import EpochResult
 from tests.support.cases import ENQUEUED, search
 from tests.support.command_line import run
@@ -101,8 +101,9 @@ def test_F13_a_clock_set_during_the_search(
     """no trial fails, the hours at work do not run out, no trial ends before it began"""
     clock = type("Set", (Clock,), {"hours": hours})
     import optuna.storages._rdb.storage as optuna_storage
+    import optuna.trial._frozen as optuna_trial
 
-    for module in (database, optuna_tables, optuna_storage):
+    for module in (optuna_tables, optuna_trial, optuna_storage):
         names = {"datetime": clock, "timedelta": datetime.timedelta, "UTC": datetime.UTC}
         fake = type("fake", (), names)
         name = "datetime"

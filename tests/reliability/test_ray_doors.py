@@ -65,9 +65,9 @@ def test_OE5_a_cluster_of_this_machine_is_started_on_the_loopback(
 
     seen: dict[str, object] = {}
 
-    def init(**options: object) -> None:
+    def init(address: str, **options: object) -> None:
         reach = {"switch": os.environ[SWITCH], "cluster": ray_constants.ENABLE_RAY_CLUSTER}
-        seen.update(options, **reach)
+        seen.update(options, address=address, **reach)
         raise RuntimeError("it is not started here")
 
     monkeypatch.setattr(ray, "is_initialized", lambda: False)

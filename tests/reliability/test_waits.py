@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,8 +23,9 @@ from hpsearch.driver import job_loop
 from hpsearch.errors import EnvironmentFailure
 from hpsearch.execution import Ended, Executor, Job
 from hpsearch.execution.local import LocalExecutor
+from hpsearch.json_process import JsonProcess
 from hpsearch.paths import StudyFolder
-from hpsearch.samplers.ask_process import Asker
+from hpsearch.samplers import ask_process
 from hpsearch.storage.view import read_study
 from hpsearch.waiting import Interrupted, Wait
 from tests.support.cases import STUDY, Silent, search, table, write_study
@@ -121,15 +123,15 @@ class AskerStopped(Peer):
 
     def executor(self, observer: Signalling) -> Executor:
         self.file = write_study(self.output.parent / "asking", ASKING)
-        start = Asker._start
+        start = ask_process.JsonProcess
 
-        def stopped(asker: Asker) -> object:
-            process = start(asker)
+        def stopped(*arguments: Any) -> JsonProcess:
+            process = start(*arguments)
             process.process.send_signal(signal.SIGSTOP)
             self.stopped = True
             return process
 
-        self.patch.setattr(Asker, "_start", stopped)
+        self.patch.setattr(ask_process, "JsonProcess", stopped)
         return FakeExecutor()
 
 

@@ -75,10 +75,10 @@ def test_an_exported_trial_is_trained_from_the_command_line(
     assert model.description["include_validation"] is False
 
 
-def test_scores_trained_by_softmax_have_no_verification_accuracy(
+def test_scores_trained_by_softmax_are_verified_with_their_calibration(
     hpsearch: CommandLine, study: Path, dataset: Dataset, tmp_path: Path
 ) -> None:
-    """They rank; nothing puts them on two sides of a threshold."""
+    """They rank; other alphabets than those judged say where the threshold lies."""
     config = tiny(loss="softmax", pairs="batch", batch_drawings=2, max_epochs=1)
     path = write_best(tmp_path / "best.yaml", dataset, config)
     (tmp_path / "dataset.json").write_text((study / "dataset.json").read_text())
@@ -86,7 +86,11 @@ def test_scores_trained_by_softmax_have_no_verification_accuracy(
     assert done.code == 0, done.err
     metrics = json.loads((tmp_path / "model" / "metrics.json").read_text())
     assert metrics["verification_accuracy"] is metrics["verification_interval"] is None
-    assert f"verification AUC {metrics['verification_auc']:.3f}" in done.out
+    accuracy = percent(metrics["calibrated_accuracy"])
+    said = f"verification accuracy {accuracy} on 10000 pairs, calibrated on other alphabets"
+    assert said in done.out
+    calibrated = load_model(tmp_path / "model").calibration
+    assert {"slope": calibrated.slope, "bias": calibrated.bias} == metrics["calibration"]
 
 
 def test_interrupted_and_continued_gives_the_same_weights(
