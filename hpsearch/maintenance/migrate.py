@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 from optuna.exceptions import OptunaError
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -26,7 +25,7 @@ from hpsearch.space.space import SearchSpace
 from hpsearch.sqlite_file import back_up
 from hpsearch.storage.agreement import ASIDE, held_aside
 from hpsearch.storage.engine import root_cause
-from hpsearch.storage.optuna_tables import holds, move_trial, read_rows, transaction
+from hpsearch.storage.optuna_tables import holding, move_trial, read_rows, transaction
 from hpsearch.storage.view import StudyView, read_study
 from hpsearch.study.begun import beginning, note_beginning, read_begun
 from hpsearch.study.config import StudyConfig
@@ -93,7 +92,7 @@ def migrate(folder: StudyFolder, space_file: Path) -> Migration:
             t.number: {**added, **held_aside(view.attributes[t.number]), **t.params}
             for t in view.trials
         }
-        unseen = {n for n, params in values.items() if _unknown(new, params)}
+        unseen = {n for n, params in values.items() if unknown_values(new, params)}
         _refuse_unfinished([t for t in view.trials if t.number in unseen], new, values)
         backup = back_up(folder.database)
         _rewrite(view, new, values)
@@ -132,7 +131,7 @@ def _write_files(
     note_beginning(folder, begun)
 
 
-def _unknown(space: SearchSpace, params: Mapping[str, Value]) -> list[str]:
+def unknown_values(space: SearchSpace, params: Mapping[str, Value]) -> list[str]:
     """Return the parameters whose value has another type than in the new space."""
     unknown = []
     for name, parameter in space.parameters.items():
@@ -151,7 +150,7 @@ def _refuse_unfinished(
 ) -> None:
     for trial in trials:
         if not trial.finished:
-            name = _unknown(space, values[trial.number])[0]
+            name = unknown_values(space, values[trial.number])[0]
             raise InputError(
                 f"trial {trial.number} is not finished and has {name} "
                 f"{values[trial.number][name]!r}, which space {space.name} does not know; let "
@@ -178,9 +177,9 @@ def _rewrite(
             ids = {row["number"]: row["trial_id"] for row in read_rows(storage, view.name)}
             with transaction(storage) as session:
                 for number, params in values.items():
-                    unknown = _unknown(space, params)
+                    unknown = unknown_values(space, params)
                     held = {
-                        name: (params[name], _holding(parameter.distribution(), params[name]))
+                        name: (params[name], holding(parameter.distribution(), params[name]))
                         for name, parameter in space.parameters.items()
                         if name not in unknown
                     }
@@ -192,16 +191,6 @@ def _rewrite(
             f"{view.database}: cannot be written ({root_cause(error)}); it is as it was, run the "
             "same command again"
         ) from error
-
-
-def _holding(distribution: BaseDistribution, value: Any) -> BaseDistribution:
-    """Widen a distribution until it holds a value."""
-    if holds(distribution, value):
-        return distribution
-    if not isinstance(distribution, IntDistribution | FloatDistribution):
-        raise TypeError(f"a choice {value!r} that is unknown cannot be held")
-    low, high = min(distribution.low, value), max(distribution.high, value)
-    return type(distribution)(low, high, log=distribution.log and low > 0)
 
 
 def _with_possible_queue(config: StudyConfig, problem: SearchProblem, begun: int) -> StudyConfig:
@@ -220,7 +209,7 @@ def _moved_prior(prior: Prior, problem: SearchProblem, settings: Mapping[str, An
     trials, added = [], {name: settings[name] for name in problem.space.parameters}
     for trial in prior.trials:
         params = {**added, **trial.params}
-        if _unknown(problem.space, params) or (prior.same and not _inside(problem, params)):
+        if unknown_values(problem.space, params) or (prior.same and not _inside(problem, params)):
             continue
         trials.append(replace(trial, params=params))
     return replace(prior, trials=tuple(trials))

@@ -18,6 +18,7 @@ from hpsearch.errors import InputError
 from hpsearch.json_files import read_dataset
 from hpsearch.maintenance import repair_files
 from hpsearch.maintenance.invariants import check_invariants
+from hpsearch.maintenance.migrate import unknown_values
 from hpsearch.maintenance.others_of_file import (
     copy_others,
     entered_elsewhere,
@@ -26,12 +27,14 @@ from hpsearch.maintenance.others_of_file import (
 )
 from hpsearch.paths import REBUILT, StudyFolder, fsync_folder, remove
 from hpsearch.seeding import trial_seed
+from hpsearch.space.effects import leaf_paths
 from hpsearch.space.space import SearchSpace
 from hpsearch.sqlite_file import back_up
 from hpsearch.storage import trial_files
+from hpsearch.storage.agreement import ASIDE
 from hpsearch.storage.database import StudyRecord
 from hpsearch.storage.engine import Database
-from hpsearch.storage.optuna_tables import correct_times, read_rows
+from hpsearch.storage.optuna_tables import correct_times, holding, read_rows
 from hpsearch.storage.optuna_trial import CONSTRAINT, STATES
 from hpsearch.storage.view import StudyView, read_study
 from hpsearch.study.begun import restore
@@ -206,7 +209,12 @@ def _stored(
     plan: StudyPlan, trial: TrialRecord, known: Mapping[str, Any], times: Times | None
 ) -> FrozenTrial:
     """Return a trial as the database holds it, with known attributes, and times from its files."""
-    folder = plan.folder.trial(trial.number)
+    folder, ranges = plan.folder.trial(trial.number), plan.space.distributions()
+    settings = leaf_paths(plan.config.trial)
+    # The space may have been changed since the trial ran, see `migrate`.
+    params = {**{name: settings[name] for name in ranges}, **trial.params}
+    unknown = unknown_values(plan.space, params)
+    held = {name: value for name, value in params.items() if name not in unknown}
     times = times or (_written_at(folder.config), _written_at(folder.result))
     start, end = (time or datetime.datetime.now(datetime.UTC) for time in times)
     result = trial_files.read_result(folder.result)
@@ -215,6 +223,7 @@ def _stored(
         **({} if trial.audit is None else {"audit": trial.audit}),
         **known,
         **(result.beside if result else {}),
+        **{f"{ASIDE}{name}": params[name] for name in unknown},
         "seed": trial_seed(plan.config.seed, trial.number),
         **({"cause": trial.cause} if trial.cause and trial.finished else {}),
     }
@@ -224,8 +233,8 @@ def _stored(
         value=trial.value if trial.state in ("complete", "pruned") else None,
         datetime_start=start,
         datetime_complete=max(start, end) if trial.finished else None,
-        params=dict(trial.params),
-        distributions=plan.space.distributions(),
+        params=held,
+        distributions={name: holding(ranges.get(name), value) for name, value in held.items()},
         user_attrs=attributes,
         system_attrs={} if trial.trainable else {CONSTRAINT: 1.0},
         intermediate_values=dict(trial.values),

@@ -14,7 +14,13 @@ from copy import copy
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution, distribution_to_json
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+    distribution_to_json,
+)
 from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
 from optuna.storages._rdb.storage import _create_scoped_session
@@ -258,6 +264,21 @@ def insert_study(
 def holds(distribution: BaseDistribution, value: Any) -> bool:
     """Return whether a value lies in a distribution."""
     return distribution._contains(distribution.to_internal_repr(value))
+
+
+def holding(distribution: BaseDistribution | None, value: Any) -> BaseDistribution:
+    """Return a distribution, widened until it holds a value; for None one of this value alone."""
+    if distribution is None:
+        if isinstance(value, bool | str):
+            return CategoricalDistribution((value,))
+        kind = IntDistribution if isinstance(value, int) else FloatDistribution
+        return kind(value, value)
+    if holds(distribution, value):
+        return distribution
+    if not isinstance(distribution, IntDistribution | FloatDistribution):
+        raise TypeError(f"a choice {value!r} that is unknown cannot be held")
+    low, high = min(distribution.low, value), max(distribution.high, value)
+    return type(distribution)(low, high, log=distribution.log and low > 0)
 
 
 def leased(storage: RDBStorage, name: str) -> dict[int, str]:

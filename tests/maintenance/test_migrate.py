@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from hpsearch.paths import StudyFolder
 from hpsearch.samplers import observe
 from hpsearch.space.problem import SearchProblem
 from hpsearch.space.space import SearchSpace
+from hpsearch.storage.agreement import held_aside
 from hpsearch.storage.view import StudyView, read_study
 from hpsearch.study.plan import DataPlace, plan_study
 from tests.driver.test_driver import Silent, search
@@ -90,6 +92,32 @@ def test_a_changed_space_keeps_every_trial_and_goes_on(tmp_path: Path) -> None:
         assert problem.feasible(trial.params)
         assert "conv1.momentum" not in trial.params
         assert trial.params["init"] in ("koch", "he")
+
+
+@pytest.mark.parametrize("lost", [True, False], ids=["database lost", "database damaged"])
+def test_a_migrated_study_is_built_again_with_every_value(tmp_path: Path, lost: bool) -> None:
+    root = tmp_path / "s"
+    search(root, FakeExecutor(), budget__trials=6, sampler__name="random")
+    migrate(StudyFolder(root), changed_space(root, init=INIT))
+    go_on(root, 12)
+    narrow = {"type": "float", "low": 0.6, "high": 0.8}
+    only = {"type": "categorical", "choices": ["he"]}
+    space = changed_space(root, init=only, conv1__momentum=None, fc__momentum=narrow)
+    migrate(StudyFolder(root), space)
+    before = read_study(StudyFolder(root))
+    asides = [held_aside(before.attributes[t.number]) for t in before.trials]
+    assert any(asides)
+    if lost:
+        (root / "study.db").unlink()
+    else:
+        shutil.copy(root / "study.yaml", root / "study.db")
+    result = CliRunner().invoke(app, ["doctor", str(root), "--repair"])
+    assert result.exit_code == 0, result.output
+    after = read_study(StudyFolder(root))
+    assert rows(after) == rows(before)
+    assert [dict(t.params) for t in after.trials] == [dict(t.params) for t in before.trials]
+    assert [held_aside(after.attributes[t.number]) for t in after.trials] == asides
+    assert len(go_on(root, 14).trials) == 14
 
 
 def test_a_choice_that_is_gone_and_comes_back_is_as_it_was(tmp_path: Path) -> None:
