@@ -194,6 +194,7 @@ def test_every_page_is_in_the_table_of_contents() -> None:
     assert pages - {"index"} - named == set()
 
 
+@pytest.mark.slow
 def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
     pytest.importorskip("sphinx", reason="Sphinx comes with the extra dev")
     options = ["-W", "--keep-going", "-q", "-d", str(tmp_path / "doctrees")]

@@ -38,6 +38,7 @@ def test_every_example_is_run_here() -> None:
     assert names == set(re.findall(r'example\("(\w+\.py)"', Path(__file__).read_text()))
 
 
+@pytest.mark.slow
 def test_search_prints_the_trials_best_first(searched: tuple[Path, list[str]]) -> None:
     _, lines = searched
     trials = [line for line in lines if re.match(r"trial +\d+ (complete|pruned) ", line)]
@@ -48,6 +49,7 @@ def test_search_prints_the_trials_best_first(searched: tuple[Path, list[str]]) -
     assert any(re.match(r"  conv1\.learning_rate = ", line) for line in lines)
 
 
+@pytest.mark.slow
 def test_optuna_reads_the_same_study(searched: tuple[Path, list[str]]) -> None:
     folder, printed = searched
     lines = example("read_with_optuna.py", cwd=folder)

@@ -172,6 +172,7 @@ def own_commands(**places: Path) -> list[list[str]]:
     return [shlex.split(line) for line in block.splitlines()]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_own_images_from_search_to_recognition_in_the_readmes_words(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hpsearch: CommandLine

@@ -68,7 +68,7 @@ def _on_ray(plan: StudyPlan, caught: Caught | None) -> Workplace:
     except ImportError:
         raise InputError(
             "executor: ray: Ray is not installed; make install-cluster, or pip install "
-            "'ray>=2.60,<3', or use local"
+            "'psutil>=5.9' 'ray>=2.60,<3', or use local"
         ) from None
     from hpsearch.execution.ray_cluster import RaySettings
     from hpsearch.execution.ray_executor import RayExecutor

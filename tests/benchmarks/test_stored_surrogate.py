@@ -18,7 +18,6 @@ from benchmarks.stored_surrogate import load, save, stored_path, surrogate_of
 from benchmarks.table import write_table
 from hpsearch.errors import InputError
 from tests.benchmarks.made import SPACE, made_params, made_table
-from tests.support.slow import rest_slow
 
 ROOT = Path(__file__).parents[2]
 TABLES = {
@@ -50,7 +49,8 @@ def answers(name: str) -> dict[str, object]:
     }
 
 
-@pytest.mark.parametrize("kernel", rest_slow(KERNELS))
+@pytest.mark.slow
+@pytest.mark.parametrize("kernel", KERNELS)
 def test_OA1_the_stored_surrogates_answer_as_recorded_on_every_kernel(kernel):
     """To the last bit: nothing of an answer comes from BLAS or LAPACK."""
     plain = {k: v for k, v in os.environ.items() if not k.startswith(("OPENBLAS_", "NPY_"))}

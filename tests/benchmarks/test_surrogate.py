@@ -17,17 +17,20 @@ def unseen():
     return [made_params(rng) for _ in range(200)]
 
 
+@pytest.mark.slow
 def test_it_ranks_unseen_configurations_as_the_problem_does(surrogate, unseen):
     trainable = [p for p in unseen if not diverges(p)]
     told = surrogate.curves(trainable).min(axis=1)
     assert spearmanr(told, [floor(p) for p in trainable]).statistic > 0.97
 
 
+@pytest.mark.slow
 def test_it_tells_which_configurations_diverge(surrogate, unseen):
     assert auc(surrogate.divergence(unseen), np.array([diverges(p) for p in unseen])) > 0.95
     assert np.isinf(surrogate.objective([{**unseen[0], "rate": 1.0}]))[0]
 
 
+@pytest.mark.slow
 def test_trials_differ_by_their_seed_as_recorded_ones_do(surrogate, unseen):
     params = next(p for p in unseen if not diverges(p) and p["rate"] < 0.05)
     answers = [surrogate.answer(params, seed) for seed in range(300)]
@@ -38,12 +41,14 @@ def test_trials_differ_by_their_seed_as_recorded_ones_do(surrogate, unseen):
     assert curves.mean(axis=0) == pytest.approx(surrogate.truth([params])[0], abs=0.01)
 
 
+@pytest.mark.slow
 def test_seconds_follow_what_an_epoch_costs(surrogate, unseen):
     cheap, dear = ({**unseen[0], "rate": 0.01, "units": units} for units in (1, 9))
     assert surrogate.answer(cheap, 0).seconds[-1] == pytest.approx(1.1 * EPOCHS, rel=0.1)
     assert surrogate.answer(dear, 0).seconds[-1] == pytest.approx(1.9 * EPOCHS, rel=0.1)
 
 
+@pytest.mark.slow
 def test_a_diverging_trial_ends_early_with_a_diagnosis(surrogate, unseen):
     answers = [surrogate.answer({**unseen[0], "rate": 0.9}, seed) for seed in range(20)]
     diverged = [a for a in answers if a.diverged]

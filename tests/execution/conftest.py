@@ -86,16 +86,12 @@ def jobs(glyphs: Path, tmp_path: Path) -> Jobs:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Bind the contract to every executor, to that without a shared disk where this matters.
-
-    Ray runs the first contract test among the quick ones, and all of them among the slow ones.
-    """
+    """Bind the contract to every executor, to that without a shared disk where this matters."""
     if "make_executor" not in metafunc.fixturenames:
         return
     apart = metafunc.definition.get_closest_marker("shared_disk") is not None
-    quick = metafunc.definition.get_closest_marker("quick_on_ray") is not None
     executors = [
-        pytest.param(name, marks=[] if name == "local" or (quick and name == "ray") else SLOW)
+        pytest.param(name, marks=[] if name == "local" else SLOW)
         for name in EXECUTORS
         if name != "ray-apart" or apart
     ]

@@ -30,7 +30,6 @@ def after_epoch(number: int):  # type: ignore[no-untyped-def]
     return lambda event: isinstance(event, EpochEnded) and event.result.epoch == number
 
 
-@pytest.mark.quick_on_ray
 @pytest.mark.shared_disk
 def test_a_trial_starts_ends_its_epochs_and_finishes_in_this_order(
     executor: Executor, jobs: Jobs

@@ -24,6 +24,7 @@ from hpsearch.execution import ray_cluster
 from hpsearch.execution.ray_cluster import Cluster
 from hpsearch.execution.ray_executor import RayExecutor, RaySettings
 from tests.support.fake_ray import QUESTIONS, FakeRay, fake_ray
+from tests.support.slow import rest_slow
 
 NUMBERS = {
     "one Ctrl-C": [signal.SIGINT],
@@ -112,7 +113,7 @@ def signal_when_asked(ray: FakeRay, numbers: list[signal.Signals], caught: Caugh
 
 
 @pytest.mark.parametrize("interrupt", NUMBERS)
-@pytest.mark.parametrize("question", QUESTIONS)
+@pytest.mark.parametrize("question", rest_slow(QUESTIONS))
 def test_OC5_an_interrupt_ends_every_question_to_ray(
     question: str,
     interrupt: str,

@@ -122,6 +122,7 @@ def write_on(folder: StudyFolder, stop: threading.Event) -> None:
     record.close()
 
 
+@pytest.mark.slow
 def test_the_dashboard_shows_a_search_at_work(
     page: Page, served: Callable[[StudyFolder], str], dataset: Dataset, tmp_path: Path
 ) -> None:

@@ -23,6 +23,7 @@ from tests.support.problems import (
     shipped_problem,
     space_of,
 )
+from tests.support.slow import rest_slow
 
 MODELS = [name for name in get_args(SamplerName) if name not in BLIND]
 
@@ -43,7 +44,7 @@ def bowl(params: dict[str, float]) -> float:
     return 0.1 + rate**2 + (params["fc.momentum"] - 0.8) ** 2
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", rest_slow(MODELS, -2))
 def test_a_model_beats_random_on_a_bowl(name: SamplerName) -> None:
     problem = two_dimensions()
     config = SamplerConfig(name=name, startup_trials=6)
@@ -59,7 +60,7 @@ def test_a_model_beats_random_on_a_bowl(name: SamplerName) -> None:
     assert min(late) < 0.14
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", rest_slow(MODELS, -2))
 def test_a_model_keeps_away_from_what_cannot_be_trained(name: SamplerName) -> None:
     problem = two_dimensions()
     history = []

@@ -133,7 +133,7 @@ def test_models_take_over_after_the_startup_trials(
     assert suggest(problem, soon, history, 0, 24) != begin
 
 
-@pytest.mark.parametrize("name", SAMPLERS)
+@pytest.mark.parametrize("name", rest_slow(SAMPLERS, -2))
 def test_contract_a_changed_pending_set_moves_models_and_not_random(
     problem: SearchProblem, name: SamplerName
 ) -> None:
@@ -153,7 +153,7 @@ def test_contract_a_changed_pending_set_moves_models_and_not_random(
 
 
 @pytest.mark.parametrize("state", rest_slow(["running", "paused"]))
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", rest_slow(MODELS, -2))
 def test_models_move_away_from_what_is_pending(
     name: SamplerName, state: Literal["running", "paused"]
 ) -> None:

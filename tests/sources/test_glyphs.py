@@ -38,6 +38,7 @@ def test_every_drawing_has_ink_and_none_is_a_copy(contents: Contents) -> None:
     assert len({image.tobytes() for image in images}) == len(images)
 
 
+@pytest.mark.slow
 def test_the_same_in_another_process(contents: Contents) -> None:
     code = (
         "from hpsearch.sources.glyphs import draw_glyphs\n"

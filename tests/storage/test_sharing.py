@@ -89,6 +89,7 @@ def drivers(tmp_path: Path, postgres: str) -> Drivers:
     return Drivers(tmp_path, postgres)
 
 
+@pytest.mark.slow
 def test_two_drivers_spend_one_budget(drivers: Drivers) -> None:
     drivers.start("one", "workers=2", LONG_LEASE, own_folder=True)
     drivers.start("two", "workers=2", LONG_LEASE, own_folder=True)
