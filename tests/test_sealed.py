@@ -44,6 +44,7 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.mark.timeout(2000)
+@pytest.mark.slow
 def test_search_confirm_export_and_retrain_succeed_and_evaluate_fails(
     packed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

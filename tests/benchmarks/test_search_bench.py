@@ -41,6 +41,7 @@ def test_a_default_is_ahead_of_random_where_the_intervals_lie_apart(default, bli
     assert search_bench.ahead_of_random(report) == ahead
 
 
+@pytest.mark.slow
 def test_results_are_kept_and_not_computed_again(tmp_path, monkeypatch):
     write_table(tmp_path / "table.csv", made_table(40).trials)
     (tmp_path / "space.yaml").write_text(SPACE.to_yaml())

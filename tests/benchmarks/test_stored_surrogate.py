@@ -79,6 +79,7 @@ def table(tmp_path):
     return path
 
 
+@pytest.mark.slow
 def test_what_is_stored_answers_as_what_was_fitted(table, surrogate):
     rng = np.random.default_rng(3)
     points = [made_params(rng) for _ in range(50)]

@@ -81,6 +81,7 @@ def test_dry_run_writes_nothing(here: Path) -> None:
     assert list(here.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_search_on_glyphs_status_and_continuing() -> None:
     settings = [
         "trial.max_epochs=2",

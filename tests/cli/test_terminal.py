@@ -154,6 +154,7 @@ def test_an_output_that_cannot_be_written_is_exit_3() -> None:
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_a_terminal_not_in_utf_8_shows_a_curve(searched: Path) -> None:
     for encoding in ("latin-1", "ascii"):
         done = subprocess.run(

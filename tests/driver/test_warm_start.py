@@ -23,6 +23,7 @@ from hpsearch.trial import TrialRecord
 from tests.driver.test_driver import DATASET, Silent, search
 from tests.support.fake_executor import FakeExecutor
 from tests.support.problems import mixed_history, random_params, shipped_problem
+from tests.support.slow import rest_slow
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +134,7 @@ def test_the_prior_fades_and_never_beats_what_is_measured_here() -> None:
     assert prior.observations(problem, own, 40) == []
 
 
-@pytest.mark.parametrize("name", ["tpe", "gp", "skopt-rf"])
+@pytest.mark.parametrize("name", rest_slow(["tpe", "gp", "skopt-rf"]))
 def test_a_prior_moves_models_until_it_has_faded(name: Any) -> None:
     problem = shipped_problem("koch2015_35px")
     trials = [

@@ -15,6 +15,7 @@ import pytest
 from hpsearch.execution import Decision, Ended, Ending, EpochEnded, Executor, Lost, Started
 from hpsearch.training.checkpoint import read
 from tests.support.jobs import ENDLESS, Jobs, alive, follow, point, points, run, wait_until
+from tests.support.slow import rest_slow
 
 from .conftest import MakeExecutor
 
@@ -167,7 +168,7 @@ def test_a_late_interrupt_does_not_touch_the_next_trial(executor: Executor, jobs
 
 
 @pytest.mark.shared_disk
-@pytest.mark.parametrize("moment", ["between epochs", "inside an epoch"])
+@pytest.mark.parametrize("moment", rest_slow(["inside an epoch", "between epochs"]))
 def test_a_killed_worker_is_lost_and_its_trial_goes_on_to_the_same_curve(
     executor: Executor, jobs: Jobs, moment: str
 ) -> None:

@@ -153,6 +153,7 @@ def export(output: Path, other: Path, act: Act) -> None:
     os._exit(run("export", output, "--output", other).code)
 
 
+@pytest.mark.slow
 def test_F02_F07_export_killed_or_failing_leaves_the_old_file_or_the_new(
     tmp_path: Path, see: See
 ) -> None:
@@ -187,6 +188,7 @@ def report(output: Path, other: Path, page: str, act: Act) -> None:
         os._exit(run("report", output, "--output", other).code)
 
 
+@pytest.mark.slow
 def test_F02_F07_F08_report_killed_or_failing_leaves_the_old_file_or_the_new(
     tmp_path: Path, see: See
 ) -> None:

@@ -30,6 +30,7 @@ from hpsearch.sources.find import find_dataset
 from hpsearch.training.trainingdata import TrainingData
 from tests.support.command_line import CommandLine
 from tests.support.made_study import write_model
+from tests.support.slow import rest_slow
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +100,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("quick")
-@pytest.mark.parametrize("kind", ["glyphs", "omniglot"])
+@pytest.mark.parametrize("kind", rest_slow(["omniglot", "glyphs"]))
 def test_published_figures_stand_beside_omniglot_only(
     contents: Contents, tmp_path: Path, kind: str
 ) -> None:
