@@ -147,6 +147,8 @@ def _print_metrics(folder: Path, metrics: dict[str, Any]) -> None:
     )
     paper, every, noise = metrics["tasks_320"], metrics["dense"], metrics["noise"]
     both = f"{percent(paper['error'])}, all tasks {percent(every['error'])}"
+    if (plain := metrics["validation_error_without_averaging"]) is not None:
+        both += f"; without averaging over views {percent(plain)} on {on}"
     say(f"  {paper['n_tasks']} tasks {both}")
     if noise:
         say(

@@ -9,18 +9,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from hpsearch.data import Characters
 from hpsearch.data.dense import expected_credits
 from hpsearch.data.tasks import DENSE_DRAWERS, FEW_DRAWERS, VALIDATION_DRAWERS
 from hpsearch.network.siamese import SiameseNetwork
 from hpsearch.seeding import generator
-from hpsearch.training.evaluation import encode
 
 REDRAWS = 1000
 RUNS = 16
@@ -44,6 +43,7 @@ class Noise:
 
 def measure_noise(
     network: SiameseNetwork,
+    codes: Tensor,
     characters: Characters,
     *,
     ways: int,
@@ -54,7 +54,8 @@ def measure_noise(
 
     Args:
         network: The trained network.
-        characters: The validation characters at the network's input size.
+        codes: Its encodings of all validation images.
+        characters: The validation characters.
         ways: Number of candidates per task.
         seed: Seed of the redraws.
         redraws: Number of redraws, at least 2.
@@ -66,7 +67,7 @@ def measure_noise(
     if index.shape[1] < FEW_DRAWERS or not characters.people or (index < 0).any():
         return None
     scores = [
-        _all_scores(network, characters, index[characters.of_alphabet(number)])
+        _all_scores(network, codes, index[characters.of_alphabet(number)])
         for number in range(len(characters.alphabets))
     ]
     return noise_of_scores(scores, ways=ways, seed=seed, redraws=redraws)
@@ -129,15 +130,10 @@ def _run_accuracies(
 
 
 def _all_scores(
-    network: SiameseNetwork, characters: Characters, rows: NDArray[np.int64]
+    network: SiameseNetwork, codes: Tensor, rows: NDArray[np.int64]
 ) -> NDArray[np.float32]:
     """Return the scores of all drawings of one alphabet, [N, D, N, D], from rows [N, D]."""
+    own = codes[torch.from_numpy(rows.flatten()).to(codes.device)]
     with torch.no_grad():
-        codes = encode(network, images_of(network, characters, rows.flatten()))
-        scores = network.score_matrix(codes, codes).float().cpu().numpy()
+        scores = network.score_matrix(own, own).float().cpu().numpy()
     return np.asarray(scores.reshape(*rows.shape, *rows.shape), np.float32)
-
-
-def images_of(network: SiameseNetwork, characters: Characters, rows: Any) -> torch.Tensor:
-    """Return drawings by row, [M, S, S], on the network's device."""
-    return torch.from_numpy(np.array(characters.images[rows])).to(network.device)

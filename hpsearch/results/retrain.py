@@ -174,7 +174,13 @@ def retrain(
     figures = validation_figures(network, config, dataset, exported.study_seed)
     certificate = exported.certificate
     metrics = {
-        **_metrics(last.curve, exported.objective, figures, seen=include_validation),
+        **_metrics(
+            last.curve,
+            exported.objective,
+            figures,
+            seen=include_validation,
+            averaging=config.test_time_averaging != "none",
+        ),
         "certificate": _verdict(figures["fresh_error"], certificate, as_found=as_found),
         "weights_sha256": hashlib.sha256(content).hexdigest(),
     }
@@ -228,15 +234,24 @@ def _check_usable(
 
 
 def _metrics(
-    curve: list[EpochResult], objective: Objective, figures: dict[str, Any], *, seen: bool
+    curve: list[EpochResult],
+    objective: Objective,
+    figures: dict[str, Any],
+    *,
+    seen: bool,
+    averaging: bool,
 ) -> dict[str, Any]:
-    """Return metrics.json; figures on training characters are stored apart."""
+    """Return metrics.json; figures on training characters are stored apart.
+
+    Epochs are validated without averaging over views, all other figures with it.
+    """
     kept = curve[-1] if seen else min(curve, key=lambda r: (r.validation_error, r.epoch))
     from hpsearch.results.verification import N_PAIRS
 
     accuracy = figures["verification_accuracy"]
     shown = {
-        "validation_error": kept.validation_error,
+        "validation_error": figures[objective]["error"] if averaging else kept.validation_error,
+        "validation_error_without_averaging": kept.validation_error if averaging else None,
         **figures,
         "interval": figures[objective]["interval"],
         "verification_interval": None if accuracy is None else list(wilson(accuracy, N_PAIRS)),

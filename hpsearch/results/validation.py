@@ -8,20 +8,20 @@ from typing import Any
 import numpy as np
 import torch
 
-from hpsearch.data import Characters, Dataset
-from hpsearch.data.dense import DenseTasks, dense_accuracy, dense_tasks
+from hpsearch.data import Dataset
+from hpsearch.data.dense import dense_accuracy, dense_tasks
 from hpsearch.data.tasks import dense_drawers, split_drawers, verification_pairs
 from hpsearch.network.siamese import SiameseNetwork
 from hpsearch.recognition.calibration import Calibration
 from hpsearch.results.intervals import around, wilson
-from hpsearch.results.noise import images_of, measure_noise
+from hpsearch.results.noise import measure_noise
 from hpsearch.results.unknown import suggest_threshold
 from hpsearch.results.verification import N_PAIRS, verify
 from hpsearch.training.config import TrialConfig
 from hpsearch.training.evaluation import (
     dense_scores,
     encode,
-    evaluate_tasks,
+    score_encoded,
     verification_accuracy,
 )
 from hpsearch.training.fresh import fresh_tasks
@@ -40,19 +40,26 @@ def validation_figures(
         study_seed: Seed of the drawers and the tasks.
     """
     characters, ways = dataset.validation(config.input_size), dataset.ways
-    noise = measure_noise(network, characters, ways=ways, seed=study_seed)
+    people, n_drawers = characters.people, characters.n_drawers
+    images = torch.from_numpy(np.array(characters.images)).to(network.device)
+    codes = encode(network, images)  # once for all figures
+    noise = measure_noise(network, codes, characters, ways=ways, seed=study_seed)
     rows, tasks = objective_tasks(characters, ways, "tasks_320", study_seed)
-    paper = evaluate_tasks(network, images_of(network, characters, rows), tasks)
-    drawers = dense_drawers(characters.n_drawers, study_seed, people=characters.people)
-    every = dense_tasks(characters, ways=ways, drawers=drawers, seed=study_seed)
-    dense, _ = _dense(network, characters, every)
-    fresh, logits = _dense(network, characters, fresh_tasks(characters, ways, study_seed))
-    _, drawers = split_drawers(
-        characters.n_drawers, config.drawers, study_seed, people=characters.people
-    )
-    verified = verify(network, characters, drawers, study_seed)
+    paper = score_encoded(network, codes[torch.from_numpy(rows).to(codes.device)], tasks)
+    eight = dense_drawers(n_drawers, study_seed, people=people)
+    every = dense_tasks(characters, ways=ways, drawers=eight, seed=study_seed)
+    dense = dense_accuracy(dense_scores(network, codes, every), every).accuracy
+    others = fresh_tasks(characters, ways, study_seed)
+    logits = dense_scores(network, codes, others)
+    fresh = dense_accuracy(logits, others).accuracy
+    _, drawers = split_drawers(n_drawers, config.drawers, study_seed, people=people)
+    verified = verify(network, codes, characters, drawers, study_seed)
     calibration = Calibration.of(verified)
     threshold = suggest_threshold([calibration.logits(m) for m in logits], ways, study_seed)
+    pairs = verification_pairs(characters, N_PAIRS, drawers, study_seed)
+    at_half = verification_accuracy(
+        network, codes, *(torch.from_numpy(part).to(codes.device) for part in pairs)
+    )
     return {
         "tasks_320": {
             "error": 1 - paper.accuracy,
@@ -67,37 +74,8 @@ def validation_figures(
         "noise": asdict(noise) if noise else None,
         "verification_auc": paper.auc,
         "degenerate": paper.degenerate,
-        "verification_accuracy": _verification(network, characters, config, study_seed),
+        # The softmax fits no threshold on the scores.
+        "verification_accuracy": None if config.loss == "softmax" else at_half,
         **verified,
         "unknown_below": asdict(threshold) if threshold else None,
     }
-
-
-def _dense(
-    network: SiameseNetwork, characters: Characters, tasks: DenseTasks
-) -> tuple[float, list[Any]]:
-    """Return the dense accuracy, and the logits of each pair of drawers."""
-    rows = tasks.rows
-    with torch.no_grad():
-        codes = encode(network, images_of(network, characters, rows))
-    logits = dense_scores(network, codes, tasks.renumbered(rows))
-    return dense_accuracy(logits, tasks).accuracy, list(logits)
-
-
-def _verification(
-    network: SiameseNetwork, characters: Characters, config: TrialConfig, study_seed: int
-) -> float | None:
-    """Return the accuracy on the validation drawers' pairs; None if scores only rank."""
-    if config.loss == "softmax":
-        return None  # its training fits no threshold on the scores
-    people = characters.people
-    _, drawers = split_drawers(characters.n_drawers, config.drawers, study_seed, people=people)
-    left, right, same = verification_pairs(characters, N_PAIRS, drawers, study_seed)
-    rows, place = np.unique(np.concatenate([left, right]), return_inverse=True)
-    with torch.no_grad():
-        codes = encode(network, images_of(network, characters, rows))
-    first, second = torch.from_numpy(place[:N_PAIRS]), torch.from_numpy(place[N_PAIRS:])
-    device = codes.device
-    return verification_accuracy(
-        network, codes, first.to(device), second.to(device), torch.from_numpy(same).to(device)
-    )

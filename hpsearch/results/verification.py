@@ -14,13 +14,14 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from hpsearch.data import Characters
 from hpsearch.data.tasks import verification_pairs
 from hpsearch.network.siamese import SiameseNetwork
 from hpsearch.recognition.calibration import Calibration
 from hpsearch.results.intervals import wilson
-from hpsearch.training.evaluation import encode, pair_logits
+from hpsearch.training.evaluation import pair_logits
 
 N_PAIRS = 10_000
 """Number of verification pairs (Koch et al. 2015, section 4.2)."""
@@ -36,12 +37,17 @@ class Pairs:
 
 
 def verify(
-    network: SiameseNetwork, characters: Characters, drawers: Sequence[int], seed: int
+    network: SiameseNetwork,
+    codes: Tensor,
+    characters: Characters,
+    drawers: Sequence[int],
+    seed: int,
 ) -> dict[str, Any]:
     """Return the calibrated verification accuracy, its interval, and the calibration.
 
     Args:
-        network: A trained network, on the device to score on.
+        network: A trained network.
+        codes: Its encodings of the characters' images.
         characters: Characters that it was not trained on.
         drawers: The drawers to use.
         seed: The study's seed.
@@ -50,8 +56,10 @@ def verify(
         calibration (slope, bias) or None; calibrated_accuracy, its interval, calibration_error
         (the mean difference between probability and frequency, over ten groups of equal size).
     """
-    count = N_PAIRS // 2
-    halves = [_scored(network, half, count, drawers, seed) for half in _halves(characters)]
+    halves = []
+    for half, rows in _halves(characters):
+        left, right, same = verification_pairs(half, N_PAIRS // 2, drawers, seed)
+        halves.append(Pairs(pair_scores(network, codes, rows[left], rows[right]), same))
     if not all(np.isfinite(half.logits).all() for half in halves):
         return dict.fromkeys(
             ("calibration", "calibrated_accuracy", "calibrated_interval", "calibration_error")
@@ -95,20 +103,23 @@ def calibration_error(probability: NDArray[np.float64], same: NDArray[np.bool_])
     return float(sum(differences) / len(probability))
 
 
-def _halves(characters: Characters) -> tuple[Characters, Characters]:
-    """Return every other alphabet, and the rest; of one alphabet, every other character."""
+def _halves(characters: Characters) -> list[tuple[Characters, NDArray[np.int64]]]:
+    """Return every other alphabet and the rest, each with the rows of its images.
+
+    Of fewer than four alphabets: every other character.
+    """
     groups = characters.alphabet_of
     if len(characters.alphabets) < 4:
         groups = np.arange(len(groups))
-    return _part(characters, groups % 2 == 0), _part(characters, groups % 2 == 1)
+    return [_part(characters, groups % 2 == half) for half in (0, 1)]
 
 
-def _part(characters: Characters, kept: NDArray[np.bool_]) -> Characters:
-    """Return some characters with their images, numbered anew."""
-    rows = kept[characters.character]
+def _part(characters: Characters, kept: NDArray[np.bool_]) -> tuple[Characters, NDArray[np.int64]]:
+    """Return some characters numbered anew, and the rows of their images."""
+    rows = np.flatnonzero(kept[characters.character])
     number = np.cumsum(kept) - 1
     alphabets, alphabet_of = np.unique(characters.alphabet_of[kept], return_inverse=True)
-    return replace(
+    part = replace(
         characters,
         images=characters.images[rows],
         character=number[characters.character[rows]],
@@ -117,26 +128,12 @@ def _part(characters: Characters, kept: NDArray[np.bool_]) -> Characters:
         names=tuple(name for name, one in zip(characters.names, kept, strict=True) if one),
         alphabets=tuple(characters.alphabets[place] for place in alphabets),
     )
-
-
-def _scored(
-    network: SiameseNetwork, characters: Characters, count: int, drawers: Sequence[int], seed: int
-) -> Pairs:
-    left, right, same = verification_pairs(characters, count, drawers, seed)
-    return Pairs(pair_scores(network, characters, left, right), same)
+    return part, rows
 
 
 def pair_scores(
-    network: SiameseNetwork,
-    characters: Characters,
-    left: NDArray[np.int64],
-    right: NDArray[np.int64],
+    network: SiameseNetwork, codes: Tensor, left: NDArray[np.int64], right: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """Return the scores [P] of pairs of image rows."""
-    device, rows = network.device, np.unique(np.concatenate([left, right]))
-    images = torch.from_numpy(np.array(characters.images[rows])).to(device)
-    first, second = (
-        torch.from_numpy(np.searchsorted(rows, ends)).to(device) for ends in (left, right)
-    )
-    logits = pair_logits(network, encode(network, images), first, second)
-    return np.asarray(logits.double().cpu())
+    """Return the scores [P] of pairs of rows of the encodings."""
+    ends = (torch.from_numpy(rows).to(codes.device) for rows in (left, right))
+    return np.asarray(pair_logits(network, codes, *ends).double().cpu())

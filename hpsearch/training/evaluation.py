@@ -79,7 +79,13 @@ def evaluate_tasks(
     network: SiameseNetwork, images: Tensor, tasks: OneShotTasks | DenseTasks
 ) -> TaskScores:
     """Score tasks whose rows point into uint8 images [M, S, S]; each image is encoded once."""
-    encodings = encode(network, images)
+    return score_encoded(network, encode(network, images), tasks)
+
+
+def score_encoded(
+    network: SiameseNetwork, encodings: Tensor, tasks: OneShotTasks | DenseTasks
+) -> TaskScores:
+    """Score tasks whose rows point into the encodings of M images."""
     if isinstance(tasks, DenseTasks):
         matrices = dense_scores(network, encodings, tasks)
         dense = dense_accuracy(matrices, tasks)

@@ -6,6 +6,7 @@ from functools import cache
 
 import numpy as np
 import pytest
+import torch
 
 from hpsearch.data import Dataset, score_tasks, validation_tasks
 from hpsearch.data.dense import dense_accuracy, dense_tasks
@@ -13,6 +14,7 @@ from hpsearch.recognition.model import load_model
 from hpsearch.results.noise import _all_scores, measure_noise, noise_of_scores
 from hpsearch.results.retrain import retrain
 from hpsearch.seeding import generator
+from hpsearch.training.evaluation import encode
 from tests.support.made_study import STUDY_SEED, tiny, write_best
 
 WAYS = 20
@@ -89,13 +91,14 @@ def test_dense_validation_has_a_fraction_of_the_tasks_noise(
     retrain(best, dataset, folder / "model")
     network = load_model(folder / "model").network
     characters = dataset.validation(20)
-    noise = measure_noise(network, characters, ways=WAYS, seed=STUDY_SEED)
+    codes = encode(network, torch.from_numpy(np.array(characters.images)))
+    noise = measure_noise(network, codes, characters, ways=WAYS, seed=STUDY_SEED)
     assert noise is not None
     assert noise.redraws == 1000
     assert 0 < noise.dense <= 0.6 * noise.tasks_320
     index = characters.index()
     rows = index[characters.of_alphabet(0)]
-    all_scores = _all_scores(network, characters, rows)
+    all_scores = _all_scores(network, codes, rows)
     tasks = dense_tasks(characters, ways=WAYS, drawers=[3, 8], seed=0)
     pair = tasks.pairs[0]  # drawer 3 asks, drawer 8 is to choose from
     expected = dense_accuracy([all_scores[:, 3, :, 8]], type(tasks)(WAYS, (pair,)))
