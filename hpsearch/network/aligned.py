@@ -40,9 +40,10 @@ def aligned_scores(
     if torch.is_grad_enabled():
         return tau / 2 * _sum_of_best(a, b, moves)
     step = max(1, CHUNK_VALUES // (len(b) * len(squares) ** 2))
-    scores = a.new_empty(len(a), len(b))
+    scores, alike = a.new_empty(len(a), len(b)), a is b
+    a, b = a.contiguous(), b.contiguous()
     for i in range(0, len(a), step):
-        rows, first = slice(i, i + step), i if a is b else 0  # the score is symmetric
+        rows, first = slice(i, i + step), i if alike else 0  # the score is symmetric
         scores[rows, first:] = _sum_of_best(a[rows], b[first:], moves)
         if first:
             scores[rows, :first] = scores[:first, rows].T

@@ -67,6 +67,8 @@ def trained_network(
         seen = views(quarter_turns=True, mirror_images=wanted == "turns_and_mirrors")
         network = AveragingNetwork(config.shape(), **settings, convolution=convolution, views=seen)
     network.load_state_dict(weights)
+    if network.aligned and device == "cpu":  # padded convolutions take half the time
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network.eval().to(device)
 
 
