@@ -143,10 +143,10 @@ typecheck: $(CLUSTER) ## Check the types
 
 TESTS = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 
-test: $(CLUSTER) ## Run the tests that are quick, in two processes; five minutes
+test: $(CLUSTER) ## Run the tests that are quick, in two processes; six minutes
 	@$(TESTS) -m "not slow"
 
-test-slow: $(CLUSTER) ## Run the other tests: kills at every write, clusters, whole walks; fifteen minutes
+test-slow: $(CLUSTER) ## Run the other tests: kills at every write, clusters, whole walks; ten minutes
 	@$(TESTS) -m slow
 
 check: lint typecheck test test-slow ## What CI runs
