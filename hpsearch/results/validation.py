@@ -56,10 +56,11 @@ def validation_figures(
     verified = verify(network, codes, characters, drawers, study_seed)
     calibration = Calibration.of(verified)
     threshold = suggest_threshold([calibration.logits(m) for m in logits], ways, study_seed)
-    pairs = verification_pairs(characters, N_PAIRS, drawers, study_seed)
-    at_half = verification_accuracy(
-        network, codes, *(torch.from_numpy(part).to(codes.device) for part in pairs)
-    )
+    at_half = None
+    if config.loss == "pairwise":  # the softmax fits no threshold on the scores
+        pairs = verification_pairs(characters, N_PAIRS, drawers, study_seed)
+        ends_and_same = (torch.from_numpy(part).to(codes.device) for part in pairs)
+        at_half = verification_accuracy(network, codes, *ends_and_same)
     return {
         "tasks_320": {
             "error": 1 - paper.accuracy,
@@ -74,8 +75,7 @@ def validation_figures(
         "noise": asdict(noise) if noise else None,
         "verification_auc": paper.auc,
         "degenerate": paper.degenerate,
-        # The softmax fits no threshold on the scores.
-        "verification_accuracy": None if config.loss == "softmax" else at_half,
+        "verification_accuracy": at_half,
         **verified,
         "unknown_below": asdict(threshold) if threshold else None,
     }

@@ -35,6 +35,11 @@ class Pairs:
     logits: NDArray[np.float64]
     same: NDArray[np.bool_]
 
+    @property
+    def judgeable(self) -> bool:
+        """Whether the scores are finite and both kinds of pairs are there."""
+        return bool(np.isfinite(self.logits).all() and len(np.unique(self.same)) == 2)
+
 
 def verify(
     network: SiameseNetwork,
@@ -53,14 +58,15 @@ def verify(
         seed: The study's seed.
 
     Returns:
-        calibration (slope, bias) or None; calibrated_accuracy, its interval, calibration_error
+        All None where scores are not finite, or a half has one character only. Otherwise
+        calibration (slope, bias); calibrated_accuracy, its interval, calibration_error
         (the mean difference between probability and frequency, over ten groups of equal size).
     """
     halves = []
     for half, rows in _halves(characters):
         left, right, same = verification_pairs(half, N_PAIRS // 2, drawers, seed)
         halves.append(Pairs(pair_scores(network, codes, rows[left], rows[right]), same))
-    if not all(np.isfinite(half.logits).all() for half in halves):
+    if not all(half.judgeable for half in halves):
         return dict.fromkeys(
             ("calibration", "calibrated_accuracy", "calibrated_interval", "calibration_error")
         )
@@ -121,7 +127,7 @@ def _part(characters: Characters, kept: NDArray[np.bool_]) -> tuple[Characters, 
     alphabets, alphabet_of = np.unique(characters.alphabet_of[kept], return_inverse=True)
     part = replace(
         characters,
-        images=characters.images[rows],
+        images=np.empty((len(rows), 0, 0), np.uint8),  # only its labels are asked for
         character=number[characters.character[rows]],
         drawer=characters.drawer[rows],
         alphabet_of=alphabet_of,

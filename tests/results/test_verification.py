@@ -72,3 +72,17 @@ def test_scores_that_are_not_finite_give_no_calibration(
     )
     found = verification.verify(None, None, dataset.validation(20), range(4), 0)  # type: ignore[arg-type]
     assert set(found.values()) == {None}
+
+
+def test_a_half_of_one_character_gives_no_calibration(
+    dataset: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Few own images: three classes are validated on, and one half of them is a single class."""
+    whole = dataset.validation(20)
+    kept = np.isin(np.arange(len(whole.names)), [0, 1, 2])
+    few, _ = verification._part(whole, kept)
+    monkeypatch.setattr(
+        verification, "pair_scores", lambda network, codes, left, right: np.zeros(len(left))
+    )
+    found = verification.verify(None, None, few, range(4), 0)  # type: ignore[arg-type]
+    assert set(found.values()) == {None}
