@@ -38,13 +38,15 @@ def aligned_scores(
         return tau * (a.flatten(1) @ b.flatten(1).T)
     moves = torch.where(outside, -torch.inf, -price * squares)  # [P, P]
     if torch.is_grad_enabled():
-        return tau / 2 * _sum_of_best(a, b, moves)
+        best: Tensor = SumOfBest.apply(a, b, moves)  # type: ignore[no-untyped-call]
+        return tau / 2 * best
     step = max(1, CHUNK_VALUES // (len(b) * len(squares) ** 2))
     scores, alike = a.new_empty(len(a), len(b)), a is b
     a, b = a.contiguous(), b.contiguous()
     for i in range(0, len(a), step):
         rows, first = slice(i, i + step), i if alike else 0  # the score is symmetric
-        scores[rows, first:] = _sum_of_best(a[rows], b[first:], moves)
+        moved = _moved(a[rows], b[first:], moves)
+        scores[rows, first:] = moved.amax(3).sum(1) + moved.amax(1).sum(2)
         if first:
             scores[rows, :first] = scores[:first, rows].T
     return tau / 2 * scores
@@ -58,11 +60,36 @@ def pair_scores(a: Tensor, b: Tensor, tau: Tensor, price: Tensor, side: int, rea
     return tau / 2 * (moved.amax(-1).sum(-1) + moved.amax(-2).sum(-1))
 
 
-def _sum_of_best(a: Tensor, b: Tensor, moves: Tensor) -> Tensor:
-    places = len(moves)
-    products = a.flatten(0, 1) @ b.flatten(0, 1).T  # [A P, B P]
-    moved = products.view(len(a), places, len(b), places) + moves[:, None]  # [A, P, B, P]
-    return moved.amax(3).sum(1) + moved.amax(1).sum(2)
+class SumOfBest(torch.autograd.Function):
+    """sum over p of max over q of (<a_p, b_q> + moves_pq) + the same with a and b exchanged.
+
+    One mask holds both maxima, as both get the same gradient: half of autograd's time.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, a: Tensor, b: Tensor, moves: Tensor) -> Tensor:
+        """Compare a [A, P, C] with b [B, P, C] under moves [P, P]; return [A, B]."""
+        moved = _moved(a, b, moves)
+        along_b, along_a = moved.amax(3), moved.amax(1)
+        ctx.save_for_backward(a, b, moved, along_b, along_a)
+        return along_b.sum(1) + along_a.sum(2)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Give each best pair of places the gradient of its score."""
+        a, b, moved, along_b, along_a = ctx.saved_tensors
+        times = (moved == along_b[..., None]).view(torch.uint8)  # 0, 1 or 2 maxima, [A, P, B, P]
+        times += moved == along_a[:, None]
+        toward = times * grads[0][:, None, :, None]
+        products = toward.view(a.shape[0] * a.shape[1], -1)
+        toward_a = (products @ b.flatten(0, 1)).view_as(a)
+        return toward_a, (products.T @ a.flatten(0, 1)).view_as(b), toward.sum((0, 2))
+
+
+def _moved(a: Tensor, b: Tensor, moves: Tensor) -> Tensor:
+    """Return <a_p, b_q> + moves_pq of all pairs, [A, P, B, P]."""
+    products = (a.flatten(0, 1) @ b.flatten(0, 1).T).view(*a.shape[:2], *b.shape[:2])
+    return products.add_(moves[:, None])
 
 
 def _moves(side: int, reach: int, like: Tensor) -> tuple[Tensor, Tensor]:
