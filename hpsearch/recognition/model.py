@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from hpsearch.network.siamese import SiameseNetwork
     from hpsearch.recognition.rank import Candidate
 
+SHIPPED = Path(__file__).with_name("weights")
+"""The folder of the shipped model, trained on Omniglot's 40 unsealed alphabets."""
+
 
 @dataclass(frozen=True, eq=False)
 class Model:
