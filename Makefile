@@ -2,7 +2,6 @@
 #
 # What make's variables hold reaches a program through the environment, as it was typed: no shell
 # and no make reads it. So recipes write "$$DATA" and never $(DATA).
-STUDY ?= quickstart
 PYTHON ?= python3
 PORT ?= 8080
 KILLS ?= 30
@@ -14,8 +13,8 @@ STAMP := .venv/.installed
 CLUSTER := .venv/.installed-cluster
 
 define VARIABLES
-STUDY      a study file, a shipped name or a study's folder [quickstart]
-OUTPUT     the study's folder [runs/STUDY]
+STUDY      a study file, a shipped name or a study's folder [own for own images, else quickstart]
+OUTPUT     the study's folder [runs/STUDY, or that of the last search in runs]
 DATA       Omniglot's zips or folders, or own images
 TRIALS     finished trials that end the study
 HOURS      hours at work that end the study
@@ -58,9 +57,12 @@ SEARCH_OPTIONS = $(DATA_OPTION) $(call option,trials,TRIALS) $(call option,hours
   $(call option,workers,WORKERS) $(call option,device,DEVICE) $(call option,sampler,SAMPLER) \
   $(call option,pruner,PRUNER) $(call option,seed,SEED) $(call option,from,FROM) \
   $(call option,executor,EXECUTOR) $(call option,address,ADDRESS) $(call option,storage,STORAGE)
-# The study's folder: OUTPUT, else STUDY where that is one, else where hpsearch puts it.
+# The study's folder: OUTPUT, else STUDY where that is one, else where hpsearch puts it, else the
+# study that was begun last.
 PLACE = place=$$OUTPUT; if [ -z "$$place" ] && [ -d "$$STUDY" ]; then place=$$STUDY; fi; \
-  name=$$(basename -- "$$STUDY"); place=$${place:-runs/$${name%.*}};
+  name=$$(basename -- "$$STUDY"); last=$$(ls -td runs/*/study.yaml 2>/dev/null | head -n 1); \
+  last=$$(dirname -- "$${last:-runs/quickstart/study.yaml}"); \
+  place=$${place:-$${STUDY:+runs/$${name%.*}}}; place=$${place:-$$last};
 
 .PHONY: help install install-cluster search status dashboard report baselines confirm export retrain evaluate bench bench-search drill fuzz soak lint typecheck test test-slow check clean
 .DEFAULT_GOAL := help
@@ -87,7 +89,7 @@ install-cluster: $(CLUSTER) ## Also install Ray and psycopg, for clusters and fo
 install: $(STAMP) ## Make .venv and install hpsearch into it
 
 search: $(STAMP) ## Search STUDY into OUTPUT; the same command continues
-	@$(PLACE) $(HPSEARCH) search "$$STUDY" $(SEARCH_OPTIONS) --output "$$place"
+	@$(HPSEARCH) search $${STUDY:+"$$STUDY"} $(SEARCH_OPTIONS) $(call option,output,OUTPUT)
 
 status: $(STAMP) ## Say where the study stands
 	@$(PLACE) $(HPSEARCH) status "$$place"

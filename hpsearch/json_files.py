@@ -15,7 +15,7 @@ Figure = Annotated[float, Field(ge=-1, le=2)]
 Interval = Annotated[list[Figure], Field(min_length=2, max_length=2)]
 Place = Annotated[int, Field(ge=0, le=10**9)]
 """A trial's number, or another whole number from 0."""
-Epoch = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,8}$")]
+Epoch = Annotated[str, Field(pattern=r"^(0|[1-9][0-9]{0,8})$")]
 SAME = 1e-12
 """Two numbers are equal when they differ by at most this share of the larger one."""
 Text = Annotated[str, Field(min_length=1, max_length=10_000)]
@@ -93,6 +93,17 @@ class Candidate(Record):
     broke_down: Place
 
 
+class Gain(Record):
+    """What training gained over a study's start, in a certificate."""
+
+    start: Place
+    start_error: Share
+    trained: Place
+    gain: Figure
+    interval: Interval
+    helps: bool
+
+
 class Certificate(Record):
     """certificate.json, and its copy in best.yaml."""
 
@@ -110,6 +121,7 @@ class Certificate(Record):
     seeds: Annotated[int, Field(ge=1)]
     objective: str
     compared: list[Place]
+    gain: Gain | None = None
 
 
 class ConfirmedRun(Record):
@@ -121,7 +133,7 @@ class ConfirmedRun(Record):
     error: Share
     per_alphabet: Annotated[dict[str, Share], Field(min_length=1)]
     validation_error: Share
-    epochs: Annotated[int, Field(ge=1)]
+    epochs: Place
     seconds: Positive
     diagnosis: str | None
     provenance: dict[str, Any] = Field(default_factory=dict)

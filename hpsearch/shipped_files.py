@@ -10,6 +10,8 @@ from typing import Literal
 from hpsearch.errors import InputError
 
 Kind = Literal["search_spaces", "studies"]
+SHIPPED_MODEL = Path(__file__).parent / "recognition" / "weights"
+"""The folder of the shipped model, trained on Omniglot's 40 unsealed alphabets."""
 
 
 def shipped_names(kind: Kind) -> list[str]:

@@ -24,7 +24,7 @@ class TrialRecord:
         number: The trial's number in its study, from 0.
         state: Its state; pruned includes trials that cannot be trained (`trainable` False).
         params: Decoded parameters by path, as trained.
-        values: Validation error by epoch, from 1.
+        values: Validation error by epoch, from 1; epoch 0 is a start that is scored as it is.
         value: The objective: its lowest validation error. None before the first epoch has ended.
         trainable: False when training diverged, saturated or died.
         cause: Why it ended, where its state does not say it.

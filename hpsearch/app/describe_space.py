@@ -16,13 +16,12 @@ from hpsearch.space.nearest import nearest_feasible
 from hpsearch.space.problem import SearchProblem
 from hpsearch.space.space import SearchSpace
 from hpsearch.study.config import StudyConfig
-from hpsearch.training.config import (
+from hpsearch.training.config import Distortion, TrialConfig
+from hpsearch.training.layers import (
     ConvolutionLayer,
-    Distortion,
     FullyConnectedLayer,
     OutputLayer,
     ProjectionLayer,
-    TrialConfig,
 )
 
 DRAWS = 1000

@@ -30,7 +30,7 @@ class SearchResult:
 
 
 def search(
-    study: str | Path,
+    study: str | Path | None = None,
     data: str | Path | None = None,
     *,
     output: str | Path | None = None,
@@ -41,7 +41,8 @@ def search(
     It starts worker processes, so the calling program needs `if __name__ == "__main__":`.
 
     Args:
-        study: A study file, a shipped name (quickstart), or a study's folder.
+        study: A study file, a shipped name, or a study's folder; None takes own for own images,
+            else quickstart.
         data: Omniglot's zips or folders, or own images; None searches the usual places.
         output: The study's folder; None means runs/STUDY.
         settings: Settings of the study file: `budget={"trials": 4}`, `workers=2`, `seed=1`.
@@ -51,6 +52,7 @@ def search(
         EnvironmentFailure: The environment failed; the same call continues.
         KeyboardInterrupt: A signal stopped it; the same call continues.
     """
+    from hpsearch.app.default_study import default_study
     from hpsearch.app.search import run_search
     from hpsearch.app.watch import plain_lines
     from hpsearch.output import edges
@@ -61,11 +63,12 @@ def search(
     place = None if output is None else user_path(output)
     changes = dict(_flat(settings))
     source = None if data is None else user_path(data)
+    chosen = default_study(source, place) if study is None else str(study)
     with edges():
-        stopped = run_search(str(study), source, changes, place, plain_lines, dry_run=False)
+        stopped = run_search(chosen, source, changes, place, plain_lines, dry_run=False)
     if stopped:
         raise KeyboardInterrupt
-    folder = find_study(str(study), place)
+    folder = find_study(chosen, place)
     view = read_study(folder)
     best, certificate = best_of(view)
     return SearchResult(folder.root, view.trials, best, certificate is not None)

@@ -13,6 +13,7 @@ from typing import Any
 
 from hpsearch.app.dry_run import describe, too_long
 from hpsearch.app.executors import Workplace, find_workplace
+from hpsearch.app.starts import with_encoder
 from hpsearch.app.watch import Watch
 from hpsearch.data import Dataset
 from hpsearch.driver.driver import Driver
@@ -25,6 +26,7 @@ from hpsearch.paths import StudyFolder, cache_folder, network_filesystem, shell_
 from hpsearch.pruners import fewest_trials
 from hpsearch.results.best import best_in_words
 from hpsearch.results.certificate import best_of, read_certificate
+from hpsearch.results.gain import gain_of_search
 from hpsearch.sources.find import IMAGES, find_dataset
 from hpsearch.sources.omniglot import FEW_ALPHABETS, find_parts
 from hpsearch.storage.engine import Database
@@ -83,6 +85,7 @@ def _search(
         say(f"{plan.config.name} in {plan.folder.root}: {dataset.description}")
         for text in notices:
             notice(text, err=False)
+        plan = with_encoder(plan, dataset)
         save_plan(plan, _describe_dataset(dataset, data))
         return _drive(plan, dataset, workplace, watch, caught)
 
@@ -165,6 +168,8 @@ def _drive(
         return caught.exit_code
     view = read_study(plan.folder)
     best, certificate = best_of(view)
+    if (gained := gain_of_search(view)) and not certificate:
+        say(gained)
     say(best_in_words(view))
     if best is not None:
         root = shell_word(plan.folder.root)

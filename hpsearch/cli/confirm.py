@@ -30,6 +30,7 @@ def confirm(
     from hpsearch.cli.bars import forecast_bar
     from hpsearch.results.certificate import certify, write_certificate
     from hpsearch.results.confirmation import Confirmation, Run, best_trials, read_run
+    from hpsearch.results.gain import start_of
     from hpsearch.study.data_check import check_study_data
     from hpsearch.study.plan import plan_study, study_lock
     from hpsearch.waiting import Caught, Interrupted
@@ -39,7 +40,9 @@ def confirm(
     changes = {k: v for k, v in {"workers": workers, "device": device}.items() if v is not None}
     plan = plan_study(str(folder.root), None, changes)
     candidates = best_trials(view, top)
-    runs = [Run(t.number, place) for place in range(seeds) for t in candidates]
+    start = start_of(view.trials)
+    of_start = [] if start is None else [Run(start.number, 0)]
+    runs = [*of_start, *(Run(t.number, place) for place in range(seeds) for t in candidates)]
 
     def tell(text: str) -> None:
         say(text, err=json)
@@ -68,13 +71,14 @@ def confirm(
         if not trained:
             tell("the same command continues")
             return caught.exit_code
-        results: dict[int, list[Mapping[str, Any]]] = {t.number: [] for t in candidates}
+        results: dict[int, list[Mapping[str, Any]]] = {run.trial: [] for run in runs}
         for run in runs:
             result = read_run(folder.confirmation, run)
             if result is None:
                 raise InputError(f"{folder.confirmation / run.name}: unreadable result; {AGAIN}")
             results[run.trial].append(result)
-        certificate = certify(view, candidates, results)
+        first = results[start.number][0] if start else None
+        certificate = certify(view, candidates, results, first)
         write_certificate(folder, certificate)
     if json:
         say_json(certificate)
@@ -86,9 +90,12 @@ def confirm(
 def print_certificate(certificate: Mapping[str, Any], root: Path) -> None:
     """Print a certificate as text."""
     from hpsearch.results.certificate import in_words
+    from hpsearch.results.gain import gain_in_words
     from hpsearch.wording import interval, percent, points
 
     say(in_words(certificate))
+    if (gain := certificate.get("gain")) and gain["helps"]:
+        say(f"  {gain_in_words(gain)}")
     one = certificate["interval_one_training"]
     say(f"  95 % interval of one more training: {interval(one)} %")
     if other := certificate["interval_other_alphabets"]:

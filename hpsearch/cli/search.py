@@ -16,7 +16,12 @@ from hpsearch.wording import count, figure, in_states, percent
 
 
 def search(
-    study: StudyArgument,
+    study: Annotated[
+        str | None,
+        typer.Argument(
+            help="A study's folder, file or shipped name [own for own images, else quickstart]."
+        ),
+    ] = None,
     data: DataOption = None,
     trials: Annotated[
         int | None, typer.Option(help="Finished trials after which the study ends.")
@@ -60,10 +65,12 @@ def search(
         "warm_start.study": from_,
     }
     given = {key: value for key, value in changes.items() if value is not None}
+    from hpsearch.app.default_study import default_study
     from hpsearch.app.search import run_search
     from hpsearch.cli.live import live_view
 
     given |= _settings(set_ or [])
+    study = study or default_study(data, output)
     return run_search(study, data, given, output, live_view, dry_run=dry_run)
 
 

@@ -255,6 +255,8 @@ class Driver(JobLoop):
     def _answer(self, number: int, result: EpochResult) -> Decision:
         known = checked(result)
         self._note(number, known)
+        if known.epoch == 0:  # the start as it is: there is nothing to end
+            return Decision.GO
         if not known.diagnosis:
             return self._decide(number, known.epoch)
         # With a diagnosis of its own, training ends by itself and reports it as the cause.

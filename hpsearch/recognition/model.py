@@ -15,6 +15,7 @@ from hpsearch.paths import user_path
 from hpsearch.recognition.calibration import UNCALIBRATED, Calibration
 from hpsearch.recognition.support import read_images, read_support
 from hpsearch.records import read_or_none
+from hpsearch.shipped_files import SHIPPED_MODEL
 from hpsearch.training.config import TrialConfig
 
 if TYPE_CHECKING:
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
     from hpsearch.network.siamese import SiameseNetwork
     from hpsearch.recognition.rank import Candidate
 
-SHIPPED = Path(__file__).with_name("weights")
-"""The folder of the shipped model, trained on Omniglot's 40 unsealed alphabets."""
+SHIPPED = SHIPPED_MODEL
+"""The folder of the shipped model."""
 
 
 @dataclass(frozen=True, eq=False)

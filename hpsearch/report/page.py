@@ -20,6 +20,7 @@ from hpsearch.report.landscape import calibration, contours, fit_surrogate, para
 from hpsearch.report.progress import curves, incumbent
 from hpsearch.report.space_map import feasible_maps, feasible_share
 from hpsearch.results.certificate import rivals
+from hpsearch.results.gain import gain_in_words
 from hpsearch.results.intervals import wilson
 from hpsearch.results.pruning import ENOUGH_AUDITS, pruning
 from hpsearch.trial import TrialRecord
@@ -77,6 +78,7 @@ def _page(facts: Facts) -> dict[str, Any]:
         "wilson": wilson,
         "winner": _winner(facts, facts.best) if facts.best else None,
         "top": sorted(complete, key=lambda t: (t.value, t.number))[:TOP_TRIALS],
+        "gain": _gain(facts),
         "rivals": [r["trial"] for r in rivals(facts.certificate)] if facts.certificate else [],
         "incumbent": incumbent(facts),
         "curves": curves(facts),
@@ -112,6 +114,12 @@ def _model(facts: Facts) -> dict[str, Any] | str:
     from hpsearch.report.model_view import inspect_model
 
     return inspect_model(facts)
+
+
+def _gain(facts: Facts) -> str | None:
+    """Return what training gained over a study's start, None without a confirmed start."""
+    gain = facts.certificate.get("gain") if facts.certificate else None
+    return gain_in_words(gain) if gain else None
 
 
 def _landscape(facts: Facts) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from hpsearch.json_files import Certificate
 from hpsearch.paths import StudyFolder, write_atomically
 from hpsearch.provenance import software
 from hpsearch.records import damaged, dump_record, read_record
+from hpsearch.results.gain import gain_in_words, measure_gain
 from hpsearch.results.intervals import around
 from hpsearch.results.shrinkage import Posterior, pooled_variance, predicted_optimism, shrink
 from hpsearch.seeding import derive_seed
@@ -33,13 +34,20 @@ Runs = Mapping[int, Sequence[Mapping[str, Any]]]
 """The runs of each trial, ordered by seed."""
 
 
-def certify(view: StudyView, candidates: Sequence[TrialRecord], runs: Runs) -> dict[str, Any]:
+def certify(
+    view: StudyView,
+    candidates: Sequence[TrialRecord],
+    runs: Runs,
+    start: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
     """Return the certificate.
 
     Args:
         view: The study.
         candidates: The retrained trials, in the search's order.
         runs: The results that `Confirmation` wrote for them, at least two each.
+        start: The result of the study's start, if it has one; the start is the best where training
+            does not certainly help.
     """
     seed = derive_seed(view.config.seed, "certificate")
     errors = [[float(run["error"]) for run in runs[t.number]] for t in candidates]
@@ -47,7 +55,7 @@ def certify(view: StudyView, candidates: Sequence[TrialRecord], runs: Runs) -> d
     best = posterior.best
     chosen = candidates[best]
     low, high = posterior.interval(best)
-    return {
+    trained = {
         "format": FORMAT,
         "trial": chosen.number,
         "error": float(posterior.mean[best]),
@@ -64,6 +72,34 @@ def certify(view: StudyView, candidates: Sequence[TrialRecord], runs: Runs) -> d
         "compared": [t.number for t in view.trials if t.state == "complete"],
         "created": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
         "software": software(),
+    }
+    return trained if start is None else _beside_start(view, trained, start, runs[chosen.number])
+
+
+def _beside_start(
+    view: StudyView,
+    trained: dict[str, Any],
+    start: Mapping[str, Any],
+    runs: Sequence[Mapping[str, Any]],
+) -> dict[str, Any]:
+    """Add what training gained; certify the start where that is nothing."""
+    gain = measure_gain(start, runs)
+    if gain.helps:
+        return {**trained, "gain": gain.to_json()}
+    errors = list(start["per_alphabet"].values())
+    error = float(np.std(errors, ddof=1)) / math.sqrt(len(errors)) if len(errors) > 1 else 0.0
+    ends = list(around(gain.start_error, error))
+    return {
+        **trained,
+        "gain": gain.to_json(),
+        "trial": gain.start,
+        "error": gain.start_error,
+        "interval": ends,
+        "interval_one_training": ends,
+        "interval_other_alphabets": ends if len(errors) > 1 else None,
+        "sd_of_trainings": 0.0,
+        "probability_best": 1.0,
+        "search_error": view.trials[gain.start].value,
     }
 
 
@@ -225,7 +261,12 @@ def best_among(
 
 
 def rivals(certificate: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Return the fewest candidates that include the best one with 95 % probability."""
+    """Return the fewest candidates that include the best one with 95 % probability.
+
+    There are none where the start is the best.
+    """
+    if (gain := certificate.get("gain")) and not gain["helps"]:
+        return []
     chosen = certificate["trial"]
     rows = sorted(
         certificate["candidates"],
@@ -246,6 +287,9 @@ def confirmed_errors(certificate: Mapping[str, Any] | None) -> dict[int, str]:
 
 def in_words(certificate: Mapping[str, Any]) -> str:
     """Return the best trial, its error and its probability; first, whether trials are tied."""
+    gain = certificate.get("gain")
+    if gain and not gain["helps"]:
+        return gain_in_words(gain)
     rows, compared = rivals(certificate), len(certificate["candidates"])
     figure = (
         f"trial {certificate['trial']}, error {percent(certificate['error'])} "

@@ -19,6 +19,7 @@ from hpsearch.execution import Decision, Ended, Ending, Executor, Job, Lost
 from hpsearch.json_files import ConfirmedRun
 from hpsearch.paths import write_atomically
 from hpsearch.records import dump_record, read_or_none
+from hpsearch.results.gain import is_start
 from hpsearch.seeding import derive_seed
 from hpsearch.storage.agreement import trained_config
 from hpsearch.storage.view import StudyView
@@ -53,12 +54,14 @@ class Run:
 
 
 def best_trials(view: StudyView, top: int) -> list[TrialRecord]:
-    """Return the complete trials with the lowest validation error, the lowest first.
+    """Return the complete trained trials with the lowest validation error, the lowest first.
 
     Raises:
         InputError: The study has fewer than two complete trials.
     """
-    complete = [t for t in view.trials if t.state == "complete" and t.value is not None]
+    complete = [
+        t for t in view.trials if t.state == "complete" and t.value is not None and not is_start(t)
+    ]
     if len(complete) < 2:
         raise InputError(
             f"{view.folder.root}: {count(len(complete), 'complete trial')}; confirming compares "

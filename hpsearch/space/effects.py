@@ -81,6 +81,8 @@ def _reason(name: str, base: TrialConfig, possible: Mapping[str, tuple[Any, ...]
             return "every range of distortion is 0" if all_zero(ranges) else None
         zero = all_zero(["distortion.probability"])
         return "distortion.probability is 0" if zero else None
+    if name in ("output.tau", "init") and possible["start"] == ("shipped",):
+        return "start is shipped"
     if (
         name == "output.l2"
         and base.comparison == "aligned"

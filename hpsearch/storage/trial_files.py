@@ -37,7 +37,7 @@ class EpochLine(Record):
 
     model_config = ConfigDict(extra="forbid")
 
-    epoch: Annotated[int, Field(ge=1, le=10**9)]
+    epoch: Annotated[int, Field(ge=0, le=10**9)]
     loss: float | None
     validation_error: Share
     seconds: Positive
@@ -144,7 +144,7 @@ def read_curve(path: Path) -> Curve:
         return Curve([], str(error))
     epochs: list[EpochResult] = []
     for values, _ in lines.rows:
-        if values["epoch"] != len(epochs) + 1:
+        if values["epoch"] not in ((epochs[-1].epoch + 1,) if epochs else (0, 1)):
             return Curve(epochs, f"epoch {values['epoch']} after {len(epochs)}")
         epochs.append(EpochResult.from_json(values))
     return Curve(epochs, lines.problem)

@@ -16,6 +16,8 @@ from hpsearch.samplers.config import SamplerConfig
 from hpsearch.space.limits import Limits
 from hpsearch.training.config import Objective, TrialConfig
 
+NAMED = ("paper", "reference", "encoder")
+"""Configurations that an enqueued entry may name."""
 ENTRY_KEYS = ("config", "params", "replicate")
 """Keys of an enqueued entry that is written in full."""
 URL_SETTINGS = frozenset(
@@ -93,7 +95,9 @@ class EnqueuedEntry(Section):
     """One configuration to try first. A study file may use a shorter form."""
 
     config: Annotated[str, Field(min_length=1, max_length=1000)] = "reference"
-    """`paper`, `reference` (the study's own `trial` section), or a file that `export` wrote."""
+    """`paper`, `reference` (the study's own `trial` section), `encoder` (the best start, not
+    trained: chosen on the validation tasks when the study starts), or a file that `export` wrote.
+    """
     params: dict[str, Any] = Field(default_factory=dict)
     """Parameters by path that replace those of `config`."""
     replicate: Annotated[str, Field(min_length=1, max_length=100)] | None = None
@@ -112,8 +116,8 @@ class EnqueuedEntry(Section):
     @model_validator(mode="after")
     def _check_name(self) -> Self:
         name = self.config
-        if name not in ("paper", "reference") and not name.endswith((".yaml", ".yml")):
-            raise ValueError(f"{name!r}: write paper, reference, or a file such as best.yaml")
+        if name not in NAMED and not name.endswith((".yaml", ".yml")):
+            raise ValueError(f"{name!r}: write {', '.join(NAMED)}, or a file such as best.yaml")
         return self
 
 
@@ -160,8 +164,9 @@ class StudyConfig(Section):
     limits: Limits = Limits()
     enqueue: tuple[EnqueuedEntry, ...] = ()
     """Configurations tried first: `paper` (Figure 3's architecture with 0.01, 0.9, 1e-4),
-    `reference` (the study's own `trial` section), a file that `export` wrote, or parameters by
-    path; {config: paper, replicate: NAME} tries one again with another seed."""
+    `reference` (the study's own `trial` section), `encoder` (the best start, not trained), a file
+    that `export` wrote, or parameters by path; {config: paper, replicate: NAME} tries one again
+    with another seed."""
     freeze: Annotated[dict[str, Any], BeforeValidator(by_path)] = Field(default_factory=dict)
     """Parameters of the space that are not searched in this study: path to value."""
     warm_start: WarmStart | None = None

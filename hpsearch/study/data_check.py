@@ -11,7 +11,7 @@ from hpsearch.training.selection import check_data
 if TYPE_CHECKING:
     from hpsearch.study.plan import StudyPlan
 
-DECIDING = ("quarter_turns", "drawers")
+DECIDING = ("quarter_turns", "start", "drawers")
 """Settings that a data set may not allow; each may be searched."""
 
 

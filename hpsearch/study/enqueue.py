@@ -11,7 +11,7 @@ from hpsearch.errors import InputError
 from hpsearch.paths import user_path
 from hpsearch.space.effects import leaf_paths
 from hpsearch.space.nearest import nearest_feasible
-from hpsearch.training.config import TrialConfig
+from hpsearch.training.config import NOTHING, TrialConfig
 from hpsearch.trial import Value
 
 if TYPE_CHECKING:
@@ -121,7 +121,13 @@ def _wanted(
                 f"is {config.trial.input_size}; enqueue `reference` or parameters instead"
             )
         wanted |= {name: value for name, value in PAPER.items() if name in names}
-    from_file = entry.config not in ("paper", "reference")
+    if entry.config == "encoder":
+        if not {"start", "train_from"} <= names.keys():
+            raise InputError(
+                f"enqueue: encoder: space {problem.space.name} must search start and train_from"
+            )
+        wanted["train_from"] = NOTHING
+    from_file = entry.config.endswith((".yaml", ".yml"))
     for name, value in entry.params.items():
         if name in names:
             wanted[name] = value

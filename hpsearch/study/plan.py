@@ -243,7 +243,7 @@ def _compare(folder: StudyFolder, config: StudyConfig, space: SearchSpace) -> St
 
 
 def _as_begun(config: StudyConfig, saved: StudyConfig) -> StudyConfig:
-    """Take sampler and pruner settings that were not given from the started study.
+    """Take sampler and pruner settings that were not given, and the encoder, as begun.
 
     So a study continues after a newer version has changed a default.
     """
@@ -253,6 +253,11 @@ def _as_begun(config: StudyConfig, saved: StudyConfig) -> StudyConfig:
         if "name" not in asked.model_fields_set or asked.name == held.name:
             named = {key: getattr(asked, key) for key in asked.model_fields_set}
             taken[part] = held.model_copy(update=named)
+    if len(config.enqueue) == len(saved.enqueue):
+        both = zip(config.enqueue, saved.enqueue, strict=True)
+        taken["enqueue"] = tuple(
+            held if asked.config == held.config == "encoder" else asked for asked, held in both
+        )
     return config.model_copy(update=taken)
 
 

@@ -10,8 +10,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from hpsearch.errors import InputError, shortened
 from hpsearch.network.siamese import SiameseNetwork
 from hpsearch.network.views import View, views
+from hpsearch.shipped_files import SHIPPED_MODEL
 from hpsearch.training.config import TrialConfig
 
 
@@ -70,6 +72,26 @@ def trained_network(
     if network.aligned and device == "cpu":  # padded convolutions take half the time
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network.eval().to(device)
+
+
+def load_start(network: SiameseNetwork, config: TrialConfig) -> None:
+    """Give an initialised network the weights that its configuration starts from.
+
+    Raises:
+        InputError: The shipped weights are missing, or belong to other layers.
+    """
+    if config.start == "untrained":
+        return
+    from safetensors.torch import load_file
+
+    path = SHIPPED_MODEL / "weights.safetensors"
+    try:
+        network.load_state_dict(load_file(path))
+    except (OSError, RuntimeError) as error:
+        raise InputError(
+            f"trial.start: shipped: the layers are not those of the shipped model "
+            f"({shortened(error, 120)}); take them from studies/own.yaml, or set start: untrained"
+        ) from error
 
 
 def _settings(config: TrialConfig) -> dict[str, Any]:

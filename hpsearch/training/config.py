@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
-    SerializerFunctionWrapHandler,
-    model_serializer,
     model_validator,
 )
 
@@ -18,113 +14,14 @@ from hpsearch.configfile import Section, dump_yaml, load_section
 from hpsearch.errors import InputError
 from hpsearch.network.geometry import Comparison, Convolution, NetworkShape
 from hpsearch.network.views import View, views
+from hpsearch.training.layers import Layers, Momentum
 
-LearningRate = Annotated[float, Field(gt=0, le=1e6)]
-Momentum = Annotated[float, Field(ge=0, le=1)]
-L2 = Annotated[float, Field(ge=0, le=1e6)]
 Objective = Literal["tasks_320", "dense"]
 """tasks_320: the paper's 16 runs. dense: the expectation over all tasks of eight drawers."""
+NOTHING = "nothing"
+"""As `train_from`: no layer is trained."""
 TAU, REACH = 15.0, 2
 """The aligned comparison's first scale, and its reach in pixels, if the output leaves them out."""
-
-
-class Layer(Section):
-    """Settings that each layer has of its own (section 3.2: eta_j, mu_j, lambda_j)."""
-
-    learning_rate: LearningRate = 0.01
-    """eta_j, the learning rate of the first epoch."""
-    momentum: Momentum = 0.9
-    """mu_j, the final momentum; AdamW has none."""
-    l2: L2 = 1e-4
-    """lambda_j, the weight of the layer's squared weights in the loss; AdamW's weight decay."""
-
-
-class Given(BaseModel):
-    """A section whose keys may be left out altogether: those without a value are not stored."""
-
-    @model_serializer(mode="wrap")
-    def _only_given(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {key: value for key, value in handler(self).items() if value is not None}
-
-
-class ConvolutionLayer(Layer):
-    """A convolution, stride 1, ReLU (section 3.1)."""
-
-    filter_size: int = Field(ge=1, le=105)
-    """Height and width of the filter, pixels."""
-    filter_count: int = Field(ge=1, le=4096)
-    """Number of filters."""
-    pool: bool = True
-    """Max-pooling 2 x 2 with stride 2 after it, odd sizes rounded down."""
-    padding: Literal["none", "same"] = "none"
-    """none: the paper's; the map shrinks by filter_size - 1. same: zeros keep its size."""
-    residual: bool = False
-    """Make it a block of two such convolutions whose input is added before the last ReLU (He et
-    al. 2016, figure 2), by a 1 x 1 convolution where the number of filters changes."""
-
-
-class FullyConnectedLayer(Layer):
-    """The fully connected layer of sigmoid units whose output is compared (section 3.1)."""
-
-    width: int = Field(ge=1, le=65536)
-    """Number of sigmoid units."""
-
-
-class ProjectionLayer(Layer):
-    """The 1 x 1 convolution, with no ReLU after it, whose maps are compared under aligned."""
-
-    width: int = Field(ge=1, le=4096)
-    """Number of channels."""
-
-
-class OutputLayer(Layer, Given):
-    """The comparison: p = sigmoid(sum_j alpha_j |h1_j - h2_j|) (section 3.1), or aligned."""
-
-    bias: bool | None = None
-    """weighted_l1: add a bias to the logit; the paper prints none."""
-    tau: float | None = Field(None, gt=0, le=1e6)
-    """aligned: the first value of the learned scale of scores; 15 if left out."""
-    reach: int | None = Field(None, ge=0, le=105)
-    """aligned: how far a place may move to its best match, pixels of the last map; 2 if left
-    out."""
-
-
-class Layers(Given):
-    """The layers in order: any number of convolutions, `fc` or `projection`, then `output`."""
-
-    model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False)
-    __pydantic_extra__: dict[str, ConvolutionLayer]
-
-    fc: FullyConnectedLayer | None = None
-    projection: ProjectionLayer | None = None
-    output: OutputLayer = OutputLayer()
-
-    @property
-    def convolutions(self) -> dict[str, ConvolutionLayer]:
-        """The convolutions by name, from the image upwards."""
-        return dict(self.__pydantic_extra__ or {})
-
-    @property
-    def all(self) -> dict[str, Layer]:
-        """Every layer by name, from the image upwards."""
-        code = {"fc": self.fc, "projection": self.projection}
-        last = {name: layer for name, layer in code.items() if layer is not None}
-        return {**self.convolutions, **last, "output": self.output}
-
-    @property
-    def width(self) -> int:
-        """Units of the fully connected layer, or channels of the projection."""
-        layer = self.fc or self.projection
-        return layer.width if layer else 0
-
-    @model_validator(mode="after")
-    def _names(self) -> Self:
-        for position, name in enumerate(self.convolutions, start=1):
-            if name != f"conv{position}":
-                raise ValueError(
-                    f"layer {name!r}: convolutions are named conv1, conv2, ... in order"
-                )
-        return self
 
 
 class Distortion(Section):
@@ -176,6 +73,12 @@ class TrialConfig(Section):
     within_alphabet: float = Field(0.5, ge=0, le=1)
     """Share of the different pairs (independent) or of the steps (batch) that stay within one
     alphabet."""
+    start: Literal["untrained", "shipped"] = "untrained"
+    """untrained: initial weights by `init`. shipped: those of the model that comes with the
+    program, which needs its layers (studies/own.yaml)."""
+    train_from: str = "conv1"
+    """The first layer that is trained; those below keep their weights and running averages.
+    nothing: the start is scored at epoch 0 as it is, and no epoch follows."""
     init: Literal["koch", "he"] = "koch"
     """Initial weights: the paper's normal distributions, or He et al. (2015)."""
     batch_norm: bool = False
@@ -273,6 +176,9 @@ class TrialConfig(Section):
     def _agrees(self) -> Self:
         if self.loss == "softmax" and self.pairs != "batch":
             raise ValueError("loss: softmax compares the characters of a batch; set pairs: batch")
+        if self.train_from not in (*self.layers.all, NOTHING):
+            names = ", ".join(self.layers.all)
+            raise ValueError(f"train_from: {self.train_from!r}: write {names} or {NOTHING}")
         for name, layer in self.layers.convolutions.items():
             if layer.residual and layer.padding != "same":
                 raise ValueError(
@@ -305,6 +211,12 @@ class TrialConfig(Section):
     def width_name(self) -> str:
         """The path of the width of the code that is compared."""
         return "projection.width" if self.comparison == "aligned" else "fc.width"
+
+    @property
+    def frozen(self) -> tuple[str, ...]:
+        """The layers below the first one that is trained."""
+        names = list(self.layers.all)
+        return tuple(names[: names.index(self.train_from)] if self.train_from != NOTHING else ())
 
     @property
     def views(self) -> tuple[View, ...]:

@@ -12,7 +12,7 @@ class EpochResult:
     """One epoch of one trial.
 
     Args:
-        epoch: From 1.
+        epoch: From 1; 0 is a start that is scored as it is.
         loss: Mean training loss of the epoch, nats per pair; non-finite when it diverged.
         validation_error: One-shot error on the validation tasks, 0 to 1.
         seconds: Training time since the trial's start, all attempts added, evaluation included.

@@ -16,9 +16,9 @@ from torch import Tensor
 from hpsearch.network.initialisation import initialise
 from hpsearch.network.siamese import SiameseNetwork
 from hpsearch.seeding import derive_seed, generator
-from hpsearch.training.build import empty_network
+from hpsearch.training.build import empty_network, load_start
 from hpsearch.training.checkpoint import Checkpoint
-from hpsearch.training.config import TrialConfig
+from hpsearch.training.config import NOTHING, TrialConfig
 from hpsearch.training.diagnosis import (
     Vitals,
     chance_loss,
@@ -36,6 +36,8 @@ from hpsearch.training.optimiser import LayerwiseOptimiser
 from hpsearch.training.precision import allow_tf32, arithmetic
 from hpsearch.training.trainingdata import TrainingData, take
 
+STATISTICS_STEPS = 50
+"""Batches that set the running averages of an untrained network."""
 CHECK_STEPS = 50
 """Steps between checks of the loss on the CPU; on CUDA a check would wait for the device."""
 
@@ -83,7 +85,8 @@ def train(
         interrupt: Called before every step; True raises `Interrupted`.
 
     Yields:
-        One `Epoch` after each epoch, until max_epochs, patience or a diagnosis ends it.
+        One `Epoch` after each epoch, until max_epochs, patience or a diagnosis ends it. Where
+        nothing is trained, only epoch 0: the start as it is.
 
     Raises:
         Interrupted: `interrupt` returned True.
@@ -94,6 +97,8 @@ def train(
     run = _Run(config, data, seed)
     if resume is not None:
         run.restore(resume)
+    if config.train_from == NOTHING and not run.finished:
+        yield Epoch(run.score_start(), run.checkpoint)
     while not run.finished:
         while run.step < config.steps_per_epoch and run.diagnosis is None:
             if interrupt is not None and interrupt():
@@ -115,6 +120,9 @@ class _Run:
         weights = torch.Generator().manual_seed(derive_seed(seed, "weights"))
         tau = config.layers.output.tau or 1.0
         initialise(self.network, config.init, weights, tau=tau)
+        load_start(self.network, config)
+        for name in config.frozen:
+            self.network.get_submodule(name).requires_grad_(False)
         self.network.to(device)
         if device.type == "cpu":
             self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -141,6 +149,8 @@ class _Run:
         config, chance = self.config, self.chance
         self.optimiser.set_position(self.epoch + 1, self.step / config.steps_per_epoch)
         self.network.train()
+        for name in config.frozen:
+            self.network.get_submodule(name).eval()
         independent = config.pairs == "independent"
         draw = self.data.sampler.independent if independent else self.data.sampler.batch
         rows, labels = draw(config, chance)
@@ -198,6 +208,31 @@ class _Run:
             or self.diagnosis is not None
         )
         return result
+
+    def score_start(self) -> EpochResult:
+        """Validate the start as it is; there is nothing else to do.
+
+        An untrained network's batch normalisation needs running averages first.
+        """
+        began = time.monotonic()
+        if self.config.batch_norm and self.config.start == "untrained":
+            self._measure_statistics()
+        error = 1 - evaluate_tasks(self.averaged, self.data.validation, self.data.tasks).accuracy
+        seconds = time.monotonic() - began
+        result = EpochResult(0, math.nan, error, seconds, images=0, multiply_adds=0)
+        self.curve, self.finished, self.best = [result], True, self._copy()
+        return result
+
+    @torch.no_grad()
+    def _measure_statistics(self) -> None:
+        """Show batches of training images to the untrained network; no weight changes."""
+        self.network.train()
+        for _ in range(STATISTICS_STEPS):
+            rows, _ = self.data.sampler.batch(self.config, self.chance)
+            places = torch.from_numpy(rows).flatten().to(self.data.images.device)
+            self.network.encode(to_input(take(self.data.images, places, self.config.views)))
+        self.averaged.load_state_dict(self.network.state_dict())
+        self.averaged.eval()
 
     def _examine(self, loss: float) -> str | None:
         """Measure the network; return a diagnosis, None while it can learn."""

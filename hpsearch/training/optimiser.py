@@ -35,7 +35,7 @@ class LayerwiseOptimiser:
     def __init__(self, network: SiameseNetwork, config: TrialConfig) -> None:
         """Set the schedule to the first step."""
         self._config, self._sgd = config, config.optimiser == "sgd"
-        self._named = dict(network.named_parameters())
+        self._named = {n: p for n, p in network.named_parameters() if p.requires_grad}
         groups = [
             {"params": [parameter], "layer": name.split(".")[0], "l2": _l2(name, config)}
             for name, parameter in self._named.items()

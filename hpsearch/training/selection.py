@@ -7,16 +7,18 @@ worker before it trains.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hpsearch.configfile import read_yaml
 from hpsearch.data.dataset import Characters, Dataset, in_words
 from hpsearch.data.dense import DenseTasks, dense_tasks
 from hpsearch.data.tasks import OneShotTasks, dense_drawers, split_drawers, validation_tasks
 from hpsearch.errors import InputError
+from hpsearch.shipped_files import SHIPPED_MODEL
 from hpsearch.training.config import Objective, TrialConfig
 from hpsearch.training.pairs import Sampler
 
@@ -121,6 +123,7 @@ def check_data(
     Raises:
         InputError: The data do not allow a setting.
     """
+    _check_start(config, where)
     background, validation = dataset.labels("background"), dataset.labels("validation")
     chosen = select(
         dataset,
@@ -158,6 +161,19 @@ def check_data(
             f"draw {drawn} images of {chosen.n_trained}"
         )
     return notices
+
+
+def _check_start(config: TrialConfig, where: str) -> None:
+    """Refuse shipped weights for other layers than theirs."""
+    if config.start == "untrained":
+        return
+    path = SHIPPED_MODEL / "config.yaml"
+    theirs = TrialConfig.from_values(read_yaml(path).get("config"), str(path)).shape()
+    if replace(config.shape(), input_size=theirs.input_size) != theirs:
+        raise InputError(
+            f"{where}.start: shipped: the layers are not those of the shipped model; take them "
+            "from studies/own.yaml, or set start: untrained"
+        )
 
 
 def _join(

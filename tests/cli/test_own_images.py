@@ -83,6 +83,7 @@ REFUSED = {
         ("--set", "trial.quarter_turns=true", "--set", "objective=dense"),
         "trial.quarter_turns: true",
     ),
+    "another start": (("--set", "trial.start=shipped"), "trial.start: shipped"),
     "turned in the space": ((), "space turning.yaml, trial.quarter_turns: true"),
 }
 

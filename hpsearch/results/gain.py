@@ -1,0 +1,131 @@
+"""What training gained over the start of a study, the encoder that its first trial only scored.
+
+Letters: S seeds, A alphabets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from hpsearch.storage.view import StudyView
+from hpsearch.training.config import NOTHING
+from hpsearch.trial import TrialRecord
+from hpsearch.wording import interval, percent, points
+
+STARTS = {"shipped": "the shipped model as it is", "untrained": "an untrained network"}
+
+
+@dataclass(frozen=True)
+class Gain:
+    """How much lower the error is after training than before it.
+
+    Args:
+        start: The trial that only scored the encoder.
+        start_error: Its error on fresh tasks.
+        trained: The trial that was trained again.
+        gain: The mean difference of their errors, over seeds and alphabets.
+        interval: Its 95 % interval for other seeds and other alphabets like these.
+    """
+
+    start: int
+    start_error: float
+    trained: int
+    gain: float
+    interval: tuple[float, float]
+
+    @property
+    def helps(self) -> bool:
+        """Whether training certainly lowers the error."""
+        return self.interval[0] > 0
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what a certificate holds."""
+        return {**asdict(self), "interval": list(self.interval), "helps": self.helps}
+
+
+def is_start(trial: TrialRecord) -> bool:
+    """Return whether a trial only scored an encoder."""
+    return trial.params.get("train_from") == NOTHING
+
+
+def start_of(trials: Sequence[TrialRecord]) -> TrialRecord | None:
+    """Return the best encoder that was scored and not trained, None if there is none."""
+    scored = [t for t in trials if is_start(t) and t.state == "complete" and t.value is not None]
+    return min(scored, key=lambda t: (t.value, t.number), default=None)
+
+
+def measure_gain(start: Mapping[str, Any], runs: Sequence[Mapping[str, Any]]) -> Gain:
+    """Compare the start's run with the runs of a trained trial on the same fresh tasks.
+
+    The standard error adds the variance over seeds and the one over alphabets; with a single
+    alphabet it knows the seeds only.
+
+    Reference:
+        Welch (1947), equation 28, for the degrees of freedom.
+    """
+    from scipy.stats import t
+
+    names = sorted(start["per_alphabet"])
+    before = np.array([start["per_alphabet"][name] for name in names])
+    after = np.array([[run["per_alphabet"][name] for name in names] for run in runs])
+    lower = before - after  # [S, A]
+    parts = [
+        (float(np.var(means, ddof=1)) / len(means), len(means) - 1)
+        for means in (lower.mean(1), lower.mean(0))
+        if len(means) > 1
+    ]
+    variance = sum(part for part, _ in parts)
+    spread = 0.0
+    if variance > 0:
+        freedom = variance**2 / sum(part**2 / f for part, f in parts)
+        spread = float(t.ppf(0.975, freedom)) * variance**0.5
+    mean = float(lower.mean())
+    return Gain(
+        int(start["trial"]),
+        float(start["error"]),
+        int(runs[0]["trial"]),
+        mean,
+        (mean - spread, mean + spread),
+    )
+
+
+def gain_in_words(gain: Mapping[str, Any]) -> str:
+    """Return what training gained, as confirmed."""
+    ends = interval(gain["interval"])
+    if gain["helps"]:
+        return (
+            f"training gained {points(gain['gain'])} {ends} over trial {gain['start']}, its start "
+            f"as it is (error {percent(gain['start_error'])})"
+        )
+    return (
+        f"training does not help on these images: trial {gain['trained']} differs by "
+        f"{points(gain['gain'])} {ends} from trial {gain['start']}, its start as it is (error "
+        f"{percent(gain['start_error'])}), which is kept"
+    )
+
+
+def gain_of_search(view: StudyView) -> str | None:
+    """Return what the search's trainings gained so far; None in a study without a start."""
+    start = start_of(view.trials)
+    if start is None or start.value is None:
+        return None
+    trained = [
+        t for t in view.trials if t.state == "complete" and t.value is not None and not is_start(t)
+    ]
+    best = min(trained, key=lambda t: (t.value, t.number), default=None)
+    what = f"{STARTS[str(start.params['start'])]} (trial {start.number})"
+    if best is None or best.value is None:
+        return f"{what}: error {percent(start.value)}; no training has ended yet"
+    if best.value >= start.value:
+        return (
+            f"training did not help so far: {what} has an error of {percent(start.value)}, the "
+            f"best training (trial {best.number}) {percent(best.value)}"
+        )
+    return (
+        f"training gained {points(start.value - best.value)} on the validation tasks over {what}, "
+        f"error {percent(start.value)}"
+    )
