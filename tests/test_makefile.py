@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -50,8 +51,18 @@ def test_the_folder_is_where_hpsearch_puts_it(make: Make, study: str, folder: st
 def test_what_is_not_set_is_not_passed(make: Make) -> None:
     make("search", "confirm", "bench-search", "DATA=")
     given = make.given()
-    assert given[:4] == ["search", "quickstart", "--output", "runs/quickstart"]
-    assert not [word for word in given[4:] if word.startswith("--")]
+    assert given[:3] == ["search", "confirm", "runs/quickstart"]
+    assert not [word for word in given if word.startswith("--")]
+
+
+def test_without_a_name_the_study_begun_last_is_meant(make: Make) -> None:
+    for age, name in ((20, "modern"), (10, "my own"), (30, "quickstart")):
+        study = make.folder / "runs" / name / "study.yaml"
+        study.parent.mkdir(parents=True)
+        study.touch()
+        os.utime(study, (1e9 - age, 1e9 - age))
+    assert make("status").returncode == 0
+    assert make.given() == ["status", "runs/my own"]
 
 
 @pytest.mark.parametrize(

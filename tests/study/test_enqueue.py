@@ -103,7 +103,7 @@ def test_a_replicate_trains_with_another_seed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("entry", "words"),
     [
-        ("papr", "write paper, reference, or a file"),
+        ("papr", "write paper, reference, encoder, or a file"),
         ("absent.yaml", "no such file"),
         ({"fc.mass": 3}, "fc.mass: not a parameter of this space"),
         ({"config": "reference", "replicate": ""}, "replicate"),

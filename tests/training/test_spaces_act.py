@@ -1,4 +1,4 @@
-"""Every parameter of the shipped spaces `modern` and `aligned` acts on training."""
+"""Every parameter of the shipped spaces `modern`, `aligned` and `own` acts on training."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from hpsearch.training.loop import train
 from hpsearch.training.trainingdata import TrainingData
 from tests.support.trainings import as_bytes, last_checkpoint
 
-STUDIES = ("modern", "aligned")
+STUDIES = ("modern", "aligned", "own")
 SPACES = {name: SearchSpace.from_yaml(name).parameters for name in STUDIES}
 OF_A_LAYER = ("filter_size", "filter_count", "width", "residual")
 SIZES = [(s, name) for s in STUDIES for name in SPACES[s] if name.endswith(OF_A_LAYER)]
-LATE = ("aligned", "weight_averaging")
+LATE = [("aligned", "weight_averaging"), ("own", "weight_averaging")]
 """The average is a mean of all steps first; its share of the old average acts after a thousand."""
-SETTINGS = [(s, name) for s in STUDIES for name in SPACES[s] if (s, name) not in [*SIZES, LATE]]
+SETTINGS = [(s, name) for s in STUDIES for name in SPACES[s] if (s, name) not in [*SIZES, *LATE]]
 SHORT = {"max_epochs": 1, "images_per_epoch": 160, "batch_characters": 40, "quarter_turns": False}
 SMALL: dict[str, dict[str, Any]] = {
     "modern": {
@@ -29,6 +29,7 @@ SMALL: dict[str, dict[str, Any]] = {
         **{f"conv{k}.filter_size": size for k, size in enumerate((3, 2, 1, 1), start=1)},
     },
     "aligned": {"input_size": 32, "mirror_images": False},  # a last map of 4 x 4: reach 3 acts
+    "own": {"input_size": 32},
 }
 NARROW = {f"conv{k}.filter_count": 16 for k in (1, 2, 3, 4)}
 
@@ -45,7 +46,8 @@ def test_a_size_changes_its_layer(study: str, name: str) -> None:
 
 
 def small_trial(study: str) -> TrialConfig:
-    return shipped_trial(study).with_parameters({**SHORT, **SMALL[study], **NARROW})
+    narrow = {} if study == "own" else NARROW  # the shipped weights need their layers
+    return shipped_trial(study).with_parameters({**SHORT, **SMALL[study], **narrow})
 
 
 @pytest.fixture(scope="module")
@@ -58,8 +60,8 @@ def test_a_setting_changes_the_weights(
     small_data: dict[str, TrainingData], study: str, name: str
 ) -> None:
     base, data = small_trial(study), small_data[study]
-    extremes = SPACES[study][name].extremes
-    one, other = (base.with_parameters({name: value}) for value in extremes)
+    first, *_, last = SPACES[study][name].extremes
+    one, other = (base.with_parameters({name: value}) for value in (first, last))
     before, after = (
         as_bytes(last_checkpoint(train(config, data, 0)).weights()) for config in (one, other)
     )
@@ -74,7 +76,11 @@ def test_the_share_of_the_old_average_acts_after_a_thousand_steps(dataset: Datas
     data = TrainingData.from_dataset(dataset, base, study_seed=0)
     extremes = SPACES["aligned"]["weight_averaging"].extremes
     one, other = (
-        as_bytes(last_checkpoint(train(base.with_parameters({LATE[1]: v}), data, 0)).weights())
+        as_bytes(
+            last_checkpoint(
+                train(base.with_parameters({"weight_averaging": v}), data, 0)
+            ).weights()
+        )
         for v in extremes
     )
     assert one != other
