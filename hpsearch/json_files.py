@@ -183,7 +183,7 @@ class OfAlphabet(Record):
 
 
 class Evaluation(Record):
-    """evaluation.json of a model."""
+    """evaluation.json of a model: the last one on the sealed part of its own data."""
 
     dataset: str = ""
     accuracy: Share
@@ -192,6 +192,9 @@ class Evaluation(Record):
     per_alphabet: dict[str, OfAlphabet] = Field(default_factory=dict)
     verification_auc: Share | None = None
     degenerate: bool
+    part: Literal["sealed"] = "sealed"
+    ways: Annotated[int, Field(ge=2)] | None = None
+    shots: Annotated[int, Field(ge=1)] = 1
     fingerprint: Text
 
 

@@ -20,7 +20,18 @@ from typing import Any
 import typer
 
 from hpsearch import __version__
-from hpsearch.cli import confirm, data, doctor, recognise, report, results, search, space, trace
+from hpsearch.cli import (
+    confirm,
+    data,
+    doctor,
+    evaluate,
+    recognise,
+    report,
+    results,
+    search,
+    space,
+    trace,
+)
 from hpsearch.errors import HpsearchError, hide_passwords, one_line
 from hpsearch.output import edges, say, unwaited
 from hpsearch.paths import user_path
@@ -43,7 +54,7 @@ app = typer.Typer(
 COMMANDS: tuple[Callable[..., Any], ...] = (
     *(search.search, search.status, search.list_studies, search.trials, search.copy),
     *(trace.show, trace.verify, confirm.confirm),
-    *(results.export, results.retrain, results.evaluate, results.dashboard),
+    *(results.export, results.retrain, evaluate.evaluate, results.dashboard),
     *(report.baselines, report.report, recognise.recognise, doctor.doctor, search.migrate),
 )
 for command in COMMANDS:

@@ -1,4 +1,4 @@
-"""Commands after the search: export, retrain, evaluate, dashboard."""
+"""Commands after the search: export, retrain, dashboard."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hpsearch.cli.options import DataOption, JsonOption, ModelArgument, StudyArgument
+from hpsearch.cli.options import DataOption, StudyArgument
 from hpsearch.errors import HpsearchError
-from hpsearch.output import notice, say, say_json
+from hpsearch.output import notice, say
 from hpsearch.paths import shell_word
 from hpsearch.wording import duration, interval, percent
 
@@ -70,7 +70,7 @@ def retrain(
     exported, _ = read_exported(config)
     kind = exported.dataset.kind if exported.dataset else "auto"
     fingerprint = exported.dataset.fingerprint if exported.dataset else None
-    dataset = _dataset(kind, data, config.parent, fingerprint)
+    dataset = data_of_model(kind, data, config.parent, fingerprint)
     if dataset.notice:
         notice(dataset.notice)
     if include_validation and dataset.kind in FEW_ALPHABETS:
@@ -157,7 +157,7 @@ def _print_metrics(folder: Path, metrics: dict[str, Any]) -> None:
             f"{100 * noise['dense_alphabets']:.1f} (alphabets too)"
         )
     if metrics["degenerate"]:
-        say(f"  {_guessing(metrics)}")
+        say(f"  {guessing(metrics)}")
     certificate = metrics["certificate"]
     where = f" {_interval(certificate['interval'])}" if certificate["interval"] else ""
     say(
@@ -172,7 +172,8 @@ def _print_metrics(folder: Path, metrics: dict[str, Any]) -> None:
         )
 
 
-def _guessing(figures: dict[str, Any]) -> str:
+def guessing(figures: dict[str, Any]) -> str:
+    """Say that a model's scores mean nothing, by its verification AUC."""
     auc = figures["verification_auc"]
     return (
         f"DEGENERATE: the scores tell same from different no better than guessing (AUC {auc:.3f})"
@@ -181,36 +182,6 @@ def _guessing(figures: dict[str, Any]) -> str:
 
 def _interval(ends: list[float] | None) -> str:
     return "" if ends is None else interval(ends)
-
-
-def evaluate(model: ModelArgument, data: DataOption = None, json: JsonOption = False) -> None:
-    """Score a model on the sealed one-shot tasks; every opening is logged."""
-    from hpsearch.data.dataset import OMNIGLOT
-    from hpsearch.data.dataset import in_words as dataset_in_words
-    from hpsearch.execution.devices import choose_device
-    from hpsearch.recognition.model import read_description
-    from hpsearch.results.baselines import TABLE_2
-    from hpsearch.results.evaluate import evaluate as score
-
-    trained_on = read_description(model)["dataset"]
-    kind, fingerprint = str(trained_on["kind"]), str(trained_on["fingerprint"])
-    dataset = _dataset(kind, data, model.parent, fingerprint, test=True)
-    result = score(model, dataset, choose_device("auto"))
-    if json:
-        say_json(result)
-        return
-    warning = f" {_guessing(result)}" if result["degenerate"] else ""
-    say(
-        f"one-shot accuracy {percent(result['accuracy'])} {interval(result['interval'])} on "
-        f"{result['n_tasks']} tasks of {dataset_in_words(result['dataset'])}{warning}"
-    )
-    for name, part in result["per_alphabet"].items():
-        say(f"  {name:36} {percent(part['accuracy']):>7} of {part['n_tasks']}")
-    if result["dataset"] in OMNIGLOT:
-        more = ", on all 30 background alphabets" if result["dataset"] != "omniglot" else ""
-        say(f"published on the same 400 tasks{more} (Koch et al. 2015, Table 2):")
-        for name, accuracy in TABLE_2:
-            say(f"  {name:46} {percent(accuracy):>7}")
 
 
 def dashboard(
@@ -226,7 +197,7 @@ def dashboard(
     serve(find_study(study), port, write=write, ready=lambda: say(address))
 
 
-def _dataset(
+def data_of_model(
     kind: str, data: Path | None, beside: Path, fingerprint: str | None, *, test: bool = False
 ) -> Dataset:
     """Find a model's data: as given, else those of the study beside it, else by kind."""

@@ -1,4 +1,4 @@
-"""The sealed test set. Only this module opens it, and it records every opening first.
+"""The sealed test set. Only this module opens it, and it records every opening of it first.
 
 Called by evaluate and baselines. Must never be imported by search or training.
 """
@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from hpsearch.data.cache import in_first, places_beside
-from hpsearch.data.dataset import Characters, Dataset, characters_from
+from hpsearch.data.dataset import OMNIGLOT, Characters, Dataset, characters_from
 from hpsearch.data.pack import SEALED_FILE
 from hpsearch.data.packed_files import UNREADABLE, check_file, check_size
 from hpsearch.data.resize import SIDE, area_average
@@ -33,7 +33,12 @@ class TestSet:
 
 
 def open_test_set(
-    dataset: Dataset, reason: str, *, log: Path | None = None, input_size: int = SIDE
+    dataset: Dataset,
+    reason: str,
+    *,
+    log: Path | None = None,
+    input_size: int = SIDE,
+    recorded: bool = True,
 ) -> TestSet:
     """Open the sealed test set; the images are reduced in memory, never cached.
 
@@ -42,6 +47,8 @@ def open_test_set(
         reason: One line for the log: who opens it, and why.
         log: The study's openings.jsonl; None uses the one in the packed folder.
         input_size: Side in pixels, 1 to 105.
+        recorded: Whether the opening is logged. False only for a model trained on other data,
+            from which nothing here is sealed; Omniglot's openings are always logged.
 
     Raises:
         InputError: The size is out of range, or the sealed file is missing or damaged.
@@ -54,8 +61,10 @@ def open_test_set(
             f"{path}: there are no test tasks, since all_runs.zip was missing; put it into the "
             "folder of Omniglot's other archives, name that with --data, and run this again"
         )
-    logs = [log] if log else [place / "openings.jsonl" for place in places_beside(dataset.folder)]
-    in_first(logs, lambda place: _write_down(place, dataset.fingerprint, reason))
+    if recorded or dataset.kind in OMNIGLOT:
+        places = [place / "openings.jsonl" for place in places_beside(dataset.folder)]
+        logs = [log] if log else places
+        in_first(logs, lambda place: _write_down(place, dataset.fingerprint, reason))
     check_file(dataset.folder, SEALED_FILE)
     try:
         with np.load(path, allow_pickle=False) as arrays:

@@ -26,7 +26,10 @@ FEW_DRAWERS = 16
 
 @dataclass(frozen=True, eq=False)
 class OneShotTasks:
-    """R runs of W ways within one alphabet; every query of a run is one task: R * W tasks."""
+    """R runs of W ways within one alphabet; every query of a run is one task: R * W tasks.
+
+    A run may ask for fewer classes than it has: then its queries are [R, Q], Q below W.
+    """
 
     query: NDArray[np.int64]
     """[R, W] image rows, one per character of the run."""
@@ -39,13 +42,13 @@ class OneShotTasks:
 
     @property
     def n_tasks(self) -> int:
-        """The number of tasks, R * W."""
+        """The number of tasks, R * W, or R * Q."""
         return int(self.query.size)
 
     @property
     def ways(self) -> int:
         """The number of candidates W; chance is 1 / W."""
-        return int(self.query.shape[1])
+        return int(self.support.shape[1])
 
 
 def split_drawers(

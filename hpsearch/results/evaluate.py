@@ -1,74 +1,213 @@
-"""Opens the sealed test set and scores a model on it (Koch et al. 2015, section 4.3)."""
+"""Scores a model on few-shot tasks of any data (Koch et al. 2015, section 4.3).
+
+On the data that it was trained on, and on Omniglot, only the sealed test set counts, and its
+opening is logged. On other data every class counts.
+
+Letters: M images, S side, Q queries, W ways, K shots.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from hpsearch.data import Dataset
+import numpy as np
+from numpy.typing import NDArray
+
+from hpsearch.data import Characters, Dataset, TestSet
+from hpsearch.data.dataset import OMNIGLOT
+from hpsearch.data.few_shot import (
+    FewShotRun,
+    FewShotTasks,
+    Within,
+    as_few_shot,
+    draw_tasks,
+    join_roles,
+)
 from hpsearch.errors import InputError
 from hpsearch.json_files import Evaluation
 from hpsearch.paths import write_atomically
-from hpsearch.recognition.model import load_model
+from hpsearch.recognition.model import SHIPPED, Model, load_model
 from hpsearch.records import dump_record, read_or_none
 from hpsearch.results.intervals import wilson
 
 EVALUATION = "evaluation.json"
-"""File of the last evaluation beside the weights; showing it opens no test set."""
+"""File of the last evaluation on the model's own data, beside the weights; showing it opens no
+test set."""
+N_TASKS = 1000
+"""Tasks that are drawn unless a number is given."""
+IMAGES_AT_ONCE = 1024
+"""Bounds the memory of the encodings; a larger run takes more."""
 
 
-def evaluate(folder: Path, dataset: Dataset, device: str = "cpu") -> dict[str, Any]:
-    """Return accuracy, interval, accuracies by alphabet, AUC, and whether scores are degenerate.
+@dataclass(frozen=True)
+class Wanted:
+    """Which tasks to score; None takes those of the data."""
 
-    The result is also stored beside the weights.
+    ways: int | None = None
+    shots: int | None = None
+    tasks: int | None = None
+    within: Within | None = None
+
+    @property
+    def given(self) -> list[str]:
+        """The options that are given."""
+        return [f"--{name}" for name, value in asdict(self).items() if value is not None]
+
+
+OF_THE_DATA = Wanted()
+
+
+def evaluate(
+    folder: Path, dataset: Dataset, device: str = "cpu", wanted: Wanted = OF_THE_DATA
+) -> dict[str, Any]:
+    """Return accuracy, interval, accuracies by group, AUC, and whether scores are degenerate.
+
+    On the model's own data, the result of tasks like the stored ones is kept beside the weights.
 
     Args:
         folder: The model folder.
-        dataset: The data set that the model was trained on.
+        dataset: Any data set. On the model's own one and on Omniglot, only the sealed part counts.
         device: "cpu" or "cuda".
+        wanted: Which tasks. By default they are the stored ones, or, on other data than the
+            model's own, 1,000 within a group.
 
     Raises:
-        InputError: There is no model, or it was trained on other data.
+        InputError: There is no model, the data have no such tasks, or those of Omniglot are to
+            be changed.
     """
-    model = load_model(folder, device)
-    trained_on = model.description["dataset"]["fingerprint"]
-    if trained_on != dataset.fingerprint:
+    if dataset.kind in OMNIGLOT and wanted.given:
         raise InputError(
-            f"{folder / 'config.yaml'}: dataset.fingerprint: trained on {trained_on[:12]}, the "
-            f"data given are {dataset.kind} {dataset.fingerprint[:12]}; name the study's data "
-            "with --data"
+            f"{', '.join(wanted.given)}: Omniglot's tasks are the 400 of Lake et al.; leave "
+            f"{'it' if len(wanted.given) == 1 else 'them'} out"
         )
-    import numpy as np
-    import torch
-
-    from hpsearch.data.sealed import open_test_set
-    from hpsearch.training.evaluation import evaluate_tasks
-
-    in_study = (folder.parent / "study.yaml").exists()
-    log = (folder.parent if in_study else folder) / "openings.jsonl"
-    test = open_test_set(
-        dataset, f"evaluate {folder.name}", log=log, input_size=model.config.input_size
-    )
-    images = torch.from_numpy(np.array(test.characters.images)).to(device)
-    scores = evaluate_tasks(model.network, images, test.tasks)
-    by_alphabet: dict[str, list[float]] = {}
-    for name, credit in zip(test.tasks.alphabet, scores.credit, strict=True):
-        by_alphabet.setdefault(name, []).extend(credit.tolist())
-    result = {
+    model = load_model(folder, device)
+    own = model.description["dataset"]["fingerprint"] == dataset.fingerprint
+    sealed = own or dataset.kind in OMNIGLOT
+    size = model.config.input_size
+    test = _open(folder, dataset, size, recorded=sealed)
+    if sealed and not wanted.given:
+        roles, tasks = [test.characters], as_few_shot(test.tasks)
+    else:
+        seen = [] if sealed else [dataset.background(size), dataset.validation(size)]
+        roles = [*seen, test.characters]
+        tasks = _draw(join_roles(roles), dataset, wanted)
+    result = _score(model, roles, tasks) | {
         "dataset": dataset.kind,
-        "accuracy": scores.accuracy,
-        "n_tasks": test.tasks.n_tasks,
-        "interval": list(wilson(scores.accuracy, test.tasks.n_tasks)),
+        "part": "sealed" if sealed else "all",
+        "classes": len(join_roles(roles).names) - tasks.n_left_out,
+        "left_out": list(tasks.left_out),
+    }
+    stored = tasks.ways, tasks.shots, wanted.within or "group"
+    if own and stored == (test.tasks.ways, 1, "group") and not _is_shipped(folder):
+        kept = {**result, "fingerprint": dataset.fingerprint}
+        write_atomically(folder / EVALUATION, dump_record(kept))
+    return result
+
+
+def _open(folder: Path, dataset: Dataset, input_size: int, *, recorded: bool) -> TestSet:
+    """Open the test set; the study in which the model lies keeps the log, else the model."""
+    from hpsearch.data.sealed import open_test_set
+
+    log: Path | None = (folder.parent if _in_study(folder) else folder) / "openings.jsonl"
+    reason = f"evaluate {folder.name}"
+    if _is_shipped(folder):  # nothing is written into the installed package
+        log, reason = None, "evaluate the shipped model"
+    return open_test_set(dataset, reason, log=log, input_size=input_size, recorded=recorded)
+
+
+def _in_study(folder: Path) -> bool:
+    return (folder.parent / "study.yaml").exists()
+
+
+def _is_shipped(folder: Path) -> bool:
+    return folder.resolve() == SHIPPED.resolve()
+
+
+def _draw(characters: Characters, dataset: Dataset, wanted: Wanted) -> FewShotTasks:
+    return draw_tasks(
+        characters,
+        ways=wanted.ways or dataset.ways,
+        shots=wanted.shots or 1,
+        n_tasks=wanted.tasks or N_TASKS,
+        within=wanted.within or "group",
+    )
+
+
+def _score(model: Model, roles: Sequence[Characters], tasks: FewShotTasks) -> dict[str, Any]:
+    """Score tasks whose rows count on from role to role."""
+    from hpsearch.training.evaluation import task_scores
+
+    flat = tasks.one_by_one()
+    scores = np.concatenate(list(_logits(model, roles, tasks)))  # [tasks, W]
+    found = task_scores(scores[:, None], flat)
+    by_group: dict[str, list[float]] = {}
+    for name, credit in zip(flat.alphabet, found.credit, strict=True):
+        by_group.setdefault(name, []).extend(credit.tolist())
+    return {
+        "accuracy": found.accuracy,
+        "n_tasks": flat.n_tasks,
+        "interval": list(wilson(found.accuracy, flat.n_tasks)),
         "per_alphabet": {
             name: {"accuracy": sum(credits) / len(credits), "n_tasks": len(credits)}
-            for name, credits in sorted(by_alphabet.items())
+            for name, credits in sorted(by_group.items())
         },
-        "verification_auc": scores.auc,
-        "degenerate": scores.degenerate,
+        "verification_auc": found.auc,
+        "degenerate": found.degenerate,
+        "ways": tasks.ways,
+        "shots": tasks.shots,
     }
-    kept = {**result, "fingerprint": dataset.fingerprint}
-    write_atomically(folder / EVALUATION, dump_record(kept))
-    return result
+
+
+def _logits(
+    model: Model, roles: Sequence[Characters], tasks: FewShotTasks
+) -> Iterator[NDArray[np.float64]]:
+    """Yield each run's scores [Q, W]: the mean logit of a class's support images.
+
+    Only the images of the tasks are encoded, each once for the runs that lie together.
+    """
+    import torch
+
+    from hpsearch.training.evaluation import encode
+
+    network = model.network
+    for runs in _blocks(tasks):
+        rows = np.unique(np.concatenate([run.rows for run in runs]))
+        with torch.inference_mode():
+            codes = encode(network, torch.from_numpy(_images(roles, rows)).to(network.device))
+            for run in runs:
+                query, support = (
+                    codes[torch.from_numpy(np.searchsorted(rows, wanted)).to(codes.device)]
+                    for wanted in (run.query, run.support.ravel())
+                )
+                logits = network.score_matrix(query, support).cpu().double()
+                yield np.asarray(logits.view(len(query), *run.support.shape).mean(2))
+
+
+def _blocks(tasks: FewShotTasks) -> Iterator[list[FewShotRun]]:
+    """Yield the runs in their order, in blocks of a bounded number of different images."""
+    block: list[FewShotRun] = []
+    held: set[int] = set()
+    for run in tasks.runs:
+        more = held.union(run.rows.tolist())
+        if block and len(more) > IMAGES_AT_ONCE:
+            yield block
+            block, more = [], set(run.rows.tolist())
+        block.append(run)
+        held = more
+    yield block
+
+
+def _images(roles: Sequence[Characters], rows: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """Return the images [M, S, S] of ascending rows that count on from role to role."""
+    ends = np.cumsum([len(role.character) for role in roles])
+    parts = np.split(rows, np.searchsorted(rows, ends[:-1]))
+    starts = [0, *ends[:-1].tolist()]
+    return np.concatenate(
+        [role.images[part - start] for role, part, start in zip(roles, parts, starts, strict=True)]
+    )
 
 
 def read_evaluation(model: Path, fingerprint: str) -> dict[str, Any] | None:

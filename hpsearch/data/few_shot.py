@@ -1,0 +1,245 @@
+"""Few-shot runs on any data: some classes, support images of each, and a query of each.
+
+They are drawn like Lake's runs (Lake et al. 2011), from one group of classes or from all. Must not
+know networks.
+
+Letters: W ways, K shots, Q queries of a run (at most W), T tasks, N images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpsearch.data.dataset import Characters
+from hpsearch.data.tasks import OneShotTasks
+from hpsearch.errors import InputError
+from hpsearch.seeding import generator
+
+Rows = NDArray[np.int64]
+Within = Literal["group", "any"]
+"""Whether the classes of a run are of one group, or of any."""
+SEED = 0
+"""Fixed: two models are scored on the same tasks."""
+NAMED = 3
+"""Classes and groups that are named where some are left out."""
+
+
+@dataclass(frozen=True, eq=False)
+class FewShotRun:
+    """The tasks that share one set of support images."""
+
+    query: Rows
+    """[Q] image rows, each of another class."""
+    support: Rows
+    """[W, K] image rows, a class in each row; none of them is a query."""
+    target: Rows
+    """[Q] the row of `support` that holds the query's class."""
+    groups: tuple[str, ...]
+    """[Q] the group of each query."""
+
+    @property
+    def rows(self) -> Rows:
+        """All image rows of the run."""
+        return np.concatenate([self.query, self.support.ravel()])
+
+
+@dataclass(frozen=True, eq=False)
+class FewShotTasks:
+    """Runs of W ways and K shots; every query of a run is one task."""
+
+    runs: tuple[FewShotRun, ...]
+    left_out: tuple[str, ...] = ()
+    """Which classes take part in no run, a line for each reason."""
+    n_left_out: int = 0
+    """How many classes these are."""
+
+    @property
+    def ways(self) -> int:
+        """The number of candidates W; chance is 1 / W."""
+        return len(self.runs[0].support)
+
+    @property
+    def shots(self) -> int:
+        """The number of support images K of each class."""
+        return int(self.runs[0].support.shape[1])
+
+    def one_by_one(self) -> OneShotTasks:
+        """Return T runs of a single query, each candidate by its first support image."""
+        counts = [len(run.query) for run in self.runs]
+        support = np.stack([run.support[:, 0] for run in self.runs])  # [R, W]
+        return OneShotTasks(
+            query=np.concatenate([run.query for run in self.runs])[:, None],
+            support=np.repeat(support, counts, axis=0),
+            target=np.concatenate([run.target for run in self.runs])[:, None],
+            alphabet=tuple(name for run in self.runs for name in run.groups),
+        )
+
+
+def as_few_shot(tasks: OneShotTasks) -> FewShotTasks:
+    """Return one-shot runs as few-shot runs of one shot."""
+    parts = zip(tasks.query, tasks.support, tasks.target, tasks.alphabet, strict=True)
+    return FewShotTasks(
+        tuple(
+            FewShotRun(query, support[:, None], target, (name,) * len(query))
+            for query, support, target, name in parts
+        )
+    )
+
+
+def join_roles(roles: Sequence[Characters]) -> Characters:
+    """Return the labels of several roles as one; rows count on from role to role.
+
+    A class that is in two roles becomes one class. The images are left out, shape [N, 0, 0].
+    """
+    names = list(dict.fromkeys(name for role in roles for name in role.names))
+    groups = list(dict.fromkeys(name for role in roles for name in role.alphabets))
+    place = {name: number for number, name in enumerate(names)}
+    character = np.concatenate(
+        [np.array([place[n] for n in role.names], np.int64)[role.character] for role in roles]
+    )
+    group_of = {
+        name: groups.index(role.alphabets[group])
+        for role in roles
+        for name, group in zip(role.names, role.alphabet_of.tolist(), strict=True)
+    }
+    people = all(role.people for role in roles)
+    drawer = np.concatenate([role.drawer for role in roles])
+    if not people:  # a class may be in two roles, and each numbers its images from 0
+        order = np.argsort(character, kind="stable")
+        counts = np.bincount(character, minlength=len(names))
+        starts = np.repeat(np.cumsum(counts) - counts, counts)
+        drawer = np.empty(len(character), np.int64)
+        drawer[order] = np.arange(len(character)) - starts
+    return Characters(
+        images=np.empty((len(character), 0, 0), np.uint8),
+        character=character,
+        drawer=drawer,
+        alphabet_of=np.array([group_of[name] for name in names], np.int64),
+        names=tuple(names),
+        alphabets=tuple(groups),
+        people=people,
+    )
+
+
+def draw_tasks(
+    characters: Characters, *, ways: int, shots: int, n_tasks: int, within: Within
+) -> FewShotTasks:
+    """Draw runs by a fixed seed, from every group equally often.
+
+    A run asks for each of its classes once; the last runs ask for fewer if T is no multiple of W.
+    If drawers are known, one drawer drew all queries of a run, and other ones the support images.
+
+    Args:
+        characters: The labels of the classes to draw from.
+        ways: Classes of a run, at least 2.
+        shots: Support images of a class, at least 1.
+        n_tasks: T, at least 1.
+        within: "group" draws the classes of a run from one group, "any" from all classes.
+
+    Raises:
+        InputError: No group has enough classes with one image more than `shots`.
+    """
+    pools = _Pools(characters, ways, shots)
+    kept, left_out = pools.kept(within)
+    rng = generator(SEED, "few-shot tasks", ways, shots, within)
+    n_runs = -(-n_tasks // ways)
+    base, more = divmod(n_tasks, n_runs)
+    turn = rng.permutation(len(kept)).tolist()
+    runs = [
+        pools.run(kept[turn[run % len(turn)]], base + (run < more), rng) for run in range(n_runs)
+    ]
+    taking_part = len(np.unique(np.concatenate([part for pool in kept for part in pool.values()])))
+    order = sorted(range(n_runs), key=lambda run: turn[run % len(turn)])  # a group's runs together
+    in_order = tuple(runs[run] for run in order)
+    return FewShotTasks(in_order, left_out, len(characters.names) - taking_part)
+
+
+_Pool = dict[int | None, Rows]
+"""By the drawer of the queries, or None for any drawer: the classes of which a run may consist."""
+
+
+class _Pools:
+    """The classes of some data with enough images, and runs of them."""
+
+    def __init__(self, characters: Characters, ways: int, shots: int) -> None:
+        self._characters, self._ways, self._shots = characters, ways, shots
+        order = np.argsort(characters.character, kind="stable")
+        counts = np.bincount(characters.character, minlength=len(characters.names))
+        self._rows = np.split(order, np.cumsum(counts)[:-1])
+        self._enough = counts > shots  # [C]
+
+    def kept(self, within: Within) -> tuple[list[_Pool], tuple[str, ...]]:
+        """Return the pools that allow a run, and what is left out."""
+        every = np.flatnonzero(self._enough)
+        groups = self._characters.alphabet_of
+        parts = {name: every[groups[every] == n] for n, name in enumerate(self._groups)}
+        if within == "any":
+            parts = {"all groups": every}
+        pools = {name: self._pool(members) for name, members in parts.items()}
+        kept = {name: pool for name, pool in pools.items() if pool}
+        if not kept:
+            raise InputError(self._too_few(parts, within))
+        few = np.array(self._characters.names, object)[~self._enough].tolist()
+        small = [name for name in parts if name not in kept]
+        reasons = (
+            (few, "classes", f"fewer than {self._shots + 1} pictures each"),
+            (small, "groups", f"fewer than {self._ways} classes each"),
+        )
+        lines = [
+            f"{len(names)} {what} left out, {why} ({', '.join(names[:NAMED])}"
+            f"{', ...' if len(names) > NAMED else ''})"
+            for names, what, why in reasons
+            if names
+        ]
+        return list(kept.values()), tuple(lines)
+
+    @property
+    def _groups(self) -> tuple[str, ...]:
+        return self._characters.alphabets
+
+    def _too_few(self, parts: dict[str, Rows], within: Within) -> str:
+        name, members = max(parts.items(), key=lambda item: len(item[1]))
+        where = "the data have" if within == "any" else f"the largest group, {name}, has"
+        advice = "give fewer ways or shots"
+        if within == "group" and len(parts) > 1:
+            advice += ", or --within any"
+        return (
+            f"--ways {self._ways} --shots {self._shots}: {where} {len(members)} classes of "
+            f"{self._shots + 1} pictures or more; {advice}"
+        )
+
+    def _pool(self, members: Rows) -> _Pool:
+        """Return the ways to choose classes among some; none if they are too few."""
+        if not self._characters.people:
+            return {None: members} if len(members) >= self._ways else {}
+        by: dict[int, list[int]] = {}
+        for one in members.tolist():
+            for drawer in set(self._characters.drawer[self._rows[one]].tolist()):
+                by.setdefault(drawer, []).append(one)
+        return {d: np.array(by[d], np.int64) for d in sorted(by) if len(by[d]) >= self._ways}
+
+    def run(self, pool: _Pool, n_queries: int, rng: np.random.Generator) -> FewShotRun:
+        """Draw a run of a pool's classes."""
+        drawer = list(pool)[int(rng.integers(len(pool)))]
+        chosen = rng.permutation(pool[drawer])[: self._ways].tolist()
+        drawn = np.stack([self._pictures(one, drawer, rng) for one in chosen])  # [W, 1 + K]
+        shuffled = rng.permutation(self._ways)
+        groups = (self._groups[self._characters.alphabet_of[one]] for one in chosen[:n_queries])
+        return FewShotRun(
+            query=drawn[:n_queries, 0],
+            support=drawn[shuffled, 1:],
+            target=np.argsort(shuffled)[:n_queries],
+            groups=tuple(groups),
+        )
+
+    def _pictures(self, one: int, drawer: int | None, rng: np.random.Generator) -> Rows:
+        """Return a query, by the drawer if one is given, and support images of a class."""
+        rows = rng.permutation(self._rows[one])
+        if drawer is not None:
+            rows = rows[np.argsort(self._characters.drawer[rows] != drawer, kind="stable")]
+        return np.asarray(rows[: 1 + self._shots])
