@@ -60,7 +60,7 @@ def evaluate(
 
 def _one_of(option: str, value: str | None, allowed: tuple[str | None, ...]) -> None:
     if value not in allowed:
-        raise InputError(f"{option} {value}: give {' or '.join(filter(None, allowed))}")
+        raise InputError(f"{option} {value}: give {', '.join(filter(None, allowed))}")
 
 
 def _data(model: Path, path: Path | None) -> Dataset:
@@ -96,15 +96,14 @@ def _print_result(dataset: Dataset, result: dict[str, Any]) -> None:
         f"{interval(result['interval'])} on {count(result['n_tasks'], 'task')} of "
         f"{_named(dataset)}{warning}"
     )
-    groups = result["per_alphabet"]
     if dataset.kind not in OMNIGLOT:
         whose = {"all": "all", "sealed": "the sealed"}[result["part"]]
         other = "; the model was trained on other data" if result["part"] == "all" else ""
         say(
-            f"  {result['ways']} ways, {whose} {count(result['classes'], 'class')} of "
-            f"{count(len(groups), 'group')}{other}"
+            f"  {result['ways']} ways, {whose} {result['classes']} classes of "
+            f"{count(result['groups'], 'group')}{other}"
         )
-    for name, part in groups.items():
+    for name, part in result["per_alphabet"].items():
         say(f"  {name:36} {percent(part['accuracy']):>7} of {part['n_tasks']}")
     if dataset.kind in OMNIGLOT:
         _print_published(dataset.kind)

@@ -53,10 +53,12 @@ class FewShotTasks:
     """Runs of W ways and K shots; every query of a run is one task."""
 
     runs: tuple[FewShotRun, ...]
+    classes: int
+    """The number of classes that the runs are drawn from."""
+    groups: int
+    """The number of their groups."""
     left_out: tuple[str, ...] = ()
-    """Which classes take part in no run, a line for each reason."""
-    n_left_out: int = 0
-    """How many classes these are."""
+    """Which classes can be in no run, a line for each reason."""
 
     @property
     def ways(self) -> int:
@@ -80,15 +82,14 @@ class FewShotTasks:
         )
 
 
-def as_few_shot(tasks: OneShotTasks) -> FewShotTasks:
-    """Return one-shot runs as few-shot runs of one shot."""
+def as_few_shot(tasks: OneShotTasks, characters: Characters) -> FewShotTasks:
+    """Return one-shot runs on some characters as few-shot runs of one shot."""
     parts = zip(tasks.query, tasks.support, tasks.target, tasks.alphabet, strict=True)
-    return FewShotTasks(
-        tuple(
-            FewShotRun(query, support[:, None], target, (name,) * len(query))
-            for query, support, target, name in parts
-        )
+    runs = tuple(
+        FewShotRun(query, support[:, None], target, (name,) * len(query))
+        for query, support, target, name in parts
     )
+    return FewShotTasks(runs, len(characters.names), len(characters.alphabets))
 
 
 def join_roles(roles: Sequence[Characters]) -> Characters:
@@ -153,10 +154,10 @@ def draw_tasks(
     runs = [
         pools.run(kept[turn[run % len(turn)]], base + (run < more), rng) for run in range(n_runs)
     ]
-    taking_part = len(np.unique(np.concatenate([part for pool in kept for part in pool.values()])))
     order = sorted(range(n_runs), key=lambda run: turn[run % len(turn)])  # a group's runs together
-    in_order = tuple(runs[run] for run in order)
-    return FewShotTasks(in_order, left_out, len(characters.names) - taking_part)
+    classes = np.unique(np.concatenate([part for pool in kept for part in pool.values()]))
+    groups = len(np.unique(characters.alphabet_of[classes]))
+    return FewShotTasks(tuple(runs[run] for run in order), len(classes), groups, left_out)
 
 
 _Pool = dict[int | None, Rows]

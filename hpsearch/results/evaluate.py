@@ -89,7 +89,7 @@ def evaluate(
     size = model.config.input_size
     test = _open(folder, dataset, size, recorded=sealed)
     if sealed and not wanted.given:
-        roles, tasks = [test.characters], as_few_shot(test.tasks)
+        roles, tasks = [test.characters], as_few_shot(test.tasks, test.characters)
     else:
         seen = [] if sealed else [dataset.background(size), dataset.validation(size)]
         roles = [*seen, test.characters]
@@ -97,7 +97,8 @@ def evaluate(
     result = _score(model, roles, tasks) | {
         "dataset": dataset.kind,
         "part": "sealed" if sealed else "all",
-        "classes": len(join_roles(roles).names) - tasks.n_left_out,
+        "classes": tasks.classes,
+        "groups": tasks.groups,
         "left_out": list(tasks.left_out),
     }
     stored = tasks.ways, tasks.shots, wanted.within or "group"

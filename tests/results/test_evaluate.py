@@ -105,18 +105,16 @@ def test_the_study_a_model_lies_in_keeps_its_openings(tmp_path: Path, dataset: D
     assert openings(study / "model") == []
 
 
-def test_other_data_are_refused_and_stay_closed(
-    hpsearch: CommandLine, model: Path, tmp_path: Path, other: Dataset, dataset: Dataset
+def test_other_data_than_the_models_are_named_or_stay_closed(
+    hpsearch: CommandLine, tmp_path: Path, other: Dataset, dataset: Dataset
 ) -> None:
-    with pytest.raises(InputError, match=rf"trained on {dataset.fingerprint[:12]}.*--data"):
-        evaluate(model, other)
-    assert openings(model) == openings(other.folder) == []
     study = write_study_of(tmp_path / "s", other)
     done = hpsearch("evaluate", write_model(study / "model", dataset))
     assert (done.code, done.out) == (2, "")
     assert done.err.count("\n") == 1
-    assert dataset.fingerprint[:12] in done.err
-    assert openings(study) == openings(study / "model") == []
+    assert f"trained on {dataset.fingerprint[:12]}" in done.err
+    assert "--data" in done.err
+    assert openings(study) == openings(study / "model") == openings(other.folder) == []
 
 
 @pytest.mark.parametrize("kind", ["dataset", "named_omniglot"])
@@ -143,7 +141,9 @@ def test_json_holds_the_contract(hpsearch: CommandLine, tmp_path: Path, dataset:
     study = write_study_of(tmp_path / "s", dataset)
     model = write_model(study / "model", dataset)
     result = json.loads(hpsearch("evaluate", model, "--json").out)
-    assert {"accuracy", "n_tasks", "interval", "per_alphabet", "degenerate"} <= result.keys()
+    assert {"dataset", "accuracy", "n_tasks", "interval", "per_alphabet"} <= result.keys()
+    assert {"verification_auc", "degenerate", "part", "ways", "shots"} <= result.keys()
+    assert (result["part"], result["ways"], result["shots"]) == ("sealed", 20, 1)
     assert result == evaluate(model, dataset)
 
 
@@ -205,12 +205,14 @@ def test_the_command_line_takes_the_device_there_is(
     """No machine of the tests has CUDA; what matters is that the choice arrives."""
     taken: list[str] = []
 
-    def score(_folder: Path, _data: Dataset, device: str) -> dict[str, Any]:
+    def score(_folder: Path, _data: Dataset, device: str, _wanted: object) -> dict[str, Any]:
         taken.append(device)
         raise InputError("enough")
 
     monkeypatch.setattr("hpsearch.execution.devices.count_cuda_devices", lambda: 1)
     monkeypatch.setattr(evaluate_module, "evaluate", score)
     study = write_study_of(tmp_path / "s", dataset)
-    hpsearch("evaluate", write_model(study / "model", dataset))
-    assert taken == ["cuda"]
+    model = write_model(study / "model", dataset)
+    hpsearch("evaluate", model)
+    hpsearch("evaluate", model, "--device", "cpu")
+    assert taken == ["cuda", "cpu"]
