@@ -1,8 +1,8 @@
 """Hyperparameter search for Koch's siamese network for one-shot recognition.
 
-``hpsearch.search("quickstart", "omniglot/")`` searches, and
-``hpsearch.load("runs/x/model").rank(images, support_folder)`` recognises. Importing the package
-loads neither numpy nor torch.
+``hpsearch.search("quickstart", "omniglot/")`` searches. ``hpsearch.Recogniser.load()`` recognises
+with the shipped model, and ``hpsearch.load("runs/x/model").rank(images, support_folder)`` with one
+of your own. Importing the package loads neither numpy nor torch.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from hpsearch.interpreter import (
 if TYPE_CHECKING:
     from hpsearch.app.python import search
     from hpsearch.recognition.model import load_model as load
+    from hpsearch.recognition.recogniser import Recogniser
 
 if sys.platform == "win32":
     sys.stderr.write(
@@ -32,7 +33,7 @@ wait_passively()
 leave_deleted_folder()
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "load", "search"]
+__all__ = ["Recogniser", "__version__", "load", "search"]
 
 
 def __getattr__(name: str) -> Any:
@@ -40,6 +41,10 @@ def __getattr__(name: str) -> Any:
         from hpsearch.recognition.model import load_model
 
         return load_model
+    if name == "Recogniser":
+        from hpsearch.recognition.recogniser import Recogniser
+
+        return Recogniser
     if name == "search":
         from hpsearch.app.python import search
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image, ImageOps
 
 from hpsearch.errors import InputError
 from hpsearch.paths import user_path
@@ -26,6 +27,11 @@ from hpsearch.sources.folder import (
     images_in,
 )
 from hpsearch.sources.looks import Looks
+
+Picture = Path | str | NDArray[Any] | Image.Image
+"""A file, an array [height, width] or [height, width, 3], or an image of Pillow."""
+AS_ARRAYS = ("1", "L", "I;16", "I", "F", "RGB", "RGBA")
+"""Pillow's modes whose arrays are read as they are."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,14 +86,14 @@ def read_support(folder: Path, looks: Looks | None = None) -> Support:
 
 
 def read_images(
-    sources: Iterable[Path | str | NDArray[Any]],
+    sources: Iterable[Picture],
     looks: Looks | None = None,
     classes: Sequence[str] = (),
 ) -> NDArray[np.uint8]:
     """Convert images of any size and mode.
 
     Args:
-        sources: Files, or arrays [height, width] or [height, width, 3].
+        sources: Files, arrays [height, width] or [height, width, 3], or images of Pillow.
         looks: Collects oddities of the files.
         classes: Classes of the files, for notices about copies.
 
@@ -104,15 +110,32 @@ def read_images(
     return np.stack([_converted(one, looks, name) for one, name in named])
 
 
-def _converted(
-    source: Path | str | NDArray[Any], looks: Looks | None, name: str
-) -> NDArray[np.uint8]:
+def _converted(source: Picture, looks: Looks | None, name: str) -> NDArray[np.uint8]:
+    if isinstance(source, Image.Image):
+        return convert_pixels(_pixels(source))
     if not isinstance(source, str | Path):
         return convert_pixels(np.asarray(source))
     image, look = convert_and_look(user_path(source))
     if looks is not None:
         looks.add(name, str(source), image, look)
     return image
+
+
+def _pixels(image: Image.Image) -> NDArray[Any]:
+    """Return an image of Pillow as an array, turned as its EXIF says.
+
+    Raises:
+        InputError: Its file is damaged.
+    """
+    try:
+        upright = ImageOps.exif_transpose(image)
+        if "transparency" in upright.info or upright.mode in ("P", "PA", "LA", "La", "RGBa"):
+            upright = upright.convert("RGBA")
+        elif upright.mode not in AS_ARRAYS:
+            upright = upright.convert("RGB")
+        return np.asarray(upright)
+    except Exception as error:  # what a decoder raises on damaged files is open-ended
+        raise InputError(f"{image!r}: not a whole image ({error})") from None
 
 
 def printable(text: str) -> str:
