@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -34,8 +35,9 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]
 
 
 def test_every_example_is_run_here() -> None:
-    names = {path.name for path in EXAMPLES.glob("*.py")}
-    assert names == set(re.findall(r'example\("(\w+\.py)"', Path(__file__).read_text()))
+    names = {path.name for end in ("py", "ipynb") for path in EXAMPLES.glob(f"*.{end}")}
+    run = r'(?:example\(|EXAMPLES / )"(\w+\.\w+)"'
+    assert names == set(re.findall(run, Path(__file__).read_text()))
 
 
 @pytest.mark.slow
@@ -68,3 +70,21 @@ def test_recognise_ranks_the_classes(tmp_path: Path) -> None:
     first, second = example("recognise.py", tmp_path / "model", support, *images, cwd=tmp_path)
     assert first.startswith(f"{images[0]}: roof ")
     assert second.startswith(f"{images[1]}: bar ")
+
+
+def test_the_notebook_names_the_signs_it_draws() -> None:
+    path = EXAMPLES / "recognise.ipynb"
+    stored = json.loads(path.read_text(encoding="utf-8"))
+    cells = [cell for cell in stored["cells"] if cell["cell_type"] == "code"]
+    assert [(cell["outputs"], cell["execution_count"]) for cell in cells] == [([], None)] * 4
+    client = pytest.importorskip("nbclient", reason="nbclient comes with the extra dev")
+    pytest.importorskip("ipykernel", reason="ipykernel comes with the extra dev")
+    nbformat = pytest.importorskip("nbformat", reason="nbformat comes with the extra dev")
+    notebook = nbformat.read(path, as_version=4)
+    client.NotebookClient(notebook, timeout=300, kernel_name="python3").execute()
+    named, vectors = (
+        cell["outputs"][0]["text"] for cell in notebook["cells"] if cell.get("outputs")
+    )
+    lines = [re.fullmatch(r"(\w+): (\w+) [01]\.\d+, then .*", line) for line in named.splitlines()]
+    assert [line and line.group(1) == line.group(2) for line in lines] == [True] * 4
+    assert vectors.startswith("(4, ")
