@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib.util
 import inspect
+import operator
 import os
 import re
 import subprocess
@@ -24,6 +25,7 @@ from hpsearch.cli.main import app
 from hpsearch.configfile import parse_yaml, read_yaml
 from hpsearch.space.space import SearchSpace
 from hpsearch.study.config import StudyConfig
+from tests.support.models import draw
 
 DOCS = Path(__file__).parent.parent / "docs"
 
@@ -66,15 +68,27 @@ def test_the_python_page_names_what_the_package_has() -> None:
         ours = [c for c in calls if ast.unparse(c.func).startswith("hpsearch.")]
         assert ours
         for call in ours:
-            function = getattr(hpsearch, ast.unparse(call.func).removeprefix("hpsearch."))
+            named = ast.unparse(call.func).removeprefix("hpsearch.")
+            function = operator.attrgetter(named)(hpsearch)
             keywords = {word.arg: None for word in call.keywords}
             inspect.signature(function).bind(*call.args, **keywords)
+
+
+def test_the_python_page_recognises(tmp_path: Path) -> None:
+    for label, kind in {"cat": "cross", "house": "roof", "tree": "bar"}.items():
+        draw(kind).save(tmp_path / f"{label}.png")
+    draw("roof", 4).save(tmp_path / "query.png")
+    recognise, *_ = blocks("python.md", "python")
+    lines = run([sys.executable, "-c", recognise], tmp_path).splitlines()
+    assert re.fullmatch(r"0\.\d{3} house|1\.000 house", lines[0])
+    assert len(lines) == 4
+    assert re.fullmatch(r"\(2, \d+\)", lines[3])
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_the_python_page_does_what_it_says(tmp_path: Path) -> None:
-    search, rank = blocks("python.md", "python")
+    _, search, rank = blocks("python.md", "python")
     (shell,) = blocks("python.md", "sh")
     (tmp_path / "search.py").write_text(search)
     out = run([sys.executable, "search.py"], tmp_path)
