@@ -8,6 +8,7 @@ Letters: W ways, K shots, Q queries of a run (at most W), T tasks, N images.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -58,7 +59,7 @@ class FewShotTasks:
     groups: int
     """The number of their groups."""
     left_out: tuple[str, ...] = ()
-    """Which classes can be in no run, a line for each reason."""
+    """Which classes can be in no run, and why, in lines."""
 
     @property
     def ways(self) -> int:
@@ -92,43 +93,84 @@ def as_few_shot(tasks: OneShotTasks, characters: Characters) -> FewShotTasks:
     return FewShotTasks(runs, len(characters.names), len(characters.alphabets))
 
 
-def join_roles(roles: Sequence[Characters]) -> Characters:
-    """Return the labels of several roles as one; rows count on from role to role.
+@dataclass(frozen=True, eq=False)
+class Joined:
+    """The classes of several roles as one, without the images that they hold twice."""
 
-    A class that is in two roles becomes one class. The images are left out, shape [N, 0, 0].
-    """
-    names = list(dict.fromkeys(name for role in roles for name in role.names))
-    groups = list(dict.fromkeys(name for role in roles for name in role.alphabets))
-    place = {name: number for number, name in enumerate(names)}
-    character = np.concatenate(
-        [np.array([place[n] for n in role.names], np.int64)[role.character] for role in roles]
-    )
-    group_of = {
-        name: groups.index(role.alphabets[group])
-        for role in roles
-        for name, group in zip(role.names, role.alphabet_of.tolist(), strict=True)
-    }
-    people = all(role.people for role in roles)
-    drawer = np.concatenate([role.drawer for role in roles])
-    if not people:  # a class may be in two roles, and each numbers its images from 0
-        order = np.argsort(character, kind="stable")
-        counts = np.bincount(character, minlength=len(names))
-        starts = np.repeat(np.cumsum(counts) - counts, counts)
-        drawer = np.empty(len(character), np.int64)
-        drawer[order] = np.arange(len(character)) - starts
-    return Characters(
-        images=np.empty((len(character), 0, 0), np.uint8),
-        character=character,
-        drawer=drawer,
-        alphabet_of=np.array([group_of[name] for name in names], np.int64),
-        names=tuple(names),
-        alphabets=tuple(groups),
-        people=people,
-    )
+    labels: Characters
+    """Labels only: its images are [N, 0, 0]; `images` returns them."""
+    notices: tuple[str, ...]
+    _roles: tuple[Characters, ...]
+    _kept: Rows
+    """[N] where the images lie; rows count on from role to role."""
+
+    @classmethod
+    def of(cls, roles: Sequence[Characters]) -> Joined:
+        """Join roles. A class that is in two of them becomes one class.
+
+        With unknown drawers (own images), equal images of a class count once: a role may show
+        images of another one, and a query must not be its own support image.
+        """
+        several, people = len(roles) > 1, all(role.people for role in roles)
+        names = list(dict.fromkeys(name for role in roles for name in role.names))
+        group_of: dict[str, str] = {}
+        for role in roles:
+            for name, group in zip(role.names, role.alphabet_of.tolist(), strict=True):
+                whole = role.alphabets[group]
+                group_of[name] = _own_group(name, whole) if several else whole
+        groups = list(dict.fromkeys(group_of.values()))
+        place = {name: number for number, name in enumerate(names)}
+        character = np.concatenate(
+            [np.array([place[n] for n in role.names], np.int64)[role.character] for role in roles]
+        )
+        drawer, kept = np.concatenate([role.drawer for role in roles]), np.arange(len(character))
+        if not people:
+            images = (image for role in roles for image in role.images)
+            marks = [hashlib.sha256(image.tobytes()).digest() for image in images]
+            first: dict[tuple[int, bytes], int] = {}
+            for row, key in enumerate(zip(character.tolist(), marks, strict=True)):
+                first.setdefault(key, row)
+            kept = np.array(list(first.values()), np.int64)
+            drawer[kept] = _rank_in_class(character[kept])
+        labels = Characters(
+            images=np.empty((len(kept), 0, 0), np.uint8),
+            character=character[kept],
+            drawer=drawer[kept],
+            alphabet_of=np.array([groups.index(group_of[name]) for name in names], np.int64),
+            names=tuple(names),
+            alphabets=tuple(groups),
+            people=people,
+        )
+        twice = len(character) - len(kept)
+        notices = (f"{twice} images left out, equal to another one of their class",)
+        return cls(labels, notices if twice else (), tuple(roles), kept)
+
+    def images(self, rows: Rows) -> NDArray[np.uint8]:
+        """Return the images [M, S, S] of ascending rows."""
+        places = self._kept[rows]
+        ends = np.cumsum([len(role.character) for role in self._roles])
+        parts = np.split(places, np.searchsorted(places, ends[:-1]))
+        starts = [0, *ends[:-1].tolist()]
+        found = zip(self._roles, parts, starts, strict=True)
+        return np.concatenate([role.images[part - start] for role, part, start in found])
+
+
+def _own_group(name: str, group: str) -> str:
+    """Return the group of a class "GROUP/CLASS"; a role may have joined small groups."""
+    return group if name.startswith(f"{group}/") else name.split("/")[0]
+
+
+def _rank_in_class(character: Rows) -> Rows:
+    """Return each image's rank among those of its class."""
+    order = np.argsort(character, kind="stable")
+    counts = np.bincount(character)
+    rank = np.empty(len(character), np.int64)
+    rank[order] = np.arange(len(character)) - np.repeat(np.cumsum(counts) - counts, counts)
+    return rank
 
 
 def draw_tasks(
-    characters: Characters, *, ways: int, shots: int, n_tasks: int, within: Within
+    characters: Characters, *, ways: int, shots: int, n_tasks: int, within: Within | None
 ) -> FewShotTasks:
     """Draw runs by a fixed seed, from every group equally often.
 
@@ -140,13 +182,18 @@ def draw_tasks(
         ways: Classes of a run, at least 2.
         shots: Support images of a class, at least 1.
         n_tasks: T, at least 1.
-        within: "group" draws the classes of a run from one group, "any" from all classes.
+        within: "group" draws the classes of a run from one group, "any" from all classes; None
+            is "any" where no group has W classes.
 
     Raises:
         InputError: No group has enough classes with one image more than `shots`.
     """
     pools = _Pools(characters, ways, shots)
+    small = within is None and not pools.of_groups()
+    within = "any" if small else within or "group"
     kept, left_out = pools.kept(within)
+    if small:
+        left_out = (f"no group has {ways} classes, so candidates are of any group", *left_out)
     rng = generator(SEED, "few-shot tasks", ways, shots, within)
     n_runs = -(-n_tasks // ways)
     base, more = divmod(n_tasks, n_runs)
@@ -174,13 +221,20 @@ class _Pools:
         self._rows = np.split(order, np.cumsum(counts)[:-1])
         self._enough = counts > shots  # [C]
 
+    def of_groups(self) -> list[_Pool]:
+        """Return the pools of single groups that allow a run."""
+        pools = (self._pool(members) for members in self._by_group().values())
+        return [pool for pool in pools if pool]
+
+    def _by_group(self) -> dict[str, Rows]:
+        """Return the classes of each group that have enough images."""
+        of = self._characters.alphabet_of
+        return {n: np.flatnonzero(self._enough & (of == g)) for g, n in enumerate(self._groups)}
+
     def kept(self, within: Within) -> tuple[list[_Pool], tuple[str, ...]]:
         """Return the pools that allow a run, and what is left out."""
         every = np.flatnonzero(self._enough)
-        groups = self._characters.alphabet_of
-        parts = {name: every[groups[every] == n] for n, name in enumerate(self._groups)}
-        if within == "any":
-            parts = {"all groups": every}
+        parts = self._by_group() if within == "group" else {"all groups": every}
         pools = {name: self._pool(members) for name, members in parts.items()}
         kept = {name: pool for name, pool in pools.items() if pool}
         if not kept:

@@ -8,23 +8,23 @@ Letters: M images, S side, Q queries, W ways, K shots.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hpsearch.data import Characters, Dataset, TestSet
+from hpsearch.data import Dataset, TestSet
 from hpsearch.data.dataset import OMNIGLOT
 from hpsearch.data.few_shot import (
     FewShotRun,
     FewShotTasks,
+    Joined,
     Within,
     as_few_shot,
     draw_tasks,
-    join_roles,
 )
 from hpsearch.errors import InputError
 from hpsearch.json_files import Evaluation
@@ -58,6 +58,8 @@ class Wanted:
 
 
 OF_THE_DATA = Wanted()
+Images = Callable[[NDArray[np.int64]], NDArray[np.uint8]]
+"""Returns the images [M, S, S] of ascending rows."""
 
 
 def evaluate(
@@ -72,7 +74,7 @@ def evaluate(
         dataset: Any data set. On the model's own one and on Omniglot, only the sealed part counts.
         device: "cpu" or "cuda".
         wanted: Which tasks. By default they are the stored ones, or, on other data than the
-            model's own, 1,000 within a group.
+            model's own, 1,000 within a group, or of any where no group is large enough.
 
     Raises:
         InputError: There is no model, the data have no such tasks, or those of Omniglot are to
@@ -89,12 +91,14 @@ def evaluate(
     size = model.config.input_size
     test = _open(folder, dataset, size, recorded=sealed)
     if sealed and not wanted.given:
-        roles, tasks = [test.characters], as_few_shot(test.tasks, test.characters)
+        tasks = as_few_shot(test.tasks, test.characters)
+        result = _score(model, lambda rows: test.characters.images[rows], tasks)
     else:
         seen = [] if sealed else [dataset.background(size), dataset.validation(size)]
-        roles = [*seen, test.characters]
-        tasks = _draw(join_roles(roles), dataset, wanted)
-    result = _score(model, roles, tasks) | {
+        joined = Joined.of([*seen, test.characters])
+        tasks = _draw(joined, dataset, wanted)
+        result = _score(model, joined.images, tasks)
+    result |= {
         "dataset": dataset.kind,
         "part": "sealed" if sealed else "all",
         "classes": tasks.classes,
@@ -127,22 +131,22 @@ def _is_shipped(folder: Path) -> bool:
     return folder.resolve() == SHIPPED.resolve()
 
 
-def _draw(characters: Characters, dataset: Dataset, wanted: Wanted) -> FewShotTasks:
-    return draw_tasks(
-        characters,
+def _draw(joined: Joined, dataset: Dataset, wanted: Wanted) -> FewShotTasks:
+    drawn = draw_tasks(
+        joined.labels,
         ways=wanted.ways or dataset.ways,
         shots=wanted.shots or 1,
         n_tasks=wanted.tasks or N_TASKS,
-        within=wanted.within or "group",
+        within=wanted.within or ("group" if wanted.ways else None),
     )
+    return replace(drawn, left_out=(*joined.notices, *drawn.left_out))
 
 
-def _score(model: Model, roles: Sequence[Characters], tasks: FewShotTasks) -> dict[str, Any]:
-    """Score tasks whose rows count on from role to role."""
+def _score(model: Model, images: Images, tasks: FewShotTasks) -> dict[str, Any]:
     from hpsearch.training.evaluation import task_scores
 
     flat = tasks.one_by_one()
-    scores = np.concatenate(list(_logits(model, roles, tasks)))  # [tasks, W]
+    scores = np.concatenate(list(_logits(model, images, tasks)))  # [tasks, W]
     found = task_scores(scores[:, None], flat)
     by_group: dict[str, list[float]] = {}
     for name, credit in zip(flat.alphabet, found.credit, strict=True):
@@ -162,9 +166,7 @@ def _score(model: Model, roles: Sequence[Characters], tasks: FewShotTasks) -> di
     }
 
 
-def _logits(
-    model: Model, roles: Sequence[Characters], tasks: FewShotTasks
-) -> Iterator[NDArray[np.float64]]:
+def _logits(model: Model, images: Images, tasks: FewShotTasks) -> Iterator[NDArray[np.float64]]:
     """Yield each run's scores [Q, W]: the mean logit of a class's support images.
 
     Only the images of the tasks are encoded, each once for the runs that lie together.
@@ -177,7 +179,7 @@ def _logits(
     for runs in _blocks(tasks):
         rows = np.unique(np.concatenate([run.rows for run in runs]))
         with torch.inference_mode():
-            codes = encode(network, torch.from_numpy(_images(roles, rows)).to(network.device))
+            codes = encode(network, torch.from_numpy(images(rows)).to(network.device))
             for run in runs:
                 query, support = (
                     codes[torch.from_numpy(np.searchsorted(rows, wanted)).to(codes.device)]
@@ -199,16 +201,6 @@ def _blocks(tasks: FewShotTasks) -> Iterator[list[FewShotRun]]:
         block.append(run)
         held = more
     yield block
-
-
-def _images(roles: Sequence[Characters], rows: NDArray[np.int64]) -> NDArray[np.uint8]:
-    """Return the images [M, S, S] of ascending rows that count on from role to role."""
-    ends = np.cumsum([len(role.character) for role in roles])
-    parts = np.split(rows, np.searchsorted(rows, ends[:-1]))
-    starts = [0, *ends[:-1].tolist()]
-    return np.concatenate(
-        [role.images[part - start] for role, part, start in zip(roles, parts, starts, strict=True)]
-    )
 
 
 def read_evaluation(model: Path, fingerprint: str) -> dict[str, Any] | None:

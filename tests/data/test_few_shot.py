@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from hpsearch.data.dataset import Characters
-from hpsearch.data.few_shot import FewShotTasks, Within, draw_tasks, join_roles
+from hpsearch.data.few_shot import FewShotTasks, Joined, Within, draw_tasks
 from hpsearch.errors import InputError
 
 
-def role(groups: dict[str, list[int]], *, people: bool = False, start: int = 0) -> Characters:
+def role(groups: dict[str, list[int]], *, people: bool = False) -> Characters:
     """Return the labels of groups of classes, each with a number of pictures."""
     counts = [count for group in groups.values() for count in group]
-    names = [f"{g}/{start + n}" for g, group in groups.items() for n in range(len(group))]
+    names = [f"{g}/{n}" for g, group in groups.items() for n in range(len(group))]
     return Characters(
         images=np.empty((sum(counts), 0, 0), np.uint8),
         character=np.repeat(np.arange(len(counts)), counts),
@@ -72,21 +72,36 @@ def test_what_is_too_small_is_left_out_and_said() -> None:
     )
     every = draw_tasks(labels, ways=5, shots=2, n_tasks=200, within="any")
     assert (every.classes, every.groups) == (6 + 4 + 5, 3)
+    small = draw_tasks(labels, ways=8, shots=2, n_tasks=9, within=None)
+    assert small.left_out[0] == "no group has 8 classes, so candidates are of any group"
+    large = draw_tasks(labels, ways=5, shots=2, n_tasks=200, within=None)
+    assert (shown(large), large.left_out) == (shown(tasks), tasks.left_out)
     with pytest.raises(InputError, match=r"--ways 7 --shots 2.*A, has 6 classes.*--within any"):
         draw_tasks(labels, ways=7, shots=2, n_tasks=10, within="group")
     with pytest.raises(InputError, match=r"--ways 2 --shots 3.*have 0 classes of 4 pictures"):
         draw_tasks(labels, ways=2, shots=3, n_tasks=10, within="any")
 
 
-def test_roles_are_joined_and_a_class_in_two_of_them_is_one() -> None:
-    first, second = role({"A": [2, 2], "B": [3]}), role({"B": [2, 4], "C": [2]})
-    joined = join_roles([first, second])
-    assert joined.names == ("A/0", "A/1", "B/0", "B/1", "C/0")
-    assert [joined.alphabets[g] for g in joined.alphabet_of] == ["A", "A", "B", "B", "C"]
-    names = [role.names[c] for role in (first, second) for c in role.character]
-    assert [joined.names[c] for c in joined.character] == names
-    assert (np.sort(joined.drawer[joined.character == 2]) == np.arange(5)).all()
-    assert joined.index().shape == (5, 5)
-    people = join_roles([replace(role({"A": [3]}), people=True)])
-    assert people.people
-    assert people.drawer.tolist() == [0, 1, 2]
+def test_roles_are_joined_and_an_image_in_two_of_them_counts_once() -> None:
+    """A role may show a class's images of another role, and may have joined its small groups."""
+    first = role({"A": [2, 2], "B": [3]})
+    second = role({"B": [3], "C": [2]})
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (7, 4, 4), np.uint8)
+    other = np.concatenate([images[[5, 6]], rng.integers(0, 256, (3, 4, 4), np.uint8)])
+    mixed = replace(second, alphabets=("B+C",), alphabet_of=np.zeros(2, np.int64))
+    joined = Joined.of([replace(first, images=images), replace(mixed, images=other)])
+    labels = joined.labels
+    assert labels.names == ("A/0", "A/1", "B/0", "C/0")
+    assert [labels.alphabets[group] for group in labels.alphabet_of] == ["A", "A", "B", "C"]
+    assert joined.notices == ("2 images left out, equal to another one of their class",)
+    assert [int((labels.character == n).sum()) for n in range(4)] == [2, 2, 4, 2]
+    assert labels.index().shape == (4, 4)
+    everything = np.concatenate([images, other])
+    rows = np.array([0, 4, 6, 7, 9])
+    np.testing.assert_array_equal(joined.images(rows), everything[[0, 4, 6, 9, 11]])
+    alone = Joined.of([replace(mixed, images=other)])
+    assert alone.labels.alphabets == ("B+C",)
+    people = Joined.of([replace(first, images=images * 0, people=True)])
+    assert (people.notices, len(people.labels.character)) == ((), 7)
+    np.testing.assert_array_equal(people.labels.drawer, first.drawer)

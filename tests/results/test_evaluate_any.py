@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from hpsearch.data import Dataset, open_test_set
-from hpsearch.data.few_shot import draw_tasks, join_roles
+from hpsearch.data.few_shot import Joined, draw_tasks
 from hpsearch.errors import InputError
 from hpsearch.recognition.model import load_model
 from hpsearch.results import evaluate as evaluate_module
@@ -44,7 +44,7 @@ def test_every_class_of_other_data_counts_and_no_opening_is_logged(
     roles = [other.labels("background"), other.labels("validation")]
     sealed = open_test_set(other, "a test", log=model / "log").characters
     assert set(result["per_alphabet"]) == {
-        name for role in (*roles, sealed) for name in role.alphabets
+        name.split("/")[0] for role in (*roles, sealed) for name in role.names
     }
     assert result["classes"] == sum(len(role.names) for role in (*roles, sealed))
     assert (openings(model), openings(other.folder)) == before
@@ -60,7 +60,7 @@ def test_the_accuracy_of_several_shots_is_that_of_a_slow_loop(
     result = evaluate(model, other, wanted=Wanted(5, 3, 73, within))
     opened = open_test_set(other, "a test", log=tmp_path / "log", input_size=20)
     roles = [other.background(20), other.validation(20), opened.characters]
-    tasks = draw_tasks(join_roles(roles), ways=5, shots=3, n_tasks=73, within=within)
+    tasks = draw_tasks(Joined.of(roles).labels, ways=5, shots=3, n_tasks=73, within=within)
     network = load_model(model).network
     every = np.concatenate([role.images for role in roles])
     earned = []
