@@ -99,7 +99,6 @@ class Joined:
 
     labels: Characters
     """Labels only: its images are [N, 0, 0]; `images` returns them."""
-    notices: tuple[str, ...]
     _roles: tuple[Characters, ...]
     _kept: Rows
     """[N] where the images lie; rows count on from role to role."""
@@ -141,9 +140,7 @@ class Joined:
             alphabets=tuple(groups),
             people=people,
         )
-        twice = len(character) - len(kept)
-        notices = (f"{twice} images left out, equal to another one of their class",)
-        return cls(labels, notices if twice else (), tuple(roles), kept)
+        return cls(labels, tuple(roles), kept)
 
     def images(self, rows: Rows) -> NDArray[np.uint8]:
         """Return the images [M, S, S] of ascending rows."""

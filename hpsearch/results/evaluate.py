@@ -9,7 +9,7 @@ Letters: M images, S side, Q queries, W ways, K shots.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -132,14 +132,13 @@ def _is_shipped(folder: Path) -> bool:
 
 
 def _draw(joined: Joined, dataset: Dataset, wanted: Wanted) -> FewShotTasks:
-    drawn = draw_tasks(
+    return draw_tasks(
         joined.labels,
         ways=wanted.ways or dataset.ways,
         shots=wanted.shots or 1,
         n_tasks=wanted.tasks or N_TASKS,
         within=wanted.within or ("group" if wanted.ways else None),
     )
-    return replace(drawn, left_out=(*joined.notices, *drawn.left_out))
 
 
 def _score(model: Model, images: Images, tasks: FewShotTasks) -> dict[str, Any]:
