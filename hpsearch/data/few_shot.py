@@ -107,17 +107,19 @@ class Joined:
     def of(cls, roles: Sequence[Characters]) -> Joined:
         """Join roles. A class that is in two of them becomes one class.
 
+        Classes and groups are ordered by name, so that tasks do not depend on the split.
+
         With unknown drawers (own images), equal images of a class count once: a role may show
         images of another one, and a query must not be its own support image.
         """
         several, people = len(roles) > 1, all(role.people for role in roles)
-        names = list(dict.fromkeys(name for role in roles for name in role.names))
+        names = sorted({name for role in roles for name in role.names})
         group_of: dict[str, str] = {}
         for role in roles:
             for name, group in zip(role.names, role.alphabet_of.tolist(), strict=True):
                 whole = role.alphabets[group]
                 group_of[name] = _own_group(name, whole) if several else whole
-        groups = list(dict.fromkeys(group_of.values()))
+        groups = sorted(set(group_of.values()))
         place = {name: number for number, name in enumerate(names)}
         character = np.concatenate(
             [np.array([place[n] for n in role.names], np.int64)[role.character] for role in roles]
@@ -243,7 +245,7 @@ class _Pools:
             (small, "groups", f"fewer than {self._ways} classes each"),
         )
         lines = [
-            f"{len(names)} {what} left out, {why} ({', '.join(names[:NAMED])}"
+            f"{len(names)} {what} left out, {why} ({', '.join(sorted(names)[:NAMED])}"
             f"{', ...' if len(names) > NAMED else ''})"
             for names, what, why in reasons
             if names

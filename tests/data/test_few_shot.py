@@ -99,6 +99,8 @@ def test_roles_are_joined_and_an_image_in_two_of_them_counts_once() -> None:
     everything = np.concatenate([images, other])
     rows = np.array([0, 4, 6, 7, 9])
     np.testing.assert_array_equal(joined.images(rows), everything[[0, 4, 6, 9, 11]])
+    turned = Joined.of([replace(mixed, images=other), replace(first, images=images)]).labels
+    assert (turned.names, turned.alphabets) == (labels.names, labels.alphabets)
     alone = Joined.of([replace(mixed, images=other)])
     assert alone.labels.alphabets == ("B+C",)
     people = Joined.of([replace(first, images=images * 0, people=True)])
