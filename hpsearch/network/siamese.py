@@ -110,7 +110,7 @@ class SiameseNetwork(nn.Module):
         else:
             self.fc = nn.Linear(shape.features, shape.width, device="meta")
             self.output = nn.Linear(shape.width, 1, bias=output_bias, device="meta")
-        # to_empty does the same, and loads sympy for half a second
+        # Not to_empty: it loads sympy, which takes half a second.
         self._apply(  # type: ignore[no-untyped-call]
             lambda held: torch.empty(held.shape, dtype=held.dtype, device=device)
         )
