@@ -235,6 +235,7 @@ class PackedMeta(Record):
     turns: bool
     description: str
     rule: Annotated[int, Field(ge=1)] = 1
+    paper: bool = True
     notices: list[str] = Field(default_factory=list)
     roles: dict[Literal["background", "validation", "test"], Counts]
     sha256: dict[str, str]

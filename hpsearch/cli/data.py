@@ -14,12 +14,19 @@ import typer
 from hpsearch.cli.bars import progress_bars
 from hpsearch.cli.options import DataOption, DatasetOption, JsonOption
 from hpsearch.output import notice, say, say_json
-from hpsearch.wording import count, percent
+from hpsearch.wording import percent
 
 if TYPE_CHECKING:
     from hpsearch.data import Characters, Dataset
 
 Sheets = Mapping[str, tuple[Path, str]]
+WORDS = {key: (key[:-1], key) for key in ("alphabets", "characters", "images")}
+"""What a role's counts are called, one and several."""
+OWN_WORDS = {
+    "alphabets": ("group", "groups"),
+    "characters": ("class", "classes"),
+    "images": ("picture", "pictures"),
+}
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 
 
@@ -76,7 +83,7 @@ def _draw_sheets(dataset: Dataset) -> Sheets:
     for role, images in roles.items():
         path = folder / f"{role}.png"
         try:
-            png, words = contact_sheet(images())
+            png, words = contact_sheet(images(), paper=dataset.paper)
             write_atomically(path, png)
             sheets[role] = path, words
         except EnvironmentFailure as error:
@@ -94,6 +101,7 @@ def _print(dataset: Dataset, json: bool, prefix: str, sheets: Sheets | None = No
         "folder": str(dataset.folder),
         "roles": meta["roles"],
         "ways": dataset.ways,
+        "paper": dataset.paper,
         "chance": 1 / dataset.ways,
         "test_tasks": meta["test_tasks"]["runs"] * meta["test_tasks"]["ways"],
         "notice": dataset.notice,
@@ -107,9 +115,13 @@ def _print(dataset: Dataset, json: bool, prefix: str, sheets: Sheets | None = No
         return
     say(f"{prefix}{dataset.description}")
     say(f"fingerprint {dataset.fingerprint}")
+    things = OWN_WORDS if dataset.kind == "folder" else WORDS
     for role, counts in meta["roles"].items():
         sealed = " (sealed)" if role == "test" else ""
-        parts = [count(counts[f"{thing}s"], thing) for thing in ("alphabet", "character", "image")]
+        parts = [
+            f"{counts[key]} {one if counts[key] == 1 else more}"
+            for key, (one, more) in things.items()
+        ]
         say(f"{role}: {', '.join(parts)}{sealed}")
     tests = f"{facts['test_tasks']} sealed test tasks"
     say(f"tasks: {dataset.ways} ways, chance {percent(1 / dataset.ways)}; {tests}")

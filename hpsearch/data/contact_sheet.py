@@ -19,11 +19,12 @@ LETTERS = 28
 """Letters of a name that fit, in the default font."""
 
 
-def contact_sheet(characters: Characters) -> tuple[bytes, str]:
+def contact_sheet(characters: Characters, *, paper: bool = True) -> tuple[bytes, str]:
     """Draw up to 40 evenly chosen classes with up to 12 images each.
 
     Args:
         characters: A role with its images.
+        paper: Whether the images are ink, drawn dark on light; other grey values are kept.
 
     Returns:
         A PNG, and a description of the part shown.
@@ -42,8 +43,9 @@ def contact_sheet(characters: Characters) -> tuple[bytes, str]:
         canvas.text((GAP_PX, top + 18), _printed(name), fill=0, font=font)
         canvas.text((GAP_PX, top + 34), f"{total} pictures", fill=96, font=font)
         for column, row in enumerate(images.tolist()):
-            ink = Image.fromarray(255 - np.asarray(characters.images[row]))
-            small = ink.resize((SIDE_PX, SIDE_PX), Image.Resampling.BOX)
+            image = np.asarray(characters.images[row])
+            seen = Image.fromarray(255 - image if paper else image)
+            small = seen.resize((SIDE_PX, SIDE_PX), Image.Resampling.BOX)
             sheet.paste(small, (NAME_PX + column * step, top))
     file = io.BytesIO()
     sheet.save(file, "PNG", optimize=True)

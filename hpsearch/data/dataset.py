@@ -98,6 +98,9 @@ class Dataset:
     """Why another data set was taken than the requested one; empty if it was not."""
     notices: tuple[str, ...] = ()
     """Notices about own images, one line each."""
+    paper: bool = True
+    """Whether ink was made bright on a dark ground; False for pictures whose grey was kept.
+    Images to recognise must be converted alike."""
 
     def background(self, input_size: int = SIDE) -> Characters:
         """Return the characters to train on.
@@ -215,6 +218,7 @@ def open_packed(folder: Path) -> Dataset:
             turns=bool(meta["turns"]),
             description=str(meta["description"]),
             notices=tuple(str(text) for text in meta.get("notices") or ()),
+            paper=bool(meta["paper"]),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{folder / 'meta.json'}: damaged ({error}); delete {folder}") from None

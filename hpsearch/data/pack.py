@@ -54,6 +54,8 @@ class Contents:
     description: str
     rule: int = 1
     """Version of the rule for reading own images; the fingerprint depends on it."""
+    paper: bool = True
+    """Whether the images are ink on paper; False for grey pictures kept as they are."""
     notices: tuple[str, ...] = ()
     known_as: str = ""
     """The fingerprint of the complete data, if it is known although a part is missing."""
@@ -224,6 +226,7 @@ def _write(contents: Contents, mark: str, folder: Path) -> None:
         "turns": contents.turns,
         "description": contents.description,
         "rule": contents.rule,
+        "paper": contents.paper,
         "notices": list(contents.notices),
         "roles": {
             name: _counts(getattr(contents, name)) for name in ("background", "validation", "test")

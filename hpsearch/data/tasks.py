@@ -129,12 +129,13 @@ def validation_tasks(
     """
     rng = generator(seed, "one-shot tasks")
     index = characters.index()  # [C, D]
-    pairs = list(permutations([d for d in drawers if d < index.shape[1]], 2))
+    present = [d for d in drawers if d < index.shape[1]]
     n_alphabets = len(characters.alphabets)
     turns, rest = divmod(n_runs, n_alphabets)
     extra = rng.permutation(n_alphabets)[:rest]
     run_alphabets = [*(list(range(n_alphabets)) * turns), *extra.tolist()]
-    order = rng.permutation(len(pairs)).tolist()
+    order = rng.permutation(len(present) * (len(present) - 1))
+    pairs = list(permutations(present, 2)) if characters.people else []
     pictures = None if characters.people else Pictures(index, rng)
     query = np.empty((n_runs, ways), np.int64)
     support = np.empty((n_runs, ways), np.int64)

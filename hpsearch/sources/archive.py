@@ -10,6 +10,7 @@ import io
 import stat
 import zipfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -22,6 +23,22 @@ from hpsearch.errors import InputError
 MAX_MEMBERS = 60_000
 MAX_MEMBER_BYTES = 100_000
 """An Omniglot PNG has about 500 bytes."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What an archive may hold; a larger one is refused."""
+
+    members: int
+    member_bytes: int
+    """Unpacked."""
+    bytes: int
+    """Of all members, unpacked."""
+    kind: str
+    """What the archive should be, for messages."""
+
+
+OMNIGLOT = Limits(MAX_MEMBERS, MAX_MEMBER_BYTES, MAX_MEMBERS * MAX_MEMBER_BYTES, "Omniglot")
 
 
 def read_files(source: Path, only: str = "*") -> Iterator[tuple[str, bytes]]:
@@ -39,17 +56,18 @@ def read_files(source: Path, only: str = "*") -> Iterator[tuple[str, bytes]]:
     yield from _zip_files(source) if source.is_file() else _folder_files(source, only)
 
 
-def _wanted(path: PurePosixPath) -> bool:
-    return not any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
+def is_visible(path: PurePosixPath) -> bool:
+    """Return whether no part of a path is hidden, or added by macOS."""
+    return not any(part.startswith((".", "__MACOSX")) for part in path.parts)
 
 
 def _zip_files(source: Path) -> Iterator[tuple[str, bytes]]:
     try:
         with zipfile.ZipFile(source) as archive:
             members = archive.infolist()
-            _check_members(source, members)
+            check_members(source, members, OMNIGLOT)
             for member in sorted(members, key=lambda one: one.filename):
-                if not member.is_dir() and _wanted(PurePosixPath(member.filename)):
+                if not member.is_dir() and is_visible(PurePosixPath(member.filename)):
                     with archive.open(member) as file:
                         content = file.read(MAX_MEMBER_BYTES + 1)
                     _check_length(source, member.filename, len(content))
@@ -62,9 +80,16 @@ def _zip_files(source: Path) -> Iterator[tuple[str, bytes]]:
         raise InputError(f"{source}: damaged zip ({error}); fetch it again") from None
 
 
-def _check_members(source: Path, members: list[zipfile.ZipInfo]) -> None:
-    if len(members) > MAX_MEMBERS:
-        raise InputError(f"{source}: {len(members)} members; Omniglot has at most {MAX_MEMBERS}")
+def check_members(source: Path, members: list[zipfile.ZipInfo], limits: Limits) -> None:
+    """Refuse members outside the archive, links, devices, and more than the limits.
+
+    Raises:
+        InputError: The archive holds one of them.
+    """
+    if len(members) > limits.members:
+        raise InputError(
+            f"{source}: {len(members)} members; {limits.kind} has at most {limits.members}"
+        )
     seen: set[str] = set()
     for member in members:
         if not member.filename:
@@ -80,13 +105,18 @@ def _check_members(source: Path, members: list[zipfile.ZipInfo]) -> None:
         if member.filename in seen:
             raise InputError(f"{source}: member {member.filename!r} occurs twice")
         seen.add(member.filename)
-        _check_length(source, member.filename, 0 if member.is_dir() else member.file_size)
-
-
-def _check_length(source: Path, name: str, length: int) -> None:
-    if length > MAX_MEMBER_BYTES:
+        _check_length(source, member.filename, 0 if member.is_dir() else member.file_size, limits)
+    if sum(member.file_size for member in members) > limits.bytes:
         raise InputError(
-            f"{source}: {name} has more than {MAX_MEMBER_BYTES} bytes; no Omniglot drawing has"
+            f"{source}: unpacks to more than {limits.bytes} bytes; {limits.kind} has fewer"
+        )
+
+
+def _check_length(source: Path, name: str, length: int, limits: Limits = OMNIGLOT) -> None:
+    if length > limits.member_bytes:
+        raise InputError(
+            f"{source}: {name} has more than {limits.member_bytes} bytes; nothing in "
+            f"{limits.kind} has"
         )
 
 
@@ -96,7 +126,7 @@ def _folder_files(source: Path, only: str) -> Iterator[tuple[str, bytes]]:
         if count > MAX_MEMBERS:
             raise InputError(f"{source}: more than {MAX_MEMBERS} files; this is not Omniglot")
         name = path.relative_to(source)
-        if not _wanted(PurePosixPath(name.as_posix())) or not path.is_file():
+        if not is_visible(PurePosixPath(name.as_posix())) or not path.is_file():
             continue
         try:
             with path.open("rb") as file:

@@ -23,7 +23,7 @@ from hpsearch.errors import EnvironmentFailure, HpsearchError, InputError
 from hpsearch.paths import user_path
 from hpsearch.sources import glyphs
 from hpsearch.sources.download import DownloadFailed, download
-from hpsearch.sources.folder import RULES, looks_like_images, read_folder
+from hpsearch.sources.older_rules import read_folder
 from hpsearch.sources.omniglot import (
     OMNIGLOT,
     PARTS,
@@ -33,6 +33,8 @@ from hpsearch.sources.omniglot import (
     find_parts,
     read_omniglot,
 )
+from hpsearch.sources.own_images import RULE, own_files, read_own_images
+from hpsearch.sources.tree import looks_like_images
 
 IMAGES = {*PARTS} - {RUNS}
 """The parts of Omniglot that the search needs."""
@@ -112,10 +114,15 @@ class _Finder:
     test: bool
 
     def named(self, dataset: str, path: Path, origin: str) -> Dataset:
-        """Read the folder that the user named: Omniglot, or own images if allowed."""
-        if not path.is_dir():
+        """Read what the user named: Omniglot, or own images if allowed."""
+        own_file = path.is_file() and dataset not in OMNIGLOTS
+        if own_file and path.name in (f"{part}.zip" for part in PARTS):
+            raise InputError(f"{origin} {path}: a part of Omniglot; name the folder that holds it")
+        if not own_file and not path.is_dir():
             raise InputError(f"{origin} {path}: no such folder; name the one that holds the data")
         try:
+            if own_file:
+                return self._folder(path)
             parts = find_parts(path) if dataset in ("auto", *OMNIGLOTS) else None
             if parts is not None:
                 return self._omniglot(path, parts)
@@ -124,17 +131,24 @@ class _Finder:
         except OSError as error:
             raise InputError(f"{error.filename or path}: cannot be read ({error})") from None
         zips = "Omniglot (images_background.zip, images_evaluation.zip, all_runs.zip)"
-        own = "images as ALPHABET/CHARACTER/* or CHARACTER/*"
+        own = "images as GROUP/CLASS/* or CLASS/*"
         wanted = {"auto": f"{zips}, nor {own},", "folder": own}.get(dataset, zips)
         raise InputError(f"{origin} {path}: no {wanted} in it; name the folder that holds them")
 
     def _folder(self, path: Path) -> Dataset:
         """Read own images by the rule that gives the fingerprint, or by the newest."""
-        for rule in RULES if self.fingerprint else ():
-            found = self._by_rule(path, rule)
-            if found.fingerprint == self.fingerprint:
-                return found
-        return self._by_rule(path, RULES[0])
+        rules = (RULE, 2, 1) if self.fingerprint and path.is_dir() else ()
+        for rule in rules:
+            with contextlib.suppress(InputError):  # rules differ in what they refuse
+                found = self._own(path) if rule == RULE else self._by_rule(path, rule)
+                if found.fingerprint == self.fingerprint:
+                    return found
+        return self._own(path)
+
+    def _own(self, path: Path) -> Dataset:
+        return self._once(
+            "folder", own_files(path), lambda: read_own_images(path, self.progress), f"rule {RULE}"
+        )
 
     def _by_rule(self, path: Path, rule: int) -> Dataset:
         key = "" if rule == 1 else f"rule {rule}"
@@ -261,7 +275,7 @@ def _missing_test(source: Path, why: str) -> str:
     )
 
 
-_DEEPEST = 4
+_DEEPEST = 6
 """Depth of folders below a source that are listed."""
 
 

@@ -27,10 +27,11 @@ UNEVEN_SHARE = 0.25
 """Paper is uneven if a larger share of the border is far from its median."""
 COLOUR_SHARE = 0.02
 SPLITS = {
-    *("train", "training", "trn", "val", "valid", "validation", "dev"),
-    *("test", "testing", "tst", "eval", "evaluation", "holdout"),
+    **dict.fromkeys(("train", "training", "trn"), "background"),
+    **dict.fromkeys(("val", "valid", "validation", "dev"), "validation"),
+    **dict.fromkeys(("test", "testing", "tst", "eval", "evaluation", "holdout"), "test"),
 }
-"""Names of folders that hold splits, not alphabets."""
+"""Names of folders that hold splits, not alphabets, and the role that each is for."""
 NUMBERED = re.compile(r"(?:char|character|class|letter|sign|symbol)?[-_ ]*\d+")
 """Generic names; the same name in another alphabet is another class."""
 
@@ -60,19 +61,22 @@ def _border(grey: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
 
 
-def look_at(image: Image.Image, grey: NDArray[np.float64], paper: float) -> Look:
+def look_at(
+    image: Image.Image, grey: NDArray[np.float64], paper: float, *, plain: bool = False
+) -> Look:
     """Return the oddities of an image.
 
     Args:
         image: The opened image.
         grey: Its grey values 0 to 255, [height, width].
         paper: The grey value of its paper.
+        plain: Whether its grey values are kept, so that it needs no ink.
     """
     dark = paper < 128
     above = grey - paper
     lost = float(((-above if dark else above) > FAR).mean())
     uneven = float((np.abs(_border(grey) - paper) > FAR).mean())
-    blank = float((above if dark else -above).max(initial=0)) < 1
+    blank = float(np.ptp(grey) if plain else (above if dark else -above).max(initial=0)) < 1
     tiny = max(image.size) < TINY_PX
     return Look(
         blank=blank,
@@ -120,12 +124,24 @@ class Looks:
             mark = hashlib.sha256(image.data).digest()[:16]
             self._places.setdefault(mark, []).append((character, name))
 
-    def notices(self, *, copies: bool = True) -> list[str]:
-        """Return one line for each kind of oddity; with `copies` also for equal images."""
+    def notices(
+        self, *, copies: bool = True, paper: bool = True, left_out: bool = False
+    ) -> list[str]:
+        """Return one line for each kind of oddity.
+
+        Args:
+            copies: Also name equal images.
+            paper: Whether the images are converted as drawings on paper.
+            left_out: Whether images without content are left out.
+        """
         lines = []
         for key, words in _WORDS.items():
-            if found := self._odd.get(key):
-                lines.append(f"{words}: {len(found)} of {self.count} images ({named(found)})")
+            found = self._odd.get(key)
+            if not found or (not paper and key in _OF_PAPER):
+                continue
+            if key == "blank":
+                words = f"{'left out, ' if left_out else ''}{words if paper else _ONE_GREY}"
+            lines.append(f"{words}: {len(found)} of {self.count} images ({named(found)})")
         across, within = [], []
         for places in self._places.values() if copies else ():
             (first, name), *others = sorted(places)
@@ -138,10 +154,10 @@ class Looks:
             "pictures that are in two classes": across,
             "pictures that are twice in a class": within,
         }
-        return [*lines, *_counted(copied)]
+        return [*lines, *counted(copied)]
 
 
-def _counted(found: Mapping[str, Collection[str]]) -> list[str]:
+def counted(found: Mapping[str, Collection[str]]) -> list[str]:
     """Return a line for each kind of oddity that has names."""
     return [f"{what}: {len(names)} ({named(names)})" for what, names in found.items() if names]
 
@@ -156,6 +172,9 @@ _WORDS = {
     "coloured": "in colour: only the grey values are kept",
     "moving": "several frames: only the first is taken",
 }
+_OF_PAPER = {"no_drawing", "dark"}
+"""Oddities only of drawings on paper."""
+_ONE_GREY = "nothing to see (blank, of one colour, or wholly transparent)"
 
 
 def layout_notices(alphabets: Mapping[str, Collection[str]]) -> list[str]:
@@ -208,7 +227,7 @@ def left_out(
             astray.append(str(path.relative_to(folder)))
         elif path.parent in classes:
             others.append(str(path.relative_to(folder)))
-    return _counted(
+    return counted(
         {
             "left out, classes with only one image": single,
             "left out, images outside CLASS/ and ALPHABET/CLASS/": astray,

@@ -181,7 +181,8 @@ def _join(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the rows of (character, training drawer), -1 if missing, and the alphabets.
 
-    Rows count through the images of all roles in order. Equal names are one alphabet.
+    Rows count through the images of all roles in order. Equal names are one alphabet, and one
+    character: own images that are split by picture have the same classes in both roles.
     """
     labels = [name for role in roles for name in role.alphabets]
     names = {name: number for number, name in enumerate(labels)}
@@ -197,7 +198,16 @@ def _join(
         indices.append(index)
         alphabets.append(np.array([names[name] for name in role.alphabets])[role.alphabet_of])
         before += len(role.images)
-    return np.concatenate(indices), np.concatenate(alphabets)
+    index, alphabet_of = np.concatenate(indices), np.concatenate(alphabets)
+    characters = [name for role in roles for name in role.names]
+    _, first, place = np.unique(characters, return_index=True, return_inverse=True)
+    if len(first) == len(characters):
+        return index, alphabet_of
+    merged = np.full((len(first), len(roles) * width), -1, np.int64)
+    for number, (row, at) in enumerate(zip(index, place, strict=True)):
+        start = width * int(number >= len(roles[0].names))
+        merged[at, start : start + width] = row
+    return merged, alphabet_of[first]
 
 
 def _in_views(

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from hpsearch.cli.data import app
 from hpsearch.errors import InputError
-from tests.sources.test_folder import write_images
+from tests.sources.test_older_rules import write_images
 
 
 def test_show_prints_facts(tmp_path: Path) -> None:

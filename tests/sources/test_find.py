@@ -77,7 +77,7 @@ def test_auto_falls_back_to_glyphs_and_says_so(monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.parametrize(
     ("kind", "message"),
-    [("auto", "nor images"), ("omniglot", "no Omniglot"), ("folder", "ALPHABET/CHARACTER")],
+    [("auto", "nor images"), ("omniglot", "no Omniglot"), ("folder", "GROUP/CLASS")],
 )
 def test_a_folder_without_data_is_refused(tmp_path: Path, kind: str, message: str) -> None:
     (tmp_path / "empty").mkdir()

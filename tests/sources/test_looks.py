@@ -11,8 +11,8 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from hpsearch.cli.data import app
-from hpsearch.sources.folder import read_folder
 from hpsearch.sources.looks import named
+from hpsearch.sources.own_images import read_own_images
 from tests.support.drawings import draw, write_drawings
 
 FOUR = {f"k{c:02}x": 4 for c in range(16)}
@@ -63,17 +63,17 @@ CASES = {
     "a suffix": (
         _copy("k03x/000.png", "k03x/odd.jfif"), "not an image by the suffix: 1 (k03x/odd",
     ),
-    "astray": (_copy("k03x/000.png", "odd.png"), "outside CLASS/ and ALPHABET/CLASS/: 1 (odd"),
+    "astray": (_copy("k03x/000.png", "odd.png"), "left out, images outside CLASS/*, "),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_of7_what_is_odd_is_said_with_its_name(tmp_path: Path, case: str) -> None:
     folder = write_drawings(tmp_path / "own", FOUR)
-    assert read_folder(folder).notices == ()
+    assert read_own_images(folder).notices == ()
     make, words = CASES[case]
     make(folder)
-    told = [text for text in read_folder(folder).notices if words in text]
+    told = [text for text in read_own_images(folder).notices if words in text]
     assert len(told) == 1
     assert "odd" in told[0]
 
@@ -81,13 +81,13 @@ def test_of7_what_is_odd_is_said_with_its_name(tmp_path: Path, case: str) -> Non
 def test_of7_a_drawing_on_grey_paper_is_a_drawing(tmp_path: Path) -> None:
     folder = write_drawings(tmp_path / "own", FOUR)
     _on_grey(lighter=False).save(folder / "k03x/odd.png")
-    assert read_folder(folder).notices == ()
+    assert read_own_images(folder).notices == ()
 
 
 SPLITS = [
-    (("train", "val", "test"), "k00x", "the same classes are in every alphabet"),
+    (("val", "test"), "k00x", "the same classes are in every alphabet"),
     (("A", "B", "C"), "k00x", "the same classes are in every alphabet"),
-    (("Train", "Validation"), "c00", "the same classes are in every alphabet"),
+    (("test", "Validation"), "c00", "the same classes are in every alphabet"),
     (("Greek", "Latin", "Han"), "character01", None),
 ]
 
@@ -98,14 +98,14 @@ def test_of7_splits_taken_for_alphabets_are_said(
 ) -> None:
     names = [like.replace("0", "1", 1).replace("1", chr(49 + c)) for c in range(8)]
     counts = {f"{alphabet}/{name}": 2 for alphabet in alphabets for name in names}
-    told = read_folder(write_drawings(tmp_path / "own", counts)).notices
+    told = read_own_images(write_drawings(tmp_path / "own", counts)).notices
     assert any(words in text for text in told) if words else told == ()
 
 
 def test_of7_splits_of_other_classes_are_said_too(tmp_path: Path) -> None:
-    counts = {f"{split}/{split}{c}": 2 for split in ("train", "val", "test") for c in range(6)}
-    told = read_folder(write_drawings(tmp_path / "own", counts)).notices
-    assert any("test, train, val are taken for alphabets" in text for text in told)
+    counts = {f"{split}/{split}{c}": 2 for split in ("dev", "val", "test") for c in range(6)}
+    told = read_own_images(write_drawings(tmp_path / "own", counts)).notices
+    assert any("dev, test, val are taken for alphabets" in text for text in told)
 
 
 def test_of7_a_few_are_named_and_the_rest_counted() -> None:
@@ -119,7 +119,7 @@ def test_of7_data_show_draws_every_split(tmp_path: Path, monkeypatch: pytest.Mon
     Image.new("L", (30, 30), 255).save(folder / "k03x" / "odd.png")
     for _ in range(2):  # packed before, it is said again
         done = CliRunner().invoke(app, ["show", "--data", str(folder)])
-        assert "NOTE: no ink" in done.stdout
+        assert "NOTE: left out, no ink" in done.stdout
     lines = [line for line in done.stdout.splitlines() if line.startswith("contact sheet of ")]
     assert [line.split()[3].rstrip(":") for line in lines] == ["background", "validation", "test"]
     for line in lines:

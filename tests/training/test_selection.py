@@ -13,7 +13,8 @@ from hpsearch.data.dense import DenseTasks
 from hpsearch.data.pack import pack
 from hpsearch.errors import InputError
 from hpsearch.sources.find import find_dataset
-from hpsearch.sources.folder import read_folder
+from hpsearch.sources.older_rules import read_folder
+from hpsearch.sources.own_images import read_own_images
 from hpsearch.training.config import Objective
 from hpsearch.training.fresh import fresh_tasks
 from hpsearch.training.selection import Selection, check_data, select
@@ -28,7 +29,7 @@ SEEDS = range(3)
 def own(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     folder = tmp_path_factory.mktemp("own")
     counts: Mapping[str, int] = SHAPES[request.param]
-    return pack(read_folder(write_drawings(folder / "images", counts)), folder / "packed")
+    return pack(read_own_images(write_drawings(folder / "images", counts)), folder / "packed")
 
 
 def _select(dataset: Dataset, seed: int, objective: Objective) -> Selection:

@@ -1,0 +1,260 @@
+"""A user's own images by rule 3: a folder, a zip or a CSV file; see `read_own_images`.
+
+Must not know the cache.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpsearch.data.dataset import Characters, Progress, flatten, reported
+from hpsearch.data.pack import Contents
+from hpsearch.data.tasks import validation_tasks
+from hpsearch.errors import InputError
+from hpsearch.sources.copies import MOST_COMPARED, near_copies
+from hpsearch.sources.division import MAX_WAYS, Class, Classes, Division, divide, group_names
+from hpsearch.sources.folder import MAX_IMAGES, decode
+from hpsearch.sources.listing import LAYOUTS, Listing, Picture
+from hpsearch.sources.looks import Look, Looks, counted, layout_notices, named
+from hpsearch.sources.table import read_table
+from hpsearch.sources.tree import list_folder, list_zip
+
+Pictures = Literal["auto", "paper", "plain"]
+"""How own images are converted: as ink on paper, or with their grey values as they are."""
+RULE = 3
+"""Version of the rule for reading own images; a study keeps the rule it was started with."""
+SAMPLED = 200
+"""Pictures, spread over all, that decide whether the data are drawings on paper."""
+TEST_TASKS = 400
+_TEST_SEED = 0
+
+
+def read_own_images(
+    source: Path, progress: Progress | None = None, pictures: Pictures = "auto"
+) -> Contents:
+    """Read, convert and split a user's own images.
+
+    Pictures that cannot be read, pictures without content, and classes with one picture are left
+    out and named. `divide` documents the split. Ink becomes bright on a dark ground where most
+    pictures are drawings on paper; otherwise the grey values are kept.
+
+    Args:
+        source: A folder or zip of CLASS/* or GROUP/CLASS/*, or either below train, val and test;
+            or a CSV file with the columns path and label, and perhaps group and split.
+        progress: Called after every 50 images.
+        pictures: How the images are converted; auto decides by the pictures.
+
+    Raises:
+        InputError: Fewer than two classes have two usable images, or the source is damaged.
+    """
+    with _listed(source) as listing:
+        _check_classes(source, listing)
+        paper = _on_paper(listing) if pictures == "auto" else pictures == "paper"
+        read = _Read(paper)
+        every = reported(
+            listing.pictures, "reading your images", len(listing.pictures), progress, 50
+        )
+        for picture in every:
+            read.take(picture, listing.read)
+    classes: Classes = {}
+    for number, picture in enumerate(read.kept):
+        classes.setdefault((picture.group, picture.label), []).append(number)
+    single = [_name(key) for key, numbers in sorted(classes.items()) if len(numbers) < 2]
+    if not listing.said:
+        classes = {key: numbers for key, numbers in classes.items() if len(numbers) >= 2}
+    _check_enough(source, classes, read.unreadable)
+    roles = {number: one.role for number, one in enumerate(read.kept)} if listing.said else {}
+    division = divide(classes, roles, listing.said)
+    notices = (
+        *listing.notices,
+        *([] if listing.said else _layout(classes)),
+        *counted({"left out, cannot be read": read.unreadable}),
+        *([] if listing.said else counted({"left out, classes with only one image": single})),
+        *read.notices(),
+        *division.notices,
+    )
+    return _contents(listing.title, read, classes, division, notices)
+
+
+@contextmanager
+def _listed(source: Path) -> Iterator[Listing]:
+    """List a source; its pictures can be read inside the block."""
+    if source.is_dir():
+        yield list_folder(source)
+    elif source.suffix.lower() == ".csv":
+        yield read_table(source)
+    elif source.suffix.lower() == ".zip":
+        with list_zip(source) as listing:
+            yield listing
+    else:
+        raise InputError(f"{source}: neither a folder, a .zip nor a .csv of pictures; name one")
+
+
+def own_files(source: Path) -> list[Path]:
+    """Return the source, and the files outside it that it names.
+
+    Raises:
+        InputError: It is a CSV file that cannot be used.
+    """
+    if source.suffix.lower() != ".csv" or not source.is_file():
+        return [source]
+    files = (source.parent / one.file for one in read_table(source).pictures)
+    return [source, *(file for file in files if file.is_file())]
+
+
+@dataclass
+class _Read:
+    """The usable pictures, and what is said of the others."""
+
+    paper: bool
+    kept: list[Picture] = field(default_factory=list)
+    images: list[NDArray[np.uint8]] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
+    looks: Looks = field(default_factory=Looks)
+
+    def take(self, picture: Picture, read: Callable[[str], bytes]) -> None:
+        """Read and convert one picture."""
+        try:
+            image, look = _decoded(picture, read, paper=self.paper)
+        except InputError as error:
+            self.unreadable.append(str(error))
+            return
+        self.looks.add(_name((picture.group, picture.label)), picture.file, image, look)
+        if not look.blank:
+            self.kept.append(picture)
+            self.images.append(image)
+
+    def notices(self) -> list[str]:
+        """Return a line for each kind of oddity, and for nearly equal pictures of two classes."""
+        lines = self.looks.notices(paper=self.paper, left_out=True)
+        if len(self.kept) > MOST_COMPARED:
+            return [*lines, f"nearly equal pictures are not looked for among {len(self.kept)}"]
+        numbers = {key: n for n, key in enumerate({(p.group, p.label) for p in self.kept})}
+        class_of = [numbers[one.group, one.label] for one in self.kept]
+        pairs = near_copies(np.stack(self.images), class_of) if self.images else []
+        alike = [f"{self.kept[one].file} ~ {self.kept[other].file}" for one, other in pairs]
+        return [*lines, *counted({"pictures that are nearly equal in two classes": alike})]
+
+
+def _decoded(
+    picture: Picture, read: Callable[[str], bytes], *, paper: bool
+) -> tuple[NDArray[np.uint8], Look]:
+    """Read and convert a picture; the message of an error begins with the picture's path."""
+    try:
+        content = read(picture.file)
+    except InputError as error:
+        raise InputError(f"{picture.file}: {error}") from None
+    return decode(io.BytesIO(content), picture.file, paper=paper)
+
+
+def _on_paper(listing: Listing) -> bool:
+    """Return whether most pictures have a plain ground, from which only ink stands out."""
+    places = np.linspace(0, len(listing.pictures) - 1, SAMPLED).round().astype(int)
+    looks = []
+    for place in np.unique(places).tolist():
+        try:
+            looks.append(_decoded(listing.pictures[place], listing.read, paper=True)[1])
+        except InputError:
+            continue  # named when all are read
+    return 2 * sum(look.no_drawing for look in looks) <= len(looks)
+
+
+def _check_classes(source: Path, listing: Listing) -> None:
+    """Refuse a source that can be no data set, before its images are read."""
+    names = sorted({_name((one.group, one.label)) for one in listing.pictures})
+    if len(names) < 2:
+        raise InputError(
+            f"{source}: images of one class only ({named(names)}); at least two classes are "
+            f"needed, as {LAYOUTS}"
+        )
+    if len(listing.pictures) > MAX_IMAGES:
+        raise InputError(
+            f"{source}: {len(listing.pictures)} images; at most {MAX_IMAGES} are taken"
+        )
+
+
+def _check_enough(source: Path, classes: Classes, unreadable: Sequence[str]) -> None:
+    usable = sum(len(numbers) >= 2 for numbers in classes.values())
+    if usable < 2:
+        lost = f" ({len(unreadable)} cannot be read: {named(unreadable, 1)})" if unreadable else ""
+        raise InputError(
+            f"{source}: {usable} classes with two images or more; at least 2 are needed{lost}"
+        )
+
+
+def _layout(classes: Classes) -> list[str]:
+    groups: dict[str, list[str]] = {}
+    for group, label in classes:
+        groups.setdefault(group, []).append(f"{group}/{label}")
+    return layout_notices(groups)
+
+
+def _name(key: Class) -> str:
+    group, label = key
+    return f"{group}/{label}" if group else label
+
+
+def _contents(
+    title: str, read: _Read, classes: Classes, division: Division, notices: Sequence[str]
+) -> Contents:
+    background, validation, test = (_role(one, title, read.images) for one in division.roles)
+    ways = min(MAX_WAYS, _smallest(validation))
+    test_ways = min(ways, _smallest(test))
+    groups = len({group for group, _ in classes})
+    among = f" in {groups} groups" if groups > 1 else ""
+    parts = (background, validation, test)
+    if {len(one.names) for one in parts} == {len(classes)}:
+        numbers, thing = [len(one.images) for one in parts], "pictures"
+    else:
+        numbers, thing = [len(one.names) for one in parts], "classes"
+    kind = "drawings on paper" if read.paper else "grey pictures as they are"
+    return Contents(
+        kind="folder",
+        background=background,
+        validation=validation,
+        test=test,
+        runs=validation_tasks(
+            test,
+            ways=test_ways,
+            n_runs=math.ceil(TEST_TASKS / test_ways),
+            drawers=range(test.n_drawers),
+            seed=_TEST_SEED,
+        ),
+        ways=ways,
+        turns=False,
+        description=(
+            f"own images in {title}: {len(classes)} classes{among}, {division.how}: {numbers[0]} "
+            f"background, {numbers[1]} validation and {numbers[2]} test {thing}, {ways} ways; "
+            f"{kind}"
+        ),
+        rule=RULE,
+        paper=read.paper,
+        notices=tuple(notices),
+    )
+
+
+def _role(role: Classes, title: str, images: Sequence[NDArray[np.uint8]]) -> Characters:
+    groups = group_names(role, title)
+    return flatten(
+        {
+            group: {
+                f"{key[0] or group}/{key[1]}": [images[number] for number in numbers]
+                for key, numbers in classes.items()
+            }
+            for group, classes in groups.items()
+        },
+        people=False,
+    )
+
+
+def _smallest(role: Characters) -> int:
+    return int(np.bincount(role.alphabet_of).min())
