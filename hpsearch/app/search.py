@@ -213,7 +213,8 @@ def held_dataset(plan: StudyPlan, data: Path | None = None) -> Dataset:
 
     folder, wanted = plan.folder, plan.config.dataset
     if not folder.dataset.exists():
-        return find_dataset(wanted, data, progress=_step_lines())
+        pictures = plan.config.pictures
+        return find_dataset(wanted, data, progress=_step_lines(), pictures=pictures)
     held = read_dataset(folder.dataset)
     source = data or (Path(held["source"]) if held.get("source") else None)
     packed = Path(held.get("packed") or "nowhere")

@@ -19,6 +19,8 @@ from hpsearch.errors import InputError
 
 Kind = Literal["omniglot", "omniglot_small1", "omniglot_small2", "glyphs", "folder"]
 """The kinds of data that a study can be on."""
+Pictures = Literal["auto", "paper", "plain"]
+"""How own images are converted: as ink on paper, or with their grey values; auto decides."""
 OMNIGLOT = ("omniglot", "omniglot_small1", "omniglot_small2")
 """The kinds whose sealed tasks are Lake's 400; the others have tasks of their own."""
 Progress = Callable[[str, int, int], None]

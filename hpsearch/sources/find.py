@@ -11,12 +11,13 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import get_args
 
 from hpsearch.data.cache import caches, in_first, may_write, open_caches, write_shared
 from hpsearch.data.dataset import OMNIGLOT as OMNIGLOTS
-from hpsearch.data.dataset import Dataset, Kind, Progress, open_packed
+from hpsearch.data.dataset import Dataset, Kind, Pictures, Progress, open_packed
 from hpsearch.data.pack import Contents, holds_test, pack, sweep
 from hpsearch.data.packed_files import FORMAT
 from hpsearch.errors import EnvironmentFailure, HpsearchError, InputError
@@ -50,6 +51,7 @@ def find_dataset(
     afresh: bool = False,
     fingerprint: str | None = None,
     test: bool = False,
+    pictures: Pictures = "auto",
 ) -> Dataset:
     """Find a data set, pack it if necessary, and open it.
 
@@ -62,6 +64,7 @@ def find_dataset(
         afresh: Read and check the files again, even if they were packed before.
         fingerprint: Data set of the study to resume; own images are also read by older rules.
         test: Whether the sealed test tasks are needed; the search does not need them.
+        pictures: How own images are converted; with a fingerprint every way is tried.
 
     Returns:
         The data set. Its `notice` says if "auto" fell back to glyphs, if the test tasks are
@@ -74,7 +77,7 @@ def find_dataset(
     if dataset not in KINDS:
         raise InputError(f"dataset: {dataset!r} is not one of {', '.join(KINDS)}")
     omniglot = dataset if dataset in OMNIGLOTS else "omniglot"
-    finder = _Finder(omniglot, progress, layout, afresh, fingerprint, test)
+    finder = _Finder(omniglot, progress, layout, afresh, fingerprint, test, pictures)
     if dataset == "glyphs":
         if path is not None:
             raise InputError(
@@ -112,6 +115,7 @@ class _Finder:
     afresh: bool
     fingerprint: str | None
     test: bool
+    pictures: Pictures
 
     def named(self, dataset: str, path: Path, origin: str) -> Dataset:
         """Read what the user named: Omniglot, or own images if allowed."""
@@ -136,18 +140,23 @@ class _Finder:
         raise InputError(f"{origin} {path}: no {wanted} in it; name the folder that holds them")
 
     def _folder(self, path: Path) -> Dataset:
-        """Read own images by the rule that gives the fingerprint, or by the newest."""
-        rules = (RULE, 2, 1) if self.fingerprint and path.is_dir() else ()
-        for rule in rules:
-            with contextlib.suppress(InputError):  # rules differ in what they refuse
-                found = self._own(path) if rule == RULE else self._by_rule(path, rule)
+        """Read own images in the way that gives the fingerprint, or in the asked one."""
+        ways = [partial(self._own, path, pictures) for pictures in get_args(Pictures)]
+        if path.is_dir():
+            ways[1:1] = [partial(self._by_rule, path, rule) for rule in (2, 1)]
+        for read in ways if self.fingerprint else ():
+            with contextlib.suppress(InputError):  # the ways differ in what they refuse
+                found = read()
                 if found.fingerprint == self.fingerprint:
                     return found
-        return self._own(path)
+        return self._own(path, self.pictures)
 
-    def _own(self, path: Path) -> Dataset:
+    def _own(self, path: Path, pictures: Pictures) -> Dataset:
         return self._once(
-            "folder", own_files(path), lambda: read_own_images(path, self.progress), f"rule {RULE}"
+            "folder",
+            own_files(path),
+            lambda: read_own_images(path, self.progress, pictures),
+            f"rule {RULE} {pictures}",
         )
 
     def _by_rule(self, path: Path, rule: int) -> Dataset:

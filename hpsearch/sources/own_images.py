@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import io
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hpsearch.data.dataset import Characters, Progress, flatten, reported
+from hpsearch.data.dataset import Characters, Pictures, Progress, flatten, reported
 from hpsearch.data.pack import Contents
 from hpsearch.data.tasks import validation_tasks
 from hpsearch.errors import InputError
@@ -28,8 +28,6 @@ from hpsearch.sources.looks import Look, Looks, counted, layout_notices, named
 from hpsearch.sources.table import read_table
 from hpsearch.sources.tree import list_folder, list_zip
 
-Pictures = Literal["auto", "paper", "plain"]
-"""How own images are converted: as ink on paper, or with their grey values as they are."""
 RULE = 3
 """Version of the rule for reading own images; a study keeps the rule it was started with."""
 SAMPLED = 200
@@ -71,7 +69,8 @@ def read_own_images(
     single = [_name(key) for key, numbers in sorted(classes.items()) if len(numbers) < 2]
     if not listing.said:
         classes = {key: numbers for key, numbers in classes.items() if len(numbers) >= 2}
-    _check_enough(source, classes, read.unreadable)
+    usable = sum(len(numbers) >= 2 for numbers in classes.values())
+    _check_enough(source, usable, read.unreadable)
     roles = {number: one.role for number, one in enumerate(read.kept)} if listing.said else {}
     division = divide(classes, roles, listing.said)
     notices = (
@@ -176,14 +175,15 @@ def _check_classes(source: Path, listing: Listing) -> None:
             f"{source}: images of one class only ({named(names)}); at least two classes are "
             f"needed, as {LAYOUTS}"
         )
+    counts = Counter((one.group, one.label) for one in listing.pictures)
+    _check_enough(source, sum(number >= 2 for number in counts.values()))
     if len(listing.pictures) > MAX_IMAGES:
         raise InputError(
             f"{source}: {len(listing.pictures)} images; at most {MAX_IMAGES} are taken"
         )
 
 
-def _check_enough(source: Path, classes: Classes, unreadable: Sequence[str]) -> None:
-    usable = sum(len(numbers) >= 2 for numbers in classes.values())
+def _check_enough(source: Path, usable: int, unreadable: Sequence[str] = ()) -> None:
     if usable < 2:
         lost = f" ({len(unreadable)} cannot be read: {named(unreadable, 1)})" if unreadable else ""
         raise InputError(

@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from hpsearch.configfile import Section, dump_yaml, load_section, read_yaml
-from hpsearch.data.dataset import Kind
+from hpsearch.data.dataset import Kind, Pictures
 from hpsearch.pruners.config import PrunerConfig
 from hpsearch.pruners.resource import Resource
 from hpsearch.samplers.config import SamplerConfig
@@ -151,6 +151,10 @@ class StudyConfig(Section):
     dataset: Literal["auto", Kind] = "auto"
     """auto takes Omniglot where it is found or can be had, else glyphs. omniglot_small1 and
     omniglot_small2 train on five of Omniglot's 30 background alphabets; folder is own images."""
+    pictures: Pictures = "auto"
+    """How own images are converted. paper: what is darker than light paper, or lighter than dark
+    paper, is ink. plain: the grey values are kept, for photographs. auto: paper where most
+    pictures have a plain ground."""
     space: str
     """Search space: a shipped name, or a file beside the study file."""
     trial: TrialConfig

@@ -65,7 +65,7 @@ def test_ob6_the_whole_way_with_5_to_60_drawings_a_class(here: Path) -> None:
     _done("export", "study")
     _done("retrain", "study/best.yaml")
     found = json.loads(_done("evaluate", "study/model", "--json").out)
-    assert found["n_tasks"] == 100
+    assert found["n_tasks"] == 400
     assert "own images" in _done("evaluate", "study/model").out
     query = here / "images/c03/000.png"
     done = _done("recognise", "study/model", "--support", "images", query, "--json")

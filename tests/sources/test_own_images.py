@@ -195,6 +195,10 @@ def test_photographs_keep_their_grey_values(tmp_path: Path) -> None:
     drawings = read_own_images(tmp_path / "own", pictures="paper")
     assert drawings.paper
     assert fingerprint(drawings) != fingerprint(contents)
+    asked = find_dataset("auto", tmp_path / "own", pictures="paper")
+    assert asked.paper
+    again = find_dataset("auto", tmp_path / "own", fingerprint=asked.fingerprint)
+    assert again == asked
 
 
 def test_nothing_is_left_out_in_silence(tmp_path: Path) -> None:
