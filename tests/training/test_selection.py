@@ -17,11 +17,21 @@ from hpsearch.sources.older_rules import read_folder
 from hpsearch.sources.own_images import read_own_images
 from hpsearch.training.config import Objective
 from hpsearch.training.fresh import fresh_tasks
-from hpsearch.training.selection import Selection, check_data, select
+from hpsearch.training.loop import train
+from hpsearch.training.selection import Selection, _join, check_data, select
+from hpsearch.training.trainingdata import TrainingData
 from tests.support.drawings import ONE_LARGE, SIXTY, TWO_EACH, UNEVEN, write_drawings
 from tests.support.trainings import tiny_config
 
-SHAPES = {"uneven": UNEVEN, "one large": ONE_LARGE, "two each": TWO_EACH, "sixty": SIXTY}
+FEW = {"a": 100, **{f"b{c}": 4 for c in range(9)}}
+SHAPES = {
+    "uneven": UNEVEN,
+    "one large": ONE_LARGE,
+    "two each": TWO_EACH,
+    "sixty": SIXTY,
+    "few and one large": FEW,
+    "two by two": {"a": 2, "b": 2},
+}
 SEEDS = range(3)
 
 
@@ -61,6 +71,39 @@ def test_ob6_a_query_and_its_answer_are_two_pictures(own: Dataset, objective: Ob
             else:
                 right = np.take_along_axis(one.support, one.target, 1)
                 assert (right != one.query).all()
+
+
+LOSSES = {
+    "pairs": {"pairs": "independent"},
+    "all pairs of a batch": {"pairs": "batch"},
+    "softmax": {"pairs": "batch", "loss": "softmax", "batch_drawings": 5},
+}
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("objective", ["tasks_320", "dense"])
+def test_ob6_every_loss_trains_and_is_validated(
+    own: Dataset, loss: str, objective: Objective
+) -> None:
+    config = tiny_config(max_epochs=2, **LOSSES[loss])
+    for both in (False, True):
+        data = TrainingData.from_dataset(
+            own, config, study_seed=0, objective=objective, include_validation=both
+        )
+        errors = [epoch.result.validation_error for epoch in train(config, data, 0)]
+        assert len(errors) == 2
+        assert all(0 <= error <= 1 for error in errors)
+
+
+def test_ob6_a_class_of_both_roles_is_one_class(tmp_path: Path) -> None:
+    dataset = pack(read_own_images(write_drawings(tmp_path / "own", FEW)), tmp_path / "packed")
+    both = [dataset.labels("background"), dataset.labels("validation")]
+    index, alphabet_of = _join(both, 12, 0)
+    assert index.shape[0] == len(alphabet_of) == len(FEW)
+    name_of = np.concatenate([np.array(role.names)[role.character] for role in both])
+    assert sorted(index[index >= 0]) == list(range(len(name_of)))
+    for row in index:
+        assert len(set(name_of[row[row >= 0]])) == 1
 
 
 @pytest.mark.parametrize("objective", ["tasks_320", "dense"])
