@@ -145,7 +145,11 @@ def retrain(
     chosen = exported.seed if seed is None else seed
     description = {
         "format": 1,
-        "dataset": {"kind": dataset.kind, "fingerprint": dataset.fingerprint},
+        "dataset": {
+            "kind": dataset.kind,
+            "fingerprint": dataset.fingerprint,
+            **({} if dataset.paper else {"paper": False}),  # how to convert images to recognise
+        },
         "seed": chosen,
         **settings,
         "config": config.plain(),

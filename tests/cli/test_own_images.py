@@ -130,3 +130,15 @@ def test_ob6_a_parameter_that_does_nothing_on_these_images_is_named(here: Path) 
     done = _done("search", "own.yaml", "--data", "images", "--output", "r", "--dry-run")
     for name in ("batch_characters", "drawers", "within_alphabet"):
         assert f"NOTE: {name} is searched and changes nothing" in done.out
+
+
+def test_a_study_says_how_own_images_are_converted(here: Path) -> None:
+    write_drawings(here / "images", TWO_EACH)
+    search = ("search", "own.yaml", "--data", "images", "--output", "r", "--dry-run")
+    assert "5 ways; drawings on paper" in _done("data", "check", "--data", "images").out
+    done = run(*search, "--set", "pictures=grey")
+    assert done.code == 2
+    assert "pictures" in done.err
+    _done(*search, "--set", "pictures=plain")
+    packed = [json.loads(path.read_text()) for path in here.glob("cache/packed/*/meta.json")]
+    assert sorted(one["paper"] for one in packed) == [False, True]
