@@ -60,6 +60,7 @@ EDITS: dict[str, tuple[str, str, Any]] = {
     "data": ("dataset.json", "fingerprint", "0" * 64),
     "name": ("study.yaml", "name", "another"),
     "dataset": ("study.yaml", "dataset", "glyphs"),
+    "pictures": ("study.yaml", "pictures", "plain"),
     "trial": ("study.yaml", "trial/max_epochs", 4),
     "a layer": ("study.yaml", "trial/layers/fc/momentum", 0.5),
     "a choice": ("study.yaml", "trial/init", "koch"),
