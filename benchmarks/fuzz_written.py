@@ -30,7 +30,8 @@ from hpsearch.json_files import read_dataset
 from hpsearch.maintenance.invariants import check_invariants
 from hpsearch.paths import StudyFolder
 from hpsearch.provenance import differences, software
-from hpsearch.recognition.model import suggested_threshold
+from hpsearch.recognition.model import read_metrics
+from hpsearch.recognition.rejection import Rejection
 from hpsearch.records import CHECKSUM, read_or_none
 from hpsearch.report.facts import openings_in
 from hpsearch.results.baselines import read_baselines
@@ -172,7 +173,9 @@ def make_written(folder: Path) -> dict[str, Parser]:
         "dataset": (study.dataset, lambda: read_dataset(study.dataset)),
         "certificate": (study.certificate, lambda: _say(view)),
         "run": (run, lambda: read_run(study.confirmation, Run(1, 0))),
-        "metrics": (study.model / "metrics.json", lambda: suggested_threshold(study.model)),
+        "metrics": (
+            study.model / "metrics.json", lambda: Rejection.of(read_metrics(study.model))
+        ),
         "evaluation": (
             study.model / "evaluation.json", lambda: read_evaluation(study.model, MARK)
         ),
@@ -236,12 +239,22 @@ def _certificate() -> dict[str, Any]:
 
 
 def _metrics() -> dict[str, Any]:
-    threshold = {
-        "score": 0.5, "known_kept": 0.5, "unknown_rejected": 0.5, "n_queries": 10, "ways": 5,
+    setting = {
+        "ways": 2, "shots": 1, "mean": 0.0, "variance": 1.0, "slope": 1.0, "bias": 0.0,
+        "thresholds": [1.5], "kept": [0.5],
+    }  # fmt: skip
+    point = {"false_accept": 0.05, "measured": 0.05, "kept": 0.5, "right": 0.5}
+    point |= {f"{name}_interval": PAIR for name in ("measured", "kept", "right")}
+    rejection = {
+        "rates": [0.05], "settings": [setting],
+        "check": {
+            "ways": 2, "shots": 1, "unit": "class", "units": 4, "probability_error": 0.1,
+            "points": [point],
+        },
     }  # fmt: skip
     return {
         "include_validation": False, "objective": "tasks_320", "weights_epoch": 1, "epochs": 1,
-        "seconds": 1.0, "images": 10, "validation_error": 0.5, "unknown_below": threshold,
+        "seconds": 1.0, "images": 10, "validation_error": 0.5, "none_of_these": rejection,
     }  # fmt: skip
 
 

@@ -31,7 +31,7 @@ from hpsearch.training.evaluation import dense_scores, encode
 MAX_BYTES = 1_500_000
 MAX_DIFFERENCE = 0.001
 """Of the dense accuracy, in half precision and in single precision."""
-CALIBRATED = ("calibration", "calibration_error", "calibrated_accuracy", "unknown_below")
+CALIBRATED = ("calibration", "calibration_error", "calibrated_accuracy", "none_of_these")
 
 
 def halved(weights: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -139,14 +139,60 @@ class ConfirmedRun(Record):
     provenance: dict[str, Any] = Field(default_factory=dict)
 
 
-class Threshold(Record):
-    """The score below which validation calls a query unknown."""
+class RejectionSetting(Record):
+    """Evidence and thresholds for one number of ways and shots."""
 
-    score: Share
-    known_kept: Share
-    unknown_rejected: Share
-    n_queries: Place = 0
+    ways: Annotated[int, Field(ge=2)]
+    shots: Annotated[int, Field(ge=1)]
+    mean: Number
+    variance: Annotated[float, Field(gt=0, le=1e300)]
+    slope: Annotated[float, Field(gt=0, le=1e300)]
+    bias: Number
+    thresholds: list[Number]
+    kept: list[Share]
+
+
+class RejectionPoint(Record):
+    """A stated false-accept rate, and what was measured on unseen classes."""
+
+    false_accept: Share
+    measured: Share
+    measured_interval: Interval
+    kept: Share
+    kept_interval: Interval
+    right: Share
+    right_interval: Interval
+
+
+class RejectionCheck(Record):
+    """The thresholds of one half of the validation classes on the other half."""
+
     ways: Place
+    shots: Place
+    unit: Literal["alphabet", "class"]
+    units: Place
+    probability_error: Share
+    points: Annotated[list[RejectionPoint], Field(min_length=1)]
+
+
+class RejectionFigures(Record):
+    """How a model tells queries of known classes from others."""
+
+    rates: Annotated[list[Annotated[float, Field(gt=0, lt=1)]], Field(min_length=1)]
+    settings: Annotated[list[RejectionSetting], Field(min_length=1)]
+    check: RejectionCheck
+
+    @model_validator(mode="after")
+    def _settings_are_a_table(self) -> RejectionFigures:
+        if sorted(set(self.rates)) != self.rates:
+            raise ValueError("rates must ascend")
+        found = [(one.ways, one.shots) for one in self.settings]
+        ways, shots = (sorted({pair[place] for pair in found}) for place in (0, 1))
+        if found != [(one, other) for one in ways for other in shots]:
+            raise ValueError("settings must hold all pairs of ways and shots, in order")
+        if any({len(one.thresholds), len(one.kept)} != {len(self.rates)} for one in self.settings):
+            raise ValueError("settings must hold a threshold and a share for each rate")
+        return self
 
 
 class Calibration(Record):
@@ -168,7 +214,7 @@ class Metrics(Record):
     validation_error: Share | None = None
     fresh_error: Share | None = None
     verification_auc: Share | None = None
-    unknown_below: Threshold | None = None
+    none_of_these: RejectionFigures | None = None
     calibration: Calibration | None = None
     calibrated_accuracy: Share | None = None
     calibration_error: Share | None = None

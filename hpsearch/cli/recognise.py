@@ -3,64 +3,72 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hpsearch.cli.options import ModelArgument
 from hpsearch.errors import InputError, one_line
 from hpsearch.output import notice, say, say_json
 from hpsearch.paths import check_output
 from hpsearch.wording import percent
 
 if TYPE_CHECKING:
+    from hpsearch.recognition.model import Model
     from hpsearch.recognition.rank import Ranking
 
 
 def recognise(
-    model: ModelArgument,
     images: Annotated[
-        list[Path], typer.Argument(metavar="IMAGE", help="Images of any size and mode.")
+        list[Path],
+        typer.Argument(
+            metavar="[MODEL] IMAGE...",
+            help="Images of any size and mode; before them, if wanted, a model folder.",
+        ),
     ],
     support: Annotated[
         Path, typer.Option(help="A folder with one folder, or one image, per class.")
     ],
+    model: Annotated[
+        Path | None, typer.Option(help="A model folder; without it the shipped model.")
+    ] = None,
     top: Annotated[int, typer.Option(min=1, help="Classes shown per image.")] = 5,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON, every class ranked.")] = False,
-    html: Annotated[Path | None, typer.Option(help="Write a page with pictures.")] = None,
-    unknown_below: Annotated[
-        str | None,
+    false_accept: Annotated[
+        float | None,
         typer.Option(
-            metavar="SCORE",
-            help="An image is unknown below this score; `suggested` takes validation's.",
+            metavar="SHARE",
+            help="Answer `none of these` so that this share of the images of unknown classes is "
+            "accepted, e.g. 0.05.",
         ),
     ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON, every class ranked.")] = False,
+    html: Annotated[Path | None, typer.Option(help="Write a page with pictures.")] = None,
 ) -> None:
     """Rank the classes of a support folder for each image, from one or few examples per class."""
+    if false_accept is not None and not 0 < false_accept < 1:
+        raise InputError(f"--false-accept {false_accept:g}: must be between 0 and 1, e.g. 0.05")
     if html is not None:
         if html.suffix.lower() not in (".html", ".htm"):
             raise InputError(f"--html {html}: name a file that ends in .html")
         check_output(html, "<title>Recognised: ", "recognise", "--html")
-    from dataclasses import replace
-
+    folder, images = _model_and_images(model, images)
     from hpsearch.execution.devices import choose_device
-    from hpsearch.recognition.model import load_model, suggested_threshold
+    from hpsearch.recognition.model import SHIPPED, load_model
     from hpsearch.recognition.support import read_images, read_support
     from hpsearch.sources.looks import Looks
 
-    loaded = load_model(model, choose_device("auto"))
     of_support, of_queries = Looks(), Looks()
     classes = read_support(support, of_support)
     queries = read_images(images, of_queries)
+    loaded = load_model(folder or SHIPPED, choose_device("auto"))
     for text in (*of_support.notices(), *of_queries.notices(copies=False)):
         notice(text)
 
     from hpsearch.recognition.rank import rank
 
-    suggested = suggested_threshold(model)
-    below = _threshold(unknown_below, suggested, model)
-    ranking = rank(loaded.network, loaded.config.input_size, queries, classes, loaded.calibration)
-    ranking = replace(ranking, below=below)
+    size = loaded.config.input_size
+    ranking = rank(loaded.network, size, queries, classes, loaded.calibration, loaded.rejection)
+    if false_accept is not None:
+        ranking = _rejecting(ranking, loaded, folder or SHIPPED, false_accept)
     names = [str(path) for path in images]
     if html is not None:
         from hpsearch.data.dataset import in_words
@@ -68,57 +76,82 @@ def recognise(
         from hpsearch.recognition.page import render_page
 
         trained_on = in_words(loaded.description["dataset"]["kind"])
-        maker = f"{model}, trained on {trained_on} at {loaded.config.input_size} px"
+        maker = f"{folder or 'the shipped model'}, trained on {trained_on} at {size} px"
         write_atomically(html, render_page(maker, names, queries, classes, ranking, top))
         say(f"{one_line(str(html))}: written", err=True)
     if json:
         _print_json(names, ranking)
     else:
         _print_table(names, ranking, top)
-        if suggested is not None and below is None:
-            say(
-                f"to detect unknown images: --unknown-below {suggested['score']:.3f} (on "
-                f"validation it keeps {percent(suggested['known_kept'], 0)} of known and rejects "
-                f"{percent(suggested['unknown_rejected'], 0)} of unknown images, "
-                f"{suggested['ways']} ways)",
-                err=True,
-            )
+        if ranking.setting is not None and false_accept is None:
+            say("to get the answer `none of these`: --false-accept 0.05", err=True)
 
 
-def _threshold(asked: str | None, suggested: dict[str, Any] | None, model: Path) -> float | None:
-    """Return the score that the option names; None without the option."""
-    if asked is None:
-        return None
-    if asked == "suggested":
-        if suggested is None:
-            raise InputError(
-                f"--unknown-below suggested: {model / 'metrics.json'} holds no suggestion (older, "
-                "or trained on validation); give a score from 0 to 1"
-            )
-        return float(suggested["score"])
-    try:
-        score = float(asked)
-    except ValueError:
-        score = -1.0
-    if not 0 <= score <= 1:
-        raise InputError(f"--unknown-below {asked}: must be a score from 0 to 1, or `suggested`")
-    return score
+def _model_and_images(model: Path | None, given: list[Path]) -> tuple[Path | None, list[Path]]:
+    """Return the model folder, None for the shipped one, and the images.
+
+    Raises:
+        InputError: A folder is named that is no model, or there is no image.
+    """
+    first, *others = given
+    if model is None and (first / "config.yaml").is_file():
+        model, given = first, others
+    elif first.is_dir():
+        fix = "give images" if model else "give images, or a model folder and then images"
+        raise InputError(f"{first}: a folder without a model (no config.yaml); {fix}")
+    elif model is None and others and not first.suffix and not first.exists():
+        raise InputError(f"{first}: no such model folder or image file; check the name")
+    if not given:
+        raise InputError(f"IMAGE: missing; name images after the model folder {first}")
+    return model, given
+
+
+def _rejecting(ranking: Ranking, model: Model, folder: Path, false_accept: float) -> Ranking:
+    """Return the ranking with a threshold, and say what it does.
+
+    Raises:
+        InputError: The model's validation measured no threshold, or not of this rate.
+    """
+    from dataclasses import replace
+
+    if model.rejection is None or ranking.setting is None:
+        raise InputError(
+            f"--false-accept {false_accept:g}: {folder / 'metrics.json'} holds no figures for it "
+            "(older, trained on its validation classes, or too few of them); leave it out"
+        )
+    cut = model.rejection.cut(ranking.setting, false_accept)
+    say(
+        f"none of these: at a probability of {cut.probability:.3f} or below; on validation that "
+        f"keeps {percent(cut.kept, 0)} of the images of known classes",
+        err=True,
+    )
+    return replace(ranking, threshold=cut.evidence)
 
 
 def _print_json(names: list[str], ranking: Ranking) -> None:
     answers = []
     for query, name in enumerate(names):
-        known = {} if ranking.below is None else {"unknown": ranking.unknown(query)}
         ranked = [{"class": c, "score": score} for c, score in ranking.candidates(query)]
-        answers.append({"image": name, **known, "ranked": ranked})
+        verdict = {
+            "none_of_these": ranking.none_of_these(query),
+            "probability": ranking.probability(query),
+        }
+        answers.append({"image": name, **verdict, "ranked": ranked})
     say_json(answers)
 
 
 def _print_table(names: list[str], ranking: Ranking, top: int) -> None:
     count = len(ranking.names)
-    unknown = f", unknown: no score reaches {ranking.below:.3f}" if ranking.below else ""
     for query, name in enumerate(names):
-        verdict = unknown if ranking.unknown(query) else ""
-        say(f"{one_line(name)}: {min(top, count)} of {count} classes{verdict}")
+        say(f"{one_line(name)}: {min(top, count)} of {count} classes{_verdict(ranking, query)}")
         for place, one in enumerate(ranking.candidates(query, top), start=1):
             say(f"{place:5}  {one.score:.3f}  {one_line(one.name)}")
+
+
+def _verdict(ranking: Ranking, query: int) -> str:
+    """Return the end of an image's first line."""
+    probability = ranking.probability(query)
+    if probability is None:
+        return ""
+    none = ", none of these" if ranking.none_of_these(query) else ""
+    return f"{none}; the first is right with probability {probability:.3f}"

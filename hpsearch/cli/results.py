@@ -164,11 +164,13 @@ def _print_metrics(folder: Path, metrics: dict[str, Any]) -> None:
         f"  error {percent(metrics['fresh_error'])} on fresh tasks; certificate: "
         f"{certificate['verdict']}{where}"
     )
-    if threshold := metrics["unknown_below"]:
+    if found := metrics["none_of_these"]:
+        points, ways = found["check"]["points"], found["check"]["ways"]
+        point = min(points, key=lambda one: abs(one["false_accept"] - 0.05))
         say(
-            f"  recognise --unknown-below {threshold['score']:.3f} keeps "
-            f"{percent(threshold['known_kept'], 0)} of known and rejects "
-            f"{percent(threshold['unknown_rejected'], 0)} of unknown validation characters"
+            f"  recognise --false-accept {point['false_accept']:g} accepts "
+            f"{percent(point['measured'])} {_interval(point['measured_interval'])} of unknown and "
+            f"keeps {percent(point['kept'], 0)} of known validation classes, {ways} ways"
         )
 
 

@@ -13,6 +13,7 @@ from hpsearch.errors import InputError, shortened
 from hpsearch.json_files import Metrics
 from hpsearch.paths import user_path
 from hpsearch.recognition.calibration import UNCALIBRATED, Calibration
+from hpsearch.recognition.rejection import Rejection
 from hpsearch.recognition.support import read_images, read_support
 from hpsearch.records import read_or_none
 from hpsearch.shipped_files import SHIPPED_MODEL
@@ -36,6 +37,8 @@ class Model:
     config: TrialConfig
     description: dict[str, Any]
     calibration: Calibration = UNCALIBRATED
+    rejection: Rejection | None = None
+    """None in a model of an older version, or one trained on its validation classes."""
 
     def rank(
         self, queries: Iterable[Path | str | NDArray[Any]], support: Path | str
@@ -76,16 +79,8 @@ def read_description(folder: Path) -> dict[str, Any]:
     raise InputError(f"{path}: dataset: must hold kind and fingerprint, as retrain writes it")
 
 
-def suggested_threshold(folder: Path) -> dict[str, Any] | None:
-    """Return the score below which validation calls a query unknown, or None.
-
-    A model that was trained on the validation characters has none.
-    """
-    found: dict[str, Any] | None = _metrics(folder).get("unknown_below")
-    return found
-
-
-def _metrics(folder: Path) -> dict[str, Any]:
+def read_metrics(folder: Path) -> dict[str, Any]:
+    """Return a model folder's metrics.json; nothing where it is missing or invalid."""
     return read_or_none(folder / "metrics.json", Metrics) or {}
 
 
@@ -110,7 +105,7 @@ def load_model(folder: Path | str, device: str = "cpu") -> Model:
 
     from hpsearch.training.build import trained_network
 
-    metrics = _metrics(folder)
+    metrics = read_metrics(folder)
     stored = metrics.get("weights_sha256")
     try:
         content = path.read_bytes()
@@ -122,4 +117,4 @@ def load_model(folder: Path | str, device: str = "cpu") -> Model:
     except (OSError, RuntimeError, safetensors.SafetensorError) as error:
         why = shortened(error, 120)
         raise InputError(f"{path}: does not hold this model's weights ({why})") from error
-    return Model(network, config, description, Calibration.of(metrics))
+    return Model(network, config, description, Calibration.of(metrics), Rejection.of(metrics))

@@ -62,7 +62,8 @@ def render_page(
                 {**described(number), "score": ranking.scores[query, number]}
                 for number in ranking.order[query, :top].tolist()
             ],
-            "unknown": ranking.unknown(query),
+            "none_of_these": ranking.none_of_these(query),
+            "probability": ranking.probability(query),
         }
         for query, (name, image) in enumerate(zip(names, queries, strict=True))
     ]
@@ -75,7 +76,6 @@ def render_page(
         classes=len(support.names),
         images=len(support.images),
         top=min(top, len(support.names)),
-        below=ranking.below,
     )
 
 

@@ -5,23 +5,27 @@ Letters: Q queries, M support images, C classes, U distinct images, D units.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from hpsearch.data.resize import area_average
 from hpsearch.errors import InputError
 from hpsearch.network.siamese import SiameseNetwork
 from hpsearch.recognition.calibration import UNCALIBRATED, Calibration
+from hpsearch.recognition.rejection import Cohort, Rejection, Setting
 from hpsearch.recognition.support import Support
 from hpsearch.training.evaluation import encode
 
 Rows = NDArray[np.int64]
 SUPPORTS_AT_ONCE = 1024
 """Bounds the memory of one comparison."""
+COHORT = 100
+"""Support images compared with all classes, at most, to judge how alike different classes are."""
 
 
 class Candidate(NamedTuple):
@@ -41,12 +45,24 @@ class Ranking:
     """[Q, C], p of the class's mean score."""
     order: NDArray[np.int64]
     """[Q, C], classes by falling similarity; equal ones by name."""
-    below: float | None = None
-    """A query with a lower best score is unknown; with None no query is."""
+    evidence: NDArray[np.float64] | None = None
+    """[Q], how far the best class fits better than impostors do; None without a `setting`."""
+    setting: Setting | None = None
+    """What validation measured with as many classes; None if it measured nothing."""
+    threshold: float | None = None
+    """A query with no more evidence is none of the classes; with None no query is."""
 
-    def unknown(self, query: int) -> bool:
+    def probability(self, query: int) -> float | None:
+        """Return the probability that a query is of its best class; None without a `setting`."""
+        if self.setting is None or self.evidence is None:
+            return None
+        return float(self.setting.probability(self.evidence[query]))
+
+    def none_of_these(self, query: int) -> bool:
         """Return whether a query counts as none of the classes."""
-        return self.below is not None and float(self.scores[query].max()) < self.below
+        if self.threshold is None or self.evidence is None:
+            return False
+        return not float(self.evidence[query]) > self.threshold
 
     def candidates(self, query: int, top: int | None = None) -> list[Candidate]:
         """Return one query's classes, the best first; at most `top`."""
@@ -60,8 +76,9 @@ def rank(
     queries: NDArray[np.uint8],
     support: Support,
     calibration: Calibration = UNCALIBRATED,
+    rejection: Rejection | None = None,
 ) -> Ranking:
-    """Compare every query with every class.
+    """Compare every query with every class; reject none.
 
     The score of a class with several images is the mean of their logits. Equal images are encoded
     and compared once, so that they tie exactly.
@@ -72,6 +89,7 @@ def rank(
         queries: Ink = 255, uint8 [Q, 105, 105].
         support: The classes.
         calibration: Turns scores into probabilities.
+        rejection: Tells queries of known classes from others.
 
     Raises:
         InputError: The model's scores are not finite.
@@ -84,25 +102,49 @@ def rank(
     place = place.reshape(-1)
     asked, query = np.unique(place[: len(queries)], return_inverse=True)
     offered, candidate = np.unique(place[len(queries) :], return_inverse=True)
-    images = area_average(shown, input_size)
-    logits = _logits(network, images, asked, offered)[query][:, candidate]  # [Q, M]
+    codes = _encoded(network, area_average(shown, input_size))
+    logits = _logits(network, codes, asked, offered)[query][:, candidate]  # [Q, M]
     if not np.isfinite(logits).all():
         raise InputError("the model's scores are not finite: its training diverged; retrain it")
-    counts = np.bincount(support.class_of)
-    starts = np.cumsum(counts) - counts
-    means = np.add.reduceat(logits, starts, axis=1) / counts  # [Q, C]
+    means = _class_means(logits, support)
     by_name = np.argsort(np.array(support.names, object), kind="stable")
     order = by_name[np.argsort(-means[:, by_name], axis=1, kind="stable")]
-    return Ranking(support.names, calibration.probability(means), order)
+    ranking = Ranking(support.names, calibration.probability(means), order)
+    if rejection is None:
+        return ranking
+    count = len(support.class_of)
+    some = np.unique(np.linspace(0, count - 1, min(count, COHORT)).astype(np.int64))
+    among = _logits(network, codes, offered[candidate[some]], offered)[:, candidate]
+    cohort = Cohort.of(_class_means(among, support), support.class_of[some])
+    setting = rejection.at(len(support.names), _shots(support))
+    evidence = setting.evidence(means.max(axis=1), cohort)
+    return replace(ranking, evidence=evidence, setting=setting)
+
+
+def _class_means(logits: NDArray[np.float64], support: Support) -> NDArray[np.float64]:
+    """Return the mean of each class's columns, [.., C] from [.., M]."""
+    counts = np.bincount(support.class_of)
+    starts = np.cumsum(counts) - counts
+    return np.asarray(np.add.reduceat(logits, starts, axis=1) / counts)
+
+
+def _shots(support: Support) -> float:
+    """Return the geometric mean of the classes' numbers of images."""
+    return float(np.exp(np.log(np.bincount(support.class_of)).mean()))
+
+
+@torch.inference_mode()
+def _encoded(network: SiameseNetwork, images: NDArray[np.uint8]) -> Tensor:
+    """Encode the images [U, side, side]."""
+    return encode(network, torch.from_numpy(images).to(network.device))  # [U, D]
 
 
 @torch.inference_mode()
 def _logits(
-    network: SiameseNetwork, shown: NDArray[np.uint8], asked: Rows, offered: Rows
+    network: SiameseNetwork, codes: Tensor, asked: Rows, offered: Rows
 ) -> NDArray[np.float64]:
-    """Encode the images [U, side, side]; compare rows `asked` with rows `offered`."""
+    """Compare rows `asked` of the encodings with rows `offered`."""
     device = network.device
-    codes = encode(network, torch.from_numpy(shown).to(device))  # [U, D]
     queries = codes[torch.from_numpy(asked).to(device)]
     supports = codes[torch.from_numpy(offered).to(device)]
     parts = [

@@ -10,12 +10,16 @@ import torch
 
 from hpsearch.data import Dataset
 from hpsearch.data.dense import dense_accuracy, dense_tasks
-from hpsearch.data.tasks import dense_drawers, split_drawers, verification_pairs
+from hpsearch.data.tasks import (
+    dense_drawers,
+    fresh_drawers,
+    split_drawers,
+    verification_pairs,
+)
 from hpsearch.network.siamese import SiameseNetwork
-from hpsearch.recognition.calibration import Calibration
 from hpsearch.results.intervals import around, wilson
 from hpsearch.results.noise import measure_noise
-from hpsearch.results.unknown import suggest_threshold
+from hpsearch.results.unknown import measure_rejection
 from hpsearch.results.verification import N_PAIRS, verify
 from hpsearch.training.config import TrialConfig
 from hpsearch.training.evaluation import (
@@ -50,12 +54,10 @@ def validation_figures(
     every = dense_tasks(characters, ways=ways, drawers=eight, seed=study_seed)
     dense = dense_accuracy(dense_scores(network, codes, every), every).accuracy
     others = fresh_tasks(characters, ways, study_seed)
-    logits = dense_scores(network, codes, others)
-    fresh = dense_accuracy(logits, others).accuracy
+    fresh = dense_accuracy(dense_scores(network, codes, others), others).accuracy
     _, drawers = split_drawers(n_drawers, config.drawers, study_seed, people=people)
     verified = verify(network, codes, characters, drawers, study_seed)
-    calibration = Calibration.of(verified)
-    threshold = suggest_threshold([calibration.logits(m) for m in logits], ways, study_seed)
+    unused = fresh_drawers(n_drawers, study_seed, people=people)
     at_half = None
     if config.loss == "pairwise":  # the softmax fits no threshold on the scores
         pairs = verification_pairs(characters, N_PAIRS, drawers, study_seed)
@@ -77,5 +79,5 @@ def validation_figures(
         "degenerate": paper.degenerate,
         "verification_accuracy": at_half,
         **verified,
-        "unknown_below": asdict(threshold) if threshold else None,
+        "none_of_these": measure_rejection(network, codes, characters, unused, study_seed),
     }

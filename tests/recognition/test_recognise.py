@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -10,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from hpsearch.recognition.model import load_model
+from hpsearch.recognition.model import SHIPPED, load_model
 from tests.support.command_line import CommandLine
 from tests.support.models import ESCAPES, HOSTILE, draw, write_model, write_support
+from tests.test_lazy import loaded_by_command
 
 
 def clean(text: str) -> bool:
@@ -101,8 +103,8 @@ def test_a_name_that_is_no_utf8_is_shown_and_written(
 @pytest.mark.parametrize(
     ("model_name", "support_name", "query", "named"),
     [
-        ("nowhere", "s", "q.png", "nowhere: no such model folder"),
-        ("s", "s", "q.png", "config.yaml: no such file"),
+        ("nowhere", "s", "q.png", "nowhere: no such model folder or image file"),
+        ("s", "s", "q.png", "s: a folder without a model (no config.yaml)"),
         ("untrained", "s", "q.png", "weights.safetensors: no weights"),
         ("m", "nowhere", "q.png", "nowhere: no such folder of support images"),
         ("m", "empty", "q.png", "empty: no images"),
@@ -173,7 +175,10 @@ def test_wrong_options_are_refused_and_touch_nothing(
 def test_images_and_the_support_folder_must_be_named(
     hpsearch: CommandLine, model: Path, support: Path, queries: list[Path]
 ) -> None:
-    assert "IMAGE" in hpsearch("recognise", model, "--support", support).err
+    for given in ([model], ["--model", model], []):
+        done = hpsearch("recognise", *given, "--support", support)
+        assert (done.code, done.err.count("\n")) == (2, 1)
+        assert "IMAGE" in done.err
     without = hpsearch("recognise", model, *queries)
     assert without.code == 2
     assert "--support" in without.err
@@ -197,44 +202,98 @@ def test_heavy_packages_are_loaded_late(code: str, absent: list[str]) -> None:
     assert not loaded & set(absent)
 
 
-def test_an_image_below_the_threshold_is_called_unknown(
+def rejecting(folder: Path, threshold: float = 0.5) -> Path:
+    """Write a model whose metrics.json holds thresholds for 5 classes of one or more images."""
+    setting = {
+        **{"ways": 5, "shots": 1, "mean": -3.0, "variance": 1.0, "slope": 2.0, "bias": -1.0},
+        **{"thresholds": [threshold + 1, threshold], "kept": [0.5, 0.75]},
+    }
+    point = {"false_accept": 0.2, "measured": 0.2, "kept": 0.75, "right": 0.5}
+    point |= {f"{name}_interval": [0.1, 0.9] for name in ("measured", "kept", "right")}
+    check = {"ways": 5, "shots": 1, "unit": "alphabet", "units": 10, "probability_error": 0.1}
+    model = write_model(folder)
+    found = {"rates": [0.05, 0.2], "settings": [setting], "check": {**check, "points": [point]}}
+    (model / "metrics.json").write_text(json.dumps({"none_of_these": found}))
+    return model
+
+
+def test_an_image_of_no_class_is_none_of_these(
     hpsearch: CommandLine, support: Path, queries: list[Path], tmp_path: Path
 ) -> None:
-    model = write_model(tmp_path / "m")
+    model = rejecting(tmp_path / "m")
     command = ["recognise", model, "--support", support, *queries]
-    ranked = json.loads(hpsearch(*command, "--json").out)
-    best = sorted(one["ranked"][0]["score"] for one in ranked)
-    assert all("unknown" not in one for one in ranked)
-    between = (best[0] + best[1]) / 2
-    assert best[0] < between < best[1]
-    told = json.loads(hpsearch(*command, "--json", "--unknown-below", between).out)
-    assert [one["unknown"] for one in told] == [
-        one["ranked"][0]["score"] < between for one in ranked
-    ]
-    assert sum(one["unknown"] for one in told) == 1
+    plain = hpsearch(*command, "--json")
+    found = json.loads(plain.out)
+    assert not any(one["none_of_these"] for one in found)
+    order = sorted(one["probability"] for one in found)
+    between = (order[0] + order[1]) / 2
+    evidence = (math.log(between / (1 - between)) + 1) / 2  # slope 2, bias -1
+    rejecting(tmp_path / "n", evidence)
+    command[1] = tmp_path / "n"
+    told = json.loads(hpsearch(*command, "--json", "--false-accept", 0.2).out)
+    assert [one["none_of_these"] for one in told] == [one["probability"] < between for one in told]
+    assert [one["probability"] for one in told] == [one["probability"] for one in found]
+    assert [one["ranked"] for one in told] == [one["ranked"] for one in found]
     page = tmp_path / "p.html"
-    done = hpsearch(*command, "--unknown-below", between, "--html", page)
-    assert done.out.count(f"unknown: no score reaches {between:.3f}") == 1
-    assert page.read_text(encoding="utf-8").count("unknown: no score reaches") == 1
+    done = hpsearch(*command, "--false-accept", "0.2", "--html", page)
+    assert done.out.count(", none of these; ") == 1
+    assert f"the first is right with probability {order[0]:.3f}" in done.out
+    assert f"at a probability of {between:.3f} or below; on validation that keeps 75 %" in done.err
+    assert page.read_text(encoding="utf-8").count(">none of these<") == 1
+    stricter = json.loads(hpsearch(*command, "--json", "--false-accept", 0.05).out)
+    assert sum(one["none_of_these"] for one in stricter) >= 1
+    hint = "to get the answer `none of these`: --false-accept 0.05"
+    assert hint in hpsearch(*command).err
 
 
-def test_the_suggested_threshold_is_what_retraining_wrote(
-    hpsearch: CommandLine, support: Path, queries: list[Path], tmp_path: Path
+def test_a_rate_that_cannot_be_had_is_one_line(
+    hpsearch: CommandLine, model: Path, support: Path, queries: list[Path], tmp_path: Path
 ) -> None:
-    model = write_model(tmp_path / "m")
-    command = ["recognise", model, "--support", support, *queries]
-    missing = hpsearch(*command, "--unknown-below", "suggested")
-    assert missing.code == 2
-    assert "holds no suggestion" in missing.err
-    figures = {"score": 0.999, "known_kept": 0.9, "unknown_rejected": 0.8, "ways": 20}
-    (model / "metrics.json").write_text(json.dumps({"unknown_below": figures}))
-    done = hpsearch(*command)
-    assert "--unknown-below 0.999 (on validation it keeps 90 % of known" in done.err
-    assert hpsearch(*command, "--unknown-below", "suggested").out.count("unknown: no score") == 3
-    for wrong in ("1.5", "-0.1", "nan", "often"):
-        done = hpsearch(*command, f"--unknown-below={wrong}")
-        assert done.code == 2
-        assert wrong in done.err
+    old = write_model(tmp_path / "old")
+    threshold = {"score": 0.9, "known_kept": 0.9, "unknown_rejected": 0.8, "ways": 20}
+    (old / "metrics.json").write_text(json.dumps({"unknown_below": threshold}))
+    for folder in (model, old):
+        done = hpsearch("recognise", folder, "--support", support, *queries, "--false-accept=0.05")
+        assert (done.code, done.out) == (2, "")
+        assert "metrics.json holds no figures for it" in done.err
+        answers = json.loads(
+            hpsearch("recognise", folder, "--support", support, *queries, "--json").out
+        )
+        assert [(one["none_of_these"], one["probability"]) for one in answers] == [
+            (False, None)
+        ] * 3
+    measured = rejecting(tmp_path / "m")
+    for wrong, why in (("0.01", "0.05 to 0.2"), ("0.3", "0.05 to 0.2"), ("0", "0 and 1")):
+        command = ["recognise", measured, "--support", support, *queries]
+        done = hpsearch(*command, f"--false-accept={wrong}")
+        assert (done.code, done.err.count("\n")) == (2, 1)
+        assert f"--false-accept {wrong}: must be" in done.err
+        assert why in done.err
+    for wrong in ("nan", "1", "-0.1"):
+        assert hpsearch(*command, f"--false-accept={wrong}").code == 2
+
+
+def test_the_shipped_model_answers_where_no_other_is_named(
+    hpsearch: CommandLine, model: Path, support: Path, queries: list[Path], tmp_path: Path
+) -> None:
+    shipped = json.loads(hpsearch("recognise", "--support", support, *queries, "--json").out)
+    expected = load_model(SHIPPED).rank(queries, support)
+    for answer, candidates in zip(shipped, expected, strict=True):
+        assert answer["ranked"] == [{"class": c.name, "score": c.score} for c in candidates]
+    named = hpsearch("recognise", "--model", model, "--support", support, *queries)
+    assert named.out == hpsearch("recognise", model, "--support", support, *queries).out
+    page = tmp_path / "p.html"
+    hpsearch("recognise", "--support", support, queries[0], "--html", page)
+    assert "by <bdi>the shipped model, trained on" in page.read_text(encoding="utf-8")
+
+
+def test_recognising_loads_neither_sympy_nor_what_it_does_not_need(
+    support: Path, queries: list[Path]
+) -> None:
+    """They take more of the first answer's three seconds than the answer does."""
+    loaded = loaded_by_command("recognise", "--support", str(support), str(queries[0]))
+    assert "torch" in loaded
+    assert not loaded & {"sympy", "sklearn", "scipy", "pandas", "optuna", "plotly", "sqlalchemy"}
 
 
 def test_of7_images_that_hold_nothing_are_said(
