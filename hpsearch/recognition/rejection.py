@@ -177,7 +177,11 @@ class Rejection:
 
     def to_json(self) -> dict[str, Any]:
         """Return what `of` reads."""
-        return {"rates": list(self.rates), "settings": [asdict(one) for one in self.settings]}
+        settings = [
+            {**asdict(one), "thresholds": list(one.thresholds), "kept": list(one.kept)}
+            for one in self.settings
+        ]
+        return {"rates": list(self.rates), "settings": settings}
 
 
 def _setting(values: Mapping[str, Any]) -> Setting:
