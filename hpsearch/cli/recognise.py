@@ -143,15 +143,9 @@ def _print_json(names: list[str], ranking: Ranking) -> None:
 def _print_table(names: list[str], ranking: Ranking, top: int) -> None:
     count = len(ranking.names)
     for query, name in enumerate(names):
-        say(f"{one_line(name)}: {min(top, count)} of {count} classes{_verdict(ranking, query)}")
+        none = ", none of these" if ranking.none_of_these(query) else ""
+        say(f"{one_line(name)}: {min(top, count)} of {count} classes{none}")
         for place, one in enumerate(ranking.candidates(query, top), start=1):
             say(f"{place:5}  {one.score:.3f}  {one_line(one.name)}")
-
-
-def _verdict(ranking: Ranking, query: int) -> str:
-    """Return the end of an image's first line."""
-    probability = ranking.probability(query)
-    if probability is None:
-        return ""
-    none = ", none of these" if ranking.none_of_these(query) else ""
-    return f"{none}; the first is right with probability {probability:.3f}"
+        if (probability := ranking.probability(query)) is not None:
+            say(f"       the first is right with probability {probability:.3f}")

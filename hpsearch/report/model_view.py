@@ -19,7 +19,7 @@ from hpsearch.data.dataset import Characters
 from hpsearch.data.tasks import OneShotTasks, score_tasks, split_drawers, validation_tasks
 from hpsearch.errors import HpsearchError
 from hpsearch.recognition.calibration import Calibration
-from hpsearch.recognition.model import Model, load_model
+from hpsearch.recognition.model import Model, load_model, read_metrics
 from hpsearch.recognition.page import ink_uri, png_uri
 from hpsearch.recognition.support import printable
 from hpsearch.report.facts import Facts
@@ -43,7 +43,8 @@ def inspect_model(facts: Facts) -> dict[str, Any] | str:
         By the names that the template uses: `accuracy` on the `n_tasks` validation tasks; `seen`,
         whether the model was trained on the validation characters; the `hardest` tasks; the `map`
         of the characters, with a PNG of its drawings (`sprites`) in rows of `columns`; a PNG of
-        the first layer's `filters`, None without a convolution, with the size and number of them.
+        the first layer's `filters`, None without a convolution, with the size and number of them;
+        the check of "none of these" on unseen classes (`rejection`), None if there is none.
     """
     folder = facts.view.folder.model
     if facts.dataset is None:
@@ -52,7 +53,9 @@ def inspect_model(facts: Facts) -> dict[str, Any] | str:
         model = load_model(folder)
         if model.description["dataset"]["fingerprint"] != facts.dataset.fingerprint:
             return "The model in the study's folder was trained on other data."
-        return _inspect(facts, model, facts.dataset)
+        figures = read_metrics(folder).get("none_of_these")
+        rejection = figures["check"] if figures else None
+        return {**_inspect(facts, model, facts.dataset), "rejection": rejection}
     except HpsearchError as error:
         return str(error)
 

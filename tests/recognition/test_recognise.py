@@ -13,7 +13,14 @@ import pytest
 
 from hpsearch.recognition.model import SHIPPED, load_model
 from tests.support.command_line import CommandLine
-from tests.support.models import ESCAPES, HOSTILE, draw, write_model, write_support
+from tests.support.models import (
+    ESCAPES,
+    HOSTILE,
+    draw,
+    rejection_figures,
+    write_model,
+    write_support,
+)
 from tests.test_lazy import loaded_by_command
 
 
@@ -203,17 +210,10 @@ def test_heavy_packages_are_loaded_late(code: str, absent: list[str]) -> None:
 
 
 def rejecting(folder: Path, threshold: float = 0.5) -> Path:
-    """Write a model whose metrics.json holds thresholds for 5 classes of one or more images."""
-    setting = {
-        **{"ways": 5, "shots": 1, "mean": -3.0, "variance": 1.0, "slope": 2.0, "bias": -1.0},
-        **{"thresholds": [threshold + 1, threshold], "kept": [0.5, 0.75]},
-    }
-    point = {"false_accept": 0.2, "measured": 0.2, "kept": 0.75, "right": 0.5}
-    point |= {f"{name}_interval": [0.1, 0.9] for name in ("measured", "kept", "right")}
-    check = {"ways": 5, "shots": 1, "unit": "alphabet", "units": 10, "probability_error": 0.1}
+    """Write a model whose metrics.json holds thresholds."""
     model = write_model(folder)
-    found = {"rates": [0.05, 0.2], "settings": [setting], "check": {**check, "points": [point]}}
-    (model / "metrics.json").write_text(json.dumps({"none_of_these": found}))
+    found = {"none_of_these": rejection_figures(threshold)}
+    (model / "metrics.json").write_text(json.dumps(found))
     return model
 
 
@@ -236,7 +236,8 @@ def test_an_image_of_no_class_is_none_of_these(
     assert [one["ranked"] for one in told] == [one["ranked"] for one in found]
     page = tmp_path / "p.html"
     done = hpsearch(*command, "--false-accept", "0.2", "--html", page)
-    assert done.out.count(", none of these; ") == 1
+    assert done.out.count(": 5 of 5 classes, none of these\n") == 1
+    assert done.out.count(": 5 of 5 classes\n") == 2
     assert f"the first is right with probability {order[0]:.3f}" in done.out
     assert f"at a probability of {between:.3f} or below; on validation that keeps 75 %" in done.err
     assert page.read_text(encoding="utf-8").count(">none of these<") == 1

@@ -29,6 +29,7 @@ from hpsearch.results.pruning import pruning
 from tests.support.command_line import CommandLine
 from tests.support.made_search import Made, write_lines, write_search
 from tests.support.made_study import certificate_of, write_model
+from tests.support.models import rejection_figures
 from tests.support.slow import rest_slow
 
 HOSTILE = "</script><script>alert(1)</script>"
@@ -283,6 +284,21 @@ def test_what_a_model_sees_is_shown_and_its_names_stay_text(
         assert sum(len(trace["customdata"]) for trace in drawn) == len(labels["names"])
     assert any("&lt;script&gt;" in trace["name"] for trace in drawn)
     assert not any("<" in trace["name"] for trace in drawn)
+
+
+def test_the_price_of_rejecting_is_shown_with_its_interval(
+    with_model: Callable[[str], StudyFolder],
+) -> None:
+    folder = with_model("glyphs")
+    assert "None of these" not in visible(page(folder))
+    path = folder.model / "metrics.json"
+    held = json.loads(path.read_text()) if path.is_file() else {}
+    held.pop("checksum", None)
+    path.write_text(json.dumps({**held, "none_of_these": rejection_figures()}))
+    shown = " ".join(visible(page(folder)).split())
+    assert "with 5 candidates of one image each" in shown
+    assert "intervals are over 10 alphabets" in shown
+    assert "5.0 % 6.1 % [4.0, 9.3] 50.0 % [40.0, 60.0] 45.0 % [35.0, 55.0]" in shown
 
 
 @pytest.mark.parametrize("kind", ["glyphs", "omniglot", "omniglot_small1"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -74,6 +75,32 @@ def write_random_model(folder: Path) -> Path:
     shapes = SiameseNetwork(config.shape()).state_dict()
     weights = {n: torch.randn(t.shape, generator=rng) * 0.3 for n, t in shapes.items()}
     return _write(folder, config, weights)
+
+
+def rejection_figures(threshold: float = 0.5) -> dict[str, Any]:
+    """Return what metrics.json holds of rates of 5 % and 20 %; evidence has slope 2, bias -1."""
+    setting = {
+        **{"ways": 5, "shots": 1, "mean": -3.0, "variance": 1.0, "slope": 2.0, "bias": -1.0},
+        **{"thresholds": [threshold + 1, threshold], "kept": [0.5, 0.75]},
+    }
+    points = [
+        {
+            **{"false_accept": 0.05, "measured": 0.061, "measured_interval": [0.04, 0.093]},
+            **{"kept": 0.5, "kept_interval": [0.4, 0.6]},
+            **{"right": 0.45, "right_interval": [0.35, 0.55]},
+        },
+        {
+            **{"false_accept": 0.2, "measured": 0.187, "measured_interval": [0.15, 0.231]},
+            **{"kept": 0.75, "kept_interval": [0.65, 0.85]},
+            **{"right": 0.7, "right_interval": [0.6, 0.8]},
+        },
+    ]
+    check = {"ways": 5, "shots": 1, "unit": "alphabet", "units": 10, "probability_error": 0.1}
+    return {
+        "rates": [0.05, 0.2],
+        "settings": [setting],
+        "check": {**check, "points": points},
+    }
 
 
 def _write(folder: Path, config: TrialConfig, weights: dict[str, torch.Tensor]) -> Path:
