@@ -288,7 +288,7 @@ def test_a_deployed_model_answers_in_the_pages_words(shell: Shell) -> None:
     for line in (*first.commands, *second.commands):
         printed = shell.run(line)
     assert '"ranked"' in printed
-    assert '"unknown"' in printed
+    assert '"none_of_these": false' in printed
     (program,) = shown("howto/deploy.md", "python")
     (shell.folder / "program.py").write_text(program.text)
     assert re.fullmatch(r"(arrow|cross|house|table) [01]\.\d{3}\n", shell.run("python program.py"))
