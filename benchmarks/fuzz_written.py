@@ -243,7 +243,7 @@ def _metrics() -> dict[str, Any]:
         "ways": 2, "shots": 1, "mean": 0.0, "variance": 1.0, "slope": 1.0, "bias": 0.0,
         "thresholds": [1.5], "kept": [0.5],
     }  # fmt: skip
-    point = {"false_accept": 0.05, "measured": 0.05, "kept": 0.5, "right": 0.5}
+    point = {"false_accept": 0.05, "measured": 0.05, "kept": 0.5, "right": 0.5, "sets": PAIR}
     point |= {f"{name}_interval": PAIR for name in ("measured", "kept", "right")}
     rejection = {
         "rates": [0.05], "settings": [setting],

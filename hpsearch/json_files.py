@@ -162,6 +162,7 @@ class RejectionPoint(Record):
     kept_interval: Interval
     right: Share
     right_interval: Interval
+    sets: Interval
 
 
 class RejectionCheck(Record):

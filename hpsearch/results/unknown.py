@@ -4,7 +4,8 @@ Support sets are drawn at random from the classes of one alphabet; the alphabet'
 are unknown. Thresholds are fitted on one half of the alphabets and checked on the other, and the
 reverse. The model keeps those that are fitted on all of them.
 
-Letters: N classes of an alphabet, P images of each, W ways, K shots, U queries, L rates.
+Letters: N classes of an alphabet, P images of each, W ways, K shots, U queries, R support sets,
+L rates.
 """
 
 from __future__ import annotations
@@ -245,7 +246,8 @@ def check_rejection(scores: Sequence[Array], seed: int) -> dict[str, Any] | None
         The check's ways, shots, unit and number of units; `probability_error`, the mean difference
         of probability and frequency; and `points`: for each rate the measured one, the share of
         known queries kept, and that of known queries both kept and right, with intervals over
-        units. None where a half has too few classes.
+        units; and the 5th and 95th percentile of the rates of single support sets (`sets`). None
+        where a half has too few classes.
     """
     by_class = len(scores) < FEW
     if by_class:
@@ -267,13 +269,17 @@ def check_rejection(scores: Sequence[Array], seed: int) -> dict[str, Any] | None
     accepted, kept, right = (
         [one for judgement in judged for one in judgement[kind]] for kind in range(3)
     )
-    probability, same = (np.concatenate([one[kind] for one in judged]) for kind in (3, 4))
+    probability, same, of_sets = (
+        np.concatenate([one[kind] for one in judged]) for kind in (3, 4, 5)
+    )
+    ranges = np.percentile(of_sets, (5, 95), axis=0).T.tolist()
     points = [
         {
             "false_accept": rate,
             **_share("measured", [one[place] for one in accepted]),
             **_share("kept", [one[place] for one in kept]),
             **_share("right", [one[place] for one in right]),
+            "sets": ranges[place],
         }
         for place, rate in enumerate(rates)
     ]
@@ -287,8 +293,9 @@ def check_rejection(scores: Sequence[Array], seed: int) -> dict[str, Any] | None
     }
 
 
-Judgement = tuple[list[Array], list[Array], list[Array], Array, NDArray[np.bool_]]
-"""Shares [L] of units: accepted, kept, right; and known and unknown queries' probabilities."""
+Judgement = tuple[list[Array], list[Array], list[Array], Array, NDArray[np.bool_], Array]
+"""Shares [L] of units: accepted, kept, right; queries' probabilities, and whether their best class
+is right; shares accepted of each support set, [R, L]."""
 
 
 def _judge(
@@ -325,6 +332,7 @@ def _judge(
                 _by_unit(above & is_right[:, None], units[0]),
                 setting.probability(np.concatenate([known[: len(some)], some])),
                 np.concatenate([is_right[: len(some)], np.zeros(len(some), np.bool_)]),
+                (unknown.reshape(len(asked), -1, 1) > cuts).mean(axis=1),
             )
         )
     return judged

@@ -298,7 +298,7 @@ def test_the_price_of_rejecting_is_shown_with_its_interval(
     shown = " ".join(visible(page(folder)).split())
     assert "with 5 candidates of one image each" in shown
     assert "intervals are over 10 alphabets" in shown
-    assert "5.0 % 6.1 % [4.0, 9.3] 50.0 % [40.0, 60.0] 45.0 % [35.0, 55.0]" in shown
+    assert "5.0 % 6.1 % [4.0, 9.3] [1.0, 17.0] 50.0 % [40.0, 60.0] 45.0 % [35.0, 55.0]" in shown
 
 
 @pytest.mark.parametrize("kind", ["glyphs", "omniglot", "omniglot_small1"])

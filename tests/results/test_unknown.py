@@ -120,6 +120,7 @@ def test_the_check_judges_each_half_by_the_other(monkeypatch: pytest.MonkeyPatch
     assert measured == sorted(measured)
     for point in found["points"]:
         assert point["right"] <= point["kept"]
+        assert point["sets"][0] <= point["measured"] <= point["sets"][1]
         for name in ("measured", "kept", "right"):
             low, high = point[f"{name}_interval"]
             assert low <= point[name] <= high

@@ -87,12 +87,12 @@ def rejection_figures(threshold: float = 0.5) -> dict[str, Any]:
         {
             **{"false_accept": 0.05, "measured": 0.061, "measured_interval": [0.04, 0.093]},
             **{"kept": 0.5, "kept_interval": [0.4, 0.6]},
-            **{"right": 0.45, "right_interval": [0.35, 0.55]},
+            **{"right": 0.45, "right_interval": [0.35, 0.55], "sets": [0.01, 0.17]},
         },
         {
             **{"false_accept": 0.2, "measured": 0.187, "measured_interval": [0.15, 0.231]},
             **{"kept": 0.75, "kept_interval": [0.65, 0.85]},
-            **{"right": 0.7, "right_interval": [0.6, 0.8]},
+            **{"right": 0.7, "right_interval": [0.6, 0.8], "sets": [0.05, 0.4]},
         },
     ]
     check = {"ways": 5, "shots": 1, "unit": "alphabet", "units": 10, "probability_error": 0.1}
