@@ -15,6 +15,7 @@ from hpsearch.network.siamese import SiameseNetwork
 from hpsearch.network.views import View, views
 from hpsearch.shipped_files import SHIPPED_MODEL
 from hpsearch.training.config import TrialConfig
+from hpsearch.training.precision import allow_tf32
 
 
 class AveragingNetwork(SiameseNetwork):
@@ -63,6 +64,7 @@ def trained_network(
     convolution: Literal["auto", "direct"] = "direct",
 ) -> SiameseNetwork:
     """Return a trained network in eval mode, averaging over views as configured."""
+    allow_tf32(config, torch.device(device))
     settings, wanted = _settings(config), config.test_time_averaging
     network = SiameseNetwork(config.shape(), **settings, convolution=convolution)
     if wanted != "none":

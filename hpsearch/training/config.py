@@ -126,9 +126,9 @@ class TrialConfig(Section):
     test_time_averaging: Literal["none", "turns", "turns_and_mirrors"] = "none"
     """Once trained, average each score over both images turned alike by quarters, and mirrored:
     in retrain's figures, confirm, evaluate and recognise. Epochs are validated without it."""
-    precision: Literal["float32", "bf16"] = "float32"
-    """Arithmetic of the encoding. bf16 is used on CUDA and on CPUs that support it in hardware;
-    other CPUs compute in float32."""
+    precision: Literal["float32", "tf32", "bf16"] = "float32"
+    """Arithmetic of the encoding. tf32 rounds the factors of products to 10 bits on CUDA. bf16
+    is used where the device multiplies it in hardware. A device without it computes as float32."""
     convolution: Literal["auto", "direct"] = "auto"
     """How the CPU convolves. auto: direct, by spectra or by patches; a fixed cost model
     chooses the fastest for the shape, and results agree up to rounding. direct: torch's own."""

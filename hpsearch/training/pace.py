@@ -10,6 +10,7 @@ from hpsearch.network.initialisation import initialise
 from hpsearch.network.siamese import SiameseNetwork
 from hpsearch.training.build import empty_network
 from hpsearch.training.config import TrialConfig
+from hpsearch.training.precision import allow_tf32
 
 LIMIT_S = 4.0
 """Seconds after which no larger batch is timed."""
@@ -28,6 +29,7 @@ def image_seconds(config: TrialConfig, device: str, threads: int) -> float:
         threads: Threads of one trial on the CPU.
     """
     torch.set_num_threads(threads)
+    allow_tf32(config, torch.device(device))
     network = empty_network(config, device)
     initialise(network, config.init, torch.Generator(device).manual_seed(0))
     began, images = time.perf_counter(), 2

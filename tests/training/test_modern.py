@@ -25,7 +25,6 @@ from hpsearch.training.config import TrialConfig
 from hpsearch.training.loop import Interrupted, train
 from hpsearch.training.loss import batch_loss, pair_loss, softmax_loss
 from hpsearch.training.optimiser import LayerwiseOptimiser, schedule
-from hpsearch.training.precision import allow_tf32, has_bf16
 from hpsearch.training.trainingdata import TrainingData, take
 from tests.support.trainings import assert_same_training, last_checkpoint, tiny_config
 from tests.training.test_optimiser import gradients, random_network, set_gradients, weights
@@ -281,29 +280,3 @@ def test_what_does_nothing_is_not_searched(
     refuse_without_effect(name, parameter, tiny_config(), {name: parameter})
     with pytest.raises(InputError, match=reason):
         refuse_without_effect(name, parameter, tiny_config(**settings), {name: parameter})
-
-
-@pytest.mark.skipif(not has_bf16("cpu"), reason="this processor does not multiply bf16")
-def test_bf16_trains_almost_as_float32_does(data: TrainingData) -> None:
-    curves = []
-    for precision in ("float32", "bf16"):
-        config = modern(precision=precision, quarter_turns=False)
-        curves.append([e.result.loss for e in train(config, data, 0)])
-    assert curves[0] != curves[1]
-    np.testing.assert_allclose(curves[0], curves[1], rtol=0.05)
-
-
-@pytest.mark.parametrize(("precision", "reduced"), [("bf16", True), ("float32", False)])
-def test_only_bf16_studies_round_to_tf32(precision: str, reduced: bool) -> None:
-    backends = (torch.backends.cuda.matmul, torch.backends.cudnn)
-    before = [backend.allow_tf32 for backend in backends]
-    try:
-        for backend in backends:
-            backend.allow_tf32 = not reduced
-        allow_tf32(modern(precision=precision), torch.device("cpu"))
-        assert [b.allow_tf32 for b in backends] == [not reduced] * 2
-        allow_tf32(modern(precision=precision), torch.device("cuda"))
-        assert [b.allow_tf32 for b in backends] == [reduced] * 2
-    finally:
-        for backend, value in zip(backends, before, strict=True):
-            backend.allow_tf32 = value
