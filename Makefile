@@ -64,7 +64,7 @@ PLACE = place=$$OUTPUT; if [ -z "$$place" ] && [ -d "$$STUDY" ]; then place=$$ST
   last=$$(dirname -- "$${last:-runs/quickstart/study.yaml}"); \
   place=$${place:-$${STUDY:+runs/$${name%.*}}}; place=$${place:-$$last};
 
-.PHONY: help install install-cluster search status dashboard report baselines confirm export retrain evaluate bench bench-search drill fuzz soak lint typecheck test test-slow check clean
+.PHONY: help install install-cluster search status dashboard report baselines confirm export retrain evaluate bench bench-search drill fuzz gpu-check gpu-bundle soak lint typecheck test test-slow check clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets and the variables
@@ -128,6 +128,12 @@ drill: $(STAMP) ## Kill a search KILLS times and look for anything lost
 
 fuzz: $(STAMP) ## Feed every parser damaged files, SECONDS each
 	@$(BIN)/python -m benchmarks.fuzz --seconds "$$SECONDS" $(call option,seed,SEED)
+
+gpu-check: $(STAMP) ## Check training on a card, fourteen steps into build/gpu; eight minutes
+	@$(BIN)/python -m benchmarks.gpu $(DATA_OPTION) $(call option,device,DEVICE) --out build/gpu
+
+gpu-bundle: $(STAMP) ## Fill build/gpu-bundle for the check on a machine without a network
+	@$(BIN)/python -m benchmarks.gpu_bundle $(DATA_OPTION)
 
 soak: $(STAMP) ## An hour of drills, fuzzing and a fault at every write
 	@$(BIN)/python -m benchmarks.soak --minutes "$$MINUTES"

@@ -1,43 +1,190 @@
-"""Choose the device of trials and the number of workers. Imports no torch, for the driver."""
+"""Choose the device of trials and the number of workers. Imports no torch, for the driver.
+
+nvidia-smi says which cards there are, torch which of them it can use. Each is asked once.
+"""
 
 from __future__ import annotations
 
+import importlib.util
+import json
 import os
+import re
 import shutil
 import subprocess
-from typing import Literal
+import sys
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
 
 from hpsearch.errors import InputError
 
+SMI_S = 10.0
+"""Longest wait for nvidia-smi."""
+TORCH_S = 60.0
+"""Longest wait for torch, which a cold disk loads slowly."""
+INSTALL = "pip install torch --index-url https://download.pytorch.org/whl/cu130"
+ASK = """
+import json, torch
+names = [torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count())]
+told = {"cuda": torch.version.cuda, "cudnn": torch.backends.cudnn.version(), "cards": names}
+print(json.dumps(told))
+"""
+"""Asks torch in a process of its own: this one may start others, and must hold no memory."""
+
+
+@dataclass(frozen=True)
+class Devices:
+    """The CUDA devices of this machine.
+
+    Args:
+        names: What CUDA_VISIBLE_DEVICES may hold, one for each device that torch can use.
+        driver: Version of NVIDIA's driver, None without one.
+        torch: What torch says of itself: `cuda`, `cudnn` and the `cards` by name.
+        advice: Why torch can use none of the cards that are there, and what to do; None if it can,
+            or if there are none.
+    """
+
+    names: tuple[str, ...] = ()
+    driver: str | None = None
+    torch: dict[str, Any] = field(default_factory=dict)
+    advice: str | None = None
+
+
+@cache
+def find_devices() -> Devices:
+    """Return this machine's CUDA devices; they are looked for once."""
+    listed = _smi("-L").splitlines()
+    cards = sum(line.startswith("GPU ") for line in listed)  # names may hold "GPU " too
+    told_driver = _smi("--query-gpu=driver_version", "--format=csv,noheader") if cards else ""
+    driver = next(iter(told_driver.split()), None)
+    build = torch_build()
+    if build is None:
+        return Devices(driver=driver, advice=_built_for_cpu() if cards else None)
+    if not cards and not Path("/dev/nvidiactl").exists() and not Path("/dev/kfd").exists():
+        return Devices(torch={"cuda": build})
+    told = ask_torch()
+    seen, visible = len(told.get("cards", ())), visible_devices()
+    if not seen:
+        hidden = visible is not None
+        return Devices(driver=driver, torch=told, advice=_unusable(build, driver, hidden, cards))
+    names = visible[:seen] if visible else _mig_names(listed) or _numbers(seen)
+    return Devices(tuple(names), driver, told)
+
+
+def look_again() -> None:
+    """Forget the devices found."""
+    find_devices.cache_clear()
+
+
+def visible_devices() -> list[str] | None:
+    """Return the devices that CUDA_VISIBLE_DEVICES names, None where it is not set.
+
+    As in CUDA, a name that is empty or -1 hides itself and all that follow.
+    """
+    given = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if given is None:
+        return None
+    names: list[str] = []
+    for name in given.split(","):
+        if name.strip() in ("", "-1"):
+            break
+        names.append(name.strip())
+    return names
+
+
+def _numbers(count: int) -> list[str]:
+    return [str(number) for number in range(count)]
+
+
+def _mig_names(listed: list[str]) -> list[str]:
+    """Return a name for each part of each card where one is divided (MIG), else nothing.
+
+    Without CUDA_VISIBLE_DEVICES torch sees only the first part.
+    """
+    names: list[str] = []
+    parts: list[str] = []
+    for line in reversed(listed):
+        if part := re.search(r"\(UUID: (MIG-[^)]+)\)", line):
+            parts.append(part[1])
+        elif card := re.match(r"GPU \d+: .*\(UUID: (GPU-[^)]+)\)", line):
+            names += parts or [card[1]]
+            parts = []
+    return names[::-1] if any(name.startswith("MIG-") for name in names) else []
+
+
+def _smi(*arguments: str) -> str:
+    """Return what nvidia-smi prints; empty where it is missing, fails or hangs."""
+    program = shutil.which("nvidia-smi")
+    return _printed([program, *arguments], SMI_S) if program else ""
+
+
+def _printed(command: list[str], limit_s: float) -> str:
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=limit_s, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.decode(errors="replace").strip() if done.returncode == 0 else ""
+
+
+def torch_build() -> str | None:
+    """Return the CUDA or ROCm version that torch is built for, None for the CPU only."""
+    found = importlib.util.find_spec("torch")
+    if found is None or found.origin is None:
+        return None
+    try:
+        text = (Path(found.origin).parent / "version.py").read_text(encoding="utf-8")
+    except OSError:
+        return None
+    built = re.search(r"^(?:cuda|hip)\b[^=\n]*= *['\"]([^'\"]+)", text, re.MULTILINE)
+    return built[1] if built else None
+
+
+def ask_torch() -> dict[str, Any]:
+    """Return what torch says about itself and its cards; nothing where it fails."""
+    lines = _printed([sys.executable, "-P", "-c", ASK], TORCH_S).splitlines()
+    try:
+        told = json.loads(lines[-1]) if lines else {}
+    except ValueError:
+        return {}
+    return told if isinstance(told, dict) else {}
+
+
+def _built_for_cpu() -> str:
+    return f"there is an NVIDIA card, but this torch is built for the CPU; {INSTALL}"
+
+
+def _unusable(build: str, driver: str | None, hidden: bool, cards: int) -> str | None:
+    if hidden:
+        return "CUDA_VISIBLE_DEVICES names no device that torch can use; correct or unset it"
+    if not cards:
+        return None
+    return (
+        f"there is an NVIDIA card, but torch for CUDA {build} cannot use it with driver {driver}; "
+        "install a newer driver, or torch for an older CUDA"
+    )
+
 
 def count_cuda_devices() -> int:
-    """Return the number of CUDA devices this process may use, 0 without any."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        return len([name for name in visible.split(",") if name.strip() not in ("", "-1")])
-    program = shutil.which("nvidia-smi")
-    if program is None:
-        return 0
-    try:
-        listed = subprocess.run([program, "-L"], capture_output=True, timeout=10, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return 0
-    lines = listed.stdout.splitlines() if listed.returncode == 0 else []
-    return sum(line.startswith(b"GPU ") for line in lines)  # names may hold "GPU " too
+    """Return the number of CUDA devices that trials may use, 0 without any."""
+    return len(device_names())
 
 
 def choose_device(setting: Literal["auto", "cpu", "cuda"]) -> str:
     """Return "cpu" or "cuda".
 
     Raises:
-        InputError: CUDA is asked for and there is none.
+        InputError: CUDA is asked for and there is none, or the setting is no device.
     """
+    if setting not in ("auto", "cpu", "cuda"):
+        raise InputError(f"device: {setting}: not supported; use auto, cpu or cuda")
     if setting == "cpu":
         return "cpu"
     if count_cuda_devices():
         return "cuda"
     if setting == "cuda":
-        raise InputError("device: cuda: no CUDA device here; use auto or cpu")
+        why = find_devices().advice or "no CUDA device here; use auto or cpu"
+        raise InputError(f"device: cuda: {why}")
     return "cpu"
 
 
@@ -53,9 +200,6 @@ def default_workers(device: str) -> int:
     return max(1, count_cuda_devices()) if device == "cuda" else count_cores()
 
 
-def device_names() -> list[str]:
+def device_names() -> tuple[str, ...]:
     """Return the values that CUDA_VISIBLE_DEVICES may hold, one per device."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible:
-        return [name.strip() for name in visible.split(",") if name.strip()]
-    return [str(number) for number in range(count_cuda_devices())]
+    return find_devices().names
