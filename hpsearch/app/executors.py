@@ -9,7 +9,12 @@ from functools import partial
 
 from hpsearch.errors import InputError
 from hpsearch.execution import Executor
-from hpsearch.execution.devices import choose_device, count_cores, default_workers
+from hpsearch.execution.devices import (
+    choose_device,
+    count_cores,
+    default_workers,
+    find_devices,
+)
 from hpsearch.study.plan import StudyPlan
 from hpsearch.waiting import Caught
 from hpsearch.wording import count
@@ -54,11 +59,17 @@ def _here(plan: StudyPlan) -> Workplace:
         slots = config.workers
     threads = max(1, int(cpu)) if cpu else None
     logs = plan.folder.root / "logs"
-    silence_s = config.worker_timeout_s
     make = partial(
-        LocalExecutor, slots, device, threads=threads, log_folder=logs, silence_s=silence_s
+        LocalExecutor,
+        slots,
+        device,
+        threads=threads,
+        log_folder=logs,
+        silence_s=config.worker_timeout_s,
+        step_timeout_s=config.step_timeout_s,
     )
-    words = f"{count(slots, 'worker')} on {device}"
+    unused = find_devices().advice if config.device == "auto" and device == "cpu" else None
+    words = f"{count(slots, 'worker')} on {device}{f' ({unused})' if unused else ''}"
     return Workplace(words, make, slots, threads or max(1, count_cores() // slots), device)
 
 
@@ -83,6 +94,7 @@ def _on_ray(plan: StudyPlan, caught: Caught | None) -> Workplace:
         gpu=config.resources.gpu,
         address=address,
         silence_s=config.worker_timeout_s,
+        step_timeout_s=config.step_timeout_s,
     )
     where = f"the Ray cluster at {address}" if address else "Ray on this machine"
     workers = count(most, "worker") if most else "as many workers as fit"

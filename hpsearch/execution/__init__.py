@@ -88,6 +88,8 @@ class Ending(Enum):
     INTERRUPTED = "interrupted"  # asked to stop at once; resumes from its checkpoint
     FAILED = "failed"  # an exception; `cause` names it
     OUT_OF_MEMORY = "out of memory"
+    CROWDED = "out of memory beside others"  # other processes hold the card's memory
+    DEVICE = "device failed"  # the card, not the trial
     ENVIRONMENT = "environment failed"  # disk, permission, data; `cause` names it
 
 

@@ -1,31 +1,32 @@
 """Classify why a worker ended: the configuration's fault, the machine's, or unknown.
 
-Only a fault of the configuration may fail a trial and delete its checkpoint. Imports no torch.
+Only a fault of the configuration may fail a trial and delete its checkpoint. `card_errors` has the
+table of a card's errors. Imports no torch.
 """
 
 from __future__ import annotations
 
-from enum import Enum
-
 from hpsearch.errors import HpsearchError
 from hpsearch.execution import Ended, Ending, Lost
+from hpsearch.execution.card_errors import Fault, fault_in
+
+__all__ = ["Fault", "ending_of", "fault_of"]
 
 MEMORY_WORDS = ("allocate memory", "out of memory", "std::bad_alloc", "can't start new thread")
 """Texts by which an exception without a type of its own says that memory ran out."""
-
-
-class Fault(Enum):
-    """Whose fault a failure is."""
-
-    CONFIGURATION = "configuration"
-    MACHINE = "machine"  # memory of all networks, disk, data, installation
-    UNKNOWN = "unknown"  # the trial is repeated to find out, see hpsearch.driver.blame
-
-
 FAULTS = {
     Ending.OUT_OF_MEMORY: Fault.CONFIGURATION,
     Ending.ENVIRONMENT: Fault.MACHINE,
     Ending.FAILED: Fault.UNKNOWN,
+    Ending.CROWDED: Fault.UNKNOWN,
+    Ending.DEVICE: Fault.UNKNOWN,
+}
+"""Where a trial is not alone to blame, it is repeated: elsewhere, or once there is memory."""
+ENDINGS = {
+    Fault.NEIGHBOUR: Ending.CROWDED,
+    Fault.DEVICE: Ending.DEVICE,
+    Fault.MACHINE: Ending.ENVIRONMENT,
+    Fault.UNKNOWN: Ending.FAILED,
 }
 
 
@@ -54,6 +55,10 @@ def ending_of(error: BaseException) -> Ending:
     """
     kinds = {kind.__name__ for kind in type(error).__mro__}
     words = str(error)
+    if fault := fault_in(words):
+        of_memory = any(word in words.lower() for word in MEMORY_WORDS)
+        own = Ending.OUT_OF_MEMORY if of_memory else Ending.FAILED
+        return ENDINGS.get(fault, own)
     if kinds & {"MemoryError", "OutOfMemoryError"} or any(w in words for w in MEMORY_WORDS):
         return Ending.OUT_OF_MEMORY
     machine = isinstance(error, HpsearchError | OSError | ImportError)

@@ -22,7 +22,7 @@ import ray
 from ray.job_config import JobConfig
 
 from hpsearch.errors import EnvironmentFailure, InputError, shortened
-from hpsearch.execution.local import SILENCE_S
+from hpsearch.execution.local import SILENCE_S, STEP_TIMEOUT_S
 from hpsearch.execution.ray_loopback import on_the_loopback
 from hpsearch.waiting import Caught, Interrupted, Patience
 
@@ -47,6 +47,7 @@ class RaySettings:
         address: Address of a running cluster ("auto" finds one on this machine); None starts one
             on this machine that ends with the search.
         silence_s: A worker that gives no sign of life for this time is killed; its trial is lost.
+        step_timeout_s: So is one that takes no step for this time.
     """
 
     workers: int | None = None
@@ -55,6 +56,7 @@ class RaySettings:
     gpu: float | None = None
     address: str | None = None
     silence_s: float = SILENCE_S
+    step_timeout_s: float = STEP_TIMEOUT_S
 
     def device_and_needs(self, nodes: list[dict[str, float]]) -> tuple[str, dict[str, float]]:
         """Return the device, and one trial's resources by Ray's names, for a cluster's nodes."""

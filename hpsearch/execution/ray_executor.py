@@ -105,7 +105,13 @@ class RayExecutor:
         device, self._needs = settings.device_and_needs(nodes)
         threads = max(1, int(self._needs["CPU"]))
         self._study = Study(
-            folder.resolve(), self._probe.name, token, device, threads, settings.silence_s
+            folder.resolve(),
+            self._probe.name,
+            token,
+            device,
+            threads,
+            settings.silence_s,
+            settings.step_timeout_s,
         )
         self._looked, self._room = time.monotonic(), self._look_around()
         if settings.workers is not None and settings.address is not None:

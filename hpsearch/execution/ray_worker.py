@@ -44,6 +44,7 @@ class Study:
         device: "cpu" or "cuda".
         threads: Threads of a worker process.
         silence_s: A worker that gives no sign of life for this time is killed.
+        step_timeout_s: So is one that takes no step for this time.
     """
 
     folder: Path
@@ -52,6 +53,7 @@ class Study:
     device: str
     threads: int
     silence_s: float
+    step_timeout_s: float
 
 
 @dataclass(frozen=True)
@@ -121,6 +123,7 @@ class RayWorker:
             threads=study.threads,
             log_folder=logs if self._shared else None,
             silence_s=study.silence_s,
+            step_timeout_s=study.step_timeout_s,
         )
         self._own = Path() if self._shared else _own_folder()
         self._job: Job | None = None

@@ -12,15 +12,17 @@ import queue
 import signal
 import sys
 import threading
+import time
 import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.allocation import keep_freed_memory, return_freed_memory
+from hpsearch.awake import AwakeClock
 from hpsearch.errors import EnvironmentFailure, HpsearchError, one_line
 from hpsearch.execution import Decision, Ended, Ending
 from hpsearch.execution.blame import ending_of
-from hpsearch.json_process import ParentPipe
+from hpsearch.json_process import BEAT_S, ParentPipe
 
 if TYPE_CHECKING:
     from hpsearch.training.config import TrialConfig
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from hpsearch.training.trainingdata import TrainingData
 
 PR_SET_PDEATHSIG = 1
+FOREIGN_SHARE = 0.1
+"""Share of a card's memory that other processes may hold without being to blame."""
 Fields = dict[str, Any]
 """A job or a configuration as JSON."""
 Kept = dict[tuple[Any, ...], "TrainingData"]
@@ -35,10 +39,15 @@ Kept = dict[tuple[Any, ...], "TrainingData"]
 
 
 class DriverPipe(ParentPipe):
-    """The pipes to the driver: an interrupt is noticed at once, other messages wait in order."""
+    """The pipes to the driver: an interrupt is noticed at once, other messages wait in order.
 
-    def __init__(self) -> None:
+    Signs of life come from a thread, which goes on when a card hangs. So the thread watches the
+    work: after `step_timeout_s` without a `mark` it reports that training has stalled.
+    """
+
+    def __init__(self, step_timeout_s: float) -> None:
         """Start to listen."""
+        self._step_timeout_s, self._marks, self._idle = step_timeout_s, 0, True
         super().__init__()
         self.messages: queue.Queue[dict[str, Any]] = queue.Queue()
         self.interrupted = threading.Event()
@@ -53,6 +62,34 @@ class DriverPipe(ParentPipe):
             self.messages.put(message)
         os._exit(0)  # the driver is gone
 
+    def _beat(self) -> None:
+        clock = AwakeClock(2 * BEAT_S)  # time in which this process was stopped does not count
+        seen, since = -1, clock()
+        while self.busy.wait():
+            now = clock()
+            if self._idle or self._marks != seen:
+                seen, since = self._marks, now
+            stalled = now - since > self._step_timeout_s
+            self.send(event="stalled" if stalled else "alive")
+            time.sleep(BEAT_S)
+
+    def mark(self, *_: object) -> None:
+        """Note that the work goes on: called by steps, evaluation chunks and writes."""
+        self._marks += 1
+
+    def asked_to_stop(self) -> bool:
+        """Return whether the driver interrupts; called before each step."""
+        self.mark()
+        return self.interrupted.is_set()
+
+    def _next(self) -> dict[str, Any]:
+        """Return the next message; waiting for the driver is no stall."""
+        self._idle = True
+        message = self.messages.get()
+        self.mark()
+        self._idle = False
+        return message
+
     def end(self, ended: Ended) -> None:
         """Report how a trial has ended."""
         self.send(event="ended", **{**vars(ended), "ending": ended.ending.value})
@@ -60,7 +97,7 @@ class DriverPipe(ParentPipe):
     def wait_for_job(self) -> dict[str, Any]:
         """Return the next job."""
         while True:
-            message = self.messages.get()
+            message = self._next()
             if "job" in message:
                 job: dict[str, Any] = message["job"]
                 return job
@@ -68,7 +105,7 @@ class DriverPipe(ParentPipe):
     def wait_for_decision(self) -> Decision | None:
         """Return the driver's decision, None when it interrupts instead."""
         while True:
-            message = self.messages.get()
+            message = self._next()
             if "interrupt" in message:
                 return None
             if "decision" in message:
@@ -84,14 +121,16 @@ def die_with_parent() -> None:
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def serve(device: str, threads: int) -> None:
+def serve(device: str, threads: int, step_timeout_s: float) -> None:
     """Run jobs until the driver closes the pipe."""
-    driver = DriverPipe()
+    driver = DriverPipe(step_timeout_s)
     driver.busy.set()  # also while torch is loaded
     try:
         import torch
 
         torch.set_num_threads(threads)
+        # Every layer marks, in evaluation too, which has no steps.
+        torch.nn.modules.module.register_module_forward_pre_hook(driver.mark)
     except Exception as error:  # a broken installation, or no memory for it
         trial = driver.wait_for_job()["trial"]
         cause = f"torch cannot be loaded: {one_line_of(error)}"
@@ -106,6 +145,8 @@ def serve(device: str, threads: int) -> None:
             ended = run_job(job, device, driver, kept)
         except Exception as error:
             ended = Ended(job["trial"], ending_of(error), one_line_of(error))
+            if device == "cuda" and ended.ending is Ending.OUT_OF_MEMORY:
+                ended = beside_others(ended)
         return_freed_memory()
         if ended.ending is Ending.OUT_OF_MEMORY and not smallest_fits(job, device, kept):
             cause = (
@@ -115,6 +156,24 @@ def serve(device: str, threads: int) -> None:
             ended = Ended(ended.trial, Ending.ENVIRONMENT, cause)
         driver.end(ended)
         return_freed_memory()
+
+
+def beside_others(ended: Ended) -> Ended:
+    """Return the end of a trial that ran out of memory, with the share of the other processes.
+
+    Where they hold much of the card, the configuration is not known to be to blame.
+    """
+    import torch
+
+    try:
+        free, total = torch.cuda.mem_get_info()
+        others = total - free - torch.cuda.memory_reserved()
+    except RuntimeError:  # the card's memory is so full that nothing works
+        return Ended(ended.trial, Ending.CROWDED, ended.cause)
+    if others <= FOREIGN_SHARE * total:
+        return ended
+    held = f"other processes hold {others / 1e9:.1f} of {total / 1e9:.1f} GB of the card"
+    return Ended(ended.trial, Ending.CROWDED, f"{held} ({ended.cause})")
 
 
 def smallest_fits(job: Fields, device: str, kept: Kept) -> bool:
@@ -161,11 +220,11 @@ def run_job(job: Fields, device: str, driver: DriverPipe, kept: Kept) -> Ended:
     if unreported and (ending := _report(driver, trial, unreported)):
         return Ended(trial, ending)
     try:
-        epochs = train(
-            config, data, job["seed"], resume=resume, interrupt=driver.interrupted.is_set
-        )
+        epochs = train(config, data, job["seed"], resume=resume, interrupt=driver.asked_to_stop)
         for epoch in epochs:
+            driver.mark()
             save(epoch.checkpoint(), path)
+            driver.mark()
             diagnosis = epoch.result.diagnosis
             if ending := _report(driver, trial, epoch.result):
                 return Ended(trial, ending)
@@ -266,8 +325,8 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     die_with_parent()
-    device, threads = sys.argv[1:3]
-    serve(device, int(threads))
+    device, threads, step_timeout_s = sys.argv[1:4]
+    serve(device, int(threads), float(step_timeout_s))
 
 
 if __name__ == "__main__":

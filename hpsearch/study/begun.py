@@ -28,6 +28,7 @@ MAY_CHANGE = (
     "workers",
     "device",
     "worker_timeout_s",
+    "step_timeout_s",
     "description",
     "space",
     "executor",

@@ -184,6 +184,9 @@ class StudyConfig(Section):
     worker_timeout_s: float = Field(120.0, ge=5, le=86_400)
     """A worker that sends no sign of life for this time counts as lost; its trial continues from
     the checkpoint. An epoch may take longer."""
+    step_timeout_s: float = Field(300.0, ge=5, le=86_400)
+    """A worker that takes no step, evaluates no images and writes no checkpoint for this time also
+    counts as lost, as on a card that hangs; raise it if one step takes longer."""
     executor: Literal["local", "ray"] = "local"
     """local runs trials on this machine, ray on a Ray cluster (make install-cluster)."""
     address: Annotated[str, Field(min_length=1)] | None = None

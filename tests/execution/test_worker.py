@@ -15,7 +15,7 @@ import pytest
 
 from tests.support.jobs import ENDLESS, Jobs, alive, wait_until
 
-WORKER = [sys.executable, "-m", "hpsearch.execution.worker", "cpu", "1"]
+WORKER = [sys.executable, "-m", "hpsearch.execution.worker", "cpu", "1", "300"]
 
 
 class Pipes:
@@ -101,7 +101,7 @@ PRINTS = """
 import os
 from hpsearch.execution.worker import DriverPipe
 
-driver = DriverPipe()
+driver = DriverPipe(300.0)
 print("a library prints", flush=True)
 os.system("echo a program prints")
 driver.send(event="x")

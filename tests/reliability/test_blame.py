@@ -46,6 +46,9 @@ TABLE: dict[str, tuple[Failure, Fault, Fault]] = {
     "AssertionError": (AssertionError(), U, U),
     "RecursionError": (RecursionError(), U, U),
     "zip": (BadZipFile(), U, U),
+    "card lost": (RuntimeError("CUDA error: uncorrectable ECC error encountered"), U, U),
+    "neighbour": (RuntimeError("CUDA error: out of memory"), U, U),
+    "driver too old": (RuntimeError("The NVIDIA driver on your system is too old"), M, M),
     "CUDA": (RuntimeError("CUDA error: an illegal memory access was encountered"), U, U),
     **{
         f"signal {number.name}": (Lost(0, f"worker killed by signal {int(number)}"), U, U)
@@ -132,6 +135,7 @@ def test_OB1_each_ending_is_classified(name: str, epochs: int) -> None:
 
 def test_an_end_that_is_no_failure_is_nobodys_fault() -> None:
     failures = {Ending.FAILED, Ending.OUT_OF_MEMORY, Ending.ENVIRONMENT}
+    failures |= {Ending.CROWDED, Ending.DEVICE}
     for ending in Ending:
         assert (fault_of(Ended(0, ending), trained=False) is None) == (ending not in failures)
 

@@ -108,6 +108,7 @@ CHANGES = {
     "workers": 2,
     "description": "longer",
     "worker_timeout_s": 60.0,
+    "step_timeout_s": 60.0,
 }
 
 

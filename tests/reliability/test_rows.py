@@ -10,7 +10,7 @@ from tests.support.reliability_table import ROW
 HERE = Path(__file__).parent
 ROWS = [
     *(f"L{n}" for n in range(1, 7)),
-    *(f"F{n:02}" for n in range(1, 20)),
+    *(f"F{n:02}" for n in range(1, 21)),
     *(f"B{n:02}" for n in range(1, 91)),
     *(f"I{n}" for n in range(1, 13)),
     *(f"S{n}" for n in range(1, 15)),

@@ -21,7 +21,8 @@ KEYS = (
     "name", "dataset", "space", "trial", "objective", "sampler", "pruner", "budget", "limits",
     "enqueue", "freeze", "warm_start", "seed", "workers", "device", "worker_timeout_s", "address",
     "resources", "storage", "trial.layers", "trial.layers.conv1", "trial.max_epochs",
-    "trial.layers.conv1.filter_size", "trial.batch_norm", "trial.distortion", "budget.trials",
+    "step_timeout_s", "trial.layers.conv1.filter_size", "trial.batch_norm", "trial.distortion",
+    "budget.trials",
     "budget.hours", "pruner.percentile", "resources.cpu", "sampler.options", "warm_start.study",
 )  # fmt: skip
 FOREIGN = (

@@ -7,6 +7,8 @@ import os
 import signal
 import sys
 import time
+from pathlib import Path
+from typing import Any
 
 GARBAGE = {
     "text": b"Segmentation fault\n",
@@ -37,6 +39,53 @@ def environment() -> dict[str, str]:
     return {name: os.environ.get(name, "") for name in names}
 
 
+def end(trial: int, ending: str, cause: str | None = None) -> None:
+    """Report the end of a trial."""
+    tell(event="ended", trial=trial, ending=ending, cause=cause)
+
+
+def train(job: dict[str, Any]) -> None:
+    """Report as many epochs as the job asks for; each waits for its decision."""
+    trial = job["trial"]
+    for epoch in range(1, job["config"]["max_epochs"] + 1):
+        error = 1 / (epoch + 1 + trial)
+        result = {"epoch": epoch, "loss": error, "validation_error": error, "seconds": 1.0}
+        tell(event="epoch", trial=trial, result={**result, "images": 1, "multiply_adds": 1})
+        if json.loads(sys.stdin.readline()).get("decision") != "go":
+            end(trial, "interrupted")
+            return
+    end(trial, "finished")
+
+
+def on_card(behaviour: str, job: dict[str, Any]) -> None:
+    """Behave as on a card: `dead NAME` fails on one device, the others run out of memory."""
+    trial, folder = job["trial"], Path(job["checkpoint"]).parent.parent
+    card = os.environ["CUDA_VISIBLE_DEVICES"]
+    if behaviour == f"dead {card}":
+        end(trial, "device failed", "AcceleratorError: uncorrectable ECC error encountered")
+    elif behaviour == f"hangs {card}":
+        tell(event="stalled")
+        time.sleep(600)
+    elif behaviour.startswith(("dead", "hangs")):
+        train(job)
+    elif trial == 0:
+        tried = folder / "tried"
+        beside = sorted(path.name for path in folder.glob("running-*"))
+        if tried.exists() and behaviour == "fits alone":
+            end(trial, "finished", f"beside {beside}")
+        else:
+            tried.write_text("x")
+            end(trial, "out of memory", f"beside {beside}")
+    else:
+        mine = folder / f"running-{trial}"
+        mine.write_text("x")
+        while not (folder / "tried").exists():
+            time.sleep(0.01)
+        time.sleep(0.5)
+        mine.unlink()
+        end(trial, "finished")
+
+
 def main() -> None:
     """Answer each job at once."""
     behaviour, device, threads = sys.argv[1:4]
@@ -62,6 +111,9 @@ def main() -> None:
             os.write(1, GARBAGE[behaviour])
             time.sleep(600)
         tell(event="started", trial=trial, pid=os.getpid(), device=device, curve=[])
+        if behaviour.startswith(("dead", "hangs", "fits")):
+            on_card(behaviour, json.loads(line)["job"])
+            continue
         if behaviour == "noisy":
             for _ in range(50):
                 os.write(2, b"warning " * 12_500)
