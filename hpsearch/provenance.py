@@ -33,9 +33,15 @@ def software() -> dict[str, Any]:
     return {"versions": found, **_commit()}
 
 
-def machine(device: str, threads: int) -> dict[str, Any]:
-    """Return the host, the training device and the number of threads."""
-    return {"host": socket.gethostname(), "device": device, "threads": threads}
+def machine(device: str, threads: int, **card: str | int | None) -> dict[str, Any]:
+    """Return the host, the training device and the number of threads.
+
+    Args:
+        device: Its name.
+        threads: Threads of the training process.
+        card: Of a card: driver, CUDA, cuDNN; and the precision of the training.
+    """
+    return {"host": socket.gethostname(), "device": device, "threads": threads, **card}
 
 
 def _commit() -> dict[str, Any]:

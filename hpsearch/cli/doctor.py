@@ -15,7 +15,6 @@ import typer
 from hpsearch.cli.options import JsonOption, StudyArgument
 from hpsearch.errors import InputError, one_line
 from hpsearch.output import say, say_json
-from hpsearch.wording import count
 
 if TYPE_CHECKING:
     from hpsearch.paths import StudyFolder
@@ -71,20 +70,35 @@ def _around(folder: StudyFolder) -> dict[str, str]:
     import importlib.metadata
 
     from hpsearch import __version__
-    from hpsearch.execution.devices import count_cores, count_cuda_devices
+    from hpsearch.execution import devices
 
     packages = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES)
     usage = shutil.disk_usage(folder.root)
     used = sum(_size(path) for path in folder.root.rglob("*"))
-    gpus = count_cuda_devices()
     return {
         "hpsearch": f"{__version__}, Python {platform.python_version()} on {sys.platform}",
         "packages": packages,
         "libraries": f"SQLite {sqlite3.sqlite_version}, {ssl.OPENSSL_VERSION}",
         "data": _data(folder),
         "disk": f"{used / 1e6:.1f} MB used by the study, {usage.free / 1e9:.1f} GB free",
-        "device": f"{count(gpus, 'CUDA device')}, {count(count_cores(), 'core')}",
+        "device": devices.in_words(),
+        "precision": _precision(folder),
     }
+
+
+def _precision(folder: StudyFolder) -> str:
+    """Return the study's precision, and those in which its trials were trained."""
+    from hpsearch.storage.trial_files import read_provenance
+    from hpsearch.study.begun import read_as_begun
+
+    try:
+        asked = read_as_begun(folder).trial.precision
+    except InputError as error:
+        return str(error)
+    places = folder.trials.glob("[0-9]*")
+    entries = [e for path in places for e in read_provenance(folder.trial(int(path.name)))]
+    real = sorted({str(entry["precision"]) for entry in entries if entry.get("precision")})
+    return ", trained in ".join([asked, " and ".join(real)] if real else [asked])
 
 
 def _data(folder: StudyFolder) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hpsearch.cli.options import DataOption, StudyArgument
+from hpsearch.cli.options import DataOption, DeviceOption, StudyArgument
 from hpsearch.errors import HpsearchError
 from hpsearch.output import notice, say
 from hpsearch.paths import shell_word
@@ -57,6 +57,7 @@ def retrain(
         ),
     ] = False,
     output: Annotated[Path | None, typer.Option(help="Model folder [beside CONFIG].")] = None,
+    device: DeviceOption = None,
 ) -> None:
     """Train an exported configuration in full; the same command continues."""
     from hpsearch.cli.bars import forecast_bar
@@ -110,7 +111,7 @@ def retrain(
             seed=seed,
             epochs=epochs,
             include_validation=include_validation,
-            device=choose_device("auto"),
+            device=choose_device(device or "auto"),
             progress=progress,
             aside=notice if folder.resolve() == beside.resolve() else None,
         )

@@ -15,9 +15,10 @@ import sys
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from hpsearch.errors import InputError
+from hpsearch.wording import count
 
 SMI_S = 10.0
 """Longest wait for nvidia-smi."""
@@ -56,8 +57,7 @@ def find_devices() -> Devices:
     """Return this machine's CUDA devices; they are looked for once."""
     listed = _smi("-L").splitlines()
     cards = sum(line.startswith("GPU ") for line in listed)  # names may hold "GPU " too
-    told_driver = _smi("--query-gpu=driver_version", "--format=csv,noheader") if cards else ""
-    driver = next(iter(told_driver.split()), None)
+    driver = find_driver() if cards else None
     build = torch_build()
     if build is None:
         return Devices(driver=driver, advice=_built_for_cpu() if cards else None)
@@ -72,9 +72,33 @@ def find_devices() -> Devices:
     return Devices(tuple(names), driver, told)
 
 
+@cache
+def find_driver() -> str | None:
+    """Return the version of NVIDIA's driver, None where nvidia-smi does not say."""
+    told = _smi("--query-gpu=driver_version", "--format=csv,noheader")
+    return next(iter(told.split()), None)
+
+
 def look_again() -> None:
     """Forget the devices found."""
     find_devices.cache_clear()
+    find_driver.cache_clear()
+
+
+def in_words() -> str:
+    """Return the devices, the driver and what torch is built for, in one line."""
+    found = find_devices()
+    told = found.torch
+    cards = ", ".join(dict.fromkeys(told.get("cards", ())))
+    parts = [count(len(found.names), "CUDA device") + (f" ({cards})" if cards else "")]
+    if found.driver:
+        parts.append(f"driver {found.driver}")
+    if told.get("cuda"):
+        parts.append(f"torch for CUDA {told['cuda']}, cuDNN {told.get('cudnn') or 'none'}")
+    elif torch_build() is None:
+        parts.append("torch for the CPU")
+    parts.append(count(count_cores(), "core"))
+    return ", ".join(parts) + (f"; {found.advice}" if found.advice else "")
 
 
 def visible_devices() -> list[str] | None:
@@ -170,7 +194,7 @@ def count_cuda_devices() -> int:
     return len(device_names())
 
 
-def choose_device(setting: Literal["auto", "cpu", "cuda"]) -> str:
+def choose_device(setting: str) -> str:
     """Return "cpu" or "cuda".
 
     Raises:

@@ -22,6 +22,7 @@ from hpsearch.awake import AwakeClock
 from hpsearch.errors import EnvironmentFailure, HpsearchError, one_line
 from hpsearch.execution import Decision, Ended, Ending
 from hpsearch.execution.blame import ending_of
+from hpsearch.execution.devices import find_driver
 from hpsearch.json_process import BEAT_S, ParentPipe
 
 if TYPE_CHECKING:
@@ -213,7 +214,7 @@ def run_job(job: Fields, device: str, driver: DriverPipe, kept: Kept) -> Ended:
         pid=os.getpid(),
         device=device,
         curve=[result.to_json() for result in curve],
-        provenance=provenance(job, device, data),
+        provenance=provenance(job, device, data, config),
     )
     last = unreported or (curve[-1] if curve else None)
     diagnosis = last.diagnosis if last else None
@@ -292,17 +293,26 @@ def fresh(job: Fields, config: TrialConfig, device: str) -> dict[str, float]:
     return fresh_scores(network, config, dataset, job["study_seed"]).per_alphabet
 
 
-def provenance(job: Fields, device: str, data: TrainingData) -> dict[str, Any]:
+def provenance(
+    job: Fields, device: str, data: TrainingData, config: TrialConfig
+) -> dict[str, Any]:
     """Return the provenance of a trial's result: software, machine, data, split, seeds."""
     import torch
 
     from hpsearch.data import open_packed
     from hpsearch.provenance import machine, software
+    from hpsearch.training.precision import in_words
 
-    name = torch.cuda.get_device_name() if device == "cuda" else device
+    card: dict[str, str | int | None] = {"precision": in_words(config, device)}
+    name = device
+    if device == "cuda":
+        name = torch.cuda.get_device_name()
+        cudnn = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
+        card |= {"cuda": torch.version.cuda, "cudnn": cudnn}
+        card |= {"driver": find_driver()}
     return {
         **software(),
-        **machine(name, torch.get_num_threads()),
+        **machine(name, torch.get_num_threads(), **card),
         "fingerprint": open_packed(Path(job["data"])).fingerprint,
         "split": data.split,
         "objective": job["objective"],
