@@ -207,8 +207,9 @@ def choose_device(setting: str) -> str:
     if count_cuda_devices():
         return "cuda"
     if setting == "cuda":
-        why = find_devices().advice or "no CUDA device here; use auto or cpu"
-        raise InputError(f"device: cuda: {why}")
+        if advice := find_devices().advice:
+            raise InputError(f"device: cuda: {advice}")
+        raise InputError("device: cuda: no CUDA device here; use auto or cpu")
     return "cpu"
 
 
