@@ -34,7 +34,7 @@ from hpsearch.execution.blame import Fault, ending_of, fault_of
 from hpsearch.execution.local import LocalExecutor
 from hpsearch.training.loop import train
 
-SILENCE_S = 6.0
+SILENCE_S = 5.0
 """Silence after which a worker counts as lost here; workers give a sign every two seconds."""
 NOTICED_S = 10.0
 """How much longer it may take to notice."""
@@ -196,9 +196,9 @@ MESSAGES = {
     "No CUDA GPUs are available": False,
     "CUDA driver version is insufficient for CUDA runtime version": False,
     "CUDA out of memory. Tried to allocate 2.00 GiB": True,
-    "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`": True,
+    "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`": False,
 }
-"""What torch says, and whether the configuration may be to blame, once it was tried alone."""
+"""What torch says, and whether the configuration is to blame, once it was tried alone."""
 BLIND = "from hpsearch.execution.devices import choose_device as c; print(c('auto')); c('cuda')"
 STUBS = {"that fails": "exit 9", "that is slow": "exec sleep 60"}
 
