@@ -52,13 +52,14 @@ def recognise(
         check_output(html, "<title>Recognised: ", "recognise", "--html")
     folder, images = _model_and_images(model, images)
     from hpsearch.execution.devices import choose_device
-    from hpsearch.recognition.model import SHIPPED, load_model
+    from hpsearch.recognition.model import SHIPPED, load_model, on_paper, read_description
     from hpsearch.recognition.support import read_images, read_support
     from hpsearch.sources.looks import Looks
 
     of_support, of_queries = Looks(), Looks()
-    classes = read_support(support, of_support)
-    queries = read_images(images, of_queries)
+    paper = on_paper(read_description(folder or SHIPPED))
+    classes = read_support(support, of_support, paper=paper)
+    queries = read_images(images, of_queries, paper=paper)
     loaded = load_model(folder or SHIPPED, choose_device("auto"))
     for text in (*of_support.notices(), *of_queries.notices(copies=False)):
         notice(text)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,6 +40,11 @@ class Model:
     rejection: Rejection | None = None
     """None in a model of an older version, or one trained on its validation classes."""
 
+    @property
+    def paper(self) -> bool:
+        """Whether it was trained on drawings on paper, or on grey pictures as they are."""
+        return on_paper(self.description)
+
     def rank(
         self, queries: Iterable[Path | str | NDArray[Any]], support: Path | str
     ) -> list[list[Candidate]]:
@@ -57,10 +62,16 @@ class Model:
         """
         from hpsearch.recognition.rank import rank
 
-        images = read_images([queries] if isinstance(queries, str | Path) else queries)
-        classes = read_support(user_path(support))
+        shown = [queries] if isinstance(queries, str | Path) else queries
+        images = read_images(shown, paper=self.paper)
+        classes = read_support(user_path(support), paper=self.paper)
         ranking = rank(self.network, self.config.input_size, images, classes, self.calibration)
         return [ranking.candidates(query) for query in range(len(images))]
+
+
+def on_paper(description: Mapping[str, Any]) -> bool:
+    """Return whether a model was trained on drawings on paper, by its config.yaml."""
+    return bool(description["dataset"].get("paper", True))
 
 
 def read_description(folder: Path) -> dict[str, Any]:

@@ -72,7 +72,7 @@ class Recogniser:
         """
         if not isinstance(label, str) or not label:
             raise InputError(f"label {label!r}: must be a text that is not empty")
-        converted = _converted(images, f"label {label!r}: ")
+        converted = self._converted(images, f"label {label!r}: ")
         keys = [image.tobytes() for image in converted]
         new = {
             key: image
@@ -99,7 +99,7 @@ class Recogniser:
         """
         if len(self._rows) < 2:
             raise InputError(f"{len(self._rows)} labels added; add images of at least two")
-        logits = self._compare(_converted([image])[0])
+        logits = self._compare(self._converted([image])[0])
         if not np.isfinite(logits).all():
             raise InputError("the model's scores are not finite: its training diverged")
         means = {label: float(logits[rows].mean()) for label, rows in self._rows.items()}
@@ -124,7 +124,7 @@ class Recogniser:
         """
         network, parts = self._model.network, []
         with torch.inference_mode():
-            for part in torch.split(self._input(_converted(images)), IMAGES_AT_ONCE):
+            for part in torch.split(self._input(self._converted(images)), IMAGES_AT_ONCE):
                 code = SiameseNetwork.encode(network, to_input(part))  # without the other views
                 parts.append(code.flatten(1).float().cpu().numpy())
         return np.concatenate(parts)
@@ -152,20 +152,19 @@ class Recogniser:
             )
             return np.asarray(scores[0].cpu().double())
 
+    def _converted(self, images: Any, of: str = "") -> NDArray[np.uint8]:
+        """Convert one image or several to uint8 [M, 105, 105].
 
-def _converted(images: Any, of: str = "") -> NDArray[np.uint8]:
-    """Convert one image or several to uint8 [M, 105, 105].
-
-    Raises:
-        InputError: There are none, or one cannot be used.
-    """
-    single = isinstance(images, str | Path | np.ndarray | Image.Image)
-    try:
-        held = [images] if single else list(images)
-    except TypeError:
-        raise InputError(
-            f"{of}{type(images).__name__} is no image; give a path, an array or a Pillow image"
-        ) from None
-    if not held:
-        raise InputError(f"{of}no images; give at least one")
-    return read_images(held)
+        Raises:
+            InputError: There are none, or one cannot be used.
+        """
+        single = isinstance(images, str | Path | np.ndarray | Image.Image)
+        try:
+            held = [images] if single else list(images)
+        except TypeError:
+            raise InputError(
+                f"{of}{type(images).__name__} is no image; give a path, an array or a Pillow image"
+            ) from None
+        if not held:
+            raise InputError(f"{of}no images; give at least one")
+        return read_images(held, paper=self._model.paper)

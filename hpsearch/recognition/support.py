@@ -46,7 +46,7 @@ class Support:
     """[M] index into `names`, ascending; every class has an image."""
 
 
-def read_support(folder: Path, looks: Looks | None = None) -> Support:
+def read_support(folder: Path, looks: Looks | None = None, *, paper: bool = True) -> Support:
     """Read a folder of classes.
 
     Each folder is a class, and so is an image directly in the folder, named without its suffix;
@@ -56,6 +56,7 @@ def read_support(folder: Path, looks: Looks | None = None) -> Support:
     Args:
         folder: The folder of the classes.
         looks: Collects oddities of the images.
+        paper: Whether the model was trained on drawings on paper (`Model.paper`).
 
     Raises:
         InputError: The folder is missing, it has fewer than two classes, or an image is unusable.
@@ -81,7 +82,7 @@ def read_support(folder: Path, looks: Looks | None = None) -> Support:
             "image"
         )
     class_of = [number for number, name in enumerate(names) for _ in classes[name]]
-    images = read_images(files, looks, [names[number] for number in class_of])
+    images = read_images(files, looks, [names[number] for number in class_of], paper=paper)
     return Support(names, images, np.array(class_of, np.int64))
 
 
@@ -89,6 +90,8 @@ def read_images(
     sources: Iterable[Picture],
     looks: Looks | None = None,
     classes: Sequence[str] = (),
+    *,
+    paper: bool = True,
 ) -> NDArray[np.uint8]:
     """Convert images of any size and mode.
 
@@ -96,9 +99,10 @@ def read_images(
         sources: Files, arrays [height, width] or [height, width, 3], or images of Pillow.
         looks: Collects oddities of the files.
         classes: Classes of the files, for notices about copies.
+        paper: Whether the model was trained on drawings on paper (`Model.paper`).
 
     Returns:
-        uint8 [Q, 105, 105], ink = 255, paper = 0.
+        uint8 [Q, 105, 105], ink = 255, paper = 0; or grey values.
 
     Raises:
         InputError: There are no or too many images, or one of them is incomplete.
@@ -107,15 +111,17 @@ def read_images(
     if not 1 <= len(held) <= MAX_IMAGES:
         raise InputError(f"{len(held)} images; give 1 to {MAX_IMAGES}")
     named = zip_longest(held, classes, fillvalue="")
-    return np.stack([_converted(one, looks, name) for one, name in named])
+    return np.stack([_converted(one, looks, name, paper=paper) for one, name in named])
 
 
-def _converted(source: Picture, looks: Looks | None, name: str) -> NDArray[np.uint8]:
+def _converted(
+    source: Picture, looks: Looks | None, name: str, *, paper: bool
+) -> NDArray[np.uint8]:
     if isinstance(source, Image.Image):
-        return convert_pixels(_pixels(source))
+        return convert_pixels(_pixels(source), paper=paper)
     if not isinstance(source, str | Path):
-        return convert_pixels(np.asarray(source))
-    image, look = convert_and_look(user_path(source))
+        return convert_pixels(np.asarray(source), paper=paper)
+    image, look = convert_and_look(user_path(source), paper=paper)
     if looks is not None:
         looks.add(name, str(source), image, look)
     return image

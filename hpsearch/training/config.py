@@ -18,8 +18,8 @@ from hpsearch.training.layers import Layers, Momentum
 
 Objective = Literal["tasks_320", "dense"]
 """tasks_320: the paper's 16 runs. dense: the expectation over all tasks of eight drawers."""
-NOTHING = "nothing"
-"""As `train_from`: no layer is trained."""
+ALL, NOTHING = "all", "nothing"
+"""As `train_from`: every layer is trained, or none."""
 TAU, REACH = 15.0, 2
 """The aligned comparison's first scale, and its reach in pixels, if the output leaves them out."""
 
@@ -76,9 +76,9 @@ class TrialConfig(Section):
     start: Literal["untrained", "shipped"] = "untrained"
     """untrained: initial weights by `init`. shipped: those of the model that comes with the
     program, which needs its layers (studies/own.yaml)."""
-    train_from: str = "conv1"
-    """The first layer that is trained; those below keep their weights and running averages.
-    nothing: the start is scored at epoch 0 as it is, and no epoch follows."""
+    train_from: str = ALL
+    """all, or the first layer that is trained; those below keep their weights and running
+    averages. nothing: the start is scored at epoch 0 as it is, and no epoch follows."""
     init: Literal["koch", "he"] = "koch"
     """Initial weights: the paper's normal distributions, or He et al. (2015)."""
     batch_norm: bool = False
@@ -176,8 +176,8 @@ class TrialConfig(Section):
     def _agrees(self) -> Self:
         if self.loss == "softmax" and self.pairs != "batch":
             raise ValueError("loss: softmax compares the characters of a batch; set pairs: batch")
-        if self.train_from not in (*self.layers.all, NOTHING):
-            names = ", ".join(self.layers.all)
+        if self.train_from not in (ALL, *self.layers.all, NOTHING):
+            names = ", ".join([ALL, *self.layers.all])
             raise ValueError(f"train_from: {self.train_from!r}: write {names} or {NOTHING}")
         for name, layer in self.layers.convolutions.items():
             if layer.residual and layer.padding != "same":
@@ -215,8 +215,10 @@ class TrialConfig(Section):
     @property
     def frozen(self) -> tuple[str, ...]:
         """The layers below the first one that is trained."""
+        if self.train_from in (ALL, NOTHING):
+            return ()
         names = list(self.layers.all)
-        return tuple(names[: names.index(self.train_from)] if self.train_from != NOTHING else ())
+        return tuple(names[: names.index(self.train_from)])
 
     @property
     def views(self) -> tuple[View, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -158,3 +159,17 @@ def test_the_first_answer_waits_for_nothing_it_does_not_need() -> None:
     loaded = loaded_by(code)
     assert "torch" in loaded
     assert not loaded & {"sympy", "optuna", "scipy", "sklearn", "plotly", "sqlalchemy", "typer"}
+
+
+def test_grey_pictures_are_converted_as_they_were_trained_on(model: Path, tmp_path: Path) -> None:
+    grey = np.tile(np.linspace(40, 200, 60).astype(np.uint8), (60, 1))
+    copied = tmp_path / "grey"
+    shutil.copytree(model, copied)
+    path = copied / "config.yaml"
+    text = path.read_text()
+    path.write_text(text.replace("dataset:\n", "dataset:\n  paper: false\n", 1))
+    assert hpsearch.load(model).paper
+    assert not hpsearch.load(copied).paper
+    one, other = (hpsearch.Recogniser.load(folder).embed(grey) for folder in (model, copied))
+    assert not np.array_equal(one, other)
+    assert np.array_equal(other, hpsearch.Recogniser.load(copied).embed(Image.fromarray(grey)))

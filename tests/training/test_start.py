@@ -56,14 +56,14 @@ def test_an_untrained_start_has_the_statistics_of_its_images(data: TrainingData)
         assert torch.equal(weight, again.best_weights()[name]), name
 
 
-@pytest.mark.parametrize("first", ["conv1", "conv3", "projection", "output"])
+@pytest.mark.parametrize("first", ["all", "conv3", "projection", "output"])
 def test_the_layers_below_the_first_trained_one_stay(data: TrainingData, first: str) -> None:
     config = own(train_from=first)
     after = next(train(config, data, 0)).checkpoint().weights()
     before = load_file(SHIPPED_MODEL / "weights.safetensors")
     changed = {n.split(".")[0] for n in before if not torch.equal(after[n], before[n].float())}
     layers = list(config.layers.all)
-    assert changed == set(layers[layers.index(first) :])
+    assert changed == set(layers[0 if first == "all" else layers.index(first) :])
 
 
 def test_training_from_a_start_goes_on_bit_for_bit(data: TrainingData) -> None:
@@ -81,5 +81,7 @@ def test_the_shipped_start_needs_its_layers(dataset: Dataset, settings: dict[str
 
 
 def test_an_unknown_layer_is_refused() -> None:
-    with pytest.raises(InputError, match="write conv1, conv2, conv3, conv4, projection, output"):
+    with pytest.raises(
+        InputError, match="write all, conv1, conv2, conv3, conv4, projection, output"
+    ):
         own(train_from="conv9")
