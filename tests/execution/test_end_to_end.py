@@ -103,6 +103,7 @@ def assert_told_where(folder: Path, number: int, packed: Path) -> None:
         **source,
         "host": socket.gethostname(),
         "device": "cpu",
+        "precision": "float32",
         "fingerprint": dataset.fingerprint,
         "objective": "tasks_320",
         "seed": view.attributes[number]["seed"],

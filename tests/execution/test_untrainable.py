@@ -181,12 +181,10 @@ def test_ob2_a_machine_without_room_for_the_smallest_network_is_to_blame(
 class OneDecision:
     """The worker's end of the pipes: pauses the trial after its first epoch."""
 
-    class _Never:
-        @staticmethod
-        def is_set() -> bool:
-            return False
+    def asked_to_stop(self) -> bool:
+        return False
 
-    interrupted = _Never()
+    def mark(self) -> None: ...
 
     def send(self, **message: Any) -> None: ...
 
