@@ -95,8 +95,8 @@ def _precision(folder: StudyFolder) -> str:
         asked = read_as_begun(folder).trial.precision
     except InputError as error:
         return str(error)
-    places = folder.trials.glob("[0-9]*")
-    entries = [e for path in places for e in read_provenance(folder.trial(int(path.name)))]
+    numbers = [int(path.name) for path in folder.trials.glob("*") if path.name.isdecimal()]
+    entries = [e for number in numbers for e in read_provenance(folder.trial(number))]
     real = sorted({str(entry["precision"]) for entry in entries if entry.get("precision")})
     return ", trained in ".join([asked, " and ".join(real)] if real else [asked])
 
