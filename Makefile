@@ -111,7 +111,7 @@ export: $(STAMP) ## Write the best configuration to OUTPUT/best.yaml
 	@$(PLACE) $(HPSEARCH) export "$$place"
 
 retrain: $(STAMP) ## Train OUTPUT/best.yaml in full into OUTPUT/model
-	@$(PLACE) $(HPSEARCH) retrain "$$place/best.yaml" $(DATA_OPTION) --output "$$place/model"
+	@$(PLACE) $(HPSEARCH) retrain "$$place/best.yaml" $(DATA_OPTION) $(call option,device,DEVICE) --output "$$place/model"
 
 evaluate: $(STAMP) ## Score OUTPUT/model on the sealed one-shot tasks
 	@$(PLACE) $(HPSEARCH) evaluate "$$place/model" $(DATA_OPTION)
