@@ -73,7 +73,9 @@ def certify(
         "created": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
         "software": software(),
     }
-    return trained if start is None else _beside_start(view, trained, start, runs[chosen.number])
+    if start is None:
+        return {**trained, "gain": None}
+    return _beside_start(view, trained, start, runs[chosen.number])
 
 
 def _beside_start(

@@ -92,7 +92,8 @@ def test_an_alphabet_in_both_roles_is_one_alphabet() -> None:
     assert (first[:, 0] == first[:, 1]).all()
     different = rows[same == 0]
     assert ((different[:, 0] < n) != (different[:, 1] < n)).any()
-    renamed = replace(validation, alphabets=("B0", "B1"))
+    names = tuple(f"B{name}" for name in validation.names)
+    renamed = replace(validation, alphabets=("B0", "B1"), names=names)
     apart: Any = Roles(background, renamed)
     data = TrainingData.from_dataset(apart, config, study_seed=0, include_validation=True)
     rows, _ = drawn_rows(data, config)
