@@ -60,10 +60,10 @@ class Starts:
 def measure_starts(dataset: Dataset, study: StudyConfig) -> Starts:
     """Score the training-free methods and both encoders on the study's validation tasks.
 
-    The tasks are one-shot tasks of the validation images; the encoder is chosen by the study's
-    objective, with the seed of trial 0. No view is averaged.
+    The tasks are one-shot tasks of the validation images at the network's size; the encoder is
+    chosen by the study's objective, with the seed of trial 0. No view is averaged.
     """
-    characters = dataset.validation()
+    characters = dataset.validation(study.trial.input_size)
     rows, tasks = objective_tasks(characters, dataset.ways, "tasks_320", study.seed)
     assert isinstance(tasks, OneShotTasks)
     images = np.array(characters.images[rows])
@@ -73,8 +73,6 @@ def measure_starts(dataset: Dataset, study: StudyConfig) -> Starts:
     }
     figures = [_figure(n, None, task_scores(s, tasks).accuracy, tasks) for n, s in scores.items()]
     errors: dict[Start, float] = {}
-    small = dataset.validation(study.trial.input_size)
-    shown = torch.from_numpy(np.array(small.images[rows]))
     data = TrainingData.from_dataset(
         dataset, study.trial, study_seed=study.seed, objective=study.objective
     )
@@ -84,7 +82,7 @@ def measure_starts(dataset: Dataset, study: StudyConfig) -> Starts:
         errors[start] = epoch.result.validation_error
         plain = config.with_parameters({"test_time_averaging": "none"})
         network = trained_network(plain, epoch.checkpoint().weights())
-        accuracy = evaluate_tasks(network, shown, tasks).accuracy
+        accuracy = evaluate_tasks(network, torch.from_numpy(images), tasks).accuracy
         figures.append(_figure(name, start, accuracy, tasks))
     return Starts(tuple(figures), min(errors, key=lambda start: errors[start]))
 
