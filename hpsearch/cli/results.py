@@ -94,12 +94,15 @@ def retrain(
 
         def progress(result: EpochResult, most: int) -> None:
             nonlocal begun
+            error = f"{percent(result.validation_error)}, {duration(result.seconds)}"
+            if result.epoch == 0:
+                say(f"the start as it is, nothing is trained: {what} {error}", err=True)
+                return
             if not begun:
                 bar(result.epoch - 1, most)
             begun, left = True, bar(result.epoch, most)
             say(
-                f"epoch {result.epoch}/{most}: loss {result.loss:.4f}, {what} "
-                f"{percent(result.validation_error)}, {duration(result.seconds)}"
+                f"epoch {result.epoch}/{most}: loss {result.loss:.4f}, {what} {error}"
                 f"{f', {left}' if left else ''}",
                 err=True,
             )
