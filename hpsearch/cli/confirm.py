@@ -83,12 +83,13 @@ def confirm(
     if json:
         say_json(certificate)
     else:
-        print_certificate(certificate, folder.root)
+        print_certificate(certificate, folder.root, own=view.dataset["kind"] == "folder")
     return 0
 
 
-def print_certificate(certificate: Mapping[str, Any], root: Path) -> None:
-    """Print a certificate as text."""
+def print_certificate(certificate: Mapping[str, Any], root: Path, *, own: bool = False) -> None:
+    """Print a certificate as text; own images have groups of classes, and pictures."""
+    groups, drawn = ("groups of classes", "pictures") if own else ("alphabets", "drawers")
     from hpsearch.results.certificate import in_words
     from hpsearch.results.gain import gain_in_words
     from hpsearch.wording import interval, percent, points
@@ -99,10 +100,10 @@ def print_certificate(certificate: Mapping[str, Any], root: Path) -> None:
     one = certificate["interval_one_training"]
     say(f"  95 % interval of one more training: {interval(one)} %")
     if other := certificate["interval_other_alphabets"]:
-        say(f"  on other alphabets like these: {interval(other)} %")
+        say(f"  on other {groups} like these: {interval(other)} %")
     optimism = certificate["optimism"]
     away, ends = optimism["measured"], optimism["interval"]
-    more = "; other drawers and the choice of the best epoch explain the rest"
+    more = f"; other {drawn} and the choice of the best epoch explain the rest"
     say(
         f"  in the search, trial {optimism['trial']} had an error of "
         f"{percent(optimism['search_error'])}, {points(-away)} {interval([-ends[1], -ends[0]])} "

@@ -127,27 +127,32 @@ def retrain(
             f"evaluate measures its accuracy; certificate: {metrics['certificate']['verdict']}"
         )
         return
-    _print_metrics(folder, metrics)
+    _print_metrics(folder, metrics, own=dataset.kind == "folder")
 
 
-def _verification(metrics: dict[str, Any]) -> str:
+def _verification(metrics: dict[str, Any], groups: str) -> str:
     accuracy, pairs = metrics["verification_accuracy"], f"on {metrics['n_pairs']} pairs"
     if accuracy is not None:
         return f"verification accuracy {percent(accuracy)} {pairs}"
     accuracy = metrics["calibrated_accuracy"]
     if accuracy is None:
         return f"verification AUC {metrics['verification_auc']:.3f}"
-    return f"verification accuracy {percent(accuracy)} {pairs}, calibrated on other alphabets"
+    return f"verification accuracy {percent(accuracy)} {pairs}, calibrated on other {groups}"
 
 
-def _print_metrics(folder: Path, metrics: dict[str, Any]) -> None:
-    """Print a model's validation figures, each with its standard error."""
+def _print_metrics(folder: Path, metrics: dict[str, Any], *, own: bool) -> None:
+    """Print a model's validation figures, each with its standard error.
+
+    Own images have classes, perhaps in groups, and pictures: no alphabets and drawers.
+    """
     dense = metrics["objective"] == "dense"
-    on = "all tasks of eight drawers" if dense else f"{metrics['n_tasks']} tasks"
+    groups, drawn = ("classes", "pictures") if own else ("alphabets", "drawers")
+    on = "all tasks" if own else "all tasks of eight drawers"
+    on = on if dense else f"{metrics['n_tasks']} tasks"
     say(
         f"{folder}: validation error {percent(metrics['validation_error'])} "
         f"{_interval(metrics['interval'])} on "
-        f"{on} (epoch {metrics['weights_epoch']}), {_verification(metrics)}"
+        f"{on} (epoch {metrics['weights_epoch']}), {_verification(metrics, groups)}"
     )
     paper, every, noise = metrics["tasks_320"], metrics["dense"], metrics["noise"]
     both = f"{percent(paper['error'])}, all tasks {percent(every['error'])}"
@@ -157,8 +162,8 @@ def _print_metrics(folder: Path, metrics: dict[str, Any]) -> None:
     if noise:
         say(
             f"  standard error {100 * noise['tasks_320']:.1f} and {100 * noise['dense']:.1f} "
-            f"points (drawers and tasks redrawn), {100 * noise['tasks_320_alphabets']:.1f} and "
-            f"{100 * noise['dense_alphabets']:.1f} (alphabets too)"
+            f"points ({drawn} and tasks redrawn), {100 * noise['tasks_320_alphabets']:.1f} and "
+            f"{100 * noise['dense_alphabets']:.1f} ({groups} too)"
         )
     if metrics["degenerate"]:
         say(f"  {guessing(metrics)}")
