@@ -153,7 +153,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "above one": {"value": 1.5, "values": {"1": 1.5}},
     "not the lowest": {"value": 0.1},
     "no value": {"value": None},
-    "epoch 0": {"values": {"0": 0.25}},
+    "an epoch below 0": {"values": {"-1": 0.25}},
     "an epoch that is none": {"values": {"two": 0.25}},
     "an unknown state": {"state": "perfect"},
     "still running": {"state": "running"},

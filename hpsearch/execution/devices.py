@@ -11,13 +11,13 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from hpsearch.errors import InputError
+from hpsearch.interpreter import python_command
 from hpsearch.wording import count
 
 SMI_S = 10.0
@@ -25,13 +25,6 @@ SMI_S = 10.0
 TORCH_S = 60.0
 """Longest wait for torch, which a cold disk loads slowly."""
 INSTALL = "pip install torch --index-url https://download.pytorch.org/whl/cu130"
-ASK = """
-import json, torch
-names = [torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count())]
-told = {"cuda": torch.version.cuda, "cudnn": torch.backends.cudnn.version(), "cards": names}
-print(json.dumps(told))
-"""
-"""Asks torch in a process of its own: this one may start others, and must hold no memory."""
 
 
 @dataclass(frozen=True)
@@ -166,7 +159,7 @@ def torch_build() -> str | None:
 
 def ask_torch() -> dict[str, Any]:
     """Return what torch says about itself and its cards; nothing where it fails."""
-    lines = _printed([sys.executable, "-P", "-c", ASK], TORCH_S).splitlines()
+    lines = _printed(python_command("hpsearch.execution.ask_torch"), TORCH_S).splitlines()
     try:
         told = json.loads(lines[-1]) if lines else {}
     except ValueError:

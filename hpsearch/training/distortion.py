@@ -130,7 +130,7 @@ def _bicubic(side: int, device: torch.device) -> Tensor:
 
 
 def _grid(transforms: Tensor, side: int) -> Tensor:
-    """Return the same bits as torch's affine_grid, many times faster, [B, S, S, 2]."""
+    """Return torch's affine_grid up to rounding, many times faster, [B, S, S, 2]."""
     places = torch.linspace(-1, 1, side, dtype=transforms.dtype, device=transforms.device)
     places = places * (side - 1) / side  # centres of the pixels
     along_x, along_y, shift = transforms.reshape(-1, 3, 1, 1).unbind(1)  # each [2B, 1, 1]

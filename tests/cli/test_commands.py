@@ -46,7 +46,6 @@ def assert_refused(done: Done, named: str) -> None:
             "--from nowhere: no such study",
         ),
         (["search", "quickstart", "--no-such-option"], "--no-such-option"),
-        (["search"], "STUDY"),
         (["status", "quickstart"], "study.yaml"),
         (["export", "quickstart"], "study.yaml"),
         (["no-such-command"], "no-such-command"),

@@ -65,6 +65,7 @@ def test_server(here: Path, monkeypatch: pytest.MonkeyPatch, case: str, see: See
     url, named = SERVERS[case]
     if case.startswith("B62"):
         monkeypatch.setitem(sys.modules, "psycopg", None)
+        monkeypatch.delitem(sys.modules, "hpsearch.storage.patient_postgres", raising=False)
     write_study(here)
     line = refused(here, named, "search", "small.yaml", "--storage", url)
     assert "storage" in line

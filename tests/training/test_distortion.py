@@ -198,10 +198,12 @@ def test_a_shift_of_three_full_size_pixels_is_one_pixel_at_35() -> None:
 
 @pytest.mark.parametrize("side", [20, 35, 105])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_sampling_places_are_torchs_bit_for_bit(side: int, dtype: torch.dtype) -> None:
+def test_sampling_places_are_torchs(side: int, dtype: torch.dtype) -> None:
+    """Up to rounding: torch multiplies matrices, whose last bits depend on the processor"""
     source = torch.Generator().manual_seed(side)
     images = torch.rand(16, 1, side, side, generator=source).to(dtype)
     transforms = draw_transforms(16, Distortion(), source).to(dtype)
     grid = functional.affine_grid(transforms, list(images.shape), align_corners=False)
     expected = functional.grid_sample(images, grid, align_corners=False)
-    assert torch.equal(distort(images, Drawn(transforms)), expected)
+    found, ulps = distort(images, Drawn(transforms)), 64 * side * torch.finfo(dtype).eps
+    torch.testing.assert_close(found, expected, rtol=0, atol=ulps)
