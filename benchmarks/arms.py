@@ -22,9 +22,9 @@ from typing import Any
 from hpsearch.configfile import read_json
 from hpsearch.errors import InputError
 from hpsearch.interpreter import python_command
+from hpsearch.intervals import wilson
 from hpsearch.paths import StudyFolder, write_atomically
 from hpsearch.report.figure import round_values
-from hpsearch.results.intervals import wilson
 from hpsearch.results.pruning import pruning
 from hpsearch.storage.view import StudyView, read_study
 

@@ -23,8 +23,8 @@ from benchmarks.stored_surrogate import stored_path, surrogate_of
 from benchmarks.surrogate import NearestRow
 from benchmarks.table import read_space, read_table
 from hpsearch.configfile import read_yaml
+from hpsearch.intervals import wilson
 from hpsearch.paths import write_atomically
-from hpsearch.results.intervals import wilson
 from hpsearch.seeding import derive_seed, generator
 from hpsearch.space.limits import Limits
 from hpsearch.study.config import Budget, StudyConfig

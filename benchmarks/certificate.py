@@ -10,7 +10,7 @@ import sys
 
 import numpy as np
 
-from hpsearch.results.shrinkage import predicted_optimism, shrink
+from hpsearch.confirm.shrinkage import predicted_optimism, shrink
 
 ARMS, TOP, SEEDS = 50, 5, 3
 TRUTH = 0.1

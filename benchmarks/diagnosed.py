@@ -19,7 +19,7 @@ from pathlib import Path
 from benchmarks.design import Design
 from benchmarks.record import Recorder
 from benchmarks.table import COMPLETE, RecordedTrial, read_table
-from hpsearch.results.intervals import wilson
+from hpsearch.intervals import wilson
 from hpsearch.study.plan import plan_study
 
 LINES = Path(__file__).parent / "tables" / "diagnosed.jsonl"

@@ -27,12 +27,12 @@ from hpsearch.errors import HpsearchError
 from hpsearch.maintenance.invariants import check_invariants
 from hpsearch.network.siamese import SiameseNetwork
 from hpsearch.paths import StudyFolder
+from hpsearch.pictures.archive import decode_drawing, read_files
+from hpsearch.pictures.folder import convert
 from hpsearch.recognition.model import load_model
 from hpsearch.results.export import HEAD
 from hpsearch.results.retrain import read_exported
 from hpsearch.shipped_files import find_shipped
-from hpsearch.sources.archive import decode_drawing, read_files
-from hpsearch.sources.folder import convert
 from hpsearch.space.space import SearchSpace
 from hpsearch.storage.view import read_study
 from hpsearch.study.config import StudyConfig

@@ -21,6 +21,8 @@ import numpy as np
 
 from hpsearch.cli.confirm import print_certificate
 from hpsearch.configfile import dump_yaml, parse_yaml
+from hpsearch.confirm.certificate import best_of, confirmed_errors, in_words, rivals
+from hpsearch.confirm.confirmation import Run, read_run
 from hpsearch.data.dataset import Characters, open_packed
 from hpsearch.data.pack import Contents, pack
 from hpsearch.data.packed_files import drop_damaged, verify_packed
@@ -35,8 +37,6 @@ from hpsearch.recognition.rejection import Rejection
 from hpsearch.records import CHECKSUM, read_or_none
 from hpsearch.report.facts import openings_in
 from hpsearch.results.baselines import read_baselines
-from hpsearch.results.certificate import best_of, confirmed_errors, in_words, rivals
-from hpsearch.results.confirmation import Run, read_run
 from hpsearch.results.evaluate import read_evaluation
 from hpsearch.samplers.prior import Prior, read_prior
 from hpsearch.seeding import trial_seed

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 from benchmarks.record import Recorder
-from hpsearch.results.intervals import wilson
+from hpsearch.intervals import wilson
 from hpsearch.samplers.config import BLIND
 from hpsearch.samplers.suggest import suggest
 from hpsearch.seeding import derive_seed

@@ -55,8 +55,8 @@ def search(
     from hpsearch.app.default_study import default_study
     from hpsearch.app.search import run_search
     from hpsearch.app.watch import plain_lines
+    from hpsearch.confirm.certificate import best_of
     from hpsearch.output import edges
-    from hpsearch.results.certificate import best_of
     from hpsearch.storage.view import read_study
     from hpsearch.study.plan import find_study
 

@@ -15,6 +15,8 @@ from hpsearch.app.dry_run import describe, too_long
 from hpsearch.app.executors import Workplace, find_workplace
 from hpsearch.app.starts import with_encoder
 from hpsearch.app.watch import Watch
+from hpsearch.confirm.certificate import best_of, read_certificate
+from hpsearch.confirm.gain import gain_of_search
 from hpsearch.data import Dataset
 from hpsearch.driver.driver import Driver
 from hpsearch.driver.warm_start import with_prior
@@ -25,8 +27,6 @@ from hpsearch.output import notice, say, unwaited
 from hpsearch.paths import StudyFolder, cache_folder, network_filesystem, shell_word
 from hpsearch.pruners import fewest_trials
 from hpsearch.results.best import best_in_words
-from hpsearch.results.certificate import best_of, read_certificate
-from hpsearch.results.gain import gain_of_search
 from hpsearch.sources.find import IMAGES, find_dataset
 from hpsearch.sources.omniglot import FEW_ALPHABETS, find_parts
 from hpsearch.storage.engine import Database

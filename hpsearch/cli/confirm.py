@@ -28,9 +28,9 @@ def confirm(
     from hpsearch.app.executors import find_workplace
     from hpsearch.app.search import held_dataset, interrupts
     from hpsearch.cli.bars import forecast_bar
-    from hpsearch.results.certificate import certify, write_certificate
-    from hpsearch.results.confirmation import Confirmation, Run, best_trials, read_run
-    from hpsearch.results.gain import start_of
+    from hpsearch.confirm.certificate import certify, write_certificate
+    from hpsearch.confirm.confirmation import Confirmation, Run, best_trials, read_run
+    from hpsearch.confirm.gain import start_of
     from hpsearch.study.data_check import check_study_data
     from hpsearch.study.plan import plan_study, study_lock
     from hpsearch.waiting import Caught, Interrupted
@@ -90,8 +90,8 @@ def confirm(
 def print_certificate(certificate: Mapping[str, Any], root: Path, *, own: bool = False) -> None:
     """Print a certificate as text; own images have groups of classes, and pictures."""
     groups, drawn = ("groups of classes", "pictures") if own else ("alphabets", "drawers")
-    from hpsearch.results.certificate import in_words
-    from hpsearch.results.gain import gain_in_words
+    from hpsearch.confirm.certificate import in_words
+    from hpsearch.confirm.gain import gain_in_words
     from hpsearch.wording import interval, percent, points
 
     say(in_words(certificate))

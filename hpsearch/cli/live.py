@@ -18,8 +18,8 @@ from hpsearch.app.watch import PlainLines, counts_in_words
 from hpsearch.cli.console import make_console
 from hpsearch.driver.environment import Observer
 from hpsearch.driver.progress import Progress
+from hpsearch.intervals import around
 from hpsearch.results.best import describe_best
-from hpsearch.results.intervals import around
 from hpsearch.wording import duration, interval, percent
 
 LEAST_SHARE = 0.02

@@ -52,9 +52,9 @@ def recognise(
         check_output(html, "<title>Recognised: ", "recognise", "--html")
     folder, images = _model_and_images(model, images)
     from hpsearch.execution.devices import choose_device
+    from hpsearch.pictures.looks import Looks
     from hpsearch.recognition.model import SHIPPED, load_model, on_paper, read_description
     from hpsearch.recognition.support import read_images, read_support
-    from hpsearch.sources.looks import Looks
 
     of_support, of_queries = Looks(), Looks()
     paper = on_paper(read_description(folder or SHIPPED))

@@ -26,7 +26,7 @@ def export(
     output: Annotated[Path | None, typer.Option(help="File [STUDY/best.yaml].")] = None,
 ) -> None:
     """Write the best configuration to a file that can be trained without the study."""
-    from hpsearch.results.certificate import in_words
+    from hpsearch.confirm.certificate import in_words
     from hpsearch.results.export import export_best
     from hpsearch.study.plan import find_study
 

@@ -93,11 +93,11 @@ def status(study: StudyArgument, json: JsonOption = False) -> None:
     from collections import Counter
 
     from hpsearch.app.watch import forecast_line
+    from hpsearch.confirm.certificate import best_of
     from hpsearch.data.dataset import in_words
     from hpsearch.driver.stopping import forecast_study, why_over
     from hpsearch.maintenance.at_work import STATES, standings
     from hpsearch.results.best import best_in_words
-    from hpsearch.results.certificate import best_of
     from hpsearch.results.pruning import pruning
 
     view = open_study(study)
@@ -170,8 +170,8 @@ def trials(
     import csv as csv_module
     import io
 
+    from hpsearch.confirm.certificate import best_of, confirmed_errors
     from hpsearch.maintenance.at_work import standings
-    from hpsearch.results.certificate import best_of, confirmed_errors
 
     view = open_study(study)
     standing = standings(view)

@@ -53,8 +53,8 @@ def show(
 
 
 def _print_trial(view: StudyView, record: TrialRecord) -> None:
+    from hpsearch.confirm.certificate import confirmed_errors, read_certificate
     from hpsearch.maintenance.at_work import standings
-    from hpsearch.results.certificate import confirmed_errors, read_certificate
 
     value = "none yet" if record.value is None else percent(record.value, 2)
     standing = standings(view)[record.number]

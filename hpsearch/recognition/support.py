@@ -19,14 +19,14 @@ from PIL import Image, ImageOps
 
 from hpsearch.errors import InputError
 from hpsearch.paths import user_path
-from hpsearch.sources.folder import (
+from hpsearch.pictures.folder import (
     MAX_IMAGES,
     convert_and_look,
     convert_pixels,
     folders_in,
     images_in,
 )
-from hpsearch.sources.looks import Looks
+from hpsearch.pictures.looks import Looks
 
 Picture = Path | str | NDArray[Any] | Image.Image
 """A file, an array [height, width] or [height, width, 3], or an image of Pillow."""

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hpsearch.confirm.certificate import best_of
 from hpsearch.data import Dataset, open_packed
 from hpsearch.data.cache import places_beside
 from hpsearch.errors import EnvironmentFailure, HpsearchError
@@ -20,7 +21,6 @@ from hpsearch.maintenance.at_work import standings
 from hpsearch.paths import StudyFolder
 from hpsearch.records import parse_record, read_regular
 from hpsearch.results.baselines import read_baselines
-from hpsearch.results.certificate import best_of
 from hpsearch.results.evaluate import read_evaluation
 from hpsearch.space.problem import SearchProblem
 from hpsearch.space.space import SearchSpace

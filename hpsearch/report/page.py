@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from hpsearch import __version__
+from hpsearch.confirm.certificate import rivals
+from hpsearch.confirm.gain import gain_in_words
+from hpsearch.intervals import wilson
 from hpsearch.paths import StudyFolder, check_output, write_atomically
 from hpsearch.recognition.page import environment
 from hpsearch.recognition.support import printable
@@ -19,9 +22,6 @@ from hpsearch.report.importance import draw_importances, importances, standing_o
 from hpsearch.report.landscape import calibration, contours, fit_surrogate, parallel, slices
 from hpsearch.report.progress import curves, incumbent
 from hpsearch.report.space_map import feasible_maps, feasible_share
-from hpsearch.results.certificate import rivals
-from hpsearch.results.gain import gain_in_words
-from hpsearch.results.intervals import wilson
 from hpsearch.results.pruning import ENOUGH_AUDITS, pruning
 from hpsearch.trial import TrialRecord
 from hpsearch.wording import duration, figure, interval, ordinal, percent

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hpsearch.intervals import wilson
 from hpsearch.report import figure as draw
 from hpsearch.report.facts import Facts
 from hpsearch.report.figure import Figure
-from hpsearch.results.intervals import wilson
 from hpsearch.trial import TrialRecord
 
 

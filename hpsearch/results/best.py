@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from hpsearch.confirm.certificate import best_of, in_words
 from hpsearch.driver.stopping import tasks_behind
-from hpsearch.results.certificate import best_of, in_words
-from hpsearch.results.intervals import wilson
+from hpsearch.intervals import wilson
 from hpsearch.storage.view import StudyView
 from hpsearch.trial import TrialRecord
 from hpsearch.wording import count, interval, percent

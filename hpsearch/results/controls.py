@@ -17,8 +17,8 @@ from hpsearch.configfile import read_yaml
 from hpsearch.data import Dataset
 from hpsearch.data.resize import area_average
 from hpsearch.data.sealed import TestSet
+from hpsearch.intervals import wilson
 from hpsearch.network.initialisation import initialise
-from hpsearch.results.intervals import wilson
 from hpsearch.seeding import derive_seed, generator
 from hpsearch.shipped_files import find_shipped
 from hpsearch.training.build import empty_network, trained_network

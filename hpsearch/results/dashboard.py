@@ -77,7 +77,7 @@ def make_app(folder: StudyFolder, *, write: bool) -> Guard:
     from optuna.storages import get_storage
     from optuna_dashboard import wsgi
 
-    from hpsearch.results.certificate import read_certificate
+    from hpsearch.confirm.certificate import read_certificate
     from hpsearch.results.notes import Notes, standings
     from hpsearch.storage.engine import Database
     from hpsearch.storage.optuna_trial import to_record

@@ -27,11 +27,11 @@ from hpsearch.data.few_shot import (
     draw_tasks,
 )
 from hpsearch.errors import InputError
+from hpsearch.intervals import wilson
 from hpsearch.json_files import Evaluation
 from hpsearch.paths import write_atomically
 from hpsearch.recognition.model import SHIPPED, Model, load_model
 from hpsearch.records import dump_record, read_or_none
-from hpsearch.results.intervals import wilson
 
 EVALUATION = "evaluation.json"
 """File of the last evaluation on the model's own data, beside the weights; showing it opens no

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from hpsearch.configfile import dump_yaml, read_yaml
+from hpsearch.confirm.certificate import best_of
 from hpsearch.errors import HpsearchError, InputError
 from hpsearch.paths import StudyFolder, TrialFolder, check_output, shell_word, write_atomically
 from hpsearch.provenance import differences, software
-from hpsearch.results.certificate import best_of
 from hpsearch.storage.agreement import trained_config
 from hpsearch.storage.trial_files import read_provenance
 from hpsearch.storage.view import read_study

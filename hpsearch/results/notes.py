@@ -12,9 +12,9 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from hpsearch.confirm.certificate import best_among, confirmed_errors, in_words, rivals
 from hpsearch.paths import shell_word
 from hpsearch.recognition.support import printable
-from hpsearch.results.certificate import best_among, confirmed_errors, in_words, rivals
 from hpsearch.trial import TrialRecord, best_trial
 from hpsearch.wording import count, percent
 

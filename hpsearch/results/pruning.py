@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from hpsearch.execution import Decision
+from hpsearch.intervals import wilson
 from hpsearch.pruners import make_pruner
 from hpsearch.pruners.audit import ended_at_audit, without_audits
-from hpsearch.results.intervals import wilson
 from hpsearch.study.config import StudyConfig
 from hpsearch.trial import TrialRecord
 from hpsearch.wording import interval, percent

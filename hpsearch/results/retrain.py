@@ -18,9 +18,9 @@ from hpsearch.allocation import keep_freed_memory
 from hpsearch.configfile import Section, dump_yaml, load_section, parse_yaml, read_yaml
 from hpsearch.data import Dataset
 from hpsearch.errors import InputError
+from hpsearch.intervals import wilson
 from hpsearch.paths import write_atomically
 from hpsearch.records import dump_record
-from hpsearch.results.intervals import wilson
 from hpsearch.training.config import Objective, TrialConfig
 from hpsearch.training.epoch import EpochResult
 from hpsearch.training.selection import check_data

@@ -15,8 +15,8 @@ import torch
 
 from hpsearch.data import Dataset
 from hpsearch.data.tasks import OneShotTasks
+from hpsearch.intervals import wilson
 from hpsearch.results.baselines import cosine_scores, hausdorff_scores
-from hpsearch.results.intervals import wilson
 from hpsearch.seeding import trial_seed
 from hpsearch.study.config import StudyConfig
 from hpsearch.training.build import trained_network

@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hpsearch.data import Characters
+from hpsearch.intervals import around, wilson
 from hpsearch.network.siamese import SiameseNetwork
 from hpsearch.recognition.rejection import Array, Cohort, Rejection, Setting
-from hpsearch.results.intervals import around, wilson
 from hpsearch.results.verification import calibration_error
 from hpsearch.seeding import generator
 

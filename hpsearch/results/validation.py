@@ -16,8 +16,8 @@ from hpsearch.data.tasks import (
     split_drawers,
     verification_pairs,
 )
+from hpsearch.intervals import around, wilson
 from hpsearch.network.siamese import SiameseNetwork
-from hpsearch.results.intervals import around, wilson
 from hpsearch.results.noise import measure_noise
 from hpsearch.results.unknown import measure_rejection
 from hpsearch.results.verification import N_PAIRS, verify

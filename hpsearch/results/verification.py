@@ -18,9 +18,9 @@ from torch import Tensor
 
 from hpsearch.data import Characters
 from hpsearch.data.tasks import verification_pairs
+from hpsearch.intervals import wilson
 from hpsearch.network.siamese import SiameseNetwork
 from hpsearch.recognition.calibration import Calibration
-from hpsearch.results.intervals import wilson
 from hpsearch.training.evaluation import pair_logits
 
 N_PAIRS = 10_000

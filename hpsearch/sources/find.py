@@ -22,9 +22,11 @@ from hpsearch.data.pack import Contents, holds_test, pack, sweep
 from hpsearch.data.packed_files import FORMAT
 from hpsearch.errors import EnvironmentFailure, HpsearchError, InputError
 from hpsearch.paths import user_path
+from hpsearch.pictures.older_rules import read_folder
+from hpsearch.pictures.own_images import RULE, own_files, read_own_images
+from hpsearch.pictures.tree import looks_like_images
 from hpsearch.sources import glyphs
 from hpsearch.sources.download import DownloadFailed, download
-from hpsearch.sources.older_rules import read_folder
 from hpsearch.sources.omniglot import (
     OMNIGLOT,
     PARTS,
@@ -34,8 +36,6 @@ from hpsearch.sources.omniglot import (
     find_parts,
     read_omniglot,
 )
-from hpsearch.sources.own_images import RULE, own_files, read_own_images
-from hpsearch.sources.tree import looks_like_images
 
 IMAGES = {*PARTS} - {RUNS}
 """The parts of Omniglot that the search needs."""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from hpsearch.data.dataset import Characters, Progress, flatten, reported
 from hpsearch.data.pack import Contents, fingerprint
 from hpsearch.errors import InputError
-from hpsearch.sources.archive import decode_drawing, read_files
+from hpsearch.pictures.archive import decode_drawing, read_files
 from hpsearch.sources.runs import RUN_FOLDERS, holds_runs, read_runs
 
 Drawings = dict[str, dict[str, dict[int, NDArray[np.uint8]]]]

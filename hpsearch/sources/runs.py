@@ -13,7 +13,7 @@ import numpy as np
 from hpsearch.data.dataset import Characters
 from hpsearch.data.tasks import OneShotTasks
 from hpsearch.errors import InputError
-from hpsearch.sources.archive import decode_drawing, read_files
+from hpsearch.pictures.archive import decode_drawing, read_files
 
 RUN_FOLDERS = "run[0-9][0-9]"
 """Pattern of the folders that all_runs.zip holds."""

@@ -11,9 +11,9 @@ import pytest
 
 from hpsearch.cli.trace import _print_reason
 from hpsearch.execution import Ending
+from hpsearch.intervals import wilson
 from hpsearch.maintenance.verify import Reason
 from hpsearch.paths import StudyFolder
-from hpsearch.results.intervals import wilson
 from hpsearch.storage.view import read_study
 from hpsearch.wording import interval, percent
 from tests.driver.test_driver import search

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from hpsearch.errors import InputError
+from hpsearch.pictures.folder import convert
 from hpsearch.recognition.support import printable, read_images, read_support
-from hpsearch.sources.folder import convert
 from tests.support.models import ESCAPES, draw, write_support
 
 

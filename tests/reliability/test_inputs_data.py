@@ -18,7 +18,7 @@ from PIL import Image
 
 from hpsearch.data import open_packed
 from hpsearch.errors import InputError
-from hpsearch.sources.archive import MAX_MEMBERS, decode_drawing, read_files
+from hpsearch.pictures.archive import MAX_MEMBERS, decode_drawing, read_files
 from hpsearch.sources.download import DownloadFailed, download
 from tests.support.cases import images_folder, refused, snapshot, write_study
 from tests.support.command_line import run

@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hpsearch.paths import StudyFolder
-from hpsearch.results import shrinkage
-from hpsearch.results.certificate import (
+from hpsearch.confirm import shrinkage
+from hpsearch.confirm.certificate import (
     certify,
     confirmed_errors,
     in_words,
@@ -20,6 +19,7 @@ from hpsearch.results.certificate import (
     search_noise,
     write_certificate,
 )
+from hpsearch.paths import StudyFolder
 from hpsearch.trial import TrialRecord
 from tests.support.made_study import certificate_of
 

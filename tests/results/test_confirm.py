@@ -12,11 +12,11 @@ from scipy import stats
 
 from hpsearch.cli.confirm import print_certificate
 from hpsearch.configfile import read_yaml
+from hpsearch.confirm.certificate import best_of, certify, read_certificate, write_certificate
+from hpsearch.confirm.confirmation import Confirmation, Run, best_trials, fresh_seed, read_run
 from hpsearch.errors import EnvironmentFailure, InputError
 from hpsearch.execution import Ended, Ending
 from hpsearch.paths import StudyFolder
-from hpsearch.results.certificate import best_of, certify, read_certificate, write_certificate
-from hpsearch.results.confirmation import Confirmation, Run, best_trials, fresh_seed, read_run
 from hpsearch.results.export import export_best
 from hpsearch.storage.view import StudyView, read_study
 from hpsearch.training.checkpoint_file import wrap

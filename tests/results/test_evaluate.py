@@ -14,11 +14,11 @@ from safetensors.torch import load_file, save_file
 
 from hpsearch.data import Dataset, open_test_set
 from hpsearch.errors import InputError
+from hpsearch.intervals import wilson
 from hpsearch.recognition.model import load_model
 from hpsearch.results import evaluate as evaluate_module
 from hpsearch.results.baselines import TABLE_2
 from hpsearch.results.evaluate import evaluate
-from hpsearch.results.intervals import wilson
 from tests.support.command_line import CommandLine
 from tests.support.made_study import write_model
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hpsearch.results.gain import gain_in_words, measure_gain
+from hpsearch.confirm.gain import gain_in_words, measure_gain
 
 
 def run(trial: int, errors: list[float]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from scipy.stats import binomtest, norm
 
-from hpsearch.results.intervals import Z_95, around, wilson
+from hpsearch.intervals import Z_95, around, wilson
 
 
 @pytest.mark.parametrize("n", [1, 2, 19, 320, 400, 10_000])

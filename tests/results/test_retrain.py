@@ -14,11 +14,11 @@ from safetensors.torch import load_file
 from hpsearch.configfile import read_yaml
 from hpsearch.data import Dataset, split_drawers, validation_tasks, verification_pairs
 from hpsearch.errors import InputError
+from hpsearch.intervals import wilson
 from hpsearch.paths import StudyFolder
 from hpsearch.provenance import software
 from hpsearch.recognition.model import load_model
 from hpsearch.results.export import export_best
-from hpsearch.results.intervals import wilson
 from hpsearch.results.retrain import Certified, _verdict, read_exported, retrain
 from hpsearch.training import checkpoint
 from hpsearch.training.epoch import EpochResult

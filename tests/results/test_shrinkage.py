@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy import integrate, stats
 
-from hpsearch.results import shrinkage
-from hpsearch.results.shrinkage import pooled_variance, predicted_optimism, shrink
+from hpsearch.confirm import shrinkage
+from hpsearch.confirm.shrinkage import pooled_variance, predicted_optimism, shrink
 
 STUDIES, ARMS, TOP, SEEDS = 400, 50, 5, 3
 TRUTH = 0.1

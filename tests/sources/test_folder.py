@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from hpsearch.errors import InputError
-from hpsearch.sources.folder import convert, convert_pixels
+from hpsearch.pictures.folder import convert, convert_pixels
 
 
 def bar(mode: str) -> Image.Image:

@@ -11,8 +11,8 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from hpsearch.cli.data import app
-from hpsearch.sources.looks import named
-from hpsearch.sources.own_images import read_own_images
+from hpsearch.pictures.looks import named
+from hpsearch.pictures.own_images import read_own_images
 from tests.support.drawings import draw, write_drawings
 
 FOUR = {f"k{c:02}x": 4 for c in range(16)}

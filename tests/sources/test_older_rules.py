@@ -11,8 +11,8 @@ from PIL import Image
 
 from hpsearch.data.pack import fingerprint
 from hpsearch.errors import InputError
+from hpsearch.pictures.older_rules import read_folder
 from hpsearch.sources.find import find_dataset
-from hpsearch.sources.older_rules import read_folder
 from tests.reliability.make_asset import ASSETS
 
 BEGUN = {

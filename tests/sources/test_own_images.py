@@ -16,9 +16,9 @@ from hpsearch.data import open_test_set
 from hpsearch.data.dataset import Characters
 from hpsearch.data.pack import Contents, fingerprint
 from hpsearch.errors import InputError
-from hpsearch.sources import copies
+from hpsearch.pictures import copies
+from hpsearch.pictures.own_images import read_own_images
 from hpsearch.sources.find import find_dataset
-from hpsearch.sources.own_images import read_own_images
 from tests.support.drawings import ONE_LARGE, TWO_EACH, draw, write_drawings
 
 
@@ -147,7 +147,7 @@ def test_split_folders_are_kept_and_said(tmp_path: Path, case: str) -> None:
 
 
 def convert_bytes(path: Path) -> bytes:
-    from hpsearch.sources.folder import convert
+    from hpsearch.pictures.folder import convert
 
     return convert(path).tobytes()
 

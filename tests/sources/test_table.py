@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from hpsearch.errors import InputError
+from hpsearch.pictures.own_images import read_own_images
+from hpsearch.pictures.table import read_table
 from hpsearch.sources.find import find_dataset
-from hpsearch.sources.own_images import read_own_images
-from hpsearch.sources.table import read_table
 from tests.support.drawings import write_drawings
 
 ROWS = [f"c{c}/{d:03}.png" for c in range(4) for d in range(4)]

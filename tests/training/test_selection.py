@@ -12,9 +12,9 @@ from hpsearch.data import Dataset
 from hpsearch.data.dense import DenseTasks
 from hpsearch.data.pack import pack
 from hpsearch.errors import InputError
+from hpsearch.pictures.older_rules import read_folder
+from hpsearch.pictures.own_images import read_own_images
 from hpsearch.sources.find import find_dataset
-from hpsearch.sources.older_rules import read_folder
-from hpsearch.sources.own_images import read_own_images
 from hpsearch.training.config import Objective
 from hpsearch.training.fresh import fresh_tasks
 from hpsearch.training.loop import train

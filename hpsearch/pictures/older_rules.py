@@ -14,9 +14,9 @@ from hpsearch.data.dataset import Characters, Progress, flatten
 from hpsearch.data.pack import Contents
 from hpsearch.data.tasks import OneShotTasks, split_drawers, validation_tasks
 from hpsearch.errors import InputError
+from hpsearch.pictures.folder import MAX_IMAGES, SUFFIXES, convert_and_look, folders_in, images_in
+from hpsearch.pictures.looks import Looks, layout_notices, left_out
 from hpsearch.seeding import generator
-from hpsearch.sources.folder import MAX_IMAGES, SUFFIXES, convert_and_look, folders_in, images_in
-from hpsearch.sources.looks import Looks, layout_notices, left_out
 
 MIN_ROLE = 5
 """Smallest number of characters in validation and in test."""

@@ -12,10 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from hpsearch.errors import InputError
-from hpsearch.sources.archive import Limits, check_members, is_visible
-from hpsearch.sources.folder import MAX_FILE_BYTES, MAX_IMAGES, SUFFIXES
-from hpsearch.sources.listing import LAYOUTS, Listing, Picture, Read, read_file
-from hpsearch.sources.looks import SPLITS, counted, named
+from hpsearch.pictures.archive import Limits, check_members, is_visible
+from hpsearch.pictures.folder import MAX_FILE_BYTES, MAX_IMAGES, SUFFIXES
+from hpsearch.pictures.listing import LAYOUTS, Listing, Picture, Read, read_file
+from hpsearch.pictures.looks import SPLITS, counted, named
 
 DEEPEST = 5
 """Folders above a picture: TOP/SPLIT/GROUP/CLASS/*, and one more that is left out by name."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hpsearch.confirm.gain import is_start
 from hpsearch.driver.job_loop import JobLoop
 from hpsearch.driver.progress import RunningTrial
 from hpsearch.errors import EnvironmentFailure, InputError
@@ -19,7 +20,6 @@ from hpsearch.execution import Decision, Ended, Ending, Executor, Job, Lost
 from hpsearch.json_files import ConfirmedRun
 from hpsearch.paths import write_atomically
 from hpsearch.records import dump_record, read_or_none
-from hpsearch.results.gain import is_start
 from hpsearch.seeding import derive_seed
 from hpsearch.storage.agreement import trained_config
 from hpsearch.storage.view import StudyView

@@ -10,8 +10,8 @@ import io
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from hpsearch.errors import InputError, shortened
-from hpsearch.sources.listing import Listing, Picture, read_file
-from hpsearch.sources.looks import SPLITS, counted
+from hpsearch.pictures.listing import Listing, Picture, read_file
+from hpsearch.pictures.looks import SPLITS, counted
 
 NEEDED = ("path", "label")
 OPTIONAL = ("group", "split")

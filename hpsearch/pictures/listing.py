@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hpsearch.errors import InputError
-from hpsearch.sources.folder import MAX_FILE_BYTES
+from hpsearch.pictures.folder import MAX_FILE_BYTES
 
 LAYOUTS = "CLASS/*, GROUP/CLASS/*, or either below train, val and test"
 """The folders in which pictures may lie."""

@@ -15,7 +15,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from hpsearch.data.resize import SIDE
 from hpsearch.errors import InputError
-from hpsearch.sources.looks import Look, look_at, paper_of
+from hpsearch.pictures.looks import Look, look_at, paper_of
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 SUFFIXES = {

@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 
+from hpsearch.confirm.gain import gain_in_words, measure_gain
+from hpsearch.confirm.shrinkage import Posterior, pooled_variance, predicted_optimism, shrink
+from hpsearch.intervals import around
 from hpsearch.json_files import Certificate
 from hpsearch.paths import StudyFolder, write_atomically
 from hpsearch.provenance import software
 from hpsearch.records import damaged, dump_record, read_record
-from hpsearch.results.gain import gain_in_words, measure_gain
-from hpsearch.results.intervals import around
-from hpsearch.results.shrinkage import Posterior, pooled_variance, predicted_optimism, shrink
 from hpsearch.seeding import derive_seed
 from hpsearch.storage.view import StudyView
 from hpsearch.trial import TrialRecord, best_trial

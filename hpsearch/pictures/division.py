@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from hpsearch.errors import InputError
+from hpsearch.pictures.looks import counted
 from hpsearch.seeding import generator
-from hpsearch.sources.looks import counted
 
 ROLES = ("background", "validation", "test")
 SHARE = 0.2

@@ -20,13 +20,13 @@ from hpsearch.data.dataset import Characters, Pictures, Progress, flatten, repor
 from hpsearch.data.pack import Contents
 from hpsearch.data.tasks import validation_tasks
 from hpsearch.errors import InputError
-from hpsearch.sources.copies import MOST_COMPARED, near_copies
-from hpsearch.sources.division import MAX_WAYS, Class, Classes, Division, divide, group_names
-from hpsearch.sources.folder import MAX_IMAGES, decode
-from hpsearch.sources.listing import LAYOUTS, Listing, Picture
-from hpsearch.sources.looks import Look, Looks, counted, layout_notices, named
-from hpsearch.sources.table import read_table
-from hpsearch.sources.tree import list_folder, list_zip
+from hpsearch.pictures.copies import MOST_COMPARED, near_copies
+from hpsearch.pictures.division import MAX_WAYS, Class, Classes, Division, divide, group_names
+from hpsearch.pictures.folder import MAX_IMAGES, decode
+from hpsearch.pictures.listing import LAYOUTS, Listing, Picture
+from hpsearch.pictures.looks import Look, Looks, counted, layout_notices, named
+from hpsearch.pictures.table import read_table
+from hpsearch.pictures.tree import list_folder, list_zip
 
 RULE = 3
 """Version of the rule for reading own images; a study keeps the rule it was started with."""

@@ -1,0 +1,1 @@
+"""Confirmation: the best trials trained again, the certificate, what training gained."""
