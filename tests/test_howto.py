@@ -267,7 +267,7 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Shell:
 def test_the_commands_of_a_page_run_and_print_what_it_shows(page: str, shell: Shell) -> None:
     if page == "cluster":
         pytest.importorskip("ray", reason="the extra hpsearch[ray] is not installed")
-    few = {"search": f"--trials 2 --workers 1 {shlex.join(SMALL)}", "confirm": "--top 2 --seeds 2"}
+    few = {"search": f"--trials 3 --workers 1 {shlex.join(SMALL)}", "confirm": "--top 2 --seeds 2"}
     printed = ""
     for block in blocks(f"howto/{page}.md"):
         for line in block.commands if block.language == "sh" else ():

@@ -182,7 +182,7 @@ def test_own_images_from_search_to_recognition_in_the_readmes_words(
     data, output, new = own_images(tmp_path / "my images"), tmp_path / "mine", tmp_path / "new.png"
     draw_icon(7, 2, "L").resize((300, 200)).save(new)
     places = {"my_images": data, "runs/mine": output, "my_examples": data, "new_image.png": new}
-    few = {"search": ("TRIALS=2", "WORKERS=1"), "confirm": ("TOP=2", "SEEDS=2", "WORKERS=1")}
+    few = {"search": ("TRIALS=3", "WORKERS=1"), "confirm": ("TOP=2", "SEEDS=2", "WORKERS=1")}
     told, done = {}, []
     for program, command, *rest in own_commands(**places):
         words = rest
@@ -196,13 +196,13 @@ def test_own_images_from_search_to_recognition_in_the_readmes_words(
     assert "unconfirmed" not in told["export"]
     assert "on fresh tasks" in told["export"]
     assert "certificate: within" in told["retrain"] or "certificate: outside" in told["retrain"]
-    assert "on 100 tasks of own images" in told["evaluate"]
+    assert "on 400 tasks of own images" in told["evaluate"]
     ranked = [line for line in told["recognise"].splitlines() if "icon " in line]
     assert len(ranked) == 5
     assert ranked[0].endswith("icon 07")
     shown = hpsearch("data", "show", "--data", data)
     assert "tasks: 5 ways, chance 20.0 %" in shown.out
-    study = package.search(output, data, budget={"trials": 3})
+    study = package.search(output, data, budget={"trials": 4})
     assert [t.state for t in study.trials][:2] == ["complete", "complete"]
-    assert (len(study.trials), study.folder) == (3, output)
+    assert (len(study.trials), study.folder) == (4, output)
     assert study.best is not None

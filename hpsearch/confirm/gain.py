@@ -102,8 +102,8 @@ def gain_in_words(gain: Mapping[str, Any]) -> str:
             f"as it is (error {percent(gain['start_error'])})"
         )
     return (
-        f"training does not help on these images: trial {gain['trained']} differs by "
-        f"{points(gain['gain'])} {ends} from trial {gain['start']}, its start as it is (error "
+        f"training does not help on these images: on fresh tasks trial {gain['trained']} gains "
+        f"{points(gain['gain'])} {ends} over trial {gain['start']}, its start as it is (error "
         f"{percent(gain['start_error'])}), which is kept"
     )
 
