@@ -89,11 +89,11 @@ def confirm(
 
 def print_certificate(certificate: Mapping[str, Any], root: Path, *, own: bool = False) -> None:
     """Print a certificate as text; own images have groups of classes, and pictures."""
-    groups, drawn = ("groups of classes", "pictures") if own else ("alphabets", "drawers")
     from hpsearch.confirm.certificate import in_words
     from hpsearch.confirm.gain import gain_in_words
     from hpsearch.wording import interval, percent, points
 
+    groups, drawn = ("groups of classes", "pictures") if own else ("alphabets", "drawers")
     say(in_words(certificate))
     if (gain := certificate.get("gain")) and gain["helps"]:
         say(f"  {gain_in_words(gain)}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, cast, get_args
+from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
 import typer
 
@@ -15,8 +15,6 @@ from hpsearch.wording import count, interval, percent
 
 if TYPE_CHECKING:
     from hpsearch.data import Dataset
-
-Device = Literal["auto", "cpu", "cuda"]
 
 
 def evaluate(
@@ -46,10 +44,10 @@ def evaluate(
     from hpsearch.results.evaluate import evaluate as score
 
     _one_of("--within", within, (None, *get_args(Within)))
-    _one_of("--device", device, get_args(Device))
+    _one_of("--device", device, ("auto", "cpu", "cuda"))
     wanted = Wanted(ways, shots, tasks, cast(Within | None, within))
     dataset = _data(model, data)
-    result = score(model, dataset, choose_device(cast(Device, device)), wanted)
+    result = score(model, dataset, choose_device(device or "auto"), wanted)
     for line in result["left_out"]:
         notice(line)
     if json:

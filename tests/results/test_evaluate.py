@@ -20,17 +20,7 @@ from hpsearch.results import evaluate as evaluate_module
 from hpsearch.results.baselines import TABLE_2
 from hpsearch.results.evaluate import evaluate
 from tests.support.command_line import CommandLine
-from tests.support.made_study import write_model
-
-
-def openings(folder: Path) -> list[dict[str, Any]]:
-    path = folder / "openings.jsonl"
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-
-
-@pytest.fixture
-def model(tmp_path: Path, dataset: Dataset) -> Path:
-    return write_model(tmp_path / "model", dataset)
+from tests.support.made_study import openings, write_model
 
 
 def write_study_of(folder: Path, dataset: Dataset) -> Path:

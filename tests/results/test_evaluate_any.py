@@ -18,17 +18,7 @@ from hpsearch.results import evaluate as evaluate_module
 from hpsearch.results.evaluate import EVALUATION, Wanted, evaluate, read_evaluation
 from tests.support.command_line import CommandLine
 from tests.support.drawings import write_drawings
-from tests.support.made_study import write_model
-
-
-def openings(folder: Path) -> list[dict[str, Any]]:
-    path = folder / "openings.jsonl"
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-
-
-@pytest.fixture
-def model(tmp_path: Path, dataset: Dataset) -> Path:
-    return write_model(tmp_path / "model", dataset)
+from tests.support.made_study import openings, write_model
 
 
 def test_every_class_of_other_data_counts_and_no_opening_is_logged(

@@ -110,6 +110,12 @@ def write_best(path: Path, data: Dataset, trial: TrialConfig, **changes: Any) ->
     return path
 
 
+def openings(folder: Path) -> list[dict[str, Any]]:
+    """Return the openings of the sealed tasks that a folder's log holds."""
+    path = folder / "openings.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
 def write_model(folder: Path, dataset: Dataset, *, alpha: float | None = None) -> Path:
     """Write a model of random weights; `alpha` replaces those of the output layer."""
     config = tiny()
