@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import waitress
 
 from hpsearch.data import Dataset
 from hpsearch.paths import StudyFolder
 from hpsearch.report import write_report
-from hpsearch.results.dashboard import make_app
 from hpsearch.storage.database import StudyRecord
 from hpsearch.trial import TrialRecord
 from tests.support.chromium import Browser, Page, chromium
+from tests.support.dashboards import serve_dashboard
 from tests.support.made_search import Made, write_search
 from tests.support.made_study import PARAMETERS, Ended, write_model, write_study
 
@@ -87,22 +85,9 @@ def test_a_chromium_that_complains_is_heard(page: Page, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def served() -> Iterator[Callable[[StudyFolder], str]]:
-    """Serve dashboards until the test ends; return their addresses."""
-    servers = []
-
-    def serve(folder: StudyFolder) -> str:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        app = make_app(folder, write=False)
-        servers.append(waitress.create_server(app, host="127.0.0.1", port=port))
-        threading.Thread(target=servers[-1].run, daemon=True).start()
-        return f"http://127.0.0.1:{port}"
-
-    yield serve
-    for server in servers:
-        server.close()
+def served() -> Callable[[StudyFolder], str]:
+    """Return what serves a study's dashboard until the tests end, and its address."""
+    return lambda folder: f"http://127.0.0.1:{serve_dashboard(folder)}"
 
 
 def write_on(folder: StudyFolder, stop: threading.Event) -> None:

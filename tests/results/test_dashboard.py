@@ -6,7 +6,6 @@ import contextlib
 import io
 import json
 import socket
-import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,9 +17,10 @@ import pytest
 from hpsearch.data import Dataset
 from hpsearch.errors import InputError
 from hpsearch.paths import StudyFolder
-from hpsearch.results.dashboard import LARGEST_BODY, Guard, make_app, serve
+from hpsearch.results.dashboard import LARGEST_BODY, Guard, make_app
 from hpsearch.storage.view import read_study
 from tests.support.command_line import CommandLine
+from tests.support.dashboards import serve_dashboard
 from tests.support.made_study import write_study
 
 PORT = 8123
@@ -199,15 +199,7 @@ def test_a_taken_port_is_named(hpsearch: CommandLine, study: Path) -> None:
 
 @pytest.mark.timeout(300)
 def test_it_is_served_where_it_says(study: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    ready = threading.Event()
-    served = (StudyFolder(study), port)
-    threading.Thread(
-        target=serve, args=served, kwargs={"write": False, "ready": ready.set}, daemon=True
-    ).start()
-    assert ready.wait(300)
+    port = serve_dashboard(StudyFolder(study))
     with urlopen(f"http://127.0.0.1:{port}/api/studies", timeout=30) as answer:
         assert b'"tiny"' in answer.read()
 
@@ -215,15 +207,7 @@ def test_it_is_served_where_it_says(study: Path) -> None:
 @pytest.fixture
 def served(study: Path) -> int:
     """The port of a dashboard that is being served."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = int(free.getsockname()[1])
-    ready = threading.Event()
-    keywords = {"write": False, "ready": ready.set}
-    place = (StudyFolder(study), port)
-    threading.Thread(target=serve, args=place, kwargs=keywords, daemon=True).start()
-    assert ready.wait(30)
-    return port
+    return serve_dashboard(StudyFolder(study))
 
 
 LARGE = 300_000_000
