@@ -203,11 +203,15 @@ def interrupts(caught: Caught) -> Iterator[None]:
 
 
 def held_dataset(plan: StudyPlan, data: Path | None = None) -> Dataset:
-    """Find the data of a study; one that has begun keeps its data.
+    """Find the data of a study, with its size of tasks; one that has begun keeps its data.
 
     Raises:
         InputError: The data are missing, or are not the study's.
     """
+    return _found(plan, data).asking(plan.config.ways, plan.config.shots)
+
+
+def _found(plan: StudyPlan, data: Path | None) -> Dataset:
     from hpsearch.data import open_packed
     from hpsearch.data.packed_files import verify_packed
 
@@ -302,5 +306,5 @@ def _describe_dataset(dataset: Dataset, data: Path | None) -> dict[str, Any]:
         "source": str(data.resolve()) if data else None,
         "description": dataset.description,
         "ways": dataset.ways,
-        "n_tasks": 16 * dataset.ways,
+        "n_tasks": dataset.size.runs * dataset.ways,
     }

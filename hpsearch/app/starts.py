@@ -7,7 +7,7 @@ from dataclasses import replace
 from hpsearch.data import Dataset
 from hpsearch.output import say
 from hpsearch.study.plan import StudyPlan
-from hpsearch.wording import interval, percent
+from hpsearch.wording import count, interval, percent
 
 
 def with_encoder(plan: StudyPlan, dataset: Dataset) -> StudyPlan:
@@ -22,7 +22,8 @@ def with_encoder(plan: StudyPlan, dataset: Dataset) -> StudyPlan:
 
     found = measure_starts(dataset, plan.config)
     best = max(found.figures, key=lambda f: f.accuracy)
-    say(f"without training, on {best.n_tasks} validation tasks of {dataset.ways} ways:")
+    asked = f"{dataset.ways} ways, {count(dataset.shots, 'shot')}"
+    say(f"without training, on {best.n_tasks} validation tasks of {asked}:")
     for one in found.figures:
         say(f"  {one.name}: {percent(one.accuracy)} {interval(one.interval)}")
     if best.start is None:

@@ -27,6 +27,8 @@ class Job:
         study_seed: Selects training drawers and validation tasks.
         checkpoint: File that the worker writes after each epoch and resumes from where it exists.
         objective: The validation tasks.
+        ways: Their candidates; None means the data's.
+        shots: Their support images of each candidate.
         fresh: Whether the best weights are scored at the end on tasks of drawers that the study
             never validates on.
         decided: Last epoch that the driver has decided on. A later epoch in the checkpoint is
@@ -42,6 +44,8 @@ class Job:
     study_seed: int
     checkpoint: Path
     objective: Objective = "tasks_320"
+    ways: int | None = None
+    shots: int = 1
     fresh: bool = False
     decided: int | None = None
     smallest: dict[str, Any] | None = None

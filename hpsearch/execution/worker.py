@@ -251,12 +251,13 @@ def load_data(
 
     config = TrialConfig.from_values(values, f"trial {job['trial']}")
     objective, packed = job["objective"], Path(job["data"])
-    key = (job["data"], job["study_seed"], objective, *TrainingData.settings(config))
+    asked = job["ways"], job["shots"]
+    key = (job["data"], job["study_seed"], objective, *asked, *TrainingData.settings(config))
     if key not in kept:
         kept.clear()
         try:
             kept[key] = TrainingData.from_dataset(
-                open_packed(packed),
+                open_packed(packed).asking(*asked),
                 config,
                 study_seed=job["study_seed"],
                 objective=objective,
@@ -289,7 +290,7 @@ def fresh(job: Fields, config: TrialConfig, device: str) -> dict[str, float]:
 
     weights = read(Path(job["checkpoint"])).best_weights()
     network = trained_network(config, weights, device)
-    dataset = open_packed(Path(job["data"]))
+    dataset = open_packed(Path(job["data"])).asking(job["ways"], job["shots"])
     return fresh_scores(network, config, dataset, job["study_seed"]).per_alphabet
 
 

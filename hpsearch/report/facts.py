@@ -25,6 +25,7 @@ from hpsearch.results.evaluate import read_evaluation
 from hpsearch.space.problem import SearchProblem
 from hpsearch.space.space import SearchSpace
 from hpsearch.storage.view import StudyView, read_study
+from hpsearch.study.config import StudyConfig
 from hpsearch.trial import TrialRecord
 
 
@@ -117,7 +118,7 @@ def read_facts(folder: StudyFolder, beside: Sequence[Path] = ()) -> Facts:
     return Facts(
         view=view,
         problem=SearchProblem(space, view.config.trial, view.config.limits),
-        dataset=_dataset(packed, fingerprint),
+        dataset=_dataset(packed, fingerprint, view.config),
         openings=openings_in(logs, fingerprint),
         baselines=read_baselines(packed, fingerprint),
         evaluation=read_evaluation(folder.model, fingerprint),
@@ -128,9 +129,9 @@ def read_facts(folder: StudyFolder, beside: Sequence[Path] = ()) -> Facts:
     )
 
 
-def _dataset(packed: Path, fingerprint: str) -> Dataset | None:
+def _dataset(packed: Path, fingerprint: str, study: StudyConfig) -> Dataset | None:
     try:
-        dataset = open_packed(packed)
+        dataset = open_packed(packed).asking(study.ways, study.shots)
     except HpsearchError:
         return None
     return dataset if dataset.fingerprint == fingerprint else None

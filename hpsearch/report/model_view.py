@@ -66,7 +66,7 @@ def _inspect(facts: Facts, model: Model, dataset: Dataset) -> dict[str, Any]:
     seed = facts.view.config.seed
     people = characters.people
     _, drawers = split_drawers(characters.n_drawers, 0, seed, people=people)
-    tasks = validation_tasks(characters, ways=dataset.ways, drawers=drawers, seed=seed)
+    tasks = validation_tasks(characters, dataset.size, drawers=drawers, seed=seed)
     index = characters.index()  # [C, drawers]
     mine = index[:, [d for d in drawers if d < index.shape[1]]].max(axis=1)  # [C], a drawing each
     rows = np.unique(np.concatenate([tasks.query.ravel(), tasks.support.ravel(), mine[mine >= 0]]))

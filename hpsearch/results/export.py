@@ -66,6 +66,8 @@ def export_best(folder: StudyFolder, trial: int | None, output: Path | None) -> 
         "validation_error": chosen.value,
         "n_tasks": view.dataset.get("n_tasks"),
         "objective": view.config.objective,
+        "ways": view.config.ways,
+        "shots": view.config.shots,
         **({} if trial is None else {"chosen": True}),
         "confirmed": certified is not None,
         "certificate": certified,

@@ -43,17 +43,17 @@ def validation_figures(
         dataset: The data it was trained on.
         study_seed: Seed of the drawers and the tasks.
     """
-    characters, ways = dataset.validation(config.input_size), dataset.ways
+    characters, size = dataset.validation(config.input_size), dataset.size
     people, n_drawers = characters.people, characters.n_drawers
     images = torch.from_numpy(np.array(characters.images)).to(network.device)
     codes = encode(network, images)  # once for all figures
-    noise = measure_noise(network, codes, characters, ways=ways, seed=study_seed)
-    rows, tasks = objective_tasks(characters, ways, "tasks_320", study_seed)
+    noise = measure_noise(network, codes, characters, ways=size.ways, seed=study_seed)
+    rows, tasks = objective_tasks(characters, size.one_shot(), "tasks_320", study_seed)
     paper = score_encoded(network, codes[torch.from_numpy(rows).to(codes.device)], tasks)
     eight = dense_drawers(n_drawers, study_seed, people=people)
-    every = dense_tasks(characters, ways=ways, drawers=eight, seed=study_seed)
+    every = dense_tasks(characters, size, drawers=eight, seed=study_seed)
     dense = dense_accuracy(dense_scores(network, codes, every), every).accuracy
-    others = fresh_tasks(characters, ways, study_seed)
+    others = fresh_tasks(characters, size, study_seed)
     fresh = dense_accuracy(dense_scores(network, codes, others), others).accuracy
     _, drawers = split_drawers(n_drawers, config.drawers, study_seed, people=people)
     verified = verify(network, codes, characters, drawers, study_seed)

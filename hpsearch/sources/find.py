@@ -141,9 +141,13 @@ class _Finder:
 
     def _folder(self, path: Path) -> Dataset:
         """Read own images in the way that gives the fingerprint, or in the asked one."""
-        ways = [partial(self._own, path, pictures) for pictures in get_args(Pictures)]
+        ways = [
+            partial(self._own, path, pictures, rule)
+            for pictures in get_args(Pictures)
+            for rule in (RULE, 3)
+        ]
         if path.is_dir():
-            ways[1:1] = [partial(self._by_rule, path, rule) for rule in (2, 1)]
+            ways[2:2] = [partial(self._by_rule, path, rule) for rule in (2, 1)]
         for read in ways if self.fingerprint else ():
             with contextlib.suppress(InputError):  # the ways differ in what they refuse
                 found = read()
@@ -151,12 +155,12 @@ class _Finder:
                     return found
         return self._own(path, self.pictures)
 
-    def _own(self, path: Path, pictures: Pictures) -> Dataset:
+    def _own(self, path: Path, pictures: Pictures, rule: int = RULE) -> Dataset:
         return self._once(
             "folder",
             own_files(path),
-            lambda: read_own_images(path, self.progress, pictures),
-            f"rule {RULE} {pictures}",
+            lambda: read_own_images(path, self.progress, pictures, rule),
+            f"rule {rule} {pictures}",
         )
 
     def _by_rule(self, path: Path, rule: int) -> Dataset:

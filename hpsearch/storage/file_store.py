@@ -139,6 +139,8 @@ class FileStore(TrialStore):
             study_seed=self._plan.config.seed,
             checkpoint=folder.checkpoint,
             objective=self._plan.config.objective,
+            ways=self._plan.config.ways,
+            shots=self._plan.config.shots,
             decided=trial.last_epoch,
         )
 

@@ -162,6 +162,11 @@ class StudyConfig(Section):
     objective: Objective = "tasks_320"
     """What is minimised: the error on the paper's 320 one-shot tasks, or the dense expected error
     over all tasks of the eight drawers that do not train, with a fraction of the noise."""
+    ways: int | None = Field(None, ge=2, le=1000)
+    """Candidates of a validation task; by default the data's own, at most 20."""
+    shots: int = Field(1, ge=1, le=100)
+    """Support images of each candidate of a validation task. More than one needs the objective
+    dense."""
     sampler: SamplerConfig = SamplerConfig()
     pruner: PrunerConfig = PrunerConfig()
     budget: Budget = Budget(trials=20)

@@ -117,18 +117,22 @@ def task_scores(scores: NDArray[np.floating], tasks: OneShotTasks) -> TaskScores
 def dense_scores(
     network: SiameseNetwork, encodings: Tensor, tasks: DenseTasks
 ) -> list[NDArray[np.float32]]:
-    """Return logits [N (query), N (support)] of each pair of drawers."""
+    """Return logits [N (query), N (support)] of each pair of drawers: means over the shots."""
     device = encodings.device
     matrices: dict[tuple[bytes, bytes], Tensor] = {}
     for pair in tasks.pairs:
         query, support = (
-            encodings[torch.as_tensor(rows, device=device)] for rows in (pair.query, pair.support)
+            encodings[torch.as_tensor(rows, device=device)]
+            for rows in (pair.query, pair.support.ravel())
         )
         key = (pair.query.tobytes(), pair.support.tobytes())
         exchanged = matrices.get(key[::-1]) if network.aligned else None  # costly, and symmetric
-        matrices[key] = (
-            network.score_matrix(query, support).float() if exchanged is None else exchanged.T
-        )
+        if exchanged is None:
+            logits = network.score_matrix(query, support).float()  # [N, N * K]
+            exchanged = logits.view(len(query), *pair.support.shape).mean(2)
+        else:
+            exchanged = exchanged.T
+        matrices[key] = exchanged
     return [
         matrices[pair.query.tobytes(), pair.support.tobytes()].cpu().numpy()
         for pair in tasks.pairs

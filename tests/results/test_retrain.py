@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 
 from hpsearch.configfile import read_yaml
 from hpsearch.data import Dataset, split_drawers, validation_tasks, verification_pairs
+from hpsearch.data.task_size import TaskSize
 from hpsearch.errors import InputError
 from hpsearch.intervals import wilson
 from hpsearch.paths import StudyFolder
@@ -119,7 +120,7 @@ def test_the_weights_are_those_of_the_best_epoch(trained: Path, dataset: Dataset
     metrics = json.loads((trained / "metrics.json").read_text())
     characters = dataset.validation(20)
     _, drawers = split_drawers(20, 12, STUDY_SEED)
-    tasks = validation_tasks(characters, ways=20, drawers=drawers, seed=STUDY_SEED)
+    tasks = validation_tasks(characters, TaskSize(20), drawers=drawers, seed=STUDY_SEED)
     images = torch.from_numpy(np.array(characters.images)).unsqueeze(1).float() / 255
     with torch.no_grad():
         codes = model.network.encode(images)

@@ -64,10 +64,10 @@ def test_ob6_a_query_and_its_answer_are_two_pictures(own: Dataset, objective: Ob
     validation = own.labels("validation")
     for seed in SEEDS:
         tasks = _select(own, seed, objective).tasks
-        fresh = fresh_tasks(validation, own.ways, seed)
+        fresh = fresh_tasks(validation, own.size, seed)
         for one in (tasks, fresh):
             if isinstance(one, DenseTasks):
-                assert all((p.query != p.support).all() for p in one.pairs)
+                assert all((p.query[:, None] != p.support).all() for p in one.pairs)
             else:
                 right = np.take_along_axis(one.support, one.target, 1)
                 assert (right != one.query).all()
@@ -112,9 +112,10 @@ def test_ob6_the_share_that_is_not_shown_is_said(own: Dataset, objective: Object
     said = check_data(own, tiny_config(), study_seed=0, objective=objective)
     expected = f"validation shows {shown} of {available} images"
     assert any(expected in text for text in said) == (shown < available)
-    if objective == "dense":  # twelve pairs of pictures a class, none again before all were shown
+    if objective == "dense":  # pairs of pictures, none again before all were shown
         counts = np.bincount(own.labels("validation").character)
-        assert shown == np.minimum(counts, 24).sum()
+        pairings = own.size.pairings(len(counts), int(counts.max()))
+        assert shown == np.minimum(counts, 2 * pairings).sum()
 
 
 def test_ob6_by_rule_1_the_share_is_said_and_too_few_are_refused(tmp_path: Path) -> None:
