@@ -41,9 +41,11 @@ class Support:
     names: tuple[str, ...]
     """C names, ascending."""
     images: NDArray[np.uint8]
-    """[M, 105, 105], ink = 255, grouped by class."""
+    """[M, 105, 105], ink = 255, or grey values; grouped by class."""
     class_of: NDArray[np.int64]
     """[M] index into `names`, ascending; every class has an image."""
+    paper: bool = True
+    """Whether the images are ink on paper, or grey values as they are."""
 
 
 def read_support(folder: Path, looks: Looks | None = None, *, paper: bool = True) -> Support:
@@ -83,7 +85,7 @@ def read_support(folder: Path, looks: Looks | None = None, *, paper: bool = True
         )
     class_of = [number for number, name in enumerate(names) for _ in classes[name]]
     images = read_images(files, looks, [names[number] for number in class_of], paper=paper)
-    return Support(names, images, np.array(class_of, np.int64))
+    return Support(names, images, np.array(class_of, np.int64), paper)
 
 
 def read_images(
