@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.models import write_support
+
 HEAVY = ("numpy", "torch", "optuna", "scipy", "sklearn", "PIL", "plotly", "sqlalchemy")
 EXTRAS = {"ray", "psycopg"}
 
@@ -46,6 +48,14 @@ def test_the_drivers_side_leaves_torch_out() -> None:
     loaded = loaded_by("import hpsearch.app, hpsearch.cli, hpsearch.data, hpsearch.execution")
     assert "hpsearch" in loaded
     assert "torch" not in loaded
+
+
+def test_recognising_loads_torch_and_nothing_slow_beside_it(tmp_path: Path) -> None:
+    support = write_support(tmp_path / "support", {"roof": ("roof", 1), "bar": ("bar", 1)})
+    query = support / "roof" / "0.png"
+    loaded = loaded_by_command("recognise", "--support", str(support), str(query))
+    assert "torch" in loaded
+    assert not loaded & {"optuna", "scipy", "sklearn", "sympy", "plotly", "sqlalchemy"}
 
 
 def test_driving_a_search_leaves_torch_out() -> None:

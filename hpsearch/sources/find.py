@@ -123,7 +123,9 @@ class _Finder:
         if own_file and path.name in (f"{part}.zip" for part in PARTS):
             raise InputError(f"{origin} {path}: a part of Omniglot; name the folder that holds it")
         if not own_file and not path.is_dir():
-            raise InputError(f"{origin} {path}: no such folder or file; name the one that holds the data")
+            raise InputError(
+                f"{origin} {path}: no such folder or file; name the one that holds the data"
+            )
         try:
             if own_file:
                 return self._folder(path)
