@@ -21,7 +21,7 @@ def with_encoder(plan: StudyPlan, dataset: Dataset) -> StudyPlan:
     from hpsearch.results.starts import measure_starts
 
     found = measure_starts(dataset, plan.config)
-    best = max(found.figures, key=lambda f: f.accuracy)
+    best = max(found.figures, key=lambda f: (f.accuracy, f.start is not None))
     asked = f"{dataset.ways} ways, {count(dataset.shots, 'shot')}"
     say(f"without training, on {best.n_tasks} validation tasks of {asked}:")
     for one in found.figures:
