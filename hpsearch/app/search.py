@@ -307,4 +307,6 @@ def _describe_dataset(dataset: Dataset, data: Path | None) -> dict[str, Any]:
         "description": dataset.description,
         "ways": dataset.ways,
         "n_tasks": dataset.size.runs * dataset.ways,
+        # Tasks that ask for the same picture are no further evidence; Omniglot's were measured.
+        **({"pictures": len(dataset.labels("validation").images)} if dataset.size.many else {}),
     }

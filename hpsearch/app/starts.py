@@ -23,7 +23,8 @@ def with_encoder(plan: StudyPlan, dataset: Dataset) -> StudyPlan:
     found = measure_starts(dataset, plan.config)
     best = max(found.figures, key=lambda f: (f.accuracy, f.start is not None))
     asked = f"{dataset.ways} ways, {count(dataset.shots, 'shot')}"
-    say(f"without training, on {best.n_tasks} validation tasks of {asked}:")
+    pictures = count(best.n_pictures, "picture")
+    say(f"without training, on {best.n_tasks} validation tasks of {asked}, {pictures}:")
     for one in found.figures:
         say(f"  {one.name}: {percent(one.accuracy)} {interval(one.interval)}")
     if best.start is None:

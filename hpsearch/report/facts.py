@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from hpsearch.confirm.certificate import best_of
 from hpsearch.data import Dataset, open_packed
 from hpsearch.data.cache import places_beside
+from hpsearch.driver.stopping import tasks_behind
 from hpsearch.errors import EnvironmentFailure, HpsearchError
 from hpsearch.json_files import Opening
 from hpsearch.maintenance.at_work import standings
@@ -91,8 +92,7 @@ class Facts:
         """Number of one-shot tasks behind each error; None under the dense objective."""
         if self.view.config.objective != "tasks_320":
             return None
-        found: int | None = self.view.dataset.get("n_tasks")
-        return found
+        return tasks_behind(self.view.config, self.view.dataset)
 
     def outcome(self, trial: TrialRecord) -> str:
         """Return a trial's state as its study shows it, or `not trainable`."""

@@ -42,8 +42,9 @@ class Figure:
         name: Its name, as people read it.
         start: The start that it is, None for what is no network.
         accuracy: On the validation tasks, 0 to 1.
-        interval: Its Wilson 95 % interval.
+        interval: Its Wilson 95 % interval; tasks that ask for the same picture count as one.
         n_tasks: Number of the tasks.
+        n_pictures: Number of pictures that they ask for.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Figure:
     accuracy: float
     interval: Sequence[float]
     n_tasks: int
+    n_pictures: int
 
 
 @dataclass(frozen=True)
@@ -117,4 +119,5 @@ def _figure(name: str, start: Start | None, score: Score, shots: Sequence[OneSho
     tasks = shots[0]
     scores = np.mean([score(one) for one in shots], axis=0)
     accuracy = task_scores(scores, tasks).accuracy
-    return Figure(name, start, accuracy, wilson(accuracy, tasks.n_tasks), tasks.n_tasks)
+    pictures = len(np.unique(tasks.query))
+    return Figure(name, start, accuracy, wilson(accuracy, pictures), tasks.n_tasks, pictures)

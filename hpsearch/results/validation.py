@@ -63,16 +63,17 @@ def validation_figures(
         pairs = verification_pairs(characters, N_PAIRS, drawers, study_seed)
         ends_and_same = (torch.from_numpy(part).to(codes.device) for part in pairs)
         at_half = verification_accuracy(network, codes, *ends_and_same)
+    worth, of_dense = tasks.n_tasks, around(1 - dense, noise.dense) if noise else None
+    if size.many:  # tasks that ask for the same picture are no further evidence
+        worth = min(worth, len(images))
+        of_dense = wilson(1 - dense, min(every.n_tasks, len(images)))
     return {
         "tasks_320": {
             "error": 1 - paper.accuracy,
             "n_tasks": tasks.n_tasks,
-            "interval": list(wilson(1 - paper.accuracy, tasks.n_tasks)),
+            "interval": list(wilson(1 - paper.accuracy, worth)),
         },
-        "dense": {
-            "error": 1 - dense,
-            "interval": list(around(1 - dense, noise.dense)) if noise else None,
-        },
+        "dense": {"error": 1 - dense, "interval": None if of_dense is None else list(of_dense)},
         "fresh_error": 1 - fresh,
         "noise": asdict(noise) if noise else None,
         "verification_auc": paper.auc,

@@ -29,7 +29,7 @@ def test_a_method_that_is_no_network_is_named_where_it_beats_both(
     named: bool,
 ) -> None:
     figures = tuple(
-        Figure(name, start, shipped if start == "shipped" else accuracy, (0.4, 0.99), 320)
+        Figure(name, start, shipped if start == "shipped" else accuracy, (0.4, 0.99), 320, 90)
         for name, start, accuracy in ACCURACIES
     )
     monkeypatch.setattr(
@@ -38,7 +38,7 @@ def test_a_method_that_is_no_network_is_named_where_it_beats_both(
     data = Dataset("folder", "f" * 64, tmp_path, 7, turns=False, description="", shots=2)
     plan = with_encoder(plan_study("own", tmp_path / "study", {}), data)
     said = capsys.readouterr().out
-    assert "320 validation tasks of 7 ways, 2 shots:" in said
+    assert "320 validation tasks of 7 ways, 2 shots, 90 pictures:" in said
     assert ("Hausdorff distance does better than both networks" in said) is named
     assert plan.config.enqueue[0].params == {"start": "shipped"}
     assert with_encoder(plan, data) is plan  # a begun study keeps its encoder
