@@ -23,11 +23,11 @@ from hpsearch.errors import EnvironmentFailure, HpsearchError, one_line
 from hpsearch.execution import Decision, Ended, Ending
 from hpsearch.execution.blame import ending_of
 from hpsearch.execution.devices import find_driver
+from hpsearch.execution.reports import Reports
 from hpsearch.json_process import BEAT_S, ParentPipe
 
 if TYPE_CHECKING:
     from hpsearch.training.config import TrialConfig
-    from hpsearch.training.epoch import EpochResult
     from hpsearch.training.trainingdata import TrainingData
 
 PR_SET_PDEATHSIG = 1
@@ -111,6 +111,15 @@ class DriverPipe(ParentPipe):
                 return None
             if "decision" in message:
                 return Decision(message["decision"])
+
+    def decision_so_far(self) -> Decision | None:
+        """Return the driver's decision if it has come."""
+        with contextlib.suppress(queue.Empty):
+            while True:
+                message = self.messages.get_nowait()
+                if "decision" in message:
+                    return Decision(message["decision"])
+        return None
 
 
 def die_with_parent() -> None:
@@ -218,20 +227,32 @@ def run_job(job: Fields, device: str, driver: DriverPipe, kept: Kept) -> Ended:
     )
     last = unreported or (curve[-1] if curve else None)
     diagnosis = last.diagnosis if last else None
-    if unreported and (ending := _report(driver, trial, unreported)):
-        return Ended(trial, ending)
+    reports = Reports(driver, path, trial)
+    if unreported:
+        reports.send(unreported)
     try:
-        epochs = train(config, data, job["seed"], resume=resume, interrupt=driver.asked_to_stop)
+        if ending := reports.settle():
+            return Ended(trial, ending)
+        epochs = train(config, data, job["seed"], resume=resume, interrupt=reports.stop_training)
         for epoch in epochs:
             driver.mark()
-            save(epoch.checkpoint(), path)
-            driver.mark()
-            diagnosis = epoch.result.diagnosis
-            if ending := _report(driver, trial, epoch.result):
+            if ending := reports.settle():
                 return Ended(trial, ending)
+            reports.begin(epoch.checkpoint(), epoch.result)
+            diagnosis = epoch.result.diagnosis
+        if ending := reports.settle():
+            return Ended(trial, ending)
     except Interrupted as stop:
+        if ending := reports.settle(interrupted=driver.interrupted.is_set()):
+            return Ended(trial, ending)
         save(stop.checkpoint, path)
         return Ended(trial, Ending.INTERRUPTED)
+    except Exception:  # of an epoch that the driver may not want any more
+        if ending := reports.settle():
+            return Ended(trial, ending)
+        raise
+    finally:
+        reports.close()
     scores = fresh(job, config, device) if job["fresh"] else None
     return Ended(trial, Ending.DIAGNOSED if diagnosis else Ending.FINISHED, diagnosis, scores)
 
@@ -270,15 +291,6 @@ def load_data(
                 f"{packed}: cannot be loaded ({one_line_of(error)})"
             ) from error
     return config, kept[key]
-
-
-def _report(driver: DriverPipe, trial: int, result: EpochResult) -> Ending | None:
-    """Report an epoch; return the ending that the driver decides on, None to go on."""
-    driver.send(event="epoch", trial=trial, result=result.to_json())
-    decision = driver.wait_for_decision()
-    if decision is None:
-        return Ending.INTERRUPTED
-    return {Decision.STOP: Ending.STOPPED, Decision.PAUSE: Ending.PAUSED}.get(decision)
 
 
 def fresh(job: Fields, config: TrialConfig, device: str) -> dict[str, float]:
