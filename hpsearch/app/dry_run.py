@@ -103,7 +103,7 @@ def _expected(plan: StudyPlan, workplace: Workplace) -> list[str]:
     cost = f"a whole trial costs about {middle:.2g} multiply-adds ({half})"
     if workplace.device is None:
         return [f"{cost}; its time is known after the first trials"]
-    from hpsearch.training.pace import image_seconds
+    from hpsearch.app.pace import image_seconds
 
     config = plan.config.trial.with_parameters(dict(drawn[len(drawn) // 2][1]))
     an_image = image_seconds(config, workplace.device, workplace.threads)

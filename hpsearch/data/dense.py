@@ -187,17 +187,22 @@ class DenseAccuracy:
 
 
 def dense_accuracy(scores: Sequence[NDArray[np.floating]], tasks: DenseTasks) -> DenseAccuracy:
+    """Return the accuracy from scores [N, N] of each of the tasks' pairs; see `mean_credit`."""
+    return mean_credit([expected_credits(matrix, tasks.ways) for matrix in scores], tasks)
+
+
+def mean_credit(credits: Sequence[NDArray[np.float64]], tasks: DenseTasks) -> DenseAccuracy:
     """Average expected credits over queries, drawer pairs, then alphabets, in exact arithmetic.
 
     If every query earns 1 / W, the result is exactly 1 / W.
 
     Args:
-        scores: [N, N] for each of `tasks.pairs`.
+        credits: [N] for each of `tasks.pairs`.
         tasks: The scored tasks.
     """
     means: dict[str, list[Fraction]] = {}
-    for matrix, pair in zip(scores, tasks.pairs, strict=True):
-        credit, count = np.unique(expected_credits(matrix, tasks.ways), return_counts=True)
+    for earned, pair in zip(credits, tasks.pairs, strict=True):
+        credit, count = np.unique(earned, return_counts=True)
         total = sum(
             (Fraction(c) * k for c, k in zip(credit.tolist(), count.tolist(), strict=True)),
             Fraction(),
