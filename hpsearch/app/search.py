@@ -74,7 +74,7 @@ def _search(
     check_not_edited(plan.folder)
     workplace = find_workplace(plan, caught)
     dataset, plan = prepare(plan, data, fetch=not dry_run)
-    notices = [*_data_notices(plan, dataset), *_notices(plan)]
+    notices = [*_data_notices(plan, dataset), *_notices(plan), *workplace.notices]
     if dry_run:
         for line in describe(plan, workplace, notices):
             say(line)

@@ -298,7 +298,7 @@ def fresh(job: Fields, config: TrialConfig, device: str) -> dict[str, float]:
     from hpsearch.data import open_packed
     from hpsearch.training.build import trained_network
     from hpsearch.training.checkpoint import read
-    from hpsearch.training.fresh import fresh_scores
+    from hpsearch.recognition.fresh import fresh_scores
 
     weights = read(Path(job["checkpoint"])).best_weights()
     network = trained_network(config, weights, device)

@@ -28,7 +28,7 @@ from hpsearch.training.evaluation import (
     score_encoded,
     verification_accuracy,
 )
-from hpsearch.training.fresh import fresh_tasks
+from hpsearch.recognition.fresh import fresh_tasks
 from hpsearch.training.selection import objective_tasks
 
 

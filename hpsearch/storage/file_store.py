@@ -223,6 +223,7 @@ class FileStore(TrialStore):
         if last is not None:
             attributes |= {"epochs": last.epoch, "seconds": round(last.seconds, 2)}
             attributes |= {"images": last.images, "multiply_adds": last.multiply_adds}
+            attributes |= {"peak_bytes": last.peak_bytes} if last.peak_bytes else {}
         return attributes
 
     def keep_best_checkpoints(self, history: Sequence[TrialRecord]) -> None:

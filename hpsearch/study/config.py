@@ -138,7 +138,8 @@ class Resources(Section):
     cpu: float | None = Field(None, gt=0, le=1024)
     """Cores of one trial; by default 1 on Ray, and locally all cores shared among the workers."""
     gpu: float | None = Field(None, ge=0, le=64)
-    """GPUs of one trial, e.g. 0.5 for two trials on one; by default 1 on CUDA, else 0."""
+    """GPUs of one trial, e.g. 0.5 for two trials on one; by default 1 on Ray with CUDA, and
+    locally as many trials share a GPU as its memory holds, at most 4, if their steps are small."""
 
 
 class StudyConfig(Section):

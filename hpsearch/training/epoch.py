@@ -20,6 +20,7 @@ class EpochResult:
         multiply_adds: Nominal multiply-adds trained since the trial's start (3 x forward).
         diagnosis: None while training is healthy, otherwise the reason to end it: "diverged",
             "saturated", "dead" or "stuck", with the figure behind it.
+        peak_bytes: Most memory of a card that the process has taken so far; None on the CPU.
     """
 
     epoch: int
@@ -29,6 +30,7 @@ class EpochResult:
     images: int
     multiply_adds: int
     diagnosis: str | None = None
+    peak_bytes: int | None = None
 
     @property
     def finite(self) -> bool:
@@ -38,6 +40,8 @@ class EpochResult:
     def to_json(self) -> dict[str, Any]:
         """Return a dictionary that JSON can hold (a non-finite loss becomes null)."""
         values = asdict(self)
+        if self.peak_bytes is None:
+            del values["peak_bytes"]
         if not math.isfinite(self.loss):
             values["loss"] = None
         return values

@@ -131,23 +131,21 @@ def dense_scores(
     rows = iter(torch.split(there, [len(side) for side in sides]))
     found: list[NDArray[np.float32]] = []
     for _, group in groupby(tasks.pairs, lambda pair: pair.alphabet):
-        matrices: dict[tuple[bytes, bytes], Tensor] = {}
-        keys = []
+        known: dict[tuple[bytes, bytes], Tensor] = {}
+        matrices: list[Tensor] = []
         for pair in group:
             query, support = encodings[next(rows)], encodings[next(rows)]
             key = (pair.query.tobytes(), pair.support.tobytes())
-            keys.append(key)
-            exchanged = matrices.get(key[::-1]) if network.aligned else None  # costly, symmetric
-            if exchanged is None:
+            turned = known.get(key[::-1]) if network.aligned else None  # costly, and symmetric
+            if turned is None:
                 logits = network.score_matrix(query, support).float()  # [N, N * K]
-                matrices[key] = logits.view(len(query), *pair.support.shape).mean(2)
+                known[key] = logits.view(len(query), *pair.support.shape).mean(2)
             else:
-                matrices[key] = exchanged.T
-        together = torch.cat([matrix.flatten() for matrix in matrices.values()]).cpu().numpy()
-        ends = np.cumsum([matrix.numel() for matrix in matrices.values()])
-        parts = zip(matrices.items(), np.split(together, ends[:-1]), strict=True)
-        host = {key: part.reshape(matrix.shape) for (key, matrix), part in parts}
-        found += [host[key] for key in keys]
+                known[key] = turned.T
+            matrices.append(known[key])
+        together = torch.cat([matrix.flatten() for matrix in matrices]).cpu().numpy()
+        parts = np.split(together, np.cumsum([matrix.numel() for matrix in matrices])[:-1])
+        found += [p.reshape(m.shape) for p, m in zip(parts, matrices, strict=True)]
     return found
 
 

@@ -195,8 +195,9 @@ class _Run:
             self.best = self._copy()
         work = 3 * self.config.shape().multiply_adds * self.images
         self.seconds += time.monotonic() - began
+        peak = peak_bytes(self.data.images.device)
         result = EpochResult(
-            self.epoch, loss, error, self.seconds, self.images, work, self.diagnosis
+            self.epoch, loss, error, self.seconds, self.images, work, self.diagnosis, peak
         )
         self.curve.append(result)
         self.step = 0
@@ -308,6 +309,11 @@ class _Run:
         self.diagnosis = state["diagnosis"]
         self.vitals = [Vitals.from_json(values) for values in state.get("vitals", [])]
         self.curve = checkpoint.curve
+
+
+def peak_bytes(device: torch.device) -> int | None:
+    """Return the most memory of a card that this process has taken; None on the CPU."""
+    return torch.cuda.max_memory_reserved(device) if device.type == "cuda" else None
 
 
 def _to_host(tensor: Tensor) -> Tensor:
