@@ -76,7 +76,7 @@ class Started:
 
 @dataclass(frozen=True)
 class EpochEnded:
-    """An epoch has ended and its checkpoint is written; the worker waits for `decide`."""
+    """An epoch has ended and its checkpoint is written; no other is reported before `decide`."""
 
     trial: int
     result: EpochResult

@@ -296,9 +296,9 @@ def load_data(
 def fresh(job: Fields, config: TrialConfig, device: str) -> dict[str, float]:
     """Return the best weights' accuracy on fresh tasks, by alphabet."""
     from hpsearch.data import open_packed
+    from hpsearch.recognition.fresh import fresh_scores
     from hpsearch.training.build import trained_network
     from hpsearch.training.checkpoint import read
-    from hpsearch.recognition.fresh import fresh_scores
 
     weights = read(Path(job["checkpoint"])).best_weights()
     network = trained_network(config, weights, device)

@@ -18,6 +18,7 @@ from hpsearch.data.tasks import (
 )
 from hpsearch.intervals import around, wilson
 from hpsearch.network.siamese import SiameseNetwork
+from hpsearch.recognition.fresh import fresh_tasks
 from hpsearch.results.noise import measure_noise
 from hpsearch.results.unknown import measure_rejection
 from hpsearch.results.verification import N_PAIRS, verify
@@ -28,7 +29,6 @@ from hpsearch.training.evaluation import (
     score_encoded,
     verification_accuracy,
 )
-from hpsearch.recognition.fresh import fresh_tasks
 from hpsearch.training.selection import objective_tasks
 
 

@@ -8,7 +8,6 @@ torch's, so on the CPU torch's are used.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -21,7 +20,7 @@ class Together:
     def __init__(self, optimiser: torch.optim.Optimizer) -> None:
         """Collect them; each parameter has a group of its own."""
         groups = [g for g in optimiser.param_groups if g["params"][0].grad is not None]
-        self._groups: list[Mapping[str, Any]] = groups
+        self._groups = groups
         self.weights: list[Tensor] = [group["params"][0] for group in groups]
         self.gradients: list[Tensor] = [w.grad for w in self.weights if w.grad is not None]
         self._state = optimiser.state

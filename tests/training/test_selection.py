@@ -14,9 +14,9 @@ from hpsearch.data.pack import pack
 from hpsearch.errors import InputError
 from hpsearch.pictures.older_rules import read_folder
 from hpsearch.pictures.own_images import read_own_images
+from hpsearch.recognition.fresh import fresh_tasks
 from hpsearch.sources.find import find_dataset
 from hpsearch.training.config import Objective
-from hpsearch.recognition.fresh import fresh_tasks
 from hpsearch.training.loop import train
 from hpsearch.training.selection import Selection, _join, check_data, select
 from hpsearch.training.trainingdata import TrainingData
