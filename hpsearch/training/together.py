@@ -8,7 +8,6 @@ torch's, so on the CPU torch's are used.
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import torch
 from torch import Tensor
