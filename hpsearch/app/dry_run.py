@@ -9,6 +9,7 @@ from dataclasses import replace
 from hpsearch.app.executors import Workplace
 from hpsearch.app.watch import forecast_line
 from hpsearch.driver.stopping import forecast_study, why_over
+from hpsearch.execution.devices import default_workers
 from hpsearch.pruners.resource import TRAINING_PASSES, epoch_cost
 from hpsearch.results.best import best_in_words
 from hpsearch.samplers.config import SamplerConfig
@@ -109,10 +110,13 @@ def _expected(plan: StudyPlan, workplace: Workplace) -> list[str]:
     an_image = image_seconds(config, workplace.device, workplace.threads)
     pace = an_image / (TRAINING_PASSES * config.shape().multiply_adds)
     trial = middle * pace
+    slots = workplace.slots
+    if workplace.device == "cuda":  # what trials gain by sharing a card is not known
+        slots = min(slots, default_workers("cuda"))
     lines = [
         cost,
         f"on this machine ({workplace.device}) a whole trial takes {long_time(trial)}, estimated "
-        f"from a few steps; {_whole(plan.config.budget, drawn, pace, workplace.slots)}",
+        f"from a few steps; {_whole(plan.config.budget, drawn, pace, slots)}",
     ]
     if trial > LONG_S and workplace.device == "cpu":
         lines.append(
