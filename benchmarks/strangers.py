@@ -55,7 +55,8 @@ def strangers(
         if len(members) < ways + 3:
             continue
         rng = generator(0, "strangers", name, ways, shots)
-        both = [_ask(model, joined, members, (ways, shots), false_accept, rng) for _ in range(sets)]
+        size = ways, shots
+        both = [_ask(model, joined, members, size, false_accept, rng) for _ in range(sets)]
         found[name] = fmean(one for one, _ in both), fmean(one for _, one in both)
     return found
 
@@ -82,7 +83,8 @@ def _ask(
     ranking = rank(
         model.network, model.config.input_size, queries, support, rejection=model.rejection
     )
-    assert model.rejection is not None and ranking.setting is not None
+    assert model.rejection is not None
+    assert ranking.setting is not None
     assert ranking.evidence is not None
     accepted = ranking.evidence > model.rejection.cut(ranking.setting, false_accept).evidence
     return float(accepted[ways * QUERIES :].mean()), float(accepted[: ways * QUERIES].mean())

@@ -45,3 +45,14 @@ class TaskSize:
     def one_shot(self) -> TaskSize:
         """Return the same with one support image."""
         return replace(self, shots=1)
+
+    def left_out(self, classes: int, asked: int) -> list[str]:
+        """Return a line if tasks ask for fewer classes of own images than there are."""
+        if asked == classes:
+            return []
+        few = f"fewer than {self.shots + 1} pictures"
+        small = f"their group has fewer than {self.ways} such classes"
+        return [
+            f"{classes - asked} of {classes} validation classes are in no task: they have {few}, "
+            f"or {small}"
+        ]

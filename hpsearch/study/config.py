@@ -6,7 +6,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import unquote, urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from hpsearch.configfile import Section, dump_yaml, load_section, read_yaml
 from hpsearch.data.dataset import Kind, Pictures
@@ -204,6 +211,15 @@ class StudyConfig(Section):
     PGPASSWORD or ~/.pgpass)."""
     lease_s: float = Field(60.0, ge=1, le=86_400)
     """On a server: seconds after which other drivers take over the trials of a silent driver."""
+
+    @field_validator("shots")
+    @classmethod
+    def _check_shots(cls, shots: int, info: ValidationInfo) -> int:
+        if shots > 1 and info.data.get("objective") == "tasks_320":
+            raise ValueError(
+                "the tasks of objective tasks_320 have one shot; set objective: dense"
+            )
+        return shots
 
     @property
     def resource(self) -> Resource:

@@ -141,13 +141,7 @@ def check_data(
     available = len(background.images) + include_validation * len(validation.images)
     notices = []
     asked = len(np.unique(validation.character[chosen.shown]))
-    if asked < len(validation.names):
-        size = dataset.size
-        notices.append(
-            f"{len(validation.names) - asked} of {len(validation.names)} validation classes are "
-            f"in no task: they have fewer than {size.shots + 1} pictures, or their group has "
-            f"fewer than {size.ways} such classes"
-        )
+    notices += dataset.size.left_out(len(validation.names), asked)
     if chosen.n_trained < available:
         notices.append(
             f"{where}.drawers: {config.drawers}: {chosen.n_trained} of {available} images are "
@@ -255,20 +249,11 @@ def _validating(validation: Characters, objective: Objective, seed: int) -> list
 def objective_tasks(
     validation: Characters, size: TaskSize, objective: Objective, study_seed: int
 ) -> tuple[NDArray[np.int64], OneShotTasks | DenseTasks]:
-    """Return the rows of a study's validation images, and its tasks as places in these rows.
-
-    Raises:
-        InputError: The validation images allow no such tasks.
-    """
+    """Return the rows of a study's validation images, and its tasks as places in these rows."""
     drawers = _validating(validation, objective, study_seed)
     if objective == "dense":
         dense = dense_tasks(validation, size, drawers=drawers, seed=study_seed)
         return dense.rows, dense.renumbered(dense.rows)
-    if size.shots > 1:
-        raise InputError(
-            f"shots: {size.shots}: the tasks of objective tasks_320 have one shot; set "
-            "objective: dense"
-        )
     tasks = validation_tasks(validation, size, drawers=drawers, seed=study_seed)
     kept, place = np.unique(np.stack([tasks.query, tasks.support]), return_inverse=True)
     query, support = place.reshape(2, *tasks.query.shape)
