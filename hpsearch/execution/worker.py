@@ -113,12 +113,14 @@ class DriverPipe(ParentPipe):
                 return Decision(message["decision"])
 
     def decision_so_far(self) -> Decision | None:
-        """Return the driver's decision if it has come."""
-        with contextlib.suppress(queue.Empty):
-            while True:
-                message = self.messages.get_nowait()
-                if "decision" in message:
-                    return Decision(message["decision"])
+        """Return the driver's decision if it has come; leave an interrupt to who waits for one."""
+        while not self.messages.empty():
+            message = self.messages.get()
+            if "decision" in message:
+                return Decision(message["decision"])
+            if "interrupt" in message:
+                self.messages.put(message)
+                return None
         return None
 
 

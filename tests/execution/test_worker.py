@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import queue
 import signal
 import subprocess
 import sys
@@ -13,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from hpsearch.execution import Decision
+from hpsearch.execution.worker import DriverPipe
 from tests.support.jobs import ENDLESS, Jobs, alive, wait_until
 
 WORKER = [sys.executable, "-m", "hpsearch.execution.worker", "cpu", "1", "300"]
@@ -95,6 +98,17 @@ def test_a_late_answer_is_not_taken_for_the_next_trials(worker: Pipes, jobs: Job
         assert worker.next()["event"] == "epoch"
     worker.send(decision="go")
     assert worker.next()["ending"] == "finished"
+
+
+def test_a_look_for_a_decision_leaves_an_interrupt_to_who_waits_for_one() -> None:
+    driver = DriverPipe.__new__(DriverPipe)
+    driver.messages, driver._marks = queue.Queue(), 0
+    assert driver.decision_so_far() is None
+    driver.messages.put({"interrupt": True})
+    assert driver.decision_so_far() is None
+    assert driver.wait_for_decision() is None
+    driver.messages.put({"decision": "pause"})
+    assert driver.decision_so_far() is Decision.PAUSE
 
 
 PRINTS = """
