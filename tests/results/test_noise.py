@@ -83,6 +83,7 @@ def test_the_same_seed_gives_the_same_noise_and_few_drawers_none(dataset: Datase
     assert first != noise_of_scores(made, ways=WAYS, seed=4, redraws=50)
 
 
+@pytest.mark.usefixtures("few_figures")
 def test_dense_validation_has_a_fraction_of_the_tasks_noise(
     dataset: Dataset, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

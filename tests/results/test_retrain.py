@@ -200,6 +200,7 @@ def test_the_verdict_holds_the_error_against_the_certificate(
     assert found == {"verdict": verdict, "interval": [0.2, 0.3] if told else None}
 
 
+@pytest.mark.usefixtures("few_figures")
 @pytest.mark.parametrize(
     ("changes", "verdict"),
     [
@@ -219,6 +220,7 @@ def test_only_a_training_as_it_was_found_has_a_verdict(
     assert found["certificate"]["verdict"] == verdict
 
 
+@pytest.mark.usefixtures("few_figures")
 def test_other_versions_than_the_trials_are_named(
     hpsearch: CommandLine, study: Path, dataset: Dataset, tmp_path: Path
 ) -> None:
@@ -241,6 +243,7 @@ def test_another_configuration_in_the_same_folder_is_refused(
         retrain(path, dataset, trained)
 
 
+@pytest.mark.usefixtures("few_figures")
 def test_other_data_are_refused(
     best: Path, dataset: Dataset, other: Dataset, tmp_path: Path
 ) -> None:
@@ -254,6 +257,7 @@ def test_other_data_are_refused(
     assert described["dataset"]["fingerprint"] == other.fingerprint
 
 
+@pytest.mark.usefixtures("few_figures")
 def test_a_given_seed_replaces_the_trials(best: Path, dataset: Dataset, tmp_path: Path) -> None:
     folders = [tmp_path / name for name in ("a", "b", "c")]
     for folder, seed in zip(folders, (3, None, 4), strict=True):
@@ -274,6 +278,7 @@ def test_a_training_that_breaks_down_leaves_no_weights(
     assert not (tmp_path / "model" / "metrics.json").exists()
 
 
+@pytest.mark.usefixtures("few_figures")
 def test_a_damaged_checkpoint_costs_its_epoch_only(
     best: Path, trained: Path, dataset: Dataset, tmp_path: Path
 ) -> None:
