@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -31,14 +32,22 @@ NAMES = [
 ]
 
 
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a study of two trials, to be copied."""
+    folder = tmp_path_factory.mktemp("searched") / "s"
+    search(folder, budget__trials=2)
+    return folder
+
+
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def home(tmp_path: Path, searched: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A home that holds a study and its files; the program stands elsewhere."""
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     monkeypatch.setenv("HOME", str(tmp_path))
     write_study(tmp_path)
-    search(tmp_path / "s", budget__trials=2)
+    shutil.copytree(searched, tmp_path / "s")
     return tmp_path
 
 
