@@ -183,6 +183,7 @@ def test_a_killed_process_that_hangs_in_the_kernel_parks_its_slot() -> None:
     assert cards.usable() == [0, 1, 2, 3]
 
 
+@pytest.mark.slow
 def test_a_worker_that_takes_no_step_is_lost_in_time_and_its_trial_goes_on(
     glyphs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
