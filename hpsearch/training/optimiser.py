@@ -11,6 +11,7 @@ from torch import Tensor
 from hpsearch.network.siamese import SiameseNetwork
 from hpsearch.training.config import TrialConfig
 from hpsearch.training.together import Together, step_adamw, step_sgd
+from hpsearch.training.uncompiled import leave_compiler_unloaded, take_step
 
 STATE_NAMES = {
     "sgd": {"momentum_buffer": "velocity.{}"},
@@ -43,6 +44,7 @@ class LayerwiseOptimiser:
             {"params": [parameter], "layer": name.split(".")[0], "l2": _l2(name, config)}
             for name, parameter in self._named.items()
         ]
+        leave_compiler_unloaded()
         self._torch: torch.optim.Optimizer
         if self._sgd:
             self._torch = torch.optim.SGD(groups, foreach=False)
@@ -77,7 +79,7 @@ class LayerwiseOptimiser:
         else:
             if self._sgd:
                 self._add_l2(inside=inside)
-            self._torch.step()
+            take_step(self._torch)
         self._torch.zero_grad(set_to_none=True)
 
     @torch.no_grad()
