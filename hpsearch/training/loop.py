@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from hpsearch.network.initialisation import initialise
+from hpsearch.network.loss import batch_loss, pair_loss, softmax_loss
 from hpsearch.network.siamese import SiameseNetwork
 from hpsearch.seeding import derive_seed, generator
 from hpsearch.training.build import empty_network, load_start
@@ -31,7 +32,6 @@ from hpsearch.training.diagnosis import (
 from hpsearch.training.distortion import Drawn, distort, draw_distortion
 from hpsearch.training.epoch import EpochResult
 from hpsearch.training.evaluation import evaluate_tasks, to_input
-from hpsearch.training.loss import batch_loss, pair_loss, softmax_loss
 from hpsearch.training.optimiser import LayerwiseOptimiser
 from hpsearch.training.precision import allow_tf32, arithmetic, layout, try_algorithms
 from hpsearch.training.trainingdata import TrainingData, take
