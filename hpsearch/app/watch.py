@@ -39,7 +39,7 @@ def forecast_line(forecast: Forecast) -> str:
         parts.append(f"about {duration(forecast.seconds)} left")
     if forecast.gain is not None and forecast.standard_error is not None:
         parts.append(
-            f"expected gain up to {100 * forecast.gain:.1f} points "
+            f"expected gain {100 * forecast.gain.mean:.1f} points "
             f"(the best's standard error is {100 * forecast.standard_error:.1f})"
         )
     return ", ".join(parts)

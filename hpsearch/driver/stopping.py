@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hpsearch.driver.forecast import Forecast, expected_gain, remaining_seconds, standard_error
+from hpsearch.driver.forecast import Forecast, forecast_gain, remaining_seconds, standard_error
 from hpsearch.storage.view import StudyView
 from hpsearch.study.config import StudyConfig
 from hpsearch.trial import TrialRecord, best_trial, counted
@@ -58,13 +58,14 @@ class Stopping:
         if budget.stop_when is None or sum(t.finished for t in history) <= self._startup:
             return None
         left = self._new_trials(history, seconds)
-        gain = expected_gain(history, left) if left else None
+        gain = forecast_gain(history, left) if left else None
         error = self._standard_error(history)
-        if gain is None or error is None or gain >= error:
+        if gain is None or error is None or gain.most >= error:
             return None
         return (
-            f"no expected gain: {left:.0f} more trials are expected to lower the best error by "
-            f"{100 * gain:.2f} points, its standard error is {100 * error:.2f}"
+            f"no expected gain: with a probability of 90 % {left:.0f} more trials lower the best "
+            f"error by less than {100 * gain.most:.2f} points; its standard error is "
+            f"{100 * error:.2f}"
         )
 
     def compute(self, history: Sequence[TrialRecord]) -> int:
@@ -83,7 +84,7 @@ class Stopping:
         return Forecast(
             trials=None if left is None else round(left),
             seconds=self._remaining_seconds(history, seconds, slots),
-            gain=None if left is None else expected_gain(history, left),
+            gain=None if left is None else forecast_gain(history, left),
             standard_error=self._standard_error(history),
         )
 

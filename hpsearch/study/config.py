@@ -79,8 +79,8 @@ class Budget(Section):
     compute: Annotated[float, Field(gt=0)] | None = None
     """Multiply-adds of training, summed over all trials."""
     stop_when: Literal["no expected gain"] | None = None
-    """no expected gain: the rest of the budget is expected to improve the best validation error
-    by less than its standard error. Needs one of the limits above."""
+    """no expected gain: with a probability of 90 % the rest of the budget improves the best
+    validation error by less than its standard error. Needs one of the limits above."""
 
     @property
     def limited(self) -> bool:

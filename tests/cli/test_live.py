@@ -13,7 +13,7 @@ from rich.live import Live
 from hpsearch.app.watch import PlainLines, forecast_line
 from hpsearch.cli.bars import Forecast as Forecasting
 from hpsearch.cli.live import LiveView, _best
-from hpsearch.driver.forecast import Forecast, standard_error
+from hpsearch.driver.forecast import Forecast, Gain, standard_error
 from hpsearch.driver.progress import Progress, RunningTrial
 from hpsearch.pruners.resource import Resource
 from hpsearch.study.config import Budget
@@ -41,7 +41,7 @@ def drawn(resource: str) -> str:
     screen = io.StringIO()
     console = Console(file=screen, width=140, force_terminal=True, color_system=None)
     with Live(console=console, auto_refresh=False) as live:
-        forecast = Forecast(15, 3600.0, 0.01, 0.02)
+        forecast = Forecast(15, 3600.0, Gain(0.01, (0.0, 0.03), 0.02, 0.5), 0.02)
         progress = Progress.of(history, running, config, 130.0, 2, forecast, now=70.0)
         LiveView("a [bold]name", live).update(lambda: progress)
         live.refresh()
@@ -57,7 +57,7 @@ def test_the_live_view_shows_what_runs_how_far_and_what_is_left(resource: str) -
     for words in (
         "a [bold]name",
         "1/16 trials: 1 complete, 0 pruned, 0 failed | 2m10s at work, about 1h00m left",
-        "expected gain up to 1.0 points",
+        "expected gain 1.0 points",
         "best: trial 0, validation error 30.0 % [26.2, 34.1], unconfirmed",
         "4/16", "40.0 %", "1m05s", " % of the budget",
     ):  # fmt: skip

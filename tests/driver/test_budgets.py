@@ -86,13 +86,13 @@ def test_compute_ends_a_search(tmp_path: Path) -> None:
 
 
 def test_no_expected_gain_ends_a_search(tmp_path: Path) -> None:
-    """Twenty equal trials: none of the twenty left is expected to be better."""
+    """Ten equal trials: none of the thirty left is expected to be better."""
     settings = {**OPEN, "budget__trials": 40, "trial__max_epochs": 1}
     reason, view = search(
         tmp_path / "s", Level(), budget__stop_when="no expected gain", **settings
     )
-    assert reason.startswith("no expected gain: 20 more trials are expected to lower the best")
-    assert [t.state for t in view.trials] == ["complete"] * 20
+    assert reason.startswith("no expected gain: with a probability of 90 % 30 more trials lower")
+    assert [t.state for t in view.trials] == ["complete"] * 10
 
 
 @pytest.fixture
