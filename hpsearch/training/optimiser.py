@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from hpsearch.network.siamese import SiameseNetwork
+from hpsearch.network.uncompiled import leave_compiler_unloaded, take_step
 from hpsearch.training.config import TrialConfig
 from hpsearch.training.together import Together, step_adamw, step_sgd
-from hpsearch.training.uncompiled import leave_compiler_unloaded, take_step
 
 STATE_NAMES = {
     "sgd": {"momentum_buffer": "velocity.{}"},
