@@ -32,12 +32,13 @@ TOP        of confirm: best trials to train again
 SEEDS      of confirm and bench-search: seeds of each
 TABLE      of bench-search: another table
 SPACE      of bench-search: that table's space
+TABLE_STUDY  of bench-search: that table's study file
 KILLS      of drill [30]
 SECONDS    of fuzz: for each parser [60]
 MINUTES    of soak [60]
 PYTHON     what makes .venv [python3]
 endef
-KNOWN := $(shell sed -n 's/^\([A-Z][A-Z]*\)  .*/\1/p' Makefile)
+KNOWN := $(shell sed -n 's/^\([A-Z][A-Z_]*\)  .*/\1/p' Makefile)
 GIVEN := $(foreach one,$(.VARIABLES),$(if $(findstring command,$(origin $(one))),$(one)))
 UNKNOWN := $(firstword $(filter-out $(KNOWN) MAKEFLAGS SHELL,$(GIVEN)))
 ifneq ($(UNKNOWN),)
@@ -70,7 +71,7 @@ PLACE = place=$$OUTPUT; if [ -z "$$place" ] && [ -d "$$STUDY" ]; then place=$$ST
 help: ## List the targets and the variables
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 17
 	@echo; echo "Variables, as in make search STUDY=modern TRIALS=50:"
-	@sed -nE 's/^([A-Z]+)  +/\1\t/p' Makefile | expand -t 17
+	@sed -nE 's/^([A-Z_]+)  +/\1\t/p' Makefile | expand -t 17
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=python3.11")'
@@ -119,9 +120,9 @@ evaluate: $(STAMP) ## Score OUTPUT/model on the sealed one-shot tasks
 bench: $(STAMP) ## Measure how fast trials learn into build/bench-trials.json; 40 minutes
 	@$(BIN)/python -m benchmarks.bench $(DATA_OPTION)
 
-bench-search: $(STAMP) ## Replay the default, random search and one drawn set-up (TABLE, SPACE: on another table)
+bench-search: $(STAMP) ## Replay the default beside random search and what is recorded (TABLE, SPACE, TABLE_STUDY: on another table)
 	@$(BIN)/python -m benchmarks.search_bench $(call option,table,TABLE) $(call option,space,SPACE) \
-	  $(call option,seeds,SEEDS)
+	  $(call option,table-study,TABLE_STUDY) $(call option,seeds,SEEDS)
 
 drill: $(STAMP) ## Kill a search KILLS times and look for anything lost
 	@$(BIN)/python -m benchmarks.drill --kills "$$KILLS" $(call option,seed,SEED)

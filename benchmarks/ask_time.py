@@ -14,7 +14,6 @@ from hpsearch.samplers.suggest import suggest
 from hpsearch.study.config import SamplerConfig
 from hpsearch.trial import TrialRecord
 
-SAMPLERS = ("tpe", "gp", "skopt-gp", "skopt-rf", "skopt-et")
 SIZES = (200, 1000)
 REPEATS = 3
 

@@ -18,23 +18,23 @@ import numpy as np
 from scipy.stats import binom
 
 import hpsearch
-from benchmarks.replay import Problem, Trace
+from benchmarks.pick import ALWAYS_WRONG, best_number, judge
+from benchmarks.replay import Problem, Setup, Trace
 from benchmarks.stored_surrogate import stored_path, surrogate_of
-from benchmarks.surrogate import NearestRow
-from benchmarks.table import read_space, read_table
+from benchmarks.surrogate import FIRST, SECOND, Family, NearestRow, Surrogate
+from benchmarks.table import Table, read_space, read_table
 from hpsearch.configfile import read_yaml
 from hpsearch.intervals import wilson
 from hpsearch.paths import write_atomically
 from hpsearch.seeding import derive_seed, generator
 from hpsearch.space.limits import Limits
+from hpsearch.space.space import SearchSpace
 from hpsearch.study.config import Budget, StudyConfig
 from hpsearch.training.config import TrialConfig
 
 POINTS = 10_000
 """Feasible points whose objective without noise says what the best 5 % is."""
 BEST_SHARE = 0.05
-ALWAYS_WRONG = 1.0
-"""The error of a configuration that cannot be trained, and of a search before its first trial."""
 HORIZON_TRIALS = 60
 """A replay lasts as long as so many average trials take in full, one after the other."""
 PROCESSES = 2
@@ -51,17 +51,29 @@ class Source:
         space: Space file or shipped space.
         study: Study file whose trial the space is decoded in; None for a foreign table.
         nearest: Answer with the nearest row instead of the surrogate.
+        second: Answer with the surrogate of the second family.
     """
 
     table: Path
     space: str
     study: Path | None = None
     nearest: bool = False
+    second: bool = False
+
+    @property
+    def name(self) -> str:
+        """The table's name, by which results are kept."""
+        return self.table.name.split(".")[0] + self.family.suffix
+
+    @property
+    def family(self) -> Family:
+        """Of what the surrogate is made."""
+        return SECOND if self.second else FIRST
 
     def digest(self) -> str:
         """Return what changes when the problem does."""
         parts = [self.table.read_bytes(), repr(self.nearest).encode()]
-        others = (self.space, self.study, stored_path(self.table))
+        others = (self.space, self.study, stored_path(self.table, self.family))
         parts += [Path(p).read_bytes() for p in others if p and Path(p).is_file()]
         return hashlib.sha256(b"\0".join(parts)).hexdigest()
 
@@ -80,6 +92,11 @@ class Goal:
     horizon_s: float
     errors: tuple[float, ...]
 
+    @property
+    def goals(self) -> dict[str, float]:
+        """The errors without noise that 5 % and 1 % of feasible configurations reach, by name."""
+        return {"5_percent": self.threshold, "1_percent": self.errors[1]}
+
 
 @cache
 def load_problem(source: Source) -> tuple[Problem, Goal]:
@@ -90,11 +107,8 @@ def load_problem(source: Source) -> tuple[Problem, Goal]:
     if source.study is not None:
         study = StudyConfig.from_values(read_yaml(source.study), source.study)
         base, limits = study.trial, study.limits
-    model = (
-        NearestRow(table, space) if source.nearest else surrogate_of(source.table, table, space)
-    )
-    problem = Problem(space, base, limits, model)
-    objective = np.minimum(model.objective(feasible_points(problem, POINTS)), ALWAYS_WRONG)
+    problem = Problem(space, base, limits, _model(source, table, space))
+    objective = np.minimum(problem.model.objective(feasible_points(problem, POINTS)), ALWAYS_WRONG)
     whole = [t.seconds[-1] for t in table.trials if t.complete]
     goal = Goal(
         threshold=float(np.quantile(objective, BEST_SHARE)),
@@ -102,6 +116,12 @@ def load_problem(source: Source) -> tuple[Problem, Goal]:
         errors=tuple(float(np.quantile(objective, q / 100)) for q in (0, 1, 5, 25, 50, 75, 95)),
     )
     return problem, goal
+
+
+def _model(source: Source, table: Table, space: SearchSpace) -> Surrogate | NearestRow:
+    if source.nearest:
+        return NearestRow(table, space)
+    return surrogate_of(source.table, table, space, source.family)
 
 
 def feasible_points(problem: Problem, count: int) -> list[dict[str, Any]]:
@@ -131,10 +151,13 @@ class Way(Protocol):
 def run_cell(source: Source, setup: Way, seed: int, to_goal: bool = False) -> dict[str, Any]:
     """Replay one set-up under one seed, only up to the goal if `to_goal`; return the result."""
     problem, goal = load_problem(source)
-    budget = Budget(hours=goal.horizon_s / 3600)
-    until = goal.threshold if to_goal else None
-    trace = setup.run(problem, derive_seed(seed, "replay") % 2**32, budget, until)
-    return summarise(trace, goal.threshold)
+    budget, study_seed = Budget(hours=goal.horizon_s / 3600), derive_seed(seed, "replay") % 2**32
+    if to_goal:
+        return summarise(setup.run(problem, study_seed, budget, goal.threshold), goal.threshold)
+    trace = setup.run(problem, study_seed, budget)
+    pick = setup.pick(problem, study_seed) if isinstance(setup, Setup) else best_number
+    judged = judge(trace.looks, trace.truths, pick, goal.goals, goal.horizon_s)
+    return {**summarise(trace, goal.threshold), "handed_over": judged}
 
 
 def summarise(trace: Trace, threshold: float) -> dict[str, Any]:
@@ -206,6 +229,7 @@ def code_digest() -> str:
         "features",
         "fitted",
         "outside",
+        "pick",
         "regression",
         "replay",
         "simulated",

@@ -1,4 +1,4 @@
-"""What the surrogate sees of a configuration: numbers near the unit cube. Knows no table."""
+"""What a surrogate sees of a configuration: numbers near the unit cube. Knows no table."""
 
 from __future__ import annotations
 
@@ -59,6 +59,25 @@ class Features:
         counts = [_log(params[f"{layer}.filter_count"]) for layer in self._filters]
         row.extend(_summary(counts, np.mean, np.min))
         return row
+
+
+class PlainColumns:
+    """Turns parameters into columns: each alone on its own scale, -1 to 1, choices one-hot.
+
+    Nothing is said of layers, steps or decays, so that no model of such features is favoured.
+    """
+
+    def __init__(self, space: SearchSpace) -> None:
+        """Note the parameters."""
+        self._parameters = {n: p for n, p in space.parameters.items() if not p.single}
+
+    def matrix(self, trials: Sequence[Mapping[str, Value]]) -> NDArray[np.float64]:
+        """Return float64 [trials, columns]."""
+        shares = [
+            [share for n, p in self._parameters.items() for share in _columns(p, params[n])]
+            for params in trials
+        ]
+        return 2.0 * np.array(shares, np.float64) - 1.0
 
 
 def _step(params: Mapping[str, Value], layer: str) -> float:

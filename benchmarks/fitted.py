@@ -151,6 +151,47 @@ class TreeSum:
 
 
 @dataclass(frozen=True)
+class NetworkMean:
+    """Mean of small networks of one hidden layer of rectified units, as one wide network.
+
+    H hidden units in all.
+
+    Args:
+        hidden: Weights of the hidden units, float64 [C, H].
+        bias: Their biases, float64 [H].
+        output: What each unit adds, float64 [H].
+        constant: Added to the sum.
+    """
+
+    hidden: Array
+    bias: Array
+    output: Array
+    constant: float
+
+    def mean(self, inputs: Array) -> Array:
+        """Return the networks' mean, float64 [R]."""
+        parts = [self._mean(inputs[k : k + CHUNK]) for k in range(0, len(inputs), CHUNK)]
+        return np.concatenate(parts) if parts else np.zeros(0)
+
+    def _mean(self, asked: Array) -> Array:
+        units = np.repeat(self.bias[None], len(asked), axis=0)  # [R, H]
+        for column, weights in zip(asked.T, self.hidden, strict=True):
+            units += column[:, None] * weights
+        answer: Array = (np.maximum(units, 0.0) * self.output).sum(axis=1) + self.constant
+        return answer
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the weights (six digits) and the constant."""
+        return {
+            "kind": "network",
+            "hidden": [_short(row, 6) for row in self.hidden],
+            "bias": _short(self.bias, 6),
+            "output": _short(self.output, 6),
+            "constant": float(f"{self.constant:.9g}"),
+        }
+
+
+@dataclass(frozen=True)
 class Share:
     """Answers every row with one number."""
 
@@ -173,15 +214,20 @@ def fitted_from_json(stored: Mapping[str, Any], rows: Array) -> Fitted:
         rows: The rows it was fitted on, float64 [T, C].
 
     Raises:
-        ValueError: It is of no known kind, or fitted on another number of rows.
+        ValueError: It is of no known kind, or fitted on other rows.
     """
     kind = stored["kind"]
     if kind == "share":
         return Share(float(stored["value"]))
     if kind == "trees":
         return TreeSum.of(stored["trees"], float(stored["constant"]))
+    if kind == "network":
+        hidden, bias, output = (np.array(stored[k]) for k in ("hidden", "bias", "output"))
+        if hidden.shape != (rows.shape[1], len(bias)):
+            raise ValueError(f"a network of shape {hidden.shape}, a row has {rows.shape[1]}")
+        return NetworkMean(hidden, bias, output, float(stored["constant"]))
     if kind != "process":
-        raise ValueError(f"kind {kind!r} is none of share, trees, process")
+        raise ValueError(f"kind {kind!r} is none of share, trees, network, process")
     weights = np.array(stored["weights"], np.float64)
     if len(weights) != len(rows):
         raise ValueError(f"a process of {len(weights)} rows, the table has {len(rows)}")

@@ -17,16 +17,18 @@ import tempfile
 import venv
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from subprocess import PIPE
 from typing import Any, Literal
 
+from benchmarks.pick import Look
 from benchmarks.replay import Problem, Trace
 from benchmarks.simulated import Step
 from benchmarks.surrogate import Answer
 from hpsearch.seeding import trial_seed
 from hpsearch.study.config import Budget
+from hpsearch.trial import TrialRecord
 
 PROGRAMS = Path(__file__).parent / "outside_programs"
 ENVIRONMENTS = Path("build/outside")
@@ -51,6 +53,8 @@ class Clock:
         self.steps: list[Step] = []
         self._answers: dict[int, Answer] = {}
         self._reached: dict[int, int] = {}
+        self._looks: list[Look] = []
+        self._records: dict[int, TrialRecord] = {}
 
     @property
     def over(self) -> bool:
@@ -64,7 +68,9 @@ class Clock:
         self.trials += 1
         if self._search_problem.over_limits(params) is not None:
             return None
+        self._looks.append(self._look())
         answer = self._problem.model.answer(params, trial_seed(self._seed, self.trials))
+        self._records[self.trials] = TrialRecord(self.trials, "running", params)
         self._answers[self.trials] = answer
         self._reached[self.trials] = 0
         return self.trials
@@ -89,7 +95,22 @@ class Clock:
             truth = min(answer.truth[:e])
             self.steps.append(Step(self.now, trial, e, answer.errors[e - 1], truth))
             self._reached[trial] = e
+            self._records[trial] = self._records[trial].with_value(e, answer.errors[e - 1])
+        if self._reached[trial] == len(answer.errors):
+            self._records[trial] = replace(
+                self._records[trial],
+                state="pruned" if answer.diverged else "complete",
+                trainable=not answer.diverged,
+            )
         return min(answer.errors[: max(epoch, 1)])
+
+    def trace(self) -> Trace:
+        """Return what was done; a trial that is not whole is one that the system has left."""
+        truths = {number: min(answer.truth) for number, answer in self._answers.items()}
+        return Trace(self.steps, (), looks=(*self._looks, self._look()), truths=truths)
+
+    def _look(self) -> Look:
+        return Look(self.now, tuple(self._records.values()))
 
 
 @dataclass(frozen=True)
@@ -133,7 +154,7 @@ class PlainOptuna:
                         stopped = True
                         break
                 study.tell(trial, state=pruned) if stopped else study.tell(trial, best)
-        return Trace(clock.steps, ())
+        return clock.trace()
 
 
 @dataclass(frozen=True)
@@ -159,7 +180,7 @@ class PlainSkopt:
                 error = WORST if trial is None else clock.train(trial, clock.length(trial))
                 failed = trial is None or clock.diverges(trial)
                 optimizer.tell(point, WORST if failed else error)
-        return Trace(clock.steps, ())
+        return clock.trace()
 
 
 @dataclass(frozen=True)
@@ -230,7 +251,7 @@ class Program:
                     raise RuntimeError(f"{self.name} ended: {said.read()[-500:].decode()}")
                 print(self._answer(clock, json.loads(line)), file=process.stdin, flush=True)
             process.kill()
-        return Trace(clock.steps, ())
+        return clock.trace()
 
     @staticmethod
     def _answer(clock: Clock, question: dict[str, Any]) -> str:

@@ -1,7 +1,8 @@
-"""Fits the surrogate's regressions: a Gaussian process, trees, and the choice between them.
+"""Fits the surrogates' regressions: a Gaussian process, trees, small networks, and the choice.
 
 A process follows a smooth problem of few parameters from few trials; trees find the thresholds of
-many parameters. Which of the two a table asks for is seen on held-out trials. scikit-learn fits;
+many parameters. Which of the two a table asks for is seen on held-out trials. Networks are of the
+second family alone, because no sampler models a study by them. scikit-learn fits;
 `benchmarks.fitted` answers.
 """
 
@@ -13,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.fitted import LEAF, Array, Fitted, ProcessMean, TreeSum
+from benchmarks.fitted import LEAF, Array, Fitted, NetworkMean, ProcessMean, TreeSum
 from hpsearch.seeding import generator
 
 Fit = Callable[[Array, Array], Fitted]
@@ -22,16 +23,20 @@ FOLDS = 5
 FEW_COLUMNS = 10
 FORESTS = 3
 """Boosted models that are averaged: each sees its own samples."""
+NETWORKS = 10
+"""Networks that are averaged: each begins with its own weights."""
 
 
-def choose(inputs: Array, values: Array, kinds: Sequence[Fit] = ()) -> Fit:
+def choose(inputs: Array, values: Array, kinds: Sequence[Fit]) -> Fit:
     """Return the fit whose squared error on held-out rows is smallest.
 
     Args:
         inputs: float64 [rows, columns].
         values: float64 [rows].
-        kinds: Those to choose from; by default a process and trees.
+        kinds: Those to choose from.
     """
+    if len(kinds) == 1:
+        return kinds[0]
     fold = generator(0, "regression").permutation(len(values)) % FOLDS
 
     def error(kind: Fit) -> float:
@@ -41,7 +46,7 @@ def choose(inputs: Array, values: Array, kinds: Sequence[Fit] = ()) -> Fit:
             total += float(np.square(fitted.mean(inputs[fold == k]) - values[fold == k]).sum())
         return total
 
-    return min(kinds or (process, trees), key=error)
+    return min(kinds, key=error)
 
 
 def process(inputs: Array, values: Array) -> ProcessMean:
@@ -98,6 +103,36 @@ def forest(inputs: Array, values: Array) -> TreeSum:
     model = ExtraTreesRegressor(200, min_samples_leaf=2, max_features=0.5, random_state=0)
     model.fit(inputs, values)
     return _sum(model.estimators_, 1 / len(model.estimators_), 0.0)
+
+
+def network(inputs: Array, values: Array) -> NetworkMean:
+    """Fit small networks, averaged over their first weights.
+
+    Reference:
+        Kingma and Ba (2015), "Adam: A Method for Stochastic Optimization".
+    """
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.neural_network import MLPRegressor
+
+    mean, scale = float(np.mean(values)), float(np.std(values)) or 1.0
+    models = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # the passes are counted on purpose
+        for seed in range(NETWORKS):
+            model = MLPRegressor(
+                hidden_layer_sizes=(16,),
+                alpha=1.0,
+                learning_rate_init=0.01,
+                max_iter=100,
+                random_state=seed,
+            )
+            models.append(model.fit(inputs, (values - mean) / scale))
+    return NetworkMean(
+        hidden=np.hstack([m.coefs_[0] for m in models]),
+        bias=np.hstack([m.intercepts_[0] for m in models]),
+        output=np.hstack([m.coefs_[1][:, 0] for m in models]) * scale / NETWORKS,
+        constant=mean + scale * float(np.mean([m.intercepts_[1][0] for m in models])),
+    )
 
 
 def _sum(models: Sequence[Any], weight: float, constant: float) -> TreeSum:

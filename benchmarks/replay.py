@@ -11,9 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmarks.pick import Look, Pick, sampler_pick
 from benchmarks.simulated import (
     DirectAsker,
     Model,
+    RememberingProblem,
     Silent,
     SimulatedExecutor,
     Step,
@@ -77,6 +79,10 @@ class Setup:
         """Replay it; see `replay`."""
         return replay(problem, self, seed, budget, goal=goal)
 
+    def pick(self, problem: Problem, seed: int) -> Pick:
+        """Return what says which trial this way to search would hand over."""
+        return sampler_pick(problem.search_problem, self.sampler, seed)
+
 
 @dataclass(frozen=True)
 class FalsePrunes:
@@ -104,11 +110,16 @@ class Trace:
         history: The trials' final records.
         whole: Lowest observed error of each trial had it been trained to its end, by number;
             infinite for one that diverges.
+        looks: What was known whenever a trial was asked for, and at the end.
+        truths: Lowest error without noise of each trial's configuration, trained to its end, by
+            number; infinite where it is likelier to diverge than not.
     """
 
     steps: Sequence[Step]
     history: Sequence[TrialRecord]
     whole: Mapping[int, float] = field(default_factory=dict)
+    looks: Sequence[Look] = ()
+    truths: Mapping[int, float] = field(default_factory=dict)
 
     def incumbent(self) -> list[tuple[float, float]]:
         """Return (simulated seconds, error without noise) of the best trial, whenever it changes.
@@ -167,7 +178,7 @@ def replay(
     data = DataPlace("", "")
     executor = SimulatedExecutor(problem.model, setup.workers)
     store = MemoryStore(seed)
-    asker = DirectAsker(problem.search_problem, config)
+    asker = DirectAsker(RememberingProblem(problem.search_problem), config, lambda: executor.now)
     around = Environment(store, asker, clock=lambda: executor.now)
 
     def interrupts() -> int:
@@ -177,7 +188,8 @@ def replay(
     driver = Driver(plan, data, executor, Silent(), interrupts, around)
     driver.run()
     ended = tuple(store.ended[n] for n in sorted(store.ended))
-    return Trace(tuple(executor.steps), ended, executor.whole())
+    looks = (*asker.looks, Look(executor.now, ended))
+    return Trace(tuple(executor.steps), ended, executor.whole(), looks, executor.truths())
 
 
 def _was_pruned(trial: TrialRecord) -> bool:

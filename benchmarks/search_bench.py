@@ -1,7 +1,7 @@
 """Which sampler, pruner and start is worth its place: `python -m benchmarks.search_bench`.
 
-One factor at a time around the shipped default, on a recorded table. Without --all the default,
-random search and one drawn cell run again and are compared with the committed results.
+The default and random search are replayed on the project's tables and compared with the recorded
+replays of `benchmarks.recorded`. On another table `tpe-asha` is replayed too.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import rankdata
 
-from benchmarks.ask_time import SAMPLERS, SIZES, ask_seconds
+from benchmarks.ask_time import SIZES, ask_seconds
 from benchmarks.cells import (
     Cells,
     Source,
@@ -30,142 +31,147 @@ from benchmarks.cells import (
     load_problem,
     median_interval,
 )
-from benchmarks.outside import PROGRAM_SYSTEMS, PlainOptuna, PlainSkopt
-from benchmarks.replay import Setup
+from benchmarks.outside import PROGRAM_SYSTEMS
+from benchmarks.recorded import Recorded
+from benchmarks.setups import (
+    BASELINE,
+    LEARNING,
+    OUTSIDE,
+    OWN,
+    RANDOM,
+    default_name,
+    known,
+)
+from benchmarks.yardstick import DEVELOPING, JUDGING, Judged, block
+from hpsearch.errors import InputError
 from hpsearch.paths import write_atomically
-from hpsearch.pruners.config import PrunerConfig
-from hpsearch.seeding import generator
-from hpsearch.study.config import SamplerConfig
 
-TABLE = Path("benchmarks/tables/siamese35.csv.gz")
-STUDY = Path("benchmarks/tables/siamese35.yaml")
-SPACE = "benchmarks/tables/siamese35.space.yaml"
 COMMITTED = Path("docs/results/search.json")
 CACHE = Path("build/bench-search")
-SEEDS = 30
-RANDOM = "random-none"
+ENOUGH = 30
+"""Seeds from which on the default must be ahead of random search by both intervals."""
 EARLIER_FIT = "earlier"
 """Marks committed figures that were measured on the surrogate before the stored one."""
 GRID = 60
 """Points in time at which the error is kept for figures."""
 
 
-OUTSIDE: dict[str, Way] = {
-    "plain-optuna-tpe": PlainOptuna("tpe"),
-    "plain-optuna-gp": PlainOptuna("gp"),
-    "plain-scikit-optimize": PlainSkopt(),
-    **PROGRAM_SYSTEMS,
-}
-"""Other systems on the same problem; `--cells` runs them, `--all` those that are installed."""
-
-
-def setups() -> dict[str, Setup]:
-    """Return every set-up by name, the default first: one factor at a time around it."""
-    sampler, pruner = SamplerConfig(), PrunerConfig()
-    found = {default_name(): Setup(sampler, pruner)}
-    found[RANDOM] = Setup(SamplerConfig(name="random"), PrunerConfig(name="none"))
-
-    def add(name: str, setup: Setup) -> None:
-        found.setdefault(name, setup)
-
-    for name in ("random", *SAMPLERS):
-        other = sampler.model_copy(update={"name": name})
-        add(f"{name}-{pruner.name}", Setup(other, pruner))
-    for name in ("none", "median", "asha", "asha-promotion", "hyperband"):
-        other_pruner = pruner.model_copy(update={"name": name})
-        add(f"{sampler.name}-{name}", Setup(sampler, other_pruner))
-    for start in ("recentred", "sobol", "random"):
-        if start != sampler.start:
-            begun = sampler.model_copy(update={"start": start})
-            add(f"{default_name()}-{start}-start", Setup(begun, pruner))
-    for count in (5, 10, 20, 40):
-        if count != sampler.startup_trials:
-            changed = sampler.model_copy(update={"startup_trials": count})
-            add(f"{default_name()}-start{count}", Setup(changed, pruner))
-    for factor in (2, 3, 4):
-        if factor != pruner.reduction_factor:
-            slower = pruner.model_copy(update={"reduction_factor": factor})
-            add(f"{default_name()}-factor{factor}", Setup(sampler, slower))
-    for name in (default_name(), RANDOM):
-        add(f"{name}-4workers", Setup(found[name].sampler, found[name].pruner, workers=4))
-    return found
-
-
-def default_name() -> str:
-    """Return the name of what a study does that says nothing."""
-    return f"{SamplerConfig().name}-{PrunerConfig().name}"
-
-
 def main() -> None:
     """Run the benchmark and write its results."""
     options = _options()
-    source = Source(options.table, options.space, options.study, options.nearest)
-    known: dict[str, Way] = {**setups(), **OUTSIDE}
-    own = options.table == TABLE and not options.nearest
-    committed = json.loads(COMMITTED.read_bytes()) if own and COMMITTED.exists() else None
-    chosen = _chosen(options, known)
-    _say(f"{options.table}: {', '.join(chosen)}; {options.seeds} seeds")
-    results = Cells(source, CACHE, options.to_goal).run(chosen, range(options.seeds), _progress)
-    report = {
-        "table": str(options.table),
-        "seeds": options.seeds,
-        "default": default_name(),
-        "ask_seconds": _ask_seconds(source),
-        **_goal(source),
-        "time_to_best_5_percent": {n: summary(runs) for n, runs in results.items()},
-    }
-    if not options.to_goal:
-        report["false_prune"] = false_prune(results[default_name()])
-        goal = load_problem(source)[1]
-        best = goal.errors[1]
-        report["time_to_best_1_percent"] = {
-            n: summary(to_error(runs, best)) for n, runs in results.items()
-        }
-        report["error_over_time"] = _curves(results, goal.horizon_s)
-        report["rank_over_time"] = ranks(results, goal.horizon_s)
+    sources = _sources(options)
+    seeds = (DEVELOPING if options.developing else JUDGING)[: options.seeds]
+    report: dict[str, Any] = {"seeds": len(seeds), "default": default_name(), "tables": {}}
+    for number, source in enumerate(sources):
+        compared = not (options.developing or options.nearest or options.to_goal)
+        recorded = Recorded(source) if compared and source.name in OWN else None
+        held = recorded.searches(seeds) if recorded else {}
+        live = _live(options, held)
+        rest = ", ".join(n for n in held if n not in live) or "none"
+        _say(f"{source.name}: {len(seeds)} seeds; live: {', '.join(live)}; recorded: {rest}")
+        results = Cells(source, CACHE, options.to_goal).run(live, seeds, _progress)
+        if not options.to_goal:
+            report["tables"][source.name] = told = _table(source, results, seeds, recorded, held)
+            _print_table(source.name, told)
+        if number == 0:
+            report |= _first(source, results, options.to_goal)
     write_atomically(options.output, json.dumps(report, indent=1) + "\n")
     _print(report)
-    if committed is not None and not options.all:
-        lost = compare(report, committed)
-        whole = options.seeds >= SEEDS and not options.to_goal
+    if sources[0] == OWN["siamese35"] and COMMITTED.exists() and not options.all:
+        lost = compare(report, json.loads(COMMITTED.read_bytes()))
+        whole = len(seeds) >= ENOUGH and not options.to_goal
         sys.exit(lost or (whole and not ahead_of_random(report)))
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--table", type=Path, default=TABLE)
-    parser.add_argument("--space", help="space of the table; its parameters decode nothing")
+    parser.add_argument("--table", type=Path, help="another table instead of the project's")
+    parser.add_argument("--space", help="space of that table")
+    parser.add_argument("--table-study", type=Path, help="its study file: geometry and limits")
+    parser.add_argument("--tables", nargs="+", choices=list(OWN), default=list(OWN))
     parser.add_argument("--nearest", action="store_true", help="answer with the nearest row")
-    parser.add_argument("--seeds", type=int, default=SEEDS)
-    parser.add_argument("--all", action="store_true", help="every cell, not only three")
-    parser.add_argument("--cells", nargs="*", help="these cells")
+    parser.add_argument("--seeds", type=int, default=len(JUDGING), help="the first so many")
+    parser.add_argument(
+        "--developing", action="store_true", help="use the seeds that ideas are tried with"
+    )
+    parser.add_argument("--all", action="store_true", help="every set-up of ours, live")
+    parser.add_argument("--cells", nargs="*", default=[], help="these too, live")
     parser.add_argument(
         "--to-goal", action="store_true", help="end replays at the best 5 %%: only its time, soon"
     )
     parser.add_argument("--output", type=Path, default=Path("build/bench-search.json"))
     options = parser.parse_args()
-    if options.space is None and options.table != TABLE:
+    if options.table and not options.space:
         parser.error("--table needs --space FILE")
-    options.study = None if options.space else STUDY
-    options.space = options.space or SPACE
     return options
 
 
-def _chosen(options: argparse.Namespace, known: Mapping[str, Way]) -> dict[str, Way]:
-    names = list(known)
-    if options.cells:
-        unknown = [name for name in options.cells if name not in known]
-        if unknown:
-            sys.exit(f"no cell {unknown[0]!r}; there are {', '.join(names)}")
-        names = [default_name(), RANDOM, *options.cells]
-    elif not options.all:
-        rest = [n for n in names if n not in (default_name(), RANDOM, *OUTSIDE) and "gp" not in n]
-        drawn = generator(int.from_bytes(os.urandom(4), "big"), "cell").choice(rest)
-        names = [default_name(), RANDOM, str(drawn)]
+def _sources(options: argparse.Namespace) -> list[Source]:
+    """Return the problems to replay; a table without a study decodes nothing."""
+    if options.table:
+        own = [s for s in OWN.values() if s.table == options.table and not s.second]
+        study = options.table_study or (own[0].study if own else None)
+        return [Source(options.table, options.space, study, options.nearest)]
+    found = [OWN[name] for name in options.tables]
+    return [replace(s, nearest=True) for s in found] if options.nearest else found
+
+
+def _live(options: argparse.Namespace, held: Mapping[str, Any]) -> dict[str, Way]:
+    """Return what is replayed now: what is asked for, and what nothing is recorded of."""
+    ways = known()
+    unknown = [name for name in options.cells if name not in ways]
+    if unknown:
+        sys.exit(f"no cell {unknown[0]!r}; there are {', '.join(ways)}")
+    names = [default_name(), RANDOM, *([] if BASELINE in held else [BASELINE]), *options.cells]
+    if options.all:
+        names += [n for n in ways if n not in OUTSIDE]
     lacking = [n for n in names if n in PROGRAM_SYSTEMS and not PROGRAM_SYSTEMS[n].python.exists()]
     if lacking:
         _say(f"left out, python -m benchmarks.outside installs them: {', '.join(lacking)}")
-    return {name: known[name] for name in dict.fromkeys(names) if name not in lacking}
+    return {name: ways[name] for name in dict.fromkeys(names) if name not in lacking}
+
+
+def _table(
+    source: Source,
+    results: Mapping[str, Sequence[Mapping[str, Any]]],
+    seeds: Sequence[int],
+    recorded: Recorded | None,
+    held: Mapping[str, Judged],
+) -> dict[str, Any]:
+    """Return a table's block: what was replayed now beside what is recorded."""
+    live = {
+        name: {seed: run["handed_over"] for seed, run in zip(seeds, runs, strict=True)}
+        for name, runs in results.items()
+    }
+    for name in live.keys() & held.keys():
+        alike = sum(live[name][seed] == judged for seed, judged in held[name].items())
+        _say(f"{source.name}: {name}: {alike} of {len(held[name])} replays are as recorded")
+    goal = load_problem(source)[1]
+    told = block({**held, **live}, default_name(), goal.horizon_s)
+    origins = {n: recorded.origin(n) for n in held if n not in live} if recorded else {}
+    return {**told, "live": sorted(live), "recorded": origins, **_goal(source)}
+
+
+def _first(
+    source: Source, results: Mapping[str, Sequence[Mapping[str, Any]]], to_goal: bool
+) -> dict[str, Any]:
+    """Return what is told of the first table alone, from its live replays."""
+    goal = load_problem(source)[1]
+    report: dict[str, Any] = {
+        "table": str(source.table),
+        "ask_seconds": _ask_seconds(source),
+        **_goal(source),
+        "time_to_best_5_percent": {n: summary(runs) for n, runs in results.items()},
+    }
+    if not to_goal:
+        best = goal.errors[1]
+        report["false_prune"] = false_prune(results[default_name()])
+        report["time_to_best_1_percent"] = {
+            n: summary(to_error(runs, best)) for n, runs in results.items()
+        }
+        report["error_over_time"] = _curves(results, goal.horizon_s)
+        report["rank_over_time"] = ranks(results, goal.horizon_s)
+    return report
 
 
 def summary(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -235,7 +241,7 @@ def _ask_seconds(source: Source) -> dict[str, dict[str, float]]:
                 str(size): round(pool.submit(ask_seconds, source, sampler, size).result(), 4)
                 for size in SIZES
             }
-            for sampler in SAMPLERS
+            for sampler in LEARNING
         }
 
 
@@ -291,6 +297,25 @@ def _print(report: Mapping[str, Any]) -> None:
         _say(f"one ask of {sampler}: {shown}")
 
 
+def _print_table(table: str, told: Mapping[str, Any]) -> None:
+    """Print the yardstick: means over seeds with their 95 % intervals, soonest first."""
+    means = told["restricted_mean_s"]
+    for name in sorted(means, key=lambda n: means[n]["1_percent"]["mean"]):
+        whence = "live" if name in told["live"] else "recorded"
+        ratio, pick = told["ratio_to_default"][name]["1_percent"], told["pick_error"][name]
+        shown = ", ".join(f"{v['mean']:.3f} at {share}" for share, v in pick.items())
+        _say(
+            f"{table}: {name} ({whence}, {told['seeds_of'][name]} seeds): restricted mean "
+            f"{_mean(means[name]['5_percent'])} to the best 5 %, {_mean(means[name]['1_percent'])}"
+            f" to the best 1 %, {ratio['ratio']:.2f} ({ratio['low']:.2f} to {ratio['high']:.2f}) "
+            f"times the default's; pick {shown}"
+        )
+
+
+def _mean(values: Mapping[str, float]) -> str:
+    return f"{values['mean']:.0f} s ({values['low']:.0f} to {values['high']:.0f})"
+
+
 def _progress(name: str, done: int, total: int) -> None:
     if done % 10 == 0 or done == total:
         _say(f"{done} of {total} replays ({name})")
@@ -302,4 +327,8 @@ def _say(text: str) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except InputError as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(2)

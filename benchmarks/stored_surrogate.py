@@ -19,34 +19,36 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.features import Features
 from benchmarks.fitted import fitted_from_json
-from benchmarks.surrogate import Parts, Surrogate, complete_trials
+from benchmarks.surrogate import FIRST, SECOND, Family, Parts, Surrogate, complete_trials
 from benchmarks.table import Table, read_space, read_table
 from hpsearch.errors import InputError
 from hpsearch.paths import write_atomically
 from hpsearch.space.space import SearchSpace
 
 
-def stored_path(table: Path) -> Path:
+def stored_path(table: Path, family: Family = FIRST) -> Path:
     """Return where the surrogate of a table is stored."""
-    return table.with_name(
-        table.name.removesuffix(".gz").removesuffix(".csv") + ".surrogate.json.gz"
-    )
+    name = table.name.removesuffix(".gz").removesuffix(".csv")
+    return table.with_name(f"{name}{family.suffix}.surrogate.json.gz")
 
 
-def surrogate_of(path: Path, table: Table, space: SearchSpace) -> Surrogate:
+def surrogate_of(
+    path: Path, table: Table, space: SearchSpace, family: Family = FIRST
+) -> Surrogate:
     """Return the surrogate stored beside a table, or a fit where none is."""
-    stored = stored_path(path)
-    return load(stored, path, table, space) if stored.exists() else Surrogate.fit(table, space)
+    if stored_path(path, family).exists():
+        return load(path, table, space, family)
+    return Surrogate.fit(table, space, family)
 
 
-def save(surrogate: Surrogate, path: Path) -> Path:
+def save(surrogate: Surrogate, path: Path, family: Family = FIRST) -> Path:
     """Store a table's surrogate and return the file; what is read back answers the same.
 
     Args:
         surrogate: What was fitted on the table.
         path: The table.
+        family: What it is made of.
     """
     parts = surrogate.parts
     text = {
@@ -64,24 +66,25 @@ def save(surrogate: Surrogate, path: Path) -> Path:
         "divergence": parts.divergence.to_json(),
     }
     lines = ",\n".join(f"{json.dumps(key)}: {json.dumps(value)}" for key, value in text.items())
-    write_atomically(stored_path(path), gzip.compress(f"{{\n{lines}\n}}\n".encode(), 9, mtime=0))
-    return stored_path(path)
+    stored = stored_path(path, family)
+    write_atomically(stored, gzip.compress(f"{{\n{lines}\n}}\n".encode(), 9, mtime=0))
+    return stored
 
 
-def load(stored: Path, path: Path, table: Table, space: SearchSpace) -> Surrogate:
+def load(path: Path, table: Table, space: SearchSpace, family: Family = FIRST) -> Surrogate:
     """Read a stored surrogate.
 
     Args:
-        stored: Its file.
         path: The table's file.
         table: The table.
         space: Its space.
+        family: What it is made of.
 
     Raises:
         InputError: The file is damaged, or is of another table.
     """
+    stored, features = stored_path(path, family), family.columns(space)
     advice = f"delete it, or run `python -m benchmarks.stored_surrogate {path} --space FILE`"
-    features = Features(space)
     try:
         held: dict[str, Any] = json.loads(gzip.decompress(stored.read_bytes()))
         if held["table_sha256"] != _sha256(path):
@@ -118,10 +121,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("table", type=Path)
     parser.add_argument("--space", required=True, help="space of the table")
+    parser.add_argument("--second", action="store_true", help="of the second family")
     options = parser.parse_args()
-    space = read_space(options.space)
-    surrogate = Surrogate.fit(read_table(options.table, space), space)
-    sys.stdout.write(f"{save(surrogate, options.table)}\n")
+    space, family = read_space(options.space), SECOND if options.second else FIRST
+    surrogate = Surrogate.fit(read_table(options.table, space), space, family)
+    sys.stdout.write(f"{save(surrogate, options.table, family)}\n")
 
 
 if __name__ == "__main__":

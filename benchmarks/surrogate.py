@@ -9,14 +9,15 @@ worse. What two seeds of one configuration disagree in is drawn on top.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
-from benchmarks.features import Features
+from benchmarks.features import Features, PlainColumns
 from benchmarks.fitted import Array, Fitted, Share
-from benchmarks.regression import choose, forest, process
+from benchmarks.regression import Fit, choose, forest, network, process, trees
 from benchmarks.table import RecordedTrial, Table
 from hpsearch.seeding import generator
 from hpsearch.space.space import SearchSpace
@@ -26,6 +27,37 @@ COMPONENTS = 4
 """Principal components of the curves; a short trial's curve has no more in it than that."""
 FEWEST = 5
 """Fewer diverged trials (or repeated pairs) than this are counted, not modelled."""
+
+
+class Columns(Protocol):
+    """What a surrogate sees of configurations."""
+
+    def matrix(self, trials: Sequence[Mapping[str, Value]]) -> Array:
+        """Return float64 [trials, columns]."""
+        ...
+
+
+@dataclass(frozen=True)
+class Family:
+    """Of what a surrogate is made.
+
+    Args:
+        suffix: Of its name, after the table's.
+        columns: What it sees of a configuration.
+        kinds: Regressions of curves and cost; the best on held-out trials is taken.
+        shares: Regressions of what diverges, likewise.
+    """
+
+    suffix: str
+    columns: Callable[[SearchSpace], Columns]
+    kinds: tuple[Fit, ...]
+    shares: tuple[Fit, ...]
+
+
+FIRST = Family("", Features, (process, trees), (process, forest))
+SECOND = Family("-second", PlainColumns, (network,), (network,))
+"""Shares no column and no regression with the first: what wins on both does not win by its model
+being of the surrogate's kind."""
 
 
 @dataclass(frozen=True)
@@ -75,15 +107,15 @@ class Parts:
 class Surrogate:
     """Answers any configuration of the table's space; every number is rounded to 1e-6."""
 
-    def __init__(self, parts: Parts, features: Features) -> None:
+    def __init__(self, parts: Parts, features: Columns) -> None:
         """Note what was fitted; `fit` and `benchmarks.stored_surrogate` make it."""
         self.parts, self._features = parts, features
         self.epochs = len(parts.centre)
 
     @classmethod
-    def fit(cls, table: Table, space: SearchSpace) -> Surrogate:
+    def fit(cls, table: Table, space: SearchSpace, family: Family = FIRST) -> Surrogate:
         """Fit a table. Fits differ by rounding from processor to processor, so one is stored."""
-        epochs, features = table.epochs, Features(space)
+        epochs, features = table.epochs, family.columns(space)
         complete = complete_trials(table)
         inputs = features.matrix([t.params for t in complete])
         curves = np.array([t.errors for t in complete])
@@ -92,15 +124,15 @@ class Surrogate:
         axes = axes[:COMPONENTS]
         scores = (curves - centre) @ axes.T
         lowest = (centre + scores @ axes).min(axis=1)
-        kind = choose(inputs, lowest)
+        kind = choose(inputs, lowest, family.kinds)
         cost = np.log([t.seconds[-1] / epochs for t in complete])
         parts = Parts(
             centre=centre,
             axes=axes,
             lowest=kind(inputs, lowest),
             scores=tuple(kind(inputs, scores[:, k]) for k in range(scores.shape[1])),
-            cost=choose(inputs, cost)(inputs, cost),
-            divergence=fit_divergence(table, features),
+            cost=choose(inputs, cost, family.kinds)(inputs, cost),
+            divergence=fit_divergence(table, features, family.shares),
             lasted=tuple(len(t.errors) for t in table.trials if not t.complete),
             noise=np.linalg.cholesky(seed_noise(table, epochs)),
         )
@@ -192,13 +224,13 @@ def _truth(trial: RecordedTrial, epochs: int) -> tuple[float, ...]:
     return trial.errors + (trial.errors[-1],) * (epochs - len(trial.errors))
 
 
-def fit_divergence(table: Table, features: Features) -> Fitted:
+def fit_divergence(table: Table, features: Columns, kinds: Sequence[Fit]) -> Fitted:
     """Fit the share that diverges where there are enough of both kinds, else count."""
     diverged = np.array([not t.complete for t in table.trials], np.float64)
     if not FEWEST <= diverged.sum() <= len(diverged) - FEWEST:
         return Share(float(diverged.mean()))
     inputs = features.matrix([t.params for t in table.trials])
-    return choose(inputs, diverged, (process, forest))(inputs, diverged)
+    return choose(inputs, diverged, kinds)(inputs, diverged)
 
 
 def seed_noise(table: Table, epochs: int) -> Array:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata, spearmanr
 
-from benchmarks.surrogate import FEWEST, Surrogate
+from benchmarks.surrogate import FEWEST, FIRST, SECOND, Family, Surrogate
 from benchmarks.table import RecordedTrial, Table, read_space, read_table
 from hpsearch.seeding import generator
 from hpsearch.space.space import SearchSpace
@@ -24,7 +24,9 @@ FOLDS = 10
 RESAMPLES = 1000
 
 
-def check(table: Table, space: SearchSpace, folds: int = FOLDS) -> dict[str, Any]:
+def check(
+    table: Table, space: SearchSpace, folds: int = FOLDS, family: Family = FIRST
+) -> dict[str, Any]:
     """Compare held-out trials with what a surrogate of the others says of them.
 
     Returns:
@@ -32,7 +34,7 @@ def check(table: Table, space: SearchSpace, folds: int = FOLDS) -> dict[str, Any
         same configurations), each with a 95 % interval, and the AUC of divergence where enough
         trials of both kinds are there.
     """
-    predicted, divergence = held_out(table, space, folds)
+    predicted, divergence = held_out(table, space, folds, family)
     complete = [k for k, t in enumerate(table.trials) if t.complete]
     told = predicted[complete]
     observed = np.array([table.trials[k].best for k in complete])
@@ -53,7 +55,7 @@ def check(table: Table, space: SearchSpace, folds: int = FOLDS) -> dict[str, Any
 
 
 def held_out(
-    table: Table, space: SearchSpace, folds: int
+    table: Table, space: SearchSpace, folds: int, family: Family
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return objective and probability of divergence of each trial, from folds without it."""
     groups = _groups(table.trials)
@@ -65,7 +67,7 @@ def held_out(
         if not inside.size:
             continue
         rest = Table(tuple(t for k, t in enumerate(table.trials) if fold_of[k] != fold))
-        surrogate = Surrogate.fit(rest, space)
+        surrogate = Surrogate.fit(rest, space, family)
         params = [table.trials[k].params for k in inside]
         objective[inside] = surrogate.curves(params).min(axis=1)
         divergence[inside] = surrogate.divergence(params)
@@ -104,9 +106,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--table", type=Path, default=Path("benchmarks/tables/siamese35.csv.gz"))
     parser.add_argument("--space", default="benchmarks/tables/siamese35.space.yaml")
+    parser.add_argument("--second", action="store_true", help="the surrogate of the second family")
     options = parser.parse_args()
-    space = read_space(options.space)
-    for name, value in check(read_table(options.table, space), space).items():
+    space, family = read_space(options.space), SECOND if options.second else FIRST
+    for name, value in check(read_table(options.table, space), space, family=family).items():
         sys.stdout.write(f"{name}: {value}\n")
 
 

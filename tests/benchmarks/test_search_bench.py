@@ -5,7 +5,8 @@ import pytest
 
 from benchmarks import search_bench
 from benchmarks.cells import Cells, Source, error_at, false_prune, median_interval
-from benchmarks.search_bench import RANDOM, compare, default_name, setups, summary, to_error
+from benchmarks.search_bench import compare, summary, to_error
+from benchmarks.setups import RANDOM, default_name, setups
 from benchmarks.table import write_table
 from hpsearch.pruners.config import PrunerConfig
 from hpsearch.study.config import SamplerConfig

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import search_bench
 from benchmarks import surrogate as fitting
-from benchmarks.cells import Source, feasible_points, load_problem
+from benchmarks.cells import feasible_points, load_problem
 from benchmarks.fitted import fitted_from_json
-from benchmarks.regression import forest, process, trees
+from benchmarks.regression import forest, network, process, trees
+from benchmarks.setups import OWN
 from benchmarks.stored_surrogate import load, save, stored_path, surrogate_of
 from benchmarks.surrogate import Surrogate
 from benchmarks.table import write_table
@@ -22,12 +22,6 @@ from hpsearch.errors import InputError
 from tests.benchmarks.made import SPACE, made_params, made_table
 
 ROOT = Path(__file__).parents[2]
-TABLES = {
-    "siamese35": Source(search_bench.TABLE, search_bench.SPACE, search_bench.STUDY),
-    "modern35": Source(
-        Path("benchmarks/tables/modern35.csv.gz"), "benchmarks/tables/modern35.space.yaml"
-    ),
-}
 RECORDED = json.loads((ROOT / "tests/assets/surrogate_answers.json").read_bytes())
 KERNELS = {
     "native": {},
@@ -40,7 +34,7 @@ KERNELS = {
 
 def answers(name: str) -> dict[str, object]:
     """What a surrogate says of the goal, of the middle of its box and of twenty points."""
-    problem, goal = load_problem(TABLES[name])
+    problem, goal = load_problem(OWN[name])
     cube = problem.search_problem.cube
     middle = cube.params([0.5] * len(cube.names))
     told = [problem.model.answer(p, seed) for seed, p in enumerate(feasible_points(problem, 20))]
@@ -57,8 +51,8 @@ def answers(name: str) -> dict[str, object]:
 def test_OA1_the_stored_surrogates_answer_as_recorded_on_every_kernel(kernel):
     """To the last bit: nothing of an answer comes from BLAS or LAPACK."""
     plain = {k: v for k, v in os.environ.items() if not k.startswith(("OPENBLAS_", "NPY_"))}
-    script = "import json; from tests.benchmarks.test_stored_surrogate import TABLES, answers; "
-    script += "print(json.dumps({name: answers(name) for name in TABLES}))"
+    script = "import json; from tests.benchmarks.test_stored_surrogate import OWN, answers; "
+    script += "print(json.dumps({name: answers(name) for name in OWN}))"
     done = subprocess.run(
         [sys.executable, "-c", script],
         cwd=ROOT,
@@ -115,7 +109,7 @@ def test_a_damaged_stored_surrogate_is_refused_in_one_line(table, plain, damage)
     with pytest.raises(
         InputError, match=r"made\.surrogate\.json\.gz: is damaged .*; delete it, or"
     ):
-        load(path, table, made_table(), SPACE)
+        load(table, made_table(), SPACE)
 
 
 def test_a_surrogate_of_another_table_is_refused(table, plain):
@@ -130,23 +124,27 @@ def test_fitted_regressions_answer_as_scikit_learn_does():
     """The reference is scikit-learn's own prediction, which goes through BLAS."""
     from sklearn.ensemble import ExtraTreesRegressor, GradientBoostingRegressor
     from sklearn.gaussian_process import GaussianProcessRegressor
+    from sklearn.neural_network import MLPRegressor
 
     rng = np.random.default_rng(1)
     inputs, new = rng.uniform(size=(80, 4)), rng.uniform(size=(40, 4))
     values = inputs[:, 0] + 0.1 * rng.normal(size=80)
     made = []
     with pytest.MonkeyPatch.context() as patch:
-        for kind in (GaussianProcessRegressor, GradientBoostingRegressor, ExtraTreesRegressor):
+        for kind in (
+            GaussianProcessRegressor, GradientBoostingRegressor, ExtraTreesRegressor, MLPRegressor,
+        ):  # fmt: skip
             fit = kind.fit
             patch.setattr(
                 kind, "fit", lambda self, x, y, fit=fit: made.append(self) or fit(self, x, y)
             )
-        ours = [kind(inputs, values) for kind in (process, trees, forest)]
+        ours = [kind(inputs, values) for kind in (process, trees, forest, network)]
     place = (new - inputs.mean(axis=0)) / inputs.std(axis=0)
     theirs = [
         made[0].predict(place) * values.std() + values.mean(),
         np.mean([model.predict(new) for model in made[1:4]], axis=0),
         made[4].predict(new),
+        np.mean([m.predict(new) for m in made[5:]], axis=0) * values.std() + values.mean(),
     ]
     for one, other in zip(ours, theirs, strict=True):
         assert one.mean(new) == pytest.approx(other, abs=1e-9)
