@@ -64,7 +64,7 @@ def main() -> None:
     report: dict[str, Any] = {"seeds": len(seeds), "default": default_name(), "tables": {}}
     for number, source in enumerate(sources):
         compared = not (options.developing or options.nearest or options.to_goal)
-        recorded = Recorded(source) if compared and source.name in OWN else None
+        recorded = Recorded(source) if compared and source in OWN.values() else None
         held = recorded.searches(seeds) if recorded else {}
         live = _live(options, held)
         rest = ", ".join(n for n in held if n not in live) or "none"

@@ -46,6 +46,7 @@ def setups() -> dict[str, Setup]:
     sampler, pruner = SamplerConfig(), PrunerConfig()
     found = {default_name(): Setup(sampler, pruner)}
     found[RANDOM] = Setup(SamplerConfig(name="random"), PrunerConfig(name="none"))
+    found.setdefault(BASELINE, Setup(SamplerConfig(name="tpe"), PrunerConfig(name="asha")))
 
     def add(name: str, setup: Setup) -> None:
         found.setdefault(name, setup)
