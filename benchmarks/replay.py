@@ -51,9 +51,15 @@ class Problem:
     model: Model
 
     @property
+    def trial(self) -> TrialConfig:
+        """The base configuration, with the length that recorded trials have."""
+        epochs = self.model.epochs
+        return self.base.model_copy(update={"max_epochs": epochs, "patience": epochs})
+
+    @property
     def search_problem(self) -> SearchProblem:
         """The box that samplers work in."""
-        return SearchProblem(self.space, self.base, self.limits)
+        return SearchProblem(self.space, self.trial, self.limits)
 
 
 @dataclass(frozen=True)
@@ -168,10 +174,8 @@ def replay(
         work: A folder; nothing is written into it.
         goal: An error without noise at which the best trial ends the replay; None goes on.
     """
-    epochs = problem.model.epochs
-    trial = problem.base.model_copy(update={"max_epochs": epochs, "patience": epochs})
     config = StudyConfig(
-        name="replay", space=problem.space.name, trial=trial, sampler=setup.sampler,
+        name="replay", space=problem.space.name, trial=problem.trial, sampler=setup.sampler,
         pruner=setup.pruner, budget=budget, limits=problem.limits, seed=seed,
     )  # fmt: skip
     plan = StudyPlan(StudyFolder(work), config, problem.space)

@@ -63,6 +63,7 @@ def main() -> None:
     seeds = (DEVELOPING if options.developing else JUDGING)[: options.seeds]
     report: dict[str, Any] = {"seeds": len(seeds), "default": default_name(), "tables": {}}
     for number, source in enumerate(sources):
+        load_problem(source)  # a table that cannot be read is refused before anything runs
         compared = not (options.developing or options.nearest or options.to_goal)
         recorded = Recorded(source) if compared and source in OWN.values() else None
         held = recorded.searches(seeds) if recorded else {}
