@@ -67,7 +67,7 @@ def main() -> None:
         compared = not (options.developing or options.nearest or options.to_goal)
         recorded = Recorded(source) if compared and source in OWN.values() else None
         held = recorded.searches(seeds) if recorded else {}
-        live = _live(options, held)
+        live = _live(options, seeds, held)
         rest = ", ".join(n for n in held if n not in live) or "none"
         _say(f"{source.name}: {len(seeds)} seeds; live: {', '.join(live)}; recorded: {rest}")
         results = Cells(source, CACHE, options.to_goal).run(live, seeds, _progress)
@@ -117,13 +117,16 @@ def _sources(options: argparse.Namespace) -> list[Source]:
     return [replace(s, nearest=True) for s in found] if options.nearest else found
 
 
-def _live(options: argparse.Namespace, held: Mapping[str, Any]) -> dict[str, Way]:
-    """Return what is replayed now: what is asked for, and what nothing is recorded of."""
+def _live(
+    options: argparse.Namespace, seeds: Sequence[int], held: Mapping[str, Judged]
+) -> dict[str, Way]:
+    """Return what is replayed now: what is asked for, and the baseline unless it is recorded."""
     ways = known()
     unknown = [name for name in options.cells if name not in ways]
     if unknown:
         sys.exit(f"no cell {unknown[0]!r}; there are {', '.join(ways)}")
-    names = [default_name(), RANDOM, *([] if BASELINE in held else [BASELINE]), *options.cells]
+    recorded = len(held.get(BASELINE, ())) == len(seeds)
+    names = [default_name(), RANDOM, *([] if recorded else [BASELINE]), *options.cells]
     if options.all:
         names += [n for n in ways if n not in OUTSIDE]
     lacking = [n for n in names if n in PROGRAM_SYSTEMS and not PROGRAM_SYSTEMS[n].python.exists()]

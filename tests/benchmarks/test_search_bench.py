@@ -1,5 +1,6 @@
 import json
 import math
+from argparse import Namespace
 
 import pytest
 
@@ -8,6 +9,7 @@ from benchmarks.cells import Cells, Source, error_at, false_prune, median_interv
 from benchmarks.search_bench import compare, summary, to_error
 from benchmarks.setups import BASELINE, RANDOM, default_name, setups
 from benchmarks.table import write_table
+from benchmarks.yardstick import JUDGING
 from hpsearch.pruners.config import PrunerConfig
 from hpsearch.study.config import SamplerConfig
 from tests.benchmarks.made import SPACE, made_table
@@ -55,6 +57,15 @@ def test_results_are_kept_and_not_computed_again(tmp_path, monkeypatch):
     assert first == again
     assert told == [(RANDOM, 1, 2), (RANDOM, 2, 2)]
     assert all(run["path"] and run["epochs"] > 20 for run in first[RANDOM])
+
+
+@pytest.mark.parametrize(("held", "live"), [(60, False), (59, True), (0, True)])
+def test_the_baseline_is_replayed_unless_every_seed_of_it_is_recorded(monkeypatch, held, live):
+    monkeypatch.setattr(search_bench, "default_name", lambda: RANDOM)  # some other default
+    options = Namespace(cells=["tpe-none"], all=False)
+    recorded = {BASELINE: dict.fromkeys(JUDGING[:held])} if held else {}
+    chosen = search_bench._live(options, JUDGING, recorded)
+    assert list(chosen) == [RANDOM, *([BASELINE] if live else []), "tpe-none"]
 
 
 class AtOnce:

@@ -5,10 +5,12 @@ import pytest
 from scipy.stats import spearmanr
 
 from benchmarks import regression
+from benchmarks.features import PlainColumns
 from benchmarks.regression import choose, forest, network, process, trees
-from benchmarks.surrogate import NearestRow, seed_noise
+from benchmarks.stored_surrogate import save, surrogate_of
+from benchmarks.surrogate import SECOND, NearestRow, Surrogate, seed_noise
 from benchmarks.surrogate_check import auc, check
-from benchmarks.table import RecordedTrial, Table
+from benchmarks.table import RecordedTrial, Table, write_table
 from tests.benchmarks.made import EPOCHS, NOISE, SPACE, diverges, floor, made_params, made_table
 
 
@@ -121,3 +123,21 @@ def test_auc_counts_ties_half():
     assert auc(np.array([0.1, 0.9]), np.array([False, True])) == 1.0
     assert auc(np.array([0.5, 0.5]), np.array([False, True])) == 0.5
     assert auc(np.array([0.9, 0.1]), np.array([False, True])) == 0.0
+
+
+@pytest.mark.slow
+def test_the_second_family_tells_the_problem_from_plain_columns_and_is_stored_apart(tmp_path):
+    path = tmp_path / "made.csv"
+    write_table(path, made_table(160).trials)
+    fitted = Surrogate.fit(made_table(160), SPACE, SECOND)
+    rng = np.random.default_rng(7)
+    points = [made_params(rng) for _ in range(60)]
+    assert spearmanr(fitted.curves(points).min(axis=1), [floor(p) for p in points])[0] > 0.85
+    stored = save(fitted, path, SECOND)
+    assert stored.name == "made-second.surrogate.json.gz"
+    again = surrogate_of(path, made_table(160), SPACE, SECOND)
+    assert again.curves(points) == pytest.approx(fitted.curves(points), abs=1e-4)
+    columns = PlainColumns(SPACE).matrix(points)
+    assert columns.shape == (60, 5)  # three numbers and two choices, nothing made of them
+    assert columns.min() >= -1
+    assert columns.max() <= 1
