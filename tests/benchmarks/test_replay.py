@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks.cells import FOREIGN
 from benchmarks.replay import Problem, Setup, Trace, replay
-from benchmarks.simulated import SimulatedExecutor, Step
+from benchmarks.simulated import RememberingProblem, SimulatedExecutor, Step
 from benchmarks.surrogate import Answer
 from hpsearch.execution import Decision, Ended, Ending, EpochEnded, Job, Started
 from hpsearch.pruners.config import PrunerConfig
@@ -135,3 +135,18 @@ def test_every_pruner_replays_and_leaves_no_trial_unfinished(pruner):
     counts = trace.false_prunes()
     assert counts.audits_lost <= counts.audits <= counts.ended
     assert counts.ended_lost <= counts.ended
+
+
+def test_what_is_remembered_of_a_configuration_is_what_the_problem_encodes():
+    problem = PROBLEM.search_problem
+    remembering = RememberingProblem(problem)
+    params = {"rate": 0.01, "share": 0.5, "units": 9, "kind": "fancy"}
+    remembering.encode(params)["rate"] = 1.0  # what is handed out is the caller's own
+    assert remembering.encode(params) == problem.encode(params)
+    other = {**params, "kind": "plain"}
+    assert remembering.encode(other) == problem.encode(other)
+
+
+def test_a_problem_has_the_length_of_recorded_trials():
+    """A sampler that learns from curves asks the base configuration how long they run."""
+    assert PROBLEM.search_problem.base.max_epochs == EPOCHS
