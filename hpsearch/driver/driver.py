@@ -60,7 +60,7 @@ class Driver(JobLoop):
         config = plan.config
         smallest = CostRange(plan.problem).cheapest("memory_bytes")
         self._smallest = config.trial.with_parameters(smallest).plain()
-        self._pruner = make_pruner(config.pruner, plan.resource)
+        self._pruner = make_pruner(config.pruner, plan.resource, plan.problem)
         around = environment or Environment.of(plan, data, Patience(observer.message, interrupted))
         self._stopping = Stopping(config, around.n_tasks)
         self._store, self._asker, self._clock = around.store, around.asker, around.clock

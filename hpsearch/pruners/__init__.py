@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from itertools import accumulate, count
 
+from hpsearch.belief.belief import FEWEST
 from hpsearch.pruners.asha import AshaPruner
 from hpsearch.pruners.base import Pruner
 from hpsearch.pruners.config import PrunerConfig
+from hpsearch.pruners.expected import ExpectedPruner
 from hpsearch.pruners.hyperband import HyperbandPruner
 from hpsearch.pruners.percentile import PercentilePruner
 from hpsearch.pruners.promotion import PromotionPruner
 from hpsearch.pruners.resource import Resource
+from hpsearch.space.problem import SearchProblem
 
 __all__ = [
     "AshaPruner",
+    "ExpectedPruner",
     "HyperbandPruner",
     "PercentilePruner",
     "PromotionPruner",
@@ -23,13 +27,21 @@ __all__ = [
 ]
 
 
-def make_pruner(config: PrunerConfig, resource: Resource) -> Pruner:
+def make_pruner(config: PrunerConfig, resource: Resource, problem: SearchProblem | None = None) -> Pruner:
     """Return the pruner of a study.
 
     Args:
         config: The pruner and its options.
         resource: Lengths of trials; a trial at its full length is never pruned.
+        problem: The search problem; only `expected` needs it.
+
+    Raises:
+        ValueError: `expected` without a problem.
     """
+    if config.name == "expected":
+        if problem is None:
+            raise ValueError("the pruner expected compares configurations: it needs the problem")
+        return ExpectedPruner(config.min_resource, config.startup_trials, resource, problem)
     if config.name in ("median", "percentile"):
         percentile = 50.0 if config.name == "median" else config.percentile
         return PercentilePruner(percentile, config.min_resource, config.startup_trials, resource)
@@ -58,6 +70,8 @@ def fewest_trials(config: PrunerConfig, resource: Resource) -> int | None:
     if config.name == "none" or config.min_resource >= resource.whole:
         return None
     enough = config.startup_trials + 1
+    if config.name == "expected":
+        return max(enough, FEWEST)
     pruner = make_pruner(config, resource)
     if not isinstance(pruner, HyperbandPruner):
         return enough

@@ -9,7 +9,14 @@ from pydantic import Field
 from hpsearch.configfile import Section
 
 PrunerName = Literal[
-    "none", "median", "percentile", "asha", "asha-promotion", "hyperband", "hyperband-promotion"
+    "none",
+    "median",
+    "percentile",
+    "asha",
+    "asha-promotion",
+    "hyperband",
+    "hyperband-promotion",
+    "expected",
 ]
 
 
@@ -19,7 +26,8 @@ class PrunerConfig(Section):
     name: PrunerName = "asha"
     """asha is asynchronous successive halving, hyperband runs several brackets of it. Both stop a
     trial that falls behind; with -promotion they pause it, and may resume it later. median and
-    percentile compare with complete trials at the same epoch. none never ends a trial."""
+    percentile compare with complete trials at the same epoch. expected ends a trial that is
+    unlikely to become the best, by the model of the sampler bayes. none never ends a trial."""
     min_resource: int = Field(1, ge=1)
     """Amount of the first rung (asha, hyperband); first amount at which median and percentile may
     prune."""

@@ -110,6 +110,8 @@ def _is_audited(trial: TrialRecord, trials: Sequence[TrialRecord], config: Study
     """
     if trial.audit is None or trial.state != "complete":
         return False
+    if not config.pruner.name.endswith("-promotion"):
+        return True
     pruner = make_pruner(config.pruner, config.resource)
     decision = pruner.decide(without_audits(trials), ended_at_audit(trial), trial.audit)
-    return decision is not Decision.GO or not config.pruner.name.endswith("-promotion")
+    return decision is not Decision.GO

@@ -30,6 +30,10 @@ def make_sampler(
         from hpsearch.samplers.sobol import EVEN, RECENTRED, SobolSampler
 
         return SobolSampler(problem, number, EVEN if config.name == "sobol" else RECENTRED)
+    if config.name == "bayes":
+        from hpsearch.samplers.bayes import BayesSampler
+
+        return BayesSampler(problem, observations)
     options = config.settings()
     if isinstance(options, TpeOptions):
         from hpsearch.samplers.tpe import TpeSampler

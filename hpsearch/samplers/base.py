@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -55,6 +55,8 @@ class Observation:
         curve: Lowest validation error so far, by epoch.
         value: The last value of the curve; None before an epoch has ended.
         seconds: Training time; None while unknown.
+        errors: Finite validation error of each epoch, as it was; empty where only the curve is
+            known.
     """
 
     number: int
@@ -64,6 +66,7 @@ class Observation:
     curve: Mapping[int, float]
     value: float | None
     seconds: float | None = None
+    errors: Mapping[int, float] = field(default_factory=dict)
 
 
 def observe(problem: SearchProblem, history: Sequence[TrialRecord]) -> list[Observation]:
@@ -81,8 +84,12 @@ def observe(problem: SearchProblem, history: Sequence[TrialRecord]) -> list[Obse
         if kind is not None and searched.keys() <= trial.params.keys():
             params = {name: trial.params[name] for name in searched}
             point = problem.encode(params)
-            seconds = trial.seconds
-            found.append(Observation(trial.number, kind, params, point, curve, value, seconds))
+            errors = {e: v for e, v in trial.values.items() if math.isfinite(v)}
+            found.append(
+                Observation(
+                    trial.number, kind, params, point, curve, value, trial.seconds, errors
+                )
+            )
     return found
 
 

@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError, model_validator
 from hpsearch.configfile import Section, in_words
 
 SamplerName = Literal[
-    "random", "sobol", "recentred", "tpe", "gp", "skopt-gp", "skopt-rf", "skopt-et"
+    "random", "sobol", "recentred", "bayes", "tpe", "gp", "skopt-gp", "skopt-rf", "skopt-et"
 ]
 Acquisition = Literal["EI", "LCB", "PI", "gp_hedge", "EIps"]
 GP_LIMIT = 300
@@ -20,7 +20,7 @@ BLIND: tuple[SamplerName, ...] = ("random", "sobol", "recentred")
 
 
 class NoOptions(Section):
-    """random, sobol and recentred have no options."""
+    """random, sobol, recentred and bayes have no options."""
 
 
 class TpeOptions(Section):
@@ -56,6 +56,7 @@ OPTIONS: dict[SamplerName, type[Section]] = {
     "random": NoOptions,
     "sobol": NoOptions,
     "recentred": NoOptions,
+    "bayes": NoOptions,
     "tpe": TpeOptions,
     "gp": GpOptions,
     "skopt-gp": SkoptOptions,
@@ -69,7 +70,7 @@ class SamplerConfig(Section):
 
     name: SamplerName = "tpe"
     """random draws uniformly. sobol spreads points evenly. recentred pulls most of these points
-    towards the middle of the search space. tpe and gp are Optuna's; skopt-gp, skopt-rf and
+    towards the middle of the search space. bayes learns from every epoch. tpe and gp are Optuna's; skopt-gp, skopt-rf and
     skopt-et are scikit-optimize's."""
     startup_trials: int = Field(10, ge=1, le=10_000)
     """Finished or paused trials before the model proposes; `start` proposes until then. It does

@@ -14,6 +14,9 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from hpsearch.space.parameter import Parameter
 from hpsearch.training.config import TrialConfig
 from hpsearch.trial import Value
@@ -111,6 +114,32 @@ class FeasibleSizes:
             decoded[step.name] = value
             size = step.after(size, value)
         return decoded
+
+    def decode_all(
+        self, quantiles: Mapping[str, NDArray[np.float64]], count: int
+    ) -> dict[str, NDArray[Any]]:
+        """Turn quantiles of many points into sizes, as `decode` does of one.
+
+        Args:
+            quantiles: For each size in `free` numbers from 0 to 1, float64 [count].
+            count: Number of points.
+
+        Returns:
+            The values of each free size, [count].
+        """
+        sizes, decoded = np.zeros(count, np.int64), dict[str, NDArray[Any]]()
+        for k, step in enumerate(self.steps):
+            shares = quantiles.get(step.name, np.full(count, 0.5))
+            chosen, after = np.zeros(count, type(step.values[0])), np.zeros_like(sizes)
+            for size in np.unique(sizes).tolist():
+                here = sizes == size
+                values, ends = self._possible(k, size)
+                places = np.searchsorted(ends, shares[here] * ends[-1], side="right")
+                places = np.minimum(places, len(values) - 1)
+                chosen[here] = np.array(values)[places]
+                after[here] = np.array([step.after(size, value) for value in values])[places]
+            decoded[step.name], sizes = chosen, after
+        return {name: decoded[name] for name in self.free}
 
     def encode(self, values: Mapping[str, Value]) -> dict[str, float]:
         """Return the middle of each size's range of conditional quantiles.

@@ -11,10 +11,14 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from hpsearch.errors import InputError
 from hpsearch.network.geometry import Convolution, NetworkShape
 from hpsearch.space.axes import axis_of, continuous
 from hpsearch.space.feasible_sizes import FeasibleSizes
+from hpsearch.space.features import Features
 from hpsearch.space.limits import Limits
 from hpsearch.space.space import SearchSpace
 from hpsearch.training.config import TrialConfig
@@ -59,6 +63,16 @@ class SearchProblem:
     def cube(self) -> UnitCube:
         """The coordinates scaled to the unit cube."""
         return UnitCube(self)
+
+    @cached_property
+    def columns(self) -> Features:
+        """What a model sees of configurations."""
+        free = {name: self.space.parameters[name] for name in self.free}
+        return Features(free, self.sizes, self.base)
+
+    def features(self, params: Mapping[str, Value]) -> NDArray[np.float64]:
+        """Return the columns of one configuration, float64 [columns]."""
+        return self.columns.matrix([params])[0]
 
     def coordinate_distributions(self) -> dict[str, BaseDistribution]:
         """Return Optuna's distribution of each free coordinate."""

@@ -1,0 +1,243 @@
+"""The belief about final errors: a Gaussian process on the finals of all curves."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpsearch.belief.curves import Shape, Sums, sums
+from hpsearch.belief.evidence import Evidence
+from hpsearch.belief.process import Array, Kernel, fit_kernel
+from hpsearch.space.problem import SearchProblem
+
+FEWEST = 3
+"""Trials with an epoch below which nothing is believed."""
+GROWTH = 1.2
+"""What is learnt of curves and lengths is learnt anew with so many times more ended trials."""
+LEARNT_FROM = 140
+"""Trials that lengths are learnt from: the better half are the best, the others the latest."""
+MOST = 700
+"""Trials a belief holds: the cost is cubic. The better third are the best, the others the latest."""
+WORST = 3.0
+"""An error so many times further above the median than the best tenth is below it counts as this
+far: how bad a bad trial is tells nothing of good ones."""
+DECIMALS = 9
+"""Digits of what is compared, in standard deviations: rounding of another BLAS stays below."""
+LABEL_NOISE = 1.5
+"""Variance of whether a trial can be trained, beside its variance between configurations."""
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """What changes slowly: units, the shape of curves, the kernel.
+
+    Args:
+        unit: Standard deviation of errors.
+        ceiling: The highest error that counts as it is.
+        shape: How curves run, in units.
+        centre: Mean of the final errors, in units.
+        spread: Their standard deviation, in units.
+        kernel: Covariance of the final errors, in their standard deviations.
+    """
+
+    unit: float
+    ceiling: float
+    shape: Shape
+    centre: float
+    spread: float
+    kernel: Kernel
+
+    def finals(self, curves: Sequence[dict[int, float]], lengths: Sequence[int]) -> _Finals:
+        """Return the final errors that curves tell, and their variances, standardised."""
+        finals, variances = self.shape.finals(self.sums(curves, lengths))
+        return (finals - self.centre) / self.spread, variances / self.spread**2
+
+    def sums(self, curves: Sequence[dict[int, float]], lengths: Sequence[int]) -> Sums:
+        """Return the sums of curves in units, cut at the ceiling."""
+        return _sums(curves, lengths, self.unit, self.ceiling)
+
+
+_Finals = tuple[Array, Array]
+_Curve = tuple[tuple[int, float], ...]
+
+
+class Belief:
+    """Final errors of configurations, given the evidence; a function of it alone."""
+
+    def __init__(self, problem: SearchProblem, evidence: Sequence[Evidence]) -> None:
+        """Learn from the evidence.
+
+        Args:
+            problem: Says what is seen of configurations.
+            evidence: All trials, by number.
+
+        Raises:
+            ValueError: Fewer than `FEWEST` trials have an epoch, or all errors are equal; see
+                `possible`.
+        """
+        self._problem, groups = problem, problem.columns.groups
+        known = [e for e in evidence if e.curve and e.trainable]
+        columns = problem.columns.matrix([e.params for e in known])
+        self.learnt = _learn(known, columns, groups)
+        finals, variances = self.learnt.finals(
+            [dict(e.curve) for e in known], [e.length for e in known]
+        )
+        kept = _best_and_latest(finals, MOST, MOST // 3)
+        self.trials = [known[k] for k in kept]
+        self._rows, self._finals = columns[kept], finals[kept]
+        self._noise = variances[kept] + self.learnt.kernel.noise
+        pending = [e for e in evidence if e.trainable and not e.curve and not e.ended]
+        self._pending = problem.columns.matrix([e.params for e in pending])
+        self._labelled = [e for e in evidence if e.curve or not e.trainable][-MOST:]
+
+    @staticmethod
+    def possible(evidence: Sequence[Evidence]) -> bool:
+        """Return whether the evidence says anything: enough curves, and not all equal."""
+        lowest = [min(e.curve.values()) for e in evidence if e.curve and e.trainable]
+        return len(lowest) >= FEWEST and min(lowest) < max(lowest)
+
+    @cached_property
+    def _weights(self) -> Array:
+        matrix = self.learnt.kernel.within(self._rows)
+        matrix[np.diag_indices(len(matrix))] += self._noise
+        self._root = np.linalg.cholesky(matrix)
+        return np.asarray(np.linalg.solve(matrix, self._finals))
+
+    @cached_property
+    def _means(self) -> Array:
+        """Expected finals of the trials, standardised."""
+        return np.round(self._finals - self._noise * self._weights, DECIMALS)
+
+    @cached_property
+    def means(self) -> Array:
+        """The expected final error of each of `trials`, float64 [trials]."""
+        return self._in_errors(self._means)
+
+    @cached_property
+    def ranked(self) -> list[int]:
+        """Places in `trials`, the lowest expected final error first; of equal ones the first."""
+        return [int(k) for k in np.argsort(self._means, kind="stable")]
+
+    @property
+    def scale(self) -> float:
+        """The standard deviation of final errors."""
+        return self.learnt.spread * self.learnt.unit
+
+    @property
+    def mean(self) -> float:
+        """The mean of final errors."""
+        return self.learnt.centre * self.learnt.unit
+
+    @property
+    def pick(self) -> int:
+        """The number of the trial with the lowest expected final error."""
+        return self.trials[self.ranked[0]].number
+
+    def deviation(self, place: int) -> float:
+        """Return the standard deviation of the final error of one of `trials`."""
+        noise, _ = self._noise[place], self._weights
+        unit = np.zeros(len(self._rows))
+        unit[place] = 1.0
+        solved = np.linalg.solve(self._root, unit)
+        variance = noise - noise**2 * float(solved @ solved)
+        return math.sqrt(max(variance, 1e-12)) * self.scale
+
+    @cached_property
+    def _inverse(self) -> tuple[Array, Array]:
+        """Rows that narrow a prediction, pending trials too, and the inverse of their matrix."""
+        rows = np.vstack([self._rows, self._pending])
+        noise = np.append(self._noise, np.full(len(self._pending), self.learnt.kernel.noise))
+        matrix = self.learnt.kernel.within(rows)
+        matrix[np.diag_indices(len(matrix))] += noise
+        return rows, np.linalg.inv(matrix)
+
+    def predict(self, columns: Array) -> tuple[Array, Array]:
+        """Return expected final errors and their standard deviations, both float64 [rows].
+
+        A pending trial changes no expectation, but is as good as known: there is less to gain
+        beside it.
+
+        Args:
+            columns: What is seen of configurations, float64 [rows, columns].
+        """
+        kernel = self.learnt.kernel
+        means = np.einsum("ij,j->i", kernel.between(columns, self._rows), self._weights)
+        rows, inverse = self._inverse
+        cross = kernel.between(columns, rows)
+        known = np.einsum("ij,ij->i", np.einsum("ij,jk->ik", cross, inverse), cross)
+        deviations = np.sqrt(np.maximum(kernel.variances(columns) - known, 1e-12))
+        return self._in_errors(means), deviations * self.scale
+
+    def untrainable(self, columns: Array) -> Array:
+        """Return the probability that configurations cannot be trained, float64 [rows]."""
+        labels = np.array([float(not e.trainable) for e in self._labelled])
+        if labels.sum() < 1:
+            return np.zeros(len(columns))
+        rows = self._problem.columns.matrix([e.params for e in self._labelled])
+        kernel = self.learnt.kernel
+        scale = float(kernel.variances(rows).mean())
+        matrix = kernel.within(rows) / scale
+        matrix[np.diag_indices(len(matrix))] += LABEL_NOISE
+        share = (labels.sum() + 0.5) / (len(labels) + 2)
+        weights = np.linalg.solve(matrix, labels - share)
+        told = np.einsum("ij,j->i", kernel.between(columns, rows), weights) / scale
+        return np.clip(share + told, 0.0, 1.0)
+
+    def _in_errors(self, standardised: Array) -> Array:
+        learnt = self.learnt
+        return (standardised * learnt.spread + learnt.centre) * learnt.unit
+
+
+def _learn(known: Sequence[Evidence], columns: Array, groups: NDArray[np.int64]) -> Learnt:
+    """Return what the first ended trials teach, as many as the last milestone says."""
+    ended = [k for k, e in enumerate(known) if e.ended]
+    milestone = FEWEST
+    while (later := math.ceil(milestone * GROWTH)) <= len(ended):
+        milestone = later
+    of = ended[:milestone]
+    lowest = {min(known[k].curve.values()) for k in of}
+    if len(of) < FEWEST or len(lowest) < 2:
+        of = list(range(len(known)))  # too few have ended
+    curves = tuple(tuple(known[k].curve.items()) for k in of)
+    lengths = tuple(known[k].length for k in of)
+    return _learn_from(columns[of].tobytes(), groups.tobytes(), curves, lengths)
+
+
+@lru_cache(maxsize=4)
+def _learn_from(
+    column_bytes: bytes, group_bytes: bytes, curves: tuple[_Curve, ...], lengths: tuple[int, ...]
+) -> Learnt:
+    """Learn from curves; the same ones are not learnt from twice in a process."""
+    groups = np.frombuffer(group_bytes, np.int64)
+    columns = np.frombuffer(column_bytes, np.float64).reshape(len(curves), len(groups))
+    lowest = np.array([min(value for _, value in curve) for curve in curves])
+    median, best = float(np.median(lowest)), float(np.quantile(lowest, 0.1))
+    ceiling = median + WORST * (median - best) if best < median else math.inf
+    unit = float(np.minimum(lowest, ceiling).std()) or float(lowest.std())
+    seen = _sums([dict(c) for c in curves], lengths, unit, ceiling)
+    shape = Shape.fit(seen)
+    finals, variances = shape.finals(seen)
+    centre, spread = float(finals.mean()), float(finals.std()) or 1.0
+    standard = (finals - centre) / spread
+    kept = _best_and_latest(standard, LEARNT_FROM, LEARNT_FROM // 2)
+    kernel = fit_kernel(columns[kept], groups, standard[kept], variances[kept] / spread**2)
+    return Learnt(unit, ceiling, shape, centre, spread, kernel)
+
+
+def _sums(
+    curves: Sequence[dict[int, float]], lengths: Sequence[int], unit: float, ceiling: float
+) -> Sums:
+    return sums([{e: min(v, ceiling) / unit for e, v in c.items()} for c in curves], lengths)
+
+
+def _best_and_latest(finals: Array, most: int, best: int) -> NDArray[np.int64]:
+    """Return the places of the best trials and of the latest, in order."""
+    if len(finals) <= most:
+        return np.arange(len(finals))
+    ranked = np.argsort(np.round(finals, DECIMALS), kind="stable")
+    return np.unique([*ranked[:best], *range(len(finals) - (most - best), len(finals))])

@@ -1,0 +1,65 @@
+"""Ends a trial that is unlikely to become the best, by the belief that `bayes` asks with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+
+from hpsearch.belief import Belief, from_history
+from hpsearch.execution import Decision
+from hpsearch.pruners.base import Pruner, is_best_so_far, peers, value_at
+from hpsearch.pruners.resource import Resource
+from hpsearch.space.problem import SearchProblem
+from hpsearch.trial import TrialRecord, best_trial
+
+CHANCE = 0.15
+"""A trial ends when it would pass the bar with a lower probability."""
+
+
+@dataclass(frozen=True)
+class ExpectedPruner(Pruner):
+    """Compares a trial's expected final error with a bar.
+
+    The bar lies halfway between the lowest error of a complete trial, which is lucky, and the
+    lowest expected final error, which has yet to be confirmed.
+
+    Args:
+        min_resource: Amount before which no trial is judged.
+        startup_trials: Other trials that must have ended an epoch.
+        resource: Lengths of trials.
+        problem: Says what is seen of configurations.
+    """
+
+    min_resource: int
+    startup_trials: int
+    resource: Resource
+    problem: SearchProblem
+
+    def decide(self, history: Sequence[TrialRecord], trial: TrialRecord, epoch: int) -> Decision:
+        """Decide what a trial does after an epoch; see `Pruner.decide`."""
+        first = self.resource.epoch_at(trial.params, self.min_resource)
+        if epoch < first or epoch >= self.resource.length(trial.params):
+            return Decision.GO
+        others, value = peers(history, trial), value_at(trial, epoch)
+        if value is None or is_best_so_far(others, value):
+            return Decision.GO
+        if sum(t.trainable and t.last_epoch > 0 for t in others) < self.startup_trials:
+            return Decision.GO
+        evidence = from_history(self.problem, [*others, trial], self.resource.length)
+        if not Belief.possible(evidence):
+            return Decision.GO
+        belief = Belief(self.problem, evidence)
+        places = {e.number: k for k, e in enumerate(belief.trials)}
+        place = places.get(trial.number)
+        if place is None:
+            return Decision.GO  # it has no finite error yet
+        rivals = [k for k in belief.ranked if k != place]
+        if not rivals:
+            return Decision.GO
+        bar = expected = float(belief.means[rivals[0]])
+        best = best_trial(others)
+        if best is not None and best.value is not None:
+            bar = (best.value + expected) / 2
+        behind = (bar - float(belief.means[place])) / belief.deviation(place)
+        return Decision.GO if NormalDist().cdf(behind) >= CHANCE else Decision.STOP

@@ -1,0 +1,119 @@
+"""The pruner of the model: whom it ends, whom it never ends, and that it is pure."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from hpsearch.execution import Decision
+from hpsearch.pruners import ExpectedPruner, fewest_trials, make_pruner
+from hpsearch.pruners.config import PrunerConfig
+from hpsearch.pruners.resource import Resource
+from hpsearch.space.limits import Limits
+from hpsearch.space.problem import SearchProblem
+from hpsearch.trial import TrialRecord
+from tests.support.problems import base_config, random_params, space_of
+
+EPOCHS = 9
+
+
+def problem() -> SearchProblem:
+    rate = {"type": "float", "low": 1e-4, "high": 1e-1, "log": True}
+    momentum = {"type": "float", "low": 0, "high": 1}
+    space = space_of({"fc.learning_rate": rate, "fc.momentum": momentum})
+    return SearchProblem(space, base_config([3], [True], 35, max_epochs=EPOCHS), Limits())
+
+
+def pruner(of: SearchProblem, startup_trials: int = 3, min_resource: int = 1) -> ExpectedPruner:
+    config = PrunerConfig(
+        name="expected", startup_trials=startup_trials, min_resource=min_resource
+    )
+    made = make_pruner(config, Resource("epochs", of.base), of)
+    assert isinstance(made, ExpectedPruner)
+    return made
+
+
+def final(params: dict[str, float]) -> float:
+    rate = (math.log10(params["fc.learning_rate"]) + 2) / 3
+    return 0.3 + rate**2 + (params["fc.momentum"] - 0.8) ** 2
+
+
+def curve(params: dict[str, float], epochs: int, seed: int) -> dict[int, float]:
+    noise = np.random.default_rng(seed).normal(0, 0.02, EPOCHS)
+    return {
+        e: final(params) + 0.2 * (1 - math.log(e) / math.log(EPOCHS)) + float(noise[e - 1])
+        for e in range(1, epochs + 1)
+    }
+
+
+def record(number: int, params: dict[str, float], epochs: int, state: str) -> TrialRecord:
+    values = curve(params, epochs, number)
+    return TrialRecord(number, state, params, values, min(values.values()))  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def history() -> list[TrialRecord]:
+    points = random_params(problem(), 20)
+    return [
+        record(n, p, *((EPOCHS, "complete") if n % 4 == 0 else (1 + n % 3, "pruned")))
+        for n, p in enumerate(points)
+    ]
+
+
+def test_a_trial_ends_when_it_is_unlikely_to_become_the_best(history: list[TrialRecord]) -> None:
+    """The good one, behind after its first epoch because it has one only, goes on."""
+    rule = pruner(problem())
+    good = record(20, {"fc.learning_rate": 1e-2, "fc.momentum": 0.8}, 1, "running")
+    bad = record(20, {"fc.learning_rate": 1e-4, "fc.momentum": 0.1}, 1, "running")
+    assert good.value > min(t.value for t in history if t.value is not None)  # type: ignore[operator]
+    assert rule.decide([*history, good], good, 1) is Decision.GO
+    assert rule.decide([*history, bad], bad, 1) is Decision.STOP
+
+
+def test_a_decision_depends_on_nothing_but_the_history(history: list[TrialRecord]) -> None:
+    rule, trials = pruner(problem()), [*history]
+    for n, params in enumerate(random_params(problem(), 12, 1), start=20):
+        trial = record(n, params, 2, "running")
+        decision = rule.decide([*trials, trial], trial, 2)
+        again = pruner(problem()).decide([*reversed(trials)], trial, 2)
+        timed = [replace(t, seconds=float(t.number)) for t in trials]
+        assert decision is again is rule.decide(timed, trial, 2)
+        trials.append(replace(trial, state="pruned"))
+
+
+def test_whom_it_never_ends(history: list[TrialRecord]) -> None:
+    """The best so far, one at full length, one before its peers or its first rung, one unheard."""
+    rule = pruner(problem())
+    bad = {"fc.learning_rate": 1e-4, "fc.momentum": 0.1}
+    lucky = TrialRecord(20, "running", bad, {1: 0.01}, 0.01)
+    whole = record(20, bad, EPOCHS, "running")
+    late = record(20, bad, 1, "running")
+    silent = TrialRecord(20, "running", bad, {1: math.nan}, None)
+    assert rule.decide(history, lucky, 1) is Decision.GO
+    assert rule.decide(history, whole, EPOCHS) is Decision.GO
+    assert rule.decide(history, silent, 1) is Decision.GO
+    assert pruner(problem(), 21).decide(history, late, 1) is Decision.GO
+    assert pruner(problem(), min_resource=2).decide(history, late, 1) is Decision.GO
+    assert pruner(problem()).decide([], late, 1) is Decision.GO
+
+
+def test_equal_errors_and_untrainable_trials_are_no_evidence_for_an_end() -> None:
+    rule, points = pruner(problem(), 1), random_params(problem(), 8)
+    flat = [TrialRecord(n, "complete", p, {1: 0.5, 9: 0.5}, 0.5) for n, p in enumerate(points)]
+    trial = TrialRecord(8, "running", points[0], {1: 0.5}, 0.5)
+    assert rule.decide(flat, trial, 1) is Decision.GO
+    dead = [replace(t, state="pruned", trainable=False) for t in flat]
+    assert rule.decide(dead, replace(trial, values={1: 0.9}, value=0.9), 1) is Decision.GO
+
+
+def test_when_it_can_begin_is_known_beforehand() -> None:
+    resource = Resource("epochs", problem().base)
+    assert fewest_trials(PrunerConfig(name="expected", startup_trials=5), resource) == 6
+    assert fewest_trials(PrunerConfig(name="expected", startup_trials=1), resource) == 3
+    whole = PrunerConfig(name="expected", min_resource=EPOCHS)
+    assert fewest_trials(whole, resource) is None
+    with pytest.raises(ValueError, match="needs the problem"):
+        make_pruner(PrunerConfig(name="expected"), resource)

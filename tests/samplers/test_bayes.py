@@ -1,0 +1,138 @@
+"""The sampler of the model: one answer under any BLAS, picks, and what it learns from."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hpsearch.belief import Belief, from_history
+from hpsearch.samplers import SamplerConfig, make_sampler, observe
+from hpsearch.samplers.base import Predicts
+from hpsearch.samplers.bayes import BayesSampler
+from hpsearch.samplers.prior import Prior
+from hpsearch.samplers.suggest import suggest
+from hpsearch.space.limits import Limits
+from hpsearch.space.problem import SearchProblem
+from hpsearch.trial import TrialRecord
+from tests.support.problems import (
+    base_config,
+    mixed_history,
+    random_params,
+    shipped_problem,
+    space_of,
+)
+
+CONFIG = SamplerConfig(name="bayes", startup_trials=5)
+KERNELS = ("Haswell", "SkylakeX", "Prescott")
+ANSWERS = """
+import json
+from hpsearch.samplers import SamplerConfig
+from hpsearch.samplers.suggest import suggest
+from tests.support.problems import mixed_history, shipped_problem
+problem = shipped_problem("koch2015_35px")
+config = SamplerConfig(name="bayes", startup_trials=5)
+histories = {count: mixed_history(problem, count) for count in (12, 60, 150)}
+answers = [suggest(problem, config, h, seed, n) for n, h in histories.items() for seed in (0, 1)]
+print(json.dumps(answers))
+"""
+
+
+@pytest.fixture(scope="module")
+def problem() -> SearchProblem:
+    return shipped_problem("koch2015_35px")
+
+
+def made(problem: SearchProblem, history: list[TrialRecord]) -> BayesSampler:
+    sampler = make_sampler(CONFIG, problem, observe(problem, history), len(history))
+    assert isinstance(sampler, BayesSampler)
+    return sampler
+
+
+def test_the_suggestion_is_the_same_under_any_blas_kernel() -> None:
+    """The kernels round differently: a sum of 64 products shows it in the last digits."""
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-c", ANSWERS],
+            env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_CORETYPE": kernel},
+            stdout=subprocess.PIPE,
+        )
+        for kernel in KERNELS
+    ]
+    answers = [process.communicate()[0] for process in running]
+    assert len(json.loads(answers[0])) == 6
+    assert len(set(answers)) == 1
+
+
+def test_a_suggestion_ignores_seconds_and_the_order_of_the_history(problem: SearchProblem) -> None:
+    history = mixed_history(problem, 30)
+    slower = [replace(t, seconds=10.0 + t.number) for t in reversed(history)]
+    one = suggest(problem, CONFIG, history, 0, 30)
+    assert one == suggest(problem, CONFIG, slower, 0, 30)
+
+
+def test_every_epoch_counts_those_of_pruned_and_running_trials_too(problem: SearchProblem) -> None:
+    history = mixed_history(problem, 40)
+    open_one = {1: 0.6, 2: 0.5}
+    history[-1] = replace(history[-1], values=open_one, value=0.5)  # it runs
+    for state in ("complete", "pruned", "running"):
+        known = next(t for t in history if t.state == state and t.value is not None)
+        at = problem.features(known.params)[None]
+        before, _ = made(problem, history)._belief.predict(at)
+        worse = {epoch: value + 0.2 for epoch, value in known.values.items()}
+        changed = [replace(t, values=worse) if t is known else t for t in history]
+        after, _ = made(problem, changed)._belief.predict(at)
+        assert after[0] > before[0], state
+
+
+def test_it_picks_what_the_belief_of_the_study_expects_least_of(problem: SearchProblem) -> None:
+    """The sampler sees observations, the pruner records; both believe the same."""
+    history = mixed_history(problem, 60)
+    sampler = made(problem, history)
+    belief = Belief(problem, from_history(problem, history, lambda _: problem.base.max_epochs))
+    assert sampler.pick(0) == belief.pick
+    assert isinstance(sampler, Predicts)
+    picked = next(t for t in history if t.number == belief.pick)
+    expected, deviation = sampler.predict(picked.params, 0)
+    assert expected == pytest.approx(belief.means.min(), abs=1e-6)
+    assert 0 < deviation < 1
+
+
+def test_it_searches_any_space_to_its_best_choice() -> None:
+    """Choices, counts, steps and a log range; no column of this project's network."""
+    parameters: dict[str, Any] = {
+        "init": {"type": "categorical", "choices": ["koch", "he"]},
+        "batch_pairs": {"type": "int", "low": 1, "high": 512, "log": True},
+        "label_smoothing": {"type": "float", "low": 0, "high": 0.3, "step": 0.05},
+        "learning_rate_factor": {"type": "float", "low": 0.01, "high": 10, "log": True},
+    }
+    problem = SearchProblem(space_of(parameters), base_config([3], [True], 35), Limits())
+
+    def loss(params: Any) -> float:
+        off = np.log10(params["learning_rate_factor"]) ** 2 + 4 * params["label_smoothing"]
+        return 50 + 10 * float(off + (params["init"] == "koch") + np.log2(params["batch_pairs"]) / 9)
+
+    history: list[TrialRecord] = []
+    for n in range(24):
+        params = suggest(problem, CONFIG, history, 1, n)
+        history.append(TrialRecord(n, "complete", params, {1: loss(params)}, loss(params)))
+    late = [loss(t.params) for t in history[14:]]
+    blind = [loss(p) for p in random_params(problem, 200)]
+    assert np.median(late) < np.quantile(blind, 0.05)
+
+
+def test_the_best_of_another_study_may_be_tried_here(problem: SearchProblem) -> None:
+    """Trials of another problem guide the search, and are no trials of this one."""
+    other = [t for t in mixed_history(problem, 40) if t.state == "complete"]
+    trials = tuple(replace(t, number=-1 - t.number) for t in other)
+    prior = Prior("other", same=False, fades_after=40, trials=trials)
+    params = suggest(problem, CONFIG, [], 0, 0, prior)
+    assert problem.feasible(params)
+    alone = SamplerConfig(name="bayes", startup_trials=1)
+    assert params != suggest(problem, alone, [], 0, 0)
