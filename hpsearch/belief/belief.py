@@ -20,14 +20,16 @@ FEWEST = 3
 GROWTH = 1.2
 """What is learnt of curves and lengths is learnt anew with so many times more ended trials."""
 LEARNT_FROM = 140
-"""Trials that lengths are learnt from: the better half are the best, the others the latest."""
+"""Trials that lengths are learnt from: half are the best, the others the latest."""
 MOST = 700
-"""Trials a belief holds: the cost is cubic. The better third are the best, the others the latest."""
+"""Trials a belief holds, for its cost is cubic: a third are the best, the others the latest."""
 WORST = 3.0
 """An error so many times further above the median than the best tenth is below it counts as this
 far: how bad a bad trial is tells nothing of good ones."""
 DECIMALS = 9
 """Digits of what is compared, in standard deviations: rounding of another BLAS stays below."""
+FAILED = 2.0
+"""What a trial that cannot be trained counts as: so many standard deviations above the mean."""
 LABEL_NOISE = 1.5
 """Variance of whether a trial can be trained, beside its variance between configurations."""
 
@@ -88,7 +90,7 @@ class Belief:
             [dict(e.curve) for e in known], [e.length for e in known]
         )
         kept = _best_and_latest(finals, MOST, MOST // 3)
-        self.trials = [known[k] for k in kept]
+        self.trials: list[Evidence] = [known[k] for k in kept.tolist()]
         self._rows, self._finals = columns[kept], finals[kept]
         self._noise = variances[kept] + self.learnt.kernel.noise
         pending = [e for e in evidence if e.trainable and not e.curve and not e.ended]
@@ -120,8 +122,12 @@ class Belief:
 
     @cached_property
     def ranked(self) -> list[int]:
-        """Places in `trials`, the lowest expected final error first; of equal ones the first."""
-        return [int(k) for k in np.argsort(self._means, kind="stable")]
+        """Places in `trials`, the lowest expected error first; of equal ones the first.
+
+        A configuration may fail under another seed although this trial did not.
+        """
+        expected = self.with_failures(self._means, self._rows)
+        return [int(k) for k in np.argsort(np.round(expected, DECIMALS), kind="stable")]
 
     @property
     def scale(self) -> float:
@@ -135,7 +141,7 @@ class Belief:
 
     @property
     def pick(self) -> int:
-        """The number of the trial with the lowest expected final error."""
+        """The number of the trial with the lowest expected error."""
         return self.trials[self.ranked[0]].number
 
     def deviation(self, place: int) -> float:
@@ -154,7 +160,7 @@ class Belief:
         noise = np.append(self._noise, np.full(len(self._pending), self.learnt.kernel.noise))
         matrix = self.learnt.kernel.within(rows)
         matrix[np.diag_indices(len(matrix))] += noise
-        return rows, np.linalg.inv(matrix)
+        return rows, np.asarray(np.linalg.inv(matrix), np.float64)
 
     def predict(self, columns: Array) -> tuple[Array, Array]:
         """Return expected final errors and their standard deviations, both float64 [rows].
@@ -173,6 +179,16 @@ class Belief:
         deviations = np.sqrt(np.maximum(kernel.variances(columns) - known, 1e-12))
         return self._in_errors(means), deviations * self.scale
 
+    def with_failures(self, standardised: Array, columns: Array) -> Array:
+        """Return what is expected where configurations may fail, float64 [rows].
+
+        Args:
+            standardised: Errors in standard deviations from the mean, if they do not fail.
+            columns: What is seen of the configurations, float64 [rows, columns].
+        """
+        fails = self.untrainable(columns)
+        return (1 - fails) * standardised + fails * FAILED
+
     def untrainable(self, columns: Array) -> Array:
         """Return the probability that configurations cannot be trained, float64 [rows]."""
         labels = np.array([float(not e.trainable) for e in self._labelled])
@@ -186,7 +202,7 @@ class Belief:
         share = (labels.sum() + 0.5) / (len(labels) + 2)
         weights = np.linalg.solve(matrix, labels - share)
         told = np.einsum("ij,j->i", kernel.between(columns, rows), weights) / scale
-        return np.clip(share + told, 0.0, 1.0)
+        return np.asarray(np.clip(share + told, 0.0, 1.0))
 
     def _in_errors(self, standardised: Array) -> Array:
         learnt = self.learnt

@@ -1,9 +1,9 @@
 """Estimates a trial's final error from the epochs it has had, with its uncertainty.
 
-A curve is a + b g(e) + noise. a is the final error, and g falls with the logarithm of the epoch from
-1 to 0 at full length. a and b differ from trial to trial and go together; how, all trials tell.
-A trial that was pruned early says little about its own b, and is not biased by that: whether it
-went on depended on what was seen of it only.
+A curve is a + b g(e) + noise. a is the final error, and g falls with the logarithm of the epoch
+from 1 to 0 at full length. a and b differ from trial to trial and go together; how, all trials
+tell. That most trials are pruned early biases nothing much: whether one went on depended on what
+was seen of it only.
 
 Reference: Laird and Ware (1982), "Random-Effects Models for Longitudinal Data"; the trial's
 effects (a, b), Z = (1, g), D = `covariance`.
@@ -27,8 +27,8 @@ before any is known; in standard deviations of the errors, as all that follows."
 LEVEL, NOISE = 0.8, 0.35
 """Standard deviation of the final errors and of one epoch's noise before any is known."""
 MEAN, TRIALS, EPOCHS = 0.1, 1, 4
-"""How many trials the assumed mean fall weighs as, how many trials the spreads, and how many epochs
-the noise. The mean fall of curves can be several standard deviations: it weighs next to nothing."""
+"""How many trials the assumed mean fall weighs as, how many trials the spreads, and how many
+epochs the noise. Curves can fall by several standard deviations, so the first is next to none."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,11 @@ class Shape:
         noise = NOISE**2
         for _ in range(ROUNDS):
             det = aa * bb - ab * ab
-            p_aa, p_ab, p_bb = bb / det + count / noise, -ab / det + g / noise, aa / det + gg / noise
+            p_aa, p_ab, p_bb = (
+                bb / det + count / noise,
+                -ab / det + g / noise,
+                aa / det + gg / noise,
+            )
             u = (bb * mean_a - ab * mean_b) / det + seen.y / noise
             w = (aa * mean_b - ab * mean_a) / det + seen.gy / noise
             joint = p_aa * p_bb - p_ab * p_ab

@@ -65,9 +65,7 @@ class Kernel:
         width = np.bincount(groups, minlength=count)
         inverse = 4.0 ** -place[:count] / np.maximum(width, 1)
         odds, amplitude, noise = place[count:]
-        return cls(
-            inverse[groups], 1 / (1 + 4.0**-odds), float(4.0**amplitude), float(4.0**noise)
-        )
+        return cls(inverse[groups], 1 / (1 + 4.0**-odds), float(4.0**amplitude), float(4.0**noise))
 
     @property
     def _scale(self) -> float:
@@ -97,12 +95,10 @@ class Kernel:
 
 
 def _squares(rows: Array) -> Array:
-    return np.einsum("ij,ij->i", rows, rows)
+    return np.asarray(np.einsum("ij,ij->i", rows, rows))
 
 
-def fit_kernel(
-    rows: Array, groups: NDArray[np.int64], finals: Array, variances: Array
-) -> Kernel:
+def fit_kernel(rows: Array, groups: NDArray[np.int64], finals: Array, variances: Array) -> Kernel:
     """Return the kernel of the highest posterior near the prior's middle.
 
     Args:

@@ -27,7 +27,9 @@ __all__ = [
 ]
 
 
-def make_pruner(config: PrunerConfig, resource: Resource, problem: SearchProblem | None = None) -> Pruner:
+def make_pruner(
+    config: PrunerConfig, resource: Resource, problem: SearchProblem | None = None
+) -> Pruner:
     """Return the pruner of a study.
 
     Args:

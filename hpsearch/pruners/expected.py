@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
+import numpy as np
+
 from hpsearch.belief import Belief, from_history
 from hpsearch.execution import Decision
 from hpsearch.pruners.base import Pruner, is_best_so_far, peers, value_at
@@ -54,10 +56,10 @@ class ExpectedPruner(Pruner):
         place = places.get(trial.number)
         if place is None:
             return Decision.GO  # it has no finite error yet
-        rivals = [k for k in belief.ranked if k != place]
-        if not rivals:
+        rivals = np.delete(belief.means, place)
+        if not len(rivals):
             return Decision.GO
-        bar = expected = float(belief.means[rivals[0]])
+        bar = expected = float(rivals.min())
         best = best_trial(others)
         if best is not None and best.value is not None:
             bar = (best.value + expected) / 2

@@ -86,9 +86,7 @@ def observe(problem: SearchProblem, history: Sequence[TrialRecord]) -> list[Obse
             point = problem.encode(params)
             errors = {e: v for e, v in trial.values.items() if math.isfinite(v)}
             found.append(
-                Observation(
-                    trial.number, kind, params, point, curve, value, trial.seconds, errors
-                )
+                Observation(trial.number, kind, params, point, curve, value, trial.seconds, errors)
             )
     return found
 

@@ -35,8 +35,6 @@ WIDTHS = (0.03, 0.08, 0.2, 0.4)
 """Standard deviations by which a coordinate moves, as shares of its range."""
 BETA = 1.5
 """Standard deviations by which the bound lies below the expected error."""
-FAILED = 2.0
-"""What a trial that cannot be trained counts as: so many standard deviations above the mean."""
 
 
 class BayesSampler:
@@ -58,8 +56,7 @@ class BayesSampler:
         rows = columns.of(columns.decoded(points), len(points))
         means, deviations = belief.predict(rows)
         bounds = (means - BETA * deviations - belief.mean) / belief.scale
-        fails = belief.untrainable(rows)
-        bounds = (1 - fails) * bounds + fails * FAILED
+        bounds = belief.with_failures(bounds, rows)
         found: list[dict[str, Value]] = []
         for place in np.argsort(np.round(bounds, DECIMALS), kind="stable"):
             found.append(self._problem.cube.params(points[place].tolist()))
@@ -68,7 +65,7 @@ class BayesSampler:
         return found[0]
 
     def pick(self, seed: int) -> int | None:  # noqa: ARG002
-        """Return the number of the trial with the lowest expected final error."""
+        """Return the number of the trial with the lowest expected error."""
         return self._belief.pick
 
     def predict(self, params: Mapping[str, Value], seed: int) -> tuple[float, float]:  # noqa: ARG002
@@ -97,7 +94,9 @@ class BayesSampler:
         shares = rng.choice([2 / width, 5 / width, 0.5, 1.0], count)[:, None]
         moved = rng.random((count, width)) < shares
         moved[np.arange(count), rng.integers(width, size=count)] = True
-        children = children + moved * rng.normal(0, rng.choice(WIDTHS, count)[:, None], moved.shape)
+        children = children + moved * rng.normal(
+            0, rng.choice(WIDTHS, count)[:, None], moved.shape
+        )
         reflected = np.clip(1 - np.abs(1 - np.abs(children)), 0.0, 1.0)
         return np.vstack([pulled, points[whole // 2 :], reflected])
 

@@ -9,7 +9,15 @@ from pydantic import Field, ValidationError, model_validator
 from hpsearch.configfile import Section, in_words
 
 SamplerName = Literal[
-    "random", "sobol", "recentred", "bayes", "tpe", "gp", "skopt-gp", "skopt-rf", "skopt-et"
+    "random",
+    "sobol",
+    "recentred",
+    "bayes",
+    "tpe",
+    "gp",
+    "skopt-gp",
+    "skopt-rf",
+    "skopt-et",
 ]
 Acquisition = Literal["EI", "LCB", "PI", "gp_hedge", "EIps"]
 GP_LIMIT = 300
@@ -70,8 +78,8 @@ class SamplerConfig(Section):
 
     name: SamplerName = "tpe"
     """random draws uniformly. sobol spreads points evenly. recentred pulls most of these points
-    towards the middle of the search space. bayes learns from every epoch. tpe and gp are Optuna's; skopt-gp, skopt-rf and
-    skopt-et are scikit-optimize's."""
+    towards the middle of the search space. bayes learns from every epoch, and knows
+    its noise. tpe and gp are Optuna's; skopt-gp, skopt-rf and skopt-et are scikit-optimize's."""
     startup_trials: int = Field(10, ge=1, le=10_000)
     """Finished or paused trials before the model proposes; `start` proposes until then. It does
     not limit the search."""

@@ -1,9 +1,9 @@
 """Columns in which a model sees configurations: the parameters, and what follows from them.
 
-A learning rate alone says little: what a layer moves by is learning_rate / (1 - momentum), and what
-its weights decay by is that times its L2. Sizes say little without the maps, weights and
-multiply-adds they make. So these are columns too, where a space searches them. Any other space
-has the columns of its parameters. Must not know samplers.
+A learning rate alone says little: a layer moves by learning_rate / (1 - momentum), and its weights
+decay by that times its L2. Sizes say little without the maps, weights and multiply-adds they make.
+So these are columns too, where a space searches them. Any other space has the columns of its
+parameters. Must not know samplers.
 """
 
 from __future__ import annotations
@@ -193,9 +193,11 @@ def _number(parameter: Parameter, value: Value | None) -> float:
 
 def _decode(parameter: Parameter, shares: Array) -> Array:
     """Return the values at shares of a range; as the axis of the parameter does for one."""
-    values: Any = parameter.choices and range(len(parameter.choices)) or parameter.values()
-    if parameter.type == "int" and parameter.log:
-        values = None
+    values: Any = None
+    if parameter.choices is not None:
+        values = range(len(parameter.choices))
+    elif not (parameter.type == "int" and parameter.log):
+        values = parameter.values()
     if values is not None:
         places = np.minimum((shares * len(values)).astype(np.int64), len(values) - 1)
         return np.asarray(values, np.float64)[places]

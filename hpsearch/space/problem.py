@@ -72,7 +72,7 @@ class SearchProblem:
 
     def features(self, params: Mapping[str, Value]) -> NDArray[np.float64]:
         """Return the columns of one configuration, float64 [columns]."""
-        return self.columns.matrix([params])[0]
+        return np.asarray(self.columns.matrix([params])[0])
 
     def coordinate_distributions(self) -> dict[str, BaseDistribution]:
         """Return Optuna's distribution of each free coordinate."""
