@@ -15,7 +15,7 @@ from hpsearch.belief.evidence import Evidence
 from hpsearch.belief.process import Array, Kernel, fit_kernel
 from hpsearch.space.problem import SearchProblem
 
-FEWEST = 3
+FEWEST = 2
 """Trials with an epoch below which nothing is believed."""
 GROWTH = 1.2
 """What is learnt of curves and lengths is learnt anew with so many times more ended trials."""
@@ -213,7 +213,7 @@ def _learn(known: Sequence[Evidence], columns: Array, groups: NDArray[np.int64])
     """Return what the first ended trials teach, as many as the last milestone says."""
     ended = [k for k, e in enumerate(known) if e.ended]
     milestone = FEWEST
-    while (later := math.ceil(milestone * GROWTH)) <= len(ended):
+    while (later := math.ceil(milestone * GROWTH)) <= len(ended):  # 2, 3, 4, 5, 6, 8, 10, 12, ...
         milestone = later
     of = ended[:milestone]
     lowest = {min(known[k].curve.values()) for k in of}

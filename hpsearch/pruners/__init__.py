@@ -43,7 +43,7 @@ def make_pruner(
     if config.name == "expected":
         if problem is None:
             raise ValueError("the pruner expected compares configurations: it needs the problem")
-        return ExpectedPruner(config.min_resource, config.startup_trials, resource, problem)
+        return ExpectedPruner(config.min_resource, resource, problem)
     if config.name in ("median", "percentile"):
         percentile = 50.0 if config.name == "median" else config.percentile
         return PercentilePruner(percentile, config.min_resource, config.startup_trials, resource)
@@ -73,7 +73,7 @@ def fewest_trials(config: PrunerConfig, resource: Resource) -> int | None:
         return None
     enough = config.startup_trials + 1
     if config.name == "expected":
-        return max(enough, FEWEST)
+        return FEWEST
     pruner = make_pruner(config, resource)
     if not isinstance(pruner, HyperbandPruner):
         return enough

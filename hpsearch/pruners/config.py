@@ -35,7 +35,8 @@ class PrunerConfig(Section):
     """Keep the best 1/reduction_factor at each rung; the next rung is reduction_factor times
     higher."""
     startup_trials: int = Field(3, ge=1)
-    """Other trials that must have reached an amount before a trial can be pruned there."""
+    """Other trials that must have reached an amount before a trial can be pruned there. expected
+    needs one complete trial and takes no other number."""
     percentile: Annotated[float, Field(gt=0, lt=100)] = 25.0
     """With percentile: a trial must be among this percentage of the best complete trials."""
     resource: Literal["epochs", "compute"] = "epochs"

@@ -15,8 +15,9 @@ from hpsearch.pruners.resource import Resource
 from hpsearch.space.problem import SearchProblem
 from hpsearch.trial import TrialRecord, best_trial
 
-CHANCE = 0.15
-"""A trial ends when it would pass the bar with a lower probability."""
+CHANCE = 0.65
+"""A trial ends when it would pass the bar with a lower probability. A short trial says less than a
+whole one, but for its cost more: so only what is likely the best goes on."""
 
 
 @dataclass(frozen=True)
@@ -24,17 +25,16 @@ class ExpectedPruner(Pruner):
     """Compares a trial's expected final error with a bar.
 
     The bar lies halfway between the lowest error of a complete trial, which is lucky, and the
-    lowest expected final error, which has yet to be confirmed.
+    lowest expected final error, which has yet to be confirmed. Trials are judged from the second
+    on, once one is complete: the belief knows how little it knows.
 
     Args:
         min_resource: Amount before which no trial is judged.
-        startup_trials: Other trials that must have ended an epoch.
         resource: Lengths of trials.
         problem: Says what is seen of configurations.
     """
 
     min_resource: int
-    startup_trials: int
     resource: Resource
     problem: SearchProblem
 
@@ -46,7 +46,8 @@ class ExpectedPruner(Pruner):
         others, value = peers(history, trial), value_at(trial, epoch)
         if value is None or is_best_so_far(others, value):
             return Decision.GO
-        if sum(t.trainable and t.last_epoch > 0 for t in others) < self.startup_trials:
+        best = best_trial(others)
+        if best is None or best.value is None:
             return Decision.GO
         evidence = from_history(self.problem, [*others, trial], self.resource.length)
         if not Belief.possible(evidence):
@@ -59,9 +60,6 @@ class ExpectedPruner(Pruner):
         rivals = np.delete(belief.means, place)
         if not len(rivals):
             return Decision.GO
-        bar = expected = float(rivals.min())
-        best = best_trial(others)
-        if best is not None and best.value is not None:
-            bar = (best.value + expected) / 2
-        behind = (bar - float(belief.means[place])) / belief.deviation(place)
-        return Decision.GO if NormalDist().cdf(behind) >= CHANCE else Decision.STOP
+        bar = (best.value + float(rivals.min())) / 2
+        ahead = (bar - float(belief.means[place])) / belief.deviation(place)
+        return Decision.GO if NormalDist().cdf(ahead) >= CHANCE else Decision.STOP

@@ -33,8 +33,9 @@ PULL = 0.5
 """Spread of the points that are pulled towards the middle."""
 WIDTHS = (0.03, 0.08, 0.2, 0.4)
 """Standard deviations by which a coordinate moves, as shares of its range."""
-BETA = 1.5
-"""Standard deviations by which the bound lies below the expected error."""
+BETAS = (0.5, 1.5, 2.5)
+"""Standard deviations by which the bound lies below the expected error; a draw takes one of them:
+few exploit what is known, many explore, and neither was best everywhere."""
 
 
 class BayesSampler:
@@ -51,11 +52,13 @@ class BayesSampler:
 
     def draw(self, seed: int) -> dict[str, Value]:
         """Return the best new one of the candidates that the seed draws."""
-        points = self._candidates(np.random.default_rng(seed))
+        rng = np.random.default_rng(seed)
+        beta = rng.choice(BETAS)
+        points = self._candidates(rng)
         columns, belief = self._problem.columns, self._belief
         rows = columns.of(columns.decoded(points), len(points))
         means, deviations = belief.predict(rows)
-        bounds = (means - BETA * deviations - belief.mean) / belief.scale
+        bounds = (means - beta * deviations - belief.mean) / belief.scale
         bounds = belief.with_failures(bounds, rows)
         found: list[dict[str, Value]] = []
         for place in np.argsort(np.round(bounds, DECIMALS), kind="stable"):

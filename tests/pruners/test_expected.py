@@ -27,10 +27,8 @@ def problem() -> SearchProblem:
     return SearchProblem(space, base_config([3], [True], 35, max_epochs=EPOCHS), Limits())
 
 
-def pruner(of: SearchProblem, startup_trials: int = 3, min_resource: int = 1) -> ExpectedPruner:
-    config = PrunerConfig(
-        name="expected", startup_trials=startup_trials, min_resource=min_resource
-    )
+def pruner(of: SearchProblem, min_resource: int = 1) -> ExpectedPruner:
+    config = PrunerConfig(name="expected", min_resource=min_resource)
     made = make_pruner(config, Resource("epochs", of.base), of)
     assert isinstance(made, ExpectedPruner)
     return made
@@ -85,7 +83,7 @@ def test_a_decision_depends_on_nothing_but_the_history(history: list[TrialRecord
 
 
 def test_whom_it_never_ends(history: list[TrialRecord]) -> None:
-    """The best so far, one at full length, one before its peers or its first rung, one unheard."""
+    """The best so far, one at full length or before its first rung, any before one is complete."""
     rule = pruner(problem())
     bad = {"fc.learning_rate": 1e-4, "fc.momentum": 0.1}
     lucky = TrialRecord(20, "running", bad, {1: 0.01}, 0.01)
@@ -95,13 +93,15 @@ def test_whom_it_never_ends(history: list[TrialRecord]) -> None:
     assert rule.decide(history, lucky, 1) is Decision.GO
     assert rule.decide(history, whole, EPOCHS) is Decision.GO
     assert rule.decide(history, silent, 1) is Decision.GO
-    assert pruner(problem(), 21).decide(history, late, 1) is Decision.GO
+    assert rule.decide(history, late, 1) is Decision.STOP
     assert pruner(problem(), min_resource=2).decide(history, late, 1) is Decision.GO
+    short = [t for t in history if t.state != "complete"]
+    assert rule.decide(short, late, 1) is Decision.GO
     assert pruner(problem()).decide([], late, 1) is Decision.GO
 
 
 def test_equal_errors_and_untrainable_trials_are_no_evidence_for_an_end() -> None:
-    rule, points = pruner(problem(), 1), random_params(problem(), 8)
+    rule, points = pruner(problem()), random_params(problem(), 8)
     flat = [TrialRecord(n, "complete", p, {1: 0.5, 9: 0.5}, 0.5) for n, p in enumerate(points)]
     trial = TrialRecord(8, "running", points[0], {1: 0.5}, 0.5)
     assert rule.decide(flat, trial, 1) is Decision.GO
@@ -111,8 +111,7 @@ def test_equal_errors_and_untrainable_trials_are_no_evidence_for_an_end() -> Non
 
 def test_when_it_can_begin_is_known_beforehand() -> None:
     resource = Resource("epochs", problem().base)
-    assert fewest_trials(PrunerConfig(name="expected", startup_trials=5), resource) == 6
-    assert fewest_trials(PrunerConfig(name="expected", startup_trials=1), resource) == 3
+    assert fewest_trials(PrunerConfig(name="expected", startup_trials=5), resource) == 2
     whole = PrunerConfig(name="expected", min_resource=EPOCHS)
     assert fewest_trials(whole, resource) is None
     with pytest.raises(ValueError, match="needs the problem"):
