@@ -70,6 +70,12 @@ def test_the_suggestion_is_the_same_under_any_blas_kernel() -> None:
     assert len(set(answers)) == 1
 
 
+def test_it_begins_after_six_trials_unless_told() -> None:
+    assert SamplerConfig(name="bayes").startup_trials == 6
+    assert SamplerConfig(name="bayes", startup_trials=9).startup_trials == 9
+    assert SamplerConfig(name="tpe").startup_trials == 10
+
+
 def test_a_suggestion_ignores_seconds_and_the_order_of_the_history(problem: SearchProblem) -> None:
     history = mixed_history(problem, 30)
     slower = [replace(t, seconds=10.0 + t.number) for t in reversed(history)]
