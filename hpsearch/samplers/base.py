@@ -55,8 +55,8 @@ class Observation:
         curve: Lowest validation error so far, by epoch.
         value: The last value of the curve; None before an epoch has ended.
         seconds: Training time; None while unknown.
-        errors: Finite validation error of each epoch, as it was; empty where only the curve is
-            known.
+        errors: Finite validation error of each epoch, as it was; empty where the curve is no
+            training of this problem, but one value that stands for its end.
     """
 
     number: int

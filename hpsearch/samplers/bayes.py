@@ -111,7 +111,9 @@ def evidence(problem: SearchProblem, observations: Sequence[Observation]) -> lis
             number=o.number,
             params=o.params,
             curve=finite_curve(o.errors or o.curve),
-            length=whole_length(o.kind == "complete", o.curve, problem.base.max_epochs),
+            length=whole_length(
+                o.kind == "complete" or not o.errors, o.curve, problem.base.max_epochs
+            ),
             ended=o.kind in ("complete", "pruned", "bad"),
             trainable=o.kind != "bad",
         )

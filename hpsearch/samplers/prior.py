@@ -123,6 +123,6 @@ def _to_scale(ranked: Sequence[Observation], own: Sequence[float]) -> list[Obser
     values = iter(np.quantile(own, shares[: len(scored)]).tolist())
 
     def moved(observation: Observation, value: float) -> Observation:
-        return replace(observation, value=value, curve={1: value})
+        return replace(observation, value=value, curve={1: value}, errors={})
 
     return [o if o.kind == "bad" else moved(o, next(values)) for o in ranked]

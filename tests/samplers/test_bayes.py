@@ -15,7 +15,7 @@ import pytest
 from hpsearch.belief import Belief, from_history
 from hpsearch.samplers import SamplerConfig, make_sampler, observe
 from hpsearch.samplers.base import Predicts
-from hpsearch.samplers.bayes import BayesSampler
+from hpsearch.samplers.bayes import BayesSampler, evidence
 from hpsearch.samplers.prior import Prior
 from hpsearch.samplers.suggest import suggest
 from hpsearch.space.limits import Limits
@@ -140,6 +140,13 @@ def test_the_best_of_another_study_may_be_tried_here(problem: SearchProblem) -> 
     other = [t for t in mixed_history(problem, 40) if t.state == "complete"]
     trials = tuple(replace(t, number=-1 - t.number) for t in other)
     prior = Prior("other", same=False, fades_after=40, trials=trials)
+    own = [replace(t, number=n) for n, t in enumerate(mixed_history(problem, 12, 7))]
+    told = [*prior.observations(problem, observe(problem, own), 3), *observe(problem, own)]
+    lowest = min(t.value for t in own if t.value is not None)
+    for seen in evidence(problem, told):
+        if seen.number < 0 and seen.trainable:  # it stands at a rank among what was measured here
+            assert seen.length == 1
+            assert seen.curve[1] >= lowest
     params = suggest(problem, CONFIG, [], 0, 0, prior)
     assert problem.feasible(params)
     alone = SamplerConfig(name="bayes", startup_trials=1)
