@@ -14,7 +14,7 @@ TABLES = Path("benchmarks/tables")
 RANDOM = "random-none"
 BASELINE = "tpe-asha"
 """What every table is compared with: the default when the yardstick was made."""
-LEARNING = ("tpe", "gp", "skopt-gp", "skopt-rf", "skopt-et")
+LEARNING = ("bayes", "tpe", "gp", "skopt-gp", "skopt-rf", "skopt-et")
 """Samplers that learn: their asks are timed."""
 
 
@@ -47,6 +47,8 @@ def setups() -> dict[str, Setup]:
     found = {default_name(): Setup(sampler, pruner)}
     found[RANDOM] = Setup(SamplerConfig(name="random"), PrunerConfig(name="none"))
     found.setdefault(BASELINE, Setup(SamplerConfig(name="tpe"), PrunerConfig(name="asha")))
+    bayes = Setup(SamplerConfig(name="bayes"), PrunerConfig(name="expected"))
+    found.setdefault("bayes-expected", bayes)
 
     def add(name: str, setup: Setup) -> None:
         found.setdefault(name, setup)
