@@ -49,7 +49,7 @@ def describe(plan: StudyPlan, workplace: Workplace, notices: Sequence[str]) -> l
         *(f"NOTE: {text}" for text in notices),
         f"feasible share of the filter sizes: {percent(plan.problem.feasible_share())}",
         *learns,
-        f"{count(config.trial.max_epochs, 'epoch')} of {config.trial.images_per_epoch} images at "
+        f"{count(config.siamese.max_epochs, 'epoch')} of {config.siamese.images_per_epoch} images at "
         f"most; budget: {_budget(config.budget)}",
         *(_so_far(plan) if begun.exists() else _expected(plan, workplace)),
     ]
@@ -76,7 +76,7 @@ def _so_far(plan: StudyPlan) -> list[str]:
 
 def too_long(plan: StudyPlan, workplace: Workplace) -> list[str]:
     """Return a warning if one trial of the study's own configuration takes days on a CPU."""
-    config = plan.config.trial
+    config = plan.config.siamese
     seconds = epoch_cost(config) * config.max_epochs / (CORE * workplace.threads)
     if workplace.device != "cpu" or seconds < LONG_S:
         return []
@@ -105,7 +105,7 @@ def _expected(plan: StudyPlan, workplace: Workplace) -> list[str]:
         return [f"{cost}; its time is known after the first trials"]
     from hpsearch.training.pace import image_seconds
 
-    config = plan.config.trial.with_parameters(dict(drawn[len(drawn) // 2][1]))
+    config = plan.config.siamese.with_parameters(dict(drawn[len(drawn) // 2][1]))
     an_image = image_seconds(config, workplace.device, workplace.threads)
     pace = an_image / (TRAINING_PASSES * config.shape().multiply_adds)
     trial = middle * pace

@@ -11,6 +11,7 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+from hpsearch.app.command import NO_DATA, find_program, in_words
 from hpsearch.app.dry_run import describe, too_long
 from hpsearch.app.executors import Workplace, find_workplace
 from hpsearch.app.starts import with_encoder
@@ -79,15 +80,20 @@ def _search(
         for line in describe(plan, workplace, notices):
             say(line)
         return 0
-    assert dataset is not None  # prepare fetched it
-    notices += too_long(plan, workplace)
+    place, found = DataPlace("", ""), NO_DATA
+    if dataset is not None:
+        notices += too_long(plan, workplace)
+        place = DataPlace(str(dataset.folder.resolve()), dataset.fingerprint)
+        found = _describe_dataset(dataset, data)
     with Database(plan.folder, plan.config.storage).lock():
-        say(f"{plan.config.name} in {plan.folder.root}: {dataset.description}")
+        on = dataset.description if dataset is not None else in_words(plan.config)
+        say(f"{plan.config.name} in {plan.folder.root}: {on}")
         for text in notices:
             notice(text, err=False)
-        plan = with_encoder(plan, dataset)
-        save_plan(plan, _describe_dataset(dataset, data))
-        return _drive(plan, dataset, workplace, watch, caught)
+        if dataset is not None:
+            plan = with_encoder(plan, dataset)
+        save_plan(plan, found)
+        return _drive(plan, place, workplace, watch, caught)
 
 
 def prepare(
@@ -101,7 +107,8 @@ def prepare(
         fetch: Whether missing data are downloaded or drawn.
 
     Returns:
-        The data, or None if they would have to be fetched; the plan with its prior.
+        The data, or None if they would have to be fetched or the trainer is a command, which has
+        its own; the plan with its prior.
 
     Raises:
         InputError: Invalid input.
@@ -111,6 +118,11 @@ def prepare(
     with_prior(plan, {})  # refuses an unusable source before looking for the data
     Database(plan.folder, plan.config.storage).check_usable(plan.config.name)
     check_free(plan.folder, plan.config.storage)
+    if plan.config.trainer is not None:
+        find_program(plan.config.trainer)
+        if data is not None:
+            raise InputError("--data: a command finds its data itself; leave it out")
+        return None, plan
     dataset = held_dataset(plan, data) if fetch or _at_hand(plan, data) else None
     return dataset, with_prior(plan, _describe_dataset(dataset, data) if dataset else {})
 
@@ -146,6 +158,8 @@ def _at_hand(plan: StudyPlan, data: Path | None) -> bool:
 
 def _data_notices(plan: StudyPlan, dataset: Dataset | None) -> list[str]:
     """Return notices about the data; refuse data that the study cannot use."""
+    if plan.config.trainer is not None:
+        return []
     if dataset is None:
         kind = plan.config.dataset
         other = ", or draws glyphs where it cannot" if kind == "auto" else ""
@@ -155,12 +169,12 @@ def _data_notices(plan: StudyPlan, dataset: Dataset | None) -> list[str]:
 
 
 def _drive(
-    plan: StudyPlan, dataset: Dataset, workplace: Workplace, watch: Watch, caught: Caught
+    plan: StudyPlan, place: DataPlace, workplace: Workplace, watch: Watch, caught: Caught
 ) -> int:
     with interrupts(caught):
         try:
             with closing(workplace.make()) as executor:
-                _run_driver(plan, dataset, executor, watch, caught)
+                _run_driver(plan, place, executor, watch, caught)
         except Interrupted as stop:  # results that could not be written are in the trials' folders
             say(str(stop))
     if caught.count:
@@ -179,9 +193,8 @@ def _drive(
 
 
 def _run_driver(
-    plan: StudyPlan, dataset: Dataset, executor: Executor, watch: Watch, caught: Caught
+    plan: StudyPlan, place: DataPlace, executor: Executor, watch: Watch, caught: Caught
 ) -> None:
-    place = DataPlace(str(dataset.folder.resolve()), dataset.fingerprint)
     with watch(plan.config.name, read_certificate(plan.folder)) as observer:
         driver = Driver(plan, place, executor, observer, lambda: caught.count)
         reason = driver.run()
@@ -281,10 +294,11 @@ def _idle_pruner(plan: StudyPlan) -> str | None:
     needed = fewest_trials(pruner, plan.resource)
     if pruner.name == "none":
         return None
+    length = "trainer.max_steps" if plan.config.trainer else "trial.max_epochs"
     if needed is None:
         return (
             f"pruner {pruner.name} can prune no trial: pruner.min_resource {pruner.min_resource} "
-            f"is not below trial.max_epochs {plan.config.trial.max_epochs}"
+            f"is not below {length} {plan.resource.whole}"
         )
     if trials is None or trials >= needed:
         return None

@@ -58,8 +58,10 @@ class Driver(JobLoop):
         super().__init__(executor, observer.message, interrupted)
         self._plan, self._observer = plan, observer
         config = plan.config
-        smallest = CostRange(plan.problem).cheapest("memory_bytes")
-        self._smallest = config.trial.with_parameters(smallest).plain()
+        self._smallest = None
+        if config.trial is not None:
+            smallest = CostRange(plan.problem).cheapest("memory_bytes")
+            self._smallest = config.trial.with_parameters(smallest).plain()
         self._pruner = make_pruner(config.pruner, plan.resource)
         around = environment or Environment.of(plan, data, Patience(observer.message, interrupted))
         self._stopping = Stopping(config, around.n_tasks)
@@ -249,6 +251,8 @@ class Driver(JobLoop):
         known, aside = self._history[number].last_epoch, self._aside.pop(number, None)
         if text := resumed_in_words(number, len(event.curve), known, aside):
             self._tell(text)
+        if event.note:
+            self._tell(f"trial {number}: {event.note}")
         for result in event.curve:
             self._note(number, result)
 
@@ -323,8 +327,9 @@ class Driver(JobLoop):
         epoch = max(trial.values)
         self._history[trial.number] = replace(trial, state="paused")
         self._store.pause(trial.number, epoch)
-        error = f"error {100 * (trial.value or 0):.1f} %"
-        self._tell(f"trial {trial.number} paused after epoch {epoch}, {error}")
+        shown = self._plan.config.shown
+        value = f"{shown.short} {shown.text(trial.value or 0)}"
+        self._tell(f"trial {trial.number} paused after epoch {epoch}, {value}")
 
     def _promote(self, trial: TrialRecord) -> None:
         known = trial.last_epoch
@@ -345,7 +350,7 @@ class Driver(JobLoop):
         self._history[trial.number] = trial
         self._store.end(trial)
         self._store.keep_best_checkpoints(self._history)
-        self._tell(in_words(trial))
+        self._tell(in_words(trial, self._plan.config.shown))
 
     def _flush(self) -> None:
         self._store.flush()

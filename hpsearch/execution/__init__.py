@@ -21,11 +21,12 @@ class Job:
 
     Args:
         trial: The trial's number in its study.
-        config: The complete TrialConfig as plain values.
+        config: What trains it, as the plain values of a `Recipe`.
         seed: The trial's seed.
-        data: Folder of the packed data set.
+        data: Folder of the packed data set; a command has none.
         study_seed: Selects training drawers and validation tasks.
-        checkpoint: File that the worker writes after each epoch and resumes from where it exists.
+        checkpoint: File that the worker writes after each epoch and resumes from where it exists;
+            the folder that a command's program writes into.
         objective: The validation tasks.
         fresh: Whether the best weights are scored at the end on tasks of drawers that the study
             never validates on.
@@ -33,6 +34,8 @@ class Job:
             reported again, and training waits for its decision. None: all epochs are decided.
         smallest: Complete configuration of the smallest network of the search space. It is trained
             for one step when memory runs out; None skips this test.
+        known: The decided steps of a command's trial, as `EpochResult.to_json` returns them.
+        run: How a command runs; None for the siamese trainer.
     """
 
     trial: int
@@ -45,6 +48,8 @@ class Job:
     fresh: bool = False
     decided: int | None = None
     smallest: dict[str, Any] | None = None
+    known: tuple[dict[str, Any], ...] = ()
+    run: dict[str, Any] | None = None
 
 
 class Decision(Enum):
@@ -60,7 +65,7 @@ class Started:
     """A worker has started a trial.
 
     `curve` holds the decided epochs of its checkpoint. `provenance` holds the worker's software
-    and machine, the data's fingerprint, the split and the seeds.
+    and machine, the data's fingerprint, the split and the seeds. `note` is a line for the user.
     """
 
     trial: int
@@ -68,6 +73,7 @@ class Started:
     device: str
     curve: tuple[EpochResult, ...] = ()
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -87,6 +93,7 @@ class Ending(Enum):
     PAUSED = "paused"  # decision PAUSE; resumes from its checkpoint
     INTERRUPTED = "interrupted"  # asked to stop at once; resumes from its checkpoint
     FAILED = "failed"  # an exception; `cause` names it
+    LIMIT = "limit exceeded"  # of the study file, by the trial; `cause` names it
     OUT_OF_MEMORY = "out of memory"
     CROWDED = "out of memory beside others"  # other processes hold the card's memory
     DEVICE = "device failed"  # the card, not the trial
@@ -97,13 +104,15 @@ class Ending(Enum):
 class Ended:
     """A worker has ended a trial and is free again.
 
-    `scores` holds the dense accuracy on fresh tasks by alphabet, if the job asked for it.
+    `scores` holds the dense accuracy on fresh tasks by alphabet, if the job asked for it. `result`
+    is the value that a program gave in its end, lower is better; None where its best step counts.
     """
 
     trial: int
     ending: Ending
     cause: str | None = None
     scores: Mapping[str, float] | None = None
+    result: float | None = None
 
 
 @dataclass(frozen=True)

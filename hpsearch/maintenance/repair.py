@@ -210,7 +210,7 @@ def _stored(
 ) -> FrozenTrial:
     """Return a trial as the database holds it, with known attributes, and times from its files."""
     folder, ranges = plan.folder.trial(trial.number), plan.space.distributions()
-    settings = leaf_paths(plan.config.trial)
+    settings = leaf_paths(plan.config.siamese)
     # The space may have been changed since the trial ran, see `migrate`.
     params = {**{name: settings[name] for name in ranges}, **trial.params}
     unknown = unknown_values(plan.space, params)

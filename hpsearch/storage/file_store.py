@@ -120,7 +120,9 @@ class FileStore(TrialStore):
         attributes = {"origin": origin, "seed": trial_seed(self._plan.config.seed, trial.number)}
         if seen is not None:
             attributes["seen"] = dict(seen)
-        self._record.add(trial, self._plan.space.distributions(), attributes)
+        ranges = self._plan.space.distributions()
+        held = {name: ranges[name] for name in ranges if name in trial.params}
+        self._record.add(trial, held, attributes)
 
     def job(self, trial: TrialRecord) -> Job:
         """Return a trial's job; write its configuration if it is missing.
@@ -131,6 +133,7 @@ class FileStore(TrialStore):
         folder = self._plan.folder.trial(trial.number)
         config = self._plan.resource.config(trial.params)
         keep_config(self._plan.folder, trial.number, config)
+        known = trial_files.read_curve(folder.epochs).epochs if self._plan.run else []
         return Job(
             trial=trial.number,
             config=config.plain(),
@@ -140,6 +143,8 @@ class FileStore(TrialStore):
             checkpoint=folder.checkpoint,
             objective=self._plan.config.objective,
             decided=trial.last_epoch,
+            known=tuple(one.to_json() for one in known if one.epoch <= trial.last_epoch),
+            run=self._plan.run,
         )
 
     def set_aside_foreign(self, job: Job) -> str | None:
@@ -214,6 +219,7 @@ class FileStore(TrialStore):
 
     def _attributes(self, trial: TrialRecord) -> dict[str, Any]:
         attributes: dict[str, Any] = {"cause": trial.cause} if trial.cause else {}
+        attributes |= {} if trial.result is None else {"result": trial.result}
         curve = self._curves.get(trial.number)
         last = curve[max(curve)] if curve else self._adopted.get(trial.number)
         held = trial_files.read_provenance(self._plan.folder.trial(trial.number))
@@ -235,7 +241,7 @@ class FileStore(TrialStore):
             if trial.number not in kept:
                 self._deleted.add(trial.number)
                 for path in (checkpoint, previous(checkpoint)):
-                    path.unlink(missing_ok=True)
+                    remove(path)
             elif trial.number not in self._shrunk:
                 self._shrunk.add(trial.number)
                 keep_best_weights(checkpoint)

@@ -15,9 +15,9 @@ from hpsearch.configfile import dump_yaml, parse_yaml
 from hpsearch.errors import InputError
 from hpsearch.json_files import SAME, EndedTrial
 from hpsearch.paths import TrialFolder, write_atomically
-from hpsearch.records import Count, Positive, Record, Share
+from hpsearch.records import Count, Number, Positive, Record
 from hpsearch.study.config import by_path
-from hpsearch.training.config import TrialConfig
+from hpsearch.trainers.recipe import Recipe, read_recipe
 from hpsearch.training.epoch import EpochResult
 from hpsearch.trial import TrialRecord, Value
 
@@ -39,11 +39,12 @@ class EpochLine(Record):
 
     epoch: Annotated[int, Field(ge=0, le=10**9)]
     loss: float | None
-    validation_error: Share
+    validation_error: Number
     seconds: Positive
     images: Count
     multiply_adds: Count
     diagnosis: str | None = None
+    metrics: dict[str, Number] = Field(default_factory=dict)
 
 
 class Deaths(Record):
@@ -144,7 +145,7 @@ def read_curve(path: Path) -> Curve:
         return Curve([], str(error))
     epochs: list[EpochResult] = []
     for values, _ in lines.rows:
-        if values["epoch"] not in ((epochs[-1].epoch + 1,) if epochs else (0, 1)):
+        if epochs and values["epoch"] <= epochs[-1].epoch:
             return Curve(epochs, f"epoch {values['epoch']} after {len(epochs)}")
         epochs.append(EpochResult.from_json(values))
     return Curve(epochs, lines.problem)
@@ -181,7 +182,7 @@ def load_provenance(path: Path) -> list[dict[str, Any]]:
     return list(held)
 
 
-def write_config(folder: TrialFolder, config: TrialConfig) -> None:
+def write_config(folder: TrialFolder, config: Recipe) -> None:
     """Write a trial's config.yaml, with its checksum."""
     plain = config.plain()
     write_atomically(folder.config, records.sealed_text(dump_yaml(plain), plain))
@@ -201,7 +202,7 @@ class Compared(NamedTuple):
     missing: bool = False
 
 
-def compare_config(folder: TrialFolder, expected: TrialConfig) -> Compared:
+def compare_config(folder: TrialFolder, expected: Recipe) -> Compared:
     """Compare a trial's config.yaml with the configuration that its parameters give."""
     try:
         content = records.read_regular(folder.config)
@@ -226,7 +227,7 @@ def trained_params(
     try:
         content = records.read_regular(folder.config)
         recorded = records.content_checksum(content) is not None
-        config = TrialConfig.from_values(_parse_config(content, folder.config.name))
+        config = read_recipe(_parse_config(content, folder.config.name))
         return {name: config.value(name) for name in names}, recorded
     except (FileNotFoundError, ValueError, InputError, KeyError):
         return None
@@ -235,7 +236,7 @@ def trained_params(
 def _parse_config(content: bytes, name: str) -> dict[str, Any]:
     try:
         values = parse_yaml(content, name)
-        TrialConfig.from_values(values, name)
+        read_recipe(values, name)
     except InputError as error:
         raise ValueError(str(error).removeprefix(f"{name}: ")) from None
     return values

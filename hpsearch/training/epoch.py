@@ -1,9 +1,10 @@
-"""The result of one epoch. Imports no torch, so that the search can read it."""
+"""The result of one epoch, or of one step of a program. Imports no torch, so that the search can read it."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 
@@ -12,14 +13,16 @@ class EpochResult:
     """One epoch of one trial.
 
     Args:
-        epoch: From 1; 0 is a start that is scored as it is.
+        epoch: From 1; 0 is a start that is scored as it is. A program's step.
         loss: Mean training loss of the epoch, nats per pair; non-finite when it diverged.
-        validation_error: One-shot error on the validation tasks, 0 to 1.
+        validation_error: One-shot error on the validation tasks, 0 to 1; a program's value, lower
+            is better.
         seconds: Training time since the trial's start, all attempts added, evaluation included.
         images: Images encoded for training since the trial's start.
         multiply_adds: Nominal multiply-adds trained since the trial's start (3 x forward).
         diagnosis: None while training is healthy, otherwise the reason to end it: "diverged",
             "saturated", "dead" or "stuck", with the figure behind it.
+        metrics: Other figures that a program reported.
     """
 
     epoch: int
@@ -29,6 +32,7 @@ class EpochResult:
     images: int
     multiply_adds: int
     diagnosis: str | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def finite(self) -> bool:
@@ -40,6 +44,8 @@ class EpochResult:
         values = asdict(self)
         if not math.isfinite(self.loss):
             values["loss"] = None
+        if not self.metrics:
+            del values["metrics"]
         return values
 
     @classmethod
