@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
 from hpsearch.errors import InputError
-from hpsearch.paths import shell_word
+from hpsearch.output import say
+from hpsearch.paths import StudyFolder, shell_word, user_path
+from hpsearch.study.begun import is_saved
 from hpsearch.study.config import StudyConfig
+from hpsearch.study.plan import StudyPlan
+from hpsearch.study.trust import is_trusted
 from hpsearch.trainers.command import CommandTrainer
 from hpsearch.wording import count
 
@@ -59,3 +64,39 @@ def in_words(config: StudyConfig) -> str:
         raise ValueError("the siamese trainer has no command")
     words = " ".join(map(shell_word, config.trainer.command))
     return f"{words}, {count(config.trainer.max_steps, 'step')} a trial"
+
+
+def _saved_folder(named: Path) -> StudyFolder | None:
+    """Return the study's folder that a name means, None where it is a study file of the user."""
+    folder = StudyFolder(named if named.is_dir() else named.parent)
+    is_its_file = named.is_dir() or named.name == folder.study_file.name
+    return folder if is_its_file and is_saved(folder) else None
+
+
+def check_trusted(plan: StudyPlan, named: str, *, trust: bool) -> None:
+    """Refuse a command that comes with a study's folder, until the user agrees to it.
+
+    Args:
+        plan: The study.
+        named: What the user named; a study file is the user's own.
+        trust: Whether the user has agreed on the command line.
+
+    Raises:
+        InputError: The command has no mark of this user, and nobody agreed.
+    """
+    trainer = plan.config.trainer
+    folder = _saved_folder(user_path(named))
+    if trainer is None or trust or folder is None or is_trusted(folder, trainer):
+        return
+    say(f"{folder.root} runs: {in_words(plan.config)}")
+    say(
+        f"  in {trainer.directory}" + "".join(f", {n}={v}" for n, v in trainer.environment.items())
+    )
+    if sys.stdin is not None and sys.stdin.isatty():
+        say("it was not begun by this user on this machine. Run it? Write yes:")
+        if sys.stdin.readline().strip().lower() == "yes":
+            return
+    raise InputError(
+        f"{folder.root}: its command was not begun by this user on this machine; read it "
+        "above, then add --trust"
+    )

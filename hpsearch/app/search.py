@@ -11,7 +11,7 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from hpsearch.app.command import NO_DATA, find_program, in_words
+from hpsearch.app.command import NO_DATA, check_trusted, find_program, in_words
 from hpsearch.app.dry_run import describe, too_long
 from hpsearch.app.executors import Workplace, find_workplace
 from hpsearch.app.starts import with_encoder
@@ -34,6 +34,7 @@ from hpsearch.storage.engine import Database
 from hpsearch.storage.view import check_not_edited, read_study
 from hpsearch.study.data_check import check_study_data
 from hpsearch.study.plan import DataPlace, StudyPlan, lock_holder, plan_study, save_plan
+from hpsearch.study.trust import note_trust
 from hpsearch.waiting import Caught, Interrupted
 from hpsearch.wording import count, in_states
 
@@ -46,6 +47,7 @@ def run_search(
     watch: Watch,
     *,
     dry_run: bool,
+    trust: bool = False,
 ) -> int:
     """Run or continue a search; return the exit code: 0, or 128 and the signal that stopped it.
 
@@ -56,6 +58,7 @@ def run_search(
         output: The study's folder; None means runs/NAME.
         watch: Opens the observer of the running search.
         dry_run: Print what would be done, and do nothing.
+        trust: Whether the user agrees to the command of a study's folder.
 
     Raises:
         InputError: Invalid input, before anything is written.
@@ -66,6 +69,8 @@ def run_search(
         for stream in (sys.stdout, sys.stderr):
             stack.enter_context(unwaited(stream, lambda: caught.count))
         plan = plan_study(study, output, changes)
+        if not dry_run:
+            check_trusted(plan, study, trust=trust)
         return _search(plan, data, watch, caught, dry_run=dry_run)
 
 
@@ -93,6 +98,8 @@ def _search(
         if dataset is not None:
             plan = with_encoder(plan, dataset)
         save_plan(plan, found)
+        if plan.config.trainer is not None:
+            note_trust(plan.folder, plan.config.trainer)
         return _drive(plan, place, workplace, watch, caught)
 
 
@@ -187,7 +194,7 @@ def _drive(
     say(best_in_words(view))
     if best is not None:
         root = shell_word(plan.folder.root)
-        confirm = "" if certificate else f"hpsearch confirm {root}, or "
+        confirm = "" if certificate or plan.config.trainer else f"hpsearch confirm {root}, or "
         say(f"next: {confirm}hpsearch export {root}")
     return 0
 

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hpsearch.cli.options import DataOption, DeviceOption, JsonOption, StudyArgument, open_study
+from hpsearch.cli.options import (
+    DataOption,
+    DeviceOption,
+    JsonOption,
+    StudyArgument,
+    TrustOption,
+    open_study,
+)
 from hpsearch.errors import HpsearchError, InputError, one_line
 from hpsearch.output import say, say_json
 from hpsearch.paths import shell_word
@@ -53,6 +60,7 @@ def search(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check and print the plan; run nothing.")
     ] = False,
+    trust: TrustOption = False,
 ) -> int:
     """Start a search; the same command continues it."""
     changes: dict[str, Any] = {
@@ -75,7 +83,7 @@ def search(
 
     given |= _settings(set_ or [])
     study = study or default_study(data, output)
-    return run_search(study, data, given, output, live_view, dry_run=dry_run)
+    return run_search(study, data, given, output, live_view, dry_run=dry_run, trust=trust)
 
 
 def _settings(entries: list[str]) -> dict[str, Any]:
@@ -200,8 +208,8 @@ def trials(
     rows: list[list[Any]] = [["trial", "state", *keys, *names, "cause"]]
     for t in view.trials:
         params = [t.params.get(name, "") for name in names]
-        value = None if t.value is None else shown.of(t.value)
-        rows.append([t.number, standing[t.number], value, len(t.values), *params, t.cause or ""])
+        held = None if t.value is None else shown.of(t.value)
+        rows.append([t.number, standing[t.number], held, len(t.values), *params, t.cause or ""])
     text = io.StringIO()
     csv_module.writer(text).writerows([_cell(value) for value in row] for row in rows)
     say(text.getvalue().removesuffix("\n"))

@@ -12,8 +12,8 @@ from hpsearch.output import say, say_json
 from hpsearch.wording import count, figure, in_states, percent
 
 if TYPE_CHECKING:
-    from hpsearch.measure import Measure
     from hpsearch.maintenance.verify import Reason
+    from hpsearch.measure import Measure
     from hpsearch.storage.view import StudyView
     from hpsearch.trial import TrialRecord
 

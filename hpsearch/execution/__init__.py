@@ -106,6 +106,7 @@ class Ended:
 
     `scores` holds the dense accuracy on fresh tasks by alphabet, if the job asked for it. `result`
     is the value that a program gave in its end, lower is better; None where its best step counts.
+    `ended_by` says what ended a stopped program: verdict, SIGTERM or SIGKILL.
     """
 
     trial: int
@@ -113,6 +114,7 @@ class Ended:
     cause: str | None = None
     scores: Mapping[str, float] | None = None
     result: float | None = None
+    ended_by: str | None = None
 
 
 @dataclass(frozen=True)

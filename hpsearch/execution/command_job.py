@@ -19,15 +19,13 @@ from hpsearch.execution.blame import ending_of_words
 from hpsearch.execution.driver_pipe import DriverPipe, one_line_of
 from hpsearch.trainers.command import CommandTrial
 from hpsearch.trainers.macros import expand
-from hpsearch.trainers.program import End, Guardian, GuardianGoneError
+from hpsearch.trainers.program import LOOKS_S, End, Guardian, GuardianGoneError
 from hpsearch.trainers.report import PROTOCOL, ReportError, ReportFile, Result, Step
 from hpsearch.training.epoch import EpochResult
 
 POLL_S = 0.02
 """Seconds between two looks at the report."""
-NO_REPORT = (
-    'ended without a report; let it append {"result": VALUE} to the file that HPSEARCH_REPORT names'
-)
+NO_REPORT = 'ended without a report; let it append {"result": VALUE} to the file that HPSEARCH_REPORT names'
 ANEW = (
     "its program left nothing in its checkpoint folder and starts again; known steps keep their "
     "values"
@@ -241,8 +239,9 @@ class _Run:
     def _stop(self, ending: Ending, cause: str | None = None) -> Ended:
         """End the program whole, however long it takes to obey."""
         self._write_verdict(self._decided, ending)
-        self._guardian.stop()
-        return Ended(self._trial, ending, cause)
+        looks_s = 1.0 if ending is Ending.INTERRUPTED else LOOKS_S
+        ended_by = self._guardian.stop(looks_s)
+        return Ended(self._trial, ending, cause, ended_by=ended_by)
 
     def _conclude(self, end: End) -> Ended:
         """Judge a program that has ended by itself."""

@@ -63,7 +63,7 @@ def measure_starts(dataset: Dataset, study: StudyConfig) -> Starts:
     The tasks are one-shot tasks of the validation images at the network's size; the encoder is
     chosen by the study's objective, with the seed of trial 0. No view is averaged.
     """
-    characters = dataset.validation(study.trial.input_size)
+    characters = dataset.validation(study.siamese.input_size)
     rows, tasks = objective_tasks(characters, dataset.ways, "tasks_320", study.seed)
     assert isinstance(tasks, OneShotTasks)
     images = np.array(characters.images[rows])
@@ -74,10 +74,10 @@ def measure_starts(dataset: Dataset, study: StudyConfig) -> Starts:
     figures = [_figure(n, None, task_scores(s, tasks).accuracy, tasks) for n, s in scores.items()]
     errors: dict[Start, float] = {}
     data = TrainingData.from_dataset(
-        dataset, study.trial, study_seed=study.seed, objective=study.objective
+        dataset, study.siamese, study_seed=study.seed, objective=study.objective
     )
     for start, name in NAMES.items():
-        config = study.trial.with_parameters({"start": start, "train_from": NOTHING})
+        config = study.siamese.with_parameters({"start": start, "train_from": NOTHING})
         epoch = next(train(config, data, trial_seed(study.seed, 0)))
         errors[start] = epoch.result.validation_error
         plain = config.with_parameters({"test_time_averaging": "none"})

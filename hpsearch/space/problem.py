@@ -176,7 +176,7 @@ class SearchProblem:
             for name in params
             if name not in space.parameters
         ]
-        counted = self.active(self._filled(params))
+        counted = self.active(self._filled(params)) if self._order else space.parameters
         for name, parameter in space.parameters.items():
             if name not in params:
                 found += [f"{name} is missing"] if name in counted else []

@@ -104,9 +104,22 @@ def load_result(path: Path) -> ResultFile:
     """
     values, recorded = records.read_record(path, Result)
     trial = TrialRecord.from_json(values.pop("trial"))
+    if not recorded:
+        for value in trial.values.values():
+            _refuse_no_share(value)
     if path.parent.name.isdigit() and trial.number != int(path.parent.name):
         raise ValueError(f"trial.number: {trial.number}, of another trial's folder")
     return ResultFile(trial, values, recorded)
+
+
+def _refuse_no_share(value: float) -> None:
+    """Refuse a value of version 0.1.0, which knew errors only and wrote no checksums.
+
+    Raises:
+        ValueError: It is no share.
+    """
+    if not 0 <= value <= 1:
+        raise ValueError(f"value {value} must be from 0 to 1")
 
 
 def check_ended(trial: TrialRecord) -> None:
@@ -144,9 +157,14 @@ def read_curve(path: Path) -> Curve:
     except ValueError as error:
         return Curve([], str(error))
     epochs: list[EpochResult] = []
-    for values, _ in lines.rows:
+    for values, recorded in lines.rows:
         if epochs and values["epoch"] <= epochs[-1].epoch:
             return Curve(epochs, f"epoch {values['epoch']} after {len(epochs)}")
+        try:
+            if not recorded:
+                _refuse_no_share(values["validation_error"])
+        except ValueError as error:
+            return Curve(epochs, str(error))
         epochs.append(EpochResult.from_json(values))
     return Curve(epochs, lines.problem)
 

@@ -18,11 +18,11 @@ from pydantic_core import PydanticCustomError
 
 from hpsearch.configfile import Section, dump_yaml, load_section, read_yaml
 from hpsearch.data.dataset import Kind, Pictures
+from hpsearch.errors import InputError
+from hpsearch.measure import VALIDATION_ERROR, Measure
 from hpsearch.pruners.config import PrunerConfig
 from hpsearch.pruners.resource import Resource
 from hpsearch.samplers.config import SamplerConfig
-from hpsearch.errors import InputError
-from hpsearch.measure import VALIDATION_ERROR, Measure
 from hpsearch.space.limits import Limits
 from hpsearch.trainers.command import CommandTrainer, CommandTrial
 from hpsearch.trainers.recipe import Recipe

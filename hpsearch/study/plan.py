@@ -302,7 +302,7 @@ def _as_begun(config: StudyConfig, saved: StudyConfig) -> StudyConfig:
 def _begun(folder: StudyFolder) -> bool:
     """Return whether a folder holds only what a search leaves that was killed at its start."""
     files = (folder.lock, folder.space_file, folder.dataset, folder.prior, folder.begun)
-    first = {path.name for path in files}
+    first = {path.name for path in (*files, folder.trust)}
     return folder.root.is_dir() and all(
         path.name in first or (path.name.startswith(".") and path.suffix == ".tmp")
         for path in folder.root.iterdir()

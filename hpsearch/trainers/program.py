@@ -14,7 +14,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from hpsearch.errors import one_line
 from hpsearch.trainers import guardian
@@ -25,7 +25,7 @@ TAIL_BYTES = 20_000
 """Output that is kept from the end of a longer one."""
 LOOKS_S = 2.0
 """Seconds in which a program may see its verdict and end by itself, before SIGTERM."""
-TERM_S = 5.0
+TERM_S = 6.0
 """Seconds after SIGTERM in which a program may save its state, before SIGKILL."""
 GONE_S = 10.0
 """Longest wait for the report after SIGKILL."""
@@ -139,8 +139,9 @@ class Guardian:
             )
         finally:
             os.close(writing)
-        assert self._process.stdin is not None and self._process.stdout is not None
-        self._in, self._out = self._process.stdin, self._process.stdout
+        self._in, self._out = (
+            cast(IO[bytes], pipe) for pipe in (self._process.stdin, self._process.stdout)
+        )
         self._output = Output(reading)
         self._report = b""
         self.running = False
@@ -205,16 +206,20 @@ class Guardian:
         with contextlib.suppress(BrokenPipeError):
             self._send(letter)
 
-    def stop(self) -> End | None:
-        """End the program: wait for it, then SIGTERM, then SIGKILL; None where it hangs."""
-        for letter, wait_s in ((b"", LOOKS_S), (b"T", TERM_S), (b"K", GONE_S)):
-            if letter:
-                self.signal(letter)
+    def stop(self, looks_s: float = LOOKS_S) -> str:
+        """End the program: wait for it, then SIGTERM, then SIGKILL; return what ended it.
+
+        Args:
+            looks_s: How long the program may take to see its verdict and end by itself.
+        """
+        for step, wait_s in (("verdict", looks_s), ("SIGTERM", TERM_S), ("SIGKILL", GONE_S)):
+            if step != "verdict":
+                self.signal(step[3:4].encode())
             until = time.monotonic() + wait_s
             while (left_s := until - time.monotonic()) > 0:
-                if end := self.ended(left_s):
-                    return end
-        return None
+                if self.ended(left_s):
+                    return step
+        return "nothing"
 
     def kill(self) -> None:
         """End the program at once."""

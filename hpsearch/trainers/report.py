@@ -73,7 +73,7 @@ def parse(line: bytes) -> Step | Result | None:
     except (ValueError, RecursionError):
         found = _bare(text)
     if not isinstance(found, dict):
-        raise ReportError(f"{_short(text)} is no JSON object such as {{\"step\": 1, \"value\": 0}}")
+        raise ReportError(f'{_short(text)} is no JSON object such as {{"step": 1, "value": 0.5}}')
     if "result" in found:
         _refuse_others(found, ("result", "metrics"))
         return Result(number(found["result"], "result"))

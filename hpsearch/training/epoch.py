@@ -1,4 +1,7 @@
-"""The result of one epoch, or of one step of a program. Imports no torch, so that the search can read it."""
+"""The result of one epoch, or of one step of a program.
+
+Imports no torch, so that the search can read it.
+"""
 
 from __future__ import annotations
 
