@@ -85,7 +85,7 @@ class Trial:
         return self._wait(int(step))
 
     def result(self, value: float) -> None:
-        """Report the trial's value, which replaces the best of its steps. It is the last report."""
+        """Report the value that replaces the best of the steps; it is the last report."""
         self._append({"result": _plain(value)})
 
     def _append(self, line: Mapping[str, Any]) -> None:

@@ -111,6 +111,8 @@ def _data(folder: StudyFolder) -> str:
         held = read_dataset(folder.dataset)
     except InputError as error:
         return str(error)
+    if held["kind"] == "command":
+        return "the program's own"
     packed = Path(str(held.get("packed")))
     there = f"packed in {packed}" if (packed / "meta.json").is_file() else ""
     mark = f"{held['kind']}, fingerprint {held['fingerprint'][:12]}"

@@ -118,7 +118,7 @@ def _print_provenance(held: list[dict[str, Any]]) -> None:
     for one in held:
         changed = ", changed since" if one.get("dirty") else ""
         commit = f"{one.get('commit') or 'none: installed from a package'}{changed}"
-        figures = {"commit": commit, **{key: one.get(key) for key in keys}}
+        figures = {"commit": commit, **{key: one[key] for key in keys if key in one}}
         for group in ("versions", "split"):
             if isinstance(one.get(group), dict):
                 figures |= one[group]

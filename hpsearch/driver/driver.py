@@ -249,7 +249,8 @@ class Driver(JobLoop):
         number = event.trial
         self._store.note_started(number, event.provenance)
         known, aside = self._history[number].last_epoch, self._aside.pop(number, None)
-        if text := resumed_in_words(number, len(event.curve), known, aside):
+        kept = max((one.epoch for one in event.curve), default=0)
+        if text := resumed_in_words(number, kept, known, aside):
             self._tell(text)
         if event.note:
             self._tell(f"trial {number}: {event.note}")

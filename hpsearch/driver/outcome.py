@@ -48,8 +48,8 @@ def resumed_in_words(number: int, kept: int, known: int, aside: str | None) -> s
 
     Args:
         number: The trial.
-        kept: Epochs in its checkpoint.
-        known: Epochs that the study has recorded.
+        kept: The last epoch in its checkpoint.
+        known: The last epoch that the study has recorded.
         aside: The checkpoints that were set aside, and why.
     """
     if kept >= known and aside is None:

@@ -25,7 +25,10 @@ from hpsearch.training.epoch import EpochResult
 
 POLL_S = 0.02
 """Seconds between two looks at the report."""
-NO_REPORT = 'ended without a report; let it append {"result": VALUE} to the file that HPSEARCH_REPORT names'
+NO_REPORT = (
+    'ended without a report; let it append {"result": VALUE} to the file that HPSEARCH_REPORT '
+    "names"
+)
 ANEW = (
     "its program left nothing in its checkpoint folder and starts again; known steps keep their "
     "values"
@@ -186,6 +189,7 @@ class _Run:
                         return self._stop(ending, self._diagnosis(found, ending))
             except ReportError as error:
                 self._guardian.kill()
+                self._report.cut()
                 return self._failed(str(error))
             if end is not None:
                 return self._conclude(end)

@@ -1,4 +1,4 @@
-"""The worker's pipes to the driver: jobs and decisions come in, events and signs of life go out."""
+"""The worker's pipes to the driver: jobs and decisions come in, events go out."""
 
 from __future__ import annotations
 

@@ -49,8 +49,8 @@ def describe_best(
             return f"no {shown.step} has ended yet"
         which = "highest" if shown.maximized else "lowest"
         return (
-            f"no complete trial yet; {which}: trial {lowest.number} ({lowest.state}), {shown.name} "
-            f"{shown.text(lowest.value)} after {count(lowest.last_epoch, shown.step)}"
+            f"no complete trial yet; {which}: trial {lowest.number} ({lowest.state}), "
+            f"{shown.name} {shown.text(lowest.value)} after {count(lowest.last_epoch, shown.step)}"
         )
     if certificate is not None:
         return in_words(certificate)

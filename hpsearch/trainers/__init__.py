@@ -1,1 +1,1 @@
-"""What one trial runs: the siamese trainer or a command. Knows no search, no executor, no torch."""
+"""What one trial runs: the siamese trainer or a command. Knows no search and no executor."""

@@ -36,13 +36,17 @@ def prctl(option: int, value: int) -> None:
 def children() -> dict[int, list[int]]:
     """Return the children of every process, by parent; nothing where there is no /proc."""
     found: dict[int, list[int]] = {}
-    with contextlib.suppress(OSError):
-        for name in os.listdir("/proc"):  # noqa: PTH208 (pathlib is slow to load)
-            if name.isdigit():
-                with contextlib.suppress(OSError, ValueError, IndexError):
-                    with open(f"/proc/{name}/stat", "rb") as file:  # noqa: PTH123
-                        state = file.read().rpartition(b")")[2].split()
-                    found.setdefault(int(state[1]), []).append(int(name))
+    try:
+        names = os.listdir("/proc")  # noqa: PTH208 (pathlib is slow to load)
+    except OSError:
+        return found
+    for name in filter(str.isdigit, names):
+        try:
+            with open(f"/proc/{name}/stat", "rb") as file:  # noqa: PTH123
+                state = file.read().rpartition(b")")[2].split()
+            found.setdefault(int(state[1]), []).append(int(name))
+        except (OSError, ValueError, IndexError):
+            continue
     return found
 
 
@@ -61,9 +65,11 @@ def memory_of(pids: list[int]) -> int:
     """Return the resident memory of processes, bytes."""
     pages = 0
     for pid in pids:
-        with contextlib.suppress(OSError, ValueError, IndexError):
+        try:
             with open(f"/proc/{pid}/statm", "rb") as file:  # noqa: PTH123
                 pages += int(file.read().split()[1])
+        except (OSError, ValueError, IndexError):
+            continue
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 

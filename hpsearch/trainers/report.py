@@ -128,23 +128,32 @@ class ReportFile:
         """Start before the first line; the file need not exist."""
         self.path = path
         self._read, self._buffer, self._line = 0, b"", 0
+        self._good, self._closed = 0, True
         self._last, self._known = 0, set[int]()
 
-    def begin_run(self) -> None:
-        """Prepare the file for another run of the program.
+    def cut(self) -> None:
+        """Drop what is behind the last good line: a torn line, or one that is no report.
 
-        A torn last line is dropped. An empty line divides the runs.
+        Raises:
+            OSError: It cannot be written.
+        """
+        self._read, self._buffer = self._good, b""
+        if self.path.exists():
+            with self.path.open("ab") as file:
+                file.truncate(self._good)
+
+    def begin_run(self) -> None:
+        """Prepare the file for another run of the program; an empty line divides the runs.
 
         Raises:
             OSError: It cannot be written.
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._read -= len(self._buffer)
-        self._buffer, self._last = b"", 0
+        self.cut()
+        self._last = 0
         with self.path.open("ab") as file:
-            file.truncate(self._read)
-            if self._read:
-                self._read += file.write(b"\n")
+            if self._good:
+                file.write(b"\n" if self._closed else b"\n\n")
 
     def lines(self, *, last: bool = False) -> Iterator[Step | Result]:
         """Yield new steps, each once, and results.
@@ -159,7 +168,7 @@ class ReportFile:
         *whole, self._buffer = (self._buffer + chunk).split(b"\n")
         if last and self._buffer:
             whole.append(self._buffer)
-            self._buffer = b""
+            self._buffer, self._closed = b"", False
         for line in whole:
             self._line += 1
             try:
@@ -170,6 +179,7 @@ class ReportFile:
                     self._last = 0
             except ReportError as error:
                 raise ReportError(f"report line {self._line}: {error}") from None
+            self._good = min(self._good + len(line) + 1, self._read)
             if isinstance(found, Step) and found.step in self._known:
                 continue
             if isinstance(found, Step):
