@@ -76,7 +76,11 @@ class DriverPipe(ParentPipe):
 
     def end(self, ended: Ended) -> None:
         """Report how a trial has ended."""
-        self.send(event="ended", **{**vars(ended), "ending": ended.ending.value})
+        fields = {**vars(ended), "ending": ended.ending.value}
+        only = ("result", "ended_by")  # of a program
+        self.send(
+            event="ended", **{k: v for k, v in fields.items() if v is not None or k not in only}
+        )
 
     def wait_for_job(self) -> dict[str, Any]:
         """Return the next job."""

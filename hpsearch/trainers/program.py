@@ -67,6 +67,7 @@ class Output:
         self._kept, self._left_out = 0, 0
         self._tail = collections.deque[bytes]()
         self.failure: OSError | None = None
+        self._closed = False  # no guardian writes any more
         threading.Thread(target=self._copy, daemon=True).start()
 
     def begin(self, path: Path) -> None:
@@ -86,6 +87,7 @@ class Output:
         while chunk := os.read(self._pipe, 1 << 16):
             with self._lock:
                 self._keep(chunk)
+        self._closed = True
 
     def _keep(self, chunk: bytes) -> None:
         self._tail.append(chunk)
@@ -102,7 +104,7 @@ class Output:
 
     def end(self) -> list[str]:
         """Take what is left in the pipe, close the file, and return the last lines."""
-        while select.select([self._pipe], [], [], 0)[0]:
+        while not self._closed and select.select([self._pipe], [], [], 0)[0]:
             time.sleep(0.001)  # the thread reads it; nobody writes any more
         with self._lock:
             tail = b"".join(self._tail)[-TAIL_BYTES:]
@@ -212,6 +214,8 @@ class Guardian:
         Args:
             looks_s: How long the program may take to see its verdict and end by itself.
         """
+        if not self.running:
+            return "verdict"
         for step, wait_s in (("verdict", looks_s), ("SIGTERM", TERM_S), ("SIGKILL", GONE_S)):
             if step != "verdict":
                 self.signal(step[3:4].encode())

@@ -54,7 +54,9 @@ def number(value: Any, key: str) -> float:
         return -WORDS[word] if value.strip().startswith("-") else WORDS[word]
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ReportError(f"{key}: {_short(value)} is no number")
-    return float(value) if abs(value) < 1e300 else math.copysign(math.inf, value)
+    if abs(value) >= 1e300:
+        return math.copysign(math.inf, value)
+    return float(value)
 
 
 def parse(line: bytes) -> Step | Result | None:
