@@ -92,13 +92,15 @@ class _Check:
 
     def run(self) -> None:
         """Run the program at the middle twice, at an edge, and killed; tell what was seen."""
-        first = self._once(self._job(0.5))
+        job = self._job(0.5)
+        first = self._run(job)
         if self._caught.count:
             return
         if not first.steps:
             raise InputError(f"it cannot be searched: {_why(first)}")
         _line("middle", f"{self._value(first)}, after {first.seconds:.1f} s")
-        _line("verdict", _obeys(first))
+        last = _steps(job.checkpoint.parent / "report.jsonl")[-1:]
+        _line("verdict", _obeys(first, done=last >= [self._plan.resource.whole]))
         for what, judge in (
             ("again", self._again),
             ("edge", self._edge),
@@ -137,13 +139,20 @@ class _Check:
         one = seen.steps[0]
         return f"step {one.epoch}, {self._shown.name} {self._shown.text(one.validation_error)}"
 
-    def _once(self, job: Job) -> Seen:
-        """Run the program to its first new step, then tell it to stop."""
+    def _run(self, job: Job, most: int | None = None, kill_s: float | None = None) -> Seen:
+        """Run the program to its first new step, then tell it to stop; or kill it.
+
+        Args:
+            job: What to run.
+            most: Steps after which it is killed instead.
+            kill_s: Seconds after which it is killed.
+        """
         with closing(find_workplace(self._plan, self._caught).make()) as executor:
-            return self._follow(executor, job, Decision.STOP)
+            decision = Decision.STOP if most is None else Decision.GO
+            return self._follow(executor, job, decision, most or sys.maxsize, kill_s)
 
     def _again(self, first: Seen) -> str:
-        seen = self._once(self._job(0.5))
+        seen = self._run(self._job(0.5), most=1)
         if not seen.steps:
             return f"FAILS the second time: {_why(seen)}"
         if seen.steps[0].validation_error == first.steps[0].validation_error:
@@ -151,7 +160,7 @@ class _Check:
         return f"the same seed gives another value, {self._value(seen)}: use HPSEARCH_SEED"
 
     def _edge(self, _: Seen) -> str:
-        seen = self._once(self._job(1.0))
+        seen = self._run(self._job(1.0), most=1)
         return self._value(seen) if seen.steps else f"FAILS at the highest values: {_why(seen)}"
 
     def _killed(self, first: Seen) -> str:
@@ -159,29 +168,28 @@ class _Check:
         job = self._job(0.5)
         whole = self._plan.resource.whole == 1
         kill_s = max(LEAST_S, first.seconds / 2) if whole else None
-        with closing(find_workplace(self._plan, self._caught).make()) as executor:
-            seen = self._follow(executor, job, Decision.GO, 1, kill_s)
+        seen = self._run(job, 1, kill_s)
         if seen.ended is not None:
             return "it ended before it could be killed"
         known = tuple(one.to_json() for one in seen.steps)
         last = max((one.epoch for one in seen.steps), default=0)
-        after = self._once(replace(job, decided=last, known=known))
+        after = self._run(replace(job, decided=last, known=known), most=1)
         if isinstance(after.ended, Ended) and after.ended.ending in (Ending.FAILED, Ending.LIMIT):
             return f"FAILS when it is started again: {_why(after)}"
         if not any(job.checkpoint.iterdir()):
             return "it keeps no checkpoint: a trial that is interrupted or paused starts again"
-        begins = _first_step(job.checkpoint.parent / "report.jsonl")
-        if begins is None or begins > last:
+        begins = _steps(job.checkpoint.parent / "report.jsonl")
+        if not begins or begins[0] > last:
             return f"it goes on from its checkpoint, after step {last}"
-        return f"it starts again at step {begins}, although it keeps a checkpoint"
+        return f"it starts again at step {begins[0]}, although it keeps a checkpoint"
 
     def _follow(
         self,
         executor: Executor,
         job: Job,
         decision: Decision,
-        most: int = sys.maxsize,
-        kill_s: float | None = None,
+        most: int,
+        kill_s: float | None,
     ) -> Seen:
         """Run a job until it ends, has this many steps, or has run for `kill_s`."""
         seen, began, told, stopping = Seen(), time.monotonic(), False, False
@@ -206,8 +214,10 @@ class _Check:
         return seen
 
 
-def _obeys(seen: Seen) -> str:
-    """Say how the program ended when it was told to stop."""
+def _obeys(seen: Seen, *, done: bool) -> str:
+    """Say how the program ended when it was told to stop; it may have been done before."""
+    if done:
+        return "it was done before it could be stopped"
     by = seen.ended.ended_by if isinstance(seen.ended, Ended) else None
     return {
         "verdict": "it ends by itself when it is told to stop",
@@ -220,14 +230,13 @@ def _why(seen: Seen) -> str:
     return (seen.ended.cause if seen.ended is not None else None) or "it reported nothing"
 
 
-def _first_step(path: Path) -> int | None:
-    """Return the first step of the last run in a report, None without one."""
-    last = path.read_bytes().split(b"\n\n")[-1]
-    for line in last.split(b"\n"):
+def _steps(path: Path) -> list[int]:
+    """Return the steps of the last run in a report."""
+    found = []
+    for line in path.read_bytes().split(b"\n\n")[-1].split(b"\n"):
         try:
-            found = parse(line)
+            one = parse(line)
         except ReportError:
-            return None
-        if isinstance(found, Step):
-            return found.step
-    return None
+            break
+        found += [one.step] if isinstance(one, Step) else []
+    return found

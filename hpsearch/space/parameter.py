@@ -73,7 +73,8 @@ class Parameter(Section):
         if kind == "bool":
             return {**given, "type": "categorical", "choices": given.get("choices", [False, True])}
         if kind == "fixed" and "value" in given:
-            return {**given, "type": "categorical", "choices": [given.pop("value")]}
+            value = given.pop("value")
+            return {**given, "type": "categorical", "choices": [value]}
         if kind == "fixed":
             raise ValueError("type fixed needs value, e.g. {type: fixed, value: 3}")
         return given
