@@ -30,6 +30,7 @@ MAY_CHANGE = (
     "worker_timeout_s",
     "step_timeout_s",
     "description",
+    "measure",
     "space",
     "executor",
     "address",

@@ -14,7 +14,6 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
 
 from hpsearch.configfile import Section, dump_yaml, load_section, read_yaml
 from hpsearch.data.dataset import Kind, Pictures
@@ -243,7 +242,7 @@ class StudyConfig(Section):
     @classmethod
     def _needed(cls, trial: TrialConfig | None, info: ValidationInfo) -> TrialConfig | None:
         if info.data.get("trainer") is None and trial is None:
-            raise PydanticCustomError("missing", "is missing")
+            raise ValueError("is missing")
         return trial
 
     @model_validator(mode="after")

@@ -1,7 +1,4 @@
-"""The result of one epoch, or of one step of a program.
-
-Imports no torch, so that the search can read it.
-"""
+"""The result of one epoch or step. Imports no torch, so that the search can read it."""
 
 from __future__ import annotations
 
@@ -16,10 +13,9 @@ class EpochResult:
     """One epoch of one trial.
 
     Args:
-        epoch: From 1; 0 is a start that is scored as it is. A program's step.
+        epoch: From 1; 0 is a start that is scored as it is. Of a program: its step.
         loss: Mean training loss of the epoch, nats per pair; non-finite when it diverged.
-        validation_error: One-shot error on the validation tasks, 0 to 1; a program's value, lower
-            is better.
+        validation_error: One-shot error, 0 to 1; of a program: its value, lower is better.
         seconds: Training time since the trial's start, all attempts added, evaluation included.
         images: Images encoded for training since the trial's start.
         multiply_adds: Nominal multiply-adds trained since the trial's start (3 x forward).
