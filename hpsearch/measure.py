@@ -35,6 +35,11 @@ class Measure:
         return percent(held, digits) if self.share else f"{self.of(held):.6g}"
 
     @property
+    def stored(self) -> str:
+        """The name of what the database holds."""
+        return f"minus {self.name}" if self.maximized else self.name
+
+    @property
     def step(self) -> str:
         """What a trial takes one after the other."""
         return "epoch" if self.share else "step"

@@ -293,6 +293,8 @@ class Driver(JobLoop):
 
     def _ended(self, running: RunningTrial, event: Ended | Lost) -> None:
         trial = self._history[event.trial]
+        if isinstance(event, Ended) and event.memory is not None:
+            self._store.note_memory(trial.number, event.memory)
         diagnosis = checked(running.last).diagnosis if running.last else None
         fault = fault_of(event, trained=trial.last_epoch > 0)
         if isinstance(event, Lost) or fault is Fault.UNKNOWN:

@@ -106,7 +106,8 @@ class Ended:
 
     `scores` holds the dense accuracy on fresh tasks by alphabet, if the job asked for it. `result`
     is the value that a program gave in its end, lower is better; None where its best step counts.
-    `ended_by` says what ended a stopped program: verdict, SIGTERM or SIGKILL.
+    `ended_by` says what ended a stopped program: verdict, SIGTERM or SIGKILL. `memory` is the most
+    that the program and its children took, bytes.
     """
 
     trial: int
@@ -115,6 +116,7 @@ class Ended:
     scores: Mapping[str, float] | None = None
     result: float | None = None
     ended_by: str | None = None
+    memory: int | None = None
 
 
 @dataclass(frozen=True)

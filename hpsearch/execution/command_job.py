@@ -10,6 +10,7 @@ import json
 import math
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +104,7 @@ class _Run:
         self._began = time.monotonic()
         self._start()
         try:
-            return self._follow()
+            return replace(self._follow(), memory=self._guardian.memory)
         finally:
             if self._guardian.running:
                 self._guardian.kill()

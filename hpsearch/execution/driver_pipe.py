@@ -77,7 +77,7 @@ class DriverPipe(ParentPipe):
     def end(self, ended: Ended) -> None:
         """Report how a trial has ended."""
         fields = {**vars(ended), "ending": ended.ending.value}
-        only = ("result", "ended_by")  # of a program
+        only = ("result", "ended_by", "memory")  # of a program
         self.send(
             event="ended", **{k: v for k, v in fields.items() if v is not None or k not in only}
         )

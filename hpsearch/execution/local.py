@@ -344,5 +344,5 @@ def _parse(line: bytes, running: int | None) -> Event:
         return EpochEnded(trial, EpochResult.from_json(message["result"]))
     scores = message.get("scores")
     ending = Ending(message["ending"])
-    result, ended_by = message.get("result"), message.get("ended_by")
-    return Ended(trial, ending, message["cause"], scores and dict(scores), result, ended_by)
+    of_a_program = {key: message.get(key) for key in ("result", "ended_by", "memory")}
+    return Ended(trial, ending, message["cause"], scores and dict(scores), **of_a_program)

@@ -43,6 +43,7 @@ class FileStore(TrialStore):
         record.seed = plan.config.seed
         self._curves: dict[int, dict[int, EpochResult]] = {}
         self._adopted: dict[int, EpochResult] = {}
+        self._memory: dict[int, int] = {}
         self._deleted: set[int] = set()
         self._shrunk: set[int] = set()
 
@@ -172,6 +173,10 @@ class FileStore(TrialStore):
         write_atomically(path, json.dumps(deaths.model_dump()) + "\n")
         return deaths.attempts
 
+    def note_memory(self, number: int, memory: int) -> None:
+        """Remember the most memory that a trial's program took, bytes, over all its runs."""
+        self._memory[number] = max(memory, self._memory.get(number, 0))
+
     def deaths(self, trial: TrialRecord) -> trial_files.Deaths:
         """Return the deaths of workers under a trial since its last new epoch."""
         held = read_or_none(self._plan.folder.trial(trial.number).attempts, trial_files.Deaths)
@@ -220,6 +225,8 @@ class FileStore(TrialStore):
     def _attributes(self, trial: TrialRecord) -> dict[str, Any]:
         attributes: dict[str, Any] = {"cause": trial.cause} if trial.cause else {}
         attributes |= {} if trial.result is None else {"result": trial.result}
+        if trial.number in self._memory:
+            attributes["memory_gb"] = round(self._memory[trial.number] / 1e9, 4)
         curve = self._curves.get(trial.number)
         last = curve[max(curve)] if curve else self._adopted.get(trial.number)
         held = trial_files.read_provenance(self._plan.folder.trial(trial.number))

@@ -147,6 +147,8 @@ class Guardian:
         self._output = Output(reading)
         self._report = b""
         self.running = False
+        self.memory: int | None = None
+        """The most memory of the last program that has ended, bytes."""
 
     def start(
         self,
@@ -171,7 +173,7 @@ class Guardian:
         self._output.begin(log)
         order = {"words": list(words), "directory": str(directory), "most": most_bytes}
         self._send(json.dumps({**order, "environment": dict(environment)}).encode())
-        self._report, self.running = b"", True
+        self._report, self.running, self.memory = b"", True, None
 
     def _send(self, line: bytes) -> None:
         with memoryview(line + b"\n") as left:
@@ -201,6 +203,7 @@ class Guardian:
         told: dict[str, Any] = json.loads(self._report)
         if "error" in told:
             raise OSError(told["error"])
+        self.memory = told["memory"]
         return End(told["code"], told["memory"], told["over"])
 
     def signal(self, letter: bytes) -> None:
