@@ -16,6 +16,7 @@ from hpsearch.training import checkpoint
 from hpsearch.training.config import TrialConfig
 from hpsearch.training.distortion import draw_distortion
 from hpsearch.training.loop import _Run, step_loss
+from hpsearch.training.optimiser import LayerwiseOptimiser
 from hpsearch.training.precision import allow_tf32
 from hpsearch.training.trainingdata import TrainingData
 
@@ -47,13 +48,15 @@ def steps(place: Place, sheet: Sheet) -> None:
 
 def _speed(place: Place, config: TrialConfig, data: TrainingData, layout: str) -> dict[str, Any]:
     """Return the figures of some steps of one configuration."""
-    torch.backends.cudnn.benchmark = "benchmark" in layout
     if place.cuda:
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
     run = _Run(config, data, 0)
+    torch.backends.cudnn.benchmark = "benchmark" in layout  # in place of what training chooses
     form = torch.contiguous_format if layout == "nchw" else torch.channels_last
-    run.network.to(memory_format=form)  # type: ignore[call-overload]
+    for network in (run.network, run.averaged):
+        network.to(memory_format=form)  # type: ignore[call-overload]
+    run.optimiser = LayerwiseOptimiser(run.network, config)  # its state is laid out alike
     for _ in range(2 if place.tiny else WARM_UP):
         run.train_step()
     count = 5 if place.tiny else TIMED
@@ -206,8 +209,8 @@ def epoch(place: Place, sheet: Sheet) -> None:
         for part, action in ends:
             parts[part] = 1000 * _timed(place, action, 1)
         path, kept = place.scratch / "checkpoint", run.checkpoint()
-        parts["write"] = 1000 * _timed(place, partial(checkpoint.save, kept, path), 1)
         idle = 1 - parts["train"] / sum(parts.values())
+        parts["write"] = 1000 * _timed(place, partial(checkpoint.save, kept, path), 1)  # beside
         rounded = {part: round(ms, 1) for part, ms in parts.items()}
         size = round(path.stat().st_size / 1e6, 1)
         sheet.note(**{name: {"ms": rounded, "idle_share": round(idle, 3), "file_mb": size}})

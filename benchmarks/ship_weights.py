@@ -46,7 +46,7 @@ def dense_error(config: TrialConfig, weights: dict[str, Tensor], dataset: Datase
     """Return a network's error on all validation tasks of eight drawers."""
     characters = dataset.validation(config.input_size)
     eight = dense_drawers(characters.n_drawers, 0, people=characters.people)
-    tasks = dense_tasks(characters, ways=dataset.ways, drawers=eight, seed=0)
+    tasks = dense_tasks(characters, dataset.size, drawers=eight, seed=0)
     network = trained_network(config, weights)
     codes = encode(network, torch.from_numpy(characters.images.copy()))
     return 1 - dense_accuracy(dense_scores(network, codes, tasks), tasks).accuracy

@@ -24,13 +24,13 @@ from torch.utils.data import DataLoader, get_worker_info
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.tasks import split_drawers
 from hpsearch.network.initialisation import initialise
+from hpsearch.network.loss import pair_loss
 from hpsearch.network.siamese import SiameseNetwork
 from hpsearch.seeding import derive_seed
 from hpsearch.training.config import Distortion, TrialConfig
 from hpsearch.training.distortion import FULL_SIDE
 from hpsearch.training.epoch import EpochResult
 from hpsearch.training.evaluation import evaluate_tasks
-from hpsearch.training.loss import pair_loss
 from hpsearch.training.optimiser import LayerwiseOptimiser
 from hpsearch.training.trainingdata import TrainingData
 

@@ -12,7 +12,6 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
-from unicodedata import category
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -21,7 +20,8 @@ from hpsearch.paths import read_file
 from hpsearch.records import parse_json, read_regular
 
 MAX_BYTES = 1_000_000
-MAX_DEPTH = 20
+MAX_OPENED = 10_000
+"""Opening brackets: the scanner's time grows with the square of their number."""
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -57,6 +57,8 @@ def parse_yaml(content: bytes, source: str) -> dict[str, Any]:
     """
     from ruamel.yaml import YAML
 
+    from hpsearch.yaml_parser import CheckedParser, Refused
+
     if len(content) > MAX_BYTES:
         raise InputError(
             f"{source}: {len(content)} bytes; a configuration has at most {MAX_BYTES}"
@@ -67,11 +69,15 @@ def parse_yaml(content: bytes, source: str) -> dict[str, Any]:
         raise InputError(
             f"{source}: not UTF-8 text (byte {error.start}); save it as UTF-8"
         ) from None
+    opened = max(text.count("["), text.count("{"))
+    if opened > MAX_OPENED:
+        raise InputError(f"{source}: {opened} opening brackets; a configuration is not that deep")
+    yaml = YAML(typ="safe", pure=True)
+    yaml.Parser = CheckedParser
     try:
-        _check_events(text, source)
-        values = YAML(typ="safe", pure=True).load(text)
-    except InputError:
-        raise
+        values = yaml.load(text)
+    except Refused as refused:
+        raise InputError(f"{source}: {refused}") from None
     except Exception as error:  # the parser raises many types for damaged text
         mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
         where = f"line {mark.line + 1}: " if mark else ""
@@ -80,42 +86,6 @@ def parse_yaml(content: bytes, source: str) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise InputError(f"{source}: the top level must be KEY: VALUE lines, not {_kind(values)}")
     return values
-
-
-def _check_events(text: str, source: str) -> None:
-    """Refuse YAML features that no configuration needs, before anything is built."""
-    from ruamel.yaml import YAML, events
-
-    opened = max(text.count("["), text.count("{"))
-    if opened > 10_000:
-        raise InputError(f"{source}: {opened} opening brackets; a configuration is not that deep")
-    depth = documents = 0
-    for event in YAML(typ="safe", pure=True).parse(text):
-        where = f"line {event.start_mark.line + 1}" if event.start_mark else "?"
-        if isinstance(event, events.ScalarEvent | events.CollectionStartEvent) and event.tag:
-            raise InputError(f"{source}: {where}: tags ({event.tag}) are not allowed")
-        if isinstance(event, events.ScalarEvent) and (strange := _strange(event.value)):
-            raise InputError(f"{source}: {where}: the character {strange!a} is not allowed")
-        if isinstance(event, events.CollectionStartEvent):
-            depth += 1
-            if depth > MAX_DEPTH:
-                raise InputError(f"{source}: {where}: nested more than {MAX_DEPTH} deep")
-        elif isinstance(event, events.CollectionEndEvent):
-            depth -= 1
-        elif isinstance(event, events.AliasEvent):
-            raise InputError(f"{source}: {where}: aliases (*name) are not allowed; write it out")
-        elif isinstance(event, events.DocumentStartEvent):
-            documents += 1
-            if event.version not in (None, (1, 2)):
-                raise InputError(f"{source}: {where}: not YAML 1.2; remove the %YAML line")
-            if documents > 1:
-                raise InputError(f"{source}: {where}: a second document; keep one per file")
-
-
-def _strange(text: str) -> str | None:
-    """Return the first control character or lone surrogate: neither can be shown or saved."""
-    kinds = {"Cc", "Cs"}
-    return next((c for c in text if category(c) in kinds and c not in "\n\t"), None)
 
 
 def _kind(values: Any) -> str:

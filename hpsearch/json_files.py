@@ -59,6 +59,8 @@ class DatasetNote(Record):
     description: str = ""
     ways: Annotated[int, Field(ge=2, le=10**6)] | None = None
     n_tasks: Annotated[int, Field(ge=1, le=10**9)] | None = None
+    pictures: Annotated[int, Field(ge=1, le=10**9)] | None = None
+    """Of own images from rule 4 on: validation pictures."""
 
 
 class Opening(Record):

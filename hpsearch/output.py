@@ -64,24 +64,31 @@ codecs.register_error("hpsearch.lookalike", _lookalike)
 
 
 class _Writer:
-    """Writes to an output from its own thread, so that only this thread waits for the reader."""
+    """Writes to an output from its own thread, so that only this thread waits for the reader.
+
+    It writes to a copy of the output's descriptor. Were the output closed meanwhile, a file opened
+    later could get its number, and the text would be written into that file.
+    """
 
     def __init__(self, edge: Edge) -> None:
-        self._edge, self._number = edge, edge.fileno()
-        self._queue: queue.Queue[bytes] = queue.Queue(BEHIND)
+        self._edge, self._number = edge, os.dup(edge.fileno())
+        self._queue: queue.Queue[bytes | None] = queue.Queue()
         self._left_out = 0
         threading.Thread(target=self._run, daemon=True).start()
 
     def write(self, data: bytes) -> None:
         """Queue a text; drop it if the queue is full."""
-        try:
-            if self._left_out:
-                note = f"({self._left_out} lines left out: nobody read)\n"
-                self._queue.put_nowait(note.encode())
-                self._left_out = 0
-            self._queue.put_nowait(data)
-        except queue.Full:
+        if self._queue.qsize() >= BEHIND:
             self._left_out += data.count(b"\n")
+            return
+        if self._left_out:
+            self._queue.put(f"({self._left_out} lines left out: nobody read)\n".encode())
+            self._left_out = 0
+        self._queue.put(data)
+
+    def end(self) -> None:
+        """Close the copy once everything is written."""
+        self._queue.put(None)
 
     def catch_up(self, interrupted: Callable[[], int]) -> bool:
         """Wait for the reader, up to a limit; return whether everything is written.
@@ -97,15 +104,16 @@ class _Writer:
         return True
 
     def _run(self) -> None:
-        while True:
-            data = self._queue.get()
+        while (data := self._queue.get()) is not None:
             try:
-                while data:
+                while data and not self._edge.gone:
                     data = data[os.write(self._number, data) :]
             except OSError as error:
                 self._edge.lose(error)
             finally:
                 self._queue.task_done()
+        os.close(self._number)
+        self._queue.task_done()
 
 
 class Edge(io.TextIOBase):
@@ -119,7 +127,8 @@ class Edge(io.TextIOBase):
         self.stream = stream
         self.failure: OSError | None = None
         """The error of an output whose reader is still there, such as a full disk."""
-        self._gone = False
+        self.gone = False
+        """Whether nothing can be written any more."""
         self._writer: _Writer | None = None
         self._waits = True
         self._interrupted: Callable[[], int] = lambda: 0
@@ -147,22 +156,22 @@ class Edge(io.TextIOBase):
         self._try(self.stream.flush)
 
     def _try(self, call: Callable[..., object], *arguments: str) -> None:
-        if self._gone:
+        if self.gone:
             return
         writer = self._writer if self._waits else None
         if writer is not None and not writer.catch_up(self._interrupted):
-            self._gone = True
+            self.gone = True
             return
         try:
             call(*arguments)
         except OSError as error:
             self.lose(error)
         except ValueError:  # closed meanwhile
-            self._gone = True
+            self.gone = True
 
     def lose(self, error: OSError) -> None:
         """Give up an output that failed; what Python still buffers for it goes to /dev/null."""
-        self._gone = True
+        self.gone = True
         if error.errno not in GONE:
             self.failure = error
         with contextlib.suppress(OSError, ValueError):
@@ -179,14 +188,17 @@ class Edge(io.TextIOBase):
                 soon.
         """
         self._interrupted = interrupted
+        writer = None
         with contextlib.suppress(OSError, ValueError):  # a text kept in memory has no file number
             self.flush()
-            self._writer = self._writer or _Writer(self)
+            writer = self._writer = _Writer(self)  # what an earlier one had is written
         self._waits = False
         try:
             yield
         finally:
             self._waits = True
+            if writer is not None:
+                writer.end()
 
     def hurry(self) -> None:
         """Give up a stopped reader soon, because the user has stopped the command."""
@@ -195,7 +207,7 @@ class Edge(io.TextIOBase):
     def isatty(self) -> bool:
         """Return whether the output is a terminal."""
         try:
-            return not self._gone and self.stream.isatty()
+            return not self.gone and self.stream.isatty()
         except ValueError:
             return False
 

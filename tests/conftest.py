@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import importlib
 import os
@@ -30,7 +31,21 @@ MEMORY, ROOM = Path("/dev/shm"), 4 * 2**30
 pytest_plugins = ["tests.support.reliability_table", "tests.support.glyph_studies"]
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
+    """Choose the tests' folders and one cache of data for all of their processes."""
+    if hasattr(config, "workerinput"):
+        return  # a process of pytest-xdist, which inherits the choice
+    _keep_in_memory()
+    # One that lies among the temporary files already (.ci/run makes one) is taken; any other one
+    # is the user's.
+    given = os.environ.get("HPSEARCH_CACHE", "/")
+    if not Path(given).resolve().is_relative_to(Path(tempfile.gettempdir()).resolve()):
+        own = tempfile.TemporaryDirectory(prefix="hpsearch-tests-")
+        os.environ["HPSEARCH_CACHE"] = own.name
+        config.add_cleanup(own.cleanup)
+
+
+def _keep_in_memory() -> None:
     """Keep the tests' folders in memory where there is room: a disk syncs for minutes."""
     if not os.access(MEMORY, os.W_OK) or os.statvfs(MEMORY).f_flag & os.ST_NOEXEC:
         return  # some tests run programs that they have written
@@ -38,22 +53,18 @@ def pytest_configure() -> None:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 
 
+def pytest_collection_finish() -> None:
+    """Keep modules and collected tests, which stay, out of every later collection of garbage."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def session_cache() -> Iterator[Path]:
-    """Point the cache into a temporary folder, and let nothing be downloaded.
-
-    A cache that lies among the temporary files already (.ci/run makes one) is taken; any other
-    one is the user's.
-    """
-    with tempfile.TemporaryDirectory(prefix="hpsearch-tests-") as own:
-        given = os.environ.get("HPSEARCH_CACHE")
-        temporary = Path(tempfile.gettempdir()).resolve()
-        taken = given and Path(given).resolve().is_relative_to(temporary)
-        folder = Path(given if given and taken else own)
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("HPSEARCH_CACHE", str(folder))
-            patch.setenv("HPSEARCH_OFFLINE", "1")
-            yield folder
+    """Let nothing be downloaded, and return the cache of all tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HPSEARCH_OFFLINE", "1")
+        yield Path(os.environ["HPSEARCH_CACHE"])
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -13,7 +13,6 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from hpsearch.configfile import (
     MAX_BYTES,
-    MAX_DEPTH,
     Section,
     dump_yaml,
     load_section,
@@ -21,6 +20,7 @@ from hpsearch.configfile import (
     read_yaml,
 )
 from hpsearch.errors import InputError
+from hpsearch.yaml_parser import MAX_DEPTH
 
 
 class Inner(Section):

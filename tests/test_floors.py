@@ -38,6 +38,7 @@ GROUND = (
     "trial",
     "waiting",
     "wording",
+    "yaml_parser",
 )
 FLOORS = {
     **dict.fromkeys(GROUND, 0),

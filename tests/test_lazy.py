@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.cases import images_folder, write_study
+from tests.support.models import write_support
+
 HEAVY = ("numpy", "torch", "optuna", "scipy", "sklearn", "PIL", "plotly", "sqlalchemy")
 EXTRAS = {"ray", "psycopg"}
 
@@ -33,9 +36,26 @@ def loaded_by_command(*arguments: str) -> set[str]:
     )
 
 
-def test_a_package_that_is_loaded_is_seen() -> None:
-    assert "numpy" in loaded_by("import hpsearch.seeding")
-    assert "torch" in loaded_by("import hpsearch.network.siamese")
+TRAIN = """
+import torch
+from hpsearch.network.siamese import SiameseNetwork
+from hpsearch.training.optimiser import LayerwiseOptimiser
+from tests.support.trainings import tiny_config
+
+for kind in ("sgd", "adamw"):
+    config = tiny_config(optimiser=kind)
+    network = SiameseNetwork(config.shape())
+    optimiser = LayerwiseOptimiser(network, config)
+    network.encode(torch.rand(2, 1, 20, 20)).sum().backward()
+    optimiser.step()
+"""
+
+
+def test_training_loads_torch_without_its_compiler() -> None:
+    """With it every worker would start a second later, and hold 100 MB more."""
+    loaded = loaded_by(f"{TRAIN}\nassert 'torch._dynamo' not in sys.modules")
+    assert {"torch", "numpy"} <= loaded
+    assert not loaded & {"sympy", "optuna"}
 
 
 def test_the_package_alone_loads_nothing_heavy() -> None:
@@ -46,6 +66,14 @@ def test_the_drivers_side_leaves_torch_out() -> None:
     loaded = loaded_by("import hpsearch.app, hpsearch.cli, hpsearch.data, hpsearch.execution")
     assert "hpsearch" in loaded
     assert "torch" not in loaded
+
+
+def test_recognising_loads_torch_and_nothing_slow_beside_it(tmp_path: Path) -> None:
+    support = write_support(tmp_path / "support", {"roof": ("roof", 1), "bar": ("bar", 1)})
+    query = support / "roof" / "0.png"
+    loaded = loaded_by_command("recognise", "--support", str(support), str(query))
+    assert "torch" in loaded
+    assert not loaded & {"optuna", "scipy", "sklearn", "sympy", "plotly", "sqlalchemy"}
 
 
 def test_driving_a_search_leaves_torch_out() -> None:
@@ -59,9 +87,9 @@ def test_driving_a_search_leaves_torch_out() -> None:
 
 
 def test_a_search_on_this_machine_loads_neither_ray_nor_psycopg(tmp_path: Path) -> None:
-    settings = ["trial.max_epochs=1", "trial.images_per_epoch=64", "budget.trials=1", "workers=1"]
-    given = [word for setting in ["dataset=glyphs", *settings] for word in ("--set", setting)]
-    loaded = loaded_by_command("search", "quickstart", *given, "--output", str(tmp_path / "s"))
+    given = ("--data", images_folder(tmp_path / "images"), "--output", tmp_path / "s")
+    study = write_study(tmp_path)
+    loaded = loaded_by_command("search", *map(str, (study, *given)), "--trials", "1")
     assert "optuna" in loaded
     assert (tmp_path / "s" / "study.db").exists()
     assert not loaded & EXTRAS

@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 import typer
@@ -77,6 +78,23 @@ def test_OC1_a_reader_that_goes_on_gets_what_was_kept(monkeypatch: pytest.Monkey
     lines = found[0].lstrip(b"x").decode().splitlines()
     assert lines[:2] == ["line 0", "line 1"]
     assert any("lines left out: nobody read" in line for line in lines)
+
+
+def test_OC1_nothing_is_written_into_a_file_that_got_a_closed_outputs_number(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with full_pipe(monkeypatch) as reading:
+        number = sys.stdout.fileno()
+        with unwaited(sys.stdout, lambda: 0):
+            typer.echo("waits for the reader")
+            typer.echo("is written after it")
+            os.close(number)
+            with (tmp_path / "study.db").open("wb") as database:
+                assert database.fileno() == number
+                assert b"is written after it" in read_until(reading, b"after it")
+                assert (tmp_path / "study.db").read_bytes() == b""
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            assert nowhere == number  # for full_pipe to close
 
 
 def read_until(reading: int, word: bytes) -> bytes:

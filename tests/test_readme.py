@@ -112,7 +112,6 @@ def test_every_command_is_one_that_a_test_runs() -> None:
 def test_from_search_to_recognition(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hpsearch: CommandLine
 ) -> None:
-    monkeypatch.setenv("HPSEARCH_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("HPSEARCH_DATA", raising=False)
     output = tmp_path / "a study"  # a name with a space, as people have
     for target in WALKED:

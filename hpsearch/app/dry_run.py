@@ -10,6 +10,7 @@ from hpsearch.app.command import find_program, in_words
 from hpsearch.app.executors import Workplace
 from hpsearch.app.watch import forecast_line
 from hpsearch.driver.stopping import forecast_study, why_over
+from hpsearch.execution.devices import default_workers
 from hpsearch.pruners.resource import TRAINING_PASSES, epoch_cost
 from hpsearch.results.best import best_in_words
 from hpsearch.samplers.config import SamplerConfig
@@ -118,16 +119,19 @@ def _expected(plan: StudyPlan, workplace: Workplace) -> list[str]:
     cost = f"a whole trial costs about {middle:.2g} multiply-adds ({half})"
     if workplace.device is None:
         return [f"{cost}; its time is known after the first trials"]
-    from hpsearch.training.pace import image_seconds
+    from hpsearch.app.pace import image_seconds
 
     config = plan.config.siamese.with_parameters(dict(drawn[len(drawn) // 2][1]))
     an_image = image_seconds(config, workplace.device, workplace.threads)
     pace = an_image / (TRAINING_PASSES * config.shape().multiply_adds)
     trial = middle * pace
+    slots = workplace.slots
+    if workplace.device == "cuda":  # what trials gain by sharing a card is not known
+        slots = min(slots, default_workers("cuda"))
     lines = [
         cost,
         f"on this machine ({workplace.device}) a whole trial takes {long_time(trial)}, estimated "
-        f"from a few steps; {_whole(plan.config.budget, drawn, pace, workplace.slots)}",
+        f"from a few steps; {_whole(plan.config.budget, drawn, pace, slots)}",
     ]
     if trial > LONG_S and workplace.device == "cpu":
         lines.append(

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+from hpsearch.app.card_share import too_full, trials_a_card
 from hpsearch.errors import InputError
 from hpsearch.execution import Executor
 from hpsearch.execution.devices import (
@@ -31,6 +32,8 @@ class Workplace:
     """Threads of one trial on the CPU."""
     device: str | None = None
     """Device of the trials on this machine; None on a cluster."""
+    notices: tuple[str, ...] = ()
+    """What may go wrong there."""
 
 
 def find_workplace(plan: StudyPlan, caught: Caught | None = None) -> Workplace:
@@ -52,11 +55,13 @@ def _here(plan: StudyPlan) -> Workplace:
     config = plan.config
     device = choose_device(config.device)
     cpu, gpu = config.resources.cpu, config.resources.gpu
-    if config.workers == "auto":
-        share = gpu if device == "cuda" else cpu
-        slots = max(1, int(default_workers(device) / (share or 1) + 1e-6))
-    else:
+    cuda, places = device == "cuda", default_workers(device)
+    if config.workers != "auto":
         slots = config.workers
+    elif cuda and gpu is None:
+        slots = places * trials_a_card(plan, places)
+    else:
+        slots = max(1, int(places / ((gpu if cuda else cpu) or 1) + 1e-6))
     threads = max(1, int(cpu)) if cpu else None
     logs = plan.folder.root / "logs"
     make = partial(
@@ -70,7 +75,9 @@ def _here(plan: StudyPlan) -> Workplace:
     )
     unused = find_devices().advice if config.device == "auto" and device == "cpu" else None
     words = f"{count(slots, 'worker')} on {device}{f' ({unused})' if unused else ''}"
-    return Workplace(words, make, slots, threads or max(1, count_cores() // slots), device)
+    threads = threads or max(1, count_cores() // slots)
+    full = too_full(plan, places, slots) if cuda else []
+    return Workplace(words, make, slots, threads, device, tuple(full))
 
 
 def _on_ray(plan: StudyPlan, caught: Caught | None) -> Workplace:

@@ -80,7 +80,7 @@ def _search(
     check_not_edited(plan.folder)
     workplace = find_workplace(plan, caught)
     dataset, plan = prepare(plan, data, fetch=not dry_run)
-    notices = [*_data_notices(plan, dataset), *_notices(plan)]
+    notices = [*_data_notices(plan, dataset), *_notices(plan), *workplace.notices]
     if dry_run:
         for line in describe(plan, workplace, notices):
             say(line)
@@ -223,11 +223,15 @@ def interrupts(caught: Caught) -> Iterator[None]:
 
 
 def held_dataset(plan: StudyPlan, data: Path | None = None) -> Dataset:
-    """Find the data of a study; one that has begun keeps its data.
+    """Find the data of a study, with its size of tasks; one that has begun keeps its data.
 
     Raises:
         InputError: The data are missing, or are not the study's.
     """
+    return _found(plan, data).asking(plan.config.ways, plan.config.shots)
+
+
+def _found(plan: StudyPlan, data: Path | None) -> Dataset:
     from hpsearch.data import open_packed
     from hpsearch.data.packed_files import verify_packed
 
@@ -323,5 +327,7 @@ def _describe_dataset(dataset: Dataset, data: Path | None) -> dict[str, Any]:
         "source": str(data.resolve()) if data else None,
         "description": dataset.description,
         "ways": dataset.ways,
-        "n_tasks": 16 * dataset.ways,
+        "n_tasks": dataset.size.runs * dataset.ways,
+        # Tasks that ask for the same picture are no further evidence; Omniglot's were measured.
+        **({"pictures": len(dataset.labels("validation").images)} if dataset.size.many else {}),
     }

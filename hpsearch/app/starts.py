@@ -7,7 +7,7 @@ from dataclasses import replace
 from hpsearch.data import Dataset
 from hpsearch.output import say
 from hpsearch.study.plan import StudyPlan
-from hpsearch.wording import interval, percent
+from hpsearch.wording import count, interval, percent
 
 
 def with_encoder(plan: StudyPlan, dataset: Dataset) -> StudyPlan:
@@ -21,8 +21,10 @@ def with_encoder(plan: StudyPlan, dataset: Dataset) -> StudyPlan:
     from hpsearch.results.starts import measure_starts
 
     found = measure_starts(dataset, plan.config)
-    best = max(found.figures, key=lambda f: f.accuracy)
-    say(f"without training, on {best.n_tasks} validation tasks of {dataset.ways} ways:")
+    best = max(found.figures, key=lambda f: (f.accuracy, f.start is not None))
+    asked = f"{dataset.ways} ways, {count(dataset.shots, 'shot')}"
+    pictures = count(best.n_pictures, "picture")
+    say(f"without training, on {best.n_tasks} validation tasks of {asked}, {pictures}:")
     for one in found.figures:
         say(f"  {one.name}: {percent(one.accuracy)} {interval(one.interval)}")
     if best.start is None:

@@ -61,7 +61,8 @@ def recognise(
     classes = read_support(support, of_support, paper=paper)
     queries = read_images(images, of_queries, paper=paper)
     loaded = load_model(folder or SHIPPED, choose_device("auto"))
-    for text in (*of_support.notices(), *of_queries.notices(copies=False)):
+    odd = of_support.notices(paper=paper), of_queries.notices(copies=False, paper=paper)
+    for text in (*classes.left_out, *odd[0], *odd[1]):
         notice(text)
 
     from hpsearch.recognition.rank import rank

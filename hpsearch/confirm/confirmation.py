@@ -136,6 +136,8 @@ class Confirmation(JobLoop):
             study_seed=study.seed,
             checkpoint=place / "checkpoint",
             objective=study.objective,
+            ways=study.ways,
+            shots=study.shots,
             fresh=True,
         )
         if aside := set_aside_foreign(job.checkpoint, job.config, job.seed):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal, cast
 
 import numpy as np
 
@@ -16,7 +16,12 @@ from hpsearch.training.config import NOTHING
 from hpsearch.trial import TrialRecord
 from hpsearch.wording import interval, percent, points
 
-STARTS = {"shipped": "the shipped model as it is", "untrained": "an untrained network"}
+Start = Literal["shipped", "untrained"]
+STARTS: dict[Start, str] = {
+    "shipped": "the shipped model as it is",
+    "untrained": "an untrained network",
+}
+"""The encoders that a study may start from, as people read them."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +122,7 @@ def gain_of_search(view: StudyView) -> str | None:
         t for t in view.trials if t.state == "complete" and t.value is not None and not is_start(t)
     ]
     best = min(trained, key=lambda t: (t.value, t.number), default=None)
-    what = f"{STARTS[str(start.params['start'])]} (trial {start.number})"
+    what = f"{STARTS[cast('Start', start.params['start'])]} (trial {start.number})"
     if best is None or best.value is None:
         return f"{what}: error {percent(start.value)}; no training has ended yet"
     if best.value >= start.value:

@@ -6,7 +6,7 @@ Letters: N images, C characters, D drawers, S side in pixels.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from hpsearch.data.packed_files import UNREADABLE, check_file, images_of, read_meta
 from hpsearch.data.resize import SIDE, to_stored
+from hpsearch.data.task_size import TaskSize
 from hpsearch.errors import InputError
 
 Kind = Literal["omniglot", "omniglot_small1", "omniglot_small2", "glyphs", "folder"]
@@ -23,6 +24,8 @@ Pictures = Literal["auto", "paper", "plain"]
 """How own images are converted: as ink on paper, or with their grey values; auto decides."""
 OMNIGLOT = ("omniglot", "omniglot_small1", "omniglot_small2")
 """The kinds whose sealed tasks are Lake's 400; the others have tasks of their own."""
+MANY_TASKS_RULE = 4
+"""From this rule on own images of few classes get more validation tasks; see `TaskSize`."""
 Progress = Callable[[str, int, int], None]
 """Called with the name of the task, the amount done, and the total amount."""
 T = TypeVar("T")
@@ -103,6 +106,19 @@ class Dataset:
     paper: bool = True
     """Whether ink was made bright on a dark ground; False for pictures whose grey was kept.
     Images to recognise must be converted alike."""
+    rule: int = 1
+    """Version of the rule by which own images were read."""
+    shots: int = 1
+    """Support images of each candidate of a validation task."""
+
+    @property
+    def size(self) -> TaskSize:
+        """The size and the number of validation tasks."""
+        return TaskSize(self.ways, self.shots, self.rule >= MANY_TASKS_RULE)
+
+    def asking(self, ways: int | None, shots: int) -> Dataset:
+        """Return the data with a study's size of validation tasks; None keeps the data's ways."""
+        return replace(self, ways=ways or self.ways, shots=shots)
 
     def background(self, input_size: int = SIDE) -> Characters:
         """Return the characters to train on.
@@ -221,6 +237,7 @@ def open_packed(folder: Path) -> Dataset:
             description=str(meta["description"]),
             notices=tuple(str(text) for text in meta.get("notices") or ()),
             paper=bool(meta["paper"]),
+            rule=int(meta["rule"]),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{folder / 'meta.json'}: damaged ({error}); delete {folder}") from None

@@ -1,13 +1,14 @@
 """Dense validation: the expected one-shot accuracy over all drawer pairs and character subsets.
 
 Computed exactly from the scores of all pairs of images. Must not know networks.
-Letters: N characters of an alphabet, W ways, H candidates above the target, T tied with it.
+Letters: N characters of an alphabet, W ways, K shots, H candidates above the target, T tied
+with it.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
@@ -17,22 +18,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpsearch.data.dataset import Characters
-from hpsearch.data.tasks import Pictures, with_two_drawings
+from hpsearch.data.task_size import PAIRINGS, TaskSize
+from hpsearch.data.tasks import Pictures, usable_groups, with_drawings
 from hpsearch.seeding import generator
-
-REDRAWN_PAIRS = 12
-"""Pairings of drawings per alphabet of own images; as many as 4 drawers give."""
 
 
 @dataclass(frozen=True, eq=False)
 class DrawerPair:
-    """All characters of one alphabet: queries by one drawer, candidates by another."""
+    """All characters of one alphabet: queries by one drawer, candidates by others."""
 
     alphabet: str
     query: NDArray[np.int64]
     """[N] image rows, one per character, N at least the number of ways."""
     support: NDArray[np.int64]
-    """[N] image rows of the same characters in the same order."""
+    """[N, K] image rows of the same characters in the same order."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +49,8 @@ class DenseTasks:
     @property
     def rows(self) -> NDArray[np.int64]:
         """The image rows of the tasks, ascending, each once."""
-        return np.unique(np.concatenate([r for p in self.pairs for r in (p.query, p.support)]))
+        parts = [rows for p in self.pairs for rows in (p.query, p.support.ravel())]
+        return np.unique(np.concatenate(parts))
 
     def renumbered(self, rows: NDArray[np.int64]) -> DenseTasks:
         """Return the same tasks with rows as positions in the ascending `rows`."""
@@ -64,61 +64,79 @@ class DenseTasks:
 
 
 def dense_tasks(
-    characters: Characters, *, ways: int, drawers: Sequence[int], seed: int
+    characters: Characters, size: TaskSize, *, drawers: Sequence[int], seed: int
 ) -> DenseTasks:
     """Return all ordered pairs of drawers who both drew `ways` characters of an alphabet.
 
-    If an alphabet has no such pair, or drawers are unknown (own images), each character pairs two
-    of its drawings at random, twelve times. No own image is repeated before all have been shown.
+    With several shots, the drawers who follow the second one support too. If an alphabet has no
+    such pair, each character pairs its drawings at random, twelve times. If drawers are unknown
+    (own images), so does every class with enough pictures, as often as `size` says, and no
+    picture is repeated before all have been shown; smaller groups are left out.
 
     Args:
         characters: The role to draw from.
-        ways: Characters per task, at least 2.
+        size: Ways and shots.
         drawers: The drawers to use, at least 2.
         seed: The study's seed; used only for pairing drawings at random.
 
     Raises:
-        InputError: An alphabet has fewer than `ways` characters with two drawings.
+        InputError: An alphabet, or every group of own images, has too few characters with one
+            drawing more than shots.
     """
     index = characters.index()  # [C, D]
+    if not characters.people:
+        return DenseTasks(size.ways, tuple(_by_pictures(characters, size, index, seed)))
     present = [d for d in drawers if d < index.shape[1]]
     pairs: list[DrawerPair] = []
-    pictures = None if characters.people else Pictures(index, generator(seed, "dense pictures"))
     for number, name in enumerate(characters.alphabets):
-        if pictures is not None:
-            pairs += _by_pictures(name, characters.of_alphabet(number), ways, index, pictures)
-            continue
         rows = index[characters.of_alphabet(number)]
-        by_drawer = [_by_drawers(name, rows, *pair) for pair in permutations(present, 2)]
-        usable = [pair for pair in by_drawer if len(pair.query) >= ways]
-        pairs += usable or _by_drawings(name, rows, ways, seed)
-    return DenseTasks(ways, tuple(pairs))
+        by_drawer = [_by_drawers(name, rows, one) for one in _turns(present, size.shots)]
+        usable = [pair for pair in by_drawer if len(pair.query) >= size.ways]
+        pairs += usable or _by_drawings(name, rows, size, seed)
+    return DenseTasks(size.ways, tuple(pairs))
 
 
-def _by_drawers(name: str, rows: NDArray[np.int64], first: int, second: int) -> DrawerPair:
-    both = rows[(rows[:, first] >= 0) & (rows[:, second] >= 0)]
-    return DrawerPair(name, both[:, first], both[:, second])
+def _turns(drawers: Sequence[int], shots: int) -> list[list[int]]:
+    """Return the drawer of the queries and those of the support, for every ordered pair."""
+    found = []
+    for first, second in permutations(drawers, 2):
+        others = [drawer for drawer in drawers if drawer != first]
+        place = others.index(second)
+        if shots <= len(others):
+            found.append([first, *(others[place:] + others[:place])[:shots]])
+    return found
 
 
-def _by_drawings(name: str, rows: NDArray[np.int64], ways: int, seed: int) -> list[DrawerPair]:
-    usable = [row[row >= 0] for row in rows[with_two_drawings(rows, ways, name)]]
+def _by_drawers(name: str, rows: NDArray[np.int64], drawers: list[int]) -> DrawerPair:
+    drawn = rows[:, drawers]
+    drawn = drawn[(drawn >= 0).all(axis=1)]
+    return DrawerPair(name, drawn[:, 0], drawn[:, 1:])
+
+
+def _by_drawings(
+    name: str, rows: NDArray[np.int64], size: TaskSize, seed: int
+) -> list[DrawerPair]:
+    count = 1 + size.shots
+    usable = [row[row >= 0] for row in rows[with_drawings(rows, count, size.ways, name)]]
     rng = generator(seed, "dense drawings", name)
     drawn = []
-    for _ in range(REDRAWN_PAIRS):
-        two = np.array([rng.permutation(row)[:2] for row in usable])
-        drawn.append(DrawerPair(name, two[:, 0], two[:, 1]))
+    for _ in range(PAIRINGS):
+        some = np.array([rng.permutation(row)[:count] for row in usable])
+        drawn.append(DrawerPair(name, some[:, 0], some[:, 1:]))
     return drawn
 
 
 def _by_pictures(
-    name: str,
-    members: NDArray[np.int64],
-    ways: int,
-    index: NDArray[np.int64],
-    pictures: Pictures,
-) -> list[DrawerPair]:
-    usable = members[with_two_drawings(index[members], ways, name)]
-    return [DrawerPair(name, *pictures.two_of_each(usable)) for _ in range(REDRAWN_PAIRS)]
+    characters: Characters, size: TaskSize, index: NDArray[np.int64], seed: int
+) -> Iterator[DrawerPair]:
+    groups = usable_groups(characters, size)
+    pictures = Pictures(index, generator(seed, "dense pictures"))
+    counts = (index >= 0).sum(axis=1)
+    classes = sum(map(len, groups.values()))
+    for number, members in groups.items():
+        for _ in range(size.pairings(classes, int(counts[members].max()))):
+            some = pictures.some_of_each(members, 1 + size.shots)
+            yield DrawerPair(characters.alphabets[number], some[:, 0], some[:, 1:])
 
 
 @cache
@@ -169,17 +187,22 @@ class DenseAccuracy:
 
 
 def dense_accuracy(scores: Sequence[NDArray[np.floating]], tasks: DenseTasks) -> DenseAccuracy:
+    """Return the accuracy from scores [N, N] of each of the tasks' pairs; see `mean_credit`."""
+    return mean_credit([expected_credits(matrix, tasks.ways) for matrix in scores], tasks)
+
+
+def mean_credit(credits: Sequence[NDArray[np.float64]], tasks: DenseTasks) -> DenseAccuracy:
     """Average expected credits over queries, drawer pairs, then alphabets, in exact arithmetic.
 
     If every query earns 1 / W, the result is exactly 1 / W.
 
     Args:
-        scores: [N, N] for each of `tasks.pairs`.
+        credits: [N] for each of `tasks.pairs`.
         tasks: The scored tasks.
     """
     means: dict[str, list[Fraction]] = {}
-    for matrix, pair in zip(scores, tasks.pairs, strict=True):
-        credit, count = np.unique(expected_credits(matrix, tasks.ways), return_counts=True)
+    for earned, pair in zip(credits, tasks.pairs, strict=True):
+        credit, count = np.unique(earned, return_counts=True)
         total = sum(
             (Fraction(c) * k for c, k in zip(credit.tolist(), count.tolist(), strict=True)),
             Fraction(),

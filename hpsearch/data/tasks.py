@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpsearch.data.dataset import Characters
+from hpsearch.data.task_size import TaskSize
 from hpsearch.errors import InputError
 from hpsearch.seeding import generator
 
@@ -105,24 +106,31 @@ def fresh_drawers(n_drawers: int, seed: int, *, people: bool = True) -> list[int
 
 
 def validation_tasks(
-    characters: Characters, *, ways: int, n_runs: int = 16, drawers: Sequence[int], seed: int
+    characters: Characters,
+    size: TaskSize,
+    *,
+    drawers: Sequence[int],
+    seed: int,
+    n_runs: int | None = None,
 ) -> OneShotTasks:
     """Draw one-shot runs with ordered pairs of drawers, from every alphabet equally often.
 
     If the runs cannot be divided equally, random alphabets get one more. In each run the pair's
     first drawer drew the queries, the second the candidates. If too few characters have drawings
     by both, each character takes any two of its drawings. If drawers are unknown (own images),
-    each character shows its images two at a time, and all of them before one is repeated.
+    each character shows its images two at a time, and all of them before one is repeated; groups
+    that are too small are left out.
 
     Args:
         characters: The role to draw from.
-        ways: Characters per run, at least 2.
-        n_runs: Number of runs, at least 1.
+        size: Characters per run; its shots do not count.
         drawers: The drawers to use, at least 2.
         seed: The study's seed; equal seeds give equal tasks.
+        n_runs: Number of runs, at least 1; None takes that of `size`.
 
     Raises:
-        InputError: An alphabet has fewer than `ways` characters with two drawings.
+        InputError: An alphabet, or every group of own images, has too few characters with two
+            drawings.
 
     Reference:
         Koch et al. 2015, section 4.3, and Lake's demo: within-alphabet, 20 ways.
@@ -130,10 +138,15 @@ def validation_tasks(
     rng = generator(seed, "one-shot tasks")
     index = characters.index()  # [C, D]
     present = [d for d in drawers if d < index.shape[1]]
-    n_alphabets = len(characters.alphabets)
-    turns, rest = divmod(n_runs, n_alphabets)
-    extra = rng.permutation(n_alphabets)[:rest]
-    run_alphabets = [*(list(range(n_alphabets)) * turns), *extra.tolist()]
+    ways, n_runs = size.ways, n_runs or size.runs
+    if characters.people:
+        groups = {n: characters.of_alphabet(n) for n in range(len(characters.alphabets))}
+    else:
+        groups = usable_groups(characters, size.one_shot())
+    numbers = list(groups)
+    turns, rest = divmod(n_runs, len(numbers))
+    extra = rng.permutation(len(numbers))[:rest]
+    run_alphabets = [*(numbers * turns), *(numbers[place] for place in extra.tolist())]
     order = rng.permutation(len(present) * (len(present) - 1))
     pairs = list(permutations(present, 2)) if characters.people else []
     pictures = None if characters.people else Pictures(index, rng)
@@ -141,9 +154,10 @@ def validation_tasks(
     support = np.empty((n_runs, ways), np.int64)
     target = np.empty((n_runs, ways), np.int64)
     for run, alphabet in enumerate(run_alphabets):
-        members, name = characters.of_alphabet(alphabet), characters.alphabets[alphabet]
+        members, name = groups[alphabet], characters.alphabets[alphabet]
         if pictures is not None:
-            first, second = pictures.two_of_each(pictures.some(members, ways, name))
+            chosen = rng.permutation(members)[:ways]
+            first, second = pictures.some_of_each(chosen, 2).T
         else:
             in_turn = [pairs[order[(run + turn) % len(order)]] for turn in range(len(order))]
             first, second = _drawings(index[members], in_turn, ways, name, rng)
@@ -167,28 +181,54 @@ def _drawings(
         if len(both) >= ways:
             chosen = rng.permutation(both)[:ways]
             return index[chosen, first], index[chosen, second]
-    chosen = rng.permutation(with_two_drawings(index, ways, name))[:ways]
+    chosen = rng.permutation(with_drawings(index, 2, ways, name))[:ways]
     two = [rng.permutation(row[row >= 0])[:2] for row in index[chosen]]
     return np.array([rows[0] for rows in two]), np.array([rows[1] for rows in two])
 
 
-def with_two_drawings(index: NDArray[np.int64], ways: int, name: str) -> NDArray[np.int64]:
-    """Return the characters of an alphabet that have two drawings, as rows of `index`.
+def with_drawings(index: NDArray[np.int64], count: int, ways: int, name: str) -> NDArray[np.int64]:
+    """Return the characters of an alphabet that have so many drawings, as rows of `index`.
 
     Raises:
         InputError: There are fewer than `ways`.
     """
-    usable = np.flatnonzero((index >= 0).sum(axis=1) >= 2)
+    usable = np.flatnonzero((index >= 0).sum(axis=1) >= count)
     if len(usable) < ways:
         raise InputError(
-            f"alphabet {name}: {len(usable)} characters with two drawings or more, "
-            f"a {ways}-way task needs {ways}; add drawings or characters"
+            f"alphabet {name}: {len(usable)} characters with {count} drawings or more, a "
+            f"{ways}-way task needs {ways}; add drawings or characters, or set fewer ways or shots"
         )
     return usable
 
 
+def usable_groups(characters: Characters, size: TaskSize) -> dict[int, NDArray[np.int64]]:
+    """Return, by group, the classes of own images with one picture more than shots.
+
+    Groups with fewer such classes than ways are left out.
+
+    Raises:
+        InputError: Every group has fewer.
+    """
+    counts = np.bincount(characters.character, minlength=len(characters.names))
+    of = characters.alphabet_of
+    usable = {
+        number: np.flatnonzero((of == number) & (counts > size.shots))
+        for number in range(len(characters.alphabets))
+    }
+    kept = {number: members for number, members in usable.items() if len(members) >= size.ways}
+    if not kept:
+        largest = max(usable, key=lambda number: len(usable[number]))
+        raise InputError(
+            f"ways: {size.ways}, shots: {size.shots}: the validation group "
+            f"{characters.alphabets[largest]} has {len(usable[largest])} classes of "
+            f"{size.shots + 1} pictures or more, others no more; set fewer ways or shots, or add "
+            "pictures"
+        )
+    return kept
+
+
 class Pictures:
-    """Hands out each character's images two at a time, and all of them before one is repeated.
+    """Hands out each character's images, and all of them before one is repeated.
 
     Args:
         index: The image row of (character, image), [C, D], -1 if there is none.
@@ -199,33 +239,27 @@ class Pictures:
         self._index, self._rng = index, rng
         self._waiting: dict[int, list[int]] = {}
 
-    def some(self, members: NDArray[np.int64], count: int, name: str) -> NDArray[np.int64]:
-        """Choose characters of one alphabet.
+    def some_of_each(self, characters: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+        """Return different pictures of each character, rows [W, count]; each has so many."""
+        drawn = [self._some(character, count) for character in characters.tolist()]
+        return np.array(drawn, np.int64)
 
-        Raises:
-            InputError: Fewer than `count` have two pictures.
-        """
-        usable = members[with_two_drawings(self._index[members], count, name)]
-        return np.asarray(self._rng.permutation(usable)[:count])
-
-    def two_of_each(
-        self, characters: NDArray[np.int64]
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return two different pictures of each character, rows [W] and [W]."""
-        two = np.array([self._two(character) for character in characters.tolist()], np.int64)
-        return two[:, 0], two[:, 1]
-
-    def _two(self, character: int) -> list[int]:
-        left = self._waiting.setdefault(character, [])
-        if len(left) < 2:
+    def _some(self, character: int, count: int) -> list[int]:
+        waiting = self._waiting.setdefault(character, [])
+        if len(waiting) < count:
             row = self._index[character]
             more = self._rng.permutation(row[row >= 0]).tolist()
-            if left and more[0] == left[0]:  # the remaining image of the last round
-                more.append(more.pop(0))
-            left += more
-        two = left[:2]
-        del left[:2]
-        return two
+            left = set(waiting)  # the remaining images of the last round are not shown twice now
+            place = 0
+            while place < count - len(left):
+                if more[place] in left:
+                    more.append(more.pop(place))
+                else:
+                    place += 1
+            waiting += more
+        some = waiting[:count]
+        del waiting[:count]
+        return some
 
 
 def score_tasks(scores: NDArray[np.floating], tasks: OneShotTasks) -> NDArray[np.float64]:
@@ -279,33 +313,27 @@ def verification_pairs(
     drawers = drawers if characters.people else ()
     several = len(characters.alphabets) > 1
     members = [characters.of_alphabet(a) for a in range(len(characters.alphabets))]
+    usable = [_drawers_of(index, character, drawers) for character in range(len(index))]
     left, right = np.empty(n, np.int64), np.empty(n, np.int64)
     for pair in range(n):
         # Four kinds of pair in turn; within each kind the alphabets in turn.
         kind, alphabet = pair % 4, (pair // 4) % len(members)
-        one = other = int(rng.choice(members[alphabet]))
+        one = other = _one_of(members[alphabet], rng)
         if kind == 1 and several:
             away = (alphabet + 1 + int(rng.integers(len(members) - 1))) % len(members)
-            other = int(rng.choice(members[away]))
+            other = _one_of(members[away], rng)
         elif kind % 2 == 1 and len(members[alphabet]) > 1:
             rest = members[alphabet][members[alphabet] != one]
-            other = int(rng.choice(rest))
-        left[pair], right[pair] = _two_drawings(index, one, other, drawers, rng)
+            other = _one_of(rest, rng)
+        first = _one_of(usable[one], rng)
+        others = [drawer for drawer in usable[other] if drawer != first] or usable[other]
+        left[pair], right[pair] = index[one, first], index[other, _one_of(others, rng)]
     return left, right, characters.character[left] == characters.character[right]
 
 
-def _two_drawings(
-    index: NDArray[np.int64],
-    one: int,
-    other: int,
-    drawers: Sequence[int],
-    rng: np.random.Generator,
-) -> tuple[int, int]:
-    """Choose a drawing of each of two characters, by two drawers where that is possible."""
-    drawer = int(rng.choice(_drawers_of(index, one, drawers)))
-    others = _drawers_of(index, other, drawers)
-    different = [d for d in others if d != drawer] or others
-    return int(index[one, drawer]), int(index[other, int(rng.choice(different))])
+def _one_of(values: Sequence[int] | NDArray[np.int64], rng: np.random.Generator) -> int:
+    """Draw one of some values: the one that `rng.choice` draws, in a quarter of its time."""
+    return int(values[int(rng.integers(len(values)))])
 
 
 def _drawers_of(index: NDArray[np.int64], character: int, drawers: Sequence[int]) -> list[int]:

@@ -136,7 +136,8 @@ class Stopping:
 def tasks_behind(config: StudyConfig, dataset: Mapping[str, Any]) -> int:
     """Return the number of one-shot tasks with the noise of a study's validation errors."""
     n_tasks = int(dataset.get("n_tasks") or N_TASKS)
-    return n_tasks * DENSE_WORTH if config.objective == "dense" else n_tasks
+    worth = n_tasks * DENSE_WORTH if config.objective == "dense" else n_tasks
+    return min(worth, int(dataset.get("pictures") or worth))
 
 
 def why_over(view: StudyView) -> str | None:

@@ -73,7 +73,10 @@ def _measure_the_same(
     theirs: StudyConfig, there: SearchProblem, ours: StudyConfig, here: SearchProblem
 ) -> bool:
     """Return whether both measure the same error with the same unsearched settings."""
-    if (theirs.objective, theirs.pruner.resource) != (ours.objective, ours.pruner.resource):
+    for name in ("objective", "ways", "shots"):
+        if getattr(theirs, name) != getattr(ours, name):
+            return False
+    if theirs.pruner.resource != ours.pruner.resource:
         return False
     old, new = leaf_paths(there.network), leaf_paths(here.network)
     searched = {*here.space.parameters, *there.space.parameters}

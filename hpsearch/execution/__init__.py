@@ -28,6 +28,8 @@ class Job:
         checkpoint: File that the worker writes after each epoch and resumes from where it exists;
             the folder that a command's program writes into.
         objective: The validation tasks.
+        ways: Their candidates; None means the data's.
+        shots: Their support images of each candidate.
         fresh: Whether the best weights are scored at the end on tasks of drawers that the study
             never validates on.
         decided: Last epoch that the driver has decided on. A later epoch in the checkpoint is
@@ -45,6 +47,8 @@ class Job:
     study_seed: int
     checkpoint: Path
     objective: Objective = "tasks_320"
+    ways: int | None = None
+    shots: int = 1
     fresh: bool = False
     decided: int | None = None
     smallest: dict[str, Any] | None = None
@@ -78,7 +82,7 @@ class Started:
 
 @dataclass(frozen=True)
 class EpochEnded:
-    """An epoch has ended and its checkpoint is written; the worker waits for `decide`."""
+    """An epoch has ended and its checkpoint is written; no other is reported before `decide`."""
 
     trial: int
     result: EpochResult

@@ -11,7 +11,9 @@ import sys
 if __name__ == "__main__":
     import torch
 
-    names = [torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count())]
+    cards = range(torch.cuda.device_count())
+    names = [torch.cuda.get_device_name(n) for n in cards]
+    memory = [torch.cuda.get_device_properties(n).total_memory for n in cards]
     cudnn = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
-    told = {"cuda": torch.version.cuda, "cudnn": cudnn, "cards": names}
+    told = {"cuda": torch.version.cuda, "cudnn": cudnn, "cards": names, "memory": memory}
     sys.stdout.write(json.dumps(told) + "\n")

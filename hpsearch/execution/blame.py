@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from hpsearch.errors import HpsearchError
 from hpsearch.execution import Ended, Ending, Lost
-from hpsearch.execution.card_errors import Fault, fault_in
+from hpsearch.trainers.card_errors import Fault, fault_in
 
 __all__ = ["Fault", "ending_of", "fault_of"]
 

@@ -34,7 +34,8 @@ class Devices:
     Args:
         names: What CUDA_VISIBLE_DEVICES may hold, one for each device that torch can use.
         driver: Version of NVIDIA's driver, None without one.
-        torch: What torch says of itself: `cuda`, `cudnn` and the `cards` by name.
+        torch: What torch says of itself: `cuda`, `cudnn`, the `cards` by name and their `memory`
+            in bytes.
         advice: Why torch can use none of the cards that are there, and what to do; None if it can,
             or if there are none.
     """

@@ -99,6 +99,17 @@ class DriverPipe(ParentPipe):
             if "decision" in message:
                 return Decision(message["decision"])
 
+    def decision_so_far(self) -> Decision | None:
+        """Return the driver's decision if it has come; leave an interrupt to who waits for one."""
+        while not self.messages.empty():
+            message = self.messages.get()
+            if "decision" in message:
+                return Decision(message["decision"])
+            if "interrupt" in message:
+                self.messages.put(message)
+                return None
+        return None
+
     def report(self, trial: int, result: EpochResult) -> Ending | None:
         """Report an epoch; return the ending that the driver decides on, None to go on."""
         self.send(event="epoch", trial=trial, result=result.to_json())

@@ -19,6 +19,7 @@ from hpsearch.execution.blame import ending_of
 from hpsearch.execution.command_job import CommandRunner
 from hpsearch.execution.devices import find_driver
 from hpsearch.execution.driver_pipe import DriverPipe, one_line_of
+from hpsearch.execution.reports import Reports
 from hpsearch.trainers.recipe import is_command
 
 if TYPE_CHECKING:
@@ -152,20 +153,32 @@ def run_job(job: Fields, device: str, driver: DriverPipe, kept: Kept) -> Ended:
     )
     last = unreported or (curve[-1] if curve else None)
     diagnosis = last.diagnosis if last else None
-    if unreported and (ending := driver.report(trial, unreported)):
-        return Ended(trial, ending)
+    reports = Reports(driver, path, trial)
+    if unreported:
+        reports.send(unreported)
     try:
-        epochs = train(config, data, job["seed"], resume=resume, interrupt=driver.asked_to_stop)
+        if ending := reports.settle():
+            return Ended(trial, ending)
+        epochs = train(config, data, job["seed"], resume=resume, interrupt=reports.stop_training)
         for epoch in epochs:
             driver.mark()
-            save(epoch.checkpoint(), path)
-            driver.mark()
-            diagnosis = epoch.result.diagnosis
-            if ending := driver.report(trial, epoch.result):
+            if ending := reports.settle():
                 return Ended(trial, ending)
+            reports.begin(epoch.checkpoint(), epoch.result)
+            diagnosis = epoch.result.diagnosis
+        if ending := reports.settle():
+            return Ended(trial, ending)
     except Interrupted as stop:
+        if ending := reports.settle(interrupted=driver.interrupted.is_set()):
+            return Ended(trial, ending)
         save(stop.checkpoint, path)
         return Ended(trial, Ending.INTERRUPTED)
+    except Exception:  # of an epoch that the driver may not want any more
+        if ending := reports.settle():
+            return Ended(trial, ending)
+        raise
+    finally:
+        reports.close()
     scores = fresh(job, config, device) if job["fresh"] else None
     return Ended(trial, Ending.DIAGNOSED if diagnosis else Ending.FINISHED, diagnosis, scores)
 
@@ -185,12 +198,13 @@ def load_data(
 
     config = TrialConfig.from_values(values, f"trial {job['trial']}")
     objective, packed = job["objective"], Path(job["data"])
-    key = (job["data"], job["study_seed"], objective, *TrainingData.settings(config))
+    asked = job["ways"], job["shots"]
+    key = (job["data"], job["study_seed"], objective, *asked, *TrainingData.settings(config))
     if key not in kept:
         kept.clear()
         try:
             kept[key] = TrainingData.from_dataset(
-                open_packed(packed),
+                open_packed(packed).asking(*asked),
                 config,
                 study_seed=job["study_seed"],
                 objective=objective,
@@ -208,13 +222,13 @@ def load_data(
 def fresh(job: Fields, config: TrialConfig, device: str) -> dict[str, float]:
     """Return the best weights' accuracy on fresh tasks, by alphabet."""
     from hpsearch.data import open_packed
+    from hpsearch.recognition.fresh import fresh_scores
     from hpsearch.training.build import trained_network
     from hpsearch.training.checkpoint import read
-    from hpsearch.training.fresh import fresh_scores
 
     weights = read(Path(job["checkpoint"])).best_weights()
     network = trained_network(config, weights, device)
-    dataset = open_packed(Path(job["data"]))
+    dataset = open_packed(Path(job["data"])).asking(job["ways"], job["shots"])
     return fresh_scores(network, config, dataset, job["study_seed"]).per_alphabet
 
 

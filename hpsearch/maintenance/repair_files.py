@@ -23,7 +23,7 @@ from hpsearch.study.plan import StudyPlan
 from hpsearch.training.checkpoint_file import previous
 from hpsearch.trial import TrialRecord
 
-ENDED_WITH = ("cause", "epochs", "seconds", "images", "multiply_adds")
+ENDED_WITH = ("cause", "epochs", "seconds", "images", "multiply_adds", "peak_bytes")
 """Other keys of result.json, which are also user attributes in the database."""
 KEPT = ("dataset.json", "prior.json")
 """Damaged files that stay in place, because nothing else holds their content."""

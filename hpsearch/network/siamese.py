@@ -17,7 +17,9 @@ from hpsearch.network.convolution import convolve, even_out
 from hpsearch.network.geometry import Convolution, NetworkShape
 
 CHUNK_VALUES = 1 << 19
-"""Values of |h1 - h2| held at once by `score_matrix`."""
+"""Values of |h1 - h2| held at once by `score_matrix`: as many as a core's cache holds."""
+CARD_VALUES = 1 << 24
+"""The same on a card, where each piece costs launches."""
 
 
 class WeightedL1(torch.autograd.Function):
@@ -50,7 +52,8 @@ class WeightedL1(torch.autograd.Function):
 
 
 def _rows(s: Tensor) -> int:
-    return max(1, CHUNK_VALUES // max(1, s.shape[0] * s.shape[1]))
+    values = CHUNK_VALUES if s.device.type == "cpu" else CARD_VALUES
+    return max(1, values // max(1, s.shape[0] * s.shape[1]))
 
 
 class Alignment(nn.Module):

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from hpsearch.data.dataset import Characters, Progress, flatten
 from hpsearch.data.pack import Contents
+from hpsearch.data.task_size import TaskSize
 from hpsearch.data.tasks import OneShotTasks, split_drawers, validation_tasks
 from hpsearch.errors import InputError
 from hpsearch.pictures.folder import MAX_IMAGES, SUFFIXES, convert_and_look, folders_in, images_in
@@ -160,4 +161,5 @@ def _smallest(role: Characters) -> int:
 
 def _test_runs(test: Characters, ways: int) -> OneShotTasks:
     drawers = split_drawers(test.n_drawers, 0, _SPLIT_SEED, people=test.people)[1]
-    return validation_tasks(test, ways=ways, n_runs=TEST_RUNS, drawers=drawers, seed=_SPLIT_SEED)
+    size = TaskSize(ways)
+    return validation_tasks(test, size, n_runs=TEST_RUNS, drawers=drawers, seed=_SPLIT_SEED)

@@ -1,4 +1,4 @@
-"""A user's own images by rule 3: a folder, a zip or a CSV file; see `read_own_images`.
+"""A user's own images by rules 3 and 4: a folder, a zip or a CSV file; see `read_own_images`.
 
 Must not know the cache.
 """
@@ -10,7 +10,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from hpsearch.data.dataset import Characters, Pictures, Progress, flatten, reported
 from hpsearch.data.pack import Contents
+from hpsearch.data.task_size import TaskSize
 from hpsearch.data.tasks import validation_tasks
 from hpsearch.errors import InputError
 from hpsearch.pictures.copies import MOST_COMPARED, near_copies
@@ -28,8 +29,9 @@ from hpsearch.pictures.looks import Look, Looks, counted, layout_notices, named
 from hpsearch.pictures.table import read_table
 from hpsearch.pictures.tree import list_folder, list_zip
 
-RULE = 3
-"""Version of the rule for reading own images; a study keeps the rule it was started with."""
+RULE = 4
+"""Version of the rule for reading own images; a study keeps the rule it was started with. Rule 3
+reads the same, and few classes get fewer validation tasks (`TaskSize`)."""
 SAMPLED = 200
 """Pictures, spread over all, that decide whether the data are drawings on paper."""
 TEST_TASKS = 400
@@ -37,7 +39,10 @@ _TEST_SEED = 0
 
 
 def read_own_images(
-    source: Path, progress: Progress | None = None, pictures: Pictures = "auto"
+    source: Path,
+    progress: Progress | None = None,
+    pictures: Pictures = "auto",
+    rule: int = RULE,
 ) -> Contents:
     """Read, convert and split a user's own images.
 
@@ -50,6 +55,7 @@ def read_own_images(
             or a CSV file with the columns path and label, and perhaps group and split.
         progress: Called after every 50 images.
         pictures: How the images are converted; auto decides by the pictures.
+        rule: 3 or 4.
 
     Raises:
         InputError: Fewer than two classes have two usable images, or the source is damaged.
@@ -81,7 +87,7 @@ def read_own_images(
         *read.notices(),
         *division.notices,
     )
-    return _contents(listing.title, read, classes, division, notices)
+    return replace(_contents(listing.title, read, classes, division, notices), rule=rule)
 
 
 @contextmanager
@@ -224,7 +230,7 @@ def _contents(
         test=test,
         runs=validation_tasks(
             test,
-            ways=test_ways,
+            TaskSize(test_ways),
             n_runs=math.ceil(TEST_TASKS / test_ways),
             drawers=range(test.n_drawers),
             seed=_TEST_SEED,
@@ -236,7 +242,6 @@ def _contents(
             f"background, {numbers[1]} validation and {numbers[2]} test {thing}, {ways} ways; "
             f"{kind}"
         ),
-        rule=RULE,
         paper=read.paper,
         notices=tuple(notices),
     )

@@ -42,22 +42,23 @@ def render_page(
     Args:
         model: Description of the model, one line.
         names: Names of the Q queries.
-        queries: Ink = 255, uint8 [Q, 105, 105].
+        queries: Converted as the support images were, uint8 [Q, 105, 105].
         support: The classes.
         ranking: Result of `rank` for the queries.
         top: Number of classes shown per query.
     """
+    paper = support.paper
 
     @cache
     def described(number: int) -> dict[str, Any]:
         images = support.images[support.class_of == number]
-        pictures = [ink_uri(image) for image in images[:SHOWN_OF_CLASS]]
+        pictures = [picture_uri(image, paper=paper) for image in images[:SHOWN_OF_CLASS]]
         return {"name": support.names[number], "images": len(images), "pictures": pictures}
 
     answers = [
         {
             "name": name,
-            "picture": ink_uri(image),
+            "picture": picture_uri(image, paper=paper),
             "candidates": [
                 {**described(number), "score": ranking.scores[query, number]}
                 for number in ranking.order[query, :top].tolist()
@@ -72,6 +73,7 @@ def render_page(
     return templates.get_template("page.html.j2").render(
         style=(HERE / "page.css").read_text(encoding="utf-8"),
         model=model,
+        plain=not paper,
         answers=answers,
         classes=len(support.names),
         images=len(support.images),
@@ -92,9 +94,15 @@ def environment(folder: Path) -> Environment:
     )
 
 
-def ink_uri(image: NDArray[np.uint8]) -> str:
-    """Return an image [S, S], ink = 255, as dark ink on white paper: a PNG as a data URI."""
-    return png_uri(Image.fromarray(255 - np.asarray(image)))
+def picture_uri(image: NDArray[np.uint8], *, paper: bool) -> str:
+    """Return a converted image [S, S] as a PNG in a data URI, as people know it.
+
+    Args:
+        image: Ink = 255, or grey values.
+        paper: Whether it is ink on paper, which is drawn dark on white.
+    """
+    shown = np.asarray(image)
+    return png_uri(Image.fromarray(255 - shown if paper else shown))
 
 
 def png_uri(image: Image.Image) -> str:

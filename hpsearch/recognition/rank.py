@@ -98,8 +98,9 @@ def rank(
         Koch et al. 2015, section 3.1 (p) and 4.3 (argmax over the candidates).
     """
     both = np.concatenate([queries, support.images])
-    shown, place = np.unique(both, axis=0, return_inverse=True)
-    place = place.reshape(-1)
+    number: dict[bytes, int] = {}
+    place = np.array([number.setdefault(image.tobytes(), len(number)) for image in both])
+    shown = both[np.unique(place, return_index=True)[1]]
     asked, query = np.unique(place[: len(queries)], return_inverse=True)
     offered, candidate = np.unique(place[len(queries) :], return_inverse=True)
     codes = _encoded(network, area_average(shown, input_size))

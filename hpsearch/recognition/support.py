@@ -21,12 +21,13 @@ from hpsearch.errors import InputError
 from hpsearch.paths import user_path
 from hpsearch.pictures.folder import (
     MAX_IMAGES,
+    SUFFIXES,
     convert_and_look,
     convert_pixels,
     folders_in,
     images_in,
 )
-from hpsearch.pictures.looks import Looks
+from hpsearch.pictures.looks import Looks, counted
 
 Picture = Path | str | NDArray[Any] | Image.Image
 """A file, an array [height, width] or [height, width, 3], or an image of Pillow."""
@@ -41,17 +42,21 @@ class Support:
     names: tuple[str, ...]
     """C names, ascending."""
     images: NDArray[np.uint8]
-    """[M, 105, 105], ink = 255, grouped by class."""
+    """[M, 105, 105], ink = 255, or grey values; grouped by class."""
     class_of: NDArray[np.int64]
     """[M] index into `names`, ascending; every class has an image."""
+    paper: bool = True
+    """Whether the images are ink on paper, or grey values as they are."""
+    left_out: tuple[str, ...] = ()
+    """What is no image of a class, in lines."""
 
 
 def read_support(folder: Path, looks: Looks | None = None, *, paper: bool = True) -> Support:
     """Read a folder of classes.
 
     Each folder is a class, and so is an image directly in the folder, named without its suffix;
-    images of the same name are one class. Hidden files, files without an image's suffix, and
-    folders without images are skipped.
+    images of the same name are one class. Where no folder holds images, they are groups of
+    classes: GROUP/CLASS/*. Hidden files are skipped.
 
     Args:
         folder: The folder of the classes.
@@ -61,19 +66,17 @@ def read_support(folder: Path, looks: Looks | None = None, *, paper: bool = True
     Raises:
         InputError: The folder is missing, it has fewer than two classes, or an image is unusable.
     """
+    if folder.is_file():
+        raise InputError(f"{folder}: a file; unpack it, and name a folder of support images")
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder of support images; check --support")
-    classes: dict[str, list[Path]] = {}
     try:
-        for place in folders_in(folder):
-            classes.setdefault(place.name, []).extend(images_in(place))
-        for path in images_in(folder):
-            classes.setdefault(path.stem, []).append(path)
+        classes, left_out = _classes_in(folder)
     except OSError as error:
         raise InputError(
             f"{error.filename or folder}: cannot be read ({error.strerror}); fix the permission"
         ) from error
-    names = tuple(sorted(name for name, files in classes.items() if files))
+    names = tuple(sorted(classes))
     files = [path for name in names for path in classes[name]]
     if len(names) < 2:
         found = f"images of one class only ({names[0]})" if names else "no images"
@@ -83,7 +86,39 @@ def read_support(folder: Path, looks: Looks | None = None, *, paper: bool = True
         )
     class_of = [number for number, name in enumerate(names) for _ in classes[name]]
     images = read_images(files, looks, [names[number] for number in class_of], paper=paper)
-    return Support(names, images, np.array(class_of, np.int64))
+    return Support(names, images, np.array(class_of, np.int64), paper, left_out)
+
+
+def _classes_in(folder: Path) -> tuple[dict[str, list[Path]], tuple[str, ...]]:
+    """Return the images of each class, and what is left out, in lines."""
+    places = folders_in(folder)
+    if not any(map(images_in, places)):
+        places = [inner for place in places for inner in folders_in(place)]
+    found = {_name(place, folder): images_in(place) for place in places}
+    classes = {name: files for name, files in found.items() if files}
+    for path in images_in(folder):
+        classes.setdefault(path.stem, []).append(path)
+    others = [
+        _name(path, folder)
+        for place in places
+        if found[_name(place, folder)]
+        for path in sorted(place.iterdir())
+        if _no_image(path)
+    ]
+    left_out = {
+        "left out, folders without images": [name for name in found if name not in classes],
+        "left out, not an image by the suffix": others,
+    }
+    return classes, tuple(counted(left_out))
+
+
+def _name(path: Path, folder: Path) -> str:
+    return path.relative_to(folder).as_posix()
+
+
+def _no_image(path: Path) -> bool:
+    visible = not path.name.startswith(".")
+    return visible and path.is_file() and path.suffix.lower() not in SUFFIXES
 
 
 def read_images(

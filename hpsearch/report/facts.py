@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from hpsearch.confirm.certificate import best_of
 from hpsearch.data import Dataset, open_packed
 from hpsearch.data.cache import places_beside
+from hpsearch.driver.stopping import tasks_behind
 from hpsearch.errors import EnvironmentFailure, HpsearchError
 from hpsearch.json_files import Opening
 from hpsearch.maintenance.at_work import standings
@@ -25,6 +26,7 @@ from hpsearch.results.evaluate import read_evaluation
 from hpsearch.space.problem import SearchProblem
 from hpsearch.space.space import SearchSpace
 from hpsearch.storage.view import StudyView, read_study
+from hpsearch.study.config import StudyConfig
 from hpsearch.trial import TrialRecord
 
 
@@ -90,8 +92,7 @@ class Facts:
         """Number of one-shot tasks behind each error; None under the dense objective."""
         if self.view.config.objective != "tasks_320":
             return None
-        found: int | None = self.view.dataset.get("n_tasks")
-        return found
+        return tasks_behind(self.view.config, self.view.dataset)
 
     def outcome(self, trial: TrialRecord) -> str:
         """Return a trial's state as its study shows it, or `not trainable`."""
@@ -117,7 +118,7 @@ def read_facts(folder: StudyFolder, beside: Sequence[Path] = ()) -> Facts:
     return Facts(
         view=view,
         problem=SearchProblem(space, view.config.siamese, view.config.limits),
-        dataset=_dataset(packed, fingerprint),
+        dataset=_dataset(packed, fingerprint, view.config),
         openings=openings_in(logs, fingerprint),
         baselines=read_baselines(packed, fingerprint),
         evaluation=read_evaluation(folder.model, fingerprint),
@@ -128,9 +129,9 @@ def read_facts(folder: StudyFolder, beside: Sequence[Path] = ()) -> Facts:
     )
 
 
-def _dataset(packed: Path, fingerprint: str) -> Dataset | None:
+def _dataset(packed: Path, fingerprint: str, study: StudyConfig) -> Dataset | None:
     try:
-        dataset = open_packed(packed)
+        dataset = open_packed(packed).asking(study.ways, study.shots)
     except HpsearchError:
         return None
     return dataset if dataset.fingerprint == fingerprint else None

@@ -20,7 +20,7 @@ from hpsearch.data.tasks import OneShotTasks, score_tasks, split_drawers, valida
 from hpsearch.errors import HpsearchError
 from hpsearch.recognition.calibration import Calibration
 from hpsearch.recognition.model import Model, load_model, read_metrics
-from hpsearch.recognition.page import ink_uri, png_uri
+from hpsearch.recognition.page import picture_uri, png_uri
 from hpsearch.recognition.support import printable
 from hpsearch.report.facts import Facts
 from hpsearch.report.figure import Figure, scatter, shown
@@ -40,8 +40,9 @@ def inspect_model(facts: Facts) -> dict[str, Any] | str:
         facts: A study with a model.
 
     Returns:
-        By the names that the template uses: `accuracy` on the `n_tasks` validation tasks; `seen`,
-        whether the model was trained on the validation characters; the `hardest` tasks; the `map`
+        By the names that the template uses: `plain`, whether the pictures are no ink on paper;
+        `accuracy` on the `n_tasks` validation tasks; `seen`, whether the model was trained on the
+        validation characters; the `hardest` tasks; the `map`
         of the characters, with a PNG of its drawings (`sprites`) in rows of `columns`; a PNG of
         the first layer's `filters`, None without a convolution, with the size and number of them;
         the check of "none of these" on unseen classes (`rejection`), None if there is none.
@@ -66,7 +67,7 @@ def _inspect(facts: Facts, model: Model, dataset: Dataset) -> dict[str, Any]:
     seed = facts.view.config.seed
     people = characters.people
     _, drawers = split_drawers(characters.n_drawers, 0, seed, people=people)
-    tasks = validation_tasks(characters, ways=dataset.ways, drawers=drawers, seed=seed)
+    tasks = validation_tasks(characters, dataset.size, drawers=drawers, seed=seed)
     index = characters.index()  # [C, drawers]
     mine = index[:, [d for d in drawers if d < index.shape[1]]].max(axis=1)  # [C], a drawing each
     rows = np.unique(np.concatenate([tasks.query.ravel(), tasks.support.ravel(), mine[mine >= 0]]))
@@ -74,9 +75,15 @@ def _inspect(facts: Facts, model: Model, dataset: Dataset) -> dict[str, Any]:
     query, support = np.searchsorted(rows, tasks.query), np.searchsorted(rows, tasks.support)
     encoded = OneShotTasks(query, support, tasks.target, tasks.alphabet)
     scores = run_scores(model.network, codes, encoded).double().numpy()
-    large = dataset.validation().images
+    large, paper = dataset.validation().images, model.paper
+    hardest = _hardest(tasks, scores, large, _class_names(characters), model.calibration)
+    for task in hardest:
+        task |= {
+            name: picture_uri(task[name], paper=paper) for name in ("query", "wrong", "right")
+        }
     return {
-        "hardest": _hardest(tasks, scores, large, _class_names(characters), model.calibration),
+        "plain": not paper,
+        "hardest": hardest,
         "accuracy": float(score_tasks(scores, tasks).mean()),
         "n_tasks": tasks.n_tasks,
         "seen": model.description.get("include_validation", False),
@@ -100,7 +107,10 @@ def _hardest(
     names: list[str],
     calibration: Calibration,
 ) -> list[dict[str, Any]]:
-    """Return the tasks with the largest gap between the best wrong answer and the right one."""
+    """Return the tasks with the largest gap between the best wrong answer and the right one.
+
+    Their pictures are as stored.
+    """
     right = np.take_along_axis(scores, tasks.target[:, :, None], 2)[:, :, 0]  # [R, W]
     others = scores.copy()
     np.put_along_axis(others, tasks.target[:, :, None], -np.inf, 2)
@@ -118,9 +128,9 @@ def _hardest(
         target, best = int(tasks.target[run, query]), int(wrong[run, query])
         p = calibration.probability(scores[run, query, [best, target]]).tolist()
         found[row] = {
-            "query": ink_uri(images[row]),
-            "wrong": ink_uri(images[support[best]]),
-            "right": ink_uri(images[support[target]]),
+            "query": images[row],
+            "wrong": images[support[best]],
+            "right": images[support[target]],
             "name": names[row],
             "answer": names[support[best]],
             "rank": int((scores[run, query] > scores[run, query, target]).sum()) + 1,
@@ -187,10 +197,11 @@ def _map(
     if not np.isfinite(logits).all():
         return {"map": None}
     columns = math.ceil(math.sqrt(len(chosen)))
+    pictures = large[drawing[chosen]]
     figure = _draw_map(characters, chosen.tolist(), _layout(logits, seed))
     return {
         "map": figure,
-        "sprites": _sprites(large[drawing[chosen]], columns),
+        "sprites": _sprites(255 - pictures if model.paper else pictures, columns),
         "columns": columns,
     }
 
@@ -218,7 +229,7 @@ def _sprites(images: NDArray[np.uint8], columns: int) -> str:
     rows = -(-len(images) // columns)
     sheet = Image.new("L", (columns * SPRITE, rows * SPRITE), 255)
     for k, image in enumerate(images):
-        small = Image.fromarray(255 - image).resize((SPRITE, SPRITE), Image.Resampling.BOX)
+        small = Image.fromarray(image).resize((SPRITE, SPRITE), Image.Resampling.BOX)
         sheet.paste(small, ((k % columns) * SPRITE, (k // columns) * SPRITE))
     return png_uri(sheet.quantize(16))
 

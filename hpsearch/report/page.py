@@ -20,6 +20,7 @@ from hpsearch.report.facts import Facts, read_facts
 from hpsearch.report.figure import number, si
 from hpsearch.report.importance import draw_importances, importances, standing_out
 from hpsearch.report.landscape import calibration, contours, fit_surrogate, parallel, slices
+from hpsearch.report.outlook import found_more, next_hour
 from hpsearch.report.progress import curves, incumbent
 from hpsearch.report.space_map import feasible_maps, feasible_share
 from hpsearch.results.pruning import ENOUGH_AUDITS, pruning
@@ -80,6 +81,8 @@ def _page(facts: Facts) -> dict[str, Any]:
         "top": sorted(complete, key=lambda t: (t.value, t.number))[:TOP_TRIALS],
         "gain": _gain(facts),
         "rivals": [r["trial"] for r in rivals(facts.certificate)] if facts.certificate else [],
+        "found_more": found_more(facts),
+        "next_hour": next_hour(facts),
         "incumbent": incumbent(facts),
         "curves": curves(facts),
         "landscape": _landscape(facts),

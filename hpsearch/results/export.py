@@ -98,6 +98,8 @@ def _judged(view: StudyView, trial: TrialRecord) -> dict[str, Any]:
         "validation_error": trial.value,
         "n_tasks": view.dataset.get("n_tasks"),
         "objective": view.config.objective,
+        "ways": view.config.ways,
+        "shots": view.config.shots,
     }
 
 

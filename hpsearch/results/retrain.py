@@ -65,6 +65,10 @@ class Exported(Section):
     """Seed of the drawers and the validation tasks."""
     objective: Objective = "tasks_320"
     """The validation measure during training."""
+    ways: int | None = Field(None, ge=2)
+    """Candidates of a validation task; None means the data's."""
+    shots: int = Field(1, ge=1)
+    """Support images of each candidate."""
     certificate: Certified | None = None
     """Result of `hpsearch confirm`; None while unconfirmed."""
     provenance: dict[str, Any] | None = None
@@ -141,6 +145,7 @@ def retrain(
             f"given are {dataset.kind} {dataset.fingerprint[:12]}; name the study's data with "
             "--data"
         )
+    dataset = dataset.asking(exported.ways, exported.shots)
     settings: dict[str, Any] = {
         "study_seed": exported.study_seed,
         "include_validation": include_validation,
@@ -158,6 +163,7 @@ def retrain(
         },
         "seed": chosen,
         **settings,
+        **_size(exported),
         "config": config.plain(),
     }
     _describe(output, description, aside)
@@ -196,6 +202,12 @@ def retrain(
     }
     write_atomically(output / "metrics.json", dump_record(metrics))
     return metrics
+
+
+def _size(exported: Exported) -> dict[str, int]:
+    """Return the size of the validation tasks where it is set; older folders do not name it."""
+    ways = {} if exported.ways is None else {"ways": exported.ways}
+    return ways if exported.shots == 1 else {**ways, "shots": exported.shots}
 
 
 def _describe(

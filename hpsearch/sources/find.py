@@ -123,7 +123,9 @@ class _Finder:
         if own_file and path.name in (f"{part}.zip" for part in PARTS):
             raise InputError(f"{origin} {path}: a part of Omniglot; name the folder that holds it")
         if not own_file and not path.is_dir():
-            raise InputError(f"{origin} {path}: no such folder; name the one that holds the data")
+            raise InputError(
+                f"{origin} {path}: no such folder or file; name the one that holds the data"
+            )
         try:
             if own_file:
                 return self._folder(path)
@@ -141,9 +143,13 @@ class _Finder:
 
     def _folder(self, path: Path) -> Dataset:
         """Read own images in the way that gives the fingerprint, or in the asked one."""
-        ways = [partial(self._own, path, pictures) for pictures in get_args(Pictures)]
+        ways = [
+            partial(self._own, path, pictures, rule)
+            for pictures in get_args(Pictures)
+            for rule in (RULE, 3)
+        ]
         if path.is_dir():
-            ways[1:1] = [partial(self._by_rule, path, rule) for rule in (2, 1)]
+            ways[2:2] = [partial(self._by_rule, path, rule) for rule in (2, 1)]
         for read in ways if self.fingerprint else ():
             with contextlib.suppress(InputError):  # the ways differ in what they refuse
                 found = read()
@@ -151,12 +157,12 @@ class _Finder:
                     return found
         return self._own(path, self.pictures)
 
-    def _own(self, path: Path, pictures: Pictures) -> Dataset:
+    def _own(self, path: Path, pictures: Pictures, rule: int = RULE) -> Dataset:
         return self._once(
             "folder",
             own_files(path),
-            lambda: read_own_images(path, self.progress, pictures),
-            f"rule {RULE} {pictures}",
+            lambda: read_own_images(path, self.progress, pictures, rule),
+            f"rule {rule} {pictures}",
         )
 
     def _by_rule(self, path: Path, rule: int) -> Dataset:

@@ -15,6 +15,7 @@ from PIL import Image, ImageDraw
 from hpsearch.data.dataset import Progress, flatten, reported
 from hpsearch.data.pack import Contents
 from hpsearch.data.resize import SIDE
+from hpsearch.data.task_size import TaskSize
 from hpsearch.data.tasks import validation_tasks
 from hpsearch.seeding import generator
 from hpsearch.sources.strokes import Points, Stroke, draw_character, draw_style
@@ -72,7 +73,7 @@ def draw_glyphs(*, seed: int = SEED, progress: Progress | None = None) -> Conten
         background=background,
         validation=validation,
         test=test,
-        runs=validation_tasks(test, ways=WAYS, n_runs=TEST_RUNS, drawers=drawers, seed=seed),
+        runs=validation_tasks(test, TaskSize(WAYS), n_runs=TEST_RUNS, drawers=drawers, seed=seed),
         ways=WAYS,
         turns=True,
         description=(

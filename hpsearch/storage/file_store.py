@@ -143,6 +143,8 @@ class FileStore(TrialStore):
             study_seed=self._plan.config.seed,
             checkpoint=folder.checkpoint,
             objective=self._plan.config.objective,
+            ways=self._plan.config.ways,
+            shots=self._plan.config.shots,
             decided=trial.last_epoch,
             known=tuple(one.to_json() for one in known if one.epoch <= trial.last_epoch),
             run=self._plan.run,
@@ -234,6 +236,7 @@ class FileStore(TrialStore):
         if last is not None:
             attributes |= {"epochs": last.epoch, "seconds": round(last.seconds, 2)}
             attributes |= {"images": last.images, "multiply_adds": last.multiply_adds}
+            attributes |= {"peak_bytes": last.peak_bytes} if last.peak_bytes else {}
         return attributes
 
     def keep_best_checkpoints(self, history: Sequence[TrialRecord]) -> None:

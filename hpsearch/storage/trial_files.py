@@ -30,6 +30,7 @@ class Result(Record):
     seconds: Positive | None = None
     images: Count | None = None
     multiply_adds: Count | None = None
+    peak_bytes: Count | None = None
 
 
 class EpochLine(Record):
@@ -44,6 +45,7 @@ class EpochLine(Record):
     images: Count
     multiply_adds: Count
     diagnosis: str | None = None
+    peak_bytes: Count | None = None
     metrics: dict[str, Number] = Field(default_factory=dict)
 
 

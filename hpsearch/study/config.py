@@ -32,6 +32,8 @@ OF_THE_NETWORK: dict[str, Any] = {
     "dataset": "auto",
     "pictures": "auto",
     "objective": "tasks_320",
+    "ways": None,
+    "shots": 1,
     "limits": Limits(),
     "warm_start": None,
 }
@@ -160,7 +162,8 @@ class Resources(Section):
     cpu: float | None = Field(None, gt=0, le=1024)
     """Cores of one trial; by default 1 on Ray, and locally all cores shared among the workers."""
     gpu: float | None = Field(None, ge=0, le=64)
-    """GPUs of one trial, e.g. 0.5 for two trials on one; by default 1 on CUDA, else 0."""
+    """GPUs of one trial, e.g. 0.5 for two trials on one; by default 1 on Ray with CUDA, and
+    locally as many trials share a GPU as its memory holds, at most 4, if their steps are small."""
 
 
 def _named_trainer(value: Any) -> Any:
@@ -201,6 +204,11 @@ class StudyConfig(Section):
     objective: Objective = "tasks_320"
     """What is minimised: the error on the paper's 320 one-shot tasks, or the dense expected error
     over all tasks of the eight drawers that do not train, with a fraction of the noise."""
+    ways: int | None = Field(None, ge=2, le=1000)
+    """Candidates of a validation task; by default the data's own, at most 20."""
+    shots: int = Field(1, ge=1, le=100)
+    """Support images of each candidate of a validation task. More than one needs the objective
+    dense."""
     sampler: SamplerConfig = SamplerConfig()
     pruner: PrunerConfig = PrunerConfig()
     budget: Budget = Budget(trials=20)
@@ -238,11 +246,22 @@ class StudyConfig(Section):
     lease_s: float = Field(60.0, ge=1, le=86_400)
     """On a server: seconds after which other drivers take over the trials of a silent driver."""
 
+    @field_validator("shots")
+    @classmethod
+    def _check_shots(cls, shots: int, info: ValidationInfo) -> int:
+        if shots > 1 and info.data.get("objective") == "tasks_320":
+            raise ValueError(
+                "the tasks of objective tasks_320 have one shot; set objective: dense"
+            )
+        return shots
+
     @field_validator("trial")
     @classmethod
     def _needed(cls, trial: TrialConfig | None, info: ValidationInfo) -> TrialConfig | None:
         if info.data.get("trainer") is None and trial is None:
-            raise ValueError("is missing")
+            raise ValueError(
+                "trial: is missing; write the network, or a trainer: {command: [...]}"
+            )
         return trial
 
     @model_validator(mode="after")

@@ -21,6 +21,7 @@ class EpochResult:
         multiply_adds: Nominal multiply-adds trained since the trial's start (3 x forward).
         diagnosis: None while training is healthy, otherwise the reason to end it: "diverged",
             "saturated", "dead" or "stuck", with the figure behind it.
+        peak_bytes: Most memory of a card that the process has taken so far; None on the CPU.
         metrics: Other figures that a program reported.
     """
 
@@ -31,6 +32,7 @@ class EpochResult:
     images: int
     multiply_adds: int
     diagnosis: str | None = None
+    peak_bytes: int | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
 
     @property
@@ -41,6 +43,8 @@ class EpochResult:
     def to_json(self) -> dict[str, Any]:
         """Return a dictionary that JSON can hold (a non-finite loss becomes null)."""
         values = asdict(self)
+        if self.peak_bytes is None:
+            del values["peak_bytes"]
         if not math.isfinite(self.loss):
             values["loss"] = None
         if not self.metrics:

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hpsearch.data.dense import DenseTasks, dense_accuracy, expected_credits
+from hpsearch.data.dense import DenseTasks, expected_credits, mean_credit
 from hpsearch.data.tasks import OneShotTasks, score_tasks
 from hpsearch.network.siamese import SiameseNetwork
 
@@ -88,13 +89,17 @@ def score_encoded(
     """Score tasks whose rows point into the encodings of M images."""
     if isinstance(tasks, DenseTasks):
         matrices = dense_scores(network, encodings, tasks)
-        dense = dense_accuracy(matrices, tasks)
-        credit = np.concatenate([expected_credits(matrix, tasks.ways) for matrix in matrices])
+        credits = [expected_credits(matrix, tasks.ways) for matrix in matrices]
+        dense = mean_credit(credits, tasks)
         scores = np.concatenate([matrix.ravel() for matrix in matrices])
         same = np.concatenate([np.eye(len(matrix), dtype=bool).ravel() for matrix in matrices])
         auc = pair_auc(scores, same)
         return TaskScores(
-            dense.accuracy, credit, dense.per_alphabet, auc, _degenerate(scores, auc)
+            dense.accuracy,
+            np.concatenate(credits),
+            dense.per_alphabet,
+            auc,
+            _degenerate(scores, auc),
         )
     scores = run_scores(network, encodings, tasks).float().cpu().numpy()
     return task_scores(scores, tasks)
@@ -117,22 +122,31 @@ def task_scores(scores: NDArray[np.floating], tasks: OneShotTasks) -> TaskScores
 def dense_scores(
     network: SiameseNetwork, encodings: Tensor, tasks: DenseTasks
 ) -> list[NDArray[np.float32]]:
-    """Return logits [N (query), N (support)] of each pair of drawers."""
-    device = encodings.device
-    matrices: dict[tuple[bytes, bytes], Tensor] = {}
-    for pair in tasks.pairs:
-        query, support = (
-            encodings[torch.as_tensor(rows, device=device)] for rows in (pair.query, pair.support)
-        )
-        key = (pair.query.tobytes(), pair.support.tobytes())
-        exchanged = matrices.get(key[::-1]) if network.aligned else None  # costly, and symmetric
-        matrices[key] = (
-            network.score_matrix(query, support).float() if exchanged is None else exchanged.T
-        )
-    return [
-        matrices[pair.query.tobytes(), pair.support.tobytes()].cpu().numpy()
-        for pair in tasks.pairs
-    ]
+    """Return logits [N (query), N (support)] of each pair of drawers: means over the shots.
+
+    All rows go to the device at once, and an alphabet's logits come back at once.
+    """
+    sides = [rows.ravel() for pair in tasks.pairs for rows in (pair.query, pair.support)]
+    there = torch.from_numpy(np.concatenate(sides)).to(encodings.device)
+    rows = iter(torch.split(there, [len(side) for side in sides]))
+    found: list[NDArray[np.float32]] = []
+    for _, group in groupby(tasks.pairs, lambda pair: pair.alphabet):
+        known: dict[tuple[bytes, bytes], Tensor] = {}
+        matrices: list[Tensor] = []
+        for pair in group:
+            query, support = encodings[next(rows)], encodings[next(rows)]
+            key = (pair.query.tobytes(), pair.support.tobytes())
+            turned = known.get(key[::-1]) if network.aligned else None  # costly, and symmetric
+            if turned is None:
+                logits = network.score_matrix(query, support).float()  # [N, N * K]
+                known[key] = logits.view(len(query), *pair.support.shape).mean(2)
+            else:
+                known[key] = turned.T
+            matrices.append(known[key])
+        together = torch.cat([matrix.flatten() for matrix in matrices]).cpu().numpy()
+        parts = np.split(together, np.cumsum([matrix.numel() for matrix in matrices])[:-1])
+        found += [p.reshape(m.shape) for p, m in zip(parts, matrices, strict=True)]
+    return found
 
 
 def pair_auc(scores: NDArray[np.floating], same: NDArray[np.bool_]) -> float:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from hpsearch.network.initialisation import initialise
+from hpsearch.network.loss import batch_loss, pair_loss, softmax_loss
 from hpsearch.network.siamese import SiameseNetwork
 from hpsearch.seeding import derive_seed, generator
 from hpsearch.training.build import empty_network, load_start
@@ -31,9 +32,8 @@ from hpsearch.training.diagnosis import (
 from hpsearch.training.distortion import Drawn, distort, draw_distortion
 from hpsearch.training.epoch import EpochResult
 from hpsearch.training.evaluation import evaluate_tasks, to_input
-from hpsearch.training.loss import batch_loss, pair_loss, softmax_loss
 from hpsearch.training.optimiser import LayerwiseOptimiser
-from hpsearch.training.precision import allow_tf32, arithmetic
+from hpsearch.training.precision import allow_tf32, arithmetic, layout, try_algorithms
 from hpsearch.training.trainingdata import TrainingData, take
 
 STATISTICS_STEPS = 50
@@ -115,6 +115,7 @@ class _Run:
         self.config, self.data, self.seed = config, data, seed
         device = data.images.device
         allow_tf32(config, device)
+        try_algorithms(config, device)
         self.network = empty_network(config)
         # Weights and distortions are drawn on the CPU, so that a seed means the same everywhere.
         weights = torch.Generator().manual_seed(derive_seed(seed, "weights"))
@@ -124,8 +125,7 @@ class _Run:
         for name in config.frozen:
             self.network.get_submodule(name).requires_grad_(False)
         self.network.to(device)
-        if device.type == "cpu":
-            self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network.to(memory_format=layout(config, device))  # type: ignore[call-overload]
         self.averaged = self.network  # validated and kept
         if config.weight_averaging > 0:
             self.averaged = copy.deepcopy(self.network).requires_grad_(False)
@@ -195,8 +195,9 @@ class _Run:
             self.best = self._copy()
         work = 3 * self.config.shape().multiply_adds * self.images
         self.seconds += time.monotonic() - began
+        peak = peak_bytes(self.data.images.device)
         result = EpochResult(
-            self.epoch, loss, error, self.seconds, self.images, work, self.diagnosis
+            self.epoch, loss, error, self.seconds, self.images, work, self.diagnosis, peak
         )
         self.curve.append(result)
         self.step = 0
@@ -254,23 +255,20 @@ class _Run:
             return
         steps = self.epoch * self.config.steps_per_epoch + self.step + 1
         stays = min(self.config.weight_averaging, steps / (steps + 10))
-        ours, theirs = self.averaged.state_dict(), self.network.state_dict()
-        for name, tensor in theirs.items():
-            if tensor.is_floating_point():
-                ours[name].lerp_(tensor, 1 - stays)
+        torch._foreach_lerp_(_moving(self.averaged), _moving(self.network), 1 - stays)
 
     def _copy(self) -> dict[str, Tensor]:
-        return {n: t.detach().clone() for n, t in self.averaged.state_dict().items()}
+        return {n: t.clone() for n, t in self.averaged.state_dict().items()}
 
     def checkpoint(self) -> Checkpoint:
         """Copy the whole state."""
-        tensors = {f"weights.{n}": t.clone() for n, t in self.network.state_dict().items()}
+        tensors = {f"weights.{n}": t for n, t in self.network.state_dict().items()}
         if self.averaged is not self.network:
-            tensors |= {f"average.{n}": t for n, t in self._copy().items()}
-        tensors |= {name: t.clone() for name, t in self.optimiser.state().items()}
-        tensors |= {f"best.{n}": t.clone() for n, t in self.best.items()}
+            tensors |= {f"average.{n}": t for n, t in self.averaged.state_dict().items()}
+        tensors |= self.optimiser.state()
+        tensors |= {f"best.{n}": t for n, t in self.best.items()}
         tensors["generator.distortion"] = self.distortion.get_state()
-        tensors["loss_sum"] = self.loss_sum.clone()
+        tensors["loss_sum"] = self.loss_sum
         state: dict[str, Any] = {
             "config": self.config.plain(),
             "seed": self.seed,
@@ -284,7 +282,7 @@ class _Run:
             "pairs": self.chance.bit_generator.state,
             "curve": [r.to_json() for r in self.curve],
         }
-        return Checkpoint({n: t.cpu() for n, t in tensors.items()}, state)
+        return Checkpoint({n: _to_host(t) for n, t in tensors.items()}, state)
 
     @torch.no_grad()
     def restore(self, checkpoint: Checkpoint) -> None:
@@ -311,6 +309,21 @@ class _Run:
         self.diagnosis = state["diagnosis"]
         self.vitals = [Vitals.from_json(values) for values in state.get("vitals", [])]
         self.curve = checkpoint.curve
+
+
+def peak_bytes(device: torch.device) -> int | None:
+    """Return the most memory of a card that this process has taken; None on the CPU."""
+    return torch.cuda.max_memory_reserved(device) if device.type == "cuda" else None
+
+
+def _to_host(tensor: Tensor) -> Tensor:
+    """Return a copy on the CPU."""
+    return tensor.clone() if tensor.device.type == "cpu" else tensor.cpu()
+
+
+def _moving(network: SiameseNetwork) -> list[Tensor]:
+    """Return the values that training changes, but for the counts of batches."""
+    return [*network.parameters(), *(b for b in network.buffers() if b.is_floating_point())]
 
 
 def _continue(generator: torch.Generator, state: Tensor, seed: int) -> None:
@@ -351,8 +364,8 @@ def step_loss(
         codes = network.encode(batch)
     smoothing = config.label_smoothing
     if config.pairs == "independent":
-        halves = codes.view(len(rows), 2, *codes.shape[1:])
-        return pair_loss(network.score(halves[:, 0], halves[:, 1]), labels, smoothing)
+        first, second = codes.view(len(rows), 2, *codes.shape[1:]).unbind(1)
+        return pair_loss(network.score(first, second), labels, smoothing)
     if config.loss == "softmax":
         drawings = torch.split(codes, rows.shape[1])
         blocks = [network.score_matrix(a, b) for a, b in combinations(drawings, 2)]

@@ -10,18 +10,21 @@ from torch import Tensor
 
 from hpsearch.network.siamese import SiameseNetwork
 from hpsearch.training.config import TrialConfig
+from hpsearch.training.together import Together, step_adamw, step_sgd
+from hpsearch.training.uncompiled import leave_compiler_unloaded, take_step
 
 STATE_NAMES = {
     "sgd": {"momentum_buffer": "velocity.{}"},
     "adamw": {key: f"adamw.{{}}.{key}" for key in ("step", "exp_avg", "exp_avg_sq")},
 }
 """For each tensor that torch keeps of a parameter its name in a checkpoint."""
+BETAS, EPS = (0.9, 0.999), 1e-8
 NO_MOMENTUM = 5e-324
 """Stands for momentum 0, with which torch would not update the velocity; it rounds to 0 itself."""
 
 
 class LayerwiseOptimiser:
-    """torch's SGD or AdamW with one parameter group for each parameter.
+    """torch's SGD or AdamW with one parameter group for each parameter; on cards all at once.
 
     sgd is v = mu v + grad; w = w - eta v, with eta, mu and lambda of each layer. adamw has each
     layer's learning rate, and its l2 as weight decay.
@@ -35,11 +38,13 @@ class LayerwiseOptimiser:
     def __init__(self, network: SiameseNetwork, config: TrialConfig) -> None:
         """Set the schedule to the first step."""
         self._config, self._sgd = config, config.optimiser == "sgd"
+        self._at_once = network.device.type != "cpu"
         self._named = {n: p for n, p in network.named_parameters() if p.requires_grad}
         groups = [
             {"params": [parameter], "layer": name.split(".")[0], "l2": _l2(name, config)}
             for name, parameter in self._named.items()
         ]
+        leave_compiler_unloaded()
         self._torch: torch.optim.Optimizer
         if self._sgd:
             self._torch = torch.optim.SGD(groups, foreach=False)
@@ -47,13 +52,11 @@ class LayerwiseOptimiser:
             for group in groups:
                 group["weight_decay"] = group["l2"]
             self._torch = torch.optim.AdamW(
-                groups, betas=(0.9, 0.999), eps=1e-8, foreach=False, fused=True
+                groups, betas=BETAS, eps=EPS, foreach=False, fused=True
             )
         for parameter in self._named.values():  # there from the first checkpoint on
             self._torch.state[parameter] = {
-                key: torch.zeros((), device=parameter.device)
-                if key == "step"
-                else torch.zeros_like(parameter)
+                key: torch.zeros(()) if key == "step" else torch.zeros_like(parameter)
                 for key in STATE_NAMES[config.optimiser]
             }
         self.set_position(1)
@@ -68,19 +71,25 @@ class LayerwiseOptimiser:
 
     def step(self) -> None:
         """Take one step from the parameters' gradients, and forget them."""
-        if self._sgd:
-            self._add_l2()
-        self._torch.step()
+        inside = self._config.l2_gradient == "inside"
+        if self._at_once and self._sgd:
+            step_sgd(Together(self._torch), inside=inside)
+        elif self._at_once:
+            step_adamw(Together(self._torch), betas=BETAS, eps=EPS)
+        else:
+            if self._sgd:
+                self._add_l2(inside=inside)
+            take_step(self._torch)
         self._torch.zero_grad(set_to_none=True)
 
     @torch.no_grad()
-    def _add_l2(self) -> None:
+    def _add_l2(self, *, inside: bool) -> None:
         """Add SGD's L2 in place; torch's own weight decay would copy every gradient."""
         for group in self._torch.param_groups:
             (parameter,) = group["params"]
             if not group["l2"] or parameter.grad is None:
                 continue
-            if self._config.l2_gradient == "inside":
+            if inside:
                 parameter.grad.add_(parameter, alpha=2 * group["l2"])
             else:
                 parameter.sub_(parameter.abs(), alpha=2 * group["l2"])

@@ -28,6 +28,26 @@ def has_bf16(device_type: str) -> bool:
     return False
 
 
+def layout(config: TrialConfig, device: torch.device) -> torch.memory_format:
+    """Return the order of a network's values in memory: channels last where it pays.
+
+    A card's tensor cores, which round the factors of products, want channels last. In float32
+    cuDNN has its transforms for large filters only with channels first.
+    """
+    first = device.type != "cpu" and config.precision == "float32"
+    return torch.contiguous_format if first else torch.channels_last
+
+
+def try_algorithms(config: TrialConfig, device: torch.device) -> None:
+    """On CUDA, have cuDNN time its algorithms for each new shape, if all steps have one shape.
+
+    Batches of characters differ in size, and each size would be timed. The setting holds for the
+    process.
+    """
+    if device.type == "cuda":
+        torch.backends.cudnn.benchmark = config.pairs == "independent"
+
+
 def allow_tf32(config: TrialConfig, device: torch.device) -> None:
     """On CUDA, round float32 products to TF32 unless the precision is float32.
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from hpsearch.configfile import read_yaml
 from hpsearch.data.dataset import Characters, Dataset, in_words
 from hpsearch.data.dense import DenseTasks, dense_tasks
+from hpsearch.data.task_size import TaskSize
 from hpsearch.data.tasks import OneShotTasks, dense_drawers, split_drawers, validation_tasks
 from hpsearch.errors import InputError
 from hpsearch.shipped_files import SHIPPED_MODEL
@@ -89,7 +90,7 @@ def select(
         sampler = Sampler(index, alphabet_of)
     except InputError as error:
         raise InputError(f"{where}.drawers: {config.drawers}: {error}") from None
-    shown, tasks = objective_tasks(validation, dataset.ways, objective, study_seed)
+    shown, tasks = objective_tasks(validation, dataset.size, objective, study_seed)
     return Selection(
         sampler=sampler,
         shown=shown,
@@ -139,6 +140,8 @@ def check_data(
         return []  # these data are complete; the images left unused are the paper's choice
     available = len(background.images) + include_validation * len(validation.images)
     notices = []
+    asked = len(np.unique(validation.character[chosen.shown]))
+    notices += dataset.size.left_out(len(validation.names), asked)
     if chosen.n_trained < available:
         notices.append(
             f"{where}.drawers: {config.drawers}: {chosen.n_trained} of {available} images are "
@@ -244,14 +247,14 @@ def _validating(validation: Characters, objective: Objective, seed: int) -> list
 
 
 def objective_tasks(
-    validation: Characters, ways: int, objective: Objective, study_seed: int
+    validation: Characters, size: TaskSize, objective: Objective, study_seed: int
 ) -> tuple[NDArray[np.int64], OneShotTasks | DenseTasks]:
     """Return the rows of a study's validation images, and its tasks as places in these rows."""
     drawers = _validating(validation, objective, study_seed)
     if objective == "dense":
-        dense = dense_tasks(validation, ways=ways, drawers=drawers, seed=study_seed)
+        dense = dense_tasks(validation, size, drawers=drawers, seed=study_seed)
         return dense.rows, dense.renumbered(dense.rows)
-    tasks = validation_tasks(validation, ways=ways, drawers=drawers, seed=study_seed)
+    tasks = validation_tasks(validation, size, drawers=drawers, seed=study_seed)
     kept, place = np.unique(np.stack([tasks.query, tasks.support]), return_inverse=True)
     query, support = place.reshape(2, *tasks.query.shape)
     return kept, OneShotTasks(query, support, tasks.target, tasks.alphabet)

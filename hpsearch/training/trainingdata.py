@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -92,9 +93,13 @@ def take(images: Tensor, rows: Tensor, seen: Sequence[View]) -> Tensor:
     """Return the images [B, S, S] at rows [B]; rows beyond the images mean their other views."""
     if len(seen) == 1:
         return images[rows]
-    batch = upright = images[rows % len(images)]
-    number = (rows // len(images))[:, None, None]
-    for place, view in enumerate(seen):
-        if place:
-            batch = torch.where(number == place, view.of(upright), batch)
-    return batch
+    upright = images[rows % len(images)]
+    places = _places(tuple(seen), images.shape[1], images.device)[rows // len(images)]
+    return upright.flatten(1).gather(1, places).view_as(upright)
+
+
+@lru_cache(maxsize=16)
+def _places(seen: tuple[View, ...], side: int, device: torch.device) -> Tensor:
+    """Return where each view of an image finds its pixels, [V, S S]."""
+    upright = torch.arange(side**2, device=device).view(side, side)
+    return torch.stack([view.of(upright).flatten() for view in seen])

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from hpsearch.app import pace
 from hpsearch.app.dry_run import too_long
 from hpsearch.app.executors import Workplace
 from hpsearch.paths import StudyFolder
 from hpsearch.study.plan import plan_study, study_lock
-from hpsearch.training import pace
 from hpsearch.wording import long_time
 from tests.driver.test_driver import search
 from tests.support.command_line import CommandLine, run

@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 
 from benchmarks import search_bench
+from benchmarks import surrogate as fitting
 from benchmarks.cells import Source, feasible_points, load_problem
 from benchmarks.fitted import fitted_from_json
 from benchmarks.regression import forest, process, trees
 from benchmarks.stored_surrogate import load, save, stored_path, surrogate_of
+from benchmarks.surrogate import Surrogate
 from benchmarks.table import write_table
 from hpsearch.errors import InputError
 from tests.benchmarks.made import SPACE, made_params, made_table
@@ -28,10 +30,11 @@ TABLES = {
 }
 RECORDED = json.loads((ROOT / "tests/assets/surrogate_answers.json").read_bytes())
 KERNELS = {
-    "Haswell": {"OPENBLAS_CORETYPE": "Haswell"},
-    "SkylakeX": {"OPENBLAS_CORETYPE": "SkylakeX"},
     "native": {},
-    "without AVX-512": {"NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512_ICL AVX512_SPR"},
+    "Haswell without AVX-512": {
+        "OPENBLAS_CORETYPE": "Haswell",
+        "NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512_ICL AVX512_SPR",
+    },
 }
 
 
@@ -79,6 +82,14 @@ def table(tmp_path):
     return path
 
 
+@pytest.fixture(scope="module")
+def plain():
+    """A surrogate whose regressions are not chosen, for what does not ask it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fitting, "choose", lambda *_: process)
+        return Surrogate.fit(made_table(), SPACE)
+
+
 @pytest.mark.slow
 def test_what_is_stored_answers_as_what_was_fitted(table, surrogate):
     rng = np.random.default_rng(3)
@@ -98,8 +109,8 @@ def test_what_is_stored_answers_as_what_was_fitted(table, surrogate):
     "damage",
     [lambda b: b[:-20], lambda b: gzip.compress(b"[]"), lambda b: gzip.compress(b'{"a": 1}')],
 )
-def test_a_damaged_stored_surrogate_is_refused_in_one_line(table, surrogate, damage):
-    path = save(surrogate, table)
+def test_a_damaged_stored_surrogate_is_refused_in_one_line(table, plain, damage):
+    path = save(plain, table)
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(
         InputError, match=r"made\.surrogate\.json\.gz: is damaged .*; delete it, or"
@@ -107,8 +118,8 @@ def test_a_damaged_stored_surrogate_is_refused_in_one_line(table, surrogate, dam
         load(path, table, made_table(), SPACE)
 
 
-def test_a_surrogate_of_another_table_is_refused(table, surrogate):
-    save(surrogate, table)
+def test_a_surrogate_of_another_table_is_refused(table, plain):
+    save(plain, table)
     write_table(table, made_table(40).trials)
     with pytest.raises(InputError, match="table_sha256: was fitted on another"):
         surrogate_of(table, made_table(40), SPACE)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
+from benchmarks import regression
 from benchmarks.regression import choose, forest, process, trees
 from benchmarks.surrogate import NearestRow, seed_noise
 from benchmarks.surrogate_check import auc, check
@@ -87,7 +88,8 @@ def test_the_nearest_row_answers_as_it_was_recorded():
 
 
 @pytest.mark.slow
-def test_the_check_holds_repeated_configurations_out_together():
+def test_the_check_holds_repeated_configurations_out_together(monkeypatch):
+    monkeypatch.setattr(regression, "FOLDS", 2)
     report = check(made_table(120), SPACE, folds=3)
     assert report["repeated"] >= 5
     assert report["rank_correlation"]["value"] > 0.9
@@ -96,7 +98,8 @@ def test_the_check_holds_repeated_configurations_out_together():
 
 
 @pytest.mark.parametrize(("wavy", "kind"), [(True, process), (False, trees)])
-def test_the_regression_is_the_one_that_tells_held_out_rows_better(wavy, kind):
+def test_the_regression_is_the_one_that_tells_held_out_rows_better(wavy, kind, monkeypatch):
+    monkeypatch.setattr(regression, "FOLDS", 2)
     rng = np.random.default_rng(1)
     inputs = rng.uniform(size=(160, 2 if wavy else 12))
     if wavy:

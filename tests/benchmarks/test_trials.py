@@ -206,7 +206,8 @@ def test_both_trainers_distort_alike() -> None:
         distortion.shear * signed[2], 1 + distortion.scale * signed[3],
         1 + distortion.scale * signed[4], shift * signed[5], shift * signed[6],
     ]  # fmt: skip
-    ours = affine(*(torch.tensor([v], dtype=torch.float64) for v in values))[0].numpy()
+    shear, scale, shift = np.array(values[1:]).reshape(3, 2, 1)
+    ours = affine(np.array(values[:1]), shear=shear, scale=scale, shift=shift)[0]
     for x, y in ((0, 0), (35, 0), (10, 30)):
         place = np.array([2 * x / side - 1, 2 * y / side - 1, 1])
         expected = (ours @ place + 1) * side / 2

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from hpsearch.configfile import read_yaml
+from hpsearch.confirm.gain import STARTS
 from tests.support.command_line import Done, run
 from tests.support.drawings import write_drawings
 
@@ -16,6 +17,7 @@ SHORT = (
     *("--set", "trial.images_per_epoch=96", "--set", "trial.max_epochs=2"),
     *("--set", "trial.batch_characters=8", "--set", "pruner.min_resource=1"),
     *("--set", "freeze.batch_characters=8", "--workers", "2"),
+    *("--set", "ways=4", "--set", "shots=3"),
 )
 
 pytestmark = pytest.mark.slow
@@ -35,8 +37,9 @@ def test_the_best_encoder_is_trial_0_and_the_end_says_what_training_gained(
     monkeypatch.chdir(tmp_path)
     write_drawings(tmp_path / "images", EIGHT)
     begun = _done("search", "--data", "images", *SHORT, "--trials", "2")
-    for name in ("pixels", "Hausdorff distance", "shipped model as it is", "untrained network"):
+    for name in ("pixels", "Hausdorff distance", *STARTS.values()):
         assert f"  {name}: " in begun.out
+    assert "validation tasks of 4 ways, 3 shots" in begun.out
     assert "training gained" in begun.out or "training did not help" in begun.out
     done = _done("search", "--data", "images", *SHORT, "--trials", "4")  # continues
     assert "0 failed" in done.out
@@ -62,6 +65,7 @@ def test_the_best_encoder_is_trial_0_and_the_end_says_what_training_gained(
     _done("export", study, "--trial", "0")
     trained = _done("retrain", study / "best.yaml", "--data", "images")
     assert "the start as it is, nothing is trained" in trained.err
+    assert "shots: 3" in (study / "model/config.yaml").read_text()
     metrics = json.loads((study / "model/metrics.json").read_text())
     assert metrics["weights_epoch"] == 0
     assert metrics["images"] == 0

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from hpsearch.data.task_size import TaskSize
 from hpsearch.data.tasks import (
     OneShotTasks,
     score_tasks,
@@ -23,7 +24,7 @@ DRAWERS = (3, 7, 11, 19)
 
 
 def tasks_of(seed: int = 0) -> OneShotTasks:
-    return validation_tasks(role(TEN), ways=20, drawers=DRAWERS, seed=seed)
+    return validation_tasks(role(TEN), TaskSize(20), drawers=DRAWERS, seed=seed)
 
 
 def test_320_tasks_are_within_one_alphabet_by_two_drawers() -> None:
@@ -110,7 +111,7 @@ def test_scores_of_another_shape_are_refused() -> None:
 
 def test_too_few_characters_are_refused() -> None:
     with pytest.raises(InputError, match=r"A1.*19 characters"):
-        validation_tasks(role((20, 19)), ways=20, drawers=DRAWERS, seed=0)
+        validation_tasks(role((20, 19)), TaskSize(20), drawers=DRAWERS, seed=0)
 
 
 def test_own_images_with_few_drawings_still_give_tasks() -> None:
@@ -120,7 +121,7 @@ def test_own_images_with_few_drawings_still_give_tasks() -> None:
     few = replace(
         full, images=full.images[kept], character=full.character[kept], drawer=full.drawer[kept]
     )
-    tasks = validation_tasks(few, ways=8, drawers=[2, 3], seed=0)
+    tasks = validation_tasks(few, TaskSize(8), drawers=[2, 3], seed=0)
     matched = np.take_along_axis(tasks.support, tasks.target, axis=1)
     assert (few.character[matched] == few.character[tasks.query]).all()
     assert (few.drawer[matched] != few.drawer[tasks.query]).all()

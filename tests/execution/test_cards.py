@@ -15,9 +15,9 @@ import torch
 from hpsearch.errors import EnvironmentFailure
 from hpsearch.execution import Decision, Ended, Ending, EpochEnded, Event, Lost, local
 from hpsearch.execution.blame import ENDINGS, ending_of
-from hpsearch.execution.card_errors import ROWS, Fault, fault_in
 from hpsearch.execution.cards import Cards
 from hpsearch.execution.local import LocalExecutor
+from hpsearch.trainers.card_errors import ROWS, Fault, fault_in
 from tests.support import fake_worker, hung_worker
 from tests.support.jobs import Jobs, follow, points, run, wait_until
 
@@ -183,6 +183,7 @@ def test_a_killed_process_that_hangs_in_the_kernel_parks_its_slot() -> None:
     assert cards.usable() == [0, 1, 2, 3]
 
 
+@pytest.mark.slow
 def test_a_worker_that_takes_no_step_is_lost_in_time_and_its_trial_goes_on(
     glyphs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import queue
 import signal
 import subprocess
 import sys
@@ -13,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from hpsearch.execution import Decision
+from hpsearch.execution.worker import DriverPipe
 from tests.support.jobs import ENDLESS, Jobs, alive, wait_until
 
 WORKER = [sys.executable, "-m", "hpsearch.execution.worker", "cpu", "1", "300"]
@@ -46,14 +49,29 @@ class Pipes:
                 return message
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def worker() -> Iterator[Pipes]:
-    """Start a worker."""
+    """Start a worker for two tests, the second of which ends it."""
     pipes = Pipes(WORKER)
     yield pipes
     pipes.process.kill()
     with pipes.process:  # closes its pipes
         pass
+
+
+def test_a_late_answer_is_not_taken_for_the_next_trials(worker: Pipes, jobs: Jobs) -> None:
+    worker.submit(jobs, 0)
+    assert [worker.next()["event"] for _ in range(2)] == ["started", "epoch"]
+    worker.send(interrupt=True)
+    worker.send(decision="stop")  # the driver had decided before it heard of the end
+    assert worker.next()["ending"] == "interrupted"
+    worker.submit(jobs, 1)
+    assert [worker.next()["event"] for _ in range(2)] == ["started", "epoch"]
+    for _ in range(2):
+        worker.send(decision="go")
+        assert worker.next()["event"] == "epoch"
+    worker.send(decision="go")
+    assert worker.next()["ending"] == "finished"
 
 
 def test_a_worker_ignores_signals_meant_for_its_driver_and_ends_with_it(
@@ -74,27 +92,21 @@ def test_a_worker_ignores_signals_meant_for_its_driver_and_ends_with_it(
     assert worker.process.wait(30) == 0
 
 
-def test_half_a_message_ends_a_worker_whose_driver_died_writing_it(worker: Pipes) -> None:
-    worker.stdin.write(b'{"job": {"trial": 0, "conf')
-    worker.stdin.close()
-    assert worker.process.wait(30) == 0
-    assert worker.process.stderr is not None
-    assert worker.process.stderr.read() == b""
+def test_half_a_message_ends_a_worker_whose_driver_died_writing_it() -> None:
+    worker = Pipes(WORKER)
+    _, err = worker.process.communicate(b'{"job": {"trial": 0, "conf', timeout=30)
+    assert (worker.process.returncode, err) == (0, b"")
 
 
-def test_a_late_answer_is_not_taken_for_the_next_trials(worker: Pipes, jobs: Jobs) -> None:
-    worker.submit(jobs, 0)
-    assert [worker.next()["event"] for _ in range(2)] == ["started", "epoch"]
-    worker.send(interrupt=True)
-    worker.send(decision="stop")  # the driver had decided before it heard of the end
-    assert worker.next()["ending"] == "interrupted"
-    worker.submit(jobs, 1)
-    assert [worker.next()["event"] for _ in range(2)] == ["started", "epoch"]
-    for _ in range(2):
-        worker.send(decision="go")
-        assert worker.next()["event"] == "epoch"
-    worker.send(decision="go")
-    assert worker.next()["ending"] == "finished"
+def test_a_look_for_a_decision_leaves_an_interrupt_to_who_waits_for_one() -> None:
+    driver = DriverPipe.__new__(DriverPipe)
+    driver.messages, driver._marks = queue.Queue(), 0
+    assert driver.decision_so_far() is None
+    driver.messages.put({"interrupt": True})
+    assert driver.decision_so_far() is None
+    assert driver.wait_for_decision() is None
+    driver.messages.put({"decision": "pause"})
+    assert driver.decision_so_far() is Decision.PAUSE
 
 
 PRINTS = """
@@ -114,6 +126,29 @@ def test_what_libraries_print_goes_to_the_log_and_not_among_the_messages() -> No
     assert printing.stdout.readline() == b'{"event": "x"}\n'
     out, err = printing.process.communicate()
     assert (out, err) == (b"", b"a library prints\na program prints\n")
+
+
+STALLS = """
+import time
+from hpsearch.execution import worker
+
+worker.BEAT_S = 0.05
+driver = worker.DriverPipe(0.5)
+driver.busy.set()
+driver.wait_for_job()
+time.sleep(600)
+"""
+
+
+def test_a_worker_that_takes_no_step_says_so(jobs: Jobs) -> None:
+    """It waits for its driver as long as that takes; from then on it must mark its steps."""
+    stalling = Pipes([sys.executable, "-c", STALLS])
+    told = [json.loads(stalling.stdout.readline())["event"] for _ in range(30)]
+    assert set(told) == {"alive"}
+    stalling.submit(jobs, 0)
+    assert stalling.next()["event"] == "stalled"
+    stalling.process.kill()
+    stalling.process.communicate()
 
 
 PARENT = """

@@ -59,12 +59,13 @@ def rows(view: StudyView) -> list[tuple[Any, ...]]:
     return [(t.number, t.state, t.value, dict(t.values), t.cause) for t in view.trials]
 
 
+SHORT = {"sampler__name": "random", "trial__max_epochs": 2}
 INIT = {"type": "categorical", "choices": ["koch", "he"]}
 
 
 def test_a_changed_space_keeps_every_trial_and_goes_on(tmp_path: Path) -> None:
     root = tmp_path / "s"
-    _, before = search(root, FakeExecutor(), budget__trials=9, sampler__name="random")
+    _, before = search(root, FakeExecutor(), budget__trials=5, **SHORT)
     narrow = {"type": "float", "low": 0.6, "high": 0.8}
     space = changed_space(root, init=INIT, conv1__momentum=None, fc__momentum=narrow)
     result = CliRunner().invoke(app, ["migrate", str(root), "--space", str(space)])
@@ -82,13 +83,13 @@ def test_a_changed_space_keeps_every_trial_and_goes_on(tmp_path: Path) -> None:
     problem = problem_of(after)
     for observation in observe(problem, after.trials):
         assert 0.6 <= float(observation.point["fc.momentum"]) <= 0.8
-    on = go_on(root, 14)
+    on = go_on(root, 8)
     plan = plan_study(str(root), None, {})
     kinds_of = [verdict.kind for verdict in verify(plan, on)]
-    assert kinds_of == ["unknown"] * 9 + ["same"] * 5
-    assert rows(on)[:9] == rows(before)
-    assert len(on.trials) == 14
-    for trial in on.trials[9:]:
+    assert kinds_of == ["unknown"] * 5 + ["same"] * 3
+    assert rows(on)[:5] == rows(before)
+    assert len(on.trials) == 8
+    for trial in on.trials[5:]:
         assert problem.feasible(trial.params)
         assert "conv1.momentum" not in trial.params
         assert trial.params["init"] in ("koch", "he")
@@ -97,9 +98,9 @@ def test_a_changed_space_keeps_every_trial_and_goes_on(tmp_path: Path) -> None:
 @pytest.mark.parametrize("lost", [True, False], ids=["database lost", "database damaged"])
 def test_a_migrated_study_is_built_again_with_every_value(tmp_path: Path, lost: bool) -> None:
     root = tmp_path / "s"
-    search(root, FakeExecutor(), budget__trials=6, sampler__name="random")
+    search(root, FakeExecutor(), budget__trials=3, **SHORT)
     migrate(StudyFolder(root), changed_space(root, init=INIT))
-    go_on(root, 12)
+    go_on(root, 7)
     narrow = {"type": "float", "low": 0.6, "high": 0.8}
     only = {"type": "categorical", "choices": ["he"]}
     space = changed_space(root, init=only, conv1__momentum=None, fc__momentum=narrow)
@@ -117,16 +118,16 @@ def test_a_migrated_study_is_built_again_with_every_value(tmp_path: Path, lost: 
     assert rows(after) == rows(before)
     assert [dict(t.params) for t in after.trials] == [dict(t.params) for t in before.trials]
     assert [held_aside(after.attributes[t.number]) for t in after.trials] == asides
-    assert len(go_on(root, 14).trials) == 14
+    assert len(go_on(root, 8).trials) == 8
 
 
 def test_a_choice_that_is_gone_and_comes_back_is_as_it_was(tmp_path: Path) -> None:
     root = tmp_path / "s"
-    search(root, FakeExecutor(), budget__trials=6, sampler__name="random")
+    search(root, FakeExecutor(), budget__trials=3, **SHORT)
     both = changed_space(root, init=INIT)
     migrate(StudyFolder(root), both)
-    before = go_on(root, 12)
-    assert {t.params["init"] for t in before.trials[6:]} == {"koch", "he"}
+    before = go_on(root, 9)
+    assert {t.params["init"] for t in before.trials[3:]} == {"koch", "he"}
 
     only = {"type": "categorical", "choices": ["he"]}
     done = migrate(StudyFolder(root), changed_space(root, init=only))

@@ -136,7 +136,7 @@ def test_a_prediction_at_a_measured_point_is_near_its_value(
     sampler = make_sampler(SamplerConfig(name=name), problem, told, 0)
     assert isinstance(sampler, Predicts)
     errors, spreads = [], []
-    for one in told:
+    for one in told[:4]:  # the model is fitted anew for each
         expected, spread = sampler.predict(one.params, 5)
         errors.append(abs(expected - (one.value or 0)))
         spreads.append(spread)

@@ -61,11 +61,26 @@ def epochs_file(output: Path, number: int) -> list[float]:
     return [json.loads(line)["validation_error"] for line in lines]
 
 
-def test_promoted_trials_go_on_to_the_curve_of_a_trial_that_ran_through(tmp_path: Path) -> None:
-    output = tmp_path / "s"
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Watched, StudyView]:
+    """Return a search that promotes, to be read only."""
+    output = tmp_path_factory.mktemp("watched") / "s"
     executor = Watched(output)
     reason, view = search(output, executor, **PROMOTION)
     assert "14 trials" in reason
+    return output, executor, view
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory: pytest.TempPathFactory) -> StudyView:
+    """Return a search that promotes and that nothing disturbed, to be read only."""
+    return search(tmp_path_factory.mktemp("straight") / "s", FakeExecutor(), **PROMOTION)[1]
+
+
+def test_promoted_trials_go_on_to_the_curve_of_a_trial_that_ran_through(
+    watched: tuple[Path, Watched, StudyView],
+) -> None:
+    output, executor, view = watched
     assert len(view.trials) == 14
     promoted = {n for n in executor.submitted if executor.submitted.count(n) > 1}
     assert promoted >= {1, 2}
@@ -80,17 +95,19 @@ def test_promoted_trials_go_on_to_the_curve_of_a_trial_that_ran_through(tmp_path
             assert len(trial.values) in (1, 2, 4, 8)
 
 
-def test_a_paused_trial_holds_no_worker_and_shows_as_paused(tmp_path: Path) -> None:
-    executor = Watched(tmp_path / "s")
-    search(tmp_path / "s", executor, **PROMOTION)
+def test_a_paused_trial_holds_no_worker_and_shows_as_paused(
+    watched: tuple[Path, Watched, StudyView],
+) -> None:
+    _, executor, _ = watched
     assert any("paused" in states.values() for states in executor.states)
     for number, states in zip(executor.submitted, executor.states, strict=True):
         busy = [n for n, state in states.items() if state == "running" and n != number]
         assert busy == []  # the only slot was free although trials lay paused
 
 
-def test_resume_of_a_search_that_pauses_gives_the_same_table(tmp_path: Path) -> None:
-    _, straight = search(tmp_path / "a", FakeExecutor(), **PROMOTION)
+def test_resume_of_a_search_that_pauses_gives_the_same_table(
+    tmp_path: Path, straight: StudyView
+) -> None:
     resumed: StudyView | None = None
     paused = kills = 0
     for kills in range(60):
@@ -109,11 +126,9 @@ def test_resume_of_a_search_that_pauses_gives_the_same_table(tmp_path: Path) -> 
 
 
 def test_resume_decides_again_where_a_kill_came_between_report_and_decision(
-    tmp_path: Path,
+    tmp_path: Path, straight: StudyView
 ) -> None:
     """The database lacks the last epoch and the pause; the trial's folder has the epoch."""
-    settings = PROMOTION
-    _, straight = search(tmp_path / "a", FakeExecutor(), **settings)
     output = tmp_path / "b"
     victim = next(t for t in straight.trials if t.state == "pruned")
     executor = FakeExecutor()
@@ -126,14 +141,14 @@ def test_resume_decides_again_where_a_kill_came_between_report_and_decision(
 
     executor.decide = die  # type: ignore[method-assign]
     with pytest.raises(KeyboardInterrupt):
-        search(output, executor, **settings)
+        search(output, executor, **PROMOTION)
     import sqlite3
 
     with sqlite3.connect(output / "study.db") as connection:
         connection.execute(
             "DELETE FROM trial_intermediate_values WHERE trial_id=?", (victim.number + 1,)
         )
-    _, resumed = search(output, FakeExecutor(), **settings)
+    _, resumed = search(output, FakeExecutor(), **PROMOTION)
     assert table(resumed) == table(straight)
 
 

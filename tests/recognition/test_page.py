@@ -146,3 +146,14 @@ def test_a_class_without_other_classes_shown_is_said_in_words(support: Path, mod
     html = render_page("m", ["q"], held.images[:1], held, ranking, top=1)
     assert "is the best class of 5" in " ".join(html.split())
     assert "1 image against" in " ".join(html.split())
+
+
+@pytest.mark.parametrize("paper", [True, False])
+def test_pictures_are_shown_as_people_know_them(paper: bool) -> None:
+    images = np.stack([np.full((105, 105), 30, np.uint8), np.full((105, 105), 200, np.uint8)])
+    support = Support(("a", "b"), images, np.array([0, 1]), paper)
+    ranking = Ranking(support.names, np.array([[0.9, 0.1]]), np.array([[0, 1]]))
+    html = render_page("m", ["q"], images[:1], support, ranking, top=2)
+    shown = [int(picture[0, 0]) for picture in Page(html).pictures()]
+    assert shown == ([225, 225, 55] if paper else [30, 30, 200])
+    assert ('<main class="plain">' in html) is not paper  # dark mode inverts only ink

@@ -44,6 +44,18 @@ def test_hidden_and_foreign_files_are_passed_over(tmp_path: Path) -> None:
     support = read_support(folder)
     assert support.names == ("bar", "roof")
     assert len(support.images) == 2
+    assert support.left_out == (  # said, except what is hidden
+        "left out, folders without images: 2 (empty, loop)",
+        "left out, not an image by the suffix: 1 (bar/Thumbs.db)",
+    )
+
+
+def test_classes_may_lie_in_groups_as_for_a_search(tmp_path: Path) -> None:
+    for group in ("signs", "marks"):
+        write_support(tmp_path / "s" / group, {"roof": ("roof", 1), "bar": ("bar", 2)})
+    support = read_support(tmp_path / "s")
+    assert support.names == ("marks/bar", "marks/roof", "signs/bar", "signs/roof")
+    assert support.class_of.tolist() == [0, 0, 1, 2, 2, 3]
 
 
 def test_a_link_to_an_image_is_that_image(tmp_path: Path) -> None:

@@ -254,6 +254,7 @@ def next_event(made: LocalExecutor, kind: type[Event], seconds: float = 600) -> 
     raise AssertionError(f"no {kind.__name__} in time")
 
 
+@pytest.mark.slow
 def test_F14_a_stopped_worker_is_lost_once(job: Callable[[int], Job], see: See) -> None:
     """lost after the time it may be silent, ended, and its trial goes on elsewhere"""
     with executor(silence_s=5.0) as made:
@@ -274,6 +275,7 @@ def test_F14_a_stopped_worker_is_lost_once(job: Callable[[int], Job], see: See) 
         see(f"{lost.cause}; goes on after epoch {len(again.curve)}")
 
 
+@pytest.mark.slow
 def test_F01_from_a_workers_death_to_its_trial_running_again(
     job: Callable[[int], Job], see: See
 ) -> None:
@@ -297,6 +299,7 @@ def test_F01_from_a_workers_death_to_its_trial_running_again(
         see(f"seen after {seen:.2f} s, running again after {took:.1f} s")
 
 
+@pytest.mark.slow
 def test_F07_F08_a_worker_that_cannot_write_its_checkpoint_says_so(
     job: Callable[[int], Job], see: See
 ) -> None:
@@ -327,6 +330,7 @@ def test_F15_a_second_driver_is_refused(tmp_path: Path, see: See) -> None:
     see(f"exit {caught.value.exit_code}: {caught.value}")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="reads Linux's /proc")
 def test_F19_a_worker_inherits_no_handle_of_the_database(
     tmp_path: Path, job: Callable[[int], Job]

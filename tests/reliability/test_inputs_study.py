@@ -25,7 +25,7 @@ def searched(tmp_path_factory: pytest.TempPathFactory, packed: Path) -> Path:
     output = tmp_path_factory.mktemp("searched") / "study"
     fingerprint = json.loads((packed / "meta.json").read_text())["fingerprint"]
     facts = {"kind": "folder", "fingerprint": fingerprint, "packed": str(packed), "source": None}
-    search(output, dataset={**facts, "ways": 5, "n_tasks": 80, "description": "images"})
+    search(output, dataset={**facts, "ways": 5, "n_tasks": 320, "description": "images"})
     return output
 
 

@@ -21,7 +21,7 @@ from tests.support.cases import STUDY, write_study
 from tests.support.slow import rest_slow
 
 See = Callable[[object], None]
-LONG = STUDY.replace("images_per_epoch: 64", "images_per_epoch: 1000").replace(
+LONG = STUDY.replace("images_per_epoch: 64", "images_per_epoch: 600").replace(
     "budget: {trials: 4}", "budget: {trials: 2}"
 )
 STOPPING = "stopping: running trials write their checkpoints"

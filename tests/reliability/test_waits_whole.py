@@ -112,7 +112,7 @@ def test_OC1_the_whole_search_hears_every_interrupt(
         ([signal.SIGINT, signal.SIGINT], 130),
         ([signal.SIGTERM], 143),
     ):
-        with peer(search, study) as driver:
+        with peer(search, study) as driver:  # the same command goes on
             os.kill(driver.pid, numbers[0])
             os.killpg(driver.pid, signal.SIGCONT)
             while (
@@ -121,5 +121,6 @@ def test_OC1_the_whole_search_hears_every_interrupt(
                 time.sleep(0.2)
                 os.kill(driver.pid, numbers[1])
             assert driver.wait(120) == code
-    assert search(subprocess.DEVNULL).wait(300) == 0
-    assert [t.state for t in read_study(study).trials] == ["complete"] * 2
+    if peer is stopped_group:
+        assert search(subprocess.DEVNULL).wait(300) == 0
+        assert [t.state for t in read_study(study).trials] == ["complete"] * 2

@@ -7,10 +7,19 @@ from pathlib import Path
 import pytest
 
 from hpsearch.data import Dataset
+from hpsearch.results import validation, verification
 from tests.support.isolation import cache, one_thread
 from tests.support.made_study import write_model
 
 __all__ = ["cache", "one_thread"]
+
+
+@pytest.fixture
+def few_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Measure models on few pairs and without strangers, where nobody looks at the figures."""
+    for module in (validation, verification):
+        monkeypatch.setattr(module, "N_PAIRS", 200)
+    monkeypatch.setattr(validation, "measure_rejection", lambda *_: None)
 
 
 @pytest.fixture

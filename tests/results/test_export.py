@@ -38,6 +38,8 @@ def test_the_file_is_complete(study: Path, dataset: Dataset, tmp_path: Path) -> 
         "validation_error": 0.25,
         "n_tasks": 320,
         "objective": "tasks_320",
+        "ways": None,
+        "shots": 1,
         "confirmed": False,
         "certificate": None,
         "provenance": None,

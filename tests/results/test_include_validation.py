@@ -114,6 +114,7 @@ def trained(best: Path, dataset: Dataset) -> Path:
     return best.parent / "model"
 
 
+@pytest.mark.usefixtures("few_figures")
 def test_patience_does_not_stop_it(
     best: Path, trained: Path, dataset: Dataset, tmp_path: Path
 ) -> None:
@@ -137,6 +138,7 @@ def test_the_last_weights_are_kept(trained: Path) -> None:
     assert not all(torch.equal(weights[name], tensor) for name, tensor in best.items())
 
 
+@pytest.mark.usefixtures("few_figures")
 def test_it_trains_on_other_images_than_without(dataset: Dataset, tmp_path: Path) -> None:
     path = write_best(tmp_path / "best.yaml", dataset, tiny())
     weights = []
@@ -175,6 +177,7 @@ def test_the_setting_is_recorded_and_kept(best: Path, trained: Path, dataset: Da
     assert seen == []
 
 
+@pytest.mark.usefixtures("few_figures")
 def test_interrupted_and_continued_gives_the_same_weights(
     best: Path, trained: Path, dataset: Dataset, tmp_path: Path
 ) -> None:
@@ -189,6 +192,7 @@ def test_interrupted_and_continued_gives_the_same_weights(
     assert (tmp_path / "m" / "weights.safetensors").read_bytes() == whole
 
 
+@pytest.mark.usefixtures("few_figures")
 def test_a_broken_down_training_leaves_no_weights(dataset: Dataset, tmp_path: Path) -> None:
     """Its best weights would be finite; but the last ones count here."""
     config = tiny({"learning_rate": 1.0, "l2": 5.0}, max_epochs=20)
@@ -203,6 +207,7 @@ def test_a_broken_down_training_leaves_no_weights(dataset: Dataset, tmp_path: Pa
     assert (tmp_path / "without" / "weights.safetensors").exists()
 
 
+@pytest.mark.usefixtures("few_figures")
 def test_a_diagnosis_is_enough_to_refuse_the_last_weights(
     dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,6 +10,7 @@ import torch
 
 from hpsearch.data import Dataset, score_tasks, validation_tasks
 from hpsearch.data.dense import dense_accuracy, dense_tasks
+from hpsearch.data.task_size import TaskSize
 from hpsearch.recognition.model import load_model
 from hpsearch.results.noise import _all_scores, measure_noise, noise_of_scores
 from hpsearch.results.retrain import retrain
@@ -82,6 +83,7 @@ def test_the_same_seed_gives_the_same_noise_and_few_drawers_none(dataset: Datase
     assert first != noise_of_scores(made, ways=WAYS, seed=4, redraws=50)
 
 
+@pytest.mark.usefixtures("few_figures")
 def test_dense_validation_has_a_fraction_of_the_tasks_noise(
     dataset: Dataset, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -99,9 +101,9 @@ def test_dense_validation_has_a_fraction_of_the_tasks_noise(
     index = characters.index()
     rows = index[characters.of_alphabet(0)]
     all_scores = _all_scores(network, codes, rows)
-    tasks = dense_tasks(characters, ways=WAYS, drawers=[3, 8], seed=0)
+    tasks = dense_tasks(characters, TaskSize(WAYS), drawers=[3, 8], seed=0)
     pair = tasks.pairs[0]  # drawer 3 asks, drawer 8 is to choose from
     expected = dense_accuracy([all_scores[:, 3, :, 8]], type(tasks)(WAYS, (pair,)))
-    runs = validation_tasks(characters, ways=WAYS, n_runs=2, drawers=[3, 8], seed=0)
+    runs = validation_tasks(characters, TaskSize(WAYS), n_runs=2, drawers=[3, 8], seed=0)
     assert expected.accuracy > 2 / WAYS
     assert score_tasks(generator(0, "x").random((2, WAYS, WAYS)), runs).shape == (2, WAYS)

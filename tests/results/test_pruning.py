@@ -67,13 +67,13 @@ def test_a_trial_that_would_have_been_promoted_is_no_audit() -> None:
 
 def test_the_interval_covers_the_true_share_of_pruned_winners() -> None:
     """Simulated studies: every pruned trial beats the best with one known chance."""
-    rng, covered, true = np.random.default_rng(0), 0, 0.1
+    rng, covered, true, config = np.random.default_rng(0), 0, 0.1, study()
     for _ in range(200):
         trials = [record(0, "complete", [0.5] * 16)]
         for number in range(1, 31):
             end = 0.4 if rng.random() < true else 0.6
             trials.append(record(number, "complete", [0.7] * 4 + [end] * 12, audit=4))
-        low, high = pruning(trials, study()).interval or (1.0, 0.0)
+        low, high = pruning(trials, config).interval or (1.0, 0.0)
         covered += low <= true <= high
     assert covered >= 0.9 * 200
 

@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 
 from hpsearch.configfile import read_yaml
 from hpsearch.data import Dataset, split_drawers, validation_tasks, verification_pairs
+from hpsearch.data.task_size import TaskSize
 from hpsearch.errors import InputError
 from hpsearch.intervals import wilson
 from hpsearch.paths import StudyFolder
@@ -119,7 +120,7 @@ def test_the_weights_are_those_of_the_best_epoch(trained: Path, dataset: Dataset
     metrics = json.loads((trained / "metrics.json").read_text())
     characters = dataset.validation(20)
     _, drawers = split_drawers(20, 12, STUDY_SEED)
-    tasks = validation_tasks(characters, ways=20, drawers=drawers, seed=STUDY_SEED)
+    tasks = validation_tasks(characters, TaskSize(20), drawers=drawers, seed=STUDY_SEED)
     images = torch.from_numpy(np.array(characters.images)).unsqueeze(1).float() / 255
     with torch.no_grad():
         codes = model.network.encode(images)
@@ -199,6 +200,7 @@ def test_the_verdict_holds_the_error_against_the_certificate(
     assert found == {"verdict": verdict, "interval": [0.2, 0.3] if told else None}
 
 
+@pytest.mark.usefixtures("few_figures")
 @pytest.mark.parametrize(
     ("changes", "verdict"),
     [
@@ -218,6 +220,7 @@ def test_only_a_training_as_it_was_found_has_a_verdict(
     assert found["certificate"]["verdict"] == verdict
 
 
+@pytest.mark.usefixtures("few_figures")
 def test_other_versions_than_the_trials_are_named(
     hpsearch: CommandLine, study: Path, dataset: Dataset, tmp_path: Path
 ) -> None:
@@ -240,6 +243,7 @@ def test_another_configuration_in_the_same_folder_is_refused(
         retrain(path, dataset, trained)
 
 
+@pytest.mark.usefixtures("few_figures")
 def test_other_data_are_refused(
     best: Path, dataset: Dataset, other: Dataset, tmp_path: Path
 ) -> None:
@@ -253,6 +257,7 @@ def test_other_data_are_refused(
     assert described["dataset"]["fingerprint"] == other.fingerprint
 
 
+@pytest.mark.usefixtures("few_figures")
 def test_a_given_seed_replaces_the_trials(best: Path, dataset: Dataset, tmp_path: Path) -> None:
     folders = [tmp_path / name for name in ("a", "b", "c")]
     for folder, seed in zip(folders, (3, None, 4), strict=True):
@@ -273,6 +278,7 @@ def test_a_training_that_breaks_down_leaves_no_weights(
     assert not (tmp_path / "model" / "metrics.json").exists()
 
 
+@pytest.mark.usefixtures("few_figures")
 def test_a_damaged_checkpoint_costs_its_epoch_only(
     best: Path, trained: Path, dataset: Dataset, tmp_path: Path
 ) -> None:

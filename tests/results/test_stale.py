@@ -51,6 +51,7 @@ def test_a_trial_that_was_asked_for_is_not_stale(folder: StudyFolder, tmp_path: 
     assert stale(copied) is None  # it lies in no study's folder
 
 
+@pytest.mark.usefixtures("few_figures")
 def test_retrain_sets_the_older_model_aside(hpsearch: CommandLine, folder: StudyFolder) -> None:
     first = hpsearch("retrain", folder.best, "--epochs", 1)
     assert first.code == 0, first.err

@@ -35,7 +35,7 @@ def answers(
     trees = {} if name == "skopt-gp" else {"trees": 20}
     options = {"acquisition": acquisition, **trees}
     config = SamplerConfig(name=name, startup_trials=6, options=options)
-    return [suggest(PROBLEM, config, history, seed, len(history)) for seed in range(3)]
+    return [suggest(PROBLEM, config, history, seed, len(history)) for seed in range(2)]
 
 
 def slow_at_high_momentum(params: dict[str, float]) -> float:
@@ -68,7 +68,7 @@ def test_improvement_per_second_goes_where_training_is_fast(name: SamplerName) -
     assert max(per_second) <= 0.5
 
 
-@pytest.mark.parametrize("name", ["gp", *SKOPT])
+@pytest.mark.parametrize("name", ["gp", "skopt-et"])
 def test_models_are_fitted_on_the_best_50_and_the_last_150(name: SamplerName) -> None:
     """Ten trials lie between both sets: where they were tried changes no answer."""
     drawn = random_params(PROBLEM, MOST_BEST + 10 + MOST_RECENT)
@@ -78,7 +78,7 @@ def test_models_are_fitted_on_the_best_50_and_the_last_150(name: SamplerName) ->
         TrialRecord(n, "complete", p, {1: bowl(p)}, bowl(p))
         for n, p in enumerate([*places[:MOST_BEST], *last])
     ]
-    trees = {"trees": 20} if name in ("skopt-rf", "skopt-et") else {}
+    trees = {"trees": 20} if name == "skopt-et" else {}
     config = SamplerConfig(name=name, startup_trials=6, options=trees)
 
     def answer(

@@ -18,9 +18,7 @@ from hpsearch.space.problem import SearchProblem, UnitCube
 from hpsearch.trial import TrialRecord
 from tests.support.problems import (
     base_config,
-    mixed_history,
     random_params,
-    shipped_problem,
     space_of,
 )
 from tests.support.slow import rest_slow
@@ -192,11 +190,3 @@ def test_the_unit_cube_follows_each_distribution() -> None:
         for name, value in params.items():
             expected = pytest.approx(value) if isinstance(value, float) else value
             assert again[name] == expected, name
-
-
-def test_a_history_with_every_state_is_taken_by_every_sampler() -> None:
-    problem = shipped_problem("quickstart")
-    history = mixed_history(problem, 18)
-    for name in MODELS:
-        params = suggest(problem, SamplerConfig(name=name, startup_trials=3), history, 0, 18)
-        assert problem.feasible(params)

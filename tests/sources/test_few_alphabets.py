@@ -121,6 +121,14 @@ def test_a_name_that_is_nearly_right_is_refused_with_the_known_ones(
     assert "omniglot_small1" in done.err
 
 
+@pytest.fixture
+def shared_cache(session_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pack Omniglot where other tests find it."""
+    monkeypatch.setenv("HPSEARCH_CACHE", str(session_cache))
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("shared_cache")
 @pytest.mark.parametrize("kind", FOUND)
 def test_the_authors_smaller_backgrounds(
     omniglot_path: Path, tmp_path: Path, hpsearch: CommandLine, kind: str
@@ -142,10 +150,12 @@ def test_the_authors_smaller_backgrounds(
     begun = find_dataset(kind, tmp_path)  # without the runs
     assert begun.fingerprint == mark
     assert begun.background(35).images.shape == (20 * characters, 35, 35)
-    assert open_test_set(find_dataset(kind, omniglot_path), "a test").tasks.n_tasks == 400
+    assert open_test_set(find_dataset(kind), "a test").tasks.n_tasks == 400
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
+@pytest.mark.usefixtures("shared_cache")
 def test_a_search_a_model_and_its_score_on_lakes_tasks(
     omniglot_path: Path, tmp_path: Path, hpsearch: CommandLine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from hpsearch.data.pack import Contents, fingerprint
 from hpsearch.data.resize import area_average
+from hpsearch.data.task_size import TaskSize
 from hpsearch.data.tasks import score_tasks, split_drawers, validation_tasks
 from hpsearch.sources.glyphs import draw_glyphs
 
@@ -56,7 +57,7 @@ def test_the_same_in_another_process(contents: Contents) -> None:
 def test_nearest_neighbour_in_pixels_fails_mostly(contents: Contents, size: int) -> None:
     validation = contents.validation
     _, drawers = split_drawers(20, 12, seed=0)
-    tasks = validation_tasks(validation, ways=20, drawers=drawers, seed=0)
+    tasks = validation_tasks(validation, TaskSize(20), drawers=drawers, seed=0)
     images = area_average(validation.images, size).reshape(len(validation.images), -1)
     flat = images.astype(np.float32) / 255
     scores = np.stack(

@@ -1,4 +1,4 @@
-"""Own images by rules 1 and 2: a study that was begun with them keeps its data."""
+"""Own images by older rules: a study that was begun with them keeps its data."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from PIL import Image
 from hpsearch.data.pack import fingerprint
 from hpsearch.errors import InputError
 from hpsearch.pictures.older_rules import read_folder
+from hpsearch.pictures.own_images import read_own_images
 from hpsearch.sources.find import find_dataset
 from tests.reliability.make_asset import ASSETS
 
 BEGUN = {
     1: "d2c10ce5316b0ab6090fdd34f21cccad3f9a11e483c9b7af039f7d3479ee4220",
+    3: "48e0d5dc2207ec0f8baaa792988b0ca2dead4e2e8e702f840c0883dddd1fc703",
     2: "caafde68b09eb58b0ab046ba998fa0d29cf43a674d316bc7659ebb20ff1d91e5",
 }
 """Fingerprints of the asset's drawings when each rule was the newest."""
@@ -26,10 +28,12 @@ BEGUN = {
 def test_a_study_that_was_begun_keeps_its_data(tmp_path: Path, rule: int) -> None:
     with zipfile.ZipFile(ASSETS / "images-0.1.0/drawings.zip") as archive:
         archive.extractall(tmp_path)
-    assert fingerprint(read_folder(tmp_path / "drawings", rule=rule)) == BEGUN[rule]
+    read = read_own_images if rule == 3 else read_folder
+    assert fingerprint(read(tmp_path / "drawings", rule=rule)) == BEGUN[rule]
     found = find_dataset("folder", tmp_path / "drawings", fingerprint=BEGUN[rule])
     assert found.fingerprint == BEGUN[rule]
     assert found.paper
+    assert (found.rule, found.size.many) == (rule, False)
     assert find_dataset("folder", tmp_path / "drawings").fingerprint not in BEGUN.values()
 
 

@@ -35,7 +35,16 @@ def large_study(
     plan = plan_study(str(file), output, settings)
     data = open_packed(packed)
     facts = {"kind": data.kind, "fingerprint": data.fingerprint, "packed": str(packed)}
-    save_plan(plan, {**facts, "source": None, "ways": 5, "n_tasks": 80, "description": "images"})
+    save_plan(
+        plan,
+        {
+            **facts,
+            "source": None,
+            "ways": 5,
+            "n_tasks": data.size.runs * 5,
+            "description": "images",
+        },
+    )
     record = StudyRecord(plan.folder, plan.config.name)
     record.close()
     problem = plan.problem

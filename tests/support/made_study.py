@@ -72,7 +72,7 @@ def write_study(root: Path, dataset: Dataset, trials: tuple[Ended, ...] = TRIALS
         "fingerprint": dataset.fingerprint,
         "packed": str(dataset.folder),
         "source": None,
-        "n_tasks": 16 * dataset.ways,
+        "n_tasks": dataset.size.runs * dataset.ways,
     }
     folder.dataset.write_text(json.dumps(described))
     record = StudyRecord(folder, config.name)

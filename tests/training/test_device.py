@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,10 +12,9 @@ from torch import Tensor
 
 from hpsearch.data.tasks import OneShotTasks
 from hpsearch.network.siamese import SiameseNetwork
-from hpsearch.training import distortion as distortion_module
 from hpsearch.training.build import empty_network
 from hpsearch.training.config import Distortion, TrialConfig
-from hpsearch.training.distortion import Drawn, affine, distort, draw_transforms
+from hpsearch.training.distortion import Drawn, distort, draw_transforms
 from hpsearch.training.evaluation import encode, run_scores, verification_accuracy
 from hpsearch.training.loop import _Run, step_loss
 from hpsearch.training.optimiser import LayerwiseOptimiser
@@ -30,19 +28,6 @@ def meta_network(config: TrialConfig) -> SiameseNetwork:
 
 def meta(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
     return torch.empty(*shape, dtype=dtype, device="meta")
-
-
-@pytest.fixture
-def meta_generator(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Return what passes for a generator on the meta device, where torch has none."""
-    rand = torch.rand
-
-    def without_generator(*size: int, generator: Any, device: Any) -> Tensor:
-        assert generator.device == device
-        return rand(*size, device=device)
-
-    monkeypatch.setattr(distortion_module.torch, "rand", without_generator)
-    return SimpleNamespace(device=torch.device("meta"))
 
 
 @pytest.mark.parametrize("l2_gradient", ["inside", "as_printed"])
@@ -82,13 +67,6 @@ def test_a_stray_tensor_in_a_step_raises(stray: str) -> None:
     given["distortion"] = Drawn(given.pop("transforms"))
     with pytest.raises((RuntimeError, NotImplementedError)):
         step_loss(meta_network(config), config=config, **given)
-
-
-def test_distortions_stay_on_their_device(meta_generator: Any) -> None:
-    transforms = draw_transforms(6, Distortion(), meta_generator)
-    assert (transforms.shape, transforms.device.type) == ((6, 2, 3), "meta")
-    assert distort(meta(6, 1, 20, 20), Drawn(transforms)).shape == (6, 1, 20, 20)
-    assert affine(*[meta(6)] * 7).device.type == "meta"
 
 
 def test_drawing_and_applying_take_as_many_operations_for_any_number_of_images() -> None:

@@ -47,8 +47,11 @@ TRANSFORMS = {
 
 
 def transform_of(**parts: float) -> torch.Tensor:
-    values = {**STILL, **parts}
-    return affine(**{name: torch.tensor([v], dtype=torch.float64) for name, v in values.items()})
+    t = {**STILL, **parts}
+    shear, scale, shift = (
+        np.array([[t[f"{kind}_x"]], [t[f"{kind}_y"]]]) for kind in ("shear", "scale", "shift")
+    )
+    return torch.from_numpy(affine(np.array([t["angle"]]), shear=shear, scale=scale, shift=shift))
 
 
 def apply(image: Array, **parts: float) -> Array:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from hpsearch.data.dataset import Characters
 from hpsearch.data.dense import dense_tasks
+from hpsearch.data.task_size import TaskSize
 from hpsearch.data.tasks import OneShotTasks, validation_tasks
 from hpsearch.network.geometry import Convolution, NetworkShape
 from hpsearch.network.initialisation import initialise
@@ -35,7 +36,7 @@ def characters() -> Characters:
 
 
 def tasks(n_runs: int = 16) -> OneShotTasks:
-    return validation_tasks(characters(), ways=WAYS, n_runs=n_runs, drawers=range(4), seed=0)
+    return validation_tasks(characters(), TaskSize(WAYS), n_runs=n_runs, drawers=range(4), seed=0)
 
 
 def random_images(count: int | None = None) -> Tensor:
@@ -128,7 +129,7 @@ def test_scores_that_do_not_depend_on_images_earn_chance(
 
 @pytest.mark.parametrize("name", ["alpha 0", "alpha NaN", "no weights", "dead convolution"])
 def test_they_earn_exactly_chance_in_dense_validation_too(name: str) -> None:
-    every = dense_tasks(characters(), ways=WAYS, drawers=range(4), seed=0)
+    every = dense_tasks(characters(), TaskSize(WAYS), drawers=range(4), seed=0)
     found = evaluate_tasks(spoil(*CONSTANT[name]), random_images(), every)
     assert found.degenerate
     assert found.accuracy == 1 / WAYS
@@ -136,7 +137,7 @@ def test_they_earn_exactly_chance_in_dense_validation_too(name: str) -> None:
 
 
 def test_dense_validation_tells_who_knows_and_lies_within_noise_of_random_scores() -> None:
-    every = dense_tasks(characters(), ways=WAYS, drawers=range(4), seed=0)
+    every = dense_tasks(characters(), TaskSize(WAYS), drawers=range(4), seed=0)
     knows = evaluate_tasks(Oracle(), numbered_images(), every)  # type: ignore[arg-type]
     lies = evaluate_tasks(Liar(), numbered_images(), every)  # type: ignore[arg-type]
     assert (knows.accuracy, lies.accuracy) == (1, 0)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from hpsearch.training.loss import batch_loss, pair_loss
+from hpsearch.network.loss import batch_loss, pair_loss
 
 
 def cross_entropy(logit: float, same: float) -> float:

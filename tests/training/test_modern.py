@@ -17,13 +17,13 @@ from torch.nn import functional
 from hpsearch.data import Dataset
 from hpsearch.errors import InputError
 from hpsearch.network.initialisation import initialise
+from hpsearch.network.loss import batch_loss, pair_loss, softmax_loss
 from hpsearch.network.siamese import SiameseNetwork
 from hpsearch.space.effects import refuse_without_effect
 from hpsearch.space.parameter import Parameter
 from hpsearch.training import checkpoint
 from hpsearch.training.config import TrialConfig
 from hpsearch.training.loop import Interrupted, train
-from hpsearch.training.loss import batch_loss, pair_loss, softmax_loss
 from hpsearch.training.optimiser import LayerwiseOptimiser, schedule
 from hpsearch.training.trainingdata import TrainingData, take
 from tests.support.trainings import assert_same_training, last_checkpoint, tiny_config

@@ -75,14 +75,24 @@ def numpy_training(start: Arrays, config: TrialConfig, steps: list[Arrays], epoc
     return w
 
 
+def make(network: SiameseNetwork, config: TrialConfig, *, at_once: bool) -> LayerwiseOptimiser:
+    """Return the optimiser of a CPU, or one that steps as on a card."""
+    optimiser = LayerwiseOptimiser(network, config)
+    optimiser._at_once = at_once
+    return optimiser
+
+
+@pytest.mark.parametrize("at_once", [False, True])
 @pytest.mark.parametrize("l2_gradient", ["inside", "as_printed"])
 @pytest.mark.parametrize("decay_biases", [False, True])
-def test_steps_are_those_of_numpy_layer_by_layer(l2_gradient: str, decay_biases: bool) -> None:
+def test_steps_are_those_of_numpy_layer_by_layer(
+    l2_gradient: str, decay_biases: bool, at_once: bool
+) -> None:
     config = layerwise(l2_gradient=l2_gradient, decay_biases=decay_biases, max_epochs=8)
     network = random_network(config)
     steps = [gradients(network, step) for step in range(3)]
     expected = numpy_training(weights(network), config, steps, epochs=6)
-    optimiser = LayerwiseOptimiser(network, config)
+    optimiser = make(network, config, at_once=at_once)
     for epoch in range(1, 7):
         optimiser.set_position(epoch)
         for values in steps:
@@ -120,17 +130,42 @@ def test_with_equal_settings_it_is_torchs_sgd(decay_biases: bool) -> None:
         np.testing.assert_allclose(value, weights(theirs)[name], rtol=1e-12, err_msg=name)
 
 
-def test_a_step_forgets_the_gradients() -> None:
+def test_adamw_at_once_is_torchs_layer_by_layer_and_goes_on_from_a_checkpoint() -> None:
+    config = layerwise(optimiser="adamw", schedule="cosine", warmup_epochs=1)
+    networks = [random_network(config), random_network(config)]
+    torchs, ours = (
+        make(net, config, at_once=one) for net, one in zip(networks, (False, True), strict=True)
+    )
+    for step in range(6):
+        if step == 3:
+            kept = {name: value.clone() for name, value in ours.state().items()}
+            ours = make(networks[1], config, at_once=True)
+            ours.restore(kept)
+        for optimiser, network in ((torchs, networks[0]), (ours, networks[1])):
+            optimiser.set_position(1 + step // 2, step % 2 / 2)
+            set_gradients(network, gradients(network, step))
+            if step != 4:
+                network.fc.bias.grad = None  # rests, and does not count
+            optimiser.step()
+    for name, value in weights(networks[0]).items():
+        np.testing.assert_allclose(value, weights(networks[1])[name], rtol=1e-12, err_msg=name)
+    for name, tensor in torchs.state().items():
+        torch.testing.assert_close(ours.state()[name], tensor, rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+def test_a_step_forgets_the_gradients(at_once: bool) -> None:
     network = random_network(layerwise())
-    optimiser = LayerwiseOptimiser(network, layerwise())
+    optimiser = make(network, layerwise(), at_once=at_once)
     set_gradients(network, gradients(network, 0))
     optimiser.step()
     assert all(p.grad is None for p in network.parameters())
 
 
-def test_a_parameter_without_gradient_rests() -> None:
+@pytest.mark.parametrize("at_once", [False, True])
+def test_a_parameter_without_gradient_rests(at_once: bool) -> None:
     network = random_network(layerwise())
-    optimiser = LayerwiseOptimiser(network, layerwise())
+    optimiser = make(network, layerwise(), at_once=at_once)
     values = gradients(network, 0)
     set_gradients(network, values)
     network.fc.weight.grad = None

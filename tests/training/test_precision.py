@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,15 @@ from hpsearch.study.config import StudyConfig
 from hpsearch.training import precision as precision_module
 from hpsearch.training.build import empty_network, trained_network
 from hpsearch.training.config import TrialConfig
-from hpsearch.training.loop import train
-from hpsearch.training.precision import allow_tf32, arithmetic, has_bf16, in_words
+from hpsearch.training.loop import _Run, train
+from hpsearch.training.precision import (
+    allow_tf32,
+    arithmetic,
+    has_bf16,
+    in_words,
+    layout,
+    try_algorithms,
+)
 from hpsearch.training.trainingdata import TrainingData
 from tests.support.trainings import tiny_config
 from tests.training.test_modern import modern
@@ -88,6 +96,32 @@ def test_bf16_is_used_on_cards_that_have_it(
     assert isinstance(context, torch.autocast) is not emulated_only
     assert in_words(tiny_config(precision="tf32"), "cuda") == "tf32"
     assert in_words(tiny_config(precision="tf32"), "cpu") == "float32"
+
+
+@pytest.mark.parametrize(("precision", "channels_last"), ROUNDS)
+def test_on_a_card_channels_are_last_where_products_are_rounded(
+    data: TrainingData, precision: str, channels_last: bool
+) -> None:
+    config = tiny_config(precision=precision, weight_averaging=0.9)
+    last, first = torch.channels_last, torch.contiguous_format
+    assert layout(config, torch.device("cuda")) is (last if channels_last else first)
+    assert layout(config, torch.device("cpu")) is last
+    run = _Run(config, replace(data, images=data.images.to("meta")), 0)
+    for network in (run.network, run.averaged):
+        weight = network.get_submodule("conv2").weight
+        assert weight.is_contiguous(memory_format=last) is channels_last
+
+
+@pytest.mark.parametrize("pairs", ["independent", "batch"])
+def test_a_card_tries_algorithms_where_all_steps_have_one_shape(
+    monkeypatch: pytest.MonkeyPatch, pairs: str
+) -> None:
+    config = tiny_config(pairs=pairs)
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)
+    try_algorithms(tiny_config(), torch.device("cpu"))
+    assert not torch.backends.cudnn.benchmark
+    try_algorithms(config, torch.device("cuda"))
+    assert torch.backends.cudnn.benchmark is (pairs == "independent")
 
 
 def test_the_paper_trains_in_float32() -> None:

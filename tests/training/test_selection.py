@@ -14,9 +14,10 @@ from hpsearch.data.pack import pack
 from hpsearch.errors import InputError
 from hpsearch.pictures.older_rules import read_folder
 from hpsearch.pictures.own_images import read_own_images
+from hpsearch.recognition.fresh import fresh_tasks
 from hpsearch.sources.find import find_dataset
+from hpsearch.study.config import StudyConfig
 from hpsearch.training.config import Objective
-from hpsearch.training.fresh import fresh_tasks
 from hpsearch.training.loop import train
 from hpsearch.training.selection import Selection, _join, check_data, select
 from hpsearch.training.trainingdata import TrainingData
@@ -64,10 +65,10 @@ def test_ob6_a_query_and_its_answer_are_two_pictures(own: Dataset, objective: Ob
     validation = own.labels("validation")
     for seed in SEEDS:
         tasks = _select(own, seed, objective).tasks
-        fresh = fresh_tasks(validation, own.ways, seed)
+        fresh = fresh_tasks(validation, own.size, seed)
         for one in (tasks, fresh):
             if isinstance(one, DenseTasks):
-                assert all((p.query != p.support).all() for p in one.pairs)
+                assert all((p.query[:, None] != p.support).all() for p in one.pairs)
             else:
                 right = np.take_along_axis(one.support, one.target, 1)
                 assert (right != one.query).all()
@@ -112,9 +113,10 @@ def test_ob6_the_share_that_is_not_shown_is_said(own: Dataset, objective: Object
     said = check_data(own, tiny_config(), study_seed=0, objective=objective)
     expected = f"validation shows {shown} of {available} images"
     assert any(expected in text for text in said) == (shown < available)
-    if objective == "dense":  # twelve pairs of pictures a class, none again before all were shown
+    if objective == "dense":  # pairs of pictures, none again before all were shown
         counts = np.bincount(own.labels("validation").character)
-        assert shown == np.minimum(counts, 24).sum()
+        pairings = own.size.pairings(len(counts), int(counts.max()))
+        assert shown == np.minimum(counts, 2 * pairings).sum()
 
 
 def test_ob6_by_rule_1_the_share_is_said_and_too_few_are_refused(tmp_path: Path) -> None:
@@ -144,3 +146,24 @@ def test_ob6_the_rule_is_in_the_fingerprint_and_an_old_one_is_found_by_it(
     assert find_dataset("auto", folder, fingerprint="f" * 64).fingerprint == new.fingerprint
     monkeypatch.chdir(folder)
     assert find_dataset("auto", Path()).fingerprint == new.fingerprint
+
+
+def test_shots_of_a_study_leave_small_classes_out_and_say_so(tmp_path: Path) -> None:
+    counts = {f"c{number:02}": 6 if number % 2 else 3 for number in range(20)}
+    own = pack(read_own_images(write_drawings(tmp_path / "images", counts)), tmp_path / "packed")
+    asked = own.asking(2, 4)
+    chosen = _select(asked, 0, "dense")
+    validation = asked.labels("validation")
+    assert isinstance(chosen.tasks, DenseTasks)
+    assert chosen.tasks.ways == 2
+    assert all(pair.support.shape[1] == 4 for pair in chosen.tasks.pairs)
+    large = np.bincount(validation.character) > 4
+    assert 2 <= large.sum() < len(large)
+    assert set(validation.character[chosen.shown]) == set(np.flatnonzero(large))
+    said = check_data(asked, tiny_config(), study_seed=0, objective="dense")
+    assert any(f"{(~large).sum()} of {len(large)} validation classes" in text for text in said)
+    with pytest.raises(InputError, match=r"ways: 2, shots: 6: .*set fewer ways or shots"):
+        _select(own.asking(2, 6), 0, "dense")
+    given = {"name": "x", "space": "own", "trial": tiny_config().plain(), "shots": 2}
+    with pytest.raises(InputError, match=r"shots: .*one shot; set objective: dense"):
+        StudyConfig.from_values({**given, "objective": "tasks_320"}, "study.yaml")

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from hpsearch.data import Dataset, open_packed, split_drawers, validation_tasks
+from hpsearch.data.task_size import TaskSize
 from hpsearch.training.pairs import Sampler
 from hpsearch.training.trainingdata import TrainingData
 from tests.support.trainings import tiny_config
@@ -63,7 +64,7 @@ def test_tasks_show_the_validation_images_of_the_studys_tasks(dataset: Dataset, 
     data = TrainingData.from_dataset(dataset, tiny_config(), study_seed=seed)
     validation = dataset.validation(20)
     _, drawers = split_drawers(20, 12, seed)
-    expected = validation_tasks(validation, ways=20, drawers=drawers, seed=seed)
+    expected = validation_tasks(validation, TaskSize(20), drawers=drawers, seed=seed)
     images = data.validation.numpy()
     np.testing.assert_array_equal(images[data.tasks.query], validation.images[expected.query])
     np.testing.assert_array_equal(images[data.tasks.support], validation.images[expected.support])

@@ -14,17 +14,18 @@ from hpsearch.training.evaluation import TaskScores, evaluate_tasks
 
 if TYPE_CHECKING:
     from hpsearch.data.dataset import Characters, Dataset
+    from hpsearch.data.task_size import TaskSize
     from hpsearch.training.config import TrialConfig
 
 
-def fresh_tasks(characters: Characters, ways: int, study_seed: int) -> DenseTasks:
+def fresh_tasks(characters: Characters, size: TaskSize, study_seed: int) -> DenseTasks:
     """Return all tasks of the drawers that a study does not validate on.
 
     With fewer than 16 drawers, or without known drawers, a study validates on all of them. Then
     only the pairings of drawings are fresh.
     """
     drawers = fresh_drawers(characters.n_drawers, study_seed, people=characters.people)
-    return dense_tasks(characters, ways=ways, drawers=drawers, seed=study_seed + 1)
+    return dense_tasks(characters, size, drawers=drawers, seed=study_seed + 1)
 
 
 def fresh_scores(
@@ -39,7 +40,7 @@ def fresh_scores(
         study_seed: Selects the drawers that the study validates on.
     """
     characters = dataset.validation(config.input_size)
-    tasks = fresh_tasks(characters, dataset.ways, study_seed)
+    tasks = fresh_tasks(characters, dataset.size, study_seed)
     rows = tasks.rows
     images = torch.from_numpy(np.array(characters.images[rows])).to(network.device)
     return evaluate_tasks(network, images, tasks.renumbered(rows))
