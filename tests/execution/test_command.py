@@ -185,7 +185,7 @@ FAULTS = {
     "ten million lines": (
         'yes \'{"step": 1, "value": 1}\' >>$HPSEARCH_REPORT',
         Ending.FAILED,
-        "step 1 after step 1",
+        "report",
     ),
     "a number that is none": (
         'echo \'{"step": 1, "value": nan}\' >>$HPSEARCH_REPORT; sleep 4243',
