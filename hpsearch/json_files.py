@@ -29,17 +29,20 @@ class EndedTrial(Record):
     number: int
     state: Literal["complete", "pruned", "failed"]
     params: dict[str, bool | int | float | str]
-    values: dict[Epoch, Share] = Field(default_factory=dict)
-    value: Share | None = None
+    values: dict[Epoch, Number] = Field(default_factory=dict)
+    value: Number | None = None
     trainable: bool = True
     cause: str | None = None
     audit: Annotated[int, Field(ge=1)] | None = None
     seconds: Positive | None = None
+    result: Number | None = None
 
     @model_validator(mode="after")
     def _value_is_the_lowest(self) -> EndedTrial:
         if self.state == "complete" and self.value is None:
             raise ValueError("a complete trial has a value")
+        if self.result is not None and self.value == self.result:
+            return self
         lowest = min(self.values.values(), default=None)
         if None not in (self.value, lowest) and abs((self.value or 0) - (lowest or 0)) > SAME:
             raise ValueError(f"value {self.value}, the lowest of its epochs is {lowest}")

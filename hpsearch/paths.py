@@ -232,6 +232,8 @@ class StudyFolder:
     """The study as it started; marks a search's folder. Folders of 0.1.0 lack it."""
     dataset = Inside("dataset.json")
     """Kind, source and fingerprint of the data the study runs on."""
+    trust = Inside("trust.json")
+    """The user's mark on the command that the study runs."""
     prior = Inside("prior.json")
     """The trials of another study that the sampler learns from, if there is one."""
     database = Inside("study.db")

@@ -32,6 +32,7 @@ class TrialRecord:
             trained to its end, to measure what pruning loses.
         seconds: Training time, summed over all attempts; None while unknown. It differs from run
             to run, so no suggestion may depend on it.
+        result: The value that its program gave in its end; it replaces the lowest as `value`.
     """
 
     number: int
@@ -43,6 +44,7 @@ class TrialRecord:
     cause: str | None = None
     audit: int | None = None
     seconds: float | None = field(default=None, compare=False)
+    result: float | None = None
 
     @property
     def finished(self) -> bool:
@@ -86,8 +88,11 @@ class TrialRecord:
         return replace(self, values=values, value=min(values.values()), seconds=seconds)
 
     def to_json(self) -> dict[str, Any]:
-        """Return what JSON can hold."""
-        return asdict(self)
+        """Return what JSON can hold; only a program's trial has a result."""
+        values = asdict(self)
+        if self.result is None:
+            del values["result"]
+        return values
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> TrialRecord:

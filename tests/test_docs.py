@@ -179,7 +179,7 @@ def test_the_reference_tells_defaults_and_bounds(reference: ModuleType) -> None:
     for row in (
         "| `batch_pairs` | integer | `128` | 2 to 65,536 |",
         "| `scale` | number | `0.2` | at least 0, below 1 |",
-        "| `space` | text | required |  |",
+        "| `space` | text or mapping | required |  |",
         "| `workers` | choice or integer | `auto` | `auto`, or 1 to 1,024 |",
         "| `learning_rate` | number | `0.01` | above 0, at most 1,000,000 |",
         "| `budget` | section | `trials: 20` |  |",
@@ -191,10 +191,14 @@ def test_the_reference_tells_defaults_and_bounds(reference: ModuleType) -> None:
 
 def test_the_files_that_the_reference_shows_are_valid() -> None:
     (study,) = blocks("study-file.md", "yaml")
-    (space,) = blocks("space-file.md", "yaml")
+    space, free = blocks("space-file.md", "yaml")
     config = StudyConfig.from_values(parse_yaml(study.encode(), "study"), "study")
     shown = SearchSpace.from_values(parse_yaml(space.encode(), "space"))
-    shown.check(config.trial)
+    shown.check(config.recipe)
+    (command,) = blocks("trainer.md", "yaml")
+    searched = StudyConfig.from_values(parse_yaml(command.encode(), "study"), "study")
+    for text in (searched.space, parse_yaml(free.encode(), "space")):
+        SearchSpace.from_values(text).check(searched.recipe)
 
 
 def test_every_page_is_in_the_table_of_contents() -> None:

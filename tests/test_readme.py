@@ -45,6 +45,8 @@ COMMANDS = {
     "space": "walked",
     "data": "walked",
     "doctor": "tests/reliability/test_invariants.py",
+    "check": "tests/app/test_check.py",
+    "search": "tests/reliability/test_command_killed.py",
 }
 
 

@@ -35,6 +35,8 @@ def card_gb() -> float | None:
 def trials_a_card(plan: StudyPlan, cards: int) -> int:
     """Return how many trials to start on each card: as many as fit, if a step leaves it idle."""
     trial, card = plan.config.trial, card_gb()
+    if trial is None:
+        return 1  # what a program takes is not known
     work = TRAINING_PASSES * trial.shape().multiply_adds * trial.images_per_step
     if card is None or work > FILLING:
         return 1
@@ -45,7 +47,7 @@ def trials_a_card(plan: StudyPlan, cards: int) -> int:
 def too_full(plan: StudyPlan, cards: int, slots: int) -> list[str]:
     """Return a notice if the largest trials of a card's slots may not fit beside each other."""
     card, together = card_gb(), -(-slots // cards)
-    if card is None or together * largest_trial_gb(plan) <= card:
+    if card is None or plan.config.trial is None or together * largest_trial_gb(plan) <= card:
         return []
     return [
         f"{count(together, 'trial')} on a card of {card:.0f} GB, the largest of about "

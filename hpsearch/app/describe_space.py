@@ -65,8 +65,8 @@ class NoNetworkError(InputError):
 def _problem(space: SearchSpace, study: StudyConfig | None) -> SearchProblem:
     if study is not None:
         frozen = space.frozen(study.freeze)
-        frozen.check(study.trial)
-        return SearchProblem(frozen, study.trial, study.limits)
+        frozen.check(study.recipe)
+        return SearchProblem(frozen, study.recipe, study.limits)
     try:
         base = space.frame()
     except InputError as error:
@@ -77,10 +77,10 @@ def _problem(space: SearchSpace, study: StudyConfig | None) -> SearchProblem:
 
 def _feasible(problem: SearchProblem) -> list[str]:
     every = round(problem.sizes.total / problem.feasible_share())
-    layers = problem.base.layers.convolutions.values()
+    layers = problem.network.layers.convolutions.values()
     pools = ", ".join("pool" if layer.pool else "no pool" for layer in layers)
     lines = [
-        f"network: {problem.base.input_size} x {problem.base.input_size}, {pools}",
+        f"network: {problem.network.input_size} x {problem.network.input_size}, {pools}",
         f"feasible share: {100 * problem.feasible_share():.1f} % "
         f"({problem.sizes.total} of {every} size combinations)",
     ]
@@ -101,7 +101,7 @@ def _costs(problem: SearchProblem) -> list[str]:
             value = costs.of(params, measure) / (1e9 if measure == "memory_bytes" else 1)
             layers = problem.shape(params).convolutions
             filters = ", ".join(f"{c.filter_count} of {c.filter_size}" for c in layers) or "none"
-            network = f"(filters {filters}; width {params[problem.base.width_name]})"
+            network = f"(filters {filters}; width {params[problem.network.width_name]})"
             beyond = problem.over_limits(params)
             over = f", over the study's limits: {beyond}" if beyond else ""
             lines.append(f"  {unit:24} {value:9.3g}  {network}{over}")

@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import replace
 
+from hpsearch.app.command import find_program, in_words
 from hpsearch.app.executors import Workplace
 from hpsearch.app.watch import forecast_line
 from hpsearch.driver.stopping import forecast_study, why_over
@@ -16,7 +17,7 @@ from hpsearch.samplers.config import SamplerConfig
 from hpsearch.samplers.suggest import suggest
 from hpsearch.storage.engine import Database
 from hpsearch.storage.view import read_study
-from hpsearch.study.config import Budget
+from hpsearch.study.config import Budget, StudyConfig
 from hpsearch.study.plan import StudyPlan
 from hpsearch.trial import Value
 from hpsearch.wording import count, long_time, percent
@@ -48,12 +49,24 @@ def describe(plan: StudyPlan, workplace: Workplace, notices: Sequence[str]) -> l
         f"sampler {config.sampler.name}, pruner {config.pruner.name}, {workplace.words}, "
         f"seed {config.seed}",
         *(f"NOTE: {text}" for text in notices),
-        f"feasible share of the filter sizes: {percent(plan.problem.feasible_share())}",
+        *_network(plan),
         *learns,
-        f"{count(config.trial.max_epochs, 'epoch')} of {config.trial.images_per_epoch} images at "
-        f"most; budget: {_budget(config.budget)}",
+        f"{_length(config)}; budget: {_budget(config.budget)}",
         *(_so_far(plan) if begun.exists() else _expected(plan, workplace)),
     ]
+
+
+def _network(plan: StudyPlan) -> list[str]:
+    if plan.config.trainer is not None:
+        return [f"program {find_program(plan.config.trainer)}, in {plan.config.trainer.directory}"]
+    return [f"feasible share of the filter sizes: {percent(plan.problem.feasible_share())}"]
+
+
+def _length(config: StudyConfig) -> str:
+    if config.trial is None:
+        return in_words(config)
+    images = config.trial.images_per_epoch
+    return f"{count(config.trial.max_epochs, 'epoch')} of {images} images at most"
 
 
 def _budget(budget: Budget) -> str:
@@ -77,7 +90,7 @@ def _so_far(plan: StudyPlan) -> list[str]:
 
 def too_long(plan: StudyPlan, workplace: Workplace) -> list[str]:
     """Return a warning if one trial of the study's own configuration takes days on a CPU."""
-    config = plan.config.trial
+    config = plan.config.siamese
     seconds = epoch_cost(config) * config.max_epochs / (CORE * workplace.threads)
     if workplace.device != "cpu" or seconds < LONG_S:
         return []
@@ -98,6 +111,8 @@ def typical_trials(plan: StudyPlan) -> list[tuple[float, dict[str, Value]]]:
 
 def _expected(plan: StudyPlan, workplace: Workplace) -> list[str]:
     """Return the cost of a trial, and the time of a trial and the study on this machine."""
+    if plan.config.trainer is not None:
+        return ["its time is known after the first trials; hpsearch check runs the program once"]
     drawn = typical_trials(plan)
     low, middle, high = statistics.quantiles([cost for cost, _ in drawn], n=4)
     half = f"{low:.2g} to {high:.2g} for half of them"
@@ -106,7 +121,7 @@ def _expected(plan: StudyPlan, workplace: Workplace) -> list[str]:
         return [f"{cost}; its time is known after the first trials"]
     from hpsearch.app.pace import image_seconds
 
-    config = plan.config.trial.with_parameters(dict(drawn[len(drawn) // 2][1]))
+    config = plan.config.siamese.with_parameters(dict(drawn[len(drawn) // 2][1]))
     an_image = image_seconds(config, workplace.device, workplace.threads)
     pace = an_image / (TRAINING_PASSES * config.shape().multiply_adds)
     trial = middle * pace

@@ -11,6 +11,7 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+from hpsearch.app.command import NO_DATA, check_trusted, find_program, in_words
 from hpsearch.app.dry_run import describe, too_long
 from hpsearch.app.executors import Workplace, find_workplace
 from hpsearch.app.starts import with_encoder
@@ -33,6 +34,7 @@ from hpsearch.storage.engine import Database
 from hpsearch.storage.view import check_not_edited, read_study
 from hpsearch.study.data_check import check_study_data
 from hpsearch.study.plan import DataPlace, StudyPlan, lock_holder, plan_study, save_plan
+from hpsearch.study.trust import note_trust
 from hpsearch.waiting import Caught, Interrupted
 from hpsearch.wording import count, in_states
 
@@ -45,6 +47,7 @@ def run_search(
     watch: Watch,
     *,
     dry_run: bool,
+    trust: bool = False,
 ) -> int:
     """Run or continue a search; return the exit code: 0, or 128 and the signal that stopped it.
 
@@ -55,6 +58,7 @@ def run_search(
         output: The study's folder; None means runs/NAME.
         watch: Opens the observer of the running search.
         dry_run: Print what would be done, and do nothing.
+        trust: Whether the user agrees to the command of a study's folder.
 
     Raises:
         InputError: Invalid input, before anything is written.
@@ -65,6 +69,8 @@ def run_search(
         for stream in (sys.stdout, sys.stderr):
             stack.enter_context(unwaited(stream, lambda: caught.count))
         plan = plan_study(study, output, changes)
+        if not dry_run:
+            check_trusted(plan, study, trust=trust)
         return _search(plan, data, watch, caught, dry_run=dry_run)
 
 
@@ -79,15 +85,22 @@ def _search(
         for line in describe(plan, workplace, notices):
             say(line)
         return 0
-    assert dataset is not None  # prepare fetched it
-    notices += too_long(plan, workplace)
+    place, found = DataPlace("", ""), NO_DATA
+    if dataset is not None:
+        notices += too_long(plan, workplace)
+        place = DataPlace(str(dataset.folder.resolve()), dataset.fingerprint)
+        found = _describe_dataset(dataset, data)
     with Database(plan.folder, plan.config.storage).lock():
-        say(f"{plan.config.name} in {plan.folder.root}: {dataset.description}")
+        on = dataset.description if dataset is not None else in_words(plan.config)
+        say(f"{plan.config.name} in {plan.folder.root}: {on}")
         for text in notices:
             notice(text, err=False)
-        plan = with_encoder(plan, dataset)
-        save_plan(plan, _describe_dataset(dataset, data))
-        return _drive(plan, dataset, workplace, watch, caught)
+        if dataset is not None:
+            plan = with_encoder(plan, dataset)
+        save_plan(plan, found)
+        if plan.config.trainer is not None:
+            note_trust(plan.folder, plan.config.trainer)
+        return _drive(plan, place, workplace, watch, caught)
 
 
 def prepare(
@@ -101,7 +114,8 @@ def prepare(
         fetch: Whether missing data are downloaded or drawn.
 
     Returns:
-        The data, or None if they would have to be fetched; the plan with its prior.
+        The data, or None if they would have to be fetched or the trainer is a command, which has
+        its own; the plan with its prior.
 
     Raises:
         InputError: Invalid input.
@@ -111,6 +125,11 @@ def prepare(
     with_prior(plan, {})  # refuses an unusable source before looking for the data
     Database(plan.folder, plan.config.storage).check_usable(plan.config.name)
     check_free(plan.folder, plan.config.storage)
+    if plan.config.trainer is not None:
+        find_program(plan.config.trainer)
+        if data is not None:
+            raise InputError("--data: a command finds its data itself; leave it out")
+        return None, plan
     dataset = held_dataset(plan, data) if fetch or _at_hand(plan, data) else None
     return dataset, with_prior(plan, _describe_dataset(dataset, data) if dataset else {})
 
@@ -146,6 +165,8 @@ def _at_hand(plan: StudyPlan, data: Path | None) -> bool:
 
 def _data_notices(plan: StudyPlan, dataset: Dataset | None) -> list[str]:
     """Return notices about the data; refuse data that the study cannot use."""
+    if plan.config.trainer is not None:
+        return []
     if dataset is None:
         kind = plan.config.dataset
         other = ", or draws glyphs where it cannot" if kind == "auto" else ""
@@ -155,12 +176,12 @@ def _data_notices(plan: StudyPlan, dataset: Dataset | None) -> list[str]:
 
 
 def _drive(
-    plan: StudyPlan, dataset: Dataset, workplace: Workplace, watch: Watch, caught: Caught
+    plan: StudyPlan, place: DataPlace, workplace: Workplace, watch: Watch, caught: Caught
 ) -> int:
     with interrupts(caught):
         try:
             with closing(workplace.make()) as executor:
-                _run_driver(plan, dataset, executor, watch, caught)
+                _run_driver(plan, place, executor, watch, caught)
         except Interrupted as stop:  # results that could not be written are in the trials' folders
             say(str(stop))
     if caught.count:
@@ -173,15 +194,14 @@ def _drive(
     say(best_in_words(view))
     if best is not None:
         root = shell_word(plan.folder.root)
-        confirm = "" if certificate else f"hpsearch confirm {root}, or "
+        confirm = "" if certificate or plan.config.trainer else f"hpsearch confirm {root}, or "
         say(f"next: {confirm}hpsearch export {root}")
     return 0
 
 
 def _run_driver(
-    plan: StudyPlan, dataset: Dataset, executor: Executor, watch: Watch, caught: Caught
+    plan: StudyPlan, place: DataPlace, executor: Executor, watch: Watch, caught: Caught
 ) -> None:
-    place = DataPlace(str(dataset.folder.resolve()), dataset.fingerprint)
     with watch(plan.config.name, read_certificate(plan.folder)) as observer:
         driver = Driver(plan, place, executor, observer, lambda: caught.count)
         reason = driver.run()
@@ -285,10 +305,11 @@ def _idle_pruner(plan: StudyPlan) -> str | None:
     needed = fewest_trials(pruner, plan.resource)
     if pruner.name == "none":
         return None
+    length = "trainer.max_steps" if plan.config.trainer else "trial.max_epochs"
     if needed is None:
         return (
             f"pruner {pruner.name} can prune no trial: pruner.min_resource {pruner.min_resource} "
-            f"is not below trial.max_epochs {plan.config.trial.max_epochs}"
+            f"is not below {length} {plan.resource.whole}"
         )
     if trials is None or trials >= needed:
         return None

@@ -58,7 +58,8 @@ class PlainLines:
             return
         self._told, now = told, progress()
         parts = [
-            f"{r.number}: epoch {r.last.epoch}, error {percent(r.last.validation_error)}"
+            f"{r.number}: {now.shown.step} {r.last.epoch}, {now.shown.short} "
+            f"{now.shown.text(r.last.validation_error)}"
             for r in now.running
             if r.last is not None
         ]

@@ -36,6 +36,7 @@ def confirm(
     from hpsearch.waiting import Caught, Interrupted
 
     view = open_study(study)
+    _ = view.config.siamese  # a command's trials have no fresh tasks
     folder = view.folder
     changes = {k: v for k, v in {"workers": workers, "device": device}.items() if v is not None}
     plan = plan_study(str(folder.root), None, changes)

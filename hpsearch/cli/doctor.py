@@ -92,9 +92,12 @@ def _precision(folder: StudyFolder) -> str:
     from hpsearch.study.begun import read_as_begun
 
     try:
-        asked = read_as_begun(folder).trial.precision
+        config = read_as_begun(folder)
     except InputError as error:
         return str(error)
+    if config.trial is None:
+        return "the program's own"
+    asked = config.trial.precision
     numbers = [int(path.name) for path in folder.trials.glob("*") if path.name.isdecimal()]
     entries = [e for number in numbers for e in read_provenance(folder.trial(number))]
     real = sorted({str(entry["precision"]) for entry in entries if entry.get("precision")})
@@ -108,6 +111,8 @@ def _data(folder: StudyFolder) -> str:
         held = read_dataset(folder.dataset)
     except InputError as error:
         return str(error)
+    if held["kind"] == "command":
+        return "the program's own"
     packed = Path(str(held.get("packed")))
     there = f"packed in {packed}" if (packed / "meta.json").is_file() else ""
     mark = f"{held['kind']}, fingerprint {held['fingerprint'][:12]}"

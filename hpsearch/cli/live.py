@@ -42,7 +42,7 @@ def _best(progress: Progress, certificate: Mapping[str, Any] | None = None) -> s
     held = certificate if best and certificate and best.number in certificate["compared"] else None
     value = None if best is None else best.value
     sure = f" {interval(around(value, error))}" if value is not None and error is not None else ""
-    return describe_best(best, progress.lowest, held, sure)
+    return describe_best(best, progress.lowest, held, sure, progress.shown)
 
 
 def _overall(progress: Progress, share: float) -> Table:
@@ -58,7 +58,8 @@ def _overall(progress: Progress, share: float) -> Table:
 def _running(progress: Progress) -> Table:
     """Draw the running trials."""
     table = Table(title=None, box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for header in ("trial", "epoch", "error", "best", "time"):
+    shown = progress.shown
+    for header in ("trial", shown.step, shown.short, "best", "time"):
         table.add_column(header, justify="right", no_wrap=True)
     table.add_column("progress")
     for running in progress.running:
@@ -69,8 +70,8 @@ def _running(progress: Progress) -> Table:
         table.add_row(
             str(running.number),
             f"{epoch}/{length}",
-            percent(last.validation_error) if last else "-",
-            percent(best) if best is not None else "-",
+            progress.shown.text(last.validation_error) if last else "-",
+            progress.shown.text(best) if best is not None else "-",
             duration(progress.now - running.began),
             ProgressBar(length, epoch, width=24),
         )

@@ -21,6 +21,7 @@ import typer
 
 from hpsearch import __version__
 from hpsearch.cli import (
+    check,
     confirm,
     data,
     doctor,
@@ -52,7 +53,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 COMMANDS: tuple[Callable[..., Any], ...] = (
-    *(search.search, search.status, search.list_studies, search.trials, search.copy),
+    *(check.check, search.search, search.status, search.list_studies, search.trials, search.copy),
     *(trace.show, trace.verify, confirm.confirm),
     *(results.export, results.retrain, evaluate.evaluate, results.dashboard),
     *(report.baselines, report.report, recognise.recognise, doctor.doctor, search.migrate),

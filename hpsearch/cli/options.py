@@ -19,6 +19,9 @@ DatasetOption = Annotated[
     str | None, typer.Option("--dataset", help="Kind of data, as in a study file.")
 ]
 DeviceOption = Annotated[str | None, typer.Option(help="auto, cpu or cuda.")]
+TrustOption = Annotated[
+    bool, typer.Option("--trust", help="Agree to the command that a study's folder runs.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 BesideOption = Annotated[
     list[Path] | None,

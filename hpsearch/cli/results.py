@@ -41,7 +41,7 @@ def export(
     else:
         what = in_words(done.certificate)
         advice = f"next: hpsearch retrain {shell_word(done.path)}"
-    say(f"{done.path}: {what}; {advice}")
+    say(f"{done.path}: {what}" + (f"; {advice}" if done.network else ""))
 
 
 def retrain(

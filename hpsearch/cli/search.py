@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hpsearch.cli.options import DataOption, DeviceOption, JsonOption, StudyArgument, open_study
+from hpsearch.cli.options import (
+    DataOption,
+    DeviceOption,
+    JsonOption,
+    StudyArgument,
+    TrustOption,
+    open_study,
+)
 from hpsearch.errors import HpsearchError, InputError, one_line
 from hpsearch.output import say, say_json
 from hpsearch.paths import shell_word
-from hpsearch.wording import count, figure, in_states, percent
+from hpsearch.wording import count, figure, in_states
+
+if TYPE_CHECKING:
+    from hpsearch.storage.view import StudyView
+    from hpsearch.trial import TrialRecord
 
 
 def search(
@@ -49,6 +60,7 @@ def search(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check and print the plan; run nothing.")
     ] = False,
+    trust: TrustOption = False,
 ) -> int:
     """Start a search; the same command continues it."""
     changes: dict[str, Any] = {
@@ -71,7 +83,7 @@ def search(
 
     given |= _settings(set_ or [])
     study = study or default_study(data, output)
-    return run_search(study, data, given, output, live_view, dry_run=dry_run)
+    return run_search(study, data, given, output, live_view, dry_run=dry_run, trust=trust)
 
 
 def _settings(entries: list[str]) -> dict[str, Any]:
@@ -107,7 +119,7 @@ def status(study: StudyArgument, json: JsonOption = False) -> None:
     if json:
         found = best and {
             "trial": best.number,
-            "validation_error": best.value,
+            **_values(view, best),
             "params": dict(best.params),
             "confirmed": certificate is not None,
             **({"certificate": certificate} if certificate else {}),
@@ -135,6 +147,13 @@ def status(study: StudyArgument, json: JsonOption = False) -> None:
     say(best_in_words(view) + hint)
     for name, value in best.params.items() if best else ():
         say(f"  {name:24} {figure(value, 3)}")
+
+
+def _values(view: StudyView, best: TrialRecord) -> dict[str, float | None]:
+    """Return the best trial's value; the siamese trainer's also under its older key."""
+    value = None if best.value is None else view.config.shown.of(best.value)
+    older = {"validation_error": best.value} if view.config.shown.share else {}
+    return {"value": value, **older}
 
 
 def list_studies(
@@ -174,21 +193,23 @@ def trials(
     from hpsearch.maintenance.at_work import standings
 
     view = open_study(study)
-    standing = standings(view)
+    standing, shown = standings(view), view.config.shown
     if not csv:
         again = confirmed_errors(best_of(view)[1])
         for t in view.trials:
-            value = "-" if t.value is None else percent(t.value, 2)
+            value = "-" if t.value is None else shown.text(t.value, 2)
             sure = f"confirmed {again[t.number]}" if t.number in again else ""
             told = "; ".join(text for text in (sure, one_line(t.cause or "")) if text)
-            epochs = count(len(t.values), "epoch")
+            epochs = count(len(t.values), shown.step)
             say(f"{t.number:5} {standing[t.number]:11} {value:>8} {epochs:>10}  {told}".rstrip())
         return
     names = list(dict.fromkeys(name for t in view.trials for name in t.params))
-    rows: list[list[Any]] = [["trial", "state", "validation_error", "epochs", *names, "cause"]]
+    keys = ("validation_error", "epochs") if shown.share else (shown.name, "steps")
+    rows: list[list[Any]] = [["trial", "state", *keys, *names, "cause"]]
     for t in view.trials:
         params = [t.params.get(name, "") for name in names]
-        rows.append([t.number, standing[t.number], t.value, len(t.values), *params, t.cause or ""])
+        held = None if t.value is None else shown.of(t.value)
+        rows.append([t.number, standing[t.number], held, len(t.values), *params, t.cause or ""])
     text = io.StringIO()
     csv_module.writer(text).writerows([_cell(value) for value in row] for row in rows)
     say(text.getvalue().removesuffix("\n"))

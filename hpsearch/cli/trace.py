@@ -13,6 +13,7 @@ from hpsearch.wording import count, figure, in_states, percent
 
 if TYPE_CHECKING:
     from hpsearch.maintenance.verify import Reason
+    from hpsearch.measure import Measure
     from hpsearch.storage.view import StudyView
     from hpsearch.trial import TrialRecord
 
@@ -48,7 +49,7 @@ def show(
         say_json({**record.to_json(), "provenance": held, "why": why})
         return
     _print_trial(view, record)
-    _print_reason(reason)
+    _print_reason(reason, view.config.shown)
     _print_provenance(held)
 
 
@@ -56,9 +57,10 @@ def _print_trial(view: StudyView, record: TrialRecord) -> None:
     from hpsearch.confirm.certificate import confirmed_errors, read_certificate
     from hpsearch.maintenance.at_work import standings
 
-    value = "none yet" if record.value is None else percent(record.value, 2)
+    shown = view.config.shown
+    value = "none yet" if record.value is None else shown.text(record.value, 2)
     standing = standings(view)[record.number]
-    say(f"trial {record.number} of {view.name}: {standing}, validation error {value}")
+    say(f"trial {record.number} of {view.name}: {standing}, {shown.name} {value}")
     again = confirmed_errors(read_certificate(view.folder))
     if record.number in again:
         say(f"  confirmed: {again[record.number]} on fresh tasks")
@@ -68,10 +70,11 @@ def _print_trial(view: StudyView, record: TrialRecord) -> None:
     for name, parameter in record.params.items():
         say(one_line(f"  {name:24} {figure(parameter, 4)}"))
     if record.values:
-        say(f"validation error by epoch  {_bars(list(record.values.values()))}")
+        say(f"{shown.name} by {shown.step}  {_bars(list(record.values.values()))}")
         best = min(record.values, key=lambda epoch: (record.values[epoch], epoch))
         for epoch, error in record.values.items():
-            say(f"  {epoch:5} {percent(error, 2)}{'  lowest' if epoch == best else ''}")
+            mark = f"  {'highest' if shown.maximized else 'lowest'}" if epoch == best else ""
+            say(f"  {epoch:5} {shown.text(error, 2)}{mark}")
 
 
 def _bars(values: list[float]) -> str:
@@ -81,7 +84,7 @@ def _bars(values: list[float]) -> str:
     return "".join(BARS[round((v - low) / span * (len(BARS) - 1))] for v in kept)
 
 
-def _print_reason(reason: Reason | str) -> None:
+def _print_reason(reason: Reason | str, shown: Measure) -> None:
     say("why it was proposed")
     if isinstance(reason, str):
         say(f"  unknown: {reason}")
@@ -89,10 +92,18 @@ def _print_reason(reason: Reason | str) -> None:
     say(f"  by {reason.proposer}")
     if reason.seen:
         seen = in_states(reason.seen, list(reason.seen))
-        lowest = f"lowest error {percent(reason.lowest, 2)}" if reason.lowest is not None else ""
-        say(f"  the sampler knew {seen} trials; {lowest or 'no error yet'}")
+        lowest = f"no {shown.short} yet"
+        if reason.lowest is not None:
+            best = "highest" if shown.maximized else "lowest"
+            lowest = f"{best} {shown.short} {shown.text(reason.lowest, 2)}"
+        say(f"  the sampler knew {seen} trials; {lowest}")
     if reason.predicted is not None:
         expected, deviation = reason.predicted
+        if not shown.share:
+            say(
+                f"  its model predicted {shown.text(expected)}, standard deviation {deviation:.4g}"
+            )
+            return
         say(
             f"  its model predicted an error of {percent(min(1, max(0, expected)), 2)}, standard "
             f"deviation {100 * deviation:.2f} points"
@@ -107,7 +118,7 @@ def _print_provenance(held: list[dict[str, Any]]) -> None:
     for one in held:
         changed = ", changed since" if one.get("dirty") else ""
         commit = f"{one.get('commit') or 'none: installed from a package'}{changed}"
-        figures = {"commit": commit, **{key: one.get(key) for key in keys}}
+        figures = {"commit": commit, **{key: one[key] for key in keys if key in one}}
         for group in ("versions", "split"):
             if isinstance(one.get(group), dict):
                 figures |= one[group]

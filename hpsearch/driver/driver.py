@@ -58,8 +58,10 @@ class Driver(JobLoop):
         super().__init__(executor, observer.message, interrupted)
         self._plan, self._observer = plan, observer
         config = plan.config
-        smallest = CostRange(plan.problem).cheapest("memory_bytes")
-        self._smallest = config.trial.with_parameters(smallest).plain()
+        self._smallest = None
+        if config.trial is not None:
+            smallest = CostRange(plan.problem).cheapest("memory_bytes")
+            self._smallest = config.trial.with_parameters(smallest).plain()
         self._pruner = make_pruner(config.pruner, plan.resource, plan.problem)
         around = environment or Environment.of(plan, data, Patience(observer.message, interrupted))
         self._stopping = Stopping(config, around.n_tasks)
@@ -247,8 +249,11 @@ class Driver(JobLoop):
         number = event.trial
         self._store.note_started(number, event.provenance)
         known, aside = self._history[number].last_epoch, self._aside.pop(number, None)
-        if text := resumed_in_words(number, len(event.curve), known, aside):
+        kept = max((one.epoch for one in event.curve), default=0)
+        if text := resumed_in_words(number, kept, known, aside):
             self._tell(text)
+        if event.note:
+            self._tell(f"trial {number}: {event.note}")
         for result in event.curve:
             self._note(number, result)
 
@@ -288,6 +293,8 @@ class Driver(JobLoop):
 
     def _ended(self, running: RunningTrial, event: Ended | Lost) -> None:
         trial = self._history[event.trial]
+        if isinstance(event, Ended) and event.memory is not None:
+            self._store.note_memory(trial.number, event.memory)
         diagnosis = checked(running.last).diagnosis if running.last else None
         fault = fault_of(event, trained=trial.last_epoch > 0)
         if isinstance(event, Lost) or fault is Fault.UNKNOWN:
@@ -323,8 +330,9 @@ class Driver(JobLoop):
         epoch = max(trial.values)
         self._history[trial.number] = replace(trial, state="paused")
         self._store.pause(trial.number, epoch)
-        error = f"error {100 * (trial.value or 0):.1f} %"
-        self._tell(f"trial {trial.number} paused after epoch {epoch}, {error}")
+        shown = self._plan.config.shown
+        value = f"{shown.short} {shown.text(trial.value or 0)}"
+        self._tell(f"trial {trial.number} paused after epoch {epoch}, {value}")
 
     def _promote(self, trial: TrialRecord) -> None:
         known = trial.last_epoch
@@ -345,7 +353,7 @@ class Driver(JobLoop):
         self._history[trial.number] = trial
         self._store.end(trial)
         self._store.keep_best_checkpoints(self._history)
-        self._tell(in_words(trial))
+        self._tell(in_words(trial, self._plan.config.shown))
 
     def _flush(self) -> None:
         self._store.flush()

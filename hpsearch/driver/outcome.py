@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from hpsearch.execution import Ended, Ending, Lost
+from hpsearch.measure import VALIDATION_ERROR, Measure
 from hpsearch.training.epoch import EpochResult
 from hpsearch.trial import OUT_OF_MEMORY, TrialRecord
-from hpsearch.wording import percent
 
 
 def checked(result: EpochResult) -> EpochResult:
@@ -26,7 +26,9 @@ def outcome(trial: TrialRecord, event: Ended, diagnosis: str | None) -> TrialRec
         diagnosis: The diagnosis of its last epoch.
     """
     if event.ending is Ending.FINISHED and trial.value is not None:
-        return replace(trial, state="complete", cause=event.cause)
+        value = trial.value if event.result is None else event.result
+        ended = replace(trial, state="complete", cause=event.cause)
+        return replace(ended, value=value, result=event.result)
     if event.ending in (Ending.DIAGNOSED, Ending.STOPPED):
         cause = diagnosis or event.cause or "cannot be trained"
         return replace(trial, state="pruned", trainable=False, cause=cause)
@@ -46,8 +48,8 @@ def resumed_in_words(number: int, kept: int, known: int, aside: str | None) -> s
 
     Args:
         number: The trial.
-        kept: Epochs in its checkpoint.
-        known: Epochs that the study has recorded.
+        kept: The last epoch in its checkpoint.
+        known: The last epoch that the study has recorded.
         aside: The checkpoints that were set aside, and why.
     """
     if kept >= known and aside is None:
@@ -58,8 +60,8 @@ def resumed_in_words(number: int, kept: int, known: int, aside: str | None) -> s
     return f"trial {number}: {reason}; it continues after epoch {kept} instead of {known}"
 
 
-def in_words(trial: TrialRecord) -> str:
+def in_words(trial: TrialRecord, shown: Measure = VALIDATION_ERROR) -> str:
     """Describe a trial's end in one line."""
-    error = "" if trial.value is None else f", error {percent(trial.value)}"
+    error = "" if trial.value is None else f", {shown.short} {shown.text(trial.value)}"
     cause = f" ({trial.cause})" if trial.cause else ""
     return f"trial {trial.number} {trial.state}{error}{cause}"

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hpsearch.driver.forecast import Forecast
+from hpsearch.measure import VALIDATION_ERROR, Measure
 from hpsearch.study.config import StudyConfig
 from hpsearch.training.epoch import EpochResult
 from hpsearch.trial import TrialRecord, best_trial
@@ -53,6 +54,7 @@ class Progress:
         slots: Trials that can run at once.
         best_values: Best validation error of each running trial.
         now: The time by the driver's clock.
+        shown: How values are shown.
         lowest: The trial of the lowest error, complete or not; None before an epoch has ended.
     """
 
@@ -67,6 +69,7 @@ class Progress:
     slots: int
     best_values: Mapping[int, float]
     now: float = 0.0
+    shown: Measure = VALIDATION_ERROR
     lowest: TrialRecord | None = None
 
     @property
@@ -116,5 +119,6 @@ class Progress:
             slots=slots,
             best_values={n: value for n in running if (value := history[n].value) is not None},
             now=now,
+            shown=config.shown,
             lowest=min(tried, key=lambda t: (t.value, t.number), default=None),
         )

@@ -34,6 +34,7 @@ class Stopping:
         """
         self._budget, self._startup = config.budget, config.sampler.startup_trials
         self._resource, self._n_tasks = config.resource, n_tasks
+        self._share = config.shown.share
         self._recent: tuple[float, Forecast] | None = None
 
     def trials_spent(self, settled: int) -> str | None:
@@ -84,7 +85,7 @@ class Stopping:
         return Forecast(
             trials=None if left is None else round(left),
             seconds=self._remaining_seconds(history, seconds, slots),
-            gain=None if left is None else forecast_gain(history, left),
+            gain=None if left is None or not self._share else forecast_gain(history, left),
             standard_error=self._standard_error(history),
         )
 
@@ -98,7 +99,7 @@ class Stopping:
 
     def _standard_error(self, history: Sequence[TrialRecord]) -> float | None:
         best = best_trial(history)
-        if best is None or best.value is None:
+        if best is None or best.value is None or not self._share:
             return None
         return standard_error(best.value, self._n_tasks)
 

@@ -40,7 +40,7 @@ def with_prior(plan: StudyPlan, dataset: Mapping[str, Any]) -> StudyPlan:
         return plan
     view = _read(user_path(start.study))
     here, space = plan.problem, SearchSpace.from_yaml(view.folder.space_file)
-    there = SearchProblem(space, view.config.trial, Limits())
+    there = SearchProblem(space, view.config.siamese, Limits())
     if not set(there.free) & set(here.free):
         raise InputError(
             f"--from {start.study}: no searched parameter in common with this study; "
@@ -78,7 +78,7 @@ def _measure_the_same(
             return False
     if theirs.pruner.resource != ours.pruner.resource:
         return False
-    old, new = leaf_paths(there.base), leaf_paths(here.base)
+    old, new = leaf_paths(there.network), leaf_paths(here.network)
     searched = {*here.space.parameters, *there.space.parameters}
     return old.keys() == new.keys() and all(
         new[name] == value for name, value in old.items() if name not in searched
@@ -87,9 +87,9 @@ def _measure_the_same(
 
 def _same(trial: TrialRecord, there: SearchProblem, here: SearchProblem) -> TrialRecord | None:
     """Return a trial with this space's parameters; None if it does not lie in the space."""
-    settings = {**leaf_paths(there.base), **trial.params}
+    settings = {**leaf_paths(there.network), **trial.params}
     params = {name: settings[name] for name in here.space.parameters}
-    fixed = leaf_paths(here.base)
+    fixed = leaf_paths(here.network)
     others = [name for name in trial.params if name not in here.space.parameters]
     if any(settings[name] != fixed[name] for name in others):
         return None
@@ -101,8 +101,8 @@ def _scaled(trial: TrialRecord, there: SearchProblem, here: SearchProblem) -> Tr
     """Return a trial at the same places in the ranges of this space."""
     theirs = there.cube.shares({name: trial.params[name] for name in there.space.parameters})
     known = dict(zip(there.cube.names, theirs, strict=True))
-    settings = {**leaf_paths(there.base), **trial.params}
-    own = leaf_paths(here.base)
+    settings = {**leaf_paths(there.network), **trial.params}
+    own = leaf_paths(here.network)
     reference = here.within_ranges({name: own[name] for name in here.space.parameters})
     ours = dict(zip(here.cube.names, here.cube.shares(reference), strict=True))
     shares = []

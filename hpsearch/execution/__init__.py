@@ -21,11 +21,12 @@ class Job:
 
     Args:
         trial: The trial's number in its study.
-        config: The complete TrialConfig as plain values.
+        config: What trains it, as the plain values of a `Recipe`.
         seed: The trial's seed.
-        data: Folder of the packed data set.
+        data: Folder of the packed data set; a command has none.
         study_seed: Selects training drawers and validation tasks.
-        checkpoint: File that the worker writes after each epoch and resumes from where it exists.
+        checkpoint: File that the worker writes after each epoch and resumes from where it exists;
+            the folder that a command's program writes into.
         objective: The validation tasks.
         ways: Their candidates; None means the data's.
         shots: Their support images of each candidate.
@@ -35,6 +36,8 @@ class Job:
             reported again, and training waits for its decision. None: all epochs are decided.
         smallest: Complete configuration of the smallest network of the search space. It is trained
             for one step when memory runs out; None skips this test.
+        known: The decided steps of a command's trial, as `EpochResult.to_json` returns them.
+        run: How a command runs; None for the siamese trainer.
     """
 
     trial: int
@@ -49,6 +52,8 @@ class Job:
     fresh: bool = False
     decided: int | None = None
     smallest: dict[str, Any] | None = None
+    known: tuple[dict[str, Any], ...] = ()
+    run: dict[str, Any] | None = None
 
 
 class Decision(Enum):
@@ -64,7 +69,7 @@ class Started:
     """A worker has started a trial.
 
     `curve` holds the decided epochs of its checkpoint. `provenance` holds the worker's software
-    and machine, the data's fingerprint, the split and the seeds.
+    and machine, the data's fingerprint, the split and the seeds. `note` is a line for the user.
     """
 
     trial: int
@@ -72,6 +77,7 @@ class Started:
     device: str
     curve: tuple[EpochResult, ...] = ()
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -91,6 +97,7 @@ class Ending(Enum):
     PAUSED = "paused"  # decision PAUSE; resumes from its checkpoint
     INTERRUPTED = "interrupted"  # asked to stop at once; resumes from its checkpoint
     FAILED = "failed"  # an exception; `cause` names it
+    LIMIT = "limit exceeded"  # of the study file, by the trial; `cause` names it
     OUT_OF_MEMORY = "out of memory"
     CROWDED = "out of memory beside others"  # other processes hold the card's memory
     DEVICE = "device failed"  # the card, not the trial
@@ -101,13 +108,19 @@ class Ending(Enum):
 class Ended:
     """A worker has ended a trial and is free again.
 
-    `scores` holds the dense accuracy on fresh tasks by alphabet, if the job asked for it.
+    `scores` holds the dense accuracy on fresh tasks by alphabet, if the job asked for it. `result`
+    is the value that a program gave in its end, lower is better; None where its best step counts.
+    `ended_by` says what ended a stopped program: verdict, SIGTERM or SIGKILL. `memory` is the most
+    that the program and its children took, bytes.
     """
 
     trial: int
     ending: Ending
     cause: str | None = None
     scores: Mapping[str, float] | None = None
+    result: float | None = None
+    ended_by: str | None = None
+    memory: int | None = None
 
 
 @dataclass(frozen=True)

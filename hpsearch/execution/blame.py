@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from hpsearch.errors import HpsearchError
 from hpsearch.execution import Ended, Ending, Lost
-from hpsearch.execution.card_errors import Fault, fault_in
+from hpsearch.trainers.card_errors import Fault, fault_in
 
 __all__ = ["Fault", "ending_of", "fault_of"]
 
@@ -16,6 +16,7 @@ MEMORY_WORDS = ("allocate memory", "out of memory", "std::bad_alloc", "can't sta
 """Texts by which an exception without a type of its own says that memory ran out."""
 FAULTS = {
     Ending.OUT_OF_MEMORY: Fault.CONFIGURATION,
+    Ending.LIMIT: Fault.CONFIGURATION,
     Ending.ENVIRONMENT: Fault.MACHINE,
     Ending.FAILED: Fault.UNKNOWN,
     Ending.CROWDED: Fault.UNKNOWN,
@@ -45,6 +46,16 @@ def fault_of(event: Ended | Lost, *, trained: bool) -> Fault | None:
     if event.ending is Ending.OUT_OF_MEMORY and trained:
         return Fault.UNKNOWN
     return FAULTS.get(event.ending)
+
+
+def ending_of_words(words: str) -> Ending:
+    """Return how the last words of a program end its trial."""
+    memory = ("MemoryError", "OutOfMemoryError", *MEMORY_WORDS)
+    if fault := fault_in(words):
+        of_memory = any(word in words.lower() for word in MEMORY_WORDS)
+        own = Ending.OUT_OF_MEMORY if of_memory else Ending.FAILED
+        return Ending.FAILED if fault is Fault.MACHINE else ENDINGS.get(fault, own)
+    return Ending.OUT_OF_MEMORY if any(word in words for word in memory) else Ending.FAILED
 
 
 def ending_of(error: BaseException) -> Ending:

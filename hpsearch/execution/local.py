@@ -338,9 +338,11 @@ def _parse(line: bytes, running: int | None) -> Event:
     if kind == "started":
         curve = tuple(EpochResult.from_json(values) for values in message["curve"])
         provenance = dict(message.get("provenance", {}))
-        return Started(trial, message["pid"], message["device"], curve, provenance)
+        note = str(message.get("note", ""))
+        return Started(trial, message["pid"], message["device"], curve, provenance, note)
     if kind == "epoch":
         return EpochEnded(trial, EpochResult.from_json(message["result"]))
     scores = message.get("scores")
     ending = Ending(message["ending"])
-    return Ended(trial, ending, message["cause"], None if scores is None else dict(scores))
+    of_a_program = {key: message.get(key) for key in ("result", "ended_by", "memory")}
+    return Ended(trial, ending, message["cause"], scores and dict(scores), **of_a_program)

@@ -5,26 +5,22 @@ Run as `python -m hpsearch.execution.worker`. It never touches the study's datab
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import os
-import queue
 import signal
 import sys
-import threading
-import time
-import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.allocation import keep_freed_memory, return_freed_memory
-from hpsearch.awake import AwakeClock
-from hpsearch.errors import EnvironmentFailure, HpsearchError, one_line
-from hpsearch.execution import Decision, Ended, Ending
+from hpsearch.errors import EnvironmentFailure
+from hpsearch.execution import Ended, Ending
 from hpsearch.execution.blame import ending_of
+from hpsearch.execution.command_job import CommandRunner
 from hpsearch.execution.devices import find_driver
+from hpsearch.execution.driver_pipe import DriverPipe, one_line_of
 from hpsearch.execution.reports import Reports
-from hpsearch.json_process import BEAT_S, ParentPipe
+from hpsearch.trainers.recipe import is_command
 
 if TYPE_CHECKING:
     from hpsearch.training.config import TrialConfig
@@ -39,91 +35,6 @@ Kept = dict[tuple[Any, ...], "TrainingData"]
 """The data of the last job, by the settings that they depend on."""
 
 
-class DriverPipe(ParentPipe):
-    """The pipes to the driver: an interrupt is noticed at once, other messages wait in order.
-
-    Signs of life come from a thread, which goes on when a card hangs. So the thread watches the
-    work: after `step_timeout_s` without a `mark` it reports that training has stalled.
-    """
-
-    def __init__(self, step_timeout_s: float) -> None:
-        """Start to listen."""
-        self._step_timeout_s, self._marks, self._idle = step_timeout_s, 0, True
-        super().__init__()
-        self.messages: queue.Queue[dict[str, Any]] = queue.Queue()
-        self.interrupted = threading.Event()
-        threading.Thread(target=self._read, daemon=True).start()
-
-    def _read(self) -> None:
-        for message in self.receive():
-            if "interrupt" in message:
-                self.interrupted.set()
-            elif "job" in message:  # here, where the order is known: what follows is for this job
-                self.interrupted.clear()
-            self.messages.put(message)
-        os._exit(0)  # the driver is gone
-
-    def _beat(self) -> None:
-        clock = AwakeClock(2 * BEAT_S)  # time in which this process was stopped does not count
-        seen, since = -1, clock()
-        while self.busy.wait():
-            now = clock()
-            if self._idle or self._marks != seen:
-                seen, since = self._marks, now
-            stalled = now - since > self._step_timeout_s
-            self.send(event="stalled" if stalled else "alive")
-            time.sleep(BEAT_S)
-
-    def mark(self, *_: object) -> None:
-        """Note that the work goes on: called by steps, evaluation chunks and writes."""
-        self._marks += 1
-
-    def asked_to_stop(self) -> bool:
-        """Return whether the driver interrupts; called before each step."""
-        self.mark()
-        return self.interrupted.is_set()
-
-    def _next(self) -> dict[str, Any]:
-        """Return the next message; waiting for the driver is no stall."""
-        self._idle = True
-        message = self.messages.get()
-        self.mark()
-        self._idle = False
-        return message
-
-    def end(self, ended: Ended) -> None:
-        """Report how a trial has ended."""
-        self.send(event="ended", **{**vars(ended), "ending": ended.ending.value})
-
-    def wait_for_job(self) -> dict[str, Any]:
-        """Return the next job."""
-        while True:
-            message = self._next()
-            if "job" in message:
-                job: dict[str, Any] = message["job"]
-                return job
-
-    def wait_for_decision(self) -> Decision | None:
-        """Return the driver's decision, None when it interrupts instead."""
-        while True:
-            message = self._next()
-            if "interrupt" in message:
-                return None
-            if "decision" in message:
-                return Decision(message["decision"])
-
-    def decision_so_far(self) -> Decision | None:
-        """Return the driver's decision if it has come; leave an interrupt to who waits for one."""
-        while not self.messages.empty():
-            message = self.messages.get()
-            if "decision" in message:
-                return Decision(message["decision"])
-            if "interrupt" in message:
-                self.messages.put(message)
-                return None
-        return None
-
-
 def die_with_parent() -> None:
     """Have the kernel kill this process when its driver dies.
 
@@ -134,9 +45,17 @@ def die_with_parent() -> None:
 
 
 def serve(device: str, threads: int, step_timeout_s: float) -> None:
-    """Run jobs until the driver closes the pipe."""
+    """Run jobs until the driver closes the pipe. Torch is loaded for the siamese trainer only."""
     driver = DriverPipe(step_timeout_s)
     driver.busy.set()  # also while torch is loaded
+    job = driver.wait_for_job()
+    if is_command(job["config"]):
+        runner = CommandRunner(driver, device, threads)
+        driver.send(event="ready")
+        while True:
+            driver.end(runner.run(job))
+            job = driver.wait_for_job()
+    driver.load()
     try:
         import torch
 
@@ -144,30 +63,35 @@ def serve(device: str, threads: int, step_timeout_s: float) -> None:
         # Every layer marks, in evaluation too, which has no steps.
         torch.nn.modules.module.register_module_forward_pre_hook(driver.mark)
     except Exception as error:  # a broken installation, or no memory for it
-        trial = driver.wait_for_job()["trial"]
         cause = f"torch cannot be loaded: {one_line_of(error)}"
-        driver.end(Ended(trial, Ending.ENVIRONMENT, cause))
+        driver.end(Ended(job["trial"], Ending.ENVIRONMENT, cause))
         return
     keep_freed_memory()
+    driver.mark()
     driver.send(event="ready")
     kept: Kept = {}
     while True:
+        driver.end(train_job(job, device, driver, kept))
+        return_freed_memory()
         job = driver.wait_for_job()
-        try:
-            ended = run_job(job, device, driver, kept)
-        except Exception as error:
-            ended = Ended(job["trial"], ending_of(error), one_line_of(error))
-            if device == "cuda" and ended.ending is Ending.OUT_OF_MEMORY:
-                ended = beside_others(ended)
-        return_freed_memory()
-        if ended.ending is Ending.OUT_OF_MEMORY and not smallest_fits(job, device, kept):
-            cause = (
-                "out of memory, also for the smallest network of the search space; free memory or "
-                f"raise the limit, then run the same command again ({ended.cause})"
-            )
-            ended = Ended(ended.trial, Ending.ENVIRONMENT, cause)
-        driver.end(ended)
-        return_freed_memory()
+
+
+def train_job(job: Fields, device: str, driver: DriverPipe, kept: Kept) -> Ended:
+    """Train one job of the siamese trainer; turn an exception into the end of its trial."""
+    try:
+        ended = run_job(job, device, driver, kept)
+    except Exception as error:
+        ended = Ended(job["trial"], ending_of(error), one_line_of(error))
+        if device == "cuda" and ended.ending is Ending.OUT_OF_MEMORY:
+            ended = beside_others(ended)
+    return_freed_memory()
+    if ended.ending is Ending.OUT_OF_MEMORY and not smallest_fits(job, device, kept):
+        cause = (
+            "out of memory, also for the smallest network of the search space; free memory or "
+            f"raise the limit, then run the same command again ({ended.cause})"
+        )
+        return Ended(ended.trial, Ending.ENVIRONMENT, cause)
+    return ended
 
 
 def beside_others(ended: Ended) -> Ended:
@@ -334,15 +258,6 @@ def provenance(
         "seed": job["seed"],
         "study_seed": job["study_seed"],
     }
-
-
-def one_line_of(error: Exception) -> str:
-    """Write an exception's traceback to the log; return the message as one printable line."""
-    with contextlib.suppress(OSError):  # the disk of the log may be full
-        sys.stderr.write(traceback.format_exc())
-        sys.stderr.flush()
-    name = "" if isinstance(error, HpsearchError) else f"{type(error).__name__}: "
-    return one_line(" ".join(f"{name}{error}".split()))[:300]
 
 
 def main() -> None:

@@ -165,6 +165,7 @@ def _best_is_best(study: Study) -> Findings:
     broken = []
     for trial in study.view.trials:
         lowest = min(trial.values.values(), default=None)
+        lowest = lowest if trial.result is None else trial.result
         if trial.state == "complete" and not same(trial.value, lowest):
             broken.append(f"trial {trial.number}: value {trial.value}, its lowest epoch {lowest}")
     best = best_trial(study.view.trials)
@@ -186,12 +187,18 @@ def _exported_differs(study: Study) -> list[str]:
         return []
     try:
         values, trial = _exported(study)
-        value = float(values["validation_error"])
+        value = _exported_value(study, values)
     except UNREADABLE as error:
         return [f"{path.name}: cannot be read as an export ({error})"]
     if same(trial.value, value):
         return []
     return [f"{path.name}: error {value}, trial {trial.number} has {trial.value}"]
+
+
+def _exported_value(study: Study, values: dict[str, Any]) -> float:
+    """Return the value in best.yaml, as the search holds it."""
+    shown = study.view.config.shown
+    return shown.of(float(values["value" if not shown.share else "validation_error"]))
 
 
 def _export_is_of_the_best(study: Study) -> Findings:
@@ -267,6 +274,8 @@ def _nothing_is_left_over(study: Study) -> Findings:
 
 def _checkpoints_are_whole(study: Study) -> Findings:
     found, count = Findings(), 0
+    if study.view.config.trainer is not None:
+        return Findings("they are the program's own")
     for trial in study.view.trials:
         path = study.folder.trial(trial.number).checkpoint
         if study.holder and not trial.finished:
@@ -310,7 +319,12 @@ CHECKS: tuple[tuple[str, str, Check], ...] = (
 
 
 def damage(path: Path) -> str | None:
-    """Return the error of a checkpoint file, None when it fits its checksum."""
+    """Return the error of a checkpoint file, None when it fits its checksum.
+
+    A folder is a program's own.
+    """
+    if path.is_dir():
+        return None
     try:
         verify(path)
     except OSError as error:

@@ -83,10 +83,10 @@ def migrate(folder: StudyFolder, space_file: Path) -> Migration:
             )
         old = SearchSpace.from_yaml(folder.space_file)
         new = SearchSpace.from_yaml(space_file).frozen(view.config.freeze)
-        new.check(view.config.trial)
-        problem = SearchProblem(new, view.config.trial, view.config.limits)
+        new.check(view.config.siamese)
+        problem = SearchProblem(new, view.config.siamese, view.config.limits)
         config = _with_possible_queue(view.config, problem, len(view.trials))
-        settings = leaf_paths(view.config.trial)
+        settings = leaf_paths(view.config.siamese)
         added = {name: settings[name] for name in new.parameters}
         values = {
             t.number: {**added, **held_aside(view.attributes[t.number]), **t.params}
@@ -115,7 +115,7 @@ def _write_files(
     """Write the files of the migrated study; until the last one old and new ones are valid."""
     prior, text = read_prior(folder.prior), None
     if prior is not None:
-        moved = _moved_prior(prior, problem, leaf_paths(view.config.trial))
+        moved = _moved_prior(prior, problem, leaf_paths(view.config.siamese))
         text = dump_record(moved.to_json())
     held = read_begun(folder)
     if held is None:
@@ -162,7 +162,7 @@ def _inside(problem: SearchProblem, params: Mapping[str, Value]) -> bool:
     """Return whether a trial lies in the space; its cost is not checked."""
     ranges = problem.space.parameters
     known = {name: params[name] for name in ranges}
-    others = leaf_paths(problem.base)
+    others = leaf_paths(problem.network)
     same = all(others.get(name) == value for name, value in params.items() if name not in ranges)
     within = all(p.contains(known[name]) for name, p in ranges.items())
     return same and within and problem.sizes.fits(known)

@@ -186,7 +186,7 @@ def _write(
             rows = read_rows(storage, old.name)
         for row in rows:
             times[row["number"]] = _utc(row["datetime_start"]), _utc(row["datetime_complete"])
-    record = StudyRecord(place, plan.config.name)
+    record = StudyRecord(place, plan.config.name, measure=plan.config.shown.stored)
     try:
         for key, value in attributes.items():
             record.set_attribute(key, value)
@@ -210,9 +210,9 @@ def _stored(
 ) -> FrozenTrial:
     """Return a trial as the database holds it, with known attributes, and times from its files."""
     folder, ranges = plan.folder.trial(trial.number), plan.space.distributions()
-    settings = leaf_paths(plan.config.trial)
+    settings = {} if plan.config.trial is None else leaf_paths(plan.config.trial)
     # The space may have been changed since the trial ran, see `migrate`.
-    params = {**{name: settings[name] for name in ranges}, **trial.params}
+    params = {**{name: settings[name] for name in ranges if name in settings}, **trial.params}
     unknown = unknown_values(plan.space, params)
     held = {name: value for name, value in params.items() if name not in unknown}
     times = times or (_written_at(folder.config), _written_at(folder.result))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from hpsearch.trainers.recipe import Recipe
 from hpsearch.training.config import TrialConfig
 from hpsearch.trial import Value
 
@@ -19,12 +20,13 @@ TRAINING_PASSES = 3
 class Resource:
     """Lengths of trials, computed from their parameters only: the same on every machine."""
 
-    def __init__(self, kind: Literal["epochs", "compute"], base: TrialConfig) -> None:
+    def __init__(self, kind: Literal["epochs", "compute"], base: Recipe) -> None:
         """Store the unit.
 
         Args:
             kind: epochs, or compute: multiply-adds of training.
-            base: The study's `trial` section; one of its epochs is one unit.
+            base: The study's `trial` section; one of its epochs is one unit. A command's steps
+                all cost the same.
         """
         self.kind, self.base = kind, base
         self._unit = epoch_cost(base)
@@ -65,7 +67,7 @@ class Resource:
             return self.whole
         return max(1, min(self.whole, self.whole * self._unit // self.cost(params)))
 
-    def config(self, params: Mapping[str, Value]) -> TrialConfig:
+    def config(self, params: Mapping[str, Value]) -> Recipe:
         """Return the configuration to train, with as many epochs as the resource allows."""
         changes: dict[str, Any] = dict(params)
         if self.kind == "compute":
@@ -73,7 +75,9 @@ class Resource:
         return self.base.with_parameters(changes)
 
 
-def epoch_cost(config: TrialConfig) -> int:
-    """Return the nominal multiply-adds of one epoch of training."""
+def epoch_cost(config: Recipe) -> int:
+    """Return the nominal multiply-adds of one epoch of training; 1 for a step of a command."""
+    if not isinstance(config, TrialConfig):
+        return 1
     images = config.steps_per_epoch * config.images_per_step
     return TRAINING_PASSES * config.shape().multiply_adds * images

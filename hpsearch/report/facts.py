@@ -117,7 +117,7 @@ def read_facts(folder: StudyFolder, beside: Sequence[Path] = ()) -> Facts:
     others = {path.resolve().name: read_evaluation(path / "model", fingerprint) for path in beside}
     return Facts(
         view=view,
-        problem=SearchProblem(space, view.config.trial, view.config.limits),
+        problem=SearchProblem(space, view.config.siamese, view.config.limits),
         dataset=_dataset(packed, fingerprint, view.config),
         openings=openings_in(logs, fingerprint),
         baselines=read_baselines(packed, fingerprint),

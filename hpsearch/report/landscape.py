@@ -35,7 +35,7 @@ def fit_surrogate(facts: Facts) -> Surrogate | None:
     if len(facts.scored) < LEAST_TRIALS or np.ptp(facts.errors) == 0:
         return None
     kept = thin(facts.errors, MOST_TRIALS, facts.view.config.seed)
-    most = max(2, facts.view.config.trial.max_epochs)
+    most = max(2, facts.view.config.siamese.max_epochs)
     epochs = np.log([max(t.last_epoch, 1) for t in facts.scored]) / math.log(most)
     x = np.column_stack([facts.points, np.clip(epochs, 0, 1)])[kept]
     return fit(x, facts.errors[kept])

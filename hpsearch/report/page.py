@@ -143,7 +143,7 @@ def _landscape(facts: Facts) -> dict[str, Any]:
 
 def _winner(facts: Facts, best: TrialRecord) -> dict[str, Any]:
     """Return the best trial's layers as a table, and its searched settings outside of them."""
-    layers = facts.view.config.trial.with_parameters(dict(best.params)).layers.all
+    layers = facts.view.config.siamese.with_parameters(dict(best.params)).layers.all
     columns = ["filter_size", "filter_count", "width", "pool", "learning_rate", "momentum", "l2"]
     return {
         "columns": [column.replace("_", " ") for column in columns],
@@ -169,7 +169,7 @@ def _provenance(facts: Facts) -> list[tuple[str, str]]:
         ("pruner", config.pruner.name),
         ("space", f"{config.space}, {len(facts.problem.space.parameters)} parameters"),
         ("budget", ", ".join(limits) or "none"),
-        ("epochs of a complete trial", f"at most {config.trial.max_epochs}"),
+        ("epochs of a complete trial", f"at most {config.siamese.max_epochs}"),
         ("epochs trained", f"{sum(t.last_epoch for t in facts.view.trials)}"),
         ("seed", str(config.seed)),
         ("data", f"{dataset['kind']}, fingerprint {dataset['fingerprint'][:16]}"),

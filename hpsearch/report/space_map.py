@@ -67,4 +67,4 @@ def _share(facts: Facts, fixed: dict[str, Value]) -> float:
     parameters = dict(facts.problem.space.parameters)
     for name, value in fixed.items():
         parameters[name] = Parameter(type="int", low=value, high=value)
-    return FeasibleSizes(parameters, facts.problem.base).share()
+    return FeasibleSizes(parameters, facts.problem.network).share()

@@ -8,16 +8,20 @@ from typing import Any
 from hpsearch.confirm.certificate import best_of, in_words
 from hpsearch.driver.stopping import tasks_behind
 from hpsearch.intervals import wilson
+from hpsearch.measure import VALIDATION_ERROR, Measure
 from hpsearch.storage.view import StudyView
 from hpsearch.trial import TrialRecord
-from hpsearch.wording import count, interval, percent
+from hpsearch.wording import count, interval
 
 
 def best_in_words(view: StudyView) -> str:
     """Return a study's best trial and its certainty."""
     best, certificate = best_of(view)
+    shown = view.config.shown
     tried = [t for t in view.trials if t.trainable and t.value is not None]
     lowest = min(tried, key=lambda t: t.value or 0, default=None)
+    if not shown.share:
+        return describe_best(best, lowest, certificate, "", shown)
     tasks = tasks_behind(view.config, view.dataset)
     on = "all tasks (dense)" if view.config.objective == "dense" else f"{tasks} tasks"
     ends = wilson(best.value, tasks) if best is not None and best.value is not None else (0, 1)
@@ -29,6 +33,7 @@ def describe_best(
     lowest: TrialRecord | None,
     certificate: Mapping[str, Any] | None,
     certainty: str,
+    shown: Measure = VALIDATION_ERROR,
 ) -> str:
     """Return the best trial as confirmed, as searched, or as trained so far.
 
@@ -37,15 +42,17 @@ def describe_best(
         lowest: The trial with the lowest error in any state.
         certificate: The certificate of `best`.
         certainty: Text after the error of an unconfirmed best trial.
+        shown: How values are shown.
     """
     if best is None or best.value is None:
         if lowest is None or lowest.value is None:
-            return "no epoch has ended yet"
+            return f"no {shown.step} has ended yet"
+        which = "highest" if shown.maximized else "lowest"
         return (
-            f"no complete trial yet; lowest: trial {lowest.number} ({lowest.state}), validation "
-            f"error {percent(lowest.value)} after {count(lowest.last_epoch, 'epoch')}"
+            f"no complete trial yet; {which}: trial {lowest.number} ({lowest.state}), "
+            f"{shown.name} {shown.text(lowest.value)} after {count(lowest.last_epoch, shown.step)}"
         )
     if certificate is not None:
         return in_words(certificate)
-    error = percent(best.value)
-    return f"best: trial {best.number}, validation error {error}{certainty}, unconfirmed"
+    text = shown.text(best.value)
+    return f"best: trial {best.number}, {shown.name} {text}{certainty}, unconfirmed"

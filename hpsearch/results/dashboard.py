@@ -85,7 +85,8 @@ def make_app(folder: StudyFolder, *, write: bool) -> Guard:
 
     database = Database.of(folder)
     database.check()
-    seed = StudyConfig.from_yaml(folder.study_file).seed
+    config = StudyConfig.from_yaml(folder.study_file)
+    seed = config.seed
     shared = get_storage(database.open())  # caches ended trials
 
     def standings_now(study_id: int) -> dict[int, str]:
@@ -96,7 +97,8 @@ def make_app(folder: StudyFolder, *, write: bool) -> Guard:
         except InputError:  # a damaged certificate confirms nothing
             return standings(trials, None)
 
-    return Guard(Notes(wsgi(shared), str(folder.root), standings_now), write=write)
+    notes = Notes(wsgi(shared), str(folder.root), standings_now, config.shown)
+    return Guard(notes, write=write)
 
 
 def serve(

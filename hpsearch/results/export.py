@@ -14,8 +14,10 @@ from hpsearch.paths import StudyFolder, TrialFolder, check_output, shell_word, w
 from hpsearch.provenance import differences, software
 from hpsearch.storage.agreement import trained_config
 from hpsearch.storage.trial_files import read_provenance
-from hpsearch.storage.view import read_study
+from hpsearch.storage.view import StudyView, read_study
 from hpsearch.study.begun import is_saved
+from hpsearch.trainers.command import CommandTrainer
+from hpsearch.trial import TrialRecord
 
 FORMAT = 1
 HEAD = "# Best configuration of a search; train it with: hpsearch retrain FILE\n"
@@ -29,11 +31,13 @@ class Export:
         path: The file.
         certificate: The certificate in the file, None while the configuration is unconfirmed.
         notices: Differences between the trial's provenance and this program.
+        network: Whether it is a network, which retrain trains; a command is run by hand.
     """
 
     path: Path
     certificate: dict[str, Any] | None
     notices: list[str]
+    network: bool = True
 
 
 def export_best(folder: StudyFolder, trial: int | None, output: Path | None) -> Export:
@@ -63,11 +67,7 @@ def export_best(folder: StudyFolder, trial: int | None, output: Path | None) -> 
         "format": FORMAT,
         "study": view.name,
         "trial": chosen.number,
-        "validation_error": chosen.value,
-        "n_tasks": view.dataset.get("n_tasks"),
-        "objective": view.config.objective,
-        "ways": view.config.ways,
-        "shots": view.config.shots,
+        **_judged(view, chosen),
         **({} if trial is None else {"chosen": True}),
         "confirmed": certified is not None,
         "certificate": certified,
@@ -79,11 +79,33 @@ def export_best(folder: StudyFolder, trial: int | None, output: Path | None) -> 
         "versions": software()["versions"],
         "provenance": held[-1] if held else None,
         "config": trained_config(view, chosen),
+        **({"run": _run(view.config.trainer)} if view.config.trainer is not None else {}),
     }
     path = output or folder.best
     check_output(path, HEAD, "export")
     write_atomically(path, HEAD + dump_yaml(values))
-    return Export(path, certified, differences(held[-1], software()) if held else [])
+    notices = differences(held[-1], software()) if held else []
+    return Export(path, certified, notices, view.config.trainer is None)
+
+
+def _judged(view: StudyView, trial: TrialRecord) -> dict[str, Any]:
+    """Return the trial's value, and what it is."""
+    shown = view.config.shown
+    if not shown.share:
+        value = None if trial.value is None else shown.of(trial.value)
+        return {"value": value, "measure": shown.name, "direction": view.config.direction}
+    return {
+        "validation_error": trial.value,
+        "n_tasks": view.dataset.get("n_tasks"),
+        "objective": view.config.objective,
+        "ways": view.config.ways,
+        "shots": view.config.shots,
+    }
+
+
+def _run(trainer: CommandTrainer) -> dict[str, Any]:
+    """Return how the command runs."""
+    return {key: getattr(trainer, key) for key in ("directory", "time_limit_s", "memory_gb")}
 
 
 def stale(path: Path) -> str | None:

@@ -13,10 +13,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from hpsearch.confirm.certificate import best_among, confirmed_errors, in_words, rivals
+from hpsearch.measure import VALIDATION_ERROR, Measure
 from hpsearch.paths import shell_word
 from hpsearch.recognition.support import printable
 from hpsearch.trial import TrialRecord, best_trial
-from hpsearch.wording import count, percent
+from hpsearch.wording import count
 
 STUDY_DETAIL = re.compile(r"/api/studies/(\d+)")
 MOST_CAUSE = 2_000
@@ -31,6 +32,7 @@ class Notes:
         app: Callable[..., Iterable[bytes]],
         study: str,
         standings: Callable[[int], Mapping[int, str]] = lambda _: {},
+        shown: Measure = VALIDATION_ERROR,
     ) -> None:
         """Prepare.
 
@@ -38,8 +40,10 @@ class Notes:
             app: Optuna Dashboard.
             study: The study's folder, for command lines.
             standings: Returns the current `standings` of the study with an id.
+            shown: How values are shown.
         """
         self._app, self._study, self._standings = app, study, standings
+        self._shown = shown
 
     def __call__(self, environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
         """Handle one request."""
@@ -64,7 +68,7 @@ class Notes:
             for trial in [*detail["trials"], *detail["best_trials"]]:
                 if not trial["note"]["body"]:
                     standing = standings.get(trial["number"], "")
-                    trial["note"]["body"] = note(trial, self._study, standing)
+                    trial["note"]["body"] = note(trial, self._study, standing, self._shown)
             if not detail["note"]["body"]:  # an open page polls this one
                 said = [f"Trial {number}: {text}" for number, text in standings.items()]
                 detail["note"]["body"] = "\n\n".join(said)
@@ -108,13 +112,16 @@ def _named(rows: Sequence[Mapping[str, Any]]) -> str:
     return f"trial{'s' if len(numbers) > 1 else ''} {', '.join(numbers)}"
 
 
-def note(trial: Mapping[str, Any], study: str, standing: str = "") -> str:
+def note(
+    trial: Mapping[str, Any], study: str, standing: str = "", shown: Measure = VALIDATION_ERROR
+) -> str:
     """Return the note of one trial, Markdown.
 
     Args:
         trial: The trial in the dashboard's format.
         study: The study's folder, for command lines.
         standing: Its entry in `standings`.
+        shown: How values are shown.
     """
     attributes = {a["key"]: _plain(a["value"]) for a in trial.get("user_attrs", [])}
     params = {p["name"]: p["param_external_value"] for p in trial.get("params", [])}
@@ -122,7 +129,8 @@ def note(trial: Mapping[str, Any], study: str, standing: str = "") -> str:
     numbers = [float(v) for v in values.values() if isinstance(v, int | float)]
     head = f"**Trial {trial['number']}** {str(trial['state']).lower()}"
     if numbers:
-        head += f": validation error {percent(min(numbers))} after {count(len(values), 'epoch')}"
+        best, steps = shown.text(min(numbers)), count(len(values), shown.step)
+        head += f": {shown.name} {best} after {steps}"
     if "seconds" in attributes:
         head += f", {float(attributes['seconds']):.0f} s"
     parts = [head]

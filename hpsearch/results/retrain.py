@@ -21,6 +21,7 @@ from hpsearch.errors import InputError
 from hpsearch.intervals import wilson
 from hpsearch.paths import write_atomically
 from hpsearch.records import dump_record
+from hpsearch.trainers.recipe import is_command
 from hpsearch.training.config import Objective, TrialConfig
 from hpsearch.training.epoch import EpochResult
 from hpsearch.training.selection import check_data
@@ -81,6 +82,11 @@ def read_exported(path: Path) -> tuple[Exported, TrialConfig]:
         InputError: The file is missing, or is neither of them.
     """
     values = read_yaml(path)
+    if is_command(values.get("config", values)):
+        raise InputError(
+            f"{path}: holds a command and its parameters; retrain trains networks: run the "
+            "command by hand"
+        )
     config = TrialConfig.from_values(values.get("config", values), str(path))
     return load_section(Exported, values, path), config
 

@@ -70,7 +70,7 @@ def measure_starts(dataset: Dataset, study: StudyConfig) -> Starts:
     the score of a candidate is the mean over its support images. The encoder is chosen by the
     study's objective, with the seed of trial 0. No view is averaged.
     """
-    characters = dataset.validation(study.trial.input_size)
+    characters = dataset.validation(study.siamese.input_size)
     images = np.array(characters.images)
     shots = _tasks(dataset, characters)
     figures = [
@@ -79,10 +79,10 @@ def measure_starts(dataset: Dataset, study: StudyConfig) -> Starts:
     ]
     errors: dict[Start, float] = {}
     data = TrainingData.from_dataset(
-        dataset, study.trial, study_seed=study.seed, objective=study.objective
+        dataset, study.siamese, study_seed=study.seed, objective=study.objective
     )
     for start, name in STARTS.items():
-        config = study.trial.with_parameters({"start": start, "train_from": NOTHING})
+        config = study.siamese.with_parameters({"start": start, "train_from": NOTHING})
         epoch = next(train(config, data, trial_seed(study.seed, 0)))
         errors[start] = epoch.result.validation_error
         plain = config.with_parameters({"test_time_averaging": "none"})

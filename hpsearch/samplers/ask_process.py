@@ -23,7 +23,7 @@ from hpsearch.samplers.snapshot import summarise
 from hpsearch.space.limits import Limits
 from hpsearch.space.problem import SearchProblem
 from hpsearch.space.space import SearchSpace
-from hpsearch.training.config import TrialConfig
+from hpsearch.trainers.recipe import read_recipe
 from hpsearch.trial import TrialRecord
 from hpsearch.waiting import TURN_S, Patience
 
@@ -169,7 +169,7 @@ def serve() -> None:
     from hpsearch.samplers.suggest import suggest
 
     space = SearchSpace.from_values(parse_yaml(opening["space"].encode(), "space"), "space")
-    base = TrialConfig.from_values(opening["base"])
+    base = read_recipe(opening["base"])
     problem = SearchProblem(space, base, Limits(**opening["limits"]))
     sampler = SamplerConfig(**opening["sampler"])
     prior = Prior.from_json(opening["prior"]) if opening["prior"] else None

@@ -53,7 +53,7 @@ class Observation:
         params: Its parameters.
         point: Its coordinates.
         curve: Lowest validation error so far, by epoch.
-        value: The last value of the curve; None before an epoch has ended.
+        value: The last value of the curve, or a program's result; None before an epoch has ended.
         seconds: Training time; None while unknown.
         errors: Finite validation error of each epoch, as it was; empty where the curve is no
             training of this problem, but one value that stands for its end.
@@ -79,10 +79,10 @@ def observe(problem: SearchProblem, history: Sequence[TrialRecord]) -> list[Obse
     searched = problem.space.parameters
     for trial in sorted(history, key=lambda t: t.number):
         curve = {epoch: low for epoch, low in trial.lowest.items() if low < math.inf}
-        value = next(reversed(curve.values()), None)
+        value = trial.result if trial.result is not None else next(reversed(curve.values()), None)
         kind = _kind(trial, value)
-        if kind is not None and searched.keys() <= trial.params.keys():
-            params = {name: trial.params[name] for name in searched}
+        if kind is not None and problem.has_all(trial.params):
+            params = {name: trial.params[name] for name in searched if name in trial.params}
             point = problem.encode(params)
             errors = {e: v for e, v in trial.values.items() if math.isfinite(v)}
             found.append(

@@ -55,8 +55,7 @@ class BayesSampler:
         rng = np.random.default_rng(seed)
         beta = rng.choice(BETAS)
         points = self._candidates(rng)
-        columns, belief = self._problem.columns, self._belief
-        rows = columns.of(columns.decoded(points), len(points))
+        rows, belief = self._problem.rows(points), self._belief
         means, deviations = belief.predict(rows)
         bounds = (means - beta * deviations - belief.mean) / belief.scale
         bounds = belief.with_failures(bounds, rows)

@@ -103,8 +103,7 @@ def choose_sampler(
     if settled + known < sampler.startup_trials:
         return start
     trials = [*history, *(prior.trials if prior is not None and known else ())]
-    searched = problem.space.parameters.keys()
-    told = [t for t in trials if t.trainable and searched <= t.params.keys()]
+    told = [t for t in trials if t.trainable and problem.has_all(t.params)]
     values = {t.value for t in told if t.state in ("complete", "pruned", "paused")}
     values = {v for v in values if v is not None and math.isfinite(v)}
     if len(values) < 2 or not problem.free:
@@ -150,7 +149,7 @@ def _last_resort(
     seed_of: Callable[[int], int],
 ) -> dict[str, Value]:
     """Move the proposal to the nearest point within the limits, else draw at random."""
-    projected = nearest_feasible(problem, proposal)
+    projected = proposal if problem.space.forbidden else nearest_feasible(problem, proposal)
     if acceptable(projected):
         return projected
     random = make_sampler(SamplerConfig(name="random"), problem, [], 0)

@@ -25,8 +25,8 @@ class CostRange:
     def __init__(self, problem: SearchProblem) -> None:
         """Store the problem."""
         self._problem = problem
-        self._layers = list(problem.base.layers.convolutions.items())
-        self.images = problem.base.images_per_step
+        self._layers = list(problem.network.layers.convolutions.items())
+        self.images = problem.network.images_per_step
         """Images encoded in one step of the base configuration."""
 
     def of(self, params: Mapping[str, Value], measure: Measure) -> int:
@@ -50,7 +50,7 @@ class CostRange:
         return self._find(measure, -1)
 
     def _find(self, measure: Measure, sign: int) -> dict[str, Value]:
-        base = self._problem.base
+        base = self._problem.network
         chosen: dict[str, Value] = {}
         for name, layer in self._layers:
             for key in ("filter_count", "residual"):
@@ -72,7 +72,7 @@ class CostRange:
 
     def _last_cost(self, measure: Measure, size: int) -> int:
         """Return how often the code's weights count for a last map of `size` pixels."""
-        aligned = self._problem.base.comparison == "aligned"
+        aligned = self._problem.network.comparison == "aligned"
         return 1 if aligned and measure != "multiply_adds" else size**2
 
     def _step_cost(
@@ -88,7 +88,7 @@ class CostRange:
                 return after**2 * weights
             if measure == "parameters":
                 return weights
-            maps = (3 if self._problem.base.batch_norm else 2) * layer.norms(entering)
+            maps = (3 if self._problem.network.batch_norm else 2) * layer.norms(entering)
             return 4 * weights + 2 * self.images * maps * after**2
         if measure != "memory_bytes":
             return 0

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpsearch.space.parameter import Parameter
+from hpsearch.trainers.recipe import Recipe
 from hpsearch.training.config import TrialConfig
 from hpsearch.trial import Value
 
@@ -64,12 +65,12 @@ Cost = Callable[[Step, int, Value], float]
 class FeasibleSizes:
     """Counts, draws and searches the feasible combinations of sizes."""
 
-    def __init__(self, parameters: Mapping[str, Parameter], base: TrialConfig) -> None:
+    def __init__(self, parameters: Mapping[str, Parameter], base: Recipe) -> None:
         """Count the feasible combinations.
 
         Args:
             parameters: All searched parameters.
-            base: Holds the sizes that are not searched.
+            base: Holds the sizes that are not searched; a command has no sizes.
         """
         self.steps = _steps(parameters, base)
         self._counts: dict[tuple[int, int], int] = {}
@@ -88,7 +89,7 @@ class FeasibleSizes:
 
     def fits(self, values: Mapping[str, Value]) -> bool:
         """Return whether a combination leaves at least one pixel."""
-        return self.sizes(values)[-1] >= 1
+        return all(size >= 1 for size in self.sizes(values)[-1:])
 
     def sizes(self, values: Mapping[str, Value]) -> list[int]:
         """Return the map's size after each step, pixels, ending with the first below 1."""
@@ -227,7 +228,10 @@ class FeasibleSizes:
         return free
 
 
-def _steps(parameters: Mapping[str, Parameter], base: TrialConfig) -> list[Step]:
+def _steps(parameters: Mapping[str, Parameter], base: Recipe) -> list[Step]:
+    if not isinstance(base, TrialConfig):
+        return []
+
     def values(name: str, fixed: Value) -> tuple[Value, ...]:
         listed = parameters[name].values() if name in parameters else (fixed,)
         return tuple(listed or ())

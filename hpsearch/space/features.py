@@ -42,20 +42,20 @@ class Features:
     """
 
     def __init__(
-        self, parameters: Mapping[str, Parameter], sizes: FeasibleSizes, base: TrialConfig
+        self, parameters: Mapping[str, Parameter], sizes: FeasibleSizes, base: TrialConfig | None
     ) -> None:
         """Measure the columns over the space.
 
         Args:
             parameters: The parameters with more than one value, in the order of coordinates.
             sizes: The feasible sizes of the space.
-            base: Holds the sizes that are not searched.
+            base: Holds the sizes that are not searched; None where no network is.
         """
         self._parameters, self._feasible, self._base = parameters, sizes, base
         self._kinds = _kinds(tuple(parameters))
         names = [n.rpartition(".") for n in parameters]
         self._rates = [layer for layer, _, key in names if key == "learning_rate" and layer]
-        self._shaped = any(key in SHAPING for _, _, key in names)
+        self._shaped = base is not None and any(key in SHAPING for _, _, key in names)
         rng = np.random.default_rng(0)
         sample = self._columns(self.decoded(rng.random((SAMPLE, len(parameters)))))
         raw = np.array([np.broadcast_to(c, (SAMPLE,)) for _, c in sample]).reshape(-1, SAMPLE)
@@ -108,7 +108,10 @@ class Features:
         found: list[Column] = []
         for name, parameter in self._parameters.items():
             found += [(self._kinds[name], c) for c in _own_columns(parameter, values[name])]
-        return [*found, *self._motion(values), *(self._sizes(values) if self._shaped else [])]
+        found += self._motion(values)
+        if self._base is not None and self._shaped:
+            found += self._sizes(values, self._base)
+        return found
 
     def _motion(self, values: Mapping[str, Array]) -> list[Column]:
         """Return the steps and decays of the layers, on log scales; then their extremes."""
@@ -133,13 +136,13 @@ class Features:
                 found += [(f"{kind} over layers", f(columns, axis=0)) for f in of]
         return found
 
-    def _sizes(self, values: Mapping[str, Array]) -> list[Column]:
+    def _sizes(self, values: Mapping[str, Array], base: TrialConfig) -> list[Column]:
         """Return maps, weights and multiply-adds of each layer and of the network, as logarithms.
 
         They follow the plain network; a residual block or a pooling that is searched has its own
         column, and makes these less exact.
         """
-        base, found = self._base, list[Column]()
+        found = list[Column]()
 
         def get(name: str, otherwise: float) -> Any:
             return values.get(name, np.float64(otherwise))

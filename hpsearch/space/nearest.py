@@ -14,6 +14,7 @@ from hpsearch.seeding import generator
 from hpsearch.space.cost_range import CostRange, Measure
 from hpsearch.space.limits import Limits
 from hpsearch.space.problem import SearchProblem
+from hpsearch.training.config import TrialConfig
 from hpsearch.trial import Value
 
 DRAWS = 4096
@@ -34,6 +35,8 @@ def nearest_feasible(problem: SearchProblem, params: Mapping[str, Any]) -> Param
         InputError: A parameter is missing or no value of its kind, or nothing stays within the
             limits.
     """
+    if not isinstance(problem.base, TrialConfig):
+        return _as_a_command_takes_it(problem, params)
     values = problem.within_ranges(params)
     if not problem.sizes.fits(values):
         values |= problem.nearest_sizes(values)
@@ -63,6 +66,24 @@ def nearest_feasible(problem: SearchProblem, params: Mapping[str, Any]) -> Param
             return {**start, name: between(name, start[name], share)}
 
         found = _largest(problem, raised)
+    return found
+
+
+def _as_a_command_takes_it(problem: SearchProblem, params: Mapping[str, Any]) -> Params:
+    """Return the parameters of a command, each within its range.
+
+    Raises:
+        InputError: They are forbidden together.
+    """
+    whole = {**problem.cube.params([0.5] * len(problem.cube.names)), **params}
+    found = problem.active(
+        {
+            name: parameter.nearest(name, whole.get(name, parameter.extremes[0]))
+            for name, parameter in problem.space.parameters.items()
+        }
+    )
+    if beyond := problem.over_limits(found):
+        raise InputError(f"search space {problem.space.name}: {beyond}; change one of these")
     return found
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import numpy as np
-from pydantic import BeforeValidator, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from hpsearch.configfile import Section
 from hpsearch.errors import InputError
@@ -43,7 +43,8 @@ class Parameter(Section):
     """The range of one parameter, in the units of the trial's configuration."""
 
     type: Literal["float", "int", "categorical"]
-    """float and int have low and high, categorical has choices."""
+    """float and int have low and high, categorical has choices. bool is short for the choices
+    false and true, fixed for one choice, its `value`."""
     low: Bound = None
     """Smallest value."""
     high: Bound = None
@@ -54,6 +55,29 @@ class Parameter(Section):
     """Draw the logarithm uniformly instead of the value."""
     choices: tuple[Choice, ...] | None = None
     """The values of a categorical parameter, in the order written."""
+    when: dict[str, tuple[Choice, ...]] = Field(default_factory=dict)
+    """With a command: the parameter exists only while each named one has one of these values."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _shorthand(cls, entry: Any) -> Any:
+        """Read type bool and type fixed, and a `when` whose value is not in a list."""
+        if not isinstance(entry, dict):
+            return entry
+        given, kind = dict(entry), entry.get("type")
+        if isinstance(given.get("when"), dict):
+            given["when"] = {
+                name: value if isinstance(value, list | tuple) else [value]
+                for name, value in given["when"].items()
+            }
+        if kind == "bool":
+            return {**given, "type": "categorical", "choices": given.get("choices", [False, True])}
+        if kind == "fixed" and "value" in given:
+            value = given.pop("value")
+            return {**given, "type": "categorical", "choices": [value]}
+        if kind == "fixed":
+            raise ValueError("type fixed needs value, e.g. {type: fixed, value: 3}")
+        return given
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -135,8 +159,8 @@ class Parameter(Section):
             ValidationError: The value is not of its type.
         """
         if self.type == "categorical":
-            return Parameter(type=self.type, choices=(value,))
-        return Parameter(type=self.type, low=value, high=value)
+            return Parameter(type=self.type, choices=(value,), when=self.when)
+        return Parameter(type=self.type, low=value, high=value, when=self.when)
 
     def values(self) -> Sequence[Value] | None:
         """Return all values in ascending order, None if there are more than 100,000."""
@@ -208,10 +232,14 @@ class Parameter(Section):
     def plain(self) -> dict[str, Any]:
         """Return the entry of a space file."""
         values = self.model_dump(mode="json", exclude_none=True)
-        return {key: value for key, value in values.items() if value is not False}
+        return {key: value for key, value in values.items() if value is not False and value != {}}
 
     def describe(self) -> str:
         """Return the range in words, e.g. `16 to 256 step 16`."""
+        conditions = " and ".join(f"{n} {' or '.join(map(str, v))}" for n, v in self.when.items())
+        return self._range() + (f", when {conditions}" if conditions else "")
+
+    def _range(self) -> str:
         if self.choices is not None:
             return ", ".join(str(choice) for choice in self.choices)
         if self.single:

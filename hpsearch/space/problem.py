@@ -17,10 +17,12 @@ from numpy.typing import NDArray
 from hpsearch.errors import InputError
 from hpsearch.network.geometry import Convolution, NetworkShape
 from hpsearch.space.axes import axis_of, continuous
+from hpsearch.space.conditions import active, holds, order
 from hpsearch.space.feasible_sizes import FeasibleSizes
 from hpsearch.space.features import Features
 from hpsearch.space.limits import Limits
 from hpsearch.space.space import SearchSpace
+from hpsearch.trainers.recipe import Recipe
 from hpsearch.training.config import TrialConfig
 from hpsearch.trial import Value
 
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 class SearchProblem:
     """One search problem: a space, the base configuration, and the limits on a trial's cost."""
 
-    def __init__(self, space: SearchSpace, base: TrialConfig, limits: Limits) -> None:
+    def __init__(self, space: SearchSpace, base: Recipe, limits: Limits) -> None:
         """Count the feasible combinations of sizes.
 
         Raises:
@@ -39,7 +41,7 @@ class SearchProblem:
         """
         self.space, self.base, self.limits = space, base, limits
         self.sizes = FeasibleSizes(space.parameters, base)
-        if not self.sizes.total:
+        if not self.sizes.total and isinstance(base, TrialConfig):
             smallest = {s.name: min(s.values) for s in self.sizes.steps if s.kind == "filter"}
             shown = ", ".join(f"{name} {size}" for name, size in smallest.items())
             raise InputError(
@@ -48,7 +50,10 @@ class SearchProblem:
             )
         self._size_names = {s.name for s in self.sizes.steps} & space.parameters.keys()
         self._stepped = {n: p for n, p in space.parameters.items() if p.stepped}
-        self._convolutions = list(base.layers.convolutions.items())
+        layers = base.layers.convolutions.items() if isinstance(base, TrialConfig) else ()
+        self._convolutions = list(layers)
+        conditional = any(parameter.when for parameter in space.parameters.values())
+        self._order = order(space.parameters) if conditional else []
 
     @cached_property
     def free(self) -> tuple[str, ...]:
@@ -59,6 +64,38 @@ class SearchProblem:
             if (name in self.sizes.free if name in self._size_names else not p.single)
         )
 
+    @property
+    def network(self) -> TrialConfig:
+        """The base configuration of the siamese trainer.
+
+        Raises:
+            InputError: A command has no network.
+        """
+        if not isinstance(self.base, TrialConfig):
+            raise InputError(f"search space {self.space.name}: a command has no network")
+        return self.base
+
+    def active(self, params: Mapping[str, Value]) -> dict[str, Value]:
+        """Return the parameters whose conditions hold."""
+        if not self._order:
+            return dict(params)
+        return active(self.space.parameters, self._order, params)
+
+    def has_all(self, params: Mapping[str, Value]) -> bool:
+        """Return whether a trial has every parameter of this space that counts for it."""
+        searched = self.space.parameters
+        if searched.keys() <= params.keys():
+            return True
+        return bool(self._order) and self.active(self._filled(params)).keys() <= params.keys()
+
+    def _filled(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the parameters with the middle of its range for each that is not active."""
+        return {**self._middle, **params} if self._order else dict(params)
+
+    @cached_property
+    def _middle(self) -> dict[str, Value]:
+        return {name: axis_of(p).value(0.5) for name, p in self.space.parameters.items()}
+
     @cached_property
     def cube(self) -> UnitCube:
         """The coordinates scaled to the unit cube."""
@@ -68,7 +105,17 @@ class SearchProblem:
     def columns(self) -> Features:
         """What a model sees of configurations."""
         free = {name: self.space.parameters[name] for name in self.free}
-        return Features(free, self.sizes, self.base)
+        base = self.base if isinstance(self.base, TrialConfig) else None
+        return Features(free, self.sizes, base)
+
+    def rows(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the columns of points of the unit cube, float64 [points, columns].
+
+        A parameter whose condition does not hold there is missing.
+        """
+        if self._order:
+            return self.columns.matrix([self.cube.params(point) for point in points.tolist()])
+        return self.columns.of(self.columns.decoded(points), len(points))
 
     def features(self, params: Mapping[str, Value]) -> NDArray[np.float64]:
         """Return the columns of one configuration, float64 [columns]."""
@@ -94,7 +141,7 @@ class SearchProblem:
         params = {n: coordinates.get(n, p.extremes[0]) for n, p in self.space.parameters.items()}
         params |= {n: p.nearest(n, params[n]) for n, p in self._stepped.items()}
         sizes = self.sizes.decode(coordinates)
-        return params | {name: sizes[name] for name in self._size_names}
+        return self.active(params | {name: sizes[name] for name in self._size_names})
 
     def encode(self, params: Mapping[str, Value]) -> dict[str, Value]:
         """Turn parameters into coordinates; infeasible sizes move to the nearest feasible ones.
@@ -102,7 +149,7 @@ class SearchProblem:
         Raises:
             InputError: A parameter is missing or no value of its kind.
         """
-        values = self.within_ranges(params)
+        values = self.within_ranges(self._filled(params))
         if not self.sizes.fits(values):
             values |= self.nearest_sizes(values)
         quantiles = self.sizes.encode(values)
@@ -153,9 +200,10 @@ class SearchProblem:
             for name in params
             if name not in space.parameters
         ]
+        counted = self.active(self._filled(params)) if self._order else space.parameters
         for name, parameter in space.parameters.items():
             if name not in params:
-                found.append(f"{name} is missing")
+                found += [f"{name} is missing"] if name in counted else []
             elif not parameter.contains(params[name]):
                 found.append(f"{name} {params[name]!r} is outside {parameter.describe()}")
         sizes = [params[step.name] for step in self.sizes.steps if step.name in params]
@@ -170,7 +218,13 @@ class SearchProblem:
         return [] if beyond is None else [beyond]
 
     def over_limits(self, params: Mapping[str, Any]) -> str | None:
-        """Return the limit that feasible parameters exceed, or None."""
+        """Return the limit that feasible parameters exceed, or None.
+
+        A forbidden combination is beyond every limit.
+        """
+        for entry in self.space.forbidden:
+            if holds(entry, params):
+                return "forbidden: " + ", ".join(f"{name} {params[name]}" for name in entry)
         limits = self.limits
         if limits.multiply_adds is None and limits.parameters is None and limits.memory_gb is None:
             return None
@@ -187,7 +241,7 @@ class SearchProblem:
 
     def shape(self, params: Mapping[str, Any]) -> NetworkShape:
         """Return the network's shape without building the whole configuration."""
-        get, base = params.get, self.base
+        get, base = params.get, self.network
         convolutions = tuple(
             Convolution(
                 get(f"{name}.filter_size", layer.filter_size),
@@ -207,7 +261,7 @@ class SearchProblem:
         )
 
     def _images_per_step(self, params: Mapping[str, Any]) -> int:
-        base, get = self.base, params.get
+        base, get = self.network, params.get
         if get("pairs", base.pairs) == "independent":
             return int(2 * get("batch_pairs", base.batch_pairs))
         characters = get("batch_characters", base.batch_characters)

@@ -8,21 +8,25 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from hpsearch.configfile import Section, dump_yaml, load_section, read_yaml
 from hpsearch.errors import InputError
 from hpsearch.network.geometry import Comparison
 from hpsearch.paths import user_path
 from hpsearch.shipped_files import find_shipped
+from hpsearch.space.conditions import check_conditions, check_forbidden
 from hpsearch.space.effects import leaf_paths, refuse_without_effect
-from hpsearch.space.parameter import Parameter
+from hpsearch.space.parameter import Choice, Parameter
+from hpsearch.trainers.command import CommandTrial
+from hpsearch.trainers.macros import named_parameters
+from hpsearch.trainers.recipe import Recipe
 from hpsearch.training.config import TrialConfig
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
-NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*")
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*(\.[A-Za-z_][A-Za-z0-9_-]*)*")
 LOGARITHMIC_SIZES = re.compile(r"conv\d+\.filter_size|input_size")
 
 
@@ -49,7 +53,29 @@ class SearchSpace(Section):
     network: NetworkFrame | None = None
     """Network for which `space show` prints the feasible share; a study uses its own `trial`."""
     parameters: dict[str, Parameter] = Field(min_length=1, max_length=500)
-    """Range of each parameter, by its path in the trial's configuration."""
+    """Range of each parameter, by its path in the trial's configuration; a command's parameters
+    have names of their own."""
+    forbidden: tuple[dict[str, tuple[Choice, ...]], ...] = Field((), max_length=1000)
+    """With a command: combinations of values that are never proposed."""
+
+    @field_validator("forbidden", mode="before")
+    @classmethod
+    def _in_lists(cls, entries: Any) -> Any:
+        """Read {optimiser: sgd} as {optimiser: [sgd]}."""
+        if not isinstance(entries, list | tuple):
+            return entries
+        return [
+            {n: v if isinstance(v, list | tuple) else [v] for n, v in entry.items()}
+            if isinstance(entry, dict)
+            else entry
+            for entry in entries
+        ]
+
+    @model_validator(mode="after")
+    def _check_conditions(self) -> Self:
+        check_conditions(self.parameters)
+        check_forbidden(self.forbidden, self.parameters)
+        return self
 
     @model_validator(mode="after")
     def _check_names(self) -> Self:
@@ -96,6 +122,8 @@ class SearchSpace(Section):
         if self.network is not None:
             values["network"] = self.network.model_dump(mode="json")
         values["parameters"] = {name: p.plain() for name, p in self.parameters.items()}
+        if self.forbidden:
+            values["forbidden"] = self.model_dump(mode="json")["forbidden"]
         return dump_yaml(values)
 
     def distributions(self) -> dict[str, BaseDistribution]:
@@ -163,7 +191,7 @@ class SearchSpace(Section):
                 raise InputError(f"freeze.{name}: {value!r}: {text}") from None
         return self.model_copy(update={"parameters": parameters})
 
-    def check(self, base: TrialConfig) -> None:
+    def check(self, base: Recipe) -> None:
         """Refuse parameters with an unknown path, a forbidden value, or no effect.
 
         Args:
@@ -172,6 +200,14 @@ class SearchSpace(Section):
         Raises:
             InputError: The first such parameter, and the fix.
         """
+        if isinstance(base, CommandTrial):
+            self._check_command(base)
+            return
+        if self.forbidden or any(parameter.when for parameter in self.parameters.values()):
+            raise InputError(
+                f"search space {self.name}: when and forbidden need a command as trainer; the "
+                "siamese trainer's parameters always count; remove them"
+            )
         known = self.check_paths(base)
         for name, parameter in self.parameters.items():
             try:
@@ -179,6 +215,16 @@ class SearchSpace(Section):
                 refuse_without_effect(name, parameter, base, self.parameters)
             except InputError as error:
                 raise self._error(name, str(error)) from error
+
+    def _check_command(self, base: CommandTrial) -> None:
+        """Refuse a command that names an unknown parameter, or takes none."""
+        words = [*base.command, *base.environment.values()]
+        for name in named_parameters(words):
+            if name not in self.parameters:
+                raise InputError(
+                    f"trainer: ${{parameter:{name}}}: search space {self.name} has no such "
+                    f"parameter; it has {', '.join(self.parameters)}"
+                )
 
     def check_paths(self, base: TrialConfig) -> dict[str, Any]:
         """Refuse unknown paths; return every setting of the configuration by path.

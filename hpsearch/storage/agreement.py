@@ -14,7 +14,7 @@ from hpsearch.paths import StudyFolder
 from hpsearch.storage import trial_files
 from hpsearch.storage.view import StudyView
 from hpsearch.study.config import StudyConfig
-from hpsearch.training.config import TrialConfig
+from hpsearch.trainers.recipe import Recipe
 from hpsearch.trial import TrialRecord, Value
 
 ASIDE = "trained with "
@@ -23,7 +23,7 @@ ASIDE = "trained with "
 
 def config_of(
     config: StudyConfig, trial: TrialRecord, attributes: Mapping[str, Any] | None = None
-) -> TrialConfig:
+) -> Recipe:
     """Return the configuration of a trial, from the study's settings and its parameters.
 
     Raises:
@@ -52,7 +52,7 @@ def trained_config(view: StudyView, trial: TrialRecord) -> dict[str, Any]:
     return read_yaml(folder.trial(trial.number).config)
 
 
-def keep_config(folder: StudyFolder, number: int, expected: TrialConfig) -> None:
+def keep_config(folder: StudyFolder, number: int, expected: Recipe) -> None:
     """Write a trial's config.yaml where it is missing.
 
     Raises:

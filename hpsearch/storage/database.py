@@ -17,6 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.orm import Session
 
 from hpsearch.errors import EnvironmentFailure
+from hpsearch.measure import VALIDATION_ERROR
 from hpsearch.paths import StudyFolder
 from hpsearch.sqlite_file import LOCKED, is_locked, only_begun
 from hpsearch.storage import optuna_tables as tables
@@ -46,6 +47,7 @@ class StudyRecord:
         storage: str = "sqlite",
         lease_s: float = LEASE_S,
         patience: Patience | None = None,
+        measure: str = VALIDATION_ERROR.stored,
     ) -> None:
         """Open or create the database.
 
@@ -55,6 +57,7 @@ class StudyRecord:
             storage: "sqlite" for the folder's own file, or a postgresql:// URL.
             lease_s: On a server, seconds after which the trials of a silent driver are free.
             patience: How long to wait for the database.
+            measure: Name of the trials' values.
 
         Raises:
             InputError: The file is there and is not this study's database.
@@ -73,7 +76,7 @@ class StudyRecord:
                 if self._study.metric_names is None:
                     with warnings.catch_warnings():  # an experimental function; it names the axis
                         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-                        self._study.set_metric_names(["validation error"])
+                        self._study.set_metric_names([measure])
                 self.study_id = tables.study_id_of(self._study)
                 self.leases = Leases(self.storage.engine, lease_s) if self.shared else NoLeases()
             except Exception as error:

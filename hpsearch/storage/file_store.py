@@ -43,6 +43,7 @@ class FileStore(TrialStore):
         record.seed = plan.config.seed
         self._curves: dict[int, dict[int, EpochResult]] = {}
         self._adopted: dict[int, EpochResult] = {}
+        self._memory: dict[int, int] = {}
         self._deleted: set[int] = set()
         self._shrunk: set[int] = set()
 
@@ -120,7 +121,9 @@ class FileStore(TrialStore):
         attributes = {"origin": origin, "seed": trial_seed(self._plan.config.seed, trial.number)}
         if seen is not None:
             attributes["seen"] = dict(seen)
-        self._record.add(trial, self._plan.space.distributions(), attributes)
+        ranges = self._plan.space.distributions()
+        held = {name: ranges[name] for name in ranges if name in trial.params}
+        self._record.add(trial, held, attributes)
 
     def job(self, trial: TrialRecord) -> Job:
         """Return a trial's job; write its configuration if it is missing.
@@ -131,6 +134,7 @@ class FileStore(TrialStore):
         folder = self._plan.folder.trial(trial.number)
         config = self._plan.resource.config(trial.params)
         keep_config(self._plan.folder, trial.number, config)
+        known = trial_files.read_curve(folder.epochs).epochs if self._plan.run else []
         return Job(
             trial=trial.number,
             config=config.plain(),
@@ -142,6 +146,8 @@ class FileStore(TrialStore):
             ways=self._plan.config.ways,
             shots=self._plan.config.shots,
             decided=trial.last_epoch,
+            known=tuple(one.to_json() for one in known if one.epoch <= trial.last_epoch),
+            run=self._plan.run,
         )
 
     def set_aside_foreign(self, job: Job) -> str | None:
@@ -168,6 +174,10 @@ class FileStore(TrialStore):
         path = self._plan.folder.trial(trial.number).attempts
         write_atomically(path, json.dumps(deaths.model_dump()) + "\n")
         return deaths.attempts
+
+    def note_memory(self, number: int, memory: int) -> None:
+        """Remember the most memory that a trial's program took, bytes, over all its runs."""
+        self._memory[number] = max(memory, self._memory.get(number, 0))
 
     def deaths(self, trial: TrialRecord) -> trial_files.Deaths:
         """Return the deaths of workers under a trial since its last new epoch."""
@@ -216,6 +226,9 @@ class FileStore(TrialStore):
 
     def _attributes(self, trial: TrialRecord) -> dict[str, Any]:
         attributes: dict[str, Any] = {"cause": trial.cause} if trial.cause else {}
+        attributes |= {} if trial.result is None else {"result": trial.result}
+        if trial.number in self._memory:
+            attributes["memory_gb"] = round(self._memory[trial.number] / 1e9, 4)
         curve = self._curves.get(trial.number)
         last = curve[max(curve)] if curve else self._adopted.get(trial.number)
         held = trial_files.read_provenance(self._plan.folder.trial(trial.number))
@@ -238,7 +251,7 @@ class FileStore(TrialStore):
             if trial.number not in kept:
                 self._deleted.add(trial.number)
                 for path in (checkpoint, previous(checkpoint)):
-                    path.unlink(missing_ok=True)
+                    remove(path)
             elif trial.number not in self._shrunk:
                 self._shrunk.add(trial.number)
                 keep_best_weights(checkpoint)

@@ -60,6 +60,7 @@ def to_record(trial: FrozenTrial, study_seed: int | None = None) -> TrialRecord:
         cause=attribute(trial.user_attrs, "cause", str),
         audit=attribute(trial.user_attrs, "audit", int),
         seconds=attribute(trial.user_attrs, "seconds", float, int),
+        result=attribute(trial.user_attrs, "result", float, int),
     )
 
 

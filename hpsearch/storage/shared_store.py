@@ -189,7 +189,9 @@ def open_store(plan: StudyPlan, data: DataPlace, patience: Patience | None = Non
         EnvironmentFailure: The database cannot be opened.
     """
     config = plan.config
-    record = StudyRecord(plan.folder, config.name, config.storage, config.lease_s, patience)
+    record = StudyRecord(
+        plan.folder, config.name, config.storage, config.lease_s, patience, config.shown.stored
+    )
     if not isinstance(record.leases, Leases):
         return FileStore(plan, data, record)
     mark = derive_seed(0, plan.fixed_part(), data.fingerprint)

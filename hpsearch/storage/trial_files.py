@@ -15,9 +15,9 @@ from hpsearch.configfile import dump_yaml, parse_yaml
 from hpsearch.errors import InputError
 from hpsearch.json_files import SAME, EndedTrial
 from hpsearch.paths import TrialFolder, write_atomically
-from hpsearch.records import Count, Positive, Record, Share
+from hpsearch.records import Count, Number, Positive, Record
 from hpsearch.study.config import by_path
-from hpsearch.training.config import TrialConfig
+from hpsearch.trainers.recipe import Recipe, read_recipe
 from hpsearch.training.epoch import EpochResult
 from hpsearch.trial import TrialRecord, Value
 
@@ -40,12 +40,13 @@ class EpochLine(Record):
 
     epoch: Annotated[int, Field(ge=0, le=10**9)]
     loss: float | None
-    validation_error: Share
+    validation_error: Number
     seconds: Positive
     images: Count
     multiply_adds: Count
     diagnosis: str | None = None
     peak_bytes: Count | None = None
+    metrics: dict[str, Number] = Field(default_factory=dict)
 
 
 class Deaths(Record):
@@ -105,9 +106,22 @@ def load_result(path: Path) -> ResultFile:
     """
     values, recorded = records.read_record(path, Result)
     trial = TrialRecord.from_json(values.pop("trial"))
+    if not recorded:
+        for value in trial.values.values():
+            _refuse_no_share(value)
     if path.parent.name.isdigit() and trial.number != int(path.parent.name):
         raise ValueError(f"trial.number: {trial.number}, of another trial's folder")
     return ResultFile(trial, values, recorded)
+
+
+def _refuse_no_share(value: float) -> None:
+    """Refuse a value of version 0.1.0, which knew errors only and wrote no checksums.
+
+    Raises:
+        ValueError: It is no share.
+    """
+    if not 0 <= value <= 1:
+        raise ValueError(f"value {value} must be from 0 to 1")
 
 
 def check_ended(trial: TrialRecord) -> None:
@@ -145,9 +159,14 @@ def read_curve(path: Path) -> Curve:
     except ValueError as error:
         return Curve([], str(error))
     epochs: list[EpochResult] = []
-    for values, _ in lines.rows:
-        if values["epoch"] not in ((epochs[-1].epoch + 1,) if epochs else (0, 1)):
+    for values, recorded in lines.rows:
+        if epochs and values["epoch"] <= epochs[-1].epoch:
             return Curve(epochs, f"epoch {values['epoch']} after {len(epochs)}")
+        try:
+            if not recorded:
+                _refuse_no_share(values["validation_error"])
+        except ValueError as error:
+            return Curve(epochs, str(error))
         epochs.append(EpochResult.from_json(values))
     return Curve(epochs, lines.problem)
 
@@ -183,7 +202,7 @@ def load_provenance(path: Path) -> list[dict[str, Any]]:
     return list(held)
 
 
-def write_config(folder: TrialFolder, config: TrialConfig) -> None:
+def write_config(folder: TrialFolder, config: Recipe) -> None:
     """Write a trial's config.yaml, with its checksum."""
     plain = config.plain()
     write_atomically(folder.config, records.sealed_text(dump_yaml(plain), plain))
@@ -203,7 +222,7 @@ class Compared(NamedTuple):
     missing: bool = False
 
 
-def compare_config(folder: TrialFolder, expected: TrialConfig) -> Compared:
+def compare_config(folder: TrialFolder, expected: Recipe) -> Compared:
     """Compare a trial's config.yaml with the configuration that its parameters give."""
     try:
         content = records.read_regular(folder.config)
@@ -228,7 +247,7 @@ def trained_params(
     try:
         content = records.read_regular(folder.config)
         recorded = records.content_checksum(content) is not None
-        config = TrialConfig.from_values(_parse_config(content, folder.config.name))
+        config = read_recipe(_parse_config(content, folder.config.name))
         return {name: config.value(name) for name in names}, recorded
     except (FileNotFoundError, ValueError, InputError, KeyError):
         return None
@@ -237,7 +256,7 @@ def trained_params(
 def _parse_config(content: bytes, name: str) -> dict[str, Any]:
     try:
         values = parse_yaml(content, name)
-        TrialConfig.from_values(values, name)
+        read_recipe(values, name)
     except InputError as error:
         raise ValueError(str(error).removeprefix(f"{name}: ")) from None
     return values

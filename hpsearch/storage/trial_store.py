@@ -87,6 +87,9 @@ class TrialStore(ABC):
     def note_epoch(self, number: int, result: EpochResult) -> None:  # noqa: B027
         """Record an epoch once, also when a resumed trial sends it again."""
 
+    def note_memory(self, number: int, memory: int) -> None:  # noqa: B027
+        """Remember the most memory that a trial's program took, bytes, for its result."""
+
     def note_death(self, trial: TrialRecord, cause: str, ended_well: int) -> int:  # noqa: ARG002
         """Count a worker's death; return how many there were since the trial's last new epoch."""
         return 0

@@ -30,6 +30,7 @@ MAY_CHANGE = (
     "worker_timeout_s",
     "step_timeout_s",
     "description",
+    "measure",
     "space",
     "executor",
     "address",
@@ -37,6 +38,8 @@ MAY_CHANGE = (
     "storage",
     "lease_s",
 )
+RUNS = ("directory", "time_limit_s", "memory_gb")
+"""Settings of `trainer` that may change for the same reason."""
 """Settings of how long, where and how fast to search. They do not change what is found."""
 DATA = ("fingerprint", "ways", "n_tasks")
 """Keys of dataset.json that describe the data; the others say where the data are."""
@@ -86,12 +89,16 @@ def space_difference(old: SearchSpace, new: SearchSpace) -> Difference | None:
         return None
     before, now = ({n: p.plain() for n, p in s.parameters.items()} for s in (old, new))
     found = first_difference(before, now, "space")
+    found = found or first_difference(old.forbidden, new.forbidden, "space.forbidden")
     return found or ("space", old.name, "another order or description")
 
 
 def fixed(config: StudyConfig) -> dict[str, Any]:
     """Return the settings that may not change between the runs of a study."""
-    return config.model_dump(mode="json", exclude=set(MAY_CHANGE))
+    values = config.model_dump(mode="json", exclude=set(MAY_CHANGE))
+    if values["trainer"] is not None:
+        values["trainer"] = {k: v for k, v in values["trainer"].items() if k not in RUNS}
+    return values
 
 
 def beginning(
@@ -112,7 +119,7 @@ def beginning(
     """
     return {
         "format": 1,
-        "study": {**config.model_dump(mode="json"), "trial": config.trial.plain()},
+        "study": config.plain(),
         "space": space.to_yaml(),
         "dataset": {key: dataset.get(key) for key in DATA},
         "prior": _digest(folder.prior) if prior is None else _sha256(prior.encode()),
@@ -214,7 +221,8 @@ def check_shown(
         found = None
         if attributes["seed"] != trial_seed(config.seed, number):
             found = ("seed", f"another seed (that of trial {number} shows it)", config.seed)
-        found = found or _trained_difference(config, params, read_yaml(path))
+        if config.trial is not None:
+            found = found or _trained_difference(config, params, read_yaml(path))
         if found:
             raise EditedError(in_words(Edit(folder.study_file, *found), folder))
         return
@@ -310,8 +318,10 @@ def _study_difference(
     folder: StudyFolder, now: StudyConfig, begun: Mapping[str, Any]
 ) -> Difference | None:
     # A setting that is newer than the study has no value at its start: use the file's.
-    newer = {k: v for k, v in now.trial.plain().items() if k not in begun["trial"]}
-    values = {**begun, "trial": {**newer, **begun["trial"]}}
+    values = dict(begun)
+    if now.trial is not None and begun.get("trial") is not None:
+        newer = {k: v for k, v in now.trial.plain().items() if k not in begun["trial"]}
+        values["trial"] = {**newer, **begun["trial"]}
     return first_difference(fixed(StudyConfig.from_values(values, folder.begun)), fixed(now))
 
 

@@ -17,12 +17,29 @@ from pydantic import (
 
 from hpsearch.configfile import Section, dump_yaml, load_section, read_yaml
 from hpsearch.data.dataset import Kind, Pictures
+from hpsearch.errors import InputError
+from hpsearch.measure import VALIDATION_ERROR, Measure
 from hpsearch.pruners.config import PrunerConfig
 from hpsearch.pruners.resource import Resource
 from hpsearch.samplers.config import SamplerConfig
 from hpsearch.space.limits import Limits
+from hpsearch.trainers.command import CommandTrainer, CommandTrial
+from hpsearch.trainers.recipe import Recipe
 from hpsearch.training.config import Objective, TrialConfig
 
+OF_THE_NETWORK: dict[str, Any] = {
+    "trial": None,
+    "dataset": "auto",
+    "pictures": "auto",
+    "objective": "tasks_320",
+    "ways": None,
+    "shots": 1,
+    "limits": Limits(),
+    "warm_start": None,
+}
+"""Settings that only the siamese trainer has, and their defaults."""
+OF_A_COMMAND = {"direction": "minimize", "measure": "value"}
+"""Settings that only a command has, and their defaults."""
 NAMED = ("paper", "reference", "encoder")
 """Configurations that an enqueued entry may name."""
 ENTRY_KEYS = ("config", "params", "replicate")
@@ -149,6 +166,15 @@ class Resources(Section):
     locally as many trials share a GPU as its memory holds, at most 4, if their steps are small."""
 
 
+def _named_trainer(value: Any) -> Any:
+    """Read `siamese`, the trainer that has no section."""
+    if value == "siamese":
+        return None
+    if value is not None and not isinstance(value, dict | CommandTrainer):
+        raise ValueError("write siamese, or {command: [PROGRAM, ...], max_steps: N}")
+    return value
+
+
 class StudyConfig(Section):
     """A study file."""
 
@@ -156,6 +182,14 @@ class StudyConfig(Section):
     """Name shown in the dashboard."""
     description: str = ""
     """What the study is for."""
+    trainer: Annotated[CommandTrainer | None, BeforeValidator(_named_trainer)] = None
+    """What trains a trial: `siamese`, the default, or a program ([commands](trainer.md))."""
+    direction: Literal["minimize", "maximize"] = "minimize"
+    """With a command: whether its value shall become small or large."""
+    measure: Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[^\x00-\x1f\x7f]+$")] = (
+        "value"
+    )
+    """With a command: what its value is, for display."""
     dataset: Literal["auto", Kind] = "auto"
     """auto takes Omniglot where it is found or can be had, else glyphs. omniglot_small1 and
     omniglot_small2 train on five of Omniglot's 30 background alphabets; folder is own images."""
@@ -163,10 +197,10 @@ class StudyConfig(Section):
     """How own images are converted. paper: what is darker than light paper, or lighter than dark
     paper, is ink. plain: the grey values are kept, for photographs. auto: paper where most
     pictures have a plain ground."""
-    space: str
-    """Search space: a shipped name, or a file beside the study file."""
-    trial: TrialConfig
-    """The configuration in which the searched parameters are set."""
+    space: str | dict[str, Any]
+    """Search space: a shipped name, a file beside the study file, or its content."""
+    trial: Annotated[TrialConfig | None, Field(validate_default=True)] = None
+    """The configuration in which the searched parameters are set; a command has none."""
     objective: Objective = "tasks_320"
     """What is minimised: the error on the paper's 320 one-shot tasks, or the dense expected error
     over all tasks of the eight drawers that do not train, with a fraction of the noise."""
@@ -221,10 +255,73 @@ class StudyConfig(Section):
             )
         return shots
 
+    @field_validator("trial")
+    @classmethod
+    def _needed(cls, trial: TrialConfig | None, info: ValidationInfo) -> TrialConfig | None:
+        if info.data.get("trainer") is None and trial is None:
+            raise ValueError(
+                "trial: is missing; write the network, or a trainer: {command: [...]}"
+            )
+        return trial
+
+    @model_validator(mode="after")
+    def _fits_trainer(self) -> Self:
+        """Refuse settings of the other trainer: they would do nothing."""
+        if self.trainer is None:
+            if foreign := sorted({"direction", "measure"} & self.model_fields_set):
+                changed = [n for n in foreign if getattr(self, n) != OF_A_COMMAND[n]]
+                if changed:
+                    raise ValueError(f"{changed[0]}: belongs to a command as trainer; remove it")
+            return self
+        for name, default in OF_THE_NETWORK.items():
+            if getattr(self, name) != default:
+                raise ValueError(f"{name}: belongs to the siamese trainer; remove it")
+        if self.pruner.resource != "epochs":
+            raise ValueError("pruner.resource: a command has no multiply-adds; write epochs")
+        if self.budget.compute is not None or self.budget.stop_when is not None:
+            raise ValueError("budget: a command has no multiply-adds; set trials or hours only")
+        if self.executor == "ray":
+            raise ValueError("executor: ray runs the siamese trainer only; write local")
+        for entry in self.enqueue:
+            if entry.config != "reference":
+                raise ValueError(f"enqueue: {entry.config}: give a command's parameters by name")
+        return self
+
+    @property
+    def recipe(self) -> Recipe:
+        """What trains a trial, before its parameters are set."""
+        return CommandTrial.of(self.trainer) if self.trainer is not None else self.siamese
+
+    @property
+    def siamese(self) -> TrialConfig:
+        """The siamese trainer's `trial` section.
+
+        Raises:
+            InputError: The study's trainer is a command.
+        """
+        if self.trial is None:
+            raise InputError(f"study {self.name}: its trainer is a command, which has no network")
+        return self.trial
+
+    @property
+    def shown(self) -> Measure:
+        """How values are shown."""
+        if self.trainer is None:
+            return VALIDATION_ERROR
+        return Measure(self.measure, maximized=self.direction == "maximize", share=False)
+
     @property
     def resource(self) -> Resource:
         """The lengths and costs of its trials."""
-        return Resource(self.pruner.resource, self.trial)
+        return Resource(self.pruner.resource, self.recipe)
+
+    def plain(self) -> dict[str, Any]:
+        """Return plain values: the siamese trainer's as in versions that had no other."""
+        values = self.model_dump(mode="json")
+        if self.trial is None:
+            return {k: v for k, v in values.items() if k not in ("trial", *OF_THE_NETWORK)}
+        kept = {k: v for k, v in values.items() if k not in ("trainer", *OF_A_COMMAND)}
+        return {**kept, "trial": self.trial.plain()}
 
     @classmethod
     def from_values(cls, values: Any, source: str | Path) -> StudyConfig:
@@ -246,5 +343,4 @@ class StudyConfig(Section):
 
     def to_yaml(self) -> str:
         """Return the complete study file."""
-        values = self.model_dump(mode="json")
-        return dump_yaml({**values, "trial": self.trial.plain()})
+        return dump_yaml(self.plain())

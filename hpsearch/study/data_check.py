@@ -32,7 +32,7 @@ def check_study_data(plan: StudyPlan, dataset: Dataset) -> list[str]:
         set_here = dict(zip(names, values, strict=True))
         found = check_data(
             dataset,
-            config.trial.with_parameters(set_here),
+            config.siamese.with_parameters(set_here),
             study_seed=config.seed,
             objective=config.objective,
             where=f"space {config.space}, trial" if names else "trial",
@@ -56,7 +56,7 @@ def _idle(plan: StudyPlan, dataset: Dataset) -> list[str]:
         reasons["batch_characters"] = f"there are {count} characters to train on"
     return [
         f"{name} is searched and changes nothing: {reason}; freeze it "
-        f"(--set freeze.{name}={plan.config.trial.value(name)})"
+        f"(--set freeze.{name}={plan.config.siamese.value(name)})"
         for name, reason in reasons.items()
         if name in plan.space.parameters and not plan.space.parameters[name].single
     ]

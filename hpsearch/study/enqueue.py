@@ -108,9 +108,19 @@ def enqueued_points(config: StudyConfig, problem: SearchProblem) -> list[Enqueue
     return points
 
 
+def _of_a_command(entry: EnqueuedEntry, problem: SearchProblem) -> Mapping[str, Any]:
+    """Return the parameters of an entry; those that it leaves out are in the middle."""
+    for name in entry.params:
+        if name not in problem.space.parameters:
+            raise InputError(f"enqueue: {name}: not a parameter of this space; remove it")
+    return entry.params
+
+
 def _wanted(
     entry: EnqueuedEntry, config: StudyConfig, problem: SearchProblem
 ) -> Mapping[str, Any]:
+    if config.trial is None:
+        return _of_a_command(entry, problem)
     known = leaf_paths(config.trial)
     names = problem.space.parameters
     wanted = {name: known[name] for name in names}

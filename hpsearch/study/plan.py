@@ -43,12 +43,22 @@ class StudyPlan:
     @cached_property
     def problem(self) -> SearchProblem:
         """What samplers search."""
-        return SearchProblem(self.space, self.config.trial, self.config.limits)
+        return SearchProblem(self.space, self.config.recipe, self.config.limits)
 
     @cached_property
     def resource(self) -> Resource:
         """The lengths and costs of trials."""
         return self.config.resource
+
+    @cached_property
+    def run(self) -> dict[str, Any] | None:
+        """How the program of a command runs; None for the siamese trainer."""
+        trainer = self.config.trainer
+        if trainer is None:
+            return None
+        limits = {"time_limit_s": trainer.time_limit_s, "memory_gb": trainer.memory_gb}
+        maximize = self.config.direction == "maximize"
+        return {"directory": trainer.directory, "maximize": maximize, **limits}
 
     @cached_property
     def enqueued(self) -> list[Enqueued]:
@@ -134,9 +144,11 @@ def plan_study(name_or_path: str, output: Path | None, changes: Mapping[str, Any
         # A folder's file is complete. A missing setting is newer; this was its old behaviour.
         values["trial"] = {"convolution": "direct", **values["trial"]}
     config = _with_changes(values, changes, source)
-    space = _find_space(config.space, source).frozen(config.freeze)
-    space.check(config.trial)
-    config = _with_whole_path(config)
+    space = _find_space(config.space, source)
+    config = config.model_copy(update={"space": _name_of(config.space, space)})
+    space = space.frozen(config.freeze)
+    space.check(config.recipe)
+    config = _with_directory(_with_whole_path(config), source)
     config = _compare(folder, config, space)
     # A prior without a study file is left from a killed start and is not used.
     return StudyPlan(folder, config, space, read_prior(folder.prior) if started else None)
@@ -162,6 +174,29 @@ def _with_whole_path(config: StudyConfig) -> StudyConfig:
         whole = config.warm_start.study  # it was removed; a started study has a copy of its trials
     named = config.warm_start.model_copy(update={"study": whole})
     return config.model_copy(update={"warm_start": named})
+
+
+def _name_of(written: str | dict[str, Any], space: SearchSpace) -> str:
+    """Return the name of a space that the study file may hold whole; the folder has it apart."""
+    return written if isinstance(written, str) else space.name
+
+
+def _with_directory(config: StudyConfig, source: Path) -> StudyConfig:
+    """Make the directory of a command absolute; by itself it is the study file's.
+
+    Raises:
+        InputError: It is no folder.
+    """
+    if config.trainer is None:
+        return config
+    directory = (source.parent / user_path(config.trainer.directory)).resolve()
+    if not directory.is_dir():
+        raise InputError(
+            f"{source}: trainer.directory: {directory} is no folder; name the one in which the "
+            "program runs"
+        )
+    trainer = config.trainer.model_copy(update={"directory": str(directory)})
+    return config.model_copy(update={"trainer": trainer})
 
 
 def _with_changes(values: dict[str, Any], changes: Mapping[str, Any], source: Path) -> StudyConfig:
@@ -202,10 +237,12 @@ def _is_saved(source: Path) -> bool:
     return source.name == folder.study_file.name and begun.is_saved(folder)
 
 
-def _find_space(name: str, source: Path) -> SearchSpace:
-    beside = source.parent / user_path(name)
+def _find_space(name: str | dict[str, Any], source: Path) -> SearchSpace:
     if _is_saved(source):
         return SearchSpace.from_yaml(source.parent / "space.yaml")
+    if isinstance(name, dict):
+        return SearchSpace.from_values(name, f"{source}: space")
+    beside = source.parent / user_path(name)
     if beside.suffix in (".yaml", ".yml"):
         return SearchSpace.from_yaml(beside)
     return SearchSpace.from_yaml(find_shipped("search_spaces", name))
@@ -226,7 +263,8 @@ def _compare(folder: StudyFolder, config: StudyConfig, space: SearchSpace) -> St
     values = read_yaml(folder.study_file)
     StudyConfig.from_values(values, folder.study_file)
     # A setting that is newer than the folder comes from the new configuration.
-    values["trial"] = {**config.trial.plain(), **values["trial"]}
+    if config.trial is not None and isinstance(values.get("trial"), dict):
+        values["trial"] = {**config.trial.plain(), **values["trial"]}
     saved = StudyConfig.from_values(values, folder.study_file)
     config = _as_begun(config, saved)
     difference = begun.first_difference(begun.fixed(saved), begun.fixed(config))
@@ -264,7 +302,7 @@ def _as_begun(config: StudyConfig, saved: StudyConfig) -> StudyConfig:
 def _begun(folder: StudyFolder) -> bool:
     """Return whether a folder holds only what a search leaves that was killed at its start."""
     files = (folder.lock, folder.space_file, folder.dataset, folder.prior, folder.begun)
-    first = {path.name for path in files}
+    first = {path.name for path in (*files, folder.trust)}
     return folder.root.is_dir() and all(
         path.name in first or (path.name.startswith(".") and path.suffix == ".tmp")
         for path in folder.root.iterdir()

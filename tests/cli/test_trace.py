@@ -13,6 +13,7 @@ from hpsearch.cli.trace import _print_reason
 from hpsearch.execution import Ending
 from hpsearch.intervals import wilson
 from hpsearch.maintenance.verify import Reason
+from hpsearch.measure import VALIDATION_ERROR
 from hpsearch.paths import StudyFolder
 from hpsearch.storage.view import read_study
 from hpsearch.wording import interval, percent
@@ -104,7 +105,8 @@ def test_show_prints_the_curve_the_reason_and_where_it_was_trained(
 
 
 def test_show_prints_what_a_model_expected(capsys: pytest.CaptureFixture[str]) -> None:
-    _print_reason(Reason("gp", {"complete": 1, "pruned": 2}, None, (0.25, 0.0125)))
+    reason = Reason("gp", {"complete": 1, "pruned": 2}, None, (0.25, 0.0125))
+    _print_reason(reason, VALIDATION_ERROR)
     assert capsys.readouterr().out.splitlines()[1:] == [
         "  by gp",
         "  the sampler knew 1 complete, 2 pruned trials; no error yet",

@@ -15,9 +15,9 @@ import torch
 from hpsearch.errors import EnvironmentFailure
 from hpsearch.execution import Decision, Ended, Ending, EpochEnded, Event, Lost, local
 from hpsearch.execution.blame import ENDINGS, ending_of
-from hpsearch.execution.card_errors import ROWS, Fault, fault_in
 from hpsearch.execution.cards import Cards
 from hpsearch.execution.local import LocalExecutor
+from hpsearch.trainers.card_errors import ROWS, Fault, fault_in
 from tests.support import fake_worker, hung_worker
 from tests.support.jobs import Jobs, follow, points, run, wait_until
 

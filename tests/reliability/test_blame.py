@@ -134,7 +134,7 @@ def test_OB1_each_ending_is_classified(name: str, epochs: int) -> None:
 
 
 def test_an_end_that_is_no_failure_is_nobodys_fault() -> None:
-    failures = {Ending.FAILED, Ending.OUT_OF_MEMORY, Ending.ENVIRONMENT}
+    failures = {Ending.FAILED, Ending.OUT_OF_MEMORY, Ending.ENVIRONMENT, Ending.LIMIT}
     failures |= {Ending.CROWDED, Ending.DEVICE}
     for ending in Ending:
         assert (fault_of(Ended(0, ending), trained=False) is None) == (ending not in failures)
