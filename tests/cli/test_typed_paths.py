@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from hpsearch.app import pace
 from hpsearch.errors import InputError
 from hpsearch.paths import cache_folder, shell_word, user_path
 from hpsearch.sources.find import find_dataset
 from hpsearch.storage.view import read_study
 from hpsearch.study.plan import find_study, plan_study
-from hpsearch.training import pace
 from tests.support.cases import search, write_study
 from tests.support.command_line import run
 

@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 
 from hpsearch.configfile import read_yaml
 from hpsearch.data import Characters, Dataset, split_drawers
+from hpsearch.data.task_size import TaskSize
 from hpsearch.errors import InputError
 from hpsearch.results.retrain import retrain
 from hpsearch.training import checkpoint
@@ -30,6 +31,7 @@ class Roles:
     """A data set of two roles made by hand."""
 
     ways = 3
+    size = TaskSize(ways)
 
     def __init__(self, background: Characters, validation: Characters) -> None:
         self._roles = background, validation
