@@ -56,6 +56,15 @@ def python_command(module: str, *arguments: str) -> list[str]:
     return [sys.executable, "-P", "-m", module, *arguments]
 
 
+def bare_command(file: str) -> list[str]:
+    """Return the command that runs a file with the standard library alone, which starts soonest.
+
+    Args:
+        file: The program. Neither environment variables nor installed packages reach it.
+    """
+    return [sys.executable, "-I", "-S", file]
+
+
 def child_environment(threads: int) -> dict[str, str]:
     """Return the environment variables of a process that `python_command` starts.
 

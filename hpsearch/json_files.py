@@ -107,6 +107,7 @@ class Gain(Record):
     gain: Figure
     interval: Interval
     helps: bool
+    as_it_is: bool = True
 
 
 class Certificate(Record):

@@ -224,6 +224,7 @@ def test_everything_of_a_study_lies_in_its_folder() -> None:
         "space_file": "space.yaml",
         "dataset": "dataset.json",
         "database": "study.db",
+        "trust": "trust.json",
         "openings": "openings.jsonl",
         "best": "best.yaml",
         "model": "model",

@@ -30,7 +30,7 @@ def confirm(
     from hpsearch.cli.bars import forecast_bar
     from hpsearch.confirm.certificate import certify, write_certificate
     from hpsearch.confirm.confirmation import Confirmation, Run, best_trials, read_run
-    from hpsearch.confirm.gain import start_of
+    from hpsearch.confirm.gain import is_start, start_of
     from hpsearch.study.data_check import check_study_data
     from hpsearch.study.plan import plan_study, study_lock
     from hpsearch.waiting import Caught, Interrupted
@@ -41,9 +41,13 @@ def confirm(
     changes = {k: v for k, v in {"workers": workers, "device": device}.items() if v is not None}
     plan = plan_study(str(folder.root), None, changes)
     candidates = best_trials(view, top)
-    start = start_of(view.trials)
-    of_start = [] if start is None else [Run(start.number, 0)]
-    runs = [*of_start, *(Run(t.number, place) for place in range(seeds) for t in candidates)]
+    start = start_of(view)
+    again = [*candidates]
+    if start is not None and not is_start(start) and start not in candidates:
+        again.append(start)
+    scored = [start] if start is not None and is_start(start) else []
+    runs = [Run(t.number, 0) for t in scored]
+    runs += [Run(t.number, place) for place in range(seeds) for t in again]
 
     def tell(text: str) -> None:
         say(text, err=json)
@@ -54,7 +58,8 @@ def confirm(
         packed = dataset.folder.resolve()
         complete = sum(t.state == "complete" for t in view.trials)
         best = f"the best {len(candidates)} of {complete} complete trials"
-        tell(f"{view.name}: training {best} with {seeds} fresh seeds each")
+        more = ", and the start," if len(again) > len(candidates) else ""
+        tell(f"{view.name}: training {best}{more} with {seeds} fresh seeds each")
         caught = Caught()
         trained: str | None = None
         shown = sys.stderr if json else sys.stdout
@@ -78,8 +83,8 @@ def confirm(
             if result is None:
                 raise InputError(f"{folder.confirmation / run.name}: unreadable result; {AGAIN}")
             results[run.trial].append(result)
-        first = results[start.number][0] if start else None
-        certificate = certify(view, candidates, results, first)
+        of_start = results[start.number] if start else []
+        certificate = certify(view, candidates, results, of_start)
         write_certificate(folder, certificate)
     if json:
         say_json(certificate)
@@ -91,12 +96,12 @@ def confirm(
 def print_certificate(certificate: Mapping[str, Any], root: Path, *, own: bool = False) -> None:
     """Print a certificate as text; own images have groups of classes, and pictures."""
     from hpsearch.confirm.certificate import in_words
-    from hpsearch.confirm.gain import gain_in_words
+    from hpsearch.confirm.gain import gain_in_words, is_kept
     from hpsearch.wording import interval, percent, points
 
     groups, drawn = ("groups of classes", "pictures") if own else ("alphabets", "drawers")
     say(in_words(certificate))
-    if (gain := certificate.get("gain")) and gain["helps"]:
+    if (gain := certificate.get("gain")) and not is_kept(certificate):
         say(f"  {gain_in_words(gain)}")
     one = certificate["interval_one_training"]
     say(f"  95 % interval of one more training: {interval(one)} %")

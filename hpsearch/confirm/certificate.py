@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from hpsearch.confirm.gain import gain_in_words, measure_gain
+from hpsearch.confirm.gain import gain_in_words, is_kept, is_start, measure_gain
 from hpsearch.confirm.shrinkage import Posterior, pooled_variance, predicted_optimism, shrink
 from hpsearch.intervals import around
 from hpsearch.json_files import Certificate
@@ -38,7 +38,7 @@ def certify(
     view: StudyView,
     candidates: Sequence[TrialRecord],
     runs: Runs,
-    start: Mapping[str, Any] | None = None,
+    start: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     """Return the certificate.
 
@@ -46,8 +46,8 @@ def certify(
         view: The study.
         candidates: The retrained trials, in the search's order.
         runs: The results that `Confirmation` wrote for them, at least two each.
-        start: The result of the study's start, if it has one; the start is the best where training
-            does not certainly help.
+        start: The results of the study's start, if it has one. A start that was only scored is the
+            best where training does not certainly help.
     """
     seed = derive_seed(view.config.seed, "certificate")
     errors = [[float(run["error"]) for run in runs[t.number]] for t in candidates]
@@ -73,7 +73,7 @@ def certify(
         "created": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
         "software": software(),
     }
-    if start is None:
+    if not start or start[0]["trial"] == chosen.number:
         return {**trained, "gain": None}
     return _beside_start(view, trained, start, runs[chosen.number])
 
@@ -81,14 +81,15 @@ def certify(
 def _beside_start(
     view: StudyView,
     trained: dict[str, Any],
-    start: Mapping[str, Any],
+    start: Sequence[Mapping[str, Any]],
     runs: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
-    """Add what training gained; certify the start where that is nothing."""
-    gain = measure_gain(start, runs)
-    if gain.helps:
+    """Add what was gained over the start; certify an encoder where that is nothing."""
+    as_it_is = is_start(view.trials[start[0]["trial"]])
+    gain = measure_gain(start, runs, as_it_is=as_it_is)
+    if gain.helps or not as_it_is:
         return {**trained, "gain": gain.to_json()}
-    errors = list(start["per_alphabet"].values())
+    errors = list(start[0]["per_alphabet"].values())
     error = float(np.std(errors, ddof=1)) / math.sqrt(len(errors)) if len(errors) > 1 else 0.0
     ends = list(around(gain.start_error, error))
     return {
@@ -267,7 +268,7 @@ def rivals(certificate: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
     There are none where the start is the best.
     """
-    if (gain := certificate.get("gain")) and not gain["helps"]:
+    if is_kept(certificate):
         return []
     chosen = certificate["trial"]
     rows = sorted(
@@ -289,9 +290,8 @@ def confirmed_errors(certificate: Mapping[str, Any] | None) -> dict[int, str]:
 
 def in_words(certificate: Mapping[str, Any]) -> str:
     """Return the best trial, its error and its probability; first, whether trials are tied."""
-    gain = certificate.get("gain")
-    if gain and not gain["helps"]:
-        return gain_in_words(gain)
+    if is_kept(certificate):
+        return gain_in_words(certificate["gain"])
     rows, compared = rivals(certificate), len(certificate["candidates"])
     figure = (
         f"trial {certificate['trial']}, error {percent(certificate['error'])} "

@@ -1,4 +1,4 @@
-"""What training gained over the start of a study, the encoder that its first trial only scored.
+"""What a search gained over its start: the encoder it only scored, or the trial it enqueued.
 
 Letters: S seeds, A alphabets.
 """
@@ -26,14 +26,16 @@ STARTS: dict[Start, str] = {
 
 @dataclass(frozen=True)
 class Gain:
-    """How much lower the error is after training than before it.
+    """How much lower the error of the best trial is than that of the start.
 
     Args:
-        start: The trial that only scored the encoder.
-        start_error: Its error on fresh tasks.
+        start: The start's trial.
+        start_error: Its error on fresh tasks, the mean over seeds.
         trained: The trial that was trained again.
         gain: The mean difference of their errors, over seeds and alphabets.
         interval: Its 95 % interval for other seeds and other alphabets like these.
+        as_it_is: Whether the start is an encoder that was only scored. It is kept where training
+            does not certainly help.
     """
 
     start: int
@@ -41,10 +43,11 @@ class Gain:
     trained: int
     gain: float
     interval: tuple[float, float]
+    as_it_is: bool = True
 
     @property
     def helps(self) -> bool:
-        """Whether training certainly lowers the error."""
+        """Whether the error is certainly lower."""
         return self.interval[0] > 0
 
     def to_json(self) -> dict[str, Any]:
@@ -57,14 +60,37 @@ def is_start(trial: TrialRecord) -> bool:
     return trial.params.get("train_from") == NOTHING
 
 
-def start_of(trials: Sequence[TrialRecord]) -> TrialRecord | None:
+def encoder_of(trials: Sequence[TrialRecord]) -> TrialRecord | None:
     """Return the best encoder that was scored and not trained, None if there is none."""
-    scored = [t for t in trials if is_start(t) and t.state == "complete" and t.value is not None]
-    return min(scored, key=lambda t: (t.value, t.number), default=None)
+    return _best([t for t in trials if is_start(t)])
 
 
-def measure_gain(start: Mapping[str, Any], runs: Sequence[Mapping[str, Any]]) -> Gain:
-    """Compare the start's run with the runs of a trained trial on the same fresh tasks.
+def start_of(view: StudyView) -> TrialRecord | None:
+    """Return what a study began with: the best encoder, else the best trial that it enqueues."""
+    enqueued = view.trials[: len(view.config.enqueue)]
+    return encoder_of(view.trials) or _best(enqueued)
+
+
+def is_kept(certificate: Mapping[str, Any]) -> bool:
+    """Return whether a certificate is of the encoder, because training does not help."""
+    gain = certificate.get("gain")
+    return bool(gain and gain.get("as_it_is", True) and not gain["helps"])
+
+
+def _best(trials: Sequence[TrialRecord]) -> TrialRecord | None:
+    ended = [t for t in trials if t.state == "complete" and t.value is not None]
+    return min(ended, key=lambda t: (t.value, t.number), default=None)
+
+
+def measure_gain(
+    start: Sequence[Mapping[str, Any]], runs: Sequence[Mapping[str, Any]], *, as_it_is: bool = True
+) -> Gain:
+    """Compare the start's runs with those of another trial on the same fresh tasks.
+
+    Args:
+        start: One run of an encoder, or as many as the trial has, by seed.
+        runs: The runs of the trial.
+        as_it_is: Whether the start was only scored.
 
     The standard error adds the variance over seeds and the one over alphabets; with a single
     alphabet it knows the seeds only.
@@ -74,8 +100,8 @@ def measure_gain(start: Mapping[str, Any], runs: Sequence[Mapping[str, Any]]) ->
     """
     from scipy.stats import t
 
-    names = sorted(start["per_alphabet"])
-    before = np.array([start["per_alphabet"][name] for name in names])
+    names = sorted(start[0]["per_alphabet"])
+    before = np.array([[run["per_alphabet"][name] for name in names] for run in start])
     after = np.array([[run["per_alphabet"][name] for name in names] for run in runs])
     lower = before - after  # [S, A]
     parts = [
@@ -90,17 +116,27 @@ def measure_gain(start: Mapping[str, Any], runs: Sequence[Mapping[str, Any]]) ->
         spread = float(t.ppf(0.975, freedom)) * variance**0.5
     mean = float(lower.mean())
     return Gain(
-        int(start["trial"]),
-        float(start["error"]),
-        int(runs[0]["trial"]),
-        mean,
-        (mean - spread, mean + spread),
+        start=int(start[0]["trial"]),
+        start_error=float(np.mean([run["error"] for run in start])),
+        trained=int(runs[0]["trial"]),
+        gain=mean,
+        interval=(mean - spread, mean + spread),
+        as_it_is=as_it_is,
     )
 
 
 def gain_in_words(gain: Mapping[str, Any]) -> str:
-    """Return what training gained, as confirmed."""
+    """Return what the search or its training gained, as confirmed."""
     ends = interval(gain["interval"])
+    start = f"trial {gain['start']}, its start (error {percent(gain['start_error'])})"
+    if not gain.get("as_it_is", True):
+        gained = f"{points(gain['gain'])} {ends} over {start}"
+        if gain["helps"]:
+            return f"the search gained {gained}"
+        return (
+            "the search found nothing that is certainly better than its start: on fresh tasks "
+            f"trial {gain['trained']} gains {gained}"
+        )
     if gain["helps"]:
         return (
             f"training gained {points(gain['gain'])} {ends} over trial {gain['start']}, its start "
@@ -115,7 +151,7 @@ def gain_in_words(gain: Mapping[str, Any]) -> str:
 
 def gain_of_search(view: StudyView) -> str | None:
     """Return what the search's trainings gained so far; None in a study without a start."""
-    start = start_of(view.trials)
+    start = encoder_of(view.trials)
     if start is None or start.value is None:
         return None
     trained = [

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-from hpsearch.confirm.certificate import rivals
+from hpsearch.confirm.gain import gain_in_words, start_of
 from hpsearch.driver.forecast import forecast_gain
 from hpsearch.report.facts import Facts
-from hpsearch.trial import TrialRecord
 from hpsearch.wording import count, interval, percent
 
 HOUR_S = 3600.0
@@ -32,37 +28,16 @@ def next_hour(facts: Facts) -> str | None:
 
 def found_more(facts: Facts) -> str | None:
     """Return whether the search has found more than the trials it began with, as a sentence."""
-    best, start = facts.best, _start(facts)
+    best, start = facts.best, start_of(facts.view)
+    if facts.certificate and (gain := facts.certificate.get("gain")):
+        words = gain_in_words(gain)
+        return f"{words[:1].upper()}{words[1:]}."
     if best is None or start is None or best.value is None or start.value is None:
         return None
     if best.number == start.number:
         return f"No trial is better than the start, trial {start.number}."
-    confirmed = _confirmed(facts.certificate, start.number)
-    if confirmed is not None:
-        return confirmed
     return (
         f"The best trial is {100 * (start.value - best.value):.1f} points below the start, trial "
         f"{start.number} ({percent(start.value)}). Part of that is luck, because the best of many "
         "was chosen."
-    )
-
-
-def _start(facts: Facts) -> TrialRecord | None:
-    """Return the best of the trials that the study file enqueues; None before one has ended."""
-    begun = facts.view.trials[: len(facts.view.config.enqueue)]
-    ended = [t for t in begun if t.state == "complete" and t.value is not None]
-    return min(ended, key=lambda t: (t.value, t.number), default=None)
-
-
-def _confirmed(certificate: Mapping[str, Any] | None, start: int) -> str | None:
-    """Return what the certificate says about the start, if it was confirmed."""
-    candidates = certificate["candidates"] if certificate else []
-    known = {int(one["trial"]): one for one in candidates}
-    if certificate is None or start not in known:
-        return None
-    if start in [one["trial"] for one in rivals(certificate)]:
-        return f"The best trial cannot be told apart from the start, trial {start}."
-    return (
-        f"The best trial is better than the start, trial {start}, whose error on fresh tasks is "
-        f"{percent(known[start]['error'])} {interval(known[start]['interval'])}."
     )

@@ -9,7 +9,6 @@ from typing import Any
 
 from hpsearch import __version__
 from hpsearch.confirm.certificate import rivals
-from hpsearch.confirm.gain import gain_in_words
 from hpsearch.intervals import wilson
 from hpsearch.paths import StudyFolder, check_output, write_atomically
 from hpsearch.recognition.page import environment
@@ -79,7 +78,6 @@ def _page(facts: Facts) -> dict[str, Any]:
         "wilson": wilson,
         "winner": _winner(facts, facts.best) if facts.best else None,
         "top": sorted(complete, key=lambda t: (t.value, t.number))[:TOP_TRIALS],
-        "gain": _gain(facts),
         "rivals": [r["trial"] for r in rivals(facts.certificate)] if facts.certificate else [],
         "found_more": found_more(facts),
         "next_hour": next_hour(facts),
@@ -117,12 +115,6 @@ def _model(facts: Facts) -> dict[str, Any] | str:
     from hpsearch.report.model_view import inspect_model
 
     return inspect_model(facts)
-
-
-def _gain(facts: Facts) -> str | None:
-    """Return what training gained over a study's start, None without a confirmed start."""
-    gain = facts.certificate.get("gain") if facts.certificate else None
-    return gain_in_words(gain) if gain else None
 
 
 def _landscape(facts: Facts) -> dict[str, Any]:

@@ -8,7 +8,6 @@ import json
 import os
 import select
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from hpsearch.errors import one_line
+from hpsearch.interpreter import bare_command
 from hpsearch.trainers import guardian
 
 HEAD_BYTES = 1_000_000
@@ -132,7 +132,7 @@ class Guardian:
         reading, writing = os.pipe()
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", guardian.__file__],
+                bare_command(guardian.__file__),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=writing,

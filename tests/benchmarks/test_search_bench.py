@@ -29,6 +29,8 @@ def test_every_other_set_up_differs_from_the_default_in_one_thing():
     for name, setup in known.items():
         if name.startswith((RANDOM, default_name() + "-4")) or name in (default_name(), BASELINE):
             continue
+        if name == "bayes-expected":  # of one belief, so they are one way to search
+            continue
         same = (setup.sampler == default.sampler, setup.pruner == default.pruner)
         assert same in ((True, False), (False, True)), name
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from hpsearch.report import outlook
+from hpsearch.confirm.gain import measure_gain
 from hpsearch.report.facts import read_facts
 from hpsearch.report.outlook import found_more, next_hour
 from hpsearch.wording import percent
@@ -24,19 +23,10 @@ def test_a_search_says_whether_it_beat_its_start(tmp_path: Path) -> None:
     assert str(next_hour(worked)).startswith(f"Another hour, {more} trials at this pace, finds")
     alone = replace(facts, best=facts.view.trials[0])
     assert found_more(alone) == "No trial is better than the start, trial 0."
-    certificate: dict[str, Any] = {
-        "trial": 7,
-        "candidates": [
-            {"trial": 7, "probability_best": 0.9, "error": 0.2, "interval": [0.1, 0.3]},
-            {"trial": 0, "probability_best": 0.1, "error": 0.3, "interval": [0.2, 0.4]},
-        ],
-    }
-    assert outlook._confirmed(certificate, 0) == (
-        "The best trial cannot be told apart from the start, trial 0."
+    gain = measure_gain(
+        [{"trial": 0, "error": 0.3, "per_alphabet": {"a": 0.3, "b": 0.3}}],
+        [{"trial": 7, "error": 0.2, "per_alphabet": {"a": 0.2, "b": 0.2}}] * 2,
+        as_it_is=False,
     )
-    certificate["candidates"][0]["probability_best"] = 0.99
-    assert outlook._confirmed(certificate, 0) == (
-        "The best trial is better than the start, trial 0, whose error on fresh tasks is "
-        "30.0 % [20.0, 40.0]."
-    )
-    assert outlook._confirmed(certificate, 3) is None
+    confirmed = replace(facts, certificate={"gain": gain.to_json()})
+    assert str(found_more(confirmed)).startswith("The search gained +10.0 points [10.0, 10.0] ")

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hpsearch.confirm.gain import gain_in_words, measure_gain
+from hpsearch.confirm.gain import gain_in_words, is_kept, measure_gain
 
 
 def run(trial: int, errors: list[float]) -> dict[str, Any]:
@@ -19,7 +19,7 @@ def drawn(rng: np.random.Generator, gain: float, seeds: int, alphabets: int) -> 
     before = rng.normal(0.3, 0.05, alphabets)
     of_alphabet = rng.normal(gain, 0.02, alphabets)
     after = [before - of_alphabet - rng.normal(0, 0.01) for _ in range(seeds)]
-    return run(0, before.tolist()), [run(4, one.tolist()) for one in after]
+    return [run(0, before.tolist())], [run(4, one.tolist()) for one in after]
 
 
 def test_the_interval_covers_the_truth_as_often_as_it_says() -> None:
@@ -40,5 +40,21 @@ def test_training_helps_where_the_whole_interval_does(gain: float, helps: bool) 
 
 
 def test_one_alphabet_and_equal_runs_have_an_interval() -> None:
-    found = measure_gain(run(0, [0.3]), [run(2, [0.2]), run(2, [0.2])])
+    found = measure_gain([run(0, [0.3])], [run(2, [0.2]), run(2, [0.2])])
     assert found.interval == (pytest.approx(0.1), pytest.approx(0.1))
+
+
+def test_a_trained_start_is_compared_seed_by_seed() -> None:
+    """What a seed does to both trials is not part of the interval."""
+    rng = np.random.default_rng(5)
+    of_seed, of_alphabet = rng.normal(0, 0.05, 4), rng.normal(0.3, 0.05, 8)
+    start = [run(0, (of_alphabet + seed).tolist()) for seed in of_seed]
+    runs = [run(7, (of_alphabet + seed - 0.02).tolist()) for seed in of_seed]
+    found = measure_gain(start, runs, as_it_is=False)
+    assert found.helps
+    assert found.interval == pytest.approx((0.02, 0.02))
+    told = gain_in_words(found.to_json())
+    assert told.startswith("the search gained +2.0 points [2.0, 2.0] over trial 0, its start")
+    equal = measure_gain(start, [{**one, "trial": 7} for one in start], as_it_is=False).to_json()
+    assert "found nothing that is certainly better than its start" in gain_in_words(equal)
+    assert not is_kept({"gain": equal})
