@@ -13,7 +13,7 @@ import numpy as np
 
 from hpsearch.storage.view import StudyView
 from hpsearch.training.config import NOTHING
-from hpsearch.trial import TrialRecord
+from hpsearch.trial import TrialRecord, best_trial
 from hpsearch.wording import interval, percent, points
 
 Start = Literal["shipped", "untrained"]
@@ -62,24 +62,19 @@ def is_start(trial: TrialRecord) -> bool:
 
 def encoder_of(trials: Sequence[TrialRecord]) -> TrialRecord | None:
     """Return the best encoder that was scored and not trained, None if there is none."""
-    return _best([t for t in trials if is_start(t)])
+    return best_trial([t for t in trials if is_start(t)])
 
 
 def start_of(view: StudyView) -> TrialRecord | None:
     """Return what a study began with: the best encoder, else the best trial that it enqueues."""
     enqueued = view.trials[: len(view.config.enqueue)]
-    return encoder_of(view.trials) or _best(enqueued)
+    return encoder_of(view.trials) or best_trial(enqueued)
 
 
 def is_kept(certificate: Mapping[str, Any]) -> bool:
     """Return whether a certificate is of the encoder, because training does not help."""
     gain = certificate.get("gain")
     return bool(gain and gain.get("as_it_is", True) and not gain["helps"])
-
-
-def _best(trials: Sequence[TrialRecord]) -> TrialRecord | None:
-    ended = [t for t in trials if t.state == "complete" and t.value is not None]
-    return min(ended, key=lambda t: (t.value, t.number), default=None)
 
 
 def measure_gain(
@@ -154,10 +149,7 @@ def gain_of_search(view: StudyView) -> str | None:
     start = encoder_of(view.trials)
     if start is None or start.value is None:
         return None
-    trained = [
-        t for t in view.trials if t.state == "complete" and t.value is not None and not is_start(t)
-    ]
-    best = min(trained, key=lambda t: (t.value, t.number), default=None)
+    best = best_trial([t for t in view.trials if not is_start(t)])
     what = f"{STARTS[cast('Start', start.params['start'])]} (trial {start.number})"
     if best is None or best.value is None:
         return f"{what}: error {percent(start.value)}; no training has ended yet"
