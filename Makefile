@@ -81,11 +81,11 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 
 $(CLUSTER): $(STAMP)
-	@echo "adding Ray and psycopg to .venv (once)"
-	@$(BIN)/python -m pip install -q -q --disable-pip-version-check -c constraints.txt -e '.[dev,ray,postgres]'
+	@echo "adding Ray, psycopg, pandas and TensorBoard to .venv (once)"
+	@$(BIN)/python -m pip install -q -q --disable-pip-version-check -c constraints.txt -e '.[dev,ray,postgres,pandas,tensorboard]'
 	@touch $@
 
-install-cluster: $(CLUSTER) ## Also install Ray and psycopg, for clusters and for the tests
+install-cluster: $(CLUSTER) ## Also install Ray, psycopg, pandas and TensorBoard, for clusters and for the tests
 
 install: $(STAMP) ## Make .venv and install hpsearch into it
 

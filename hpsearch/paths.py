@@ -250,6 +250,8 @@ class StudyFolder:
     """The retrained model's folder."""
     report = Inside("report.html")
     """The report page."""
+    requests = Inside("requests")
+    """What users ask of the running search; its driver adopts and removes it."""
     lock = Inside("study.lock")
     """Locked (flock) by the one process that writes."""
     trials = Inside("trials")

@@ -85,10 +85,26 @@ def test_the_python_page_recognises(tmp_path: Path) -> None:
     assert re.fullmatch(r"\(2, \d+\)", lines[3])
 
 
+def test_the_python_page_searches_a_function_and_follows_it(tmp_path: Path) -> None:
+    _, train, after, follow, *_ = blocks("python.md", "python")
+    (tmp_path / "train.py").write_text(train)
+    out = run([sys.executable, "train.py"], tmp_path)
+    assert re.search(r"^trial \d: 0\.\d{3}, \{'lr': 0\.\d+, 'layers': \d\}$", out, re.MULTILINE), (
+        out
+    )
+    lines = run([sys.executable, "-c", after], tmp_path).splitlines()
+    assert len(lines) == 7
+    assert len(list((tmp_path / "runs/train/requests").iterdir())) == 1
+    (tmp_path / "follow.py").write_text(follow)
+    out = run([sys.executable, "follow.py"], tmp_path)
+    assert len(re.findall(r"^trial [01], step \d: 0\.\d{3}$", out, re.MULTILINE)) >= 4, out
+    assert re.findall(r"^trial (\d) (?:complete|pruned)$", out, re.MULTILINE) in ([*"01"], [*"10"])
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_the_python_page_does_what_it_says(tmp_path: Path) -> None:
-    _, search, rank = blocks("python.md", "python")
+    *_, search, rank = blocks("python.md", "python")
     (shell,) = blocks("python.md", "sh")
     (tmp_path / "search.py").write_text(search)
     out = run([sys.executable, "search.py"], tmp_path)

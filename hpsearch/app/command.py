@@ -37,6 +37,8 @@ def find_program(trainer: CommandTrainer) -> str:
         InputError: There is none, or it cannot be executed.
     """
     word = trainer.command[0]
+    if word == "${python}":
+        return sys.executable
     if "${" in word:
         return word  # each trial has its own
     if os.sep in word:

@@ -20,6 +20,7 @@ from hpsearch.confirm.certificate import best_of, read_certificate
 from hpsearch.confirm.gain import gain_of_search
 from hpsearch.data import Dataset
 from hpsearch.driver.driver import Driver
+from hpsearch.driver.requests import waiting
 from hpsearch.driver.warm_start import with_prior
 from hpsearch.errors import EnvironmentFailure, InputError
 from hpsearch.execution import Executor
@@ -33,14 +34,15 @@ from hpsearch.sources.omniglot import FEW_ALPHABETS, find_parts
 from hpsearch.storage.engine import Database
 from hpsearch.storage.view import check_not_edited, read_study
 from hpsearch.study.data_check import check_study_data
-from hpsearch.study.plan import DataPlace, StudyPlan, lock_holder, plan_study, save_plan
+from hpsearch.study.lock import lock_holder
+from hpsearch.study.plan import DataPlace, StudyPlan, plan_study, save_plan
 from hpsearch.study.trust import note_trust
 from hpsearch.waiting import Caught, Interrupted
 from hpsearch.wording import count, in_states
 
 
 def run_search(
-    study: str,
+    study: str | StudyPlan,
     data: Path | None,
     changes: Mapping[str, Any],
     output: Path | None,
@@ -52,7 +54,8 @@ def run_search(
     """Run or continue a search; return the exit code: 0, or 128 and the signal that stopped it.
 
     Args:
-        study: A study file, a shipped name, or a study's folder.
+        study: A study file, a shipped name, or a study's folder; or a plan of the caller's own,
+            which has its changes and its folder.
         data: Path of the data; None searches the usual places.
         changes: Settings by path that replace the file's.
         output: The study's folder; None means runs/NAME.
@@ -68,9 +71,12 @@ def run_search(
     with ExitStack() as stack:
         for stream in (sys.stdout, sys.stderr):
             stack.enter_context(unwaited(stream, lambda: caught.count))
-        plan = plan_study(study, output, changes)
-        if not dry_run:
-            check_trusted(plan, study, trust=trust)
+        if isinstance(study, StudyPlan):
+            plan = study
+        else:
+            plan = plan_study(study, output, changes)
+            if not dry_run:
+                check_trusted(plan, study, trust=trust)
         return _search(plan, data, watch, caught, dry_run=dry_run)
 
 
@@ -188,6 +194,8 @@ def _drive(
         say("the same command continues")
         return caught.exit_code
     view = read_study(plan.folder)
+    if left := len(waiting(plan.folder)):
+        notice(f"{count(left, 'request')} left: search on with a larger budget", err=False)
     best, certificate = best_of(view)
     if (gained := gain_of_search(view)) and not certificate:
         say(gained)

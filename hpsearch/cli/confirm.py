@@ -32,7 +32,8 @@ def confirm(
     from hpsearch.confirm.confirmation import Confirmation, Run, best_trials, read_run
     from hpsearch.confirm.gain import is_start, start_of
     from hpsearch.study.data_check import check_study_data
-    from hpsearch.study.plan import plan_study, study_lock
+    from hpsearch.study.lock import study_lock
+    from hpsearch.study.plan import plan_study
     from hpsearch.waiting import Caught, Interrupted
 
     view = open_study(study)

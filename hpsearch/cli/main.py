@@ -29,6 +29,7 @@ from hpsearch.cli import (
     init,
     recognise,
     report,
+    requests,
     results,
     search,
     space,
@@ -57,6 +58,7 @@ COMMANDS: tuple[Callable[..., Any], ...] = (
     *(check.check, search.search, search.status, search.list_studies, search.trials, search.copy),
     *(trace.show, trace.verify, confirm.confirm),
     *(results.export, results.retrain, evaluate.evaluate, results.dashboard),
+    *(requests.enqueue, requests.stop),
     *(report.baselines, report.report, recognise.recognise, doctor.doctor, search.migrate),
 )
 for command in COMMANDS:

@@ -22,7 +22,7 @@ from hpsearch.storage.optuna_tables import read_rows
 from hpsearch.storage.trial_files import load_result, read_curve, read_result, same
 from hpsearch.storage.view import read_study
 from hpsearch.study.begun import EditedError
-from hpsearch.study.plan import lock_holder
+from hpsearch.study.lock import lock_holder
 from hpsearch.training.checkpoint_file import previous, verify
 from hpsearch.trial import TrialRecord, best_trial
 

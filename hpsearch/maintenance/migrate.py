@@ -30,7 +30,7 @@ from hpsearch.storage.view import StudyView, read_study
 from hpsearch.study.begun import beginning, note_beginning, read_begun
 from hpsearch.study.config import StudyConfig
 from hpsearch.study.enqueue import enqueued_points
-from hpsearch.study.plan import study_lock
+from hpsearch.study.lock import study_lock
 from hpsearch.trial import TrialRecord, Value
 
 MIGRATED = "migrated"

@@ -39,7 +39,8 @@ from hpsearch.storage.optuna_trial import CONSTRAINT, STATES
 from hpsearch.storage.view import StudyView, read_study
 from hpsearch.study.begun import restore
 from hpsearch.study.config import StudyConfig
-from hpsearch.study.plan import StudyPlan, study_lock
+from hpsearch.study.lock import study_lock
+from hpsearch.study.plan import StudyPlan
 from hpsearch.trial import TrialRecord
 
 Times = tuple[datetime.datetime | None, datetime.datetime | None]

@@ -20,7 +20,8 @@ from hpsearch.paths import StudyFolder
 from hpsearch.pruners.resource import Resource
 from hpsearch.space.space import SearchSpace
 from hpsearch.storage.view import StudyView, read_study
-from hpsearch.study.plan import DataPlace, plan_study, save_plan, study_lock
+from hpsearch.study.lock import study_lock
+from hpsearch.study.plan import DataPlace, plan_study, save_plan
 from hpsearch.training.epoch import EpochResult
 from hpsearch.wording import percent
 from tests.support.fake_executor import FakeExecutor

@@ -16,7 +16,8 @@ from hpsearch.errors import EnvironmentFailure, InputError
 from hpsearch.execution import Ended, Ending, Job
 from hpsearch.paths import StudyFolder
 from hpsearch.storage.view import StudyView, read_study
-from hpsearch.study.plan import DataPlace, plan_study, save_plan, study_lock
+from hpsearch.study.lock import study_lock
+from hpsearch.study.plan import DataPlace, plan_study, save_plan
 from tests.support.fake_executor import FakeExecutor
 from tests.support.observer import Silent
 

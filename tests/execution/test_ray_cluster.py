@@ -21,7 +21,8 @@ from hpsearch.interpreter import python_command
 from hpsearch.maintenance.invariants import check_invariants
 from hpsearch.paths import StudyFolder
 from hpsearch.storage.view import read_study
-from hpsearch.study.plan import DataPlace, plan_study, save_plan, study_lock
+from hpsearch.study.lock import study_lock
+from hpsearch.study.plan import DataPlace, plan_study, save_plan
 from tests.support.jobs import ENDLESS, Jobs, follow, points, wait_until
 from tests.support.observer import Silent
 
