@@ -313,9 +313,10 @@ def _idle_pruner(plan: StudyPlan) -> str | None:
         )
     if trials is None or trials >= needed:
         return None
+    lower = f"; lower pruner.startup_trials {pruner.startup_trials}"
     return (
         f"pruner {pruner.name} can prune no trial before there are {needed}, but budget.trials is "
-        f"{trials}; lower pruner.startup_trials {pruner.startup_trials}"
+        f"{trials}{'' if pruner.name == 'expected' else lower}"
     )
 
 

@@ -47,8 +47,8 @@ def search(
     storage: Annotated[
         str | None, typer.Option(help="sqlite, or postgresql://[USER@]HOST[:PORT]/DATABASE.")
     ] = None,
-    sampler: Annotated[str | None, typer.Option(help="Sampler by name.")] = None,
-    pruner: Annotated[str | None, typer.Option(help="Pruner by name.")] = None,
+    sampler: Annotated[str | None, typer.Option(help="Sampler by name [bayes].")] = None,
+    pruner: Annotated[str | None, typer.Option(help="Pruner by name [expected].")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of everything random.")] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="A setting of the study file, KEY=VALUE.")

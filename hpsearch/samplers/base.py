@@ -57,6 +57,7 @@ class Observation:
         seconds: Training time; None while unknown.
         errors: Finite validation error of each epoch, as it was; empty where the curve is no
             training of this problem, but one value that stands for its end.
+        result: What its program gave in its end, None where it gave nothing.
     """
 
     number: int
@@ -67,6 +68,7 @@ class Observation:
     value: float | None
     seconds: float | None = None
     errors: Mapping[int, float] = field(default_factory=dict)
+    result: float | None = None
 
 
 def observe(problem: SearchProblem, history: Sequence[TrialRecord]) -> list[Observation]:
@@ -86,8 +88,11 @@ def observe(problem: SearchProblem, history: Sequence[TrialRecord]) -> list[Obse
             point = problem.encode(params)
             errors = {e: v for e, v in trial.values.items() if math.isfinite(v)}
             found.append(
-                Observation(trial.number, kind, params, point, curve, value, trial.seconds, errors)
-            )
+                Observation(
+                    trial.number, kind, params, point, curve, value, trial.seconds, errors,
+                    trial.result,
+                )
+            )  # fmt: skip
     return found
 
 

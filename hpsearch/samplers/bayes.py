@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from hpsearch.belief import Belief, Evidence
 from hpsearch.belief.belief import DECIMALS
-from hpsearch.belief.evidence import finite_curve, whole_length
+from hpsearch.belief.evidence import finite_curve, to_results, whole_length
 from hpsearch.samplers.base import Observation
 from hpsearch.samplers.sobol import recentre
 from hpsearch.space.problem import SearchProblem
@@ -105,7 +105,8 @@ class BayesSampler:
 
 def evidence(problem: SearchProblem, observations: Sequence[Observation]) -> list[Evidence]:
     """Return what a belief learns from observations."""
-    return [
+    results = {o.number: o.result for o in observations if o.result is not None}
+    found = [
         Evidence(
             number=o.number,
             params=o.params,
@@ -118,3 +119,4 @@ def evidence(problem: SearchProblem, observations: Sequence[Observation]) -> lis
         )
         for o in observations
     ]
+    return to_results(found, results)

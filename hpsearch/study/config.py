@@ -210,7 +210,7 @@ class StudyConfig(Section):
     """Support images of each candidate of a validation task. More than one needs the objective
     dense."""
     sampler: SamplerConfig = SamplerConfig()
-    pruner: PrunerConfig = PrunerConfig()
+    pruner: PrunerConfig = Field(PrunerConfig(), validate_default=True)
     budget: Budget = Budget(trials=20)
     limits: Limits = Limits()
     enqueue: tuple[EnqueuedEntry, ...] = ()
@@ -254,6 +254,19 @@ class StudyConfig(Section):
                 "the tasks of objective tasks_320 have one shot; set objective: dense"
             )
         return shots
+
+    @field_validator("pruner")
+    @classmethod
+    def _of_sampler(cls, pruner: PrunerConfig, info: ValidationInfo) -> PrunerConfig:
+        """Take asha with a sampler other than bayes where the pruner is not named.
+
+        It stays one that is not named: a study that goes on keeps what it began with.
+        """
+        sampler: SamplerConfig | None = info.data.get("sampler")
+        if sampler is None or sampler.name == "bayes" or "name" in pruner.model_fields_set:
+            return pruner
+        values = {**dict(pruner), "name": "asha"}
+        return PrunerConfig.model_construct(pruner.model_fields_set, **values)
 
     @field_validator("trial")
     @classmethod
