@@ -129,7 +129,7 @@ def prepare(
         find_program(plan.config.trainer)
         if data is not None:
             raise InputError("--data: a command finds its data itself; leave it out")
-        return None, plan
+        return None, with_prior(plan, NO_DATA)
     dataset = held_dataset(plan, data) if fetch or _at_hand(plan, data) else None
     return dataset, with_prior(plan, _describe_dataset(dataset, data) if dataset else {})
 
@@ -194,7 +194,7 @@ def _drive(
     say(best_in_words(view))
     if best is not None:
         root = shell_word(plan.folder.root)
-        confirm = "" if certificate or plan.config.trainer else f"hpsearch confirm {root}, or "
+        confirm = "" if certificate else f"hpsearch confirm {root}, or "
         say(f"next: {confirm}hpsearch export {root}")
     return 0
 

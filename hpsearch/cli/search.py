@@ -105,7 +105,7 @@ def status(study: StudyArgument, json: JsonOption = False) -> None:
     from collections import Counter
 
     from hpsearch.app.watch import forecast_line
-    from hpsearch.confirm.certificate import best_of
+    from hpsearch.confirm.certificate import as_shown, best_of
     from hpsearch.data.dataset import in_words
     from hpsearch.driver.stopping import forecast_study, why_over
     from hpsearch.maintenance.at_work import STATES, standings
@@ -122,7 +122,7 @@ def status(study: StudyArgument, json: JsonOption = False) -> None:
             **_values(view, best),
             "params": dict(best.params),
             "confirmed": certificate is not None,
-            **({"certificate": certificate} if certificate else {}),
+            **({"certificate": as_shown(certificate)} if certificate else {}),
         }
         trials = {state: counts[state] for state in STATES}
         head = {"study": view.name, "dataset": view.dataset["kind"], "trials": trials}

@@ -10,7 +10,7 @@ from typing import Any
 from hpsearch import __version__
 from hpsearch.confirm.certificate import rivals
 from hpsearch.intervals import wilson
-from hpsearch.paths import StudyFolder, check_output, write_atomically
+from hpsearch.paths import StudyFolder, check_output, shell_word, write_atomically
 from hpsearch.recognition.page import environment
 from hpsearch.recognition.support import printable
 from hpsearch.report.cost import costs
@@ -110,6 +110,8 @@ def _data(facts: Facts) -> str:
 
 def _model(facts: Facts) -> dict[str, Any] | str:
     """Return what the page shows of the model, or why it shows none; torch is imported here."""
+    if facts.view.config.trainer is not None:
+        return ""
     if not (facts.view.folder.model / "weights.safetensors").is_file():
         return "No model yet: run hpsearch export, then hpsearch retrain."
     from hpsearch.report.model_view import inspect_model
@@ -129,12 +131,14 @@ def _landscape(facts: Facts) -> dict[str, Any]:
         "slices": slices(facts, ranked) if len(facts.scored) >= 2 else [],
         "contours": contours(facts, surrogate, ranked) if surrogate and len(ranked) > 1 else [],
         "parallel": parallel(facts, ranked),
-        "calibration": calibration(surrogate) if surrogate else None,
+        "calibration": calibration(surrogate, facts.shown) if surrogate else None,
     }
 
 
 def _winner(facts: Facts, best: TrialRecord) -> dict[str, Any]:
     """Return the best trial's layers as a table, and its searched settings outside of them."""
+    if facts.view.config.trainer is not None:
+        return {"columns": [], "rows": {}, "others": dict(best.params)}
     layers = facts.view.config.siamese.with_parameters(dict(best.params)).layers.all
     columns = ["filter_size", "filter_count", "width", "pool", "learning_rate", "momentum", "l2"]
     return {
@@ -153,7 +157,7 @@ def _cell(value: Any) -> str:
 
 
 def _provenance(facts: Facts) -> list[tuple[str, str]]:
-    config, dataset = facts.view.config, facts.view.dataset
+    config, dataset, step = facts.view.config, facts.view.dataset, facts.shown.step
     budget = config.budget.model_dump(exclude_none=True)
     limits = (f"{name} {figure(limit, 6)}" for name, limit in budget.items())
     return [
@@ -161,9 +165,13 @@ def _provenance(facts: Facts) -> list[tuple[str, str]]:
         ("pruner", config.pruner.name),
         ("space", f"{config.space}, {len(facts.problem.space.parameters)} parameters"),
         ("budget", ", ".join(limits) or "none"),
-        ("epochs of a complete trial", f"at most {config.siamese.max_epochs}"),
-        ("epochs trained", f"{sum(t.last_epoch for t in facts.view.trials)}"),
+        (f"{step}s of a complete trial", f"at most {config.recipe.max_epochs}"),
+        (f"{step}s trained", f"{sum(t.last_epoch for t in facts.view.trials)}"),
         ("seed", str(config.seed)),
-        ("data", f"{dataset['kind']}, fingerprint {dataset['fingerprint'][:16]}"),
+        (
+            ("data", f"{dataset['kind']}, fingerprint {dataset['fingerprint'][:16]}")
+            if config.trainer is None
+            else ("command", " ".join(map(shell_word, config.trainer.command)))
+        ),
         ("report", f"hpsearch {__version__}, {datetime.datetime.now():%Y-%m-%d %H:%M}"),
     ]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hpsearch.configfile import dump_yaml, read_yaml
-from hpsearch.confirm.certificate import best_of
+from hpsearch.confirm.certificate import as_shown, best_of
 from hpsearch.errors import HpsearchError, InputError
 from hpsearch.paths import StudyFolder, TrialFolder, check_output, shell_word, write_atomically
 from hpsearch.provenance import differences, software
@@ -16,7 +17,7 @@ from hpsearch.storage.agreement import trained_config
 from hpsearch.storage.trial_files import read_provenance
 from hpsearch.storage.view import StudyView, read_study
 from hpsearch.study.begun import is_saved
-from hpsearch.trainers.command import CommandTrainer
+from hpsearch.study.trust import is_trusted, make_mark
 from hpsearch.trial import TrialRecord
 
 FORMAT = 1
@@ -31,13 +32,11 @@ class Export:
         path: The file.
         certificate: The certificate in the file, None while the configuration is unconfirmed.
         notices: Differences between the trial's provenance and this program.
-        network: Whether it is a network, which retrain trains; a command is run by hand.
     """
 
     path: Path
     certificate: dict[str, Any] | None
     notices: list[str]
-    network: bool = True
 
 
 def export_best(folder: StudyFolder, trial: int | None, output: Path | None) -> Export:
@@ -70,7 +69,7 @@ def export_best(folder: StudyFolder, trial: int | None, output: Path | None) -> 
         **_judged(view, chosen),
         **({} if trial is None else {"chosen": True}),
         "confirmed": certified is not None,
-        "certificate": certified,
+        "certificate": as_shown(certified) if certified else None,
         "dataset": {key: view.dataset[key] for key in ("kind", "fingerprint")},
         "seed": attributes.get("seed", view.config.seed),
         "study_seed": view.config.seed,
@@ -78,14 +77,14 @@ def export_best(folder: StudyFolder, trial: int | None, output: Path | None) -> 
         "created": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
         "versions": software()["versions"],
         "provenance": held[-1] if held else None,
-        "config": trained_config(view, chosen),
-        **({"run": _run(view.config.trainer)} if view.config.trainer is not None else {}),
+        "config": (config := trained_config(view, chosen)),
+        **_run(view, config),
     }
     path = output or folder.best
     check_output(path, HEAD, "export")
     write_atomically(path, HEAD + dump_yaml(values))
     notices = differences(held[-1], software()) if held else []
-    return Export(path, certified, notices, view.config.trainer is None)
+    return Export(path, certified, notices)
 
 
 def _judged(view: StudyView, trial: TrialRecord) -> dict[str, Any]:
@@ -103,9 +102,23 @@ def _judged(view: StudyView, trial: TrialRecord) -> dict[str, Any]:
     }
 
 
-def _run(trainer: CommandTrainer) -> dict[str, Any]:
-    """Return how the command runs."""
-    return {key: getattr(trainer, key) for key in ("directory", "time_limit_s", "memory_gb")}
+def _run(view: StudyView, config: dict[str, Any]) -> dict[str, Any]:
+    """Return how a command runs, with the user's mark if the study's command has it."""
+    trainer = view.config.trainer
+    if trainer is None:
+        return {}
+    own = is_trusted(view.folder, trainer)
+    return {"run": trainer.place, "mark": mark_of(config, trainer.directory) if own else None}
+
+
+def mark_of(config: Mapping[str, Any], directory: str) -> str | None:
+    """Return this user's mark of a command with its parameters, in its directory."""
+    return make_mark(*said(config, directory))
+
+
+def said(config: Mapping[str, Any], directory: str) -> list[Any]:
+    """Return what a mark in best.yaml is of: all that decides what the command does."""
+    return [config["command"], config["environment"], directory, config["parameters"]]
 
 
 def stale(path: Path) -> str | None:

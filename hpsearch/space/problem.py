@@ -90,10 +90,11 @@ class SearchProblem:
 
     def _filled(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """Return the parameters with the middle of its range for each that is not active."""
-        return {**self._middle, **params} if self._order else dict(params)
+        return {**self.middle, **params} if self._order else dict(params)
 
     @cached_property
-    def _middle(self) -> dict[str, Value]:
+    def middle(self) -> dict[str, Value]:
+        """The parameters in the middle of their ranges, each by itself."""
         return {name: axis_of(p).value(0.5) for name, p in self.space.parameters.items()}
 
     @cached_property

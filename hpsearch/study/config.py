@@ -35,7 +35,6 @@ OF_THE_NETWORK: dict[str, Any] = {
     "ways": None,
     "shots": 1,
     "limits": Limits(),
-    "warm_start": None,
 }
 """Settings that only the siamese trainer has, and their defaults."""
 OF_A_COMMAND = {"direction": "minimize", "measure": "value"}
@@ -322,6 +321,13 @@ class StudyConfig(Section):
         if self.trainer is None:
             return VALIDATION_ERROR
         return Measure(self.measure, maximized=self.direction == "maximize", share=False)
+
+    @property
+    def run(self) -> dict[str, Any] | None:
+        """How the program of a command runs; None for the siamese trainer."""
+        if self.trainer is None:
+            return None
+        return {**self.trainer.place, "maximize": self.direction == "maximize"}
 
     @property
     def resource(self) -> Resource:

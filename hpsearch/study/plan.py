@@ -50,15 +50,10 @@ class StudyPlan:
         """The lengths and costs of trials."""
         return self.config.resource
 
-    @cached_property
+    @property
     def run(self) -> dict[str, Any] | None:
         """How the program of a command runs; None for the siamese trainer."""
-        trainer = self.config.trainer
-        if trainer is None:
-            return None
-        limits = {"time_limit_s": trainer.time_limit_s, "memory_gb": trainer.memory_gb}
-        maximize = self.config.direction == "maximize"
-        return {"directory": trainer.directory, "maximize": maximize, **limits}
+        return self.config.run
 
     @cached_property
     def enqueued(self) -> list[Enqueued]:
