@@ -65,8 +65,8 @@ def read(name: str) -> Any:
 
 
 def test_every_package_that_is_imported_is_declared() -> None:
-    assert third_party(sources("hpsearch")) == declared("ray", "postgres")
-    extras = ("ray", "postgres", "dev")
+    assert third_party(sources("hpsearch")) == declared("ray", "postgres", "onnx")
+    extras = ("ray", "postgres", "onnx", "dev")
     assert third_party(sources("benchmarks", "examples", "tests")) <= declared(*extras)
 
 

@@ -26,6 +26,7 @@ from hpsearch.cli import (
     data,
     doctor,
     evaluate,
+    export_model,
     init,
     recognise,
     report,
@@ -58,6 +59,7 @@ COMMANDS: tuple[Callable[..., Any], ...] = (
     *(trace.show, trace.verify, confirm.confirm),
     *(results.export, results.retrain, evaluate.evaluate, results.dashboard),
     *(report.baselines, report.report, recognise.recognise, doctor.doctor, search.migrate),
+    export_model.export_model,
 )
 for command in COMMANDS:
     app.command()(command)
