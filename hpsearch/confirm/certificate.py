@@ -173,15 +173,17 @@ def _optimism(
     `measured` is the shrunken error of the search's best trial on fresh seeds and tasks minus its
     error in the search. `luck` is the part that noise explains, from all complete trials.
     """
-    naive, seed = candidates[0], derive_seed(view.config.seed, "certificate")
-    low, high = posterior.interval(0)
+    seed = derive_seed(view.config.seed, "certificate")
+    place = min(range(len(candidates)), key=lambda k: (candidates[k].value, candidates[k].number))
+    naive = candidates[place]
+    low, high = posterior.interval(place)
     figure = float(naive.value or 0.0)
     values = [float(t.value) for t in view.trials if t.state == "complete" and t.value is not None]
     noise = search_noise(candidates, runs)
     return {
         "trial": naive.number,
         "search_error": figure,
-        "measured": float(posterior.mean[0]) - figure,
+        "measured": float(posterior.mean[place]) - figure,
         "interval": [low - figure, high - figure],
         "luck": predicted_optimism(values, noise, seed, bounds) if noise > 0 else 0.0,
         "noise": noise,

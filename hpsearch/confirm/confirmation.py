@@ -22,6 +22,7 @@ from hpsearch.records import dump_record, read_or_none
 from hpsearch.seeding import derive_seed
 from hpsearch.storage.agreement import trained_config
 from hpsearch.storage.view import StudyView
+from hpsearch.study.handed_over import handed_over
 from hpsearch.trainers.recipe import Recipe, read_recipe
 from hpsearch.training.checkpoint_file import previous, set_aside_foreign
 from hpsearch.trial import TrialRecord
@@ -50,7 +51,9 @@ class Run:
 
 
 def best_trials(view: StudyView, top: int) -> list[TrialRecord]:
-    """Return the complete trained trials with the lowest validation error, the lowest first.
+    """Return the trained trials that the study would hand over, the first of them first.
+
+    The one of the lowest error is among them: what it has lost says how lucky the search was.
 
     Raises:
         InputError: The study has fewer than two complete trials.
@@ -63,7 +66,9 @@ def best_trials(view: StudyView, top: int) -> list[TrialRecord]:
             f"{view.folder.root}: {count(len(complete), 'complete trial')}; confirming compares "
             "at least two: continue the search"
         )
-    return sorted(complete, key=lambda t: (t.value, t.number))[:top]
+    lowest = min(complete, key=lambda t: (t.value, t.number))
+    ranked = [t for t in handed_over(view.folder, view.config, view.trials) if not is_start(t)]
+    return ranked[:top] if lowest in ranked[:top] else [*ranked[: top - 1], lowest]
 
 
 class Confirmation(Trainings):

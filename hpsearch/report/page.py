@@ -22,6 +22,7 @@ from hpsearch.report.landscape import calibration, contours, fit_surrogate, para
 from hpsearch.report.outlook import found_more, next_hour
 from hpsearch.report.progress import curves, incumbent
 from hpsearch.report.space_map import feasible_maps, feasible_share
+from hpsearch.results.best import pick_in_words, to_export
 from hpsearch.results.pruning import ENOUGH_AUDITS, pruning
 from hpsearch.trial import TrialRecord
 from hpsearch.wording import duration, figure, interval, ordinal, percent
@@ -81,6 +82,7 @@ def _page(facts: Facts) -> dict[str, Any]:
         "rivals": [r["trial"] for r in rivals(facts.certificate)] if facts.certificate else [],
         "found_more": found_more(facts),
         "next_hour": next_hour(facts),
+        "picked": pick_in_words(view, to_export(view)[0]),
         "incumbent": incumbent(facts),
         "curves": curves(facts),
         "landscape": _landscape(facts),

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from hpsearch.configfile import dump_yaml, read_yaml
-from hpsearch.confirm.certificate import as_shown, best_of
+from hpsearch.confirm.certificate import as_shown
 from hpsearch.errors import HpsearchError, InputError
 from hpsearch.paths import StudyFolder, TrialFolder, check_output, shell_word, write_atomically
 from hpsearch.provenance import differences, software
+from hpsearch.results.best import pick_in_words, to_export
 from hpsearch.storage.agreement import trained_config
 from hpsearch.storage.trial_files import read_provenance
 from hpsearch.storage.view import StudyView, read_study
@@ -32,11 +33,13 @@ class Export:
         path: The file.
         certificate: The certificate in the file, None while the configuration is unconfirmed.
         notices: Differences between the trial's provenance and this program.
+        picked: Says that it is not the trial of the lowest error, None where it is or was named.
     """
 
     path: Path
     certificate: dict[str, Any] | None
     notices: list[str]
+    picked: str | None = None
 
 
 def export_best(folder: StudyFolder, trial: int | None, output: Path | None) -> Export:
@@ -44,14 +47,15 @@ def export_best(folder: StudyFolder, trial: int | None, output: Path | None) -> 
 
     Args:
         folder: The study's folder.
-        trial: Number of the trial; None takes the best.
+        trial: Number of the trial; None takes the confirmed one, else the one of the lowest
+            expected error (see `to_export`).
         output: The file; None means the study's best.yaml.
 
     Raises:
         InputError: There is no such trial, or none is complete.
     """
     view = read_study(folder)
-    best, certificate = best_of(view)
+    best, certificate = to_export(view)
     scored = {t.number: t for t in view.trials if t.value is not None}
     chosen = best if trial is None else scored.get(trial)
     if chosen is None and trial is None:
@@ -84,7 +88,8 @@ def export_best(folder: StudyFolder, trial: int | None, output: Path | None) -> 
     check_output(path, HEAD, "export")
     write_atomically(path, HEAD + dump_yaml(values))
     notices = differences(held[-1], software()) if held else []
-    return Export(path, certified, notices)
+    picked = pick_in_words(view, best) if trial is None else None
+    return Export(path, certified, notices, picked)
 
 
 def _judged(view: StudyView, trial: TrialRecord) -> dict[str, Any]:
@@ -131,7 +136,7 @@ def stale(path: Path) -> str | None:
     if path.name != folder.best.name or not is_saved(folder):
         return None
     try:
-        values, (best, _) = read_yaml(path), best_of(read_study(folder))
+        values, (best, _) = read_yaml(path), to_export(read_study(folder))
     except HpsearchError:
         return None  # the command that needs the study reports it
     if best is None or values.get("chosen") or values.get("trial") in (None, best.number):

@@ -42,6 +42,15 @@ class Predicts(Protocol):
         ...
 
 
+@runtime_checkable
+class Expects(Protocol):
+    """A sampler with a model of the final errors of the trials it has seen."""
+
+    def expected(self) -> dict[int, float]:
+        """Return the expected final error of each trial that it models, by number."""
+        ...
+
+
 @dataclass(frozen=True)
 class Observation:
     """One trial as samplers see it.

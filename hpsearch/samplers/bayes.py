@@ -66,9 +66,11 @@ class BayesSampler:
                 return found[-1]
         return found[0]
 
-    def pick(self, seed: int) -> int | None:  # noqa: ARG002
-        """Return the number of the trial with the lowest expected error."""
-        return self._belief.pick
+    def expected(self) -> dict[int, float]:
+        """Return the final error expected of each trial of this study, by number."""
+        belief = self._belief
+        told = zip(belief.trials, belief.expected.tolist(), strict=True)
+        return {trial.number: error for trial, error in told if trial.number >= 0}
 
     def predict(self, params: Mapping[str, Value], seed: int) -> tuple[float, float]:  # noqa: ARG002
         """Return the expected final error of a configuration, and its standard deviation."""
