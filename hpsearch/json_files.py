@@ -59,6 +59,7 @@ class EndedTrial(Record):
     audit: Annotated[int, Field(ge=1)] | None = None
     seconds: Positive | None = None
     result: Number | None = None
+    figures: dict[str, Number] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _value_is_the_lowest(self) -> EndedTrial:

@@ -153,6 +153,14 @@ class Belief:
         variance = noise - noise**2 * float(solved @ solved)
         return math.sqrt(max(variance, 1e-12)) * self.scale
 
+    def covariance(self, places: Sequence[int]) -> Array:
+        """Return the joint covariance of the final errors of some of `trials`."""
+        noise, _ = self._noise[places], self._weights
+        units = np.zeros((len(self._rows), len(places)))
+        units[places, np.arange(len(places))] = noise
+        solved = np.linalg.solve(self._root, units)
+        return np.asarray(np.diag(noise) - solved.T @ solved) * self.scale**2
+
     @cached_property
     def _inverse(self) -> tuple[Array, Array]:
         """Rows that narrow a prediction, pending trials too, and the inverse of their matrix."""

@@ -23,6 +23,10 @@ def export(
     trial: Annotated[
         int | None, typer.Option(help="Number of the trial; by default the best.")
     ] = None,
+    at: Annotated[
+        str | None,
+        typer.Option(help='Conditions that choose the trial: "multiply_adds <= 1e7".'),
+    ] = None,
     output: Annotated[Path | None, typer.Option(help="File [STUDY/best.yaml].")] = None,
 ) -> None:
     """Write the best configuration to a file that can be trained without the study."""
@@ -31,12 +35,13 @@ def export(
     from hpsearch.study.plan import find_study
 
     folder = find_study(study)
-    done = export_best(folder, trial, output)
+    done = export_best(folder, trial, output, at)
     for difference in done.notices:
         notice(f"the trial was trained with {difference}")
     if done.certificate is None:
         what = "another trial, unconfirmed" if trial is not None else "unconfirmed best"
         what = f"{done.picked}; unconfirmed" if done.picked else what
+        what = f"the best with {at}, unconfirmed" if at is not None else what
         again = f"hpsearch confirm {shell_word(folder.root)}"
         advice = f"next: {again}, or hpsearch retrain {shell_word(done.path)}"
     else:

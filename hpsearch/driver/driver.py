@@ -62,7 +62,8 @@ class Driver(JobLoop):
         if config.trial is not None:
             smallest = CostRange(plan.problem).cheapest("memory_bytes")
             self._smallest = config.trial.with_parameters(smallest).plain()
-        self._pruner = make_pruner(config.pruner, plan.resource, plan.problem)
+        self._goals = config.goals
+        self._pruner = make_pruner(config.pruner, plan.resource, plan.problem, self._goals)
         around = environment or Environment.of(plan, data, Patience(observer.message, interrupted))
         self._stopping = Stopping(config, around.n_tasks)
         self._store, self._asker, self._clock = around.store, around.asker, around.clock
@@ -226,8 +227,11 @@ class Driver(JobLoop):
             )
         return name
 
+    def _costs(self, params: dict[str, Any]) -> dict[str, float]:
+        return self._plan.problem.costs(params) if self._goals.exact else {}
+
     def _enter(self, params: dict[str, Any], origin: str, seen: Any = None) -> None:
-        trial = TrialRecord(number=len(self._history), state="running", params=params)
+        trial = TrialRecord(len(self._history), "running", params, figures=self._costs(params))
         try:
             self._store.enter(trial, origin, seen)
         except NumberTakenError:
@@ -271,12 +275,20 @@ class Driver(JobLoop):
         """Record an epoch if its error is finite: samplers cannot learn from another one."""
         if result.finite:
             trial, error = self._history[number], result.validation_error
-            self._history[number] = trial.with_value(result.epoch, error, round(result.seconds, 2))
+            best = trial.value is None or error < trial.value
+            figures = self._goals.after(trial.figures, result.metrics, best=best)
+            trial = trial.with_value(result.epoch, error, round(result.seconds, 2))
+            self._history[number] = replace(trial, figures=figures)
             self._store.note_epoch(number, result)
 
     def _decide(self, number: int, epoch: int) -> Decision:
-        """Decide what a trial does after an epoch; an audited one always continues."""
+        """Decide what a trial does after an epoch; an audited one continues.
+
+        One that is known to break a constraint ends at once.
+        """
         trial, config = self._history[number], self._plan.config
+        if self._goals.violation(trial.figures):
+            return Decision.STOP
         if trial.audit is not None:
             return Decision.GO
         decision = self._pruner.decide(without_audits(self._history), trial, epoch)
@@ -308,7 +320,7 @@ class Driver(JobLoop):
         elif event.ending is Ending.STOPPED and not diagnosis:
             self._prune(trial)
         else:
-            self._end(outcome(trial, event, diagnosis))
+            self._end(outcome(trial, event, diagnosis, self._goals))
 
     def _died(self, trial: TrialRecord, cause: str, *, counts: bool) -> None:
         """Try a trial again, or let it wait until another trial shows what is to blame."""
@@ -322,8 +334,9 @@ class Driver(JobLoop):
         self._continue(trial)  # the last decision may not have been carried out
 
     def _prune(self, trial: TrialRecord, how: str = "pruned") -> None:
+        broken = self._goals.violation(trial.figures)
         cause = f"{how} by {self._plan.config.pruner.name} after epoch {max(trial.values)}"
-        self._end(replace(trial, state="pruned", cause=cause))
+        self._end(replace(trial, state="pruned", trainable=not broken, cause=broken or cause))
 
     def _pause(self, trial: TrialRecord) -> None:
         """Pause a trial until it is promoted or the study ends."""

@@ -23,7 +23,6 @@ from hpsearch.space.conditions import holds
 from hpsearch.space.problem import SearchProblem
 from hpsearch.space.space import SearchSpace
 from hpsearch.sqlite_file import back_up
-from hpsearch.storage.agreement import ASIDE, held_aside
 from hpsearch.storage.engine import root_cause
 from hpsearch.storage.optuna_tables import holding, move_trial, read_rows, transaction
 from hpsearch.storage.view import StudyView, read_study
@@ -31,6 +30,7 @@ from hpsearch.study.begun import beginning, note_beginning, read_begun
 from hpsearch.study.config import StudyConfig
 from hpsearch.study.enqueue import enqueued_points
 from hpsearch.study.plan import study_lock
+from hpsearch.study.trained import ASIDE, held_aside
 from hpsearch.trainers.recipe import Recipe
 from hpsearch.trial import TrialRecord, Value
 

@@ -14,6 +14,7 @@ from hpsearch.errors import HpsearchError, InputError
 from hpsearch.paths import StudyFolder, TrialFolder, check_output, shell_word, write_atomically
 from hpsearch.provenance import differences, software
 from hpsearch.results.best import pick_in_words, to_export
+from hpsearch.results.choice import choose
 from hpsearch.storage.agreement import trained_config
 from hpsearch.storage.trial_files import read_provenance
 from hpsearch.storage.view import StudyView, read_study
@@ -42,7 +43,9 @@ class Export:
     picked: str | None = None
 
 
-def export_best(folder: StudyFolder, trial: int | None, output: Path | None) -> Export:
+def export_best(
+    folder: StudyFolder, trial: int | None, output: Path | None, at: str | None = None
+) -> Export:
     """Write best.yaml.
 
     Args:
@@ -50,11 +53,16 @@ def export_best(folder: StudyFolder, trial: int | None, output: Path | None) -> 
         trial: Number of the trial; None takes the confirmed one, else the one of the lowest
             expected error (see `to_export`).
         output: The file; None means the study's best.yaml.
+        at: Conditions that the trial meets, instead of its number; see `choose`.
 
     Raises:
-        InputError: There is no such trial, or none is complete.
+        InputError: There is no such trial, none is complete, or both ways to choose are given.
     """
     view = read_study(folder)
+    if trial is not None and at is not None:
+        raise InputError("--trial and --at both choose the trial; give one of them")
+    if at is not None:
+        trial = choose(view, at).number
     best, certificate = to_export(view)
     scored = {t.number: t for t in view.trials if t.value is not None}
     chosen = best if trial is None else scored.get(trial)
@@ -71,6 +79,7 @@ def export_best(folder: StudyFolder, trial: int | None, output: Path | None) -> 
         "study": view.name,
         "trial": chosen.number,
         **_judged(view, chosen),
+        **({"figures": dict(chosen.figures)} if chosen.figures else {}),
         **({} if trial is None else {"chosen": True}),
         "confirmed": certified is not None,
         "certificate": as_shown(certified) if certified else None,

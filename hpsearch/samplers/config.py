@@ -15,6 +15,7 @@ SamplerName = Literal[
     "bayes",
     "tpe",
     "gp",
+    "nsga2",
     "skopt-gp",
     "skopt-rf",
     "skopt-et",
@@ -47,6 +48,13 @@ class GpOptions(Section):
     """Whether equal configurations may score differently; false fits every value exactly."""
 
 
+class Nsga2Options(Section):
+    """Options of nsga2."""
+
+    population: int = Field(20, ge=2, le=10_000)
+    """Trials of a generation; the first one is drawn at random after the start."""
+
+
 class SkoptOptions(Section):
     """Options of skopt-gp, skopt-rf and skopt-et."""
 
@@ -69,6 +77,7 @@ OPTIONS: dict[SamplerName, type[Section]] = {
     "bayes": NoOptions,
     "tpe": TpeOptions,
     "gp": GpOptions,
+    "nsga2": Nsga2Options,
     "skopt-gp": SkoptOptions,
     "skopt-rf": SkoptOptions,
     "skopt-et": SkoptOptions,
@@ -86,7 +95,8 @@ class SamplerConfig(Section):
     name: SamplerName = "bayes"
     """random draws uniformly. sobol spreads points evenly. recentred pulls most of these points
     towards the middle of the search space. bayes learns from every epoch, and knows
-    its noise. tpe and gp are Optuna's; skopt-gp, skopt-rf and skopt-et are scikit-optimize's."""
+    its noise. tpe, gp and nsga2, a genetic algorithm, are Optuna's; skopt-gp, skopt-rf and
+    skopt-et are scikit-optimize's and know one objective."""
     startup_trials: int = Field(
         default_factory=lambda given: startup_of(given.get("name")), ge=1, le=10_000
     )

@@ -18,11 +18,13 @@ from pydantic import (
 from hpsearch.configfile import Section, dump_yaml, load_section, read_yaml
 from hpsearch.data.dataset import Kind, Pictures
 from hpsearch.errors import InputError
+from hpsearch.front import Bound, Goals
 from hpsearch.measure import VALIDATION_ERROR, Measure
 from hpsearch.pruners.config import PrunerConfig
 from hpsearch.pruners.resource import Resource
 from hpsearch.samplers.config import SamplerConfig
 from hpsearch.space.limits import Limits
+from hpsearch.study.objectives import NamedObjective, goals_of
 from hpsearch.trainers.command import CommandTrainer, CommandTrial
 from hpsearch.trainers.recipe import Recipe
 from hpsearch.training.config import Objective, TrialConfig
@@ -39,6 +41,8 @@ OF_THE_NETWORK: dict[str, Any] = {
 """Settings that only the siamese trainer has, and their defaults."""
 OF_A_COMMAND = {"direction": "minimize", "measure": "value"}
 """Settings that only a command has, and their defaults."""
+OF_SEVERAL = ("objectives", "constraints")
+"""Settings that a study of one objective does not write, as in versions that had no other."""
 NAMED = ("paper", "reference", "encoder")
 """Configurations that an enqueued entry may name."""
 ENTRY_KEYS = ("config", "params", "replicate")
@@ -203,6 +207,12 @@ class StudyConfig(Section):
     objective: Objective = "tasks_320"
     """What is minimised: the error on the paper's 320 one-shot tasks, or the dense expected error
     over all tasks of the eight drawers that do not train, with a fraction of the noise."""
+    objectives: tuple[NamedObjective, ...] = ()
+    """What is searched for, if it is more than one ([objectives](objectives.md)): validation_error
+    and costs, e.g. `[validation_error, multiply_adds]`; of a command its value and its metrics."""
+    constraints: dict[str, Bound] = Field(default_factory=dict)
+    """Bounds on what training measures, e.g. `latency_ms: {max: 5}`. A trial that breaks one ends
+    at once. Costs that are known before training have `limits`."""
     ways: int | None = Field(None, ge=2, le=1000)
     """Candidates of a validation task; by default the data's own, at most 20."""
     shots: int = Field(1, ge=1, le=100)
@@ -299,6 +309,31 @@ class StudyConfig(Section):
                 raise ValueError(f"enqueue: {entry.config}: give a command's parameters by name")
         return self
 
+    @model_validator(mode="after")
+    def _goals_hold(self) -> Self:
+        _ = self.goals  # refuses objectives that nothing reports
+        if not self.goals.several:
+            return self
+        if self.sampler.name.startswith("skopt"):
+            raise ValueError(
+                f"sampler.name: {self.sampler.name}: scikit-optimize knows one objective; write "
+                "bayes, tpe, gp, nsga2 or random"
+            )
+        if self.pruner.name in ("median", "percentile"):
+            raise ValueError(
+                f"pruner.name: {self.pruner.name} compares one objective; write asha or expected"
+            )
+        if self.budget.stop_when is not None:
+            raise ValueError("budget.stop_when: forecasts one objective; set trials or hours only")
+        return self
+
+    @property
+    def goals(self) -> Goals:
+        """Its objectives and constraints."""
+        maximized = self.direction == "maximize"
+        own = None if self.trainer is None else (self.measure, maximized)
+        return goals_of(self.objectives, self.constraints, own)
+
     @property
     def recipe(self) -> Recipe:
         """What trains a trial, before its parameters are set."""
@@ -337,6 +372,7 @@ class StudyConfig(Section):
     def plain(self) -> dict[str, Any]:
         """Return plain values: the siamese trainer's as in versions that had no other."""
         values = self.model_dump(mode="json")
+        values = {k: v for k, v in values.items() if v or k not in OF_SEVERAL}
         if self.trial is None:
             return {k: v for k, v in values.items() if k not in ("trial", *OF_THE_NETWORK)}
         kept = {k: v for k, v in values.items() if k not in ("trainer", *OF_A_COMMAND)}

@@ -43,7 +43,8 @@ class StudyPlan:
     @cached_property
     def problem(self) -> SearchProblem:
         """What samplers search."""
-        return SearchProblem(self.space, self.config.recipe, self.config.limits)
+        config = self.config
+        return SearchProblem(self.space, config.recipe, config.limits, config.goals)
 
     @cached_property
     def resource(self) -> Resource:
