@@ -42,7 +42,7 @@ from hpsearch.samplers.prior import Prior, read_prior
 from hpsearch.seeding import trial_seed
 from hpsearch.shipped_files import find_shipped
 from hpsearch.space.space import SearchSpace
-from hpsearch.storage.agreement import config_of, refuse_disagreements
+from hpsearch.storage.agreement import refuse_disagreements
 from hpsearch.storage.database import StudyRecord
 from hpsearch.storage.trial_files import (
     Deaths,
@@ -53,6 +53,7 @@ from hpsearch.storage.trial_files import (
 )
 from hpsearch.storage.view import StudyView, read_study
 from hpsearch.study.config import StudyConfig
+from hpsearch.study.trained import config_of
 from hpsearch.training.epoch import EpochResult
 from hpsearch.trial import TrialRecord
 

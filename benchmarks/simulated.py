@@ -172,7 +172,7 @@ class RememberingProblem(SearchProblem):
 
     def __init__(self, problem: SearchProblem) -> None:
         """Remember nothing yet."""
-        super().__init__(problem.space, problem.base, problem.limits)
+        super().__init__(problem.space, problem.base, problem.limits, problem.goals)
         self._encoded: dict[tuple[Value | None, ...], dict[str, Value]] = {}
 
     def encode(self, params: Mapping[str, Value]) -> dict[str, Value]:

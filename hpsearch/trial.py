@@ -26,13 +26,15 @@ class TrialRecord:
         params: Decoded parameters by path, as trained.
         values: Validation error by epoch, from 1; epoch 0 is a start that is scored as it is.
         value: The objective: its lowest validation error. None before the first epoch has ended.
-        trainable: False when training diverged, saturated or died.
+        trainable: False when training diverged, saturated or died, or a constraint failed.
         cause: Why it ended, where its state does not say it.
         audit: For an audited trial, the epoch after which the pruner would have ended it. It was
             trained to its end, to measure what pruning loses.
         seconds: Training time, summed over all attempts; None while unknown. It differs from run
             to run, so no suggestion may depend on it.
         result: The value that its program gave in its end; it replaces the lowest as `value`.
+        figures: What the study's other objectives and its constraints need: costs that follow from
+            the parameters, and what training has reported; see `hpsearch.front.Goals`.
     """
 
     number: int
@@ -45,6 +47,7 @@ class TrialRecord:
     audit: int | None = None
     seconds: float | None = field(default=None, compare=False)
     result: float | None = None
+    figures: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def finished(self) -> bool:
@@ -88,10 +91,12 @@ class TrialRecord:
         return replace(self, values=values, value=min(values.values()), seconds=seconds)
 
     def to_json(self) -> dict[str, Any]:
-        """Return what JSON can hold; only a program's trial has a result."""
+        """Return what JSON can hold; not every trial has a result and figures."""
         values = asdict(self)
         if self.result is None:
             del values["result"]
+        if not self.figures:
+            del values["figures"]
         return values
 
     @classmethod

@@ -64,8 +64,12 @@ def in_words(config: StudyConfig) -> str:
     """Return the command of a study, and how long a trial is."""
     if config.trainer is None:
         raise ValueError("the siamese trainer has no command")
-    words = " ".join(map(shell_word, config.trainer.command))
-    return f"{words}, {count(config.trainer.max_steps, 'step')} a trial"
+    return f"{words_of(config.trainer)} a trial"
+
+
+def words_of(trainer: CommandTrainer) -> str:
+    """Return a command as a shell would read it, and its steps."""
+    return f"{' '.join(map(shell_word, trainer.command))}, {count(trainer.max_steps, 'step')}"
 
 
 def _saved_folder(named: Path) -> StudyFolder | None:
@@ -88,17 +92,34 @@ def check_trusted(plan: StudyPlan, named: str, *, trust: bool) -> None:
     """
     trainer = plan.config.trainer
     folder = _saved_folder(user_path(named))
-    if trainer is None or trust or folder is None or is_trusted(folder, trainer):
+    if trainer is None or folder is None or is_trusted(folder, trainer):
         return
-    say(f"{folder.root} runs: {in_words(plan.config)}")
+    agree(str(folder.root), in_words(plan.config), trainer, trust=trust)
+
+
+def agree(what: str, words: str, trainer: CommandTrainer, *, trust: bool) -> None:
+    """Print a command that no mark of this user names, and refuse it until they agree.
+
+    Args:
+        what: The folder or file that holds it.
+        words: The command, for display.
+        trainer: It, with its directory and environment.
+        trust: Whether the user has agreed on the command line.
+
+    Raises:
+        InputError: Nobody agreed.
+    """
+    say(f"{what} runs: {words}")
     say(
         f"  in {trainer.directory}" + "".join(f", {n}={v}" for n, v in trainer.environment.items())
     )
+    if trust:
+        return
     if sys.stdin is not None and sys.stdin.isatty():
         say("it was not begun by this user on this machine. Run it? Write yes:")
         if sys.stdin.readline().strip().lower() == "yes":
             return
     raise InputError(
-        f"{folder.root}: its command was not begun by this user on this machine; read it "
-        "above, then add --trust"
+        f"{what}: its command was not begun by this user on this machine; read it above, then add "
+        "--trust"
     )

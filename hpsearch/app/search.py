@@ -135,7 +135,7 @@ def prepare(
         find_program(plan.config.trainer)
         if data is not None:
             raise InputError("--data: a command finds its data itself; leave it out")
-        return None, plan
+        return None, with_prior(plan, NO_DATA)
     dataset = held_dataset(plan, data) if fetch or _at_hand(plan, data) else None
     return dataset, with_prior(plan, _describe_dataset(dataset, data) if dataset else {})
 
@@ -202,7 +202,7 @@ def _drive(
     say(best_in_words(view))
     if best is not None:
         root = shell_word(plan.folder.root)
-        confirm = "" if certificate or plan.config.trainer else f"hpsearch confirm {root}, or "
+        confirm = "" if certificate else f"hpsearch confirm {root}, or "
         say(f"next: {confirm}hpsearch export {root}")
     return 0
 
@@ -321,9 +321,10 @@ def _idle_pruner(plan: StudyPlan) -> str | None:
         )
     if trials is None or trials >= needed:
         return None
+    lower = f"; lower pruner.startup_trials {pruner.startup_trials}"
     return (
         f"pruner {pruner.name} can prune no trial before there are {needed}, but budget.trials is "
-        f"{trials}; lower pruner.startup_trials {pruner.startup_trials}"
+        f"{trials}{'' if pruner.name == 'expected' else lower}"
     )
 
 

@@ -121,13 +121,18 @@ class Belief:
         return self._in_errors(self._means)
 
     @cached_property
-    def ranked(self) -> list[int]:
-        """Places in `trials`, the lowest expected error first; of equal ones the first.
+    def expected(self) -> Array:
+        """The final error expected of each of `trials` under another seed, float64 [trials].
 
         A configuration may fail under another seed although this trial did not.
         """
         expected = self.with_failures(self._means, self._rows)
-        return [int(k) for k in np.argsort(np.round(expected, DECIMALS), kind="stable")]
+        return self._in_errors(np.round(expected, DECIMALS))
+
+    @cached_property
+    def ranked(self) -> list[int]:
+        """Places in `trials`, the lowest expected error first; of equal ones the first."""
+        return [int(k) for k in np.argsort(self.expected, kind="stable")]
 
     @property
     def scale(self) -> float:
@@ -139,11 +144,6 @@ class Belief:
         """The mean of final errors."""
         return self.learnt.centre * self.learnt.unit
 
-    @property
-    def pick(self) -> int:
-        """The number of the trial with the lowest expected error."""
-        return self.trials[self.ranked[0]].number
-
     def deviation(self, place: int) -> float:
         """Return the standard deviation of the final error of one of `trials`."""
         noise, _ = self._noise[place], self._weights
@@ -152,6 +152,14 @@ class Belief:
         solved = np.linalg.solve(self._root, unit)
         variance = noise - noise**2 * float(solved @ solved)
         return math.sqrt(max(variance, 1e-12)) * self.scale
+
+    def covariance(self, places: Sequence[int]) -> Array:
+        """Return the joint covariance of the final errors of some of `trials`."""
+        noise, _ = self._noise[places], self._weights
+        units = np.zeros((len(self._rows), len(places)))
+        units[places, np.arange(len(places))] = noise
+        solved = np.linalg.solve(self._root, units)
+        return np.asarray(np.diag(noise) - solved.T @ solved) * self.scale**2
 
     @cached_property
     def _inverse(self) -> tuple[Array, Array]:

@@ -26,6 +26,7 @@ from hpsearch.cli import (
     data,
     doctor,
     evaluate,
+    export_model,
     init,
     recognise,
     report,
@@ -60,6 +61,7 @@ COMMANDS: tuple[Callable[..., Any], ...] = (
     *(results.export, results.retrain, evaluate.evaluate, results.dashboard),
     *(requests.enqueue, requests.stop),
     *(report.baselines, report.report, recognise.recognise, doctor.doctor, search.migrate),
+    export_model.export_model,
 )
 for command in COMMANDS:
     app.command()(command)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hpsearch.cli.options import DataOption, DeviceOption, StudyArgument
-from hpsearch.errors import HpsearchError
+from hpsearch.cli.options import DataOption, DeviceOption, StudyArgument, TrustOption
+from hpsearch.errors import HpsearchError, InputError
 from hpsearch.output import notice, say
 from hpsearch.paths import shell_word
 from hpsearch.wording import duration, interval, percent
@@ -23,6 +23,10 @@ def export(
     trial: Annotated[
         int | None, typer.Option(help="Number of the trial; by default the best.")
     ] = None,
+    at: Annotated[
+        str | None,
+        typer.Option(help='Conditions that choose the trial: "multiply_adds <= 1e7".'),
+    ] = None,
     output: Annotated[Path | None, typer.Option(help="File [STUDY/best.yaml].")] = None,
 ) -> None:
     """Write the best configuration to a file that can be trained without the study."""
@@ -31,17 +35,19 @@ def export(
     from hpsearch.study.plan import find_study
 
     folder = find_study(study)
-    done = export_best(folder, trial, output)
+    done = export_best(folder, trial, output, at)
     for difference in done.notices:
         notice(f"the trial was trained with {difference}")
     if done.certificate is None:
         what = "another trial, unconfirmed" if trial is not None else "unconfirmed best"
+        what = f"{done.picked}; unconfirmed" if done.picked else what
+        what = f"the best with {at}, unconfirmed" if at is not None else what
         again = f"hpsearch confirm {shell_word(folder.root)}"
         advice = f"next: {again}, or hpsearch retrain {shell_word(done.path)}"
     else:
         what = in_words(done.certificate)
         advice = f"next: hpsearch retrain {shell_word(done.path)}"
-    say(f"{done.path}: {what}" + (f"; {advice}" if done.network else ""))
+    say(f"{done.path}: {what}; {advice}")
 
 
 def retrain(
@@ -58,8 +64,10 @@ def retrain(
     ] = False,
     output: Annotated[Path | None, typer.Option(help="Model folder [beside CONFIG].")] = None,
     device: DeviceOption = None,
-) -> None:
+    trust: TrustOption = False,
+) -> int:
     """Train an exported configuration in full; the same command continues."""
+    from hpsearch.app.retrain import Settings, holds_command, retrain_command
     from hpsearch.cli.bars import forecast_bar
     from hpsearch.execution.devices import choose_device
     from hpsearch.provenance import differences, software
@@ -68,6 +76,18 @@ def retrain(
     from hpsearch.results.retrain import retrain as train_model
     from hpsearch.sources.omniglot import FEW_ALPHABETS
 
+    beside = config.parent / "model"
+    folder = output or beside
+    replaces = folder.resolve() == beside.resolve()
+    if holds_command(config):
+        for option, given in (("--data", data), ("--include-validation", include_validation)):
+            if given:
+                raise InputError(f"{option}: a command finds its data itself; leave it out")
+        return retrain_command(
+            config,
+            folder,
+            Settings(seed, epochs, device or "auto", trust=trust, replaces=replaces),
+        )
     exported, _ = read_exported(config)
     kind = exported.dataset.kind if exported.dataset else "auto"
     fingerprint = exported.dataset.fingerprint if exported.dataset else None
@@ -80,8 +100,6 @@ def retrain(
             f"--include-validation: the training alphabets are the {few} of {dataset.kind} and "
             f"the {more} of validation; leave it out for a model of {few} alphabets"
         )
-    beside = config.parent / "model"
-    folder = output or beside
     if old := stale(config):
         notice(old)
     for difference in differences(exported.provenance, software()) if exported.provenance else []:
@@ -116,7 +134,7 @@ def retrain(
             include_validation=include_validation,
             device=choose_device(device or "auto"),
             progress=progress,
-            aside=notice if folder.resolve() == beside.resolve() else None,
+            aside=notice if replaces else None,
         )
     if include_validation:
         error = metrics["seen_in_training"]["validation_error"]
@@ -126,8 +144,9 @@ def retrain(
             f"{percent(error)} on validation characters was seen in training: only hpsearch "
             f"evaluate measures its accuracy; certificate: {metrics['certificate']['verdict']}"
         )
-        return
+        return 0
     _print_metrics(folder, metrics, own=dataset.kind == "folder")
+    return 0
 
 
 def _verification(metrics: dict[str, Any], groups: str) -> str:

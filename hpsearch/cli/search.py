@@ -47,8 +47,8 @@ def search(
     storage: Annotated[
         str | None, typer.Option(help="sqlite, or postgresql://[USER@]HOST[:PORT]/DATABASE.")
     ] = None,
-    sampler: Annotated[str | None, typer.Option(help="Sampler by name.")] = None,
-    pruner: Annotated[str | None, typer.Option(help="Pruner by name.")] = None,
+    sampler: Annotated[str | None, typer.Option(help="Sampler by name [bayes].")] = None,
+    pruner: Annotated[str | None, typer.Option(help="Pruner by name [expected].")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of everything random.")] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="A setting of the study file, KEY=VALUE.")
@@ -105,11 +105,12 @@ def status(study: StudyArgument, json: JsonOption = False) -> None:
     from collections import Counter
 
     from hpsearch.app.watch import forecast_line
-    from hpsearch.confirm.certificate import best_of
+    from hpsearch.confirm.certificate import as_shown, best_of
     from hpsearch.data.dataset import in_words
     from hpsearch.driver.stopping import forecast_study, why_over
     from hpsearch.maintenance.at_work import STATES, standings
     from hpsearch.results.best import best_in_words
+    from hpsearch.results.front import expected_json, front_json, front_lines
     from hpsearch.results.pruning import pruning
 
     view = open_study(study)
@@ -122,11 +123,14 @@ def status(study: StudyArgument, json: JsonOption = False) -> None:
             **_values(view, best),
             "params": dict(best.params),
             "confirmed": certificate is not None,
-            **({"certificate": certificate} if certificate else {}),
+            **({"certificate": as_shown(certificate)} if certificate else {}),
         }
         trials = {state: counts[state] for state in STATES}
         head = {"study": view.name, "dataset": view.dataset["kind"], "trials": trials}
-        say_json({**head, "best": found, "pruning": pruned.to_json(), "over": over})
+        fronts: dict[str, Any] = {}
+        if view.config.goals.several:
+            fronts = {"front": front_json(view), "front_posterior": expected_json(view)}
+        say_json({**head, "best": found, **fronts, "pruning": pruned.to_json(), "over": over})
         return
     say(f"{view.name} on {in_words(view.dataset['kind'])}, in {view.folder.root}")
     interrupted = counts["interrupted"]
@@ -144,6 +148,9 @@ def status(study: StudyArgument, json: JsonOption = False) -> None:
     elif left := forecast_line(forecast_study(view)):
         say(left)
     hint = " (the best of several looks better than it is)" if best and not certificate else ""
+    if view.config.goals.several:
+        for line in front_lines(view):
+            say(line)
     say(best_in_words(view) + hint)
     for name, value in best.params.items() if best else ():
         say(f"  {name:24} {figure(value, 3)}")

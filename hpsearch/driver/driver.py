@@ -62,7 +62,8 @@ class Driver(JobLoop):
         if config.trial is not None:
             smallest = CostRange(plan.problem).cheapest("memory_bytes")
             self._smallest = config.trial.with_parameters(smallest).plain()
-        self._pruner = make_pruner(config.pruner, plan.resource, plan.problem)
+        self._goals = config.goals
+        self._pruner = make_pruner(config.pruner, plan.resource, plan.problem, self._goals)
         around = environment or Environment.of(plan, data, Patience(observer.message, interrupted))
         self._stopping = Stopping(config, around.n_tasks)
         self._store, self._asker, self._clock = around.store, around.asker, around.clock
@@ -232,8 +233,11 @@ class Driver(JobLoop):
         if params is not None and asked == number:  # else another driver has entered a trial
             self._enter(params, self._origin, self._asker.seen)
 
+    def _costs(self, params: dict[str, Any]) -> dict[str, float]:
+        return self._plan.problem.costs(params) if self._goals.exact else {}
+
     def _enter(self, params: dict[str, Any], origin: str, seen: Any = None) -> None:
-        trial = TrialRecord(number=len(self._history), state="running", params=params)
+        trial = TrialRecord(len(self._history), "running", params, figures=self._costs(params))
         try:
             self._store.enter(trial, origin, seen)
         except NumberTakenError:
@@ -278,9 +282,15 @@ class Driver(JobLoop):
         """Record an epoch if its error is finite: samplers cannot learn from another one."""
         if result.finite:
             trial, error = self._history[number], result.validation_error
-            self._history[number] = trial.with_value(result.epoch, error, round(result.seconds, 2))
+            best, new = (
+                trial.value is None or error < trial.value,
+                result.epoch not in trial.values,
+            )
+            figures = self._goals.after(trial.figures, result.metrics, best=best)
+            trial = trial.with_value(result.epoch, error, round(result.seconds, 2))
+            self._history[number] = replace(trial, figures=figures)
             self._store.note_epoch(number, result)
-            if result.epoch not in trial.values:
+            if new:
                 self._show("report", number, result)
 
     def _show(self, kind: Happened, number: int, result: EpochResult | None = None) -> None:
@@ -289,9 +299,12 @@ class Driver(JobLoop):
         self._observer.event(TrialEvent(kind, self._history[number], shown, result))
 
     def _decide(self, number: int, epoch: int) -> Decision:
-        """Decide what a trial does after an epoch; an audited one always continues."""
+        """Decide what a trial does after an epoch; an audited one continues.
+
+        One that is known to break a constraint ends at once.
+        """
         trial, config = self._history[number], self._plan.config
-        if self._requests.stops(number):
+        if self._requests.stops(number) or self._goals.violation(trial.figures):
             return Decision.STOP
         if trial.audit is not None:
             return Decision.GO
@@ -324,7 +337,7 @@ class Driver(JobLoop):
         elif event.ending is Ending.STOPPED and not diagnosis:
             self._prune(trial)
         else:
-            self._end(outcome(trial, event, diagnosis))
+            self._end(outcome(trial, event, diagnosis, self._goals))
 
     def _died(self, trial: TrialRecord, cause: str, *, counts: bool) -> None:
         """Try a trial again, or let it wait until another trial shows what is to blame."""
@@ -338,11 +351,12 @@ class Driver(JobLoop):
         self._continue(trial)  # the last decision may not have been carried out
 
     def _prune(self, trial: TrialRecord, how: str = "pruned") -> None:
+        broken = self._goals.violation(trial.figures)
         how = f"{how} by {self._plan.config.pruner.name}"
         if self._requests.stops(trial.number):
             how = "stopped by a user"
         cause = f"{how} after epoch {max(trial.values)}"
-        self._end(replace(trial, state="pruned", cause=cause))
+        self._end(replace(trial, state="pruned", trainable=not broken, cause=broken or cause))
 
     def _pause(self, trial: TrialRecord) -> None:
         """Pause a trial until it is promoted or the study ends."""

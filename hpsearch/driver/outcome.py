@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from hpsearch.execution import Ended, Ending, Lost
+from hpsearch.front import ONE, Goals
 from hpsearch.measure import VALIDATION_ERROR, Measure
 from hpsearch.training.epoch import EpochResult
 from hpsearch.trial import OUT_OF_MEMORY, TrialRecord
@@ -17,15 +18,23 @@ def checked(result: EpochResult) -> EpochResult:
     return replace(result, diagnosis=f"diverged: validation error {result.validation_error}")
 
 
-def outcome(trial: TrialRecord, event: Ended, diagnosis: str | None) -> TrialRecord:
+def outcome(
+    trial: TrialRecord, event: Ended, diagnosis: str | None, goals: Goals = ONE
+) -> TrialRecord:
     """Return the trial with its final state: complete, not trainable (pruned), or failed.
 
     Args:
         trial: The running trial.
         event: The end on its worker, which the pruner did not cause.
         diagnosis: The diagnosis of its last epoch.
+        goals: What the study wants; a trial without a figure that this needs has failed.
     """
     if event.ending is Ending.FINISHED and trial.value is not None:
+        if broken := goals.violation(trial.figures):
+            return replace(trial, state="pruned", trainable=False, cause=broken)
+        if missing := goals.missing(trial.figures):
+            cause = f"reported no {missing}, which the study's objectives or constraints name"
+            return replace(trial, state="failed", value=None, cause=cause)
         value = trial.value if event.result is None else event.result
         ended = replace(trial, state="complete", cause=event.cause)
         return replace(ended, value=value, result=event.result)

@@ -35,6 +35,7 @@ class Stopping:
         self._budget, self._startup = config.budget, config.sampler.startup_trials
         self._resource, self._n_tasks = config.resource, n_tasks
         self._share = config.shown.share
+        self._one = not config.goals.several
         self._recent: tuple[float, Forecast] | None = None
 
     def trials_spent(self, settled: int) -> str | None:
@@ -82,10 +83,11 @@ class Stopping:
             slots: Trials that can run at once.
         """
         left = self._new_trials(history, seconds)
+        known = left is not None and self._share and self._one
         return Forecast(
             trials=None if left is None else round(left),
             seconds=self._remaining_seconds(history, seconds, slots),
-            gain=None if left is None or not self._share else forecast_gain(history, left),
+            gain=forecast_gain(history, left or 0.0) if known else None,
             standard_error=self._standard_error(history),
         )
 

@@ -28,11 +28,14 @@ class Content:
     user_attributes: dict[str, Any]
     system_attributes: dict[str, Any]
     trials: tuple[FrozenTrial, ...]
+    objectives: int = 1
 
     def difference(self, other: Content) -> str | None:
         """Return the first difference of two studies, None where they are equal."""
         if self.user_attributes != other.user_attributes:
             return "the study's attributes"
+        if self.objectives != other.objectives:
+            return f"the number of objectives, {self.objectives} and {other.objectives}"
         if self.system_attributes != other.system_attributes:
             return "the study's system attributes"
         if len(self.trials) != len(other.trials):
@@ -113,7 +116,7 @@ def _copy_into(target: RDBStorage, content: Content, name: str, where: str) -> N
                     f"--to {where}: holds a study {name!r} already; name another place"
                 )
             attributes = content.user_attributes, content.system_attributes
-            insert_study(target, session, name, *attributes, content.trials)
+            insert_study(target, session, name, *attributes, content.trials, content.objectives)
         difference = content.difference(_read(target, name, where))
         if difference:
             target.delete_study(target.get_study_id_from_name(name))
@@ -139,6 +142,7 @@ def _read(storage: RDBStorage, name: str, where: str) -> Content:
         storage.get_study_user_attrs(study_id),
         storage.get_study_system_attrs(study_id),
         tuple(storage.get_all_trials(study_id, deepcopy=False)),
+        len(storage.get_study_directions(study_id)),
     )
 
 

@@ -14,7 +14,8 @@ from hpsearch.paths import StudyFolder
 from hpsearch.records import Record, read_lines, read_record
 from hpsearch.samplers.prior import PriorFile
 from hpsearch.storage import trial_files
-from hpsearch.storage.agreement import config_of, result_difference
+from hpsearch.storage.agreement import result_difference
+from hpsearch.study.trained import config_of
 
 Read = Callable[[Path], bool]
 """A function that reads one file and returns whether it carries a checksum."""

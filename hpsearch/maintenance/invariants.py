@@ -19,9 +19,11 @@ from hpsearch.paths import StudyFolder, shell_word
 from hpsearch.sqlite_file import integrity_problems
 from hpsearch.storage.engine import Database
 from hpsearch.storage.optuna_tables import read_rows
+from hpsearch.storage.optuna_trial import stored_values
 from hpsearch.storage.trial_files import load_result, read_curve, read_result, same
 from hpsearch.storage.view import read_study
 from hpsearch.study.begun import EditedError
+from hpsearch.study.handed_over import handed_over
 from hpsearch.study.lock import lock_holder
 from hpsearch.training.checkpoint_file import previous, verify
 from hpsearch.trial import TrialRecord, best_trial
@@ -169,9 +171,23 @@ def _best_is_best(study: Study) -> Findings:
         if trial.state == "complete" and not same(trial.value, lowest):
             broken.append(f"trial {trial.number}: value {trial.value}, its lowest epoch {lowest}")
     best = best_trial(study.view.trials)
-    broken += _exported_differs(study)
+    broken += _others_differ(study) + _exported_differs(study)
     shown = "no complete trial yet" if best is None else f"trial {best.number}, {best.value}"
     return Findings(shown, broken)
+
+
+def _others_differ(study: Study) -> list[str]:
+    """Compare the values of the objectives beside the first with the trials' figures."""
+    broken, goals = list[str](), study.view.config.goals
+    for row in study.own_rows if goals.several else ():
+        trial = study.view.trials[row["number"]]
+        held = stored_values(trial, goals)
+        expected = [] if held is None else list(held[1:])
+        fits = len(expected) == len(row["others"])
+        if not fits or not all(map(same, row["others"], expected)):
+            shown = ", ".join(f"{value:g}" for value in expected) or "none"
+            broken.append(f"trial {trial.number}: other values {row['others']}, not {shown}")
+    return broken
 
 
 def _exported(study: Study) -> tuple[dict[str, Any], TrialRecord]:
@@ -208,7 +224,8 @@ def _export_is_of_the_best(study: Study) -> Findings:
     except UNREADABLE:
         return Findings("none was exported")  # a damaged one is reported by another check
     certified = _certified(study.folder)
-    best = best_trial(study.view.trials)
+    view = study.view
+    best = next(iter(handed_over(view.folder, view.config, view.trials)), None)
     what = f"{study.folder.best.name}: trial {exported.number}"
     if values.get("chosen"):
         return Findings(f"{what}, which was asked for")

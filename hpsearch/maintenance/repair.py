@@ -18,7 +18,7 @@ from hpsearch.errors import InputError
 from hpsearch.json_files import read_dataset
 from hpsearch.maintenance import repair_files
 from hpsearch.maintenance.invariants import check_invariants
-from hpsearch.maintenance.migrate import unknown_values
+from hpsearch.maintenance.migrate import moved, unknown_values
 from hpsearch.maintenance.others_of_file import (
     copy_others,
     entered_elsewhere,
@@ -27,20 +27,19 @@ from hpsearch.maintenance.others_of_file import (
 )
 from hpsearch.paths import REBUILT, StudyFolder, fsync_folder, remove
 from hpsearch.seeding import trial_seed
-from hpsearch.space.effects import leaf_paths
 from hpsearch.space.space import SearchSpace
 from hpsearch.sqlite_file import back_up
 from hpsearch.storage import trial_files
-from hpsearch.storage.agreement import ASIDE
 from hpsearch.storage.database import StudyRecord
 from hpsearch.storage.engine import Database
 from hpsearch.storage.optuna_tables import correct_times, holding, read_rows
-from hpsearch.storage.optuna_trial import CONSTRAINT, STATES
+from hpsearch.storage.optuna_trial import STATES, stored_constraints, stored_values
 from hpsearch.storage.view import StudyView, read_study
 from hpsearch.study.begun import restore
 from hpsearch.study.config import StudyConfig
 from hpsearch.study.lock import study_lock
 from hpsearch.study.plan import StudyPlan
+from hpsearch.study.trained import ASIDE
 from hpsearch.trial import TrialRecord
 
 Times = tuple[datetime.datetime | None, datetime.datetime | None]
@@ -168,11 +167,16 @@ def _from_config(plan: StudyPlan, number: int) -> TrialRecord | None:
     """Return a running trial from its configuration and its epochs."""
     folder = plan.folder.trial(number)
     known = trial_files.trained_params(folder, plan.space.parameters)
-    if known is None:
+    if known is None or not plan.problem.has_all(known[0]):
         return None
     curve = trial_files.read_curve(folder.epochs)
     values = curve.errors if curve.problem is None else {}
-    return TrialRecord(number, "running", known[0], values, min(values.values(), default=None))
+    figures, goals = plan.problem.costs(known[0]), plan.config.goals
+    if curve.problem is None:
+        reported = [(one.validation_error, one.metrics) for one in curve.epochs]
+        figures = goals.over_curve(figures, reported)
+    lowest = min(values.values(), default=None)
+    return TrialRecord(number, "running", known[0], values, lowest, figures=figures)
 
 
 def _write(
@@ -187,7 +191,8 @@ def _write(
             rows = read_rows(storage, old.name)
         for row in rows:
             times[row["number"]] = _utc(row["datetime_start"]), _utc(row["datetime_complete"])
-    record = StudyRecord(place, plan.config.name, measure=plan.config.shown.stored)
+    config = plan.config
+    record = StudyRecord(place, config.name, measure=config.shown.stored, goals=config.goals)
     try:
         for key, value in attributes.items():
             record.set_attribute(key, value)
@@ -211,10 +216,9 @@ def _stored(
 ) -> FrozenTrial:
     """Return a trial as the database holds it, with known attributes, and times from its files."""
     folder, ranges = plan.folder.trial(trial.number), plan.space.distributions()
-    settings = {} if plan.config.trial is None else leaf_paths(plan.config.trial)
     # The space may have been changed since the trial ran, see `migrate`.
-    params = {**{name: settings[name] for name in ranges if name in settings}, **trial.params}
-    unknown = unknown_values(plan.space, params)
+    params = moved(plan.problem, trial.params)
+    unknown = [name for name in unknown_values(plan.space, params) if name in params]
     held = {name: value for name, value in params.items() if name not in unknown}
     times = times or (_written_at(folder.config), _written_at(folder.result))
     start, end = (time or datetime.datetime.now(datetime.UTC) for time in times)
@@ -227,17 +231,19 @@ def _stored(
         **{f"{ASIDE}{name}": params[name] for name in unknown},
         "seed": trial_seed(plan.config.seed, trial.number),
         **({"cause": trial.cause} if trial.cause and trial.finished else {}),
+        **({"figures": dict(trial.figures)} if trial.figures else {}),
     }
     return FrozenTrial(
         number=trial.number,
         state=STATES[trial.state],
-        value=trial.value if trial.state in ("complete", "pruned") else None,
+        value=None,
+        values=stored_values(trial, plan.config.goals),
         datetime_start=start,
         datetime_complete=max(start, end) if trial.finished else None,
         params=held,
         distributions={name: holding(ranges.get(name), value) for name, value in held.items()},
         user_attrs=attributes,
-        system_attrs={} if trial.trainable else {CONSTRAINT: 1.0},
+        system_attrs=stored_constraints(trial, plan.config.goals),
         intermediate_values=dict(trial.values),
         trial_id=-1,
     )

@@ -17,13 +17,13 @@ from hpsearch.maintenance.invariants import damage
 from hpsearch.paths import StudyFolder, TrialFolder, write_atomically
 from hpsearch.records import dump_line, dump_record, read_lines, set_aside
 from hpsearch.storage import trial_files
-from hpsearch.storage.agreement import config_of
 from hpsearch.storage.view import StudyView
 from hpsearch.study.plan import StudyPlan
+from hpsearch.study.trained import config_of
 from hpsearch.training.checkpoint_file import previous
 from hpsearch.trial import TrialRecord
 
-ENDED_WITH = ("cause", "epochs", "seconds", "images", "multiply_adds", "peak_bytes")
+ENDED_WITH = ("cause", "epochs", "seconds", "images", "multiply_adds", "peak_bytes", "figures")
 """Other keys of result.json, which are also user attributes in the database."""
 KEPT = ("dataset.json", "prior.json")
 """Damaged files that stay in place, because nothing else holds their content."""

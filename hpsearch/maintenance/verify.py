@@ -127,7 +127,7 @@ def history_of(view: StudyView, number: int) -> list[TrialRecord]:
         raise InputError("what its ask had seen is not stored")
     opened = [int(n) for n in seen.get("open", {}) if str(n).isdigit()]
     curves = {n: read_curve(view.folder.trial(n).epochs).epochs for n in opened}
-    return recall(seen, view.trials, curves)
+    return recall(seen, view.trials, curves, view.config.goals)
 
 
 def explain(plan: StudyPlan, view: StudyView, number: int) -> Reason:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import accumulate, count
 
 from hpsearch.belief.belief import FEWEST
+from hpsearch.front import ONE, Goals
 from hpsearch.pruners.asha import AshaPruner
 from hpsearch.pruners.base import Pruner
 from hpsearch.pruners.config import PrunerConfig
@@ -28,7 +29,10 @@ __all__ = [
 
 
 def make_pruner(
-    config: PrunerConfig, resource: Resource, problem: SearchProblem | None = None
+    config: PrunerConfig,
+    resource: Resource,
+    problem: SearchProblem | None = None,
+    goals: Goals = ONE,
 ) -> Pruner:
     """Return the pruner of a study.
 
@@ -36,6 +40,7 @@ def make_pruner(
         config: The pruner and its options.
         resource: Lengths of trials; a trial at its full length is never pruned.
         problem: The search problem; only `expected` needs it.
+        goals: The study's objectives.
 
     Raises:
         ValueError: `expected` without a problem.
@@ -43,18 +48,18 @@ def make_pruner(
     if config.name == "expected":
         if problem is None:
             raise ValueError("the pruner expected compares configurations: it needs the problem")
-        return ExpectedPruner(config.min_resource, resource, problem)
+        return ExpectedPruner(config.min_resource, resource, problem, goals)
     if config.name in ("median", "percentile"):
         percentile = 50.0 if config.name == "median" else config.percentile
         return PercentilePruner(percentile, config.min_resource, config.startup_trials, resource)
     if config.name in ("asha", "asha-promotion"):
-        return _halving(config, config.min_resource, resource)
+        return _halving(config, config.min_resource, resource, goals)
     if config.name in ("hyperband", "hyperband-promotion"):
         firsts, first = [config.min_resource], config.min_resource * config.reduction_factor
         while first <= resource.whole:
             firsts.append(first)
             first *= config.reduction_factor
-        brackets = tuple(_halving(config, first, resource) for first in firsts)
+        brackets = tuple(_halving(config, first, resource, goals) for first in firsts)
         return HyperbandPruner(brackets, config.reduction_factor)
     return Pruner()
 
@@ -81,6 +86,6 @@ def fewest_trials(config: PrunerConfig, resource: Resource) -> int | None:
     return next(n for n, members in enumerate(largest, 1) if members == enough)
 
 
-def _halving(config: PrunerConfig, first: int, resource: Resource) -> Pruner:
-    rule = AshaPruner(first, config.reduction_factor, config.startup_trials, resource)
+def _halving(config: PrunerConfig, first: int, resource: Resource, goals: Goals) -> Pruner:
+    rule = AshaPruner(first, config.reduction_factor, config.startup_trials, resource, goals)
     return PromotionPruner(rule) if config.name.endswith("-promotion") else rule

@@ -11,8 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hpsearch.execution import Decision
-from hpsearch.pruners.base import Pruner, is_best_so_far, peers, value_at
+from hpsearch.front import ONE, Goals
+from hpsearch.pruners.base import Pruner, best_value, is_best_so_far, peers, value_at
 from hpsearch.pruners.resource import Resource
+from hpsearch.pruners.several import place_among, stands_out
 from hpsearch.trial import TrialRecord
 
 
@@ -28,18 +30,23 @@ class AshaPruner(Pruner):
     turn out to be better. With one worker no peer advances while a trial trains: only rungs
     decide.
 
+    With several objectives a rung's trials are ordered by non-dominated rank, and within a rank by
+    the hypervolume that only they add; errors are those of the rung, costs are known.
+
     Args:
         min_resource: Amount of the first rung.
         reduction_factor: The best 1 / reduction_factor of a rung go on.
         startup_trials: Peers that must have reached a rung before a trial is judged there; until
             then the rung below decides.
         resource: Lengths of trials, and the epochs at which a trial reaches its rungs.
+        goals: The study's objectives.
     """
 
     min_resource: int
     reduction_factor: int
     startup_trials: int
     resource: Resource
+    goals: Goals = ONE
 
     def rungs(self) -> list[int]:
         """Return the amounts at which trials may stop."""
@@ -60,15 +67,40 @@ class AshaPruner(Pruner):
         if epoch >= self.resource.length(trial.params) or value is None or last is None:
             return Decision.GO
         others = peers(history, trial)
-        if is_best_so_far(others, value):
+        if self._leads(others, trial, value):
             return Decision.GO
         for rung in reversed([r for r in self.rungs() if r <= last]):
-            known = (value_at(t, self.resource.epoch_at(t.params, rung)) for t in others)
-            reached = [v for v in known if v is not None]
+            known = ((t, value_at(t, self.resource.epoch_at(t.params, rung))) for t in others)
+            reached = [(t, v) for t, v in known if v is not None]
             if len(reached) >= max(self.startup_trials, 1):
-                goes_on = is_promoted(value, reached, self.reduction_factor)
+                goes_on = self._is_promoted(trial, value, reached)
                 return Decision.GO if goes_on else Decision.STOP
         return Decision.GO
+
+    def _leads(self, others: Sequence[TrialRecord], trial: TrialRecord, value: float) -> bool:
+        if not self.goals.several:
+            return is_best_so_far(others, value)
+        return stands_out(self.goals, others, trial, value)
+
+    def _is_promoted(
+        self, trial: TrialRecord, value: float, others: Sequence[tuple[TrialRecord, float]]
+    ) -> bool:
+        if not self.goals.several:
+            return is_promoted(value, [v for _, v in others], self.reduction_factor)
+        place = place_among(self.goals, (trial, value), others)
+        share = max((len(others) + 1) // self.reduction_factor, 1)
+        return place is not None and place < share
+
+    def best_of(self, trials: Sequence[TrialRecord]) -> TrialRecord:
+        """Return the best of trials that have reached the same rung, by their errors so far."""
+        if not self.goals.several:
+            return min(trials, key=lambda t: (best_value(t), t.number))
+        ranked = sorted(trials, key=lambda t: t.number)
+        points = [(t, best_value(t)) for t in ranked]
+        places = [
+            place_among(self.goals, one, [p for p in points if p is not one]) for one in points
+        ]
+        return min(zip(places, ranked, strict=True), key=lambda p: (p[0] is None, p[0] or 0))[1]
 
 
 def is_promoted(value: float, others: Sequence[float], reduction_factor: int) -> bool:

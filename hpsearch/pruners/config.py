@@ -23,11 +23,12 @@ PrunerName = Literal[
 class PrunerConfig(Section):
     """The pruner, which ends trials early by their one-shot validation error."""
 
-    name: PrunerName = "asha"
-    """asha is asynchronous successive halving, hyperband runs several brackets of it. Both stop a
-    trial that falls behind; with -promotion they pause it, and may resume it later. median and
-    percentile compare with complete trials at the same epoch. expected ends a trial that is
-    unlikely to become the best, by the model of the sampler bayes. none never ends a trial."""
+    name: PrunerName = "expected"
+    """expected ends a trial that is unlikely to become the best, by the model of the sampler
+    bayes; with any other sampler the default is asha. asha is asynchronous successive halving,
+    hyperband runs several brackets of it. Both stop a trial that falls behind; with -promotion
+    they pause it, and may resume it later. median and percentile compare with complete trials at
+    the same epoch. none never ends a trial."""
     min_resource: int = Field(1, ge=1)
     """Amount of the first rung (asha, hyperband); first amount at which median and percentile may
     prune."""

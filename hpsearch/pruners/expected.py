@@ -6,18 +6,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
-import numpy as np
-
 from hpsearch.belief import Belief, from_history
 from hpsearch.execution import Decision
+from hpsearch.front import ONE, Goals
 from hpsearch.pruners.base import Pruner, is_best_so_far, peers, value_at
 from hpsearch.pruners.resource import Resource
+from hpsearch.pruners.several import no_dearer, stands_out
 from hpsearch.space.problem import SearchProblem
 from hpsearch.trial import TrialRecord, best_trial
 
 CHANCE = 0.65
 """A trial ends when it would pass the bar with a lower probability. A short trial says less than a
 whole one, but for its cost more: so only what is likely the best goes on."""
+
+EVERY = 5
+"""A trial is judged at each of its first 2 ** EVERY - 1 reports, then ever more seldom: judging
+takes milliseconds, a program may report in microseconds."""
 
 
 @dataclass(frozen=True)
@@ -26,27 +30,37 @@ class ExpectedPruner(Pruner):
 
     The bar lies halfway between the lowest error of a complete trial, which is lucky, and the
     lowest expected final error, which has yet to be confirmed. Trials are judged from the second
-    on, once one is complete: the belief knows how little it knows.
+    on, once one is complete: the belief knows how little it knows. The more has been reported of a
+    trial, the less one more report says: from the 32nd on every second counts, from the 64th every
+    fourth, and so on.
+
+    With several objectives the bar is that of the trials that are nowhere dearer: whoever passes
+    it moves the front, so the chance to pass it is the chance to improve the front.
 
     Args:
         min_resource: Amount before which no trial is judged.
         resource: Lengths of trials.
         problem: Says what is seen of configurations.
+        goals: The study's objectives.
     """
 
     min_resource: int
     resource: Resource
     problem: SearchProblem
+    goals: Goals = ONE
 
     def decide(self, history: Sequence[TrialRecord], trial: TrialRecord, epoch: int) -> Decision:
         """Decide what a trial does after an epoch; see `Pruner.decide`."""
         first = self.resource.epoch_at(trial.params, self.min_resource)
         if epoch < first or epoch >= self.resource.length(trial.params):
             return Decision.GO
-        others, value = peers(history, trial), value_at(trial, epoch)
-        if value is None or is_best_so_far(others, value):
+        if len(trial.values) % 2 ** max(0, len(trial.values).bit_length() - EVERY):
             return Decision.GO
-        best = best_trial(others)
+        others, value = peers(history, trial), value_at(trial, epoch)
+        if value is None or self._leads(others, trial, value):
+            return Decision.GO
+        rivals = no_dearer(self.goals, others, trial) if self.goals.several else others
+        best = best_trial(rivals)
         if best is None or best.value is None:
             return Decision.GO
         evidence = from_history(self.problem, [*others, trial], self.resource.length)
@@ -57,9 +71,14 @@ class ExpectedPruner(Pruner):
         place = places.get(trial.number)
         if place is None:
             return Decision.GO  # it has no finite error yet
-        rivals = np.delete(belief.means, place)
-        if not len(rivals):
+        beside = [places[t.number] for t in rivals if t.number in places]
+        if not beside:
             return Decision.GO
-        bar = (best.value + float(rivals.min())) / 2
+        bar = (best.value + float(belief.means[beside].min())) / 2
         ahead = (bar - float(belief.means[place])) / belief.deviation(place)
         return Decision.GO if NormalDist().cdf(ahead) >= CHANCE else Decision.STOP
+
+    def _leads(self, others: Sequence[TrialRecord], trial: TrialRecord, value: float) -> bool:
+        if not self.goals.several:
+            return is_best_so_far(others, value)
+        return stands_out(self.goals, others, trial, value)

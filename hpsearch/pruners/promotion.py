@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from hpsearch.execution import Decision
 from hpsearch.pruners.asha import AshaPruner
-from hpsearch.pruners.base import Pruner, best_value
+from hpsearch.pruners.base import Pruner
 from hpsearch.trial import TrialRecord
 
 
@@ -38,11 +38,9 @@ class PromotionPruner(Pruner):
         paused = [t for t in history if t.state == "paused"]
         for rung in reversed(self.rule.rungs()):
             here = [t for t in paused if self.rule.last_rung(t, t.last_epoch) == rung]
-            ranked = [(best_value(t), t.number) for t in here]
-            if not ranked:
+            if not here:
                 continue
-            number = min(ranked)[1]  # if it may not resume, no other trial of this rung may
-            best = next(t for t in here if t.number == number)
+            best = self.rule.best_of(here)  # if it may not resume, no other of this rung may
             if self.rule.decide(history, best, best.last_epoch) is Decision.GO:
-                return number
+                return best.number
         return None

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from hpsearch.execution import Decision
+from hpsearch.front.order import front_of
 from hpsearch.intervals import wilson
 from hpsearch.pruners import make_pruner
 from hpsearch.pruners.audit import ended_at_audit, without_audits
@@ -27,13 +28,15 @@ class Pruning:
         pruned: Number of pruned trials.
         audited: Number of trials that were trained to the end although the pruner would have
             pruned them.
-        lost: Number of audited trials that beat the best trial that was not pruned.
+        lost: Number of audited trials that beat the best trial that was not pruned; with several
+            objectives, that the front of those misses.
         interval: Wilson's 95 % interval of the share of pruned trials that would have beaten it;
             None below `ENOUGH_AUDITS` audits.
         epochs_saved: Epochs that the pruned trials would have trained, with the mean length of
             complete trials.
         epochs_spent: Epochs that audited trials trained after their pruning.
         share_saved: epochs_saved minus epochs_spent, as a share of all epochs without pruning.
+        several: Whether the study has several objectives.
     """
 
     pruned: int
@@ -43,6 +46,7 @@ class Pruning:
     epochs_saved: float
     epochs_spent: int
     share_saved: float
+    several: bool = False
 
     @property
     def share_lost(self) -> float | None:
@@ -51,7 +55,8 @@ class Pruning:
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields for JSON."""
-        return {**asdict(self), "share_lost": self.share_lost}
+        values = {k: v for k, v in asdict(self).items() if k != "several"}
+        return {**values, "share_lost": self.share_lost}
 
     def sentence(self) -> str:
         """Return a one-line summary."""
@@ -65,9 +70,10 @@ class Pruning:
                 f"{self.audited} audits)"
             )
         saved = self.epochs_saved - self.epochs_spent
+        what = "been on the front" if self.several else "beaten the best"
         return (
             f"pruning: {self.pruned} pruned, {saved:.0f} epochs saved "
-            f"({percent(self.share_saved, 0)}); a pruned trial would have beaten the best: {risk}"
+            f"({percent(self.share_saved, 0)}); a pruned trial would have {what}: {risk}"
         )
 
 
@@ -82,9 +88,8 @@ def pruning(trials: Sequence[TrialRecord], config: StudyConfig) -> Pruning:
     pruned = [t for t in trials if t.state == "pruned" and t.trainable]
     audited = [t for t in trials if _is_audited(t, trials, config)]
     complete = [t for t in trials if t.state == "complete"]
-    through = [t.value for t in complete if t.audit is None and t.value is not None]
-    best = min(through, default=math.inf)
-    lost = sum(t.value is not None and t.value < best for t in audited)
+    through = [t for t in complete if t.audit is None and t.value is not None]
+    lost = sum(_would_count(t, through, config) for t in audited)
     shares = [len(t.values) / length(t.params) for t in complete]
     lived = sum(shares) / len(shares) if shares else 1.0
     saved = sum(max(0.0, lived * length(t.params) - len(t.values)) for t in pruned)
@@ -99,8 +104,17 @@ def pruning(trials: Sequence[TrialRecord], config: StudyConfig) -> Pruning:
         interval=wilson(lost / len(audited), len(audited)) if enough else None,
         epochs_saved=saved,
         epochs_spent=spent,
+        several=config.goals.several,
         share_saved=(saved - spent) / whole if whole else 0.0,
     )
+
+
+def _would_count(trial: TrialRecord, through: Sequence[TrialRecord], config: StudyConfig) -> bool:
+    """Return whether an audited trial beats the best of the others, or adds to their front."""
+    if config.goals.several:
+        return trial in front_of([*through, trial], config.goals)
+    best = min((t.value for t in through if t.value is not None), default=math.inf)
+    return trial.value is not None and trial.value < best
 
 
 def _is_audited(trial: TrialRecord, trials: Sequence[TrialRecord], config: StudyConfig) -> bool:
@@ -112,6 +126,6 @@ def _is_audited(trial: TrialRecord, trials: Sequence[TrialRecord], config: Study
         return False
     if not config.pruner.name.endswith("-promotion"):
         return True
-    pruner = make_pruner(config.pruner, config.resource)
+    pruner = make_pruner(config.pruner, config.resource, goals=config.goals)
     decision = pruner.decide(without_audits(trials), ended_at_audit(trial), trial.audit)
     return decision is not Decision.GO

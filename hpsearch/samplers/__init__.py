@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hpsearch.samplers.base import Observation, Sampler, observe
-from hpsearch.samplers.config import BLIND, GpOptions, SamplerConfig, SkoptOptions, TpeOptions
+from hpsearch.samplers.config import (
+    BLIND,
+    GpOptions,
+    Nsga2Options,
+    SamplerConfig,
+    SkoptOptions,
+    TpeOptions,
+)
 from hpsearch.space.problem import SearchProblem
 
 __all__ = ["BLIND", "Observation", "Sampler", "SamplerConfig", "make_sampler", "observe"]
@@ -43,6 +50,10 @@ def make_sampler(
         from hpsearch.samplers.gp import GpSampler
 
         return GpSampler(problem, observations, options)
+    if isinstance(options, Nsga2Options):
+        from hpsearch.samplers.nsga2 import Nsga2Sampler
+
+        return Nsga2Sampler(problem, observations, options)
     if isinstance(options, SkoptOptions):
         from hpsearch.samplers.skopt import SkoptSampler
 

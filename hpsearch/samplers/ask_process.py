@@ -15,6 +15,7 @@ from typing import Any
 
 from hpsearch.awake import AwakeClock
 from hpsearch.errors import EnvironmentFailure, InputError
+from hpsearch.front import Goals
 from hpsearch.interpreter import child_environment, python_command
 from hpsearch.json_process import JsonProcess, ParentPipe
 from hpsearch.samplers.config import SamplerConfig
@@ -54,6 +55,7 @@ class Asker:
             "space": problem.space.to_yaml(),
             "base": problem.base.plain(),
             "limits": problem.limits.model_dump(mode="json"),
+            "goals": problem.goals.model_dump(mode="json"),
             "sampler": sampler.model_dump(mode="json"),
             "seed": seed,
             "prior": prior and prior.to_json(),
@@ -170,7 +172,8 @@ def serve() -> None:
 
     space = SearchSpace.from_values(parse_yaml(opening["space"].encode(), "space"), "space")
     base = read_recipe(opening["base"])
-    problem = SearchProblem(space, base, Limits(**opening["limits"]))
+    goals = Goals.model_validate(opening["goals"])
+    problem = SearchProblem(space, base, Limits(**opening["limits"]), goals)
     sampler = SamplerConfig(**opening["sampler"])
     prior = Prior.from_json(opening["prior"]) if opening["prior"] else None
     history: list[TrialRecord] = []

@@ -9,6 +9,8 @@ from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 
+from hpsearch.front.goals import ONE, Point
+from hpsearch.front.order import ordered
 from hpsearch.space.problem import SearchProblem
 from hpsearch.trial import TrialRecord, Value
 
@@ -42,6 +44,15 @@ class Predicts(Protocol):
         ...
 
 
+@runtime_checkable
+class Expects(Protocol):
+    """A sampler with a model of the final errors of the trials it has seen."""
+
+    def expected(self) -> dict[int, float]:
+        """Return the expected final error of each trial that it models, by number."""
+        ...
+
+
 @dataclass(frozen=True)
 class Observation:
     """One trial as samplers see it.
@@ -57,6 +68,10 @@ class Observation:
         seconds: Training time; None while unknown.
         errors: Finite validation error of each epoch, as it was; empty where the curve is no
             training of this problem, but one value that stands for its end.
+        result: What its program gave in its end, None where it gave nothing.
+        rest: Of several objectives those beside the error, on the scale of hypervolumes, lower is
+            better; None while one is unknown, and with one objective.
+        excess: By how much the worst constraint is broken; 0 where none is known to be.
     """
 
     number: int
@@ -67,6 +82,9 @@ class Observation:
     value: float | None
     seconds: float | None = None
     errors: Mapping[int, float] = field(default_factory=dict)
+    result: float | None = None
+    rest: Point | None = None
+    excess: float = 0.0
 
 
 def observe(problem: SearchProblem, history: Sequence[TrialRecord]) -> list[Observation]:
@@ -85,10 +103,21 @@ def observe(problem: SearchProblem, history: Sequence[TrialRecord]) -> list[Obse
             params = {name: trial.params[name] for name in searched if name in trial.params}
             point = problem.encode(params)
             errors = {e: v for e, v in trial.values.items() if math.isfinite(v)}
-            found.append(
-                Observation(trial.number, kind, params, point, curve, value, trial.seconds, errors)
-            )
+            known = trial.number, kind, params, point, curve, value, trial.seconds, errors
+            rest, excess = _beside_error(problem, trial) if problem.goals != ONE else (None, 0.0)
+            found.append(Observation(*known, trial.result, rest, excess))
     return found
+
+
+def _beside_error(problem: SearchProblem, trial: TrialRecord) -> tuple[Point | None, float]:
+    """Return the other objectives of a trial, scaled, and its excess."""
+    goals = problem.goals
+    figures = {**trial.figures, **problem.costs(trial.params)}
+    rest = goals.rest(figures) if goals.several else None
+    scaled = None
+    if rest is not None:
+        scaled = tuple(g.scaled(v) for g, v in zip(goals.others, rest, strict=True))
+    return scaled, max([0.0, *goals.excesses(figures).values()])
 
 
 def _kind(trial: TrialRecord, value: float | None) -> Kind | None:
@@ -119,9 +148,38 @@ def expected_end(observation: Observation, others: Sequence[Observation]) -> flo
 
 def best_and_recent(observations: Sequence[Observation]) -> list[Observation]:
     """Return the `MOST_BEST` best and `MOST_RECENT` most recent observations, by number."""
-    ranked = sorted(
-        (o for o in observations if o.value is not None and o.kind != "bad"),
-        key=lambda o: (o.value, o.number),
-    )
+    ranked = best_first([o for o in observations if o.value is not None and o.kind != "bad"])
     kept = {o.number for o in ranked[:MOST_BEST]} | {o.number for o in observations[-MOST_RECENT:]}
     return [o for o in observations if o.number in kept]
+
+
+def values_with_worst(
+    problem: SearchProblem, observations: Sequence[Observation]
+) -> list[Point | None]:
+    """Return what each observation counts as: its values, the worst seen where it is bad.
+
+    None for a running trial, and for one of which an objective is unknown.
+    """
+    worst = max(o.value for o in observations if o.value is not None)
+    several = problem.goals.several
+    known = [o.rest for o in observations if o.rest is not None]
+    beyond = tuple(max(column) for column in zip(*known, strict=True))
+
+    def counts(one: Observation) -> Point | None:
+        if one.kind == "running":
+            return None
+        error = worst if one.kind == "bad" or one.value is None else one.value
+        if not several:
+            return (error,)
+        rest = beyond if one.rest is None and one.kind == "bad" else one.rest
+        return (error, *rest) if rest else None
+
+    return [counts(one) for one in observations]
+
+
+def best_first(observations: Sequence[Observation]) -> list[Observation]:
+    """Return observations with a value, best first: by value, or as points of all objectives."""
+    points = [(o.value or 0.0, *o.rest) for o in observations if o.rest is not None]
+    if len(points) < len(observations) or not points:
+        return sorted(observations, key=lambda o: (o.value, o.number))
+    return [observations[k] for k in ordered(points)]

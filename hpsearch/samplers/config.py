@@ -15,6 +15,7 @@ SamplerName = Literal[
     "bayes",
     "tpe",
     "gp",
+    "nsga2",
     "skopt-gp",
     "skopt-rf",
     "skopt-et",
@@ -23,8 +24,8 @@ Acquisition = Literal["EI", "LCB", "PI", "gp_hedge", "EIps"]
 GP_LIMIT = 300
 """Settled trials above which Gaussian processes hand over to tpe: their cost is cubic in them."""
 CUBIC: tuple[SamplerName, ...] = ("gp", "skopt-gp")
-BAYES_STARTUP = 6
-"""Trials before bayes proposes: its belief knows how little few trials say."""
+STARTUP, BAYES_STARTUP = 10, 6
+"""Trials before a sampler proposes; the belief of bayes knows how little few trials say."""
 BLIND: tuple[SamplerName, ...] = ("random", "sobol", "recentred")
 """Samplers that ignore the history: they start a search and serve as baselines."""
 
@@ -45,6 +46,13 @@ class GpOptions(Section):
 
     noise: bool = True
     """Whether equal configurations may score differently; false fits every value exactly."""
+
+
+class Nsga2Options(Section):
+    """Options of nsga2."""
+
+    population: int = Field(20, ge=2, le=10_000)
+    """Trials of a generation; the first one is drawn at random after the start."""
 
 
 class SkoptOptions(Section):
@@ -69,35 +77,37 @@ OPTIONS: dict[SamplerName, type[Section]] = {
     "bayes": NoOptions,
     "tpe": TpeOptions,
     "gp": GpOptions,
+    "nsga2": Nsga2Options,
     "skopt-gp": SkoptOptions,
     "skopt-rf": SkoptOptions,
     "skopt-et": SkoptOptions,
 }
 
 
+def startup_of(sampler: str | None) -> int:
+    """Return the start trials of a sampler that is given no number."""
+    return BAYES_STARTUP if sampler == "bayes" else STARTUP
+
+
 class SamplerConfig(Section):
     """The sampler that proposes configurations."""
 
-    name: SamplerName = "tpe"
+    name: SamplerName = "bayes"
     """random draws uniformly. sobol spreads points evenly. recentred pulls most of these points
     towards the middle of the search space. bayes learns from every epoch, and knows
-    its noise. tpe and gp are Optuna's; skopt-gp, skopt-rf and skopt-et are scikit-optimize's."""
-    startup_trials: int = Field(10, ge=1, le=10_000)
+    its noise. tpe, gp and nsga2, a genetic algorithm, are Optuna's; skopt-gp, skopt-rf and
+    skopt-et are scikit-optimize's and know one objective."""
+    startup_trials: int = Field(
+        default_factory=lambda given: startup_of(given.get("name")), ge=1, le=10_000
+    )
     """Finished or paused trials before the model proposes; `start` proposes until then. It does
-    not limit the search. bayes begins after 6 unless it is given."""
+    not limit the search. By itself 6 with bayes, 10 with the others."""
     start: Literal["recentred", "sobol", "random"] = "recentred"
     """Sampler of the first trials. recentred begins with the middle of the search space, then
     takes points of a scrambled Sobol sequence, two of three pulled towards the middle. sobol takes
     these points unchanged. random draws uniformly."""
     options: dict[str, Any] = Field(default_factory=dict)
     """Options of the named sampler; options of other samplers are refused."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _begin_with(cls, values: Any) -> Any:
-        if isinstance(values, dict) and values.get("name") == "bayes":
-            return {"startup_trials": BAYES_STARTUP, **values}
-        return values
 
     @model_validator(mode="after")
     def _check_options(self) -> Self:

@@ -9,7 +9,7 @@ import numpy as np
 import optuna
 from optuna.trial import TrialState
 
-from hpsearch.samplers.base import Observation, best_and_recent
+from hpsearch.samplers.base import Observation, best_and_recent, values_with_worst
 from hpsearch.samplers.config import GpOptions
 from hpsearch.samplers.optuna_study import SEEDS, OptunaStudy, frozen
 from hpsearch.space.problem import SearchProblem
@@ -21,7 +21,8 @@ class GpSampler:
 
     Optuna's process learns from complete and running trials only. So pruned and paused trials
     enter as complete with their lowest error, and bad trials with the worst value seen. Running
-    trials stay pending: the improvement is averaged over their possible results.
+    trials stay pending: the improvement is averaged over their possible results. With several
+    objectives each has a process, and the expected gain of hypervolume decides.
     """
 
     redraws = 2
@@ -33,16 +34,15 @@ class GpSampler:
         self._options = options
         distributions = problem.coordinate_distributions()
         kept = best_and_recent(observations)
-        worst = max(o.value for o in kept if o.value is not None)
-        trials = []
-        for observation in kept:
-            if observation.kind == "running":
-                trials.append(frozen(observation.point, distributions, TrialState.RUNNING, None))
-                continue
-            value = worst if observation.kind == "bad" else observation.value
-            trials.append(frozen(observation.point, distributions, TrialState.COMPLETE, value))
+        values = values_with_worst(problem, kept)
+        trials = [
+            frozen(o.point, distributions, TrialState.RUNNING, None)
+            if value is None
+            else frozen(o.point, distributions, TrialState.COMPLETE, value)
+            for o, value in zip(kept, values, strict=True)
+        ]
         self._problem = problem
-        self._values = [float(t.value or 0.0) for t in trials if t.state == TrialState.COMPLETE]
+        self._values = [value[0] for value in values if value is not None]
         self._study = OptunaStudy(problem, trials)
 
     def draw(self, seed: int) -> dict[str, Value]:

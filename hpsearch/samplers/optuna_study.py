@@ -36,12 +36,12 @@ class OptunaStudy:
     """Asks Optuna samplers for suggestions from a fixed history."""
 
     def __init__(self, problem: SearchProblem, trials: Sequence[FrozenTrial]) -> None:
-        """Add the trials to a study, in the order of the history."""
+        """Add the trials to a study, in the order of the history; all objectives are minimised."""
         self._problem = problem
         self._distributions = problem.coordinate_distributions()
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._study = optuna.create_study(
-            direction="minimize",
+            directions=["minimize"] * max(1, len(problem.goals.objectives)),
             storage=optuna.storages.InMemoryStorage(),
             sampler=optuna.samplers.RandomSampler(seed=0),
             pruner=optuna.pruners.NopPruner(),
@@ -62,7 +62,7 @@ def frozen(
     point: Mapping[str, Value],
     distributions: Mapping[str, BaseDistribution],
     state: TrialState,
-    value: float | None,
+    value: float | Sequence[float] | None,
     constraints: Mapping[str, float] | None = None,
     intermediate_values: Mapping[int, float] | None = None,
 ) -> FrozenTrial:
@@ -72,8 +72,9 @@ def frozen(
     value, which adding the trial to a study does again: a quarter of the time of an ask.
     """
     now = datetime.now()
+    values = [value] if isinstance(value, int | float) else value
     trial = _SharedTrial(
-        number=-1, trial_id=-1, state=state, value=value, values=None, datetime_start=now,
+        number=-1, trial_id=-1, state=state, value=None, values=values, datetime_start=now,
         datetime_complete=now if state.is_finished() else None, params=dict(point),
         distributions=dict(distributions), user_attrs={}, system_attrs={},
         intermediate_values=dict(intermediate_values or {}),

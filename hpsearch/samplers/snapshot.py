@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from hpsearch.errors import InputError
+from hpsearch.front import ONE, Goals
 from hpsearch.training.epoch import EpochResult
 from hpsearch.trial import State, TrialRecord
 
@@ -32,6 +33,7 @@ def recall(
     seen: Mapping[str, Any],
     trials: Sequence[TrialRecord],
     curves: Mapping[int, Sequence[EpochResult]],
+    goals: Goals = ONE,
 ) -> list[TrialRecord]:
     """Return the history that an ask has seen, by trial number.
 
@@ -39,6 +41,7 @@ def recall(
         seen: The result of `summarise`.
         trials: The study's present trials, by number.
         curves: The epochs of the trials that were open then.
+        goals: The study's objectives.
 
     Raises:
         InputError: The summary names trials that the study lacks or that are not finished.
@@ -47,7 +50,9 @@ def recall(
         finished = _numbers(seen["finished"])
         opened = {int(n): (OPEN[s], int(e)) for n, (s, e) in seen["open"].items()}
         history = [trials[number] for number in finished]
-        history += [_as_it_was(trials[n], *then, curves.get(n, ())) for n, then in opened.items()]
+        history += [
+            _as_it_was(trials[n], *then, curves.get(n, ()), goals) for n, then in opened.items()
+        ]
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         raise InputError(f"what the ask had seen cannot be read back ({error!r})") from error
     unfinished = [number for number in finished if not trials[number].finished]
@@ -57,12 +62,14 @@ def recall(
 
 
 def _as_it_was(
-    trial: TrialRecord, state: State, epoch: int, curve: Sequence[EpochResult]
+    trial: TrialRecord, state: State, epoch: int, curve: Sequence[EpochResult], goals: Goals
 ) -> TrialRecord:
     """Return a trial as it was after an epoch."""
     values = {e: v for e, v in trial.values.items() if e <= epoch}
     finite = [v for v in values.values() if math.isfinite(v)]
     seconds = [round(r.seconds, 2) for r in curve if r.epoch <= epoch]
+    exact = {name: trial.figures[name] for name in goals.exact if name in trial.figures}
+    reported = [(r.validation_error, r.metrics) for r in curve if r.epoch <= epoch]
     audit = trial.audit if trial.audit is not None and trial.audit <= epoch else None
     return replace(
         trial,
@@ -73,6 +80,7 @@ def _as_it_was(
         cause=None,
         audit=audit,
         seconds=seconds[-1] if seconds else None,
+        figures=goals.over_curve(exact, reported),
     )
 
 

@@ -27,6 +27,9 @@ class TpeSampler:
     epoch and lowest error. Bad trials are last. A running trial without an epoch counts among the
     worse trials (constant liar), so that workers spread. An unfinished trial with a good curve
     must not be counted there: it would push the search off the optimum.
+
+    With several objectives complete trials rank by non-domination and hypervolume. Optuna then
+    knows no pruned trials: they enter with what they had reached.
     """
 
     redraws = 64
@@ -37,7 +40,8 @@ class TpeSampler:
         """Enter the history."""
         self._options = options
         distributions = problem.coordinate_distributions()
-        trials = [_trial(one, observations, distributions) for one in observations]
+        enter = _trial_of_several if problem.goals.several else _trial
+        trials = [enter(one, observations, distributions) for one in observations]
         self._study = OptunaStudy(problem, trials)
 
     def draw(self, seed: int) -> dict[str, Value]:
@@ -63,8 +67,7 @@ def _trial(
     if observation.kind == "complete":
         return frozen(point, distributions, TrialState.COMPLETE, observation.value)
     if observation.kind == "bad":
-        violated = {"trainable": 1.0}
-        return frozen(point, distributions, TrialState.PRUNED, None, constraints=violated)
+        return _bad(observation, distributions)
     if observation.value is None:
         return frozen(point, distributions, TrialState.RUNNING, None)
     if observation.kind != "pruned":
@@ -74,3 +77,26 @@ def _trial(
     last = max(observation.curve)
     reached = {last: observation.curve[last]}  # Optuna ranks pruned trials by the last epoch only
     return frozen(point, distributions, TrialState.PRUNED, None, intermediate_values=reached)
+
+
+def _trial_of_several(
+    observation: Observation,
+    others: Sequence[Observation],
+    distributions: dict[str, BaseDistribution],
+) -> FrozenTrial:
+    point, rest = observation.point, observation.rest
+    if observation.kind == "bad":
+        return _bad(observation, distributions)
+    if observation.value is None or rest is None:
+        return frozen(point, distributions, TrialState.RUNNING, None)
+    error = observation.value
+    if observation.kind in ("paused", "running"):
+        expected = expected_end(observation, others)
+        error = error if expected is None else expected
+    return frozen(point, distributions, TrialState.COMPLETE, (error, *rest))
+
+
+def _bad(observation: Observation, distributions: dict[str, BaseDistribution]) -> FrozenTrial:
+    broken = {"constraint": observation.excess} if observation.excess > 0 else {"trainable": 1.0}
+    state = TrialState.PRUNED
+    return frozen(observation.point, distributions, state, None, constraints=broken)

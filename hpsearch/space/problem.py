@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpsearch.errors import InputError
+from hpsearch.front import ONE, Goals
 from hpsearch.network.geometry import Convolution, NetworkShape
 from hpsearch.space.axes import axis_of, continuous
 from hpsearch.space.conditions import active, holds, order
@@ -31,15 +32,17 @@ if TYPE_CHECKING:
 
 
 class SearchProblem:
-    """One search problem: a space, the base configuration, and the limits on a trial's cost."""
+    """One search problem: a space, the base configuration, limits on cost, and objectives."""
 
-    def __init__(self, space: SearchSpace, base: Recipe, limits: Limits) -> None:
+    def __init__(
+        self, space: SearchSpace, base: Recipe, limits: Limits, goals: Goals = ONE
+    ) -> None:
         """Count the feasible combinations of sizes.
 
         Raises:
             InputError: No combination of sizes fits the input.
         """
-        self.space, self.base, self.limits = space, base, limits
+        self.space, self.base, self.limits, self.goals = space, base, limits, goals
         self.sizes = FeasibleSizes(space.parameters, base)
         if not self.sizes.total and isinstance(base, TrialConfig):
             smallest = {s.name: min(s.values) for s in self.sizes.steps if s.kind == "filter"}
@@ -90,10 +93,11 @@ class SearchProblem:
 
     def _filled(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """Return the parameters with the middle of its range for each that is not active."""
-        return {**self._middle, **params} if self._order else dict(params)
+        return {**self.middle, **params} if self._order else dict(params)
 
     @cached_property
-    def _middle(self) -> dict[str, Value]:
+    def middle(self) -> dict[str, Value]:
+        """The parameters in the middle of their ranges, each by itself."""
         return {name: axis_of(p).value(0.5) for name, p in self.space.parameters.items()}
 
     @cached_property
@@ -238,6 +242,18 @@ class SearchProblem:
             if memory_gb > limits.memory_gb:
                 return f"about {memory_gb:.3g} GB of memory, limit {limits.memory_gb:.3g} GB"
         return None
+
+    def costs(self, params: Mapping[str, Any]) -> dict[str, float]:
+        """Return the figures of a trial that follow from its parameters."""
+        if not (names := self.goals.exact):
+            return {}
+        shape = self.shape(params)
+        known = {
+            "multiply_adds": float(shape.multiply_adds),
+            "parameters": float(shape.parameters),
+            "memory_gb": shape.memory_bytes(self._images_per_step(params)) / 1e9,
+        }
+        return {name: known[name] for name in names}
 
     def shape(self, params: Mapping[str, Any]) -> NetworkShape:
         """Return the network's shape without building the whole configuration."""

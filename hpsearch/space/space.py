@@ -203,10 +203,11 @@ class SearchSpace(Section):
         if isinstance(base, CommandTrial):
             self._check_command(base)
             return
-        if self.forbidden or any(parameter.when for parameter in self.parameters.values()):
+        of_a_command = any(p.when or p.default is not None for p in self.parameters.values())
+        if self.forbidden or of_a_command:
             raise InputError(
-                f"search space {self.name}: when and forbidden need a command as trainer; the "
-                "siamese trainer's parameters always count; remove them"
+                f"search space {self.name}: when, default and forbidden need a command as "
+                "trainer; the siamese trainer's parameters always count; remove them"
             )
         known = self.check_paths(base)
         for name, parameter in self.parameters.items():
@@ -225,6 +226,16 @@ class SearchSpace(Section):
                     f"trainer: ${{parameter:{name}}}: search space {self.name} has no such "
                     f"parameter; it has {', '.join(self.parameters)}"
                 )
+
+    def settings(self, base: Recipe) -> dict[str, Any]:
+        """Return the values of parameters, by name, in trials that are run without them.
+
+        A network's are all in its configuration; a command's are the defaults that are given.
+        """
+        if isinstance(base, TrialConfig):
+            return leaf_paths(base)
+        defaults = {name: p.default for name, p in self.parameters.items()}
+        return {name: value for name, value in defaults.items() if value is not None}
 
     def check_paths(self, base: TrialConfig) -> dict[str, Any]:
         """Refuse unknown paths; return every setting of the configuration by path.

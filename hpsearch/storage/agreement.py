@@ -5,7 +5,6 @@ So the trial that is searched is also the one that is trained, confirmed and exp
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from hpsearch.configfile import read_yaml
@@ -13,30 +12,9 @@ from hpsearch.errors import InputError
 from hpsearch.paths import StudyFolder
 from hpsearch.storage import trial_files
 from hpsearch.storage.view import StudyView
-from hpsearch.study.config import StudyConfig
+from hpsearch.study.trained import config_of
 from hpsearch.trainers.recipe import Recipe
-from hpsearch.trial import TrialRecord, Value
-
-ASIDE = "trained with "
-"""Prefix of user attributes: values outside the space of a migrated study."""
-
-
-def config_of(
-    config: StudyConfig, trial: TrialRecord, attributes: Mapping[str, Any] | None = None
-) -> Recipe:
-    """Return the configuration of a trial, from the study's settings and its parameters.
-
-    Raises:
-        InputError: Its parameters do not form a configuration.
-    """
-    params = {**held_aside(attributes or {}), **trial.params}
-    return config.resource.config(params)
-
-
-def held_aside(attributes: Mapping[str, Any]) -> dict[str, Value]:
-    """Return the values that the space of a migrated study cannot hold, from attributes."""
-    kept = {key: value for key, value in attributes.items() if key.startswith(ASIDE)}
-    return {key.removeprefix(ASIDE): value for key, value in kept.items()}
+from hpsearch.trial import TrialRecord
 
 
 def trained_config(view: StudyView, trial: TrialRecord) -> dict[str, Any]:
@@ -80,6 +58,8 @@ def result_difference(folder: StudyFolder, trial: TrialRecord) -> str | None:
         return f"{problem} in the database"
     if (found.state, found.value) != (trial.state, trial.value):
         return f"{found.state} {found.value}, {trial.state} {trial.value} in the database"
+    if problem := trial_files.differing_params(found.figures, trial.figures):
+        return f"{problem} in the database"
     return None
 
 

@@ -17,6 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.orm import Session
 
 from hpsearch.errors import EnvironmentFailure
+from hpsearch.front import ONE, Goals
 from hpsearch.measure import VALIDATION_ERROR
 from hpsearch.paths import StudyFolder
 from hpsearch.sqlite_file import LOCKED, is_locked, only_begun
@@ -48,6 +49,7 @@ class StudyRecord:
         lease_s: float = LEASE_S,
         patience: Patience | None = None,
         measure: str = VALIDATION_ERROR.stored,
+        goals: Goals = ONE,
     ) -> None:
         """Open or create the database.
 
@@ -58,6 +60,7 @@ class StudyRecord:
             lease_s: On a server, seconds after which the trials of a silent driver are free.
             patience: How long to wait for the database.
             measure: Name of the trials' values.
+            goals: The study's objectives.
 
         Raises:
             InputError: The file is there and is not this study's database.
@@ -65,18 +68,19 @@ class StudyRecord:
             Interrupted: Ctrl-C came during the wait.
         """
         self.database, self._patience = Database(folder, storage), patience or Patience()
-        self.shared = self.database.is_server
+        self.shared, self._goals = self.database.is_server, goals
         self._waited_for = f"{self.database} {'does not answer' if self.shared else LOCKED}"
         with self._patience.waiting(self._waited_for):
             if folder.database.exists() and not only_begun(folder):
                 self.database.check(self._patience, whole=True)
             try:
                 self.storage = self.database.open(lease_s, self._patience)
-                self._study = create_own(self.storage, self.database, name)
+                self._study = create_own(self.storage, self.database, name, 1 + len(goals.others))
                 if self._study.metric_names is None:
                     with warnings.catch_warnings():  # an experimental function; it names the axis
                         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-                        self._study.set_metric_names([measure])
+                        others = [goal.stored for goal in goals.others]
+                        self._study.set_metric_names([measure, *others])
                 self.study_id = tables.study_id_of(self._study)
                 self.leases = Leases(self.storage.engine, lease_s) if self.shared else NoLeases()
             except Exception as error:
@@ -272,7 +276,7 @@ class StudyRecord:
         if row.state.is_finished():
             return  # a first attempt was committed, and its answer was lost
         self._check_ours(session, trial.number)
-        tables.end_trial(self.storage, session, row, trial, attributes)
+        tables.end_trial(self.storage, session, row, trial, attributes, self._goals)
         self.leases.end(session, trial_id)
 
     def write(self, action: Callable[[], T]) -> T:

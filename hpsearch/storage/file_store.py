@@ -15,6 +15,7 @@ from typing import Any
 
 from hpsearch.errors import InputError, cannot
 from hpsearch.execution import Job
+from hpsearch.front.order import front_of
 from hpsearch.paths import remove, write_atomically
 from hpsearch.records import dump_record, read_or_none, set_aside
 from hpsearch.seeding import trial_seed
@@ -108,17 +109,26 @@ class FileStore(TrialStore):
     def _adopt_epochs(self, trial: TrialRecord) -> TrialRecord:
         """Add the epochs that only the trial's folder has; the database gets them in groups."""
         values, seconds = dict(trial.values), trial.seconds
-        for result in trial_files.read_curve(self._plan.folder.trial(trial.number).epochs).epochs:
+        curve = trial_files.read_curve(self._plan.folder.trial(trial.number).epochs).epochs
+        for result in curve:
             values.setdefault(result.epoch, result.validation_error)
             seconds = round(result.seconds, 2)
             self._adopted[trial.number] = result
             self._record.report(trial.number, result.epoch, result.validation_error)
         finite = [value for value in values.values() if math.isfinite(value)]
-        return replace(trial, values=values, value=min(finite, default=None), seconds=seconds)
+        goals, figures = self._plan.config.goals, trial.figures
+        if curve and goals.measured:
+            exact = {name: figures[name] for name in goals.exact if name in figures}
+            reported = [(one.validation_error, one.metrics) for one in curve]
+            figures = goals.over_curve(exact, reported)
+        value = min(finite, default=None)
+        return replace(trial, values=values, value=value, seconds=seconds, figures=figures)
 
     def enter(self, trial: TrialRecord, origin: str, seen: Mapping[str, Any] | None) -> None:
         """Enter a new trial in one transaction; it keeps its number."""
-        attributes = {"origin": origin, "seed": trial_seed(self._plan.config.seed, trial.number)}
+        seed = trial_seed(self._plan.config.seed, trial.number)
+        attributes: dict[str, Any] = {"origin": origin, "seed": seed}
+        attributes |= {"figures": dict(trial.figures)} if trial.figures else {}
         if seen is not None:
             attributes["seen"] = dict(seen)
         ranges = self._plan.space.distributions()
@@ -227,6 +237,7 @@ class FileStore(TrialStore):
     def _attributes(self, trial: TrialRecord) -> dict[str, Any]:
         attributes: dict[str, Any] = {"cause": trial.cause} if trial.cause else {}
         attributes |= {} if trial.result is None else {"result": trial.result}
+        attributes |= {"figures": dict(trial.figures)} if trial.figures else {}
         if trial.number in self._memory:
             attributes["memory_gb"] = round(self._memory[trial.number] / 1e9, 4)
         curve = self._curves.get(trial.number)
@@ -240,10 +251,15 @@ class FileStore(TrialStore):
         return attributes
 
     def keep_best_checkpoints(self, history: Sequence[TrialRecord]) -> None:
-        """Delete the checkpoints of finished trials, except the weights of the best few."""
+        """Delete the checkpoints of finished trials, except the weights of the best few.
+
+        With several objectives the front is kept, whole.
+        """
         scored = [t for t in history if t.state == "complete" and t.value is not None]
         scored.sort(key=lambda t: (t.value, t.number))
-        kept = {t.number for t in scored[:KEPT_CHECKPOINTS]}
+        goals = self._plan.config.goals
+        best = front_of(scored, goals) if goals.several else scored[:KEPT_CHECKPOINTS]
+        kept = {t.number for t in best}
         for trial in history:
             if not trial.finished or trial.number in self._deleted:
                 continue

@@ -51,8 +51,10 @@ def enter_waiting(plan: StudyPlan, record: StudyRecord) -> list[TrialRecord]:
         chosen[trial.number] = found
     entered, distributions = [], plan.space.distributions()
     for number, params in chosen.items():
-        entered.append(TrialRecord(number, "running", params))
-        attributes = {"origin": ORIGIN, "seed": trial_seed(seed, number)}
+        figures = plan.problem.costs(params)
+        entered.append(TrialRecord(number, "running", params, figures=figures))
+        attributes: dict[str, Any] = {"origin": ORIGIN, "seed": trial_seed(seed, number)}
+        attributes |= {"figures": figures} if figures else {}
         record.start(entered[-1], distributions, attributes)
         record.notice(f"trial {number} was {ORIGIN}: it is trained as given, the rest drawn")
     return entered

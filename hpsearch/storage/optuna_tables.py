@@ -31,7 +31,8 @@ from sqlalchemy import inspect, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from hpsearch.storage.optuna_trial import CONSTRAINT, STATES
+from hpsearch.front import ONE, Goals
+from hpsearch.storage.optuna_trial import STATES, stored_constraints, stored_values
 from hpsearch.trial import TrialRecord
 
 CREATE_LEASES = (
@@ -104,8 +105,12 @@ ON CONFLICT (study_id, key) DO UPDATE SET value_json = CAST(
 ROWS = text("""
 SELECT t.trial_id, t.number, t.state, t.datetime_start, t.datetime_complete, v.value, v.value_type
 FROM trials t JOIN studies s ON s.study_id = t.study_id
-LEFT JOIN trial_values v ON v.trial_id = t.trial_id
+LEFT JOIN trial_values v ON v.trial_id = t.trial_id AND v.objective = 0
 WHERE s.study_name = :name ORDER BY t.number""")
+OTHER_VALUES = text("""
+SELECT t.number, v.value FROM trials t JOIN studies s ON s.study_id = t.study_id
+JOIN trial_values v ON v.trial_id = t.trial_id
+WHERE s.study_name = :name AND v.objective > 0 ORDER BY t.number, v.objective""")
 CORRECT_TIMES = text("""
 UPDATE trials SET datetime_complete = datetime_start WHERE datetime_complete < datetime_start
 AND study_id = (SELECT study_id FROM studies WHERE study_name = :name)""")
@@ -205,15 +210,16 @@ def end_trial(
     row: Any,
     trial: TrialRecord,
     attributes: Mapping[str, Any],
+    goals: Goals = ONE,
 ) -> None:
     """Write how a trial ended into its row, with user attributes."""
     for key, value in attributes.items():
         set_attribute(storage, session, row.trial_id, key, value)
-    if not trial.trainable:
-        kind = models.TrialSystemAttributeModel
-        storage._set_trial_attr_without_commit(session, kind, row.trial_id, CONSTRAINT, 1.0)
-    if trial.value is not None and trial.state != "failed":
-        storage._set_trial_value_without_commit(session, row, 0, trial.value)
+    kind = models.TrialSystemAttributeModel
+    for key, value in stored_constraints(trial, goals).items():
+        storage._set_trial_attr_without_commit(session, kind, row.trial_id, key, value)
+    for objective, value in enumerate(stored_values(trial, goals) or ()):
+        storage._set_trial_value_without_commit(session, row, objective, value)
     row.state = STATES[trial.state]
     now = datetime.datetime.now(datetime.UTC)  # or later: the clock may have been set back
     row.datetime_complete = max(now, (row.datetime_start or now).astimezone(datetime.UTC))
@@ -245,10 +251,12 @@ def insert_study(
     user_attributes: Mapping[str, Any],
     system_attributes: Mapping[str, Any],
     trials: Iterable[FrozenTrial],
+    objectives: int = 1,
 ) -> None:
-    """Insert a whole study: its attributes and its trials as they are."""
-    direction = models.StudyDirectionModel(direction=StudyDirection.MINIMIZE, objective=0)
-    study = models.StudyModel(study_name=name, directions=[direction])
+    """Insert a whole study: its objectives, its attributes and its trials as they are."""
+    kind, least = models.StudyDirectionModel, StudyDirection.MINIMIZE
+    directions = [kind(direction=least, objective=k) for k in range(objectives)]
+    study = models.StudyModel(study_name=name, directions=directions)
     session.add(study)
     session.flush()
     for kind, attributes in (
@@ -290,9 +298,16 @@ def leased(storage: RDBStorage, name: str) -> dict[int, str]:
 
 
 def read_rows(storage: RDBStorage, name: str) -> tuple[dict[str, Any], ...]:
-    """Return a study's rows by number: state, times and value as they are stored, in UTC."""
+    """Return a study's rows by number: state, times and value as they are stored, in UTC.
+
+    The values of the second objective and of those after it are the list `others`.
+    """
     with transaction(storage) as session:
-        return tuple(dict(row._mapping) for row in session.execute(ROWS, {"name": name}))
+        rows = [{**row._mapping, "others": []} for row in session.execute(ROWS, {"name": name})]
+        of = {row["number"]: row["others"] for row in rows}
+        for number, value in session.execute(OTHER_VALUES, {"name": name}):
+            of[number].append(value)
+    return tuple(rows)
 
 
 def correct_times(storage: RDBStorage, name: str) -> None:

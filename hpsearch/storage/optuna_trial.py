@@ -7,6 +7,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
+from hpsearch.front import ONE, Goals
 from hpsearch.seeding import trial_seed
 from hpsearch.trial import ADDED, State, TrialRecord
 
@@ -49,7 +50,8 @@ def to_record(trial: FrozenTrial, study_seed: int | None = None) -> TrialRecord:
     state = names.get(trial.state, unfinished)
     values = dict(sorted(trial.intermediate_values.items()))
     lowest = None if state == "failed" else min(values.values(), default=None)
-    value = trial.value if trial.values else lowest
+    value = trial.values[0] if trial.values else lowest
+    figures = attribute(trial.user_attrs, "figures", dict) or {}
     return TrialRecord(
         number=trial.number,
         state=state,
@@ -61,10 +63,33 @@ def to_record(trial: FrozenTrial, study_seed: int | None = None) -> TrialRecord:
         audit=attribute(trial.user_attrs, "audit", int),
         seconds=attribute(trial.user_attrs, "seconds", float, int),
         result=attribute(trial.user_attrs, "result", float, int),
+        figures={key: figures[key] for key in figures if _is_number(figures, key)},
     )
+
+
+def stored_values(trial: TrialRecord, goals: Goals = ONE) -> tuple[float, ...] | None:
+    """Return the values that Optuna's tables hold of an ended trial, None for none.
+
+    Of several objectives only complete trials have values: the others of a pruned trial would
+    stand beside an error that is not final.
+    """
+    if goals.several:
+        return goals.point(trial) if trial.state == "complete" else None
+    held = trial.state in ("complete", "pruned") and trial.value is not None
+    return (float(trial.value or 0.0),) if held else None
+
+
+def stored_constraints(trial: TrialRecord, goals: Goals = ONE) -> dict[str, float]:
+    """Return the system attributes from which Optuna knows an ended trial's constraints."""
+    known = {f"constraints:{key}": value for key, value in goals.excesses(trial.figures).items()}
+    return known if trial.trainable else {**known, CONSTRAINT: 1.0}
 
 
 def attribute(attributes: Mapping[str, Any], key: str, *kinds: type) -> Any:
     """Return an attribute; None where it is missing or has none of these types."""
     value = attributes.get(key)
     return value if isinstance(value, kinds) and not isinstance(value, bool) else None
+
+
+def _is_number(values: Mapping[str, Any], key: str) -> bool:
+    return attribute(values, key, float, int) is not None

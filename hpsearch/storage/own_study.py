@@ -36,7 +36,9 @@ def load_own(storage: RDBStorage, database: Database, name: str) -> optuna.Study
     return optuna.load_study(study_name=name, storage=storage, sampler=_SAMPLER, pruner=_PRUNER)
 
 
-def create_own(storage: RDBStorage, database: Database, name: str) -> optuna.Study:
+def create_own(
+    storage: RDBStorage, database: Database, name: str, objectives: int = 1
+) -> optuna.Study:
     """Open a study for writing, or create a new one. See `load_own`.
 
     Raises:
@@ -48,7 +50,7 @@ def create_own(storage: RDBStorage, database: Database, name: str) -> optuna.Stu
     return optuna.create_study(
         storage=storage,
         study_name=name,
-        direction="minimize",
+        directions=["minimize"] * objectives,
         sampler=_SAMPLER,
         pruner=_PRUNER,
         load_if_exists=True,

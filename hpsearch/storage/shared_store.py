@@ -189,8 +189,9 @@ def open_store(plan: StudyPlan, data: DataPlace, patience: Patience | None = Non
         EnvironmentFailure: The database cannot be opened.
     """
     config = plan.config
+    named = config.shown.stored, config.goals
     record = StudyRecord(
-        plan.folder, config.name, config.storage, config.lease_s, patience, config.shown.stored
+        plan.folder, config.name, config.storage, config.lease_s, patience, *named
     )
     if not isinstance(record.leases, Leases):
         return FileStore(plan, data, record)

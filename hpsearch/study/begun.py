@@ -19,7 +19,7 @@ from hpsearch.paths import StudyFolder, read_file, write_atomically
 from hpsearch.seeding import trial_seed
 from hpsearch.space.space import SearchSpace
 from hpsearch.sqlite_file import check_database
-from hpsearch.study.config import StudyConfig
+from hpsearch.study.config import OF_SEVERAL, StudyConfig
 from hpsearch.training.config import TrialConfig
 from hpsearch.trial import Value
 
@@ -96,6 +96,7 @@ def space_difference(old: SearchSpace, new: SearchSpace) -> Difference | None:
 def fixed(config: StudyConfig) -> dict[str, Any]:
     """Return the settings that may not change between the runs of a study."""
     values = config.model_dump(mode="json", exclude=set(MAY_CHANGE))
+    values = {k: v for k, v in values.items() if v or k not in OF_SEVERAL}
     if values["trainer"] is not None:
         values["trainer"] = {k: v for k, v in values["trainer"].items() if k not in RUNS}
     return values

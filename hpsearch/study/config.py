@@ -18,11 +18,13 @@ from pydantic import (
 from hpsearch.configfile import Section, dump_yaml, load_section, read_yaml
 from hpsearch.data.dataset import Kind, Pictures
 from hpsearch.errors import InputError
+from hpsearch.front import Bound, Goals
 from hpsearch.measure import VALIDATION_ERROR, Measure
 from hpsearch.pruners.config import PrunerConfig
 from hpsearch.pruners.resource import Resource
 from hpsearch.samplers.config import SamplerConfig
 from hpsearch.space.limits import Limits
+from hpsearch.study.objectives import NamedObjective, goals_of
 from hpsearch.trainers.command import CommandTrainer, CommandTrial
 from hpsearch.trainers.recipe import Recipe
 from hpsearch.training.config import Objective, TrialConfig
@@ -35,11 +37,12 @@ OF_THE_NETWORK: dict[str, Any] = {
     "ways": None,
     "shots": 1,
     "limits": Limits(),
-    "warm_start": None,
 }
 """Settings that only the siamese trainer has, and their defaults."""
 OF_A_COMMAND = {"direction": "minimize", "measure": "value"}
 """Settings that only a command has, and their defaults."""
+OF_SEVERAL = ("objectives", "constraints")
+"""Settings that a study of one objective does not write, as in versions that had no other."""
 NAMED = ("paper", "reference", "encoder")
 """Configurations that an enqueued entry may name."""
 ENTRY_KEYS = ("config", "params", "replicate")
@@ -204,13 +207,19 @@ class StudyConfig(Section):
     objective: Objective = "tasks_320"
     """What is minimised: the error on the paper's 320 one-shot tasks, or the dense expected error
     over all tasks of the eight drawers that do not train, with a fraction of the noise."""
+    objectives: tuple[NamedObjective, ...] = ()
+    """What is searched for, if it is more than one ([objectives](objectives.md)): validation_error
+    and costs, e.g. `[validation_error, multiply_adds]`; of a command its value and its metrics."""
+    constraints: dict[str, Bound] = Field(default_factory=dict)
+    """Bounds on what training measures, e.g. `latency_ms: {max: 5}`. A trial that breaks one ends
+    at once. Costs that are known before training have `limits`."""
     ways: int | None = Field(None, ge=2, le=1000)
     """Candidates of a validation task; by default the data's own, at most 20."""
     shots: int = Field(1, ge=1, le=100)
     """Support images of each candidate of a validation task. More than one needs the objective
     dense."""
     sampler: SamplerConfig = SamplerConfig()
-    pruner: PrunerConfig = PrunerConfig()
+    pruner: PrunerConfig = Field(PrunerConfig(), validate_default=True)
     budget: Budget = Budget(trials=20)
     limits: Limits = Limits()
     enqueue: tuple[EnqueuedEntry, ...] = ()
@@ -255,6 +264,19 @@ class StudyConfig(Section):
             )
         return shots
 
+    @field_validator("pruner")
+    @classmethod
+    def _of_sampler(cls, pruner: PrunerConfig, info: ValidationInfo) -> PrunerConfig:
+        """Take asha with a sampler other than bayes where the pruner is not named.
+
+        It stays one that is not named: a study that goes on keeps what it began with.
+        """
+        sampler: SamplerConfig | None = info.data.get("sampler")
+        if sampler is None or sampler.name == "bayes" or "name" in pruner.model_fields_set:
+            return pruner
+        values = {**dict(pruner), "name": "asha"}
+        return PrunerConfig.model_construct(pruner.model_fields_set, **values)
+
     @field_validator("trial")
     @classmethod
     def _needed(cls, trial: TrialConfig | None, info: ValidationInfo) -> TrialConfig | None:
@@ -287,6 +309,31 @@ class StudyConfig(Section):
                 raise ValueError(f"enqueue: {entry.config}: give a command's parameters by name")
         return self
 
+    @model_validator(mode="after")
+    def _goals_hold(self) -> Self:
+        _ = self.goals  # refuses objectives that nothing reports
+        if not self.goals.several:
+            return self
+        if self.sampler.name.startswith("skopt"):
+            raise ValueError(
+                f"sampler.name: {self.sampler.name}: scikit-optimize knows one objective; write "
+                "bayes, tpe, gp, nsga2 or random"
+            )
+        if self.pruner.name in ("median", "percentile"):
+            raise ValueError(
+                f"pruner.name: {self.pruner.name} compares one objective; write asha or expected"
+            )
+        if self.budget.stop_when is not None:
+            raise ValueError("budget.stop_when: forecasts one objective; set trials or hours only")
+        return self
+
+    @property
+    def goals(self) -> Goals:
+        """Its objectives and constraints."""
+        maximized = self.direction == "maximize"
+        own = None if self.trainer is None else (self.measure, maximized)
+        return goals_of(self.objectives, self.constraints, own)
+
     @property
     def recipe(self) -> Recipe:
         """What trains a trial, before its parameters are set."""
@@ -311,6 +358,13 @@ class StudyConfig(Section):
         return Measure(self.measure, maximized=self.direction == "maximize", share=False)
 
     @property
+    def run(self) -> dict[str, Any] | None:
+        """How the program of a command runs; None for the siamese trainer."""
+        if self.trainer is None:
+            return None
+        return {**self.trainer.place, "maximize": self.direction == "maximize"}
+
+    @property
     def resource(self) -> Resource:
         """The lengths and costs of its trials."""
         return Resource(self.pruner.resource, self.recipe)
@@ -318,6 +372,7 @@ class StudyConfig(Section):
     def plain(self) -> dict[str, Any]:
         """Return plain values: the siamese trainer's as in versions that had no other."""
         values = self.model_dump(mode="json")
+        values = {k: v for k, v in values.items() if v or k not in OF_SEVERAL}
         if self.trial is None:
             return {k: v for k, v in values.items() if k not in ("trial", *OF_THE_NETWORK)}
         kept = {k: v for k, v in values.items() if k not in ("trainer", *OF_A_COMMAND)}

@@ -35,22 +35,18 @@ class StudyPlan:
     @cached_property
     def problem(self) -> SearchProblem:
         """What samplers search."""
-        return SearchProblem(self.space, self.config.recipe, self.config.limits)
+        config = self.config
+        return SearchProblem(self.space, config.recipe, config.limits, config.goals)
 
     @cached_property
     def resource(self) -> Resource:
         """The lengths and costs of trials."""
         return self.config.resource
 
-    @cached_property
+    @property
     def run(self) -> dict[str, Any] | None:
         """How the program of a command runs; None for the siamese trainer."""
-        trainer = self.config.trainer
-        if trainer is None:
-            return None
-        limits = {"time_limit_s": trainer.time_limit_s, "memory_gb": trainer.memory_gb}
-        maximize = self.config.direction == "maximize"
-        return {"directory": trainer.directory, "maximize": maximize, **limits}
+        return self.config.run
 
     @cached_property
     def enqueued(self) -> list[Enqueued]:

@@ -88,7 +88,7 @@ def test_compute_ends_a_search(tmp_path: Path) -> None:
 
 def test_no_expected_gain_ends_a_search(tmp_path: Path) -> None:
     """Ten equal trials: none of the thirty left is expected to be better."""
-    settings = {**OPEN, "budget__trials": 40, "trial__max_epochs": 1}
+    settings = {**OPEN, "budget__trials": 40, "trial__max_epochs": 1, "sampler__startup_trials": 8}
     reason, view = search(
         tmp_path / "s", Level(), budget__stop_when="no expected gain", **settings
     )

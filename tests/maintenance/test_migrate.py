@@ -20,9 +20,9 @@ from hpsearch.paths import StudyFolder
 from hpsearch.samplers import observe
 from hpsearch.space.problem import SearchProblem
 from hpsearch.space.space import SearchSpace
-from hpsearch.storage.agreement import held_aside
 from hpsearch.storage.view import StudyView, read_study
 from hpsearch.study.plan import DataPlace, plan_study
+from hpsearch.study.trained import held_aside
 from tests.driver.test_driver import Silent, search
 from tests.support.fake_executor import FakeExecutor
 

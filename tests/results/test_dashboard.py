@@ -17,7 +17,8 @@ import pytest
 from hpsearch.data import Dataset
 from hpsearch.errors import InputError
 from hpsearch.paths import StudyFolder
-from hpsearch.results.dashboard import LARGEST_BODY, Guard, make_app
+from hpsearch.results.dashboard import LARGEST_BODY, POLICY, make_app
+from hpsearch.serving.guard import Guard
 from hpsearch.storage.view import read_study
 from tests.support.command_line import CommandLine
 from tests.support.dashboards import serve_dashboard
@@ -89,7 +90,7 @@ def test_the_dashboard_shows_the_study(readable: Guard) -> None:
 )
 def test_other_hosts_are_refused_before_the_dashboard_sees_them(host: str) -> None:
     called: list[object] = []
-    guard = Guard(lambda environ, start: called.append(environ) or [b""], write=True)
+    guard = Guard(lambda environ, start: called.append(environ) or [b""], POLICY, read_only=None)
     # Rebinding a name to 127.0.0.1 must not open the study to a web page.
     environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/api/studies"}
     if host:
@@ -104,7 +105,7 @@ def test_other_hosts_are_refused_before_the_dashboard_sees_them(host: str) -> No
 
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST:9000", "127.0.0.1:9", "[::1]:8080"])
 def test_a_tunnel_may_end_at_any_port_of_this_machine(host: str) -> None:
-    guard = Guard(lambda _, start: start("200 OK", []) or [b""], write=False)
+    guard = Guard(lambda _, start: start("200 OK", []) or [b""], POLICY, read_only="no")
     assert ask(guard, "/", HTTP_HOST=host).status == 200
     assert ask(guard, "/", HTTP_HOST=host, HTTP_ORIGIN=f"http://{host.lower()}").status == 200
     assert ask(guard, "/", HTTP_HOST=host, HTTP_ORIGIN="http://127.0.0.1:1").status == 403
