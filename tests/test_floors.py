@@ -22,6 +22,7 @@ GROUND = (
     "awake",
     "configfile",
     "errors",
+    "extensions",
     "interpreter",
     "intervals",
     "json_files",

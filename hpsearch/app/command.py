@@ -79,6 +79,11 @@ def _saved_folder(named: Path) -> StudyFolder | None:
     return folder if is_its_file and is_saved(folder) else None
 
 
+def is_begun_folder(named: str) -> bool:
+    """Return whether a name means a study's folder, which may be somebody else's."""
+    return _saved_folder(user_path(named)) is not None
+
+
 def check_trusted(plan: StudyPlan, named: str, *, trust: bool) -> None:
     """Refuse a command that comes with a study's folder, until the user agrees to it.
 

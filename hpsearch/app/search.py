@@ -11,7 +11,7 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from hpsearch.app.command import NO_DATA, check_trusted, find_program, in_words
+from hpsearch.app.command import NO_DATA, check_trusted, find_program, in_words, is_begun_folder
 from hpsearch.app.dry_run import describe, too_long
 from hpsearch.app.executors import Workplace, find_workplace
 from hpsearch.app.starts import with_encoder
@@ -27,12 +27,13 @@ from hpsearch.execution import Executor
 from hpsearch.json_files import read_dataset
 from hpsearch.output import notice, say, unwaited
 from hpsearch.paths import StudyFolder, cache_folder, network_filesystem, shell_word
-from hpsearch.pruners import fewest_trials
+from hpsearch.pruners import fewest_trials, make_pruner
 from hpsearch.results.best import best_in_words
 from hpsearch.sources.find import IMAGES, find_dataset
 from hpsearch.sources.omniglot import FEW_ALPHABETS, find_parts
 from hpsearch.storage.engine import Database
 from hpsearch.storage.view import check_not_edited, read_study
+from hpsearch.study.code_trust import check_code, note_code
 from hpsearch.study.data_check import check_study_data
 from hpsearch.study.lock import lock_holder
 from hpsearch.study.plan import DataPlace, StudyPlan, plan_study, save_plan
@@ -77,6 +78,8 @@ def run_search(
             plan = plan_study(study, output, changes)
             if not dry_run:
                 check_trusted(plan, study, trust=trust)
+            if not trust and is_begun_folder(study):
+                check_code(plan.folder, plan.config)
         return _search(plan, data, watch, caught, dry_run=dry_run)
 
 
@@ -104,6 +107,7 @@ def _search(
         if dataset is not None:
             plan = with_encoder(plan, dataset)
         save_plan(plan, found)
+        note_code(plan.folder, plan.config)
         if plan.config.trainer is not None:
             note_trust(plan.folder, plan.config.trainer)
         return _drive(plan, place, workplace, watch, caught)
@@ -128,6 +132,7 @@ def prepare(
         EnvironmentFailure: The storage is unusable, or the folder is not writable.
     """
     _ = plan.enqueued  # refuses what cannot be enqueued
+    check_classes(plan)
     with_prior(plan, {})  # refuses an unusable source before looking for the data
     Database(plan.folder, plan.config.storage).check_usable(plan.config.name)
     check_free(plan.folder, plan.config.storage)
@@ -138,6 +143,21 @@ def prepare(
         return None, with_prior(plan, NO_DATA)
     dataset = held_dataset(plan, data) if fetch or _at_hand(plan, data) else None
     return dataset, with_prior(plan, _describe_dataset(dataset, data) if dataset else {})
+
+
+def check_classes(plan: StudyPlan) -> None:
+    """Load the classes that a study names, so that a wrong one is refused before it begins.
+
+    Raises:
+        InputError: One cannot be loaded, or takes other options.
+    """
+    config = plan.config
+    if config.sampler.foreign:
+        from hpsearch.samplers.foreign import check_foreign
+
+        check_foreign(config.sampler)
+    if config.pruner.foreign:
+        make_pruner(config.pruner, plan.resource, plan.problem, config.goals)
 
 
 def check_free(folder: StudyFolder, storage: str) -> None:

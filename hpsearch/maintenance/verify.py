@@ -18,6 +18,7 @@ from hpsearch.seeding import derive_seed
 from hpsearch.storage.optuna_queue import ORIGIN
 from hpsearch.storage.trial_files import read_curve
 from hpsearch.storage.view import StudyView
+from hpsearch.study.code_trust import check_code
 from hpsearch.study.plan import StudyPlan
 from hpsearch.trial import TrialRecord
 
@@ -65,9 +66,11 @@ def verify(plan: StudyPlan, view: StudyView) -> Iterator[Verdict]:
     """Yield a verdict for every trial, by number.
 
     Raises:
+        InputError: Its sampler is a class that this user did not begin.
         EnvironmentFailure: The sampler failed or took longer than ten minutes for one suggestion.
     """
     config = plan.config
+    check_code(view.folder, config)
     asker = Asker(plan.problem, config.sampler, config.seed, plan.prior)
     try:
         for trial in view.trials:
@@ -140,6 +143,7 @@ def explain(plan: StudyPlan, view: StudyView, number: int) -> Reason:
     config = plan.config
     if origin in (ORIGIN, REQUESTED) or number < len(plan.enqueued):
         return Reason(origin, {}, None, None)
+    check_code(view.folder, config)
     history = history_of(view, number)
     acting = choose_sampler(plan.problem, config.sampler, history, plan.prior)
     sampler = informed_sampler(plan.problem, acting, history, number, plan.prior)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from hpsearch.configfile import Section, in_words
+from hpsearch.extensions import check_name
 
 SamplerName = Literal[
     "random",
@@ -28,6 +30,11 @@ STARTUP, BAYES_STARTUP = 10, 6
 """Trials before a sampler proposes; the belief of bayes knows how little few trials say."""
 BLIND: tuple[SamplerName, ...] = ("random", "sobol", "recentred")
 """Samplers that ignore the history: they start a search and serve as baselines."""
+
+
+GROUP = "hpsearch.samplers"
+"""Entry points of samplers."""
+Foreign = Annotated[str, AfterValidator(partial(check_name, GROUP))]
 
 
 class NoOptions(Section):
@@ -70,7 +77,7 @@ class SkoptOptions(Section):
     """Number of trees of skopt-rf and skopt-et."""
 
 
-OPTIONS: dict[SamplerName, type[Section]] = {
+OPTIONS: dict[str, type[Section]] = {
     "random": NoOptions,
     "sobol": NoOptions,
     "recentred": NoOptions,
@@ -92,11 +99,12 @@ def startup_of(sampler: str | None) -> int:
 class SamplerConfig(Section):
     """The sampler that proposes configurations."""
 
-    name: SamplerName = "bayes"
+    name: Annotated[SamplerName | Foreign, Field(union_mode="left_to_right")] = "bayes"
     """random draws uniformly. sobol spreads points evenly. recentred pulls most of these points
     towards the middle of the search space. bayes learns from every epoch, and knows
     its noise. tpe, gp and nsga2, a genetic algorithm, are Optuna's; skopt-gp, skopt-rf and
-    skopt-et are scikit-optimize's and know one objective."""
+    skopt-et are scikit-optimize's and know one objective. FILE.py:CLASS, MODULE:CLASS or the name
+    of an entry point is a class of your own, or any of Optuna's samplers."""
     startup_trials: int = Field(
         default_factory=lambda given: startup_of(given.get("name")), ge=1, le=10_000
     )
@@ -111,6 +119,8 @@ class SamplerConfig(Section):
 
     @model_validator(mode="after")
     def _check_options(self) -> Self:
+        if self.foreign:
+            return self  # its class knows them
         kind = OPTIONS[self.name]
         try:
             kind.model_validate(self.options)
@@ -130,6 +140,11 @@ class SamplerConfig(Section):
     def settings(self) -> Section:
         """Return the options of the named sampler, checked, with defaults filled in."""
         return OPTIONS[self.name].model_validate(self.options)
+
+    @property
+    def foreign(self) -> bool:
+        """Whether it is a class that is not ours; see hpsearch.samplers.foreign."""
+        return self.name not in OPTIONS
 
     @property
     def replayable(self) -> bool:

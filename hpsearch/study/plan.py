@@ -11,6 +11,7 @@ from typing import Any
 
 from hpsearch.configfile import read_yaml
 from hpsearch.errors import InputError
+from hpsearch.extensions import whole
 from hpsearch.paths import StudyFolder, make_private, user_path, write_atomically
 from hpsearch.pruners.resource import Resource
 from hpsearch.records import dump_record
@@ -159,6 +160,7 @@ def _planned(
     space = space.frozen(config.freeze)
     space.check(config.recipe)
     config = _with_directory(_with_whole_path(config), source)
+    config = _with_code(config, source.parent, changes)
     config = _compare(folder, config, space)
     # A prior without a study file is left from a killed start and is not used.
     return StudyPlan(folder, config, space, read_prior(folder.prior) if started else None)
@@ -207,6 +209,17 @@ def _with_directory(config: StudyConfig, source: Path) -> StudyConfig:
         )
     trainer = config.trainer.model_copy(update={"directory": str(directory)})
     return config.model_copy(update={"trainer": trainer})
+
+
+def _with_code(config: StudyConfig, folder: Path, changes: Mapping[str, Any]) -> StudyConfig:
+    """Make the paths of classes absolute; those of a file begin in its folder."""
+    taken = {}
+    for part in ("sampler", "pruner"):
+        held = getattr(config, part)
+        name = whole(held.name, Path() if f"{part}.name" in changes else folder)
+        if name != held.name:
+            taken[part] = held.model_copy(update={"name": name})
+    return config.model_copy(update=taken)
 
 
 def _with_changes(values: dict[str, Any], changes: Mapping[str, Any], source: Path) -> StudyConfig:
