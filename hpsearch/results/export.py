@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hpsearch.configfile import dump_yaml, read_yaml
+from hpsearch.confirm.certificate import best_of
 from hpsearch.errors import HpsearchError, InputError
 from hpsearch.paths import StudyFolder, TrialFolder, check_output, shell_word, write_atomically
 from hpsearch.provenance import differences, software
@@ -55,7 +56,7 @@ def export_best(folder: StudyFolder, trial: int | None, output: Path | None) -> 
         InputError: There is no such trial, or none is complete.
     """
     view = read_study(folder)
-    best, certificate = to_export(view)
+    best, certificate = to_export(view) if trial is None else best_of(view)
     scored = {t.number: t for t in view.trials if t.value is not None}
     chosen = best if trial is None else scored.get(trial)
     if chosen is None and trial is None:
