@@ -36,11 +36,12 @@ def export(
 
     folder = find_study(study)
     done = export_best(folder, trial, output, at)
+    if done.picked:
+        notice(f"handed over is {done.picked}")
     for difference in done.notices:
         notice(f"the trial was trained with {difference}")
     if done.certificate is None:
         what = "another trial, unconfirmed" if trial is not None else "unconfirmed best"
-        what = f"{done.picked}; unconfirmed" if done.picked else what
         what = f"the best with {at}, unconfirmed" if at is not None else what
         again = f"hpsearch confirm {shell_word(folder.root)}"
         advice = f"next: {again}, or hpsearch retrain {shell_word(done.path)}"
