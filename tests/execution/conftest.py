@@ -25,7 +25,7 @@ def make_local(_: pytest.FixtureRequest, slots: int, folder: Path) -> Executor:
 
 def make_ray(request: pytest.FixtureRequest, slots: int, folder: Path) -> Executor:
     request.getfixturevalue("ray_cluster")
-    from hpsearch.execution.ray_executor import RayExecutor, RaySettings
+    from hpsearch.cluster.executor import RayExecutor, RaySettings
 
     return RayExecutor(RaySettings(workers=slots), folder)
 
@@ -33,7 +33,7 @@ def make_ray(request: pytest.FixtureRequest, slots: int, folder: Path) -> Execut
 def make_ray_apart(request: pytest.FixtureRequest, slots: int, folder: Path) -> Executor:
     """A cluster whose nodes see neither the study's folder nor the data."""
     request.getfixturevalue("ray_cluster")
-    from hpsearch.execution.ray_executor import RayExecutor, RaySettings
+    from hpsearch.cluster.executor import RayExecutor, RaySettings
 
     class Apart(RayExecutor):
         def _show_folder(self) -> None:
@@ -54,7 +54,7 @@ EXECUTORS: dict[str, Make] = {"local": make_local, "ray": make_ray, "ray-apart":
 def ray_cluster() -> Iterator[Any]:
     """Start a Ray cluster on this machine: a head without cores, and one node of four."""
     ray = pytest.importorskip("ray", reason="the extra hpsearch[ray] is not installed")
-    importlib.import_module("hpsearch.execution.ray_executor")  # sets Ray's environment
+    importlib.import_module("hpsearch.cluster.executor")  # sets Ray's environment
     from ray.cluster_utils import Cluster
 
     cluster = Cluster(
