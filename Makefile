@@ -34,6 +34,7 @@ TABLE      of bench-search: another table
 SPACE      of bench-search: that table's space
 TABLE_STUDY  of bench-search: that table's study file
 KILLS      of drill [30]
+TRAINER    of drill: siamese or command [siamese]
 SECONDS    of fuzz: for each parser [60]
 MINUTES    of soak [60]
 PYTHON     what makes .venv [python3]
@@ -125,7 +126,8 @@ bench-search: $(STAMP) ## Replay the default beside random search and what is re
 	  $(call option,table-study,TABLE_STUDY) $(call option,seeds,SEEDS)
 
 drill: $(STAMP) ## Kill a search KILLS times and look for anything lost
-	@$(BIN)/python -m benchmarks.drill --kills "$$KILLS" $(call option,seed,SEED)
+	@$(BIN)/python -m benchmarks.drill --kills "$$KILLS" $(call option,seed,SEED) \
+	  $(call option,trainer,TRAINER)
 
 fuzz: $(STAMP) ## Feed every parser damaged files, SECONDS each
 	@$(BIN)/python -m benchmarks.fuzz --seconds "$$SECONDS" $(call option,seed,SEED)

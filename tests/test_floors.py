@@ -53,6 +53,7 @@ FLOORS = {
     "trainers": 3,
     "execution": 4,
     "serving": 4,
+    "cluster": 5,
     "space": 4,
     "belief": 5,
     "pruners": 6,
@@ -79,6 +80,7 @@ MUST_NOT_KNOW = {
     "hpsearch.execution": ("optuna",),
     "hpsearch.serving": ("optuna",),
     "hpsearch.front": ("optuna", "torch"),
+    "hpsearch.cluster": ("optuna", "torch"),
     "hpsearch.space": ("torch",),
     "hpsearch.belief": ("optuna", "torch"),
     "hpsearch.samplers": ("torch",),
@@ -112,7 +114,7 @@ MUST_NOT_REACH_TORCH = (
 
 INTERFACE = {"hpsearch.execution", "hpsearch.execution.blame", "hpsearch.execution.devices"}
 """What all but app may know of execution: no concrete executor."""
-APART = ("execution", "app", "cli")
+APART = ("execution", "cluster", "app", "cli")
 """Rooms that know concrete executors."""
 
 PLAIN = {"hpsearch.errors", "hpsearch.seeding", "hpsearch.paths", "hpsearch.provenance"}
@@ -231,7 +233,8 @@ def _must_not_know(one: Import) -> str | None:
                 if _within(one.target, name):
                     return f"{package} must not know {name}"
     outer = _part(one.importer) not in APART
-    if outer and _within(one.target, "hpsearch.execution") and one.target not in INTERFACE:
+    concrete = any(_within(one.target, f"hpsearch.{room}") for room in ("execution", "cluster"))
+    if outer and concrete and one.target not in INTERFACE:
         return "only the Executor interface is known here"
     top = one.target.split(".")[0]
     plain = top in sys.stdlib_module_names or top in ("numpy", ROOT)
@@ -359,6 +362,8 @@ def test_the_checker_sees_the_program() -> None:
         ("results/bad.py", "from hpsearch.execution import local", "only the Executor interface"),
         ("results/bad.py", CHECKING.format("import hpsearch.execution.local"), "only the Exec"),
         ("driver/bad.py", "from hpsearch.execution.local import x", "only the Executor interface"),
+        ("results/bad.py", "import hpsearch.cluster.executor", "only the Executor interface"),
+        ("execution/bad.py", "import hpsearch.cluster.node", "'cluster' on floor 5"),
         ("extra/bad.py", "import hpsearch.errors", "'extra' stands on no floor"),
         ("data/bad.py", "import importlib\nimportlib.import_module(name)", "a computed name"),
         ("data/bad.py", "__import__('hpsearch.cli')", "must not know 'cli'"),

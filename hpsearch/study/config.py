@@ -302,8 +302,6 @@ class StudyConfig(Section):
             raise ValueError("pruner.resource: a command has no multiply-adds; write epochs")
         if self.budget.compute is not None or self.budget.stop_when is not None:
             raise ValueError("budget: a command has no multiply-adds; set trials or hours only")
-        if self.executor == "ray":
-            raise ValueError("executor: ray runs the siamese trainer only; write local")
         for entry in self.enqueue:
             if entry.config != "reference":
                 raise ValueError(f"enqueue: {entry.config}: give a command's parameters by name")

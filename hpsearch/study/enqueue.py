@@ -109,9 +109,7 @@ def enqueued_points(config: StudyConfig, problem: SearchProblem) -> list[Enqueue
 
 
 def _of_a_command(entry: EnqueuedEntry, problem: SearchProblem) -> Mapping[str, Any]:
-    """Return the parameters of an entry; those that it leaves out have their default, or are in the
-    middle.
-    """
+    """Return an entry's parameters; what it leaves out has its default, or is in the middle."""
     for name in entry.params:
         if name not in problem.space.parameters:
             raise InputError(f"enqueue: {name}: not a parameter of this space; remove it")
