@@ -225,7 +225,7 @@ def test_export_takes_the_best_that_meets_the_conditions(
     }
     meets = {n: v for n, v in values.items() if v[name] <= float(bound)}
     assert sign in ("<", "<=")
-    assert 0 < len(meets)
+    assert len(meets) > 0
     chosen = read_yaml(study.best)["trial"]
     assert chosen == min(meets, key=lambda n: meets[n][decides])
 
