@@ -21,12 +21,15 @@ class SearchResult:
         best: The confirmed best, else the complete trial with the lowest validation error; None
             before a trial is complete.
         confirmed: Whether `hpsearch confirm` has confirmed the best trial.
+        front: With several objectives the complete trials that no other dominates, lowest error
+            first; empty with one.
     """
 
     folder: Path
     trials: Sequence[TrialRecord]
     best: TrialRecord | None
     confirmed: bool
+    front: Sequence[TrialRecord] = ()
 
 
 def search(
@@ -56,6 +59,7 @@ def search(
     from hpsearch.app.search import run_search
     from hpsearch.app.watch import plain_lines
     from hpsearch.confirm.certificate import best_of
+    from hpsearch.confirm.front import front
     from hpsearch.output import edges
     from hpsearch.storage.view import read_study
     from hpsearch.study.plan import find_study
@@ -71,7 +75,8 @@ def search(
     folder = find_study(chosen, place)
     view = read_study(folder)
     best, certificate = best_of(view)
-    return SearchResult(folder.root, view.trials, best, certificate is not None)
+    found = front(view) if view.config.goals.several else []
+    return SearchResult(folder.root, view.trials, best, certificate is not None, found)
 
 
 def _flat(settings: dict[str, Any], before: str = "") -> list[tuple[str, Any]]:
