@@ -106,11 +106,11 @@ def status(study: StudyArgument, json: JsonOption = False) -> None:
 
     from hpsearch.app.watch import forecast_line
     from hpsearch.confirm.certificate import as_shown, best_of
+    from hpsearch.confirm.front import expected_json, front_json, front_lines
     from hpsearch.data.dataset import in_words
     from hpsearch.driver.stopping import forecast_study, why_over
     from hpsearch.maintenance.at_work import STATES, standings
     from hpsearch.results.best import best_in_words
-    from hpsearch.results.front import expected_json, front_json, front_lines
     from hpsearch.results.pruning import pruning
 
     view = open_study(study)
@@ -148,10 +148,12 @@ def status(study: StudyArgument, json: JsonOption = False) -> None:
     elif left := forecast_line(forecast_study(view)):
         say(left)
     hint = " (the best of several looks better than it is)" if best and not certificate else ""
-    if view.config.goals.several:
-        for line in front_lines(view):
-            say(line)
-    say(best_in_words(view) + hint)
+    several = view.config.goals.several
+    say(best_in_words(view) + ("" if several else hint))
+    for line in front_lines(view) if several else ():
+        say(line)
+    if several:
+        return
     for name, value in best.params.items() if best else ():
         say(f"  {name:24} {figure(value, 3)}")
 

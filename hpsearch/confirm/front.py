@@ -149,7 +149,7 @@ def front_lines(view: StudyView) -> list[str]:
     """Return the observed front and what is expected of each of its trials, a line a trial."""
     found, shown = front(view), view.config.shown
     expected = {one.trial.number: one for one in expected_front(view)}
-    lines = [front_in_words(view)]
+    lines = list[str]()
     for trial, text in zip(found, point_in_words(view, found), strict=True):
         one = expected.pop(trial.number, None)
         sure = "" if one is None else _expected_in_words(one, shown)
