@@ -31,6 +31,7 @@ from hpsearch.cli import (
     report,
     results,
     search,
+    serve,
     space,
     trace,
 )
@@ -59,6 +60,7 @@ COMMANDS: tuple[Callable[..., Any], ...] = (
     *(results.export, results.retrain, evaluate.evaluate, results.dashboard),
     *(report.baselines, report.report, recognise.recognise, doctor.doctor, search.migrate),
     export_model.export_model,
+    serve.serve,
 )
 for command in COMMANDS:
     app.command()(command)
