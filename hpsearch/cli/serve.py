@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from hpsearch.recognition.rank import EncodedSupport
     from hpsearch.serving.recognition_page import Threshold
 
-USUAL_RATE = 0.05
-"""False-accept rate of "none of these" where none is asked for."""
+USUAL_RATE = 0.1
+"""False-accept rate of "none of these" where none is asked for: about there the best class of an
+accepted picture is more likely right than not."""
 
 
 def serve(

@@ -51,12 +51,14 @@
   paper.addEventListener("pointermove", (event) => {
     if (!drawing) return;
     const seen = event.getCoalescedEvents ? event.getCoalescedEvents() : [];
-    drawing.push(...(seen.length ? seen : [event]).map(place));
-    paint(drawing);
+    const points = (seen.length ? seen : [event]).map(place);
+    paint([drawing.at(-1), ...points]);
+    drawing.push(...points);
   });
   for (const end of ["pointerup", "pointercancel"]) paper.addEventListener(end, () => {
     if (!drawing) return;
     drawing = null;
+    repaint();
     later();
   });
 
@@ -196,8 +198,8 @@
   const cut = at("cut");
   if (cut) {
     const share = 100 * cut.dataset.at;
-    cut.style.left = `${share}%`;
-    at("tick").style[share > 50 ? "right" : "left"] = `${share > 50 ? 100 - share : share}%`;
+    cut.style.left = at("tick").style.left = `${share}%`;
+    at("tick").style.translate = `-${share}%`;
   }
   blank();
 }

@@ -17,7 +17,12 @@ from tests.support.models import HOSTILE, draw, write_support
 
 from .conftest import KINDS, made_page, png, serve_here
 
-ROOF = [(0.15, 0.76), (0.5, 0.2), (0.86, 0.76)]
+ROOF = [
+    *((0.14, 0.74), (0.5, 0.17), (0.86, 0.74)),
+    *((0.86, 0.76), (0.5, 0.2), (0.14, 0.76)),
+    *((0.14, 0.78), (0.5, 0.23), (0.86, 0.78)),
+]
+"""As thick as the known one is drawn."""
 BOX = "document.getElementById('paper').getBoundingClientRect()"
 
 
@@ -97,28 +102,29 @@ def nothing_else(page: Page, address: str) -> None:
 
 
 def test_a_drawing_is_ranked_beside_the_known_pictures(
-    opened: Page, model: Path, support: Path
+    browser: Browser, model: Path, support: Path
 ) -> None:
     address = serve_here(made_page(model, support, None))  # rejects nothing
-    opened.requests.clear()
-    opened.open(address)
-    assert names(opened) == sorted(KINDS)
-    assert text(opened, "title").lower() == "the classes"
-    stroke(opened, ROOF)
-    wait_for_answer(opened)
-    assert text(opened, "best") == "roof"
-    assert names(opened)[0] == "roof"
-    assert sorted(names(opened)) == sorted(KINDS)
-    assert "right with probability" in text(opened, "chance")
+    page = browser.page()
+    page.size(1440, 900)
+    page.open(address)
+    assert names(page) == sorted(KINDS)
+    assert text(page, "title").lower() == "the classes"
+    stroke(page, ROOF)
+    wait_for_answer(page)
+    assert text(page, "best") == "roof"
+    assert names(page)[0] == "roof"
+    assert sorted(names(page)) == sorted(KINDS)
+    assert "right with probability" in text(page, "chance")
     first = "document.querySelector('#list li')"
     loaded = f"[...{first}.querySelectorAll('img')].map(i => i.complete && i.naturalWidth)"
-    opened.wait_for(lambda: opened.value(loaded) == [105, 105], "the known pictures")
-    score, of = opened.value(f"[...{first}.querySelectorAll('.score span')].map(s => s.innerText)")
+    page.wait_for(lambda: page.value(loaded) == [105, 105], "the known pictures")
+    score, of = page.value(f"[...{first}.querySelectorAll('.score span')].map(s => s.innerText)")
     assert 0 < float(score) <= 1
     assert of == "mean of 2"
-    width = opened.value(f"{first}.querySelector('.bar i').style.width")
+    width = page.value(f"{first}.querySelector('.bar i').style.width")
     assert float(width.rstrip("%")) == pytest.approx(100 * float(score), abs=0.06)
-    nothing_else(opened, address)
+    nothing_else(page, address)
 
 
 def test_what_is_none_of_these_is_said(opened: Page, address: str) -> None:
