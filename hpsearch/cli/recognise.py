@@ -15,6 +15,7 @@ from hpsearch.wording import percent
 if TYPE_CHECKING:
     from hpsearch.recognition.model import Model
     from hpsearch.recognition.rank import Ranking
+    from hpsearch.recognition.rejection import Cut, Setting
 
 
 def recognise(
@@ -44,8 +45,7 @@ def recognise(
     html: Annotated[Path | None, typer.Option(help="Write a page with pictures.")] = None,
 ) -> None:
     """Rank the classes of a support folder for each image, from one or few examples per class."""
-    if false_accept is not None and not 0 < false_accept < 1:
-        raise InputError(f"--false-accept {false_accept:g}: must be between 0 and 1, e.g. 0.05")
+    check_rate(false_accept)
     if html is not None:
         if html.suffix.lower() not in (".html", ".htm"):
             raise InputError(f"--html {html}: name a file that ends in .html")
@@ -70,7 +70,10 @@ def recognise(
     size = loaded.config.input_size
     ranking = rank(loaded.network, size, queries, classes, loaded.calibration, loaded.rejection)
     if false_accept is not None:
-        ranking = _rejecting(ranking, loaded, folder or SHIPPED, false_accept)
+        from dataclasses import replace
+
+        cut = cut_at(false_accept, ranking.setting, loaded, folder or SHIPPED)
+        ranking = replace(ranking, threshold=cut.evidence)
     names = [str(path) for path in images]
     if html is not None:
         from hpsearch.data.dataset import in_words
@@ -108,26 +111,40 @@ def _model_and_images(model: Path | None, given: list[Path]) -> tuple[Path | Non
     return model, given
 
 
-def _rejecting(ranking: Ranking, model: Model, folder: Path, false_accept: float) -> Ranking:
-    """Return the ranking with a threshold, and say what it does.
+def check_rate(false_accept: float | None) -> None:
+    """Refuse a false-accept rate that is no share.
+
+    Raises:
+        InputError: It is not between 0 and 1.
+    """
+    if false_accept is not None and not 0 < false_accept < 1:
+        raise InputError(f"--false-accept {false_accept:g}: must be between 0 and 1, e.g. 0.05")
+
+
+def cut_at(false_accept: float, setting: Setting | None, model: Model, folder: Path) -> Cut:
+    """Return the threshold of a false-accept rate, and say what it does.
+
+    Args:
+        false_accept: Share of the images of unknown classes that are accepted, 0 to 1.
+        setting: What validation measured with as many classes.
+        model: The model.
+        folder: Its folder, for messages.
 
     Raises:
         InputError: The model's validation measured no threshold, or not of this rate.
     """
-    from dataclasses import replace
-
-    if model.rejection is None or ranking.setting is None:
+    if model.rejection is None or setting is None:
         raise InputError(
             f"--false-accept {false_accept:g}: {folder / 'metrics.json'} holds no figures for it "
             "(older, trained on its validation classes, or too few of them); leave it out"
         )
-    cut = model.rejection.cut(ranking.setting, false_accept)
+    cut = model.rejection.cut(setting, false_accept)
     say(
         f"none of these: at a probability of {cut.probability:.3f} or below; on validation that "
         f"keeps {percent(cut.kept, 0)} of the images of known classes",
         err=True,
     )
-    return replace(ranking, threshold=cut.evidence)
+    return cut
 
 
 def _print_json(names: list[str], ranking: Ranking) -> None:

@@ -51,7 +51,9 @@ class Support:
     """What is no image of a class, in lines."""
 
 
-def read_support(folder: Path, looks: Looks | None = None, *, paper: bool = True) -> Support:
+def read_support(
+    folder: Path, looks: Looks | None = None, *, paper: bool = True, inside: bool = False
+) -> Support:
     """Read a folder of classes.
 
     Each folder is a class, and so is an image directly in the folder, named without its suffix;
@@ -62,6 +64,7 @@ def read_support(folder: Path, looks: Looks | None = None, *, paper: bool = True
         folder: The folder of the classes.
         looks: Collects oddities of the images.
         paper: Whether the model was trained on drawings on paper (`Model.paper`).
+        inside: Whether links that lead out of the folder are left out.
 
     Raises:
         InputError: The folder is missing, it has fewer than two classes, or an image is unusable.
@@ -72,6 +75,9 @@ def read_support(folder: Path, looks: Looks | None = None, *, paper: bool = True
         raise InputError(f"{folder}: no such folder of support images; check --support")
     try:
         classes, left_out = _classes_in(folder)
+        if inside:
+            classes, outside = _inside(folder, classes)
+            left_out = (*left_out, *outside)
     except OSError as error:
         raise InputError(
             f"{error.filename or folder}: cannot be read ({error.strerror}); fix the permission"
@@ -110,6 +116,21 @@ def _classes_in(folder: Path) -> tuple[dict[str, list[Path]], tuple[str, ...]]:
         "left out, not an image by the suffix": others,
     }
     return classes, tuple(counted(left_out))
+
+
+def _inside(
+    folder: Path, classes: dict[str, list[Path]]
+) -> tuple[dict[str, list[Path]], tuple[str, ...]]:
+    """Return the images that lie in the folder, and the links to others, in lines."""
+    root = folder.resolve()
+    every = (path for files in classes.values() for path in files)
+    astray = {path for path in every if not path.resolve().is_relative_to(root)}
+    kept = {
+        name: [path for path in files if path not in astray] for name, files in classes.items()
+    }
+    named = sorted(_name(path, folder) for path in astray)
+    outside = counted({"left out, links that lead out of the folder": named})
+    return {name: files for name, files in kept.items() if files}, tuple(outside)
 
 
 def _name(path: Path, folder: Path) -> str:
