@@ -209,7 +209,13 @@ def dashboard(
 
 
 def data_of_model(
-    kind: str, data: Path | None, beside: Path, fingerprint: str | None, *, test: bool = False
+    kind: str,
+    data: Path | None,
+    beside: Path,
+    fingerprint: str | None,
+    *,
+    test: bool = False,
+    pictures: Reading = "auto",
 ) -> Dataset:
     """Find a model's data: as given, else those of the study beside it, else by kind."""
     from hpsearch.data import open_packed
@@ -226,4 +232,4 @@ def data_of_model(
             data = Path(held["source"]) if held.get("source") else None
         except HpsearchError:
             pass  # no study beside it, or its packed data are missing
-    return find_dataset(kind, data, fingerprint=fingerprint, test=test)
+    return find_dataset(kind, data, fingerprint=fingerprint, test=test, pictures=pictures)
