@@ -53,15 +53,23 @@ def recognise(
     folder, images = _model_and_images(model, images)
     from hpsearch.execution.devices import choose_device
     from hpsearch.pictures.looks import Looks
-    from hpsearch.recognition.model import SHIPPED, load_model, on_paper, read_description
+    from hpsearch.recognition.model import (
+        SHIPPED,
+        in_colour,
+        load_model,
+        on_paper,
+        read_description,
+    )
     from hpsearch.recognition.support import read_images, read_support
 
     of_support, of_queries = Looks(), Looks()
-    paper = on_paper(read_description(folder or SHIPPED))
-    classes = read_support(support, of_support, paper=paper)
-    queries = read_images(images, of_queries, paper=paper)
+    description = read_description(folder or SHIPPED)
+    paper, colour_px = on_paper(description), in_colour(description)
+    classes = read_support(support, of_support, paper=paper, colour_px=colour_px)
+    queries = read_images(images, of_queries, paper=paper, colour_px=colour_px)
     loaded = load_model(folder or SHIPPED, choose_device("auto"))
-    odd = of_support.notices(paper=paper), of_queries.notices(copies=False, paper=paper)
+    kept: dict[str, bool] = {"paper": paper, "colour": colour_px > 0}
+    odd = of_support.notices(**kept), of_queries.notices(copies=False, **kept)
     for text in (*classes.left_out, *odd[0], *odd[1]):
         notice(text)
 

@@ -40,6 +40,10 @@ def search(
     hours: Annotated[float | None, typer.Option(help="Hours of work after which it ends.")] = None,
     workers: Annotated[int | None, typer.Option(help="Number of parallel trials.")] = None,
     device: DeviceOption = None,
+    backbone: Annotated[
+        str | None,
+        typer.Option(help="A network trained on photographs, e.g. efficientnet-lite0."),
+    ] = None,
     executor: Annotated[str | None, typer.Option(help="local or ray.")] = None,
     address: Annotated[
         str | None, typer.Option(help="Ray cluster, HOST:PORT or auto; implies ray.")
@@ -68,6 +72,7 @@ def search(
         "budget.hours": hours,
         "workers": workers,
         "device": device,
+        "trial.backbone.name": backbone,
         "executor": executor or ("ray" if address else None),
         "address": address,
         "storage": storage,
@@ -82,7 +87,7 @@ def search(
     from hpsearch.cli.live import live_view
 
     given |= _settings(set_ or [])
-    study = study or default_study(data, output)
+    study = study or default_study(data, output, backbone)
     return run_search(study, data, given, output, live_view, dry_run=dry_run, trust=trust)
 
 

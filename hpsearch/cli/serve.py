@@ -43,13 +43,20 @@ def serve(
     check_rate(false_accept)
     from hpsearch.execution.devices import choose_device
     from hpsearch.pictures.looks import Looks
-    from hpsearch.recognition.model import SHIPPED, load_model, on_paper, read_description
+    from hpsearch.recognition.model import (
+        SHIPPED,
+        in_colour,
+        load_model,
+        on_paper,
+        read_description,
+    )
     from hpsearch.recognition.support import read_support
 
     folder, looks = model or SHIPPED, Looks()
-    paper = on_paper(read_description(folder))
-    classes = read_support(support, looks, paper=paper, inside=True)
-    for text in (*classes.left_out, *looks.notices(paper=paper)):
+    description = read_description(folder)
+    paper, colour_px = on_paper(description), in_colour(description)
+    classes = read_support(support, looks, paper=paper, inside=True, colour_px=colour_px)
+    for text in (*classes.left_out, *looks.notices(paper=paper, colour=colour_px > 0)):
         notice(text)
     loaded = load_model(folder, choose_device(device or "auto"))
 

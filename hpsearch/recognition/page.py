@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from hpsearch.data.contact_sheet import drawn
 from hpsearch.recognition.support import Support, printable
 
 if TYPE_CHECKING:
@@ -103,14 +104,13 @@ def picture_uri(image: NDArray[np.uint8], *, paper: bool) -> str:
 
 
 def picture_png(image: NDArray[np.uint8], *, paper: bool) -> bytes:
-    """Return a converted image [S, S] as a PNG, as people know it.
+    """Return a converted image [S, S] or [3, S, S] as a PNG, as people know it.
 
     Args:
         image: Ink = 255, or grey values.
         paper: Whether it is ink on paper, which is drawn dark on white.
     """
-    shown = np.asarray(image)
-    return _png(Image.fromarray(255 - shown if paper else shown))
+    return _png(drawn(np.asarray(image), paper=paper))
 
 
 def png_uri(image: Image.Image) -> str:

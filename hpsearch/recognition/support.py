@@ -42,17 +42,27 @@ class Support:
     names: tuple[str, ...]
     """C names, ascending."""
     images: NDArray[np.uint8]
-    """[M, 105, 105], ink = 255, or grey values; grouped by class."""
+    """[M, 105, 105], ink = 255, or grey values; or [M, 3, T, T]; grouped by class."""
     class_of: NDArray[np.int64]
     """[M] index into `names`, ascending; every class has an image."""
     paper: bool = True
-    """Whether the images are ink on paper, or grey values as they are."""
+    """Whether the images are ink on paper, or pictures as they are."""
     left_out: tuple[str, ...] = ()
     """What is no image of a class, in lines."""
 
+    @property
+    def colour_px(self) -> int:
+        """The side of pictures in colour; 0 where they are grey."""
+        return int(self.images.shape[-1]) if self.images.ndim == 4 else 0
+
 
 def read_support(
-    folder: Path, looks: Looks | None = None, *, paper: bool = True, inside: bool = False
+    folder: Path,
+    looks: Looks | None = None,
+    *,
+    paper: bool = True,
+    inside: bool = False,
+    colour_px: int = 0,
 ) -> Support:
     """Read a folder of classes.
 
@@ -65,6 +75,7 @@ def read_support(
         looks: Collects oddities of the images.
         paper: Whether the model was trained on drawings on paper (`Model.paper`).
         inside: Whether links that lead out of the folder are left out.
+        colour_px: Side of the colour pictures that it was trained on (`Model.colour_px`).
 
     Raises:
         InputError: The folder is missing, it has fewer than two classes, or an image is unusable.
@@ -91,7 +102,8 @@ def read_support(
             "image"
         )
     class_of = [number for number, name in enumerate(names) for _ in classes[name]]
-    images = read_images(files, looks, [names[number] for number in class_of], paper=paper)
+    named = [names[number] for number in class_of]
+    images = read_images(files, looks, named, paper=paper, colour_px=colour_px)
     return Support(names, images, np.array(class_of, np.int64), paper, left_out)
 
 
@@ -148,6 +160,7 @@ def read_images(
     classes: Sequence[str] = (),
     *,
     paper: bool = True,
+    colour_px: int = 0,
 ) -> NDArray[np.uint8]:
     """Convert images of any size and mode.
 
@@ -156,9 +169,10 @@ def read_images(
         looks: Collects oddities of the files.
         classes: Classes of the files, for notices about copies.
         paper: Whether the model was trained on drawings on paper (`Model.paper`).
+        colour_px: Side of the colour pictures that it was trained on (`Model.colour_px`).
 
     Returns:
-        uint8 [Q, 105, 105], ink = 255, paper = 0; or grey values.
+        uint8 [Q, 105, 105], ink = 255, paper = 0; or grey values; or colours, [Q, 3, T, T].
 
     Raises:
         InputError: There are no or too many images, or one of them is incomplete.
@@ -167,17 +181,19 @@ def read_images(
     if not 1 <= len(held) <= MAX_IMAGES:
         raise InputError(f"{len(held)} images; give 1 to {MAX_IMAGES}")
     named = zip_longest(held, classes, fillvalue="")
-    return np.stack([_converted(one, looks, name, paper=paper) for one, name in named])
+    return np.stack(
+        [_converted(one, looks, name, paper=paper, colour_px=colour_px) for one, name in named]
+    )
 
 
 def _converted(
-    source: Picture, looks: Looks | None, name: str, *, paper: bool
+    source: Picture, looks: Looks | None, name: str, *, paper: bool, colour_px: int
 ) -> NDArray[np.uint8]:
     if isinstance(source, Image.Image):
-        return convert_pixels(_pixels(source), paper=paper)
+        return convert_pixels(_pixels(source), paper=paper, colour_px=colour_px)
     if not isinstance(source, str | Path):
-        return convert_pixels(np.asarray(source), paper=paper)
-    image, look = convert_and_look(user_path(source), paper=paper)
+        return convert_pixels(np.asarray(source), paper=paper, colour_px=colour_px)
+    image, look = convert_and_look(user_path(source), paper=paper, colour_px=colour_px)
     if looks is not None:
         looks.add(name, str(source), image, look)
     return image

@@ -155,6 +155,7 @@ def retrain(
             "kind": dataset.kind,
             "fingerprint": dataset.fingerprint,
             **({} if dataset.paper else {"paper": False}),  # how to convert images to recognise
+            **({"colour_px": dataset.colour_px} if dataset.colour_px else {}),
         },
         "seed": chosen,
         **settings,
@@ -179,9 +180,11 @@ def retrain(
         raise InputError(f"{path}: max_epochs: nothing to train")
     weights = last.weights() if include_validation else last.best_weights()
     _check_usable(path, last, weights, include_validation)
+    network = trained_network(config, weights, device)
+    if config.backbone is not None:  # so that the model needs no file of the backbone
+        weights = {name: weight.cpu() for name, weight in network.state_dict().items()}
     content = save({name: weight.contiguous() for name, weight in weights.items()})
     write_atomically(output / "weights.safetensors", content)
-    network = trained_network(config, weights, device)
     figures = validation_figures(network, config, dataset, exported.study_seed)
     certificate = exported.certificate
     metrics = {

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from hpsearch.errors import HpsearchError, InputError
-from hpsearch.pictures.folder import FORMATS, MAX_PIXELS, MAX_SIDE, decode
+from hpsearch.pictures.folder import FORMATS, MAX_PIXELS, MAX_SIDE, brought_to, decode
 from hpsearch.pictures.looks import TINY_PX
 
 LARGEST_BODY = 20_000_000
@@ -69,15 +69,18 @@ class _Timed(io.BytesIO):
         return super().read(size)
 
 
-def read_picture(content: bytes, *, paper: bool) -> tuple[NDArray[np.uint8], list[str]]:
+def read_picture(
+    content: bytes, *, paper: bool, colour_px: int = 0
+) -> tuple[NDArray[np.uint8], list[str]]:
     """Decode and convert a picture.
 
     Args:
         content: An image file.
         paper: Whether the model was trained on drawings on paper.
+        colour_px: Side of the colour pictures that it was trained on; 0 for grey.
 
     Returns:
-        uint8 [S, S] as the network's support images are, and what is odd about it, in lines.
+        uint8 [S, S] or [3, S, S] as the network's support images are, and what is odd, in lines.
 
     Raises:
         Refused: It is empty, no image, damaged, or above a limit.
@@ -87,14 +90,15 @@ def read_picture(content: bytes, *, paper: bool) -> tuple[NDArray[np.uint8], lis
     _check_head(content)
     file = _Timed(content, DECODE_S)
     try:
-        image, look = decode(file, "the picture", paper=paper)
+        image, look = decode(file, "the picture", paper=paper, colour=colour_px > 0)
     except InputError as error:
         if file.late:
             late = f"the picture takes more than {DECODE_S:g} s to read; save it again"
             raise Refused("422 Unprocessable Content", late) from None
         raise Refused("422 Unprocessable Content", str(error)) from None
+    image = brought_to(image, colour_px) if colour_px else image
     odd = [words for key, words in ODD.items() if getattr(look, key)]
-    if paper and look.no_drawing and not look.blank:
+    if paper and not colour_px and look.no_drawing and not look.blank:
         odd.append(NO_DRAWING)
     return image, odd
 

@@ -169,7 +169,9 @@ class RecognitionPage:
             self._turns.release()
 
     def _ranked(self, content: bytes) -> dict[str, Any]:
-        image, odd = read_picture(content, paper=self._support.paper)
+        image, odd = read_picture(
+            content, paper=self._support.paper, colour_px=self._support.colour_px
+        )
         ranking = self._encoded.rank(image[None])
         if self._threshold is not None:
             ranking = replace(ranking, threshold=self._threshold.cut.evidence)

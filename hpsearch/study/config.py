@@ -16,7 +16,7 @@ from pydantic import (
 )
 
 from hpsearch.configfile import Section, dump_yaml, load_section, read_yaml
-from hpsearch.data.dataset import Kind, Pictures
+from hpsearch.data.dataset import Kind, Pictures, Reading
 from hpsearch.errors import InputError
 from hpsearch.front import Bound, Goals
 from hpsearch.measure import VALIDATION_ERROR, Measure
@@ -347,6 +347,11 @@ class StudyConfig(Section):
         if self.trial is None:
             raise InputError(f"study {self.name}: its trainer is a command, which has no network")
         return self.trial
+
+    @property
+    def reading(self) -> Reading:
+        """How own images are read."""
+        return "rgb" if self.trial is not None and self.trial.colour else self.pictures
 
     @property
     def shown(self) -> Measure:

@@ -132,9 +132,11 @@ def _wanted(
             )
         wanted |= {name: value for name, value in PAPER.items() if name in names}
     if entry.config == "encoder":
-        if not {"start", "train_from"} <= names.keys():
+        needed = {"train_from"} if config.trial.backbone else {"start", "train_from"}
+        if not needed <= names.keys():
             raise InputError(
-                f"enqueue: encoder: space {problem.space.name} must search start and train_from"
+                f"enqueue: encoder: space {problem.space.name} must search "
+                f"{' and '.join(sorted(needed))}"
             )
         wanted["train_from"] = NOTHING
     from_file = entry.config.endswith((".yaml", ".yml"))
