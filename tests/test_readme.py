@@ -32,7 +32,7 @@ WALKED = ("search", "report", "export", "retrain", "evaluate")
 """Targets that a test of this file runs; see ELSEWHERE for the others."""
 ELSEWHERE = {
     "test": "this run",
-    "baselines": "tests/results/test_baselines.py",
+    "baselines": "tests/scoring/test_baselines.py",
     "dashboard": "tests/report/test_in_chromium.py",
     "confirm": "tests/results/test_confirm.py",
     "install-cluster": "this run",

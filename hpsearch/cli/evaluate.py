@@ -41,8 +41,8 @@ def evaluate(
     """Score a model: on the sealed part of its own data, on all classes of other data."""
     from hpsearch.data.few_shot import Within
     from hpsearch.execution.devices import choose_device
-    from hpsearch.results.evaluate import Wanted
-    from hpsearch.results.evaluate import evaluate as score
+    from hpsearch.scoring.evaluate import Wanted
+    from hpsearch.scoring.evaluate import evaluate as score
 
     _one_of("--within", within, (None, *get_args(Within)))
     _one_of("--device", device, ("auto", "cpu", "cuda"))
@@ -117,7 +117,7 @@ def _named(dataset: Dataset) -> str:
 
 def _print_published(kind: str) -> None:
     """Print what was published on Lake's 400 tasks."""
-    from hpsearch.results.baselines import TABLE_2
+    from hpsearch.scoring.baselines import TABLE_2
 
     more = ", on all 30 background alphabets" if kind != "omniglot" else ""
     say(f"published on the same 400 tasks{more} (Koch et al. 2015, Table 2):")

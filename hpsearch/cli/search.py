@@ -82,9 +82,9 @@ def search(
         "warm_start.study": from_,
     }
     given = {key: value for key, value in changes.items() if value is not None}
-    from hpsearch.app.default_study import default_study
     from hpsearch.app.search import run_search
     from hpsearch.cli.live import live_view
+    from hpsearch.study.default_study import default_study
 
     given |= _settings(set_ or [])
     study = study or default_study(data, output, backbone)

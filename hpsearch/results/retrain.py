@@ -122,7 +122,7 @@ def retrain(
     """
     from safetensors.torch import save
 
-    from hpsearch.results.validation import validation_figures
+    from hpsearch.scoring.validation import validation_figures
     from hpsearch.training import checkpoint
     from hpsearch.training.build import trained_network
     from hpsearch.training.loop import train
@@ -266,7 +266,7 @@ def _metrics(
     Epochs are validated without averaging over views, all other figures with it.
     """
     kept = curve[-1] if seen else min(curve, key=lambda r: (r.validation_error, r.epoch))
-    from hpsearch.results.verification import N_PAIRS
+    from hpsearch.scoring.verification import N_PAIRS
 
     accuracy = figures["verification_accuracy"]
     shown = {

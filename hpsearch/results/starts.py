@@ -27,7 +27,7 @@ from hpsearch.intervals import wilson
 from hpsearch.network.siamese import SiameseNetwork
 from hpsearch.pictures.folder import convert_pixels
 from hpsearch.recognition.model import SHIPPED, load_model
-from hpsearch.results.baselines import cosine_scores, hausdorff_scores
+from hpsearch.scoring.baselines import cosine_scores, hausdorff_scores
 from hpsearch.seeding import trial_seed
 from hpsearch.study.config import StudyConfig
 from hpsearch.training.build import empty_network, trained_network

@@ -14,8 +14,8 @@ from hpsearch.backbones.settings import Backbone
 from hpsearch.configfile import Section, dump_yaml, load_section
 from hpsearch.errors import InputError
 from hpsearch.network.geometry import Comparison, Convolution, NetworkShape
+from hpsearch.network.layers import Layers, Momentum
 from hpsearch.network.views import View, views
-from hpsearch.training.layers import Layers, Momentum
 
 Objective = Literal["tasks_320", "dense"]
 """tasks_320: the paper's 16 runs. dense: the expectation over all tasks of eight drawers."""

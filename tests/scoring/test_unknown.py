@@ -14,14 +14,14 @@ from hpsearch.data import Characters
 from hpsearch.json_files import RejectionFigures
 from hpsearch.recognition.rejection import PRIOR_CLASSES, Cohort, Rejection
 from hpsearch.records import check
-from hpsearch.results.unknown import (
+from hpsearch.scoring.unknown import (
     alphabet_scores,
     answers,
     check_rejection,
     fit_rejection,
     measure_rejection,
 )
-from hpsearch.results.verification import calibration_error
+from hpsearch.scoring.verification import calibration_error
 
 
 def alphabet(

@@ -127,7 +127,7 @@ def measure_baselines(dataset: Dataset, progress: Progress | None = None) -> dic
         EnvironmentFailure: The opening cannot be logged.
     """
     from hpsearch.data.sealed import open_test_set
-    from hpsearch.results.controls import figures, measure_controls
+    from hpsearch.scoring.controls import figures, measure_controls
     from hpsearch.training.evaluation import task_scores
 
     reason = "baselines: pixels, Hausdorff distance, networks that know nothing"
@@ -159,8 +159,8 @@ def read_networks(studies: Sequence[Path], fingerprint: str) -> dict[str, dict[s
         InputError: A study has no model evaluated on these data.
     """
     from hpsearch.recognition.model import read_description
-    from hpsearch.results.controls import MEASURED
-    from hpsearch.results.evaluate import EVALUATION, read_evaluation
+    from hpsearch.scoring.controls import MEASURED
+    from hpsearch.scoring.evaluate import EVALUATION, read_evaluation
     from hpsearch.training.config import TrialConfig
 
     found = {}

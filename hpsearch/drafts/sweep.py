@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hpsearch.app.init import TRIALS, Draft, Searched, command_text, flow, space_text
-from hpsearch.app.init_command import STEPS
 from hpsearch.configfile import load_section, read_yaml
+from hpsearch.drafts.command import STEPS
+from hpsearch.drafts.draft import TRIALS, Draft, Searched, command_text, flow, space_text
 from hpsearch.errors import InputError, one_line
 from hpsearch.space.parameter import Parameter
 from hpsearch.space.space import NAME

@@ -23,7 +23,7 @@ from hpsearch.data import Characters
 from hpsearch.intervals import around, wilson
 from hpsearch.network.siamese import SiameseNetwork
 from hpsearch.recognition.rejection import Array, Cohort, Rejection, Setting
-from hpsearch.results.verification import calibration_error
+from hpsearch.scoring.verification import calibration_error
 from hpsearch.seeding import generator
 
 RATES = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5)

@@ -19,9 +19,9 @@ from hpsearch.data.tasks import (
 from hpsearch.intervals import around, wilson
 from hpsearch.network.siamese import SiameseNetwork
 from hpsearch.recognition.fresh import fresh_tasks
-from hpsearch.results.noise import measure_noise
-from hpsearch.results.unknown import measure_rejection
-from hpsearch.results.verification import N_PAIRS, verify
+from hpsearch.scoring.noise import measure_noise
+from hpsearch.scoring.unknown import measure_rejection
+from hpsearch.scoring.verification import N_PAIRS, verify
 from hpsearch.training.config import TrialConfig
 from hpsearch.training.evaluation import (
     dense_scores,

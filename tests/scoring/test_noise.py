@@ -12,8 +12,8 @@ from hpsearch.data import Dataset, score_tasks, validation_tasks
 from hpsearch.data.dense import dense_accuracy, dense_tasks
 from hpsearch.data.task_size import TaskSize
 from hpsearch.recognition.model import load_model
-from hpsearch.results.noise import _all_scores, measure_noise, noise_of_scores
 from hpsearch.results.retrain import retrain
+from hpsearch.scoring.noise import _all_scores, measure_noise, noise_of_scores
 from hpsearch.seeding import generator
 from hpsearch.training.evaluation import encode
 from tests.support.made_study import STUDY_SEED, tiny, write_best

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from hpsearch.app.init import Draft, Searched, command_text, flow, space_text
+from hpsearch.drafts.draft import Draft, Searched, command_text, flow, space_text
 from hpsearch.space.space import NAME
 
 STEPS = frozenset(

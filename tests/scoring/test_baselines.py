@@ -16,16 +16,16 @@ from hpsearch.configfile import dump_yaml, read_yaml
 from hpsearch.data import Dataset, open_test_set
 from hpsearch.data.pack import Contents, pack
 from hpsearch.data.tasks import OneShotTasks, score_tasks
-from hpsearch.results import baselines, controls
-from hpsearch.results.baselines import (
+from hpsearch.scoring import baselines, controls
+from hpsearch.scoring.baselines import (
     PUBLISHED,
     cosine_scores,
     hausdorff_scores,
     measure_baselines,
     read_baselines,
 )
-from hpsearch.results.controls import shuffle_labels
-from hpsearch.results.evaluate import evaluate
+from hpsearch.scoring.controls import shuffle_labels
+from hpsearch.scoring.evaluate import evaluate
 from hpsearch.sources.find import find_dataset
 from hpsearch.training.trainingdata import TrainingData
 from tests.support.command_line import CommandLine

@@ -14,8 +14,8 @@ from hpsearch.data import Dataset, open_test_set
 from hpsearch.data.few_shot import Joined, draw_tasks
 from hpsearch.errors import InputError
 from hpsearch.recognition.model import load_model
-from hpsearch.results import evaluate as evaluate_module
-from hpsearch.results.evaluate import EVALUATION, Wanted, evaluate, read_evaluation
+from hpsearch.scoring import evaluate as evaluate_module
+from hpsearch.scoring.evaluate import EVALUATION, Wanted, evaluate, read_evaluation
 from tests.support.command_line import CommandLine
 from tests.support.drawings import write_drawings
 from tests.support.made_study import openings, write_model

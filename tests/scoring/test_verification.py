@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from hpsearch.recognition.calibration import UNCALIBRATED, Calibration
-from hpsearch.results import verification
-from hpsearch.results.verification import Pairs, calibration_error, fit
+from hpsearch.scoring import verification
+from hpsearch.scoring.verification import Pairs, calibration_error, fit
 
 
 def drawn_pairs(slope: float, bias: float, count: int = 20_000) -> Pairs:

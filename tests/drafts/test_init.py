@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from hpsearch.app.init_command import proposed
 from hpsearch.configfile import dump_yaml, read_yaml
+from hpsearch.drafts.command import proposed
 from hpsearch.study.plan import StudyPlan, plan_study
 from tests.support.command_line import Done, run
 from tests.support.drawings import TWO_EACH, write_drawings

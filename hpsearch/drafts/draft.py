@@ -133,9 +133,9 @@ def draft_images(data: Path) -> Draft:
     Raises:
         InputError: There are no usable images.
     """
-    from hpsearch.app.default_study import default_study
     from hpsearch.shipped_files import find_shipped
     from hpsearch.sources.find import find_dataset
+    from hpsearch.study.default_study import default_study
 
     shipped = default_study(data, None)
     dataset = find_dataset("folder" if shipped == "own" else "auto", data)

@@ -16,9 +16,9 @@ from hpsearch.data import Dataset, open_test_set
 from hpsearch.errors import InputError
 from hpsearch.intervals import wilson
 from hpsearch.recognition.model import load_model
-from hpsearch.results import evaluate as evaluate_module
-from hpsearch.results.baselines import TABLE_2
-from hpsearch.results.evaluate import evaluate
+from hpsearch.scoring import evaluate as evaluate_module
+from hpsearch.scoring.baselines import TABLE_2
+from hpsearch.scoring.evaluate import evaluate
 from tests.support.command_line import CommandLine
 from tests.support.made_study import openings, write_model
 
