@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hpsearch.confirm.front import first_of_front
 from hpsearch.confirm.gain import is_start
 from hpsearch.driver.job_loop import JobLoop
 from hpsearch.driver.progress import RunningTrial
@@ -56,6 +57,8 @@ class Run:
 def best_trials(view: StudyView, top: int) -> list[TrialRecord]:
     """Return the complete trained trials with the lowest validation error, the lowest first.
 
+    With several objectives they are the front's, those that add most to it first; at least two.
+
     Raises:
         InputError: The study has fewer than two complete trials.
     """
@@ -67,6 +70,8 @@ def best_trials(view: StudyView, top: int) -> list[TrialRecord]:
             f"{view.folder.root}: {count(len(complete), 'complete trial')}; confirming compares "
             "at least two: continue the search"
         )
+    if view.config.goals.several:
+        return first_of_front(complete, view.config.goals, top)
     return sorted(complete, key=lambda t: (t.value, t.number))[:top]
 
 
