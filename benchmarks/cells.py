@@ -155,7 +155,7 @@ def run_cell(source: Source, setup: Way, seed: int, to_goal: bool = False) -> di
     if to_goal:
         return summarise(setup.run(problem, study_seed, budget, goal.threshold), goal.threshold)
     trace = setup.run(problem, study_seed, budget)
-    pick = setup.pick(problem, study_seed) if isinstance(setup, Setup) else best_number
+    pick = setup.pick(problem) if isinstance(setup, Setup) else best_number
     judged = judge(trace.looks, trace.truths, pick, goal.goals, goal.horizon_s)
     return {**summarise(trace, goal.threshold), "handed_over": judged}
 

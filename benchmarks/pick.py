@@ -9,11 +9,10 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 from hpsearch.samplers import SamplerConfig
-from hpsearch.samplers.suggest import choose_sampler, informed_sampler
-from hpsearch.seeding import derive_seed
+from hpsearch.samplers.merit import by_merit, expected_errors
 from hpsearch.space.problem import SearchProblem
 from hpsearch.trial import TrialRecord, best_trial
 
@@ -38,42 +37,18 @@ class Look:
     history: tuple[TrialRecord, ...]
 
 
-@runtime_checkable
-class Picks(Protocol):
-    """A sampler whose model says which of the trials it has seen is best."""
-
-    def pick(self, seed: int) -> int | None:
-        """Return the trial of the lowest expected error, from a seed in [0, 2**63)."""
-        ...
-
-
 def best_number(history: Sequence[TrialRecord]) -> int | None:
     """Return the trial that a study without a model hands over: the one that export takes."""
     best = best_trial(history)
     return best.number if best else None
 
 
-def sampler_pick(problem: SearchProblem, sampler: SamplerConfig, seed: int) -> Pick:
-    """Return the pick of a sampler: by its model if it has one that picks, else `best_number`.
-
-    Args:
-        problem: The search problem.
-        sampler: The study's sampler.
-        seed: The study's seed.
-    """
-    without_model = False
+def sampler_pick(problem: SearchProblem, sampler: SamplerConfig) -> Pick:
+    """Return the pick of a sampler: the trial that `hpsearch export` would take."""
 
     def pick(history: Sequence[TrialRecord]) -> int | None:
-        nonlocal without_model
-        acting = choose_sampler(problem, sampler, history)
-        if without_model or acting.name != sampler.name:
-            return best_number(history)
-        n = len(history)
-        model = informed_sampler(problem, acting, history, n, None)
-        if isinstance(model, Picks):
-            return model.pick(derive_seed(seed, "pick", n))
-        without_model = True
-        return best_number(history)
+        first = next(iter(by_merit(history, expected_errors(problem, sampler, history))), None)
+        return None if first is None else first.number
 
     return pick
 

@@ -107,9 +107,10 @@ def record(name: str, table: str, seeds: Sequence[int]) -> None:
         "commit": software()["commit"],
     }
     for seed in seeds:
-        recorded = Recorded(source)  # read anew: another process may have added to it
-        if seed not in recorded.seeds(name):
-            recorded.add(name, seed, run_cell(source, way, seed)["handed_over"], origin)
+        if seed not in Recorded(source).seeds(name):
+            judged = run_cell(source, way, seed)["handed_over"]
+            # Read anew: another process may have added to it.
+            Recorded(source).add(name, seed, judged, origin)
             sys.stdout.write(f"{table}: {name}: seed {seed}\n")
             sys.stdout.flush()
 

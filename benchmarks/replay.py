@@ -85,9 +85,9 @@ class Setup:
         """Replay it; see `replay`."""
         return replay(problem, self, seed, budget, goal=goal)
 
-    def pick(self, problem: Problem, seed: int) -> Pick:
+    def pick(self, problem: Problem) -> Pick:
         """Return what says which trial this way to search would hand over."""
-        return sampler_pick(problem.search_problem, self.sampler, seed)
+        return sampler_pick(problem.search_problem, self.sampler)
 
 
 @dataclass(frozen=True)

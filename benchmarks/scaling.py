@@ -26,7 +26,8 @@ from hpsearch.driver.progress import Progress
 from hpsearch.execution import Decision, Ended, Ending, EpochEnded, Event, Job, Started
 from hpsearch.paths import StudyFolder
 from hpsearch.seeding import generator
-from hpsearch.study.plan import DataPlace, plan_study, save_plan, study_lock
+from hpsearch.study.lock import study_lock
+from hpsearch.study.plan import DataPlace, plan_study, save_plan
 from hpsearch.training.epoch import EpochResult
 
 from .scaling_history import Filling, fill

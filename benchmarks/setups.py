@@ -42,38 +42,39 @@ OUTSIDE: dict[str, Way] = {
 
 
 def setups() -> dict[str, Setup]:
-    """Return every set-up by name, the default first: one factor at a time around it."""
-    sampler, pruner = SamplerConfig(), PrunerConfig()
-    found = {default_name(): Setup(sampler, pruner)}
-    found[RANDOM] = Setup(SamplerConfig(name="random"), PrunerConfig(name="none"))
-    found.setdefault(BASELINE, Setup(SamplerConfig(name="tpe"), PrunerConfig(name="asha")))
-    bayes = Setup(SamplerConfig(name="bayes"), PrunerConfig(name="expected"))
-    found.setdefault("bayes-expected", bayes)
+    """Return every set-up by name, the default first: one factor at a time around it.
 
-    def add(name: str, setup: Setup) -> None:
-        found.setdefault(name, setup)
-
-    for name in ("random", *LEARNING):
-        other = sampler.model_copy(update={"name": name})
-        add(f"{name}-{pruner.name}", Setup(other, pruner))
-    for name in ("none", "median", "asha", "asha-promotion", "hyperband"):
-        other_pruner = pruner.model_copy(update={"name": name})
-        add(f"{sampler.name}-{name}", Setup(sampler, other_pruner))
-    for start in ("recentred", "sobol", "random"):
-        if start != sampler.start:
-            begun = sampler.model_copy(update={"start": start})
-            add(f"{default_name()}-{start}-start", Setup(begun, pruner))
-    for count in (5, 10, 20, 40):
-        if count != sampler.startup_trials:
-            changed = sampler.model_copy(update={"startup_trials": count})
-            add(f"{default_name()}-start{count}", Setup(changed, pruner))
-    for factor in (2, 3, 4):
-        if factor != pruner.reduction_factor:
-            slower = pruner.model_copy(update={"reduction_factor": factor})
-            add(f"{default_name()}-factor{factor}", Setup(sampler, slower))
-    for name in (default_name(), RANDOM):
-        add(f"{name}-4workers", Setup(found[name].sampler, found[name].pruner, workers=4))
-    return found
+    Around the baseline too: what is recorded of earlier defaults has its names from there.
+    """
+    baseline = Setup(SamplerConfig(name="tpe"), PrunerConfig(name="asha"))
+    bases = {default_name(): Setup(SamplerConfig(), PrunerConfig()), BASELINE: baseline}
+    found = {
+        default_name(): bases[default_name()],
+        RANDOM: Setup(SamplerConfig(name="random"), PrunerConfig(name="none")),
+        **bases,
+    }
+    for base, (sampler, pruner) in ((n, (s.sampler, s.pruner)) for n, s in bases.items()):
+        near = {
+            f"{n}-{pruner.name}": Setup(SamplerConfig(name=n), pruner)
+            for n in ("random", *LEARNING)
+        }
+        for name in ("none", "median", "asha", "asha-promotion", "hyperband"):
+            near[f"{sampler.name}-{name}"] = Setup(sampler, PrunerConfig(name=name))
+        for start in ("recentred", "sobol", "random"):
+            if start != sampler.start:
+                begun = sampler.model_copy(update={"start": start})
+                near[f"{base}-{start}-start"] = Setup(begun, pruner)
+        for count in (5, 10, 20, 40):
+            if count != sampler.startup_trials:
+                changed = sampler.model_copy(update={"startup_trials": count})
+                near[f"{base}-start{count}"] = Setup(changed, pruner)
+        found = {**near, **found}
+    for factor in (2, 4):
+        slower = baseline.pruner.model_copy(update={"reduction_factor": factor})
+        found[f"{BASELINE}-factor{factor}"] = Setup(baseline.sampler, slower)
+    for name in (default_name(), RANDOM, BASELINE):
+        found[f"{name}-4workers"] = Setup(found[name].sampler, found[name].pruner, workers=4)
+    return {default_name(): found[default_name()], **found}
 
 
 def known() -> dict[str, Way]:

@@ -114,6 +114,8 @@ def settings(model: type[BaseModel]) -> list[Setting]:
         inner = _models(field.annotation)
         meaning = meanings.get(key) or (inspect.getdoc(inner[0]) if inner else None) or ""
         default = "required" if field.is_required() else _default(field.default, spec)
+        if field.default_factory_takes_validated_data:
+            default = "see there"
         meaning = " ".join(meaning.split())
         found.append(Setting(key, _type(spec), default, _allowed(spec), meaning))
     return found

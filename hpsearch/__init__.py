@@ -1,8 +1,11 @@
-"""Hyperparameter search for Koch's siamese network for one-shot recognition.
+"""Hyperparameter search for Koch's siamese network for one-shot recognition, and for any program.
 
-``hpsearch.search("quickstart", "omniglot/")`` searches. ``hpsearch.Recogniser.load()`` recognises
-with the shipped model, and ``hpsearch.load("runs/x/model").rank(images, support_folder)`` with one
-of your own. Importing the package loads neither numpy nor torch.
+``hpsearch.search(train, space, trials=50)`` searches the parameters of a function,
+``hpsearch.search("quickstart", "omniglot/")`` those of the network;
+``hpsearch.Study.open("runs/x")`` opens a study. ``hpsearch.Recogniser.load()`` recognises with
+the shipped model, and
+``hpsearch.load("runs/x/model").rank(images, support_folder)`` with one of your own. Importing the
+package loads neither numpy nor torch.
 """
 
 from __future__ import annotations
@@ -17,7 +20,10 @@ from hpsearch.interpreter import (
 )
 
 if TYPE_CHECKING:
+    from hpsearch.app.callback import Callback
     from hpsearch.app.python import search
+    from hpsearch.app.study import Study
+    from hpsearch.app.tensorboard import TensorBoard
     from hpsearch.recognition.model import load_model as load
     from hpsearch.recognition.recogniser import Recogniser
 
@@ -33,7 +39,15 @@ wait_passively()
 leave_deleted_folder()
 
 __version__ = "0.1.0"
-__all__ = ["Recogniser", "__version__", "load", "search"]
+__all__ = [
+    "Callback",
+    "Recogniser",
+    "Study",
+    "TensorBoard",
+    "__version__",
+    "load",
+    "search",
+]
 
 
 def __getattr__(name: str) -> Any:
@@ -45,6 +59,18 @@ def __getattr__(name: str) -> Any:
         from hpsearch.recognition.recogniser import Recogniser
 
         return Recogniser
+    if name == "Study":
+        from hpsearch.app.study import Study
+
+        return Study
+    if name == "Callback":
+        from hpsearch.app.callback import Callback
+
+        return Callback
+    if name == "TensorBoard":
+        from hpsearch.app.tensorboard import TensorBoard
+
+        return TensorBoard
     if name == "search":
         from hpsearch.app.python import search
 

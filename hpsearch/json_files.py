@@ -13,12 +13,35 @@ from hpsearch.records import Count, Number, Positive, Record, Share, damaged, re
 Figure = Annotated[float, Field(ge=-1, le=2)]
 """An end of an error's interval; it may lie outside 0 to 1."""
 Interval = Annotated[list[Figure], Field(min_length=2, max_length=2)]
+Ends = Annotated[list[Number], Field(min_length=2, max_length=2)]
+"""An interval of any value."""
 Place = Annotated[int, Field(ge=0, le=10**9)]
 """A trial's number, or another whole number from 0."""
 Epoch = Annotated[str, Field(pattern=r"^(0|[1-9][0-9]{0,8})$")]
 SAME = 1e-12
 """Two numbers are equal when they differ by at most this share of the larger one."""
 Text = Annotated[str, Field(min_length=1, max_length=10_000)]
+
+
+SHARES = ("error", "errors", "mean", "search_error", "start_error", "validation_error")
+"""Keys of errors, which are shares."""
+FIGURES = ("behind_best", "gain", "interval", "interval_one_training", "interval_other_alphabets",
+           "measured")  # fmt: skip
+"""Keys of differences of errors, and of intervals."""
+
+
+def _check_shares(record: Record) -> None:
+    """Refuse errors that are no shares.
+
+    Raises:
+        ValueError: The first such key.
+    """
+    for keys, (low, high) in ((SHARES, (0, 1)), (FIGURES, (-1, 2))):
+        for key in keys:
+            held = getattr(record, key, None)
+            for value in held if isinstance(held, list) else [held]:
+                if isinstance(value, int | float) and not low <= value <= high:
+                    raise ValueError(f"{key} {value} must be from {low} to {high}")
 
 
 class EndedTrial(Record):
@@ -76,9 +99,9 @@ class Optimism(Record):
     """How much the search's own best error was too low."""
 
     trial: Place
-    search_error: Share
-    measured: Figure
-    interval: Interval
+    search_error: Number
+    measured: Number
+    interval: Ends
     luck: Number
     noise: Positive = 0.0
     trials: Place
@@ -88,13 +111,13 @@ class Candidate(Record):
     """One trial that was trained again."""
 
     trial: Place
-    search_error: Share
-    errors: list[Share]
-    mean: Share
-    error: Figure
-    interval: Interval
+    search_error: Number
+    errors: list[Number]
+    mean: Number
+    error: Number
+    interval: Ends
     probability_best: Share
-    behind_best: Figure
+    behind_best: Number
     behind_best_se: Positive
     broke_down: Place
 
@@ -103,32 +126,52 @@ class Gain(Record):
     """What training gained over a study's start, in a certificate."""
 
     start: Place
-    start_error: Share
+    start_error: Number
     trained: Place
-    gain: Figure
-    interval: Interval
+    gain: Number
+    interval: Ends
     helps: bool
     as_it_is: bool = True
 
 
+class Measured(Record):
+    """What a command's value is. Files hold it with lower as better."""
+
+    name: Text
+    maximized: bool = False
+
+
 class Certificate(Record):
-    """certificate.json, and its copy in best.yaml."""
+    """certificate.json. Without a `measure` it is of errors, which are shares."""
 
     format: Literal[1]
     trial: Place
-    error: Share
-    interval: Interval
-    interval_one_training: Interval
-    interval_other_alphabets: Interval | None
+    error: Number
+    interval: Ends
+    interval_one_training: Ends
+    interval_other_alphabets: Ends | None
     sd_of_trainings: Positive
     probability_best: Share
-    search_error: Share
+    search_error: Number
     optimism: Optimism
     candidates: Annotated[list[Candidate], Field(min_length=1)]
     seeds: Annotated[int, Field(ge=1)]
-    objective: str
+    objective: str = ""
+    measure: Measured | None = None
     compared: list[Place]
     gain: Gain | None = None
+
+    @model_validator(mode="after")
+    def _of_errors(self) -> Certificate:
+        if self.measure is None:
+            for part in (
+                self,
+                self.optimism,
+                *self.candidates,
+                *([self.gain] if self.gain else []),
+            ):
+                _check_shares(part)
+        return self
 
 
 class ConfirmedRun(Record):
@@ -137,13 +180,20 @@ class ConfirmedRun(Record):
     trial: Place
     place: Place
     seed: Count
-    error: Share
-    per_alphabet: Annotated[dict[str, Share], Field(min_length=1)]
-    validation_error: Share
+    error: Number
+    per_alphabet: dict[str, Share]
+    """Of a command it is empty: its value may be any number."""
+    validation_error: Number
     epochs: Place
     seconds: Positive
     diagnosis: str | None
     provenance: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _of_errors(self) -> ConfirmedRun:
+        if self.per_alphabet:
+            _check_shares(self)
+        return self
 
 
 class RejectionSetting(Record):
@@ -290,6 +340,7 @@ class PackedMeta(Record):
     description: str
     rule: Annotated[int, Field(ge=1)] = 1
     paper: bool = True
+    colour_px: Annotated[int, Field(ge=0, le=224)] = 0
     notices: list[str] = Field(default_factory=list)
     roles: dict[Literal["background", "validation", "test"], Counts]
     sha256: dict[str, str]

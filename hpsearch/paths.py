@@ -234,6 +234,8 @@ class StudyFolder:
     """Kind, source and fingerprint of the data the study runs on."""
     trust = Inside("trust.json")
     """The user's mark on the command that the study runs."""
+    code_trust = Inside("code-trust.json")
+    """The user's mark on the classes that the study names."""
     prior = Inside("prior.json")
     """The trials of another study that the sampler learns from, if there is one."""
     database = Inside("study.db")
@@ -250,6 +252,8 @@ class StudyFolder:
     """The retrained model's folder."""
     report = Inside("report.html")
     """The report page."""
+    requests = Inside("requests")
+    """What users ask of the running search; its driver adopts and removes it."""
     lock = Inside("study.lock")
     """Locked (flock) by the one process that writes."""
     trials = Inside("trials")

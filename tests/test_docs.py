@@ -23,9 +23,10 @@ from PIL import Image
 import hpsearch
 from hpsearch.cli.main import app
 from hpsearch.configfile import parse_yaml, read_yaml
+from hpsearch.recognition.onnx_file import write_onnx
 from hpsearch.space.space import SearchSpace
 from hpsearch.study.config import StudyConfig
-from tests.support.models import draw
+from tests.support.models import draw, write_model
 
 DOCS = Path(__file__).parent.parent / "docs"
 
@@ -85,10 +86,37 @@ def test_the_python_page_recognises(tmp_path: Path) -> None:
     assert re.fullmatch(r"\(2, \d+\)", lines[3])
 
 
+def test_the_python_page_searches_a_function_and_follows_it(tmp_path: Path) -> None:
+    _, train, after, follow, *_ = blocks("python.md", "python")
+    (tmp_path / "train.py").write_text(train)
+    out = run([sys.executable, "train.py"], tmp_path)
+    assert re.search(r"^trial \d: 0\.\d{3}, \{'lr': 0\.\d+, 'layers': \d\}$", out, re.MULTILINE), (
+        out
+    )
+    lines = run([sys.executable, "-c", after], tmp_path).splitlines()
+    assert len(lines) == 7
+    assert len(list((tmp_path / "runs/train/requests").iterdir())) == 1
+    (tmp_path / "follow.py").write_text(follow)
+    out = run([sys.executable, "follow.py"], tmp_path)
+    assert len(re.findall(r"^trial [01], step \d: 0\.\d{3}$", out, re.MULTILINE)) >= 4, out
+    assert re.findall(r"^trial (\d) (?:complete|pruned)$", out, re.MULTILINE) in ([*"01"], [*"10"])
+
+
+def test_the_onnx_page_finds_each_picture_again(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime", reason="the extra hpsearch[onnx] is not installed")
+    (shown,) = blocks("onnx.md", "python")
+    write_onnx(hpsearch.load(write_model(tmp_path / "model")), tmp_path / "mine.onnx")
+    kinds = ("bar", "cross", "roof", "box", "dash")
+    known = np.stack([255 - np.asarray(draw(kind)) for kind in kinds])
+    np.save(tmp_path / "known.npy", known)
+    np.save(tmp_path / "new.npy", known[[3, 0, 4]])
+    assert run([sys.executable, "-c", shown], tmp_path) == "[3 0 4]\n"
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_the_python_page_does_what_it_says(tmp_path: Path) -> None:
-    _, search, rank = blocks("python.md", "python")
+    *_, search, rank = blocks("python.md", "python")
     (shell,) = blocks("python.md", "sh")
     (tmp_path / "search.py").write_text(search)
     out = run([sys.executable, "search.py"], tmp_path)

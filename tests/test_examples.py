@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.models import write_model, write_support
+import hpsearch
+from hpsearch.recognition.onnx_file import write_onnx
+from tests.support.models import draw, write_model, write_support
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -70,6 +72,24 @@ def test_recognise_ranks_the_classes(tmp_path: Path) -> None:
     first, second = example("recognise.py", tmp_path / "model", support, *images, cwd=tmp_path)
     assert first.startswith(f"{images[0]}: roof ")
     assert second.startswith(f"{images[1]}: bar ")
+
+
+def test_an_exported_model_ranks_as_recognise_does(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime", reason="the extra hpsearch[onnx] is not installed")
+    write_model(tmp_path / "model")
+    kinds = {"cross": ("cross", 2), "roof": ("roof", 1), "bar": ("bar", 3)}
+    support = write_support(tmp_path / "support", kinds)
+    images = [tmp_path / name for name in ("grey.png", "dark.png", "wide.png")]
+    draw("roof", 2).point(lambda grey: 40 + grey // 2).save(images[0])
+    draw("bar", 1).point(lambda grey: 255 - grey).convert("RGBA").save(images[1])
+    draw("cross", 1, (300, 200)).save(images[2])
+    onnx_file, model = tmp_path / "m.onnx", hpsearch.load(tmp_path / "model")
+    write_onnx(model, onnx_file)
+    lines = example("recognise_onnx.py", onnx_file, support, *images, cwd=tmp_path)
+    ranked = model.rank(images, support)
+    for image, line, candidates in zip(images, lines, ranked, strict=True):
+        best = ", ".join(f"{name} {score:.3f}" for name, score in candidates)
+        assert line == f"{image}: {best}"
 
 
 def test_the_notebook_names_the_signs_it_draws() -> None:

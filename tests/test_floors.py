@@ -22,6 +22,7 @@ GROUND = (
     "awake",
     "configfile",
     "errors",
+    "extensions",
     "interpreter",
     "intervals",
     "json_files",
@@ -44,38 +45,44 @@ FLOORS = {
     **dict.fromkeys(GROUND, 0),
     "data": 1,
     "network": 1,
-    "pictures": 2,
-    "training": 2,
-    "sources": 3,
-    "front": 3,
-    "recognition": 3,
-    "trainers": 3,
-    "execution": 4,
-    "space": 4,
-    "belief": 5,
-    "pruners": 6,
-    "samplers": 6,
-    "study": 7,
-    "storage": 8,
-    "driver": 9,
-    "maintenance": 10,
-    "confirm": 10,
-    "results": 11,
-    "report": 12,
-    "app": 13,
-    "cli": 14,
-    "__main__": 15,
+    "backbones": 2,
+    "pictures": 3,
+    "training": 3,
+    "sources": 4,
+    "front": 4,
+    "recognition": 4,
+    "trainers": 4,
+    "execution": 5,
+    "serving": 5,
+    "cluster": 6,
+    "space": 5,
+    "belief": 6,
+    "pruners": 7,
+    "samplers": 7,
+    "study": 8,
+    "storage": 9,
+    "driver": 10,
+    "maintenance": 11,
+    "confirm": 11,
+    "results": 12,
+    "report": 13,
+    "app": 14,
+    "cli": 15,
+    "__main__": 16,
 }
 MUST_NOT_KNOW = {
     "hpsearch.data": ("optuna", "torch"),
     "hpsearch.pictures": ("optuna", "torch"),
     "hpsearch.sources": ("optuna", "torch"),
     "hpsearch.network": ("optuna",),
+    "hpsearch.backbones": ("optuna",),
     "hpsearch.training": ("optuna",),
     "hpsearch.recognition": ("optuna",),
     "hpsearch.trainers": ("optuna", "torch"),
     "hpsearch.execution": ("optuna",),
+    "hpsearch.serving": ("optuna",),
     "hpsearch.front": ("optuna", "torch"),
+    "hpsearch.cluster": ("optuna", "torch"),
     "hpsearch.space": ("torch",),
     "hpsearch.belief": ("optuna", "torch"),
     "hpsearch.samplers": ("torch",),
@@ -109,7 +116,7 @@ MUST_NOT_REACH_TORCH = (
 
 INTERFACE = {"hpsearch.execution", "hpsearch.execution.blame", "hpsearch.execution.devices"}
 """What all but app may know of execution: no concrete executor."""
-APART = ("execution", "app", "cli")
+APART = ("execution", "cluster", "app", "cli")
 """Rooms that know concrete executors."""
 
 PLAIN = {"hpsearch.errors", "hpsearch.seeding", "hpsearch.paths", "hpsearch.provenance"}
@@ -228,7 +235,8 @@ def _must_not_know(one: Import) -> str | None:
                 if _within(one.target, name):
                     return f"{package} must not know {name}"
     outer = _part(one.importer) not in APART
-    if outer and _within(one.target, "hpsearch.execution") and one.target not in INTERFACE:
+    concrete = any(_within(one.target, f"hpsearch.{room}") for room in ("execution", "cluster"))
+    if outer and concrete and one.target not in INTERFACE:
         return "only the Executor interface is known here"
     top = one.target.split(".")[0]
     plain = top in sys.stdlib_module_names or top in ("numpy", ROOT)
@@ -356,6 +364,8 @@ def test_the_checker_sees_the_program() -> None:
         ("results/bad.py", "from hpsearch.execution import local", "only the Executor interface"),
         ("results/bad.py", CHECKING.format("import hpsearch.execution.local"), "only the Exec"),
         ("driver/bad.py", "from hpsearch.execution.local import x", "only the Executor interface"),
+        ("results/bad.py", "import hpsearch.cluster.executor", "only the Executor interface"),
+        ("execution/bad.py", "import hpsearch.cluster.node", "'cluster' on floor 5"),
         ("extra/bad.py", "import hpsearch.errors", "'extra' stands on no floor"),
         ("data/bad.py", "import importlib\nimportlib.import_module(name)", "a computed name"),
         ("data/bad.py", "__import__('hpsearch.cli')", "must not know 'cli'"),

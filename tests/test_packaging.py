@@ -19,6 +19,8 @@ from hpsearch import __version__
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+EXTRAS = ("ray", "postgres", "onnx", "pandas", "tensorboard")
+"""The extras that the package itself imports."""
 OWN = {"hpsearch", "benchmarks", "tests", "examples"}
 NO_SUCH_SYSTEM = "import sys\nsys.platform = 'win32'\n"
 
@@ -65,8 +67,8 @@ def read(name: str) -> Any:
 
 
 def test_every_package_that_is_imported_is_declared() -> None:
-    assert third_party(sources("hpsearch")) == declared("ray", "postgres")
-    extras = ("ray", "postgres", "dev")
+    assert third_party(sources("hpsearch")) == declared(*EXTRAS)
+    extras = (*EXTRAS, "dev")
     assert third_party(sources("benchmarks", "examples", "tests")) <= declared(*extras)
 
 

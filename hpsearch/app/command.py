@@ -37,6 +37,8 @@ def find_program(trainer: CommandTrainer) -> str:
         InputError: There is none, or it cannot be executed.
     """
     word = trainer.command[0]
+    if word == "${python}":
+        return sys.executable
     if "${" in word:
         return word  # each trial has its own
     if os.sep in word:
@@ -62,8 +64,12 @@ def in_words(config: StudyConfig) -> str:
     """Return the command of a study, and how long a trial is."""
     if config.trainer is None:
         raise ValueError("the siamese trainer has no command")
-    words = " ".join(map(shell_word, config.trainer.command))
-    return f"{words}, {count(config.trainer.max_steps, 'step')} a trial"
+    return f"{words_of(config.trainer)} a trial"
+
+
+def words_of(trainer: CommandTrainer) -> str:
+    """Return a command as a shell would read it, and its steps."""
+    return f"{' '.join(map(shell_word, trainer.command))}, {count(trainer.max_steps, 'step')}"
 
 
 def _saved_folder(named: Path) -> StudyFolder | None:
@@ -71,6 +77,11 @@ def _saved_folder(named: Path) -> StudyFolder | None:
     folder = StudyFolder(named if named.is_dir() else named.parent)
     is_its_file = named.is_dir() or named.name == folder.study_file.name
     return folder if is_its_file and is_saved(folder) else None
+
+
+def is_begun_folder(named: str) -> bool:
+    """Return whether a name means a study's folder, which may be somebody else's."""
+    return _saved_folder(user_path(named)) is not None
 
 
 def check_trusted(plan: StudyPlan, named: str, *, trust: bool) -> None:
@@ -86,17 +97,34 @@ def check_trusted(plan: StudyPlan, named: str, *, trust: bool) -> None:
     """
     trainer = plan.config.trainer
     folder = _saved_folder(user_path(named))
-    if trainer is None or trust or folder is None or is_trusted(folder, trainer):
+    if trainer is None or folder is None or is_trusted(folder, trainer):
         return
-    say(f"{folder.root} runs: {in_words(plan.config)}")
+    agree(str(folder.root), in_words(plan.config), trainer, trust=trust)
+
+
+def agree(what: str, words: str, trainer: CommandTrainer, *, trust: bool) -> None:
+    """Print a command that no mark of this user names, and refuse it until they agree.
+
+    Args:
+        what: The folder or file that holds it.
+        words: The command, for display.
+        trainer: It, with its directory and environment.
+        trust: Whether the user has agreed on the command line.
+
+    Raises:
+        InputError: Nobody agreed.
+    """
+    say(f"{what} runs: {words}")
     say(
         f"  in {trainer.directory}" + "".join(f", {n}={v}" for n, v in trainer.environment.items())
     )
+    if trust:
+        return
     if sys.stdin is not None and sys.stdin.isatty():
         say("it was not begun by this user on this machine. Run it? Write yes:")
         if sys.stdin.readline().strip().lower() == "yes":
             return
     raise InputError(
-        f"{folder.root}: its command was not begun by this user on this machine; read it "
-        "above, then add --trust"
+        f"{what}: its command was not begun by this user on this machine; read it above, then add "
+        "--trust"
     )

@@ -11,7 +11,7 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from hpsearch.app.command import NO_DATA, check_trusted, find_program, in_words
+from hpsearch.app.command import NO_DATA, check_trusted, find_program, in_words, is_begun_folder
 from hpsearch.app.dry_run import describe, too_long
 from hpsearch.app.executors import Workplace, find_workplace
 from hpsearch.app.starts import with_encoder
@@ -20,27 +20,30 @@ from hpsearch.confirm.certificate import best_of, read_certificate
 from hpsearch.confirm.gain import gain_of_search
 from hpsearch.data import Dataset
 from hpsearch.driver.driver import Driver
+from hpsearch.driver.requests import waiting
 from hpsearch.driver.warm_start import with_prior
 from hpsearch.errors import EnvironmentFailure, InputError
 from hpsearch.execution import Executor
 from hpsearch.json_files import read_dataset
 from hpsearch.output import notice, say, unwaited
 from hpsearch.paths import StudyFolder, cache_folder, network_filesystem, shell_word
-from hpsearch.pruners import fewest_trials
+from hpsearch.pruners import fewest_trials, make_pruner
 from hpsearch.results.best import best_in_words
 from hpsearch.sources.find import IMAGES, find_dataset
 from hpsearch.sources.omniglot import FEW_ALPHABETS, find_parts
 from hpsearch.storage.engine import Database
 from hpsearch.storage.view import check_not_edited, read_study
+from hpsearch.study.code_trust import check_code, note_code
 from hpsearch.study.data_check import check_study_data
-from hpsearch.study.plan import DataPlace, StudyPlan, lock_holder, plan_study, save_plan
+from hpsearch.study.lock import lock_holder
+from hpsearch.study.plan import DataPlace, StudyPlan, plan_study, save_plan
 from hpsearch.study.trust import note_trust
 from hpsearch.waiting import Caught, Interrupted
 from hpsearch.wording import count, in_states
 
 
 def run_search(
-    study: str,
+    study: str | StudyPlan,
     data: Path | None,
     changes: Mapping[str, Any],
     output: Path | None,
@@ -52,7 +55,8 @@ def run_search(
     """Run or continue a search; return the exit code: 0, or 128 and the signal that stopped it.
 
     Args:
-        study: A study file, a shipped name, or a study's folder.
+        study: A study file, a shipped name, or a study's folder; or a plan of the caller's own,
+            which has its changes and its folder.
         data: Path of the data; None searches the usual places.
         changes: Settings by path that replace the file's.
         output: The study's folder; None means runs/NAME.
@@ -68,9 +72,14 @@ def run_search(
     with ExitStack() as stack:
         for stream in (sys.stdout, sys.stderr):
             stack.enter_context(unwaited(stream, lambda: caught.count))
-        plan = plan_study(study, output, changes)
-        if not dry_run:
-            check_trusted(plan, study, trust=trust)
+        if isinstance(study, StudyPlan):
+            plan = study
+        else:
+            plan = plan_study(study, output, changes)
+            if not dry_run:
+                check_trusted(plan, study, trust=trust)
+            if not trust and is_begun_folder(study):
+                check_code(plan.folder, plan.config)
         return _search(plan, data, watch, caught, dry_run=dry_run)
 
 
@@ -98,6 +107,7 @@ def _search(
         if dataset is not None:
             plan = with_encoder(plan, dataset)
         save_plan(plan, found)
+        note_code(plan.folder, plan.config)
         if plan.config.trainer is not None:
             note_trust(plan.folder, plan.config.trainer)
         return _drive(plan, place, workplace, watch, caught)
@@ -122,6 +132,7 @@ def prepare(
         EnvironmentFailure: The storage is unusable, or the folder is not writable.
     """
     _ = plan.enqueued  # refuses what cannot be enqueued
+    check_classes(plan)
     with_prior(plan, {})  # refuses an unusable source before looking for the data
     Database(plan.folder, plan.config.storage).check_usable(plan.config.name)
     check_free(plan.folder, plan.config.storage)
@@ -129,9 +140,24 @@ def prepare(
         find_program(plan.config.trainer)
         if data is not None:
             raise InputError("--data: a command finds its data itself; leave it out")
-        return None, plan
+        return None, with_prior(plan, NO_DATA)
     dataset = held_dataset(plan, data) if fetch or _at_hand(plan, data) else None
     return dataset, with_prior(plan, _describe_dataset(dataset, data) if dataset else {})
+
+
+def check_classes(plan: StudyPlan) -> None:
+    """Load the classes that a study names, so that a wrong one is refused before it begins.
+
+    Raises:
+        InputError: One cannot be loaded, or takes other options.
+    """
+    config = plan.config
+    if config.sampler.foreign:
+        from hpsearch.samplers.foreign import check_foreign
+
+        check_foreign(config.sampler)
+    if config.pruner.foreign:
+        make_pruner(config.pruner, plan.resource, plan.problem, config.goals)
 
 
 def check_free(folder: StudyFolder, storage: str) -> None:
@@ -188,13 +214,15 @@ def _drive(
         say("the same command continues")
         return caught.exit_code
     view = read_study(plan.folder)
+    if left := len(waiting(plan.folder)):
+        notice(f"{count(left, 'request')} left: search on with a larger budget", err=False)
     best, certificate = best_of(view)
     if (gained := gain_of_search(view)) and not certificate:
         say(gained)
     say(best_in_words(view))
     if best is not None:
         root = shell_word(plan.folder.root)
-        confirm = "" if certificate or plan.config.trainer else f"hpsearch confirm {root}, or "
+        confirm = "" if certificate else f"hpsearch confirm {root}, or "
         say(f"next: {confirm}hpsearch export {root}")
     return 0
 
@@ -237,8 +265,8 @@ def _found(plan: StudyPlan, data: Path | None) -> Dataset:
 
     folder, wanted = plan.folder, plan.config.dataset
     if not folder.dataset.exists():
-        pictures = plan.config.pictures
-        return find_dataset(wanted, data, progress=_step_lines(), pictures=pictures)
+        reading = plan.config.reading
+        return find_dataset(wanted, data, progress=_step_lines(), pictures=reading)
     held = read_dataset(folder.dataset)
     source = data or (Path(held["source"]) if held.get("source") else None)
     packed = Path(held.get("packed") or "nowhere")
@@ -313,9 +341,10 @@ def _idle_pruner(plan: StudyPlan) -> str | None:
         )
     if trials is None or trials >= needed:
         return None
+    lower = f"; lower pruner.startup_trials {pruner.startup_trials}"
     return (
         f"pruner {pruner.name} can prune no trial before there are {needed}, but budget.trials is "
-        f"{trials}; lower pruner.startup_trials {pruner.startup_trials}"
+        f"{trials}{'' if pruner.name == 'expected' else lower}"
     )
 
 

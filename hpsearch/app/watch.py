@@ -45,7 +45,7 @@ def forecast_line(forecast: Forecast) -> str:
     return ", ".join(parts)
 
 
-class PlainLines:
+class PlainLines(Observer):
     """Prints one line per event, and a progress line from time to time."""
 
     def __init__(self) -> None:

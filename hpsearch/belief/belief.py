@@ -121,13 +121,18 @@ class Belief:
         return self._in_errors(self._means)
 
     @cached_property
-    def ranked(self) -> list[int]:
-        """Places in `trials`, the lowest expected error first; of equal ones the first.
+    def expected(self) -> Array:
+        """The final error expected of each of `trials` under another seed, float64 [trials].
 
         A configuration may fail under another seed although this trial did not.
         """
         expected = self.with_failures(self._means, self._rows)
-        return [int(k) for k in np.argsort(np.round(expected, DECIMALS), kind="stable")]
+        return self._in_errors(np.round(expected, DECIMALS))
+
+    @cached_property
+    def ranked(self) -> list[int]:
+        """Places in `trials`, the lowest expected error first; of equal ones the first."""
+        return [int(k) for k in np.argsort(self.expected, kind="stable")]
 
     @property
     def scale(self) -> float:
@@ -138,11 +143,6 @@ class Belief:
     def mean(self) -> float:
         """The mean of final errors."""
         return self.learnt.centre * self.learnt.unit
-
-    @property
-    def pick(self) -> int:
-        """The number of the trial with the lowest expected error."""
-        return self.trials[self.ranked[0]].number
 
     def deviation(self, place: int) -> float:
         """Return the standard deviation of the final error of one of `trials`."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from statistics import median
 
 from hpsearch.space.problem import SearchProblem
 from hpsearch.trial import TrialRecord, Value
@@ -46,8 +47,9 @@ def from_history(
         length: Returns the epochs of a whole trial, from its parameters.
     """
     found = []
+    results = {t.number: t.result for t in history if t.result is not None}
     for trial in sorted(history, key=lambda t: t.number):
-        if not problem.space.parameters.keys() <= trial.params.keys():
+        if not problem.has_all(trial.params):
             continue
         trainable = trial.trainable and not trial.out_of_memory
         if trial.state == "failed" and trainable:
@@ -62,7 +64,32 @@ def from_history(
                 trainable=trainable,
             )
         )
-    return found
+    return to_results(found, results)
+
+
+def to_results(evidence: Sequence[Evidence], results: Mapping[int, float]) -> list[Evidence]:
+    """Return evidence whose curves end at the results that programs gave.
+
+    What a program reports on the way may be another measure than its result. So each curve is
+    moved by what lies between its lowest error and its result, and one without a result by the
+    median of these.
+
+    Args:
+        evidence: All trials.
+        results: Results by number, of those that gave one.
+    """
+    moves = {
+        e.number: results[e.number] - min(e.curve.values())
+        for e in evidence
+        if e.number in results and e.curve
+    }
+    if not moves:
+        return list(evidence)
+    usual = median(moves.values())
+    return [
+        replace(e, curve={k: v + moves.get(e.number, usual) for k, v in e.curve.items()})
+        for e in evidence
+    ]
 
 
 def finite_curve(values: Mapping[int, float]) -> dict[int, float]:

@@ -91,7 +91,7 @@ def _running(progress: Progress) -> Table:
     return table
 
 
-class LiveView:
+class LiveView(Observer):
     """Draws the search's progress and a table of running trials, below the finished trials."""
 
     def __init__(self, name: str, live: Live, held: Mapping[str, Any] | None = None) -> None:

@@ -26,10 +26,14 @@ from hpsearch.cli import (
     data,
     doctor,
     evaluate,
+    export_model,
+    init,
     recognise,
     report,
+    requests,
     results,
     search,
+    serve,
     space,
     trace,
 )
@@ -56,10 +60,15 @@ COMMANDS: tuple[Callable[..., Any], ...] = (
     *(check.check, search.search, search.status, search.list_studies, search.trials, search.copy),
     *(trace.show, trace.verify, confirm.confirm),
     *(results.export, results.retrain, evaluate.evaluate, results.dashboard),
+    *(requests.enqueue, requests.stop),
     *(report.baselines, report.report, recognise.recognise, doctor.doctor, search.migrate),
+    export_model.export_model,
+    serve.serve,
 )
 for command in COMMANDS:
     app.command()(command)
+# What follows a command's program is its own, options too.
+app.command(context_settings={"allow_interspersed_args": False})(init.init)
 app.add_typer(data.app, name="data", help="Check, fetch or show a data set.")
 app.add_typer(space.app, name="space", help="Show a search space or explain a configuration.")
 

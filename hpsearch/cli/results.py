@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hpsearch.cli.options import DataOption, DeviceOption, StudyArgument
-from hpsearch.errors import HpsearchError
+from hpsearch.cli.options import DataOption, DeviceOption, StudyArgument, TrustOption
+from hpsearch.errors import HpsearchError, InputError
 from hpsearch.output import notice, say
 from hpsearch.paths import shell_word
 from hpsearch.wording import duration, interval, percent
 
 if TYPE_CHECKING:
     from hpsearch.data import Dataset
+    from hpsearch.data.dataset import Reading
     from hpsearch.training.epoch import EpochResult
 
 
@@ -36,6 +37,8 @@ def export(
 
     folder = find_study(study)
     done = export_best(folder, trial, output, at)
+    if done.picked:
+        notice(f"handed over is {done.picked}")
     for difference in done.notices:
         notice(f"the trial was trained with {difference}")
     if done.certificate is None:
@@ -46,7 +49,7 @@ def export(
     else:
         what = in_words(done.certificate)
         advice = f"next: hpsearch retrain {shell_word(done.path)}"
-    say(f"{done.path}: {what}" + (f"; {advice}" if done.network else ""))
+    say(f"{done.path}: {what}; {advice}")
 
 
 def retrain(
@@ -63,8 +66,10 @@ def retrain(
     ] = False,
     output: Annotated[Path | None, typer.Option(help="Model folder [beside CONFIG].")] = None,
     device: DeviceOption = None,
-) -> None:
+    trust: TrustOption = False,
+) -> int:
     """Train an exported configuration in full; the same command continues."""
+    from hpsearch.app.retrain import Settings, holds_command, retrain_command
     from hpsearch.cli.bars import forecast_bar
     from hpsearch.execution.devices import choose_device
     from hpsearch.provenance import differences, software
@@ -73,6 +78,18 @@ def retrain(
     from hpsearch.results.retrain import retrain as train_model
     from hpsearch.sources.omniglot import FEW_ALPHABETS
 
+    beside = config.parent / "model"
+    folder = output or beside
+    replaces = folder.resolve() == beside.resolve()
+    if holds_command(config):
+        for option, given in (("--data", data), ("--include-validation", include_validation)):
+            if given:
+                raise InputError(f"{option}: a command finds its data itself; leave it out")
+        return retrain_command(
+            config,
+            folder,
+            Settings(seed, epochs, device or "auto", trust=trust, replaces=replaces),
+        )
     exported, _ = read_exported(config)
     kind = exported.dataset.kind if exported.dataset else "auto"
     fingerprint = exported.dataset.fingerprint if exported.dataset else None
@@ -85,8 +102,6 @@ def retrain(
             f"--include-validation: the training alphabets are the {few} of {dataset.kind} and "
             f"the {more} of validation; leave it out for a model of {few} alphabets"
         )
-    beside = config.parent / "model"
-    folder = output or beside
     if old := stale(config):
         notice(old)
     for difference in differences(exported.provenance, software()) if exported.provenance else []:
@@ -121,7 +136,7 @@ def retrain(
             include_validation=include_validation,
             device=choose_device(device or "auto"),
             progress=progress,
-            aside=notice if folder.resolve() == beside.resolve() else None,
+            aside=notice if replaces else None,
         )
     if include_validation:
         error = metrics["seen_in_training"]["validation_error"]
@@ -131,8 +146,9 @@ def retrain(
             f"{percent(error)} on validation characters was seen in training: only hpsearch "
             f"evaluate measures its accuracy; certificate: {metrics['certificate']['verdict']}"
         )
-        return
+        return 0
     _print_metrics(folder, metrics, own=dataset.kind == "folder")
+    return 0
 
 
 def _verification(metrics: dict[str, Any], groups: str) -> str:
@@ -214,7 +230,13 @@ def dashboard(
 
 
 def data_of_model(
-    kind: str, data: Path | None, beside: Path, fingerprint: str | None, *, test: bool = False
+    kind: str,
+    data: Path | None,
+    beside: Path,
+    fingerprint: str | None,
+    *,
+    test: bool = False,
+    pictures: Reading = "auto",
 ) -> Dataset:
     """Find a model's data: as given, else those of the study beside it, else by kind."""
     from hpsearch.data import open_packed
@@ -231,4 +253,4 @@ def data_of_model(
             data = Path(held["source"]) if held.get("source") else None
         except HpsearchError:
             pass  # no study beside it, or its packed data are missing
-    return find_dataset(kind, data, fingerprint=fingerprint, test=test)
+    return find_dataset(kind, data, fingerprint=fingerprint, test=test, pictures=pictures)

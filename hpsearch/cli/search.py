@@ -40,6 +40,10 @@ def search(
     hours: Annotated[float | None, typer.Option(help="Hours of work after which it ends.")] = None,
     workers: Annotated[int | None, typer.Option(help="Number of parallel trials.")] = None,
     device: DeviceOption = None,
+    backbone: Annotated[
+        str | None,
+        typer.Option(help="A network trained on photographs, e.g. efficientnet-lite0."),
+    ] = None,
     executor: Annotated[str | None, typer.Option(help="local or ray.")] = None,
     address: Annotated[
         str | None, typer.Option(help="Ray cluster, HOST:PORT or auto; implies ray.")
@@ -47,8 +51,8 @@ def search(
     storage: Annotated[
         str | None, typer.Option(help="sqlite, or postgresql://[USER@]HOST[:PORT]/DATABASE.")
     ] = None,
-    sampler: Annotated[str | None, typer.Option(help="Sampler by name.")] = None,
-    pruner: Annotated[str | None, typer.Option(help="Pruner by name.")] = None,
+    sampler: Annotated[str | None, typer.Option(help="Sampler by name [bayes].")] = None,
+    pruner: Annotated[str | None, typer.Option(help="Pruner by name [expected].")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of everything random.")] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="A setting of the study file, KEY=VALUE.")
@@ -68,6 +72,7 @@ def search(
         "budget.hours": hours,
         "workers": workers,
         "device": device,
+        "trial.backbone.name": backbone,
         "executor": executor or ("ray" if address else None),
         "address": address,
         "storage": storage,
@@ -82,7 +87,7 @@ def search(
     from hpsearch.cli.live import live_view
 
     given |= _settings(set_ or [])
-    study = study or default_study(data, output)
+    study = study or default_study(data, output, backbone)
     return run_search(study, data, given, output, live_view, dry_run=dry_run, trust=trust)
 
 
@@ -105,7 +110,7 @@ def status(study: StudyArgument, json: JsonOption = False) -> None:
     from collections import Counter
 
     from hpsearch.app.watch import forecast_line
-    from hpsearch.confirm.certificate import best_of
+    from hpsearch.confirm.certificate import as_shown, best_of
     from hpsearch.confirm.front import expected_json, front_json, front_lines
     from hpsearch.data.dataset import in_words
     from hpsearch.driver.stopping import forecast_study, why_over
@@ -123,7 +128,7 @@ def status(study: StudyArgument, json: JsonOption = False) -> None:
             **_values(view, best),
             "params": dict(best.params),
             "confirmed": certificate is not None,
-            **({"certificate": certificate} if certificate else {}),
+            **({"certificate": as_shown(certificate)} if certificate else {}),
         }
         trials = {state: counts[state] for state in STATES}
         head = {"study": view.name, "dataset": view.dataset["kind"], "trials": trials}

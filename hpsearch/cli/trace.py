@@ -63,7 +63,8 @@ def _print_trial(view: StudyView, record: TrialRecord) -> None:
     say(f"trial {record.number} of {view.name}: {standing}, {shown.name} {value}")
     again = confirmed_errors(read_certificate(view.folder))
     if record.number in again:
-        say(f"  confirmed: {again[record.number]} on fresh tasks")
+        on = "on fresh tasks" if shown.share else "with fresh seeds"
+        say(f"  confirmed: {again[record.number]} {on}")
     if record.cause:
         say(f"  {one_line(record.cause)}")
     say("parameters")

@@ -15,22 +15,35 @@ import numpy as np
 
 from hpsearch.confirm.front import confirmed_front
 from hpsearch.confirm.gain import gain_in_words, is_kept, is_start, measure_gain
-from hpsearch.confirm.shrinkage import Posterior, pooled_variance, predicted_optimism, shrink
+from hpsearch.confirm.shrinkage import (
+    RATES,
+    Bounds,
+    Posterior,
+    pooled_variance,
+    predicted_optimism,
+    shrink,
+)
 from hpsearch.intervals import around
 from hpsearch.json_files import Certificate
+from hpsearch.measure import Measure, measure_of
 from hpsearch.paths import StudyFolder, write_atomically
 from hpsearch.provenance import software
 from hpsearch.records import damaged, dump_record, read_record
 from hpsearch.seeding import derive_seed
 from hpsearch.storage.view import StudyView
 from hpsearch.trial import TrialRecord, best_trial
-from hpsearch.wording import interval, percent
+from hpsearch.wording import percent
 
 FORMAT = 1
+AGAIN = "with fresh seeds"
 SURE = 0.95
 """A best trial of higher probability is called distinct from the others."""
+ANY: Bounds = (-math.inf, math.inf)
+"""Bounds of a command's value."""
 INTERVALS = ("interval", "interval_one_training", "interval_other_alphabets")
 """Keys of a certificate, and of its candidates, with an interval of an error."""
+ERRORS = ("error", "mean", "search_error", "start_error")
+"""Keys of a certificate and its parts with an error."""
 Runs = Mapping[int, Sequence[Mapping[str, Any]]]
 """The runs of each trial, ordered by seed."""
 
@@ -52,7 +65,9 @@ def certify(
     """
     seed = derive_seed(view.config.seed, "certificate")
     errors = [[float(run["error"]) for run in runs[t.number]] for t in candidates]
-    posterior = shrink(errors, seed)
+    shown = view.config.shown
+    bounds = RATES if shown.share else ANY
+    posterior = shrink(errors, seed, bounds=bounds)
     best = posterior.best
     chosen = candidates[best]
     low, high = posterior.interval(best)
@@ -61,15 +76,15 @@ def certify(
         "trial": chosen.number,
         "error": float(posterior.mean[best]),
         "interval": [low, high],
-        "interval_one_training": _one_training(posterior, best, errors, seed),
+        "interval_one_training": _one_training(posterior, best, errors, seed, bounds),
         "interval_other_alphabets": _other_alphabets(posterior, best, runs[chosen.number]),
         "sd_of_trainings": posterior.sigma,
         "probability_best": float(posterior.chance_best()[best]),
         "search_error": chosen.value,
-        "optimism": _optimism(view, posterior, candidates, runs, seed),
+        "optimism": _optimism(view, posterior, candidates, runs, bounds),
         "candidates": _candidates(posterior, candidates, errors, runs),
         "seeds": min(len(e) for e in errors),
-        "objective": view.config.objective,
+        **({"objective": view.config.objective} if shown.share else _measured(shown)),
         "compared": [t.number for t in view.trials if t.state == "complete"],
         "created": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
         "software": software(),
@@ -79,6 +94,11 @@ def certify(
     if not start or start[0]["trial"] == chosen.number:
         return {**trained, "gain": None}
     return _beside_start(view, trained, start, runs[chosen.number])
+
+
+def _measured(shown: Measure) -> dict[str, Any]:
+    """Return what a command's certificate measures; like all records it holds lower as better."""
+    return {"measure": {"name": shown.name, "maximized": shown.maximized}}
 
 
 def _beside_start(
@@ -92,7 +112,7 @@ def _beside_start(
     gain = measure_gain(start, runs, as_it_is=as_it_is)
     if gain.helps or not as_it_is:
         return {**trained, "gain": gain.to_json()}
-    errors = list(start[0]["per_alphabet"].values())
+    errors = list(start[0]["per_alphabet"].values())  # an encoder's, which no command has
     error = float(np.std(errors, ddof=1)) / math.sqrt(len(errors)) if len(errors) > 1 else 0.0
     ends = list(around(gain.start_error, error))
     return {
@@ -110,18 +130,22 @@ def _beside_start(
 
 
 def _one_training(
-    posterior: Posterior, best: int, errors: Sequence[Sequence[float]], seed: int
+    posterior: Posterior,
+    best: int,
+    errors: Sequence[Sequence[float]],
+    seed: int,
+    bounds: Bounds,
 ) -> list[float]:
-    """Return the 95 % interval of one more training of the winner, within 0 to 1."""
+    """Return the 95 % interval of one more training of the winner, within the bounds."""
     from scipy.stats import t
 
     truth = posterior.draws[:, best]
     if posterior.sigma > 0:
         _, freedom = pooled_variance(errors)
-        below, above = (t.cdf((end - truth) / posterior.sigma, freedom) for end in (0, 1))
+        below, above = (t.cdf((end - truth) / posterior.sigma, freedom) for end in bounds)
         rng = np.random.default_rng(derive_seed(seed, "one training")).random(len(truth))
         spread = t.ppf(below + rng * (above - below), freedom)
-        truth = np.clip(truth + posterior.sigma * spread, 0, 1)  # corrects rounding only
+        truth = np.clip(truth + posterior.sigma * spread, *bounds)  # corrects rounding only
     low, high = np.quantile(truth, [0.025, 0.975])
     return [float(low), float(high)]
 
@@ -129,7 +153,7 @@ def _one_training(
 def _other_alphabets(
     posterior: Posterior, best: int, runs: Sequence[Mapping[str, Any]]
 ) -> list[float] | None:
-    """Return the interval of the error on similar alphabets; None with one alphabet."""
+    """Return the interval of the error on similar alphabets; None with one alphabet or none."""
     names = sorted(runs[0]["per_alphabet"])
     means = [np.mean([run["per_alphabet"][name] for run in runs]) for name in names]
     if len(names) < 2:
@@ -140,24 +164,30 @@ def _other_alphabets(
 
 
 def _optimism(
-    view: StudyView, posterior: Posterior, candidates: Sequence[TrialRecord], runs: Runs, seed: int
+    view: StudyView,
+    posterior: Posterior,
+    candidates: Sequence[TrialRecord],
+    runs: Runs,
+    bounds: Bounds,
 ) -> dict[str, Any]:
     """Return the optimism of the search's lowest error: measured, and predicted.
 
     `measured` is the shrunken error of the search's best trial on fresh seeds and tasks minus its
     error in the search. `luck` is the part that noise explains, from all complete trials.
     """
-    naive = candidates[0]
-    low, high = posterior.interval(0)
+    seed = derive_seed(view.config.seed, "certificate")
+    place = min(range(len(candidates)), key=lambda k: (candidates[k].value, candidates[k].number))
+    naive = candidates[place]
+    low, high = posterior.interval(place)
     figure = float(naive.value or 0.0)
     values = [float(t.value) for t in view.trials if t.state == "complete" and t.value is not None]
     noise = search_noise(candidates, runs)
     return {
         "trial": naive.number,
         "search_error": figure,
-        "measured": float(posterior.mean[0]) - figure,
+        "measured": float(posterior.mean[place]) - figure,
         "interval": [low - figure, high - figure],
-        "luck": predicted_optimism(values, noise, seed) if noise > 0 else 0.0,
+        "luck": predicted_optimism(values, noise, seed, bounds) if noise > 0 else 0.0,
         "noise": noise,
         "trials": len(values),
     }
@@ -228,6 +258,9 @@ def read_certificate(folder: StudyFolder) -> dict[str, Any] | None:
         return None
     except ValueError as error:
         raise damaged(path, error, "run hpsearch confirm again") from error
+    if held["measure"] is not None:
+        return {k: v for k, v in held.items() if k != "objective"}
+    del held["measure"]
     return {**_bounded(held), "candidates": [_bounded(row) for row in held["candidates"]]}
 
 
@@ -284,9 +317,12 @@ def rivals(certificate: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 def confirmed_errors(certificate: Mapping[str, Any] | None) -> dict[int, str]:
     """Return the error and interval of each confirmed trial, by number."""
+    if certificate is None:
+        return {}
+    shown = measure_of(certificate)
     return {
-        row["trial"]: f"{percent(row['error'])} {interval(row['interval'])}"
-        for row in (certificate["candidates"] if certificate else ())
+        row["trial"]: f"{shown.text(row['error'])} {shown.interval(row['interval'])}"
+        for row in certificate["candidates"]
         if row.get("interval") is not None
     }
 
@@ -295,11 +331,12 @@ def in_words(certificate: Mapping[str, Any]) -> str:
     """Return the best trial, its error and its probability; first, whether trials are tied."""
     if is_kept(certificate):
         return gain_in_words(certificate["gain"])
+    shown = measure_of(certificate)
     rows, compared = rivals(certificate), len(certificate["candidates"])
     figure = (
-        f"trial {certificate['trial']}, error {percent(certificate['error'])} "
-        f"{interval(certificate['interval'])} on fresh tasks "
-        f"({percent(rows[0]['search_error'])} in the search)"
+        f"trial {certificate['trial']}, {shown.short} {shown.text(certificate['error'])} "
+        f"{shown.interval(certificate['interval'])} {'on fresh tasks' if shown.share else AGAIN} "
+        f"({shown.text(rows[0]['search_error'])} in the search)"
     )
     sure = percent(certificate["probability_best"], 0)
     if len(rows) == 1:
@@ -309,4 +346,44 @@ def in_words(certificate: Mapping[str, Any]) -> str:
     them = f"trials {names} of the {compared} confirmed"
     if len(rows) == compared:
         them = f"the {compared} confirmed trials {names}"
-    return f"{them} cannot be told apart; lowest: {figure}, the best with probability {sure}"
+    return (
+        f"{them} cannot be told apart; {shown.lowest}: {figure}, the best with probability {sure}"
+    )
+
+
+def as_shown(certificate: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a certificate with the user's values, for output and best.yaml.
+
+    A command's is shown by its value and in its direction; how much one value is better than
+    another stays as it is.
+    """
+    shown = measure_of(certificate)
+    if shown.share:
+        return dict(certificate)
+    parts: dict[str, Any] = {
+        "optimism": certificate["optimism"],
+        "candidates": certificate["candidates"],
+        "gain": certificate["gain"],
+    }
+    for key, value in parts.items():
+        if isinstance(value, list):
+            parts[key] = [_turned(row, shown) for row in value]
+        elif value is not None:  # their intervals are of differences
+            parts[key] = {**_turned(value, shown), "interval": value["interval"]}
+    return {**_turned(certificate, shown), **parts}
+
+
+def _turned(row: Mapping[str, Any], shown: Measure) -> dict[str, Any]:
+    """Return a row whose errors are the user's values."""
+    turned: dict[str, Any] = {}
+    for key, value in row.items():
+        name = key.replace("error", "value")
+        if value is None:
+            turned[name] = None
+        elif key in INTERVALS:
+            turned[name] = shown.ends(value)
+        elif key == "errors":
+            turned[name] = [shown.of(one) for one in value]
+        else:
+            turned[name] = shown.of(value) if key in ERRORS else value
+    return turned

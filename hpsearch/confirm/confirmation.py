@@ -1,4 +1,4 @@
-"""Retrains the best configurations with fresh seeds and scores them on fresh tasks.
+"""Retrains the best configurations with fresh seeds; networks are scored on fresh tasks.
 
 Knows only the executors' interface. Every run writes its own result file, so the same command
 resumes and trains only what is missing.
@@ -6,7 +6,6 @@ resumes and trains only what is missing.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,24 +13,22 @@ from typing import Any
 
 from hpsearch.confirm.front import first_of_front
 from hpsearch.confirm.gain import is_start
-from hpsearch.driver.job_loop import JobLoop
 from hpsearch.driver.progress import RunningTrial
-from hpsearch.errors import EnvironmentFailure, InputError
-from hpsearch.execution import Decision, Ended, Ending, Executor, Job, Lost
+from hpsearch.driver.trainings import Trainings
+from hpsearch.errors import InputError
+from hpsearch.execution import Ended, Executor, Job
 from hpsearch.json_files import ConfirmedRun
-from hpsearch.paths import write_atomically
+from hpsearch.paths import remove, write_atomically
 from hpsearch.records import dump_record, read_or_none
 from hpsearch.seeding import derive_seed
 from hpsearch.storage.agreement import trained_config
 from hpsearch.storage.view import StudyView
+from hpsearch.study.handed_over import handed_over
+from hpsearch.trainers.recipe import Recipe, read_recipe
 from hpsearch.training.checkpoint_file import previous, set_aside_foreign
-from hpsearch.training.config import TrialConfig
-from hpsearch.training.epoch import EpochResult
 from hpsearch.trial import TrialRecord
-from hpsearch.wording import count, percent
+from hpsearch.wording import count
 
-MAX_ATTEMPTS = 3
-"""Deaths of workers under one run after which confirming fails."""
 MAX_SEEDS = 1000
 
 
@@ -55,7 +52,9 @@ class Run:
 
 
 def best_trials(view: StudyView, top: int) -> list[TrialRecord]:
-    """Return the complete trained trials with the lowest validation error, the lowest first.
+    """Return the trained trials that the study would hand over, the first of them first.
+
+    The one of the lowest error is among them: what it has lost says how lucky the search was.
 
     With several objectives they are the front's, those that add most to it first; at least two.
 
@@ -72,13 +71,13 @@ def best_trials(view: StudyView, top: int) -> list[TrialRecord]:
         )
     if view.config.goals.several:
         return first_of_front(complete, view.config.goals, top)
-    return sorted(complete, key=lambda t: (t.value, t.number))[:top]
+    lowest = min(complete, key=lambda t: (t.value, t.number))
+    ranked = [t for t in handed_over(view.folder, view.config, view.trials) if not is_start(t)]
+    return ranked[:top] if lowest in ranked[:top] else [*ranked[: top - 1], lowest]
 
 
-class Confirmation(JobLoop):
+class Confirmation(Trainings):
     """Trains the missing runs on any executor."""
-
-    jobs = "trainings"
 
     def __init__(
         self,
@@ -95,7 +94,7 @@ class Confirmation(JobLoop):
         Args:
             view: The study; the caller holds its lock.
             runs: The runs to train.
-            packed: Folder of the packed data set.
+            packed: Folder of the packed data set; a command has none.
             executor: The study's workers; closed by the caller.
             tell: Prints a one-line message.
             interrupted: Returns the number of interrupts so far.
@@ -106,13 +105,12 @@ class Confirmation(JobLoop):
         self._folder = view.folder.confirmation
         self._runs = {run.number: run for run in runs}
         self._waiting = [run.number for run in runs if read_run(self._folder, run) is None]
-        self._deaths = Counter[int]()
         self._configs = {t: self._config(t) for t in {run.trial for run in runs}}
 
-    def _config(self, number: int) -> TrialConfig:
+    def _config(self, number: int) -> Recipe:
         view = self._view
         values = trained_config(view, view.trials[number])
-        return TrialConfig.from_values(values, str(view.folder.trial(number).config))
+        return read_recipe(values, str(view.folder.trial(number).config))
 
     def _begin(self) -> None:
         if done := len(self._runs) - len(self._waiting):
@@ -143,49 +141,50 @@ class Confirmation(JobLoop):
             objective=study.objective,
             ways=study.ways,
             shots=study.shots,
-            fresh=True,
+            fresh=study.trainer is None,
+            run=study.run,
         )
         if aside := set_aside_foreign(job.checkpoint, job.config, job.seed):
             self._tell(f"trial {run.trial}: {aside}")
-        return job
+        return self._known(job)
 
-    def _answer(self, number: int, result: EpochResult) -> Decision:  # noqa: ARG002
+    def _name(self, number: int) -> str:
+        return f"trial {self._runs[number].trial}"
+
+    def _shown(self) -> None:
         self._left()
-        return Decision.GO
 
-    def _ended(self, running: RunningTrial, event: Ended | Lost) -> None:
+    def _ended_well(self, running: RunningTrial, event: Ended) -> bool:
         run = self._runs[running.number]
-        place = self._folder / run.name
-        if isinstance(event, Lost):
-            self._deaths[run.number] += not event.blameless
-            if (deaths := self._deaths[run.number]) >= MAX_ATTEMPTS:
-                raise EnvironmentFailure(
-                    f"{place}: its worker died {deaths} times "
-                    f"({event.cause}); fix that, then run the same command again"
-                )
-            self._tell(f"trial {run.trial}: {event.cause}; trying it again")
-            self._waiting.insert(0, run.number)
-        elif event.ending in (Ending.FINISHED, Ending.DIAGNOSED) and event.scores:
-            self._record(run, running, event.scores)
-        elif not self._interrupted():  # else the same command trains it again
-            raise EnvironmentFailure(
-                f"{place}: training trial {run.trial} again failed "
-                f"({event.cause or event.ending.value}); see the logs, then run the same command "
-                "again"
-            )
+        if self._view.config.trainer is None:
+            if not event.scores:
+                return False
+            error = 1 - sum(event.scores.values()) / len(event.scores)
+            of_alphabets = {name: 1 - share for name, share in event.scores.items()}
+        else:
+            finite = [one.validation_error for one in running.curve if one.finite]
+            if not finite:
+                return False
+            error = min(finite) if event.result is None else event.result
+            of_alphabets = {}
+        self._record(run, running, error, of_alphabets)
+        return True
 
-    def _record(self, run: Run, running: RunningTrial, scores: Mapping[str, float]) -> None:
+    def _record(
+        self, run: Run, running: RunningTrial, error: float, of_alphabets: Mapping[str, float]
+    ) -> None:
         """Write a run's result, and delete its checkpoints."""
-        error = 1 - sum(scores.values()) / len(scores)
-        curve, place = running.curve, self._folder / run.name
+        curve, place, shown = running.curve, self._folder / run.name, self._view.config.shown
         last = curve[-1]
         result = {
             "trial": run.trial,
             "place": run.place,
             "seed": fresh_seed(self._view.config.seed, run.place),
             "error": error,
-            "per_alphabet": {name: 1 - share for name, share in scores.items()},
-            "validation_error": min(epoch.validation_error for epoch in curve),
+            "per_alphabet": dict(of_alphabets),
+            "validation_error": min(one.validation_error for one in curve if one.finite)
+            if shown.share
+            else error,
             "epochs": len(curve),
             "seconds": round(last.seconds, 2),
             "diagnosis": last.diagnosis,
@@ -193,11 +192,12 @@ class Confirmation(JobLoop):
         }
         write_atomically(place / "result.json", dump_record(result))
         for path in (place / "checkpoint", previous(place / "checkpoint")):
-            path.unlink(missing_ok=True)
+            remove(path)
         left, rest = len(self._waiting) + len(self._running), self._left()
         broke = f" ({last.diagnosis})" if last.diagnosis else ""
+        on = " on fresh tasks" if shown.share else ""
         self._tell(
-            f"trial {run.trial}, seed {run.place + 1}: error {percent(error)} on fresh tasks"
+            f"trial {run.trial}, seed {run.place + 1}: {shown.short} {shown.text(error)}{on}"
             f"{broke}; {left} of {len(self._runs)} runs left{f', {rest}' if rest else ''}"
         )
 

@@ -145,7 +145,7 @@ def confirmed_front(
             {
                 "trial": trial.number,
                 "values": goals.by_name(point),
-                "interval": list(posterior.interval(k)),
+                "interval": sorted(goals.objectives[0].held(e) for e in posterior.interval(k)),
                 "probability": float(1 - beaten.mean()),
                 "dominated_by": [
                     {"trial": candidates[j].number, "probability": float(better[j].mean())}

@@ -11,15 +11,17 @@ from typing import Any, Literal, cast
 
 import numpy as np
 
+from hpsearch.measure import VALIDATION_ERROR, Measure
 from hpsearch.storage.view import StudyView
 from hpsearch.training.config import NOTHING
 from hpsearch.trial import TrialRecord, best_trial
-from hpsearch.wording import interval, percent, points
+from hpsearch.wording import percent, points
 
-Start = Literal["shipped", "untrained"]
+Start = Literal["shipped", "untrained", "backbone"]
 STARTS: dict[Start, str] = {
     "shipped": "the shipped model as it is",
     "untrained": "an untrained network",
+    "backbone": "the backbone, whitened and not trained",
 }
 """The encoders that a study may start from, as people read them."""
 
@@ -57,7 +59,7 @@ class Gain:
 
 def is_start(trial: TrialRecord) -> bool:
     """Return whether a trial only scored an encoder."""
-    return trial.params.get("train_from") == NOTHING
+    return "start" in trial.params and trial.params.get("train_from") == NOTHING
 
 
 def encoder_of(trials: Sequence[TrialRecord]) -> TrialRecord | None:
@@ -88,16 +90,20 @@ def measure_gain(
         as_it_is: Whether the start was only scored.
 
     The standard error adds the variance over seeds and the one over alphabets; with a single
-    alphabet it knows the seeds only.
+    alphabet, or none, it knows the seeds only.
 
     Reference:
         Welch (1947), equation 28, for the degrees of freedom.
     """
     from scipy.stats import t
 
-    names = sorted(start[0]["per_alphabet"])
-    before = np.array([[run["per_alphabet"][name] for name in names] for run in start])
-    after = np.array([[run["per_alphabet"][name] for name in names] for run in runs])
+    names = sorted(start[0]["per_alphabet"])  # a command has none
+    before, after = (
+        np.array(
+            [[run["per_alphabet"][name] for name in names] or [run["error"]] for run in those]
+        )
+        for those in (start, runs)
+    )
     lower = before - after  # [S, A]
     parts = [
         (float(np.var(means, ddof=1)) / len(means), len(means) - 1)
@@ -120,17 +126,18 @@ def measure_gain(
     )
 
 
-def gain_in_words(gain: Mapping[str, Any]) -> str:
+def gain_in_words(gain: Mapping[str, Any], shown: Measure = VALIDATION_ERROR) -> str:
     """Return what the search or its training gained, as confirmed."""
-    ends = interval(gain["interval"])
-    start = f"trial {gain['start']}, its start (error {percent(gain['start_error'])})"
+    ends = shown.gained_interval(gain["interval"])
+    start = f"trial {gain['start']}, its start ({shown.short} {shown.text(gain['start_error'])})"
     if not gain.get("as_it_is", True):
-        gained = f"{points(gain['gain'])} {ends} over {start}"
+        gained = f"{shown.gained(gain['gain'])} {ends} over {start}"
         if gain["helps"]:
             return f"the search gained {gained}"
         return (
-            "the search found nothing that is certainly better than its start: on fresh tasks "
-            f"trial {gain['trained']} gains {gained}"
+            "the search found nothing that is certainly better than its start: "
+            f"{'on fresh tasks' if shown.share else 'with fresh seeds'} trial {gain['trained']} "
+            f"gains {gained}"
         )
     if gain["helps"]:
         return (
@@ -150,7 +157,7 @@ def gain_of_search(view: StudyView) -> str | None:
     if start is None or start.value is None:
         return None
     best = best_trial([t for t in view.trials if not is_start(t)])
-    what = f"{STARTS[cast('Start', start.params['start'])]} (trial {start.number})"
+    what = f"{STARTS[cast('Start', start.params.get('start', 'backbone'))]} (trial {start.number})"
     if best is None or best.value is None:
         return f"{what}: error {percent(start.value)}; no training has ended yet"
     if best.value >= start.value:

@@ -1,8 +1,8 @@
 """Posterior of the errors of a few measured configurations: the best one, with an interval.
 
 The lowest of several measurements is biased low; a posterior is not. Under the prior a
-configuration is either as good as the others or differs from them uniformly within a reach, and a
-share is in [0, 1].
+configuration is either as good as the others or differs from them uniformly within a reach, and an
+error rate is in [0, 1].
 
 Letters: K configurations, M settings of (sigma, w, L), G values of mu, R draws.
 """
@@ -33,6 +33,9 @@ CENTRES = 81
 DRAWS = 10_000
 
 Array = NDArray[np.float64]
+Bounds = tuple[float, float]
+"""The least and the greatest true value."""
+RATES: Bounds = (0.0, 1.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,20 +85,25 @@ def pooled_variance(measurements: Sequence[Sequence[float]]) -> tuple[float, int
 
 
 def shrink(
-    measurements: Sequence[Sequence[float]], seed: int, *, sigma: float | None = None
+    measurements: Sequence[Sequence[float]],
+    seed: int,
+    *,
+    sigma: float | None = None,
+    bounds: Bounds = RATES,
 ) -> Posterior:
-    """Estimate true error rates from measurements of several configurations.
+    """Estimate true values from measurements of several configurations.
 
     theta_k = mu with probability 1 - w, else it is uniform within mu +- L; a measurement of k is
     drawn from N(theta_k, sigma^2). mu is flat, sigma^2 has the density of its scaled inverse
     chi-square, w and L take the values above; all are integrated on a grid, theta exactly.
-    mu and theta are shares: the prior is cut to [0, 1].
+    The prior of mu and theta is cut to the bounds.
 
     Args:
         measurements: At least one per configuration; lower is better.
         seed: Seed of the draws.
         sigma: Standard deviation of one measurement if it is known; None estimates it from
             repeated measurements.
+        bounds: Of a true value; an error rate's are 0 and 1.
 
     Reference:
         Mitchell and Beauchamp (1988), "Bayesian variable selection in linear regression": the
@@ -114,7 +122,7 @@ def shrink(
     reaches = np.multiply(REACHES, max(error, float(np.ptp(mean)) / WIDEST))
     shares = np.minimum(np.divide(DIFFERING, np.sqrt(len(mean))), MOST_DIFFER)
     settings = np.reshape(np.meshgrid(sigmas, shares, reaches, indexing="ij"), (3, -1, 1, 1))
-    draws = _draw(mean, count, _centres(mean, error), settings, seed)
+    draws = _draw(mean, count, _centres(mean, error, bounds), settings, seed, bounds)
     return Posterior(draws, float(np.sqrt(variance)))
 
 
@@ -125,14 +133,16 @@ def _sigmas(variance: float, freedom: int) -> Array:
     return np.asarray(np.sqrt(variance * freedom / chi2.ppf(quantiles, freedom)))
 
 
-def _centres(mean: Array, error: float) -> Array:
+def _centres(mean: Array, error: float, bounds: Bounds) -> Array:
     """Return a grid of mu beyond every mean, finer than the means' standard errors."""
-    low = max(0.0, float(mean.min()) - 3 * error)
-    high = min(1.0, float(mean.max()) + 3 * error)
+    low = max(bounds[0], float(mean.min()) - 3 * error)
+    high = min(bounds[1], float(mean.max()) + 3 * error)
     return np.linspace(low, high, max(CENTRES, min(1000, int((high - low) / error * 4))))
 
 
-def _draw(mean: Array, count: Array, centre: Array, settings: Array, seed: int) -> Array:
+def _draw(
+    mean: Array, count: Array, centre: Array, settings: Array, seed: int, bounds: Bounds
+) -> Array:
     """Draw theta, [R, K]: first a cell of the grid, then spike or slab, then a value.
 
     Args:
@@ -141,14 +151,15 @@ def _draw(mean: Array, count: Array, centre: Array, settings: Array, seed: int) 
         centre: [G], mu.
         settings: [3, M, 1, 1]: sigma, w and L.
         seed: Seed of the draws.
+        bounds: Of theta.
     """
     from scipy.special import log_ndtr, logsumexp, ndtr, ndtri
 
     sigma, differing, reach = settings
     noise = sigma / np.sqrt(count)  # [M, 1, K]
     middle = centre[None, :, None]  # [1, G, 1]
-    bottom = np.maximum(middle - reach, 0)  # [M, G, 1]
-    top = np.minimum(middle + reach, 1)
+    bottom = np.maximum(middle - reach, bounds[0])  # [M, G, 1]
+    top = np.minimum(middle + reach, bounds[1])
     high, low = (mean - bottom) / noise, (mean - top) / noise  # [M, G, K]
     inside = np.maximum(ndtr(high) - ndtr(low), 1e-300)
     log_slab = np.log(differing) + np.log(inside / (2 * reach))
@@ -163,7 +174,7 @@ def _draw(mean: Array, count: Array, centre: Array, settings: Array, seed: int) 
     cells = rng.choice(weight.size, size=DRAWS, p=weight / weight.sum())
     m, g = np.unravel_index(cells, log_weight.shape)
     differs = rng.random((DRAWS, len(mean))) < np.exp(log_slab - log_each)[m, g]
-    # theta = mean - noise z, with z between `low` and `high`: within reach and within [0, 1]
+    # theta = mean - noise z, with z between `low` and `high`: within reach and within bounds
     share = rng.random((DRAWS, len(mean)))
     below, above = np.exp(log_ndtr(low[m, g])), np.exp(log_ndtr(high[m, g]))
     z = ndtri(np.clip(below + share * (above - below), 1e-12, 1 - 1e-12))
@@ -171,14 +182,17 @@ def _draw(mean: Array, count: Array, centre: Array, settings: Array, seed: int) 
     return np.where(differs, slab, centre[g, None])
 
 
-def predicted_optimism(values: Sequence[float], sigma: float, seed: int) -> float:
+def predicted_optimism(
+    values: Sequence[float], sigma: float, seed: int, bounds: Bounds = RATES
+) -> float:
     """Return the expected optimism of the lowest of single measurements.
 
     Args:
         values: One measurement per configuration.
         sigma: Standard deviation of a measurement around its configuration's true value.
         seed: Seed of the draws.
+        bounds: Of a true value.
     """
     lowest = int(np.argmin(values))
-    posterior = shrink([[value] for value in values], seed, sigma=sigma)
+    posterior = shrink([[value] for value in values], seed, sigma=sigma, bounds=bounds)
     return float(posterior.mean[lowest] - values[lowest])

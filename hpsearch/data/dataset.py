@@ -22,6 +22,8 @@ Kind = Literal["omniglot", "omniglot_small1", "omniglot_small2", "glyphs", "fold
 """The kinds of data that a study can be on."""
 Pictures = Literal["auto", "paper", "plain"]
 """How own images are converted: as ink on paper, or with their grey values; auto decides."""
+Reading = Literal["auto", "paper", "plain", "rgb"]
+"""How own images are read: converted to grey as `Pictures` says, or in colour."""
 OMNIGLOT = ("omniglot", "omniglot_small1", "omniglot_small2")
 """The kinds whose sealed tasks are Lake's 400; the others have tasks of their own."""
 MANY_TASKS_RULE = 4
@@ -54,7 +56,7 @@ class Characters:
     """The images of one role (background, validation, test), flat, grouped by character."""
 
     images: NDArray[np.uint8]
-    """[N, S, S], ink = 255, paper = 0, memory-mapped where possible."""
+    """[N, S, S], ink = 255, paper = 0, memory-mapped where possible; colour [N, 3, S, S]."""
     character: NDArray[np.int64]
     """[N] index into `names`."""
     drawer: NDArray[np.int64]
@@ -106,6 +108,8 @@ class Dataset:
     paper: bool = True
     """Whether ink was made bright on a dark ground; False for pictures whose grey was kept.
     Images to recognise must be converted alike."""
+    colour_px: int = 0
+    """Side of the packed colour pictures, pixels; 0 where the images are grey."""
     rule: int = 1
     """Version of the rule by which own images were read."""
     shots: int = 1
@@ -125,6 +129,7 @@ class Dataset:
 
         Args:
             input_size: Side in pixels, 1 to 105; smaller images are area averages, rounded.
+                Of colour pictures 1 to 224; those packed smaller stay so.
 
         Raises:
             InputError: The size is out of range or the packed folder is damaged.
@@ -237,6 +242,7 @@ def open_packed(folder: Path) -> Dataset:
             description=str(meta["description"]),
             notices=tuple(str(text) for text in meta.get("notices") or ()),
             paper=bool(meta["paper"]),
+            colour_px=int(meta["colour_px"]),
             rule=int(meta["rule"]),
         )
     except (KeyError, TypeError, ValueError) as error:

@@ -12,10 +12,12 @@ from dataclasses import replace
 from typing import Any
 
 from hpsearch.driver.blame import MAX_DEATHS, MAX_SUSPECTS, Suspects, check_some_ended_well
-from hpsearch.driver.environment import Environment, Observer
+from hpsearch.driver.environment import Environment, Happened, Observer, TrialEvent
 from hpsearch.driver.job_loop import TICK_S, JobLoop
+from hpsearch.driver.origins import Origins
 from hpsearch.driver.outcome import cause_of, checked, in_words, outcome, resumed_in_words
 from hpsearch.driver.progress import Progress, RunningTrial
+from hpsearch.driver.requests import REQUESTED
 from hpsearch.driver.stopping import Stopping
 from hpsearch.driver.working_time import WorkingTime
 from hpsearch.errors import EnvironmentFailure, InputError
@@ -23,8 +25,6 @@ from hpsearch.execution import Decision, Ended, Ending, Event, Executor, Job, Lo
 from hpsearch.execution.blame import Fault, fault_of
 from hpsearch.pruners import make_pruner
 from hpsearch.pruners.audit import is_audited, without_audits
-from hpsearch.samplers.config import GP_LIMIT
-from hpsearch.samplers.suggest import choose_sampler
 from hpsearch.space.cost_range import CostRange
 from hpsearch.storage.leases import NumberTakenError, TrialTakenError
 from hpsearch.study.plan import DataPlace, StudyPlan
@@ -67,13 +67,14 @@ class Driver(JobLoop):
         around = environment or Environment.of(plan, data, Patience(observer.message, interrupted))
         self._stopping = Stopping(config, around.n_tasks)
         self._store, self._asker, self._clock = around.store, around.asker, around.clock
+        self._requests = around.requests
         self._history: list[TrialRecord] = []
         self._suspects = Suspects(self._store)
         self._aside: dict[int, str] = {}  # checkpoints that a trial could not continue from
         self._no_new: str | None = None  # why no new trial may start
         self._exhausted: str | None = None  # why no more configuration can be proposed
         self._origin = ""  # of the pending ask
-        self._handed_over = False
+        self._origins = Origins(plan, self._tell)
         self._time = WorkingTime(self._store, self._clock)
 
     def run(self) -> str:
@@ -132,6 +133,17 @@ class Driver(JobLoop):
                 if not trial.finished:
                     self._continue(trial)
 
+    def _obey(self) -> None:
+        """Read what users ask for; end the trials to stop that are on no worker."""
+        self._requests.look(self._history)
+        for number in self._requests.to_stop():
+            trial = self._history[number]
+            if number in self._waiting and trial.values:
+                self._waiting.remove(number)
+                self._prune(trial)
+            elif trial.state == "paused" and self._store.claim(number):
+                self._prune(trial)
+
     @contextlib.contextmanager
     def _while_ours(self, number: int) -> Iterator[None]:
         """Abandon a trial when the database says that another driver has it."""
@@ -156,6 +168,7 @@ class Driver(JobLoop):
         self._time.save()
         self._observer.update(self.progress)
         self._follow()
+        self._obey()
         self._no_new = self._why_no_new()
         if self._no_new is None or self._running or self._waiting:
             return None
@@ -201,9 +214,14 @@ class Driver(JobLoop):
         if number < len(self._plan.enqueued):
             self._enter(*self._plan.enqueued[number])
             return
+        if (asked_for := self._requests.next(self._history)) is not None:
+            self._enter(asked_for, REQUESTED)
+            if len(self._history) > number:
+                self._requests.adopted(number)
+            return
         if self._asker.pending is None:
             self._asker.ask(self._history, number)
-            self._origin = self._name_sampler()
+            self._origin = self._origins.name(self._history)
         asked = self._asker.pending
         try:
             params = self._asker.answer(TICK_S if not self._running else 0.01)
@@ -214,18 +232,6 @@ class Driver(JobLoop):
             return
         if params is not None and asked == number:  # else another driver has entered a trial
             self._enter(params, self._origin, self._asker.seen)
-
-    def _name_sampler(self) -> str:
-        """Return the name of the sampler that decides now; say once that another takes over."""
-        own, plan = self._plan.config.sampler, self._plan
-        name = choose_sampler(plan.problem, own, self._history, plan.prior).name
-        if name not in (own.name, own.start) and not self._handed_over:
-            self._handed_over = True
-            self._tell(
-                f"{own.name} hands over to {name}: above {GP_LIMIT} finished trials a Gaussian "
-                "process takes longer than it is worth"
-            )
-        return name
 
     def _costs(self, params: dict[str, Any]) -> dict[str, float]:
         return self._plan.problem.costs(params) if self._goals.exact else {}
@@ -260,6 +266,7 @@ class Driver(JobLoop):
             self._tell(f"trial {number}: {event.note}")
         for result in event.curve:
             self._note(number, result)
+        self._show("trial_start", number)
 
     def _answer(self, number: int, result: EpochResult) -> Decision:
         known = checked(result)
@@ -275,11 +282,21 @@ class Driver(JobLoop):
         """Record an epoch if its error is finite: samplers cannot learn from another one."""
         if result.finite:
             trial, error = self._history[number], result.validation_error
-            best = trial.value is None or error < trial.value
+            best, new = (
+                trial.value is None or error < trial.value,
+                result.epoch not in trial.values,
+            )
             figures = self._goals.after(trial.figures, result.metrics, best=best)
             trial = trial.with_value(result.epoch, error, round(result.seconds, 2))
             self._history[number] = replace(trial, figures=figures)
             self._store.note_epoch(number, result)
+            if new:
+                self._show("report", number, result)
+
+    def _show(self, kind: Happened, number: int, result: EpochResult | None = None) -> None:
+        """Tell the observer what has been recorded."""
+        shown = self._plan.config.shown
+        self._observer.event(TrialEvent(kind, self._history[number], shown, result))
 
     def _decide(self, number: int, epoch: int) -> Decision:
         """Decide what a trial does after an epoch; an audited one continues.
@@ -287,7 +304,7 @@ class Driver(JobLoop):
         One that is known to break a constraint ends at once.
         """
         trial, config = self._history[number], self._plan.config
-        if self._goals.violation(trial.figures):
+        if self._requests.stops(number) or self._goals.violation(trial.figures):
             return Decision.STOP
         if trial.audit is not None:
             return Decision.GO
@@ -335,7 +352,10 @@ class Driver(JobLoop):
 
     def _prune(self, trial: TrialRecord, how: str = "pruned") -> None:
         broken = self._goals.violation(trial.figures)
-        cause = f"{how} by {self._plan.config.pruner.name} after epoch {max(trial.values)}"
+        how = f"{how} by {self._plan.config.pruner.name}"
+        if self._requests.stops(trial.number):
+            how = "stopped by a user"
+        cause = f"{how} after epoch {max(trial.values)}"
         self._end(replace(trial, state="pruned", trainable=not broken, cause=broken or cause))
 
     def _pause(self, trial: TrialRecord) -> None:
@@ -366,7 +386,9 @@ class Driver(JobLoop):
         self._history[trial.number] = trial
         self._store.end(trial)
         self._store.keep_best_checkpoints(self._history)
+        self._requests.ended(trial.number)
         self._tell(in_words(trial, self._plan.config.shown))
+        self._show("trial_end", trial.number)
 
     def _flush(self) -> None:
         self._store.flush()

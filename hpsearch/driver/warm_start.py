@@ -40,14 +40,21 @@ def with_prior(plan: StudyPlan, dataset: Mapping[str, Any]) -> StudyPlan:
         return plan
     view = _read(user_path(start.study))
     here, space = plan.problem, SearchSpace.from_yaml(view.folder.space_file)
-    there = SearchProblem(space, view.config.siamese, Limits())
+    if (view.config.trainer is None) != (plan.config.trainer is None):
+        both = view.config.trainer, plan.config.trainer
+        theirs, ours = ("siamese" if one is None else "a command" for one in both)
+        raise InputError(
+            f"--from {start.study}: its trainer is {theirs}, this study's is {ours}; name a study "
+            "of the same trainer, or leave --from out"
+        )
+    there = SearchProblem(space, view.config.recipe, Limits())
     if not set(there.free) & set(here.free):
         raise InputError(
             f"--from {start.study}: no searched parameter in common with this study; "
             "name one that searches some of the same, or leave --from out"
         )
     ended = [t for t in view.trials if t.state in ("complete", "pruned")]
-    whole = [t for t in ended if space.parameters.keys() <= t.params.keys()]
+    whole = [t for t in ended if there.has_all(t.params)]
     usable = [t for t in whole if t.value is not None or not t.trainable]
     same = str(view.dataset.get("fingerprint")) == dataset.get("fingerprint")
     same = same and _measure_the_same(view.config, there, plan.config, here)
@@ -73,11 +80,17 @@ def _measure_the_same(
     theirs: StudyConfig, there: SearchProblem, ours: StudyConfig, here: SearchProblem
 ) -> bool:
     """Return whether both measure the same error with the same unsearched settings."""
-    for name in ("objective", "ways", "shots"):
+    for name in ("objective", "ways", "shots", "direction", "measure"):
         if getattr(theirs, name) != getattr(ours, name):
             return False
     if theirs.pruner.resource != ours.pruner.resource:
         return False
+    if theirs.trainer is not None and ours.trainer is not None:
+        one, other = (
+            (t.command, t.environment, t.directory, t.max_steps)
+            for t in (theirs.trainer, ours.trainer)
+        )
+        return one == other
     old, new = leaf_paths(there.network), leaf_paths(here.network)
     searched = {*here.space.parameters, *there.space.parameters}
     return old.keys() == new.keys() and all(
@@ -87,22 +100,23 @@ def _measure_the_same(
 
 def _same(trial: TrialRecord, there: SearchProblem, here: SearchProblem) -> TrialRecord | None:
     """Return a trial with this space's parameters; None if it does not lie in the space."""
-    settings = {**leaf_paths(there.network), **trial.params}
-    params = {name: settings[name] for name in here.space.parameters}
-    fixed = leaf_paths(here.network)
-    others = [name for name in trial.params if name not in here.space.parameters]
-    if any(settings[name] != fixed[name] for name in others):
+    ranges, fixed = here.space.parameters, here.space.settings(here.base)
+    settings = {**fixed, **there.space.settings(there.base), **trial.params}
+    if any(fixed.get(name) != value for name, value in trial.params.items() if name not in ranges):
         return None
-    inside = all(p.contains(params[name]) for name, p in here.space.parameters.items())
+    params = here.active({name: settings[name] for name in ranges if name in settings})
+    inside = all(ranges[name].contains(value) for name, value in params.items())
+    inside = inside and here.has_all(params)
     return replace(trial, params=params) if inside and here.sizes.fits(params) else None
 
 
 def _scaled(trial: TrialRecord, there: SearchProblem, here: SearchProblem) -> TrialRecord:
     """Return a trial at the same places in the ranges of this space."""
-    theirs = there.cube.shares({name: trial.params[name] for name in there.space.parameters})
+    searched = {n: v for n, v in trial.params.items() if n in there.space.parameters}
+    theirs = there.cube.shares(searched)
     known = dict(zip(there.cube.names, theirs, strict=True))
-    settings = {**leaf_paths(there.network), **trial.params}
-    own = leaf_paths(here.network)
+    settings = {**there.space.settings(there.base), **trial.params}
+    own = {**here.middle, **here.space.settings(here.base)}
     reference = here.within_ranges({name: own[name] for name in here.space.parameters})
     ours = dict(zip(here.cube.names, here.cube.shares(reference), strict=True))
     shares = []

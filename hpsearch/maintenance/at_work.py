@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hpsearch.storage.optuna_tables import leased
 from hpsearch.storage.view import StudyView
-from hpsearch.study.plan import SEARCH, lock_holder
+from hpsearch.study.lock import SEARCH, lock_holder
 
 STATES = ("complete", "pruned", "failed", "running", "paused", "interrupted")
 """The states that commands show."""

@@ -23,7 +23,8 @@ from hpsearch.storage.optuna_trial import stored_values
 from hpsearch.storage.trial_files import load_result, read_curve, read_result, same
 from hpsearch.storage.view import read_study
 from hpsearch.study.begun import EditedError
-from hpsearch.study.plan import lock_holder
+from hpsearch.study.handed_over import handed_over
+from hpsearch.study.lock import lock_holder
 from hpsearch.training.checkpoint_file import previous, verify
 from hpsearch.trial import TrialRecord, best_trial
 
@@ -223,7 +224,8 @@ def _export_is_of_the_best(study: Study) -> Findings:
     except UNREADABLE:
         return Findings("none was exported")  # a damaged one is reported by another check
     certified = _certified(study.folder)
-    best = best_trial(study.view.trials)
+    view = study.view
+    best = next(iter(handed_over(view.folder, view.config, view.trials)), None)
     what = f"{study.folder.best.name}: trial {exported.number}"
     if values.get("chosen"):
         return Findings(f"{what}, which was asked for")

@@ -1,8 +1,9 @@
 """Moves a study to a changed search space, in place and in one transaction.
 
 Every trial keeps its number, its result and the values that it was trained with. A parameter that
-is new in the space gets the value that the trial was trained with, from the study's `trial`
-section. Samplers see a trial outside the new space at the nearest point inside.
+is new in the space gets the value that the trial was trained with: from the study's `trial`
+section, or a command's `default` of the parameter. Samplers see a trial outside the new space at
+the nearest point inside.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from optuna.exceptions import OptunaError
 from sqlalchemy.exc import SQLAlchemyError
@@ -19,7 +19,7 @@ from hpsearch.errors import EnvironmentFailure, InputError
 from hpsearch.paths import StudyFolder, write_atomically
 from hpsearch.records import dump_record
 from hpsearch.samplers.prior import Prior, read_prior
-from hpsearch.space.effects import leaf_paths
+from hpsearch.space.conditions import holds
 from hpsearch.space.problem import SearchProblem
 from hpsearch.space.space import SearchSpace
 from hpsearch.sqlite_file import back_up
@@ -29,8 +29,9 @@ from hpsearch.storage.view import StudyView, read_study
 from hpsearch.study.begun import beginning, note_beginning, read_begun
 from hpsearch.study.config import StudyConfig
 from hpsearch.study.enqueue import enqueued_points
-from hpsearch.study.plan import study_lock
+from hpsearch.study.lock import study_lock
 from hpsearch.study.trained import ASIDE, held_aside
+from hpsearch.trainers.recipe import Recipe
 from hpsearch.trial import TrialRecord, Value
 
 MIGRATED = "migrated"
@@ -83,13 +84,13 @@ def migrate(folder: StudyFolder, space_file: Path) -> Migration:
             )
         old = SearchSpace.from_yaml(folder.space_file)
         new = SearchSpace.from_yaml(space_file).frozen(view.config.freeze)
-        new.check(view.config.siamese)
-        problem = SearchProblem(new, view.config.siamese, view.config.limits)
+        recipe = view.config.recipe
+        new.check(recipe)
+        problem = SearchProblem(new, recipe, view.config.limits)
         config = _with_possible_queue(view.config, problem, len(view.trials))
-        settings = leaf_paths(view.config.siamese)
-        added = {name: settings[name] for name in new.parameters}
+        _refuse_unknown_default(old, new, recipe)
         values = {
-            t.number: {**added, **held_aside(view.attributes[t.number]), **t.params}
+            t.number: moved(problem, {**held_aside(view.attributes[t.number]), **t.params})
             for t in view.trials
         }
         unseen = {n for n, params in values.items() if unknown_values(new, params)}
@@ -115,7 +116,7 @@ def _write_files(
     """Write the files of the migrated study; until the last one old and new ones are valid."""
     prior, text = read_prior(folder.prior), None
     if prior is not None:
-        moved = _moved_prior(prior, problem, leaf_paths(view.config.siamese))
+        moved = _moved_prior(prior, problem)
         text = dump_record(moved.to_json())
     held = read_begun(folder)
     if held is None:
@@ -132,9 +133,12 @@ def _write_files(
 
 
 def unknown_values(space: SearchSpace, params: Mapping[str, Value]) -> list[str]:
-    """Return the parameters whose value has another type than in the new space."""
+    """Return the parameters that have no value in the new space, or one of another type."""
     unknown = []
     for name, parameter in space.parameters.items():
+        if name not in params:
+            unknown += [name] if holds(parameter.when, params) else []
+            continue
         try:
             near = parameter.nearest(name, params[name])
         except InputError:
@@ -153,7 +157,7 @@ def _refuse_unfinished(
             name = unknown_values(space, values[trial.number])[0]
             raise InputError(
                 f"trial {trial.number} is not finished and has {name} "
-                f"{values[trial.number][name]!r}, which space {space.name} does not know; let "
+                f"{values[trial.number].get(name)!r}, which space {space.name} does not know; let "
                 "the search end it first, or keep that value in the space"
             )
 
@@ -161,10 +165,10 @@ def _refuse_unfinished(
 def _inside(problem: SearchProblem, params: Mapping[str, Value]) -> bool:
     """Return whether a trial lies in the space; its cost is not checked."""
     ranges = problem.space.parameters
-    known = {name: params[name] for name in ranges}
-    others = leaf_paths(problem.network)
+    known = {name: params[name] for name in ranges if name in params}
+    others = problem.space.settings(problem.base)
     same = all(others.get(name) == value for name, value in params.items() if name not in ranges)
-    within = all(p.contains(known[name]) for name, p in ranges.items())
+    within = all(ranges[name].contains(value) for name, value in known.items())
     return same and within and problem.sizes.fits(known)
 
 
@@ -181,9 +185,9 @@ def _rewrite(
                     held = {
                         name: (params[name], holding(parameter.distribution(), params[name]))
                         for name, parameter in space.parameters.items()
-                        if name not in unknown
+                        if name not in unknown and name in params
                     }
-                    aside = {f"{ASIDE}{name}": params[name] for name in unknown}
+                    aside = {f"{ASIDE}{n}": params[n] for n in unknown if n in params}
                     attributes = {MIGRATED: True, **aside}
                     move_trial(session, ids[number], space.parameters, held, attributes, ASIDE)
     except (SQLAlchemyError, OptunaError) as error:
@@ -204,11 +208,33 @@ def _with_possible_queue(config: StudyConfig, problem: SearchProblem, begun: int
     return config.model_copy(update={"space": problem.space.name})
 
 
-def _moved_prior(prior: Prior, problem: SearchProblem, settings: Mapping[str, Any]) -> Prior:
+def _refuse_unknown_default(old: SearchSpace, new: SearchSpace, base: Recipe) -> None:
+    """Refuse a new parameter of a command whose value in the earlier trials is unknown."""
+    known = new.settings(base)
+    for name in new.parameters:
+        if name not in old.parameters and name not in known:
+            raise InputError(
+                f"search space {new.name}: parameters.{name}: is new, and the earlier trials ran "
+                "without it; add default: the value that the program takes by itself"
+            )
+
+
+def moved(problem: SearchProblem, params: Mapping[str, Value]) -> dict[str, Value]:
+    """Return a trial's parameters with those that are new in the space.
+
+    Of those in the space only the ones whose condition holds are kept.
+    """
+    known, ranges = problem.space.settings(problem.base), problem.space.parameters
+    whole = {**{name: known[name] for name in ranges if name in known}, **params}
+    active = problem.active({name: whole[name] for name in ranges if name in whole})
+    return {**{n: v for n, v in whole.items() if n not in ranges}, **active}
+
+
+def _moved_prior(prior: Prior, problem: SearchProblem) -> Prior:
     """Return the trials of a warm start in the new space."""
-    trials, added = [], {name: settings[name] for name in problem.space.parameters}
+    trials = []
     for trial in prior.trials:
-        params = {**added, **trial.params}
+        params = moved(problem, trial.params)
         if unknown_values(problem.space, params) or (prior.same and not _inside(problem, params)):
             continue
         trials.append(replace(trial, params=params))

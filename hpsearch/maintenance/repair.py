@@ -18,7 +18,7 @@ from hpsearch.errors import InputError
 from hpsearch.json_files import read_dataset
 from hpsearch.maintenance import repair_files
 from hpsearch.maintenance.invariants import check_invariants
-from hpsearch.maintenance.migrate import unknown_values
+from hpsearch.maintenance.migrate import moved, unknown_values
 from hpsearch.maintenance.others_of_file import (
     copy_others,
     entered_elsewhere,
@@ -27,7 +27,6 @@ from hpsearch.maintenance.others_of_file import (
 )
 from hpsearch.paths import REBUILT, StudyFolder, fsync_folder, remove
 from hpsearch.seeding import trial_seed
-from hpsearch.space.effects import leaf_paths
 from hpsearch.space.space import SearchSpace
 from hpsearch.sqlite_file import back_up
 from hpsearch.storage import trial_files
@@ -38,7 +37,8 @@ from hpsearch.storage.optuna_trial import STATES, stored_constraints, stored_val
 from hpsearch.storage.view import StudyView, read_study
 from hpsearch.study.begun import restore
 from hpsearch.study.config import StudyConfig
-from hpsearch.study.plan import StudyPlan, study_lock
+from hpsearch.study.lock import study_lock
+from hpsearch.study.plan import StudyPlan
 from hpsearch.study.trained import ASIDE
 from hpsearch.trial import TrialRecord
 
@@ -167,7 +167,7 @@ def _from_config(plan: StudyPlan, number: int) -> TrialRecord | None:
     """Return a running trial from its configuration and its epochs."""
     folder = plan.folder.trial(number)
     known = trial_files.trained_params(folder, plan.space.parameters)
-    if known is None:
+    if known is None or not plan.problem.has_all(known[0]):
         return None
     curve = trial_files.read_curve(folder.epochs)
     values = curve.errors if curve.problem is None else {}
@@ -216,10 +216,9 @@ def _stored(
 ) -> FrozenTrial:
     """Return a trial as the database holds it, with known attributes, and times from its files."""
     folder, ranges = plan.folder.trial(trial.number), plan.space.distributions()
-    settings = {} if plan.config.trial is None else leaf_paths(plan.config.trial)
     # The space may have been changed since the trial ran, see `migrate`.
-    params = {**{name: settings[name] for name in ranges if name in settings}, **trial.params}
-    unknown = unknown_values(plan.space, params)
+    params = moved(plan.problem, trial.params)
+    unknown = [name for name in unknown_values(plan.space, params) if name in params]
     held = {name: value for name, value in params.items() if name not in unknown}
     times = times or (_written_at(folder.config), _written_at(folder.result))
     start, end = (time or datetime.datetime.now(datetime.UTC) for time in times)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from hpsearch.driver.requests import REQUESTED
 from hpsearch.errors import EnvironmentFailure, InputError
 from hpsearch.maintenance.migrate import MIGRATED
 from hpsearch.samplers.ask_process import Asker
@@ -17,6 +18,7 @@ from hpsearch.seeding import derive_seed
 from hpsearch.storage.optuna_queue import ORIGIN
 from hpsearch.storage.trial_files import read_curve
 from hpsearch.storage.view import StudyView
+from hpsearch.study.code_trust import check_code
 from hpsearch.study.plan import StudyPlan
 from hpsearch.trial import TrialRecord
 
@@ -31,7 +33,8 @@ class Verdict:
 
     Args:
         trial: Its number.
-        kind: same; enqueued: stored as in the study file; different; unknown: the history of its
+        kind: same; enqueued: stored as in the study file, or
+            asked for while it ran; different; unknown: the history of its
             ask was not stored or cannot be read.
         text: The difference, or the reason why it is unknown; empty otherwise.
     """
@@ -63,9 +66,11 @@ def verify(plan: StudyPlan, view: StudyView) -> Iterator[Verdict]:
     """Yield a verdict for every trial, by number.
 
     Raises:
+        InputError: Its sampler is a class that this user did not begin.
         EnvironmentFailure: The sampler failed or took longer than ten minutes for one suggestion.
     """
     config = plan.config
+    check_code(view.folder, config)
     asker = Asker(plan.problem, config.sampler, config.seed, plan.prior)
     try:
         for trial in view.trials:
@@ -73,6 +78,10 @@ def verify(plan: StudyPlan, view: StudyView) -> Iterator[Verdict]:
                 yield _asked_again(asker, view, trial)
             elif trial.number < len(plan.enqueued):
                 yield _compared(trial, plan.enqueued[trial.number][0], "enqueued")
+            elif view.attributes[trial.number].get("origin") == REQUESTED:
+                wrong = plan.problem.reason(trial.params)
+                kind: Kind = "different" if wrong else "enqueued"
+                yield Verdict(trial.number, kind, wrong or "")
             else:
                 text = (
                     "what its ask had seen is not stored: an older version made it, or the study "
@@ -132,8 +141,9 @@ def explain(plan: StudyPlan, view: StudyView, number: int) -> Reason:
     """
     origin = str(view.attributes[number].get("origin", "unknown"))
     config = plan.config
-    if origin == ORIGIN or number < len(plan.enqueued):
+    if origin in (ORIGIN, REQUESTED) or number < len(plan.enqueued):
         return Reason(origin, {}, None, None)
+    check_code(view.folder, config)
     history = history_of(view, number)
     acting = choose_sampler(plan.problem, config.sampler, history, plan.prior)
     sampler = informed_sampler(plan.problem, acting, history, number, plan.prior)

@@ -10,6 +10,7 @@ from hpsearch.pruners.asha import AshaPruner
 from hpsearch.pruners.base import Pruner
 from hpsearch.pruners.config import PrunerConfig
 from hpsearch.pruners.expected import ExpectedPruner
+from hpsearch.pruners.foreign import make_foreign
 from hpsearch.pruners.hyperband import HyperbandPruner
 from hpsearch.pruners.percentile import PercentilePruner
 from hpsearch.pruners.promotion import PromotionPruner
@@ -61,6 +62,8 @@ def make_pruner(
             first *= config.reduction_factor
         brackets = tuple(_halving(config, first, resource, goals) for first in firsts)
         return HyperbandPruner(brackets, config.reduction_factor)
+    if config.foreign:
+        return make_foreign(config, resource, problem)
     return Pruner()
 
 
@@ -74,6 +77,8 @@ def fewest_trials(config: PrunerConfig, resource: Resource) -> int | None:
     Returns:
         None if it never ends a trial: `none`, or a first rung at or above the full length.
     """
+    if config.foreign:
+        return 1  # only its class knows
     if config.name == "none" or config.min_resource >= resource.whole:
         return None
     enough = config.startup_trials + 1

@@ -21,11 +21,11 @@ from hpsearch.recognition.rejection import Cohort, Rejection, Setting
 from hpsearch.recognition.support import Support
 from hpsearch.training.evaluation import encode
 
-Rows = NDArray[np.int64]
 SUPPORTS_AT_ONCE = 1024
 """Bounds the memory of one comparison."""
 COHORT = 100
 """Support images compared with all classes, at most, to judge how alike different classes are."""
+NOT_FINITE = "the model's scores are not finite: its training diverged; retrain it"
 
 
 class Candidate(NamedTuple):
@@ -70,6 +70,102 @@ class Ranking:
         return [Candidate(self.names[c], float(self.scores[query, c])) for c in chosen]
 
 
+class EncodedSupport:
+    """A support set and the encodings of its images, each made once; ranks any number of queries.
+
+    Args:
+        network: A trained network.
+        input_size: Side of its input images, px.
+        support: The classes.
+        calibration: Turns scores into probabilities.
+        rejection: Tells queries of known classes from others.
+
+    Raises:
+        InputError: The model's scores are not finite.
+    """
+
+    def __init__(
+        self,
+        network: SiameseNetwork,
+        input_size: int,
+        support: Support,
+        calibration: Calibration = UNCALIBRATED,
+        rejection: Rejection | None = None,
+    ) -> None:
+        self.support = support
+        self._network, self._input_size, self._calibration = network, input_size, calibration
+        self._row_of: dict[bytes, int] = {}
+        """By image: equal ones are encoded once, so that they tie exactly."""
+        keys = [image.tobytes() for image in support.images]
+        for key in keys:
+            self._row_of.setdefault(key, len(self._row_of))
+        self._candidate = np.array([self._row_of[key] for key in keys])  # [M]
+        self._codes = self._encoded(
+            support.images[np.unique(self._candidate, return_index=True)[1]]
+        )
+        self.setting: Setting | None = None
+        """What validation measured with as many classes; None without `rejection`."""
+        if rejection is not None:
+            self.setting = rejection.at(len(support.names), _shots(support))
+            self._cohort = self._compared()
+
+    def rank(self, queries: NDArray[np.uint8]) -> Ranking:
+        """Compare every query with every class; reject none.
+
+        Args:
+            queries: Ink = 255, uint8 [Q, 105, 105].
+
+        Raises:
+            InputError: The model's scores are not finite.
+
+        Reference:
+            Koch et al. 2015, section 3.1 (p) and 4.3 (argmax over the candidates).
+        """
+        shown = {image.tobytes(): image for image in queries}
+        unknown = {key: image for key, image in shown.items() if key not in self._row_of}
+        codes = {key: self._codes[self._row_of[key]] for key in shown if key not in unknown}
+        if unknown:
+            made = self._encoded(np.stack(list(unknown.values())))
+            codes |= dict(zip(unknown, made, strict=True))
+        place = {key: number for number, key in enumerate(codes)}
+        means = self._means(torch.stack(list(codes.values())))
+        means = means[[place[image.tobytes()] for image in queries]]  # [Q, C]
+        if not np.isfinite(means).all():
+            raise InputError(NOT_FINITE)
+        by_name = np.argsort(np.array(self.support.names, object), kind="stable")
+        order = by_name[np.argsort(-means[:, by_name], axis=1, kind="stable")]
+        ranking = Ranking(self.support.names, self._calibration.probability(means), order)
+        if self.setting is None:
+            return ranking
+        evidence = self.setting.evidence(means.max(axis=1), self._cohort)
+        return replace(ranking, evidence=evidence, setting=self.setting)
+
+    def _compared(self) -> Cohort:
+        """Compare some support images with all classes."""
+        count = len(self._candidate)
+        some = np.unique(np.linspace(0, count - 1, min(count, COHORT)).astype(np.int64))
+        means = self._means(self._codes[torch.from_numpy(self._candidate[some])])
+        if not np.isfinite(means).all():
+            raise InputError(NOT_FINITE)
+        return Cohort.of(means, self.support.class_of[some])
+
+    @torch.inference_mode()
+    def _encoded(self, images: NDArray[np.uint8]) -> Tensor:
+        """Encode images [U, 105, 105]."""
+        reduced = torch.from_numpy(area_average(images, self._input_size))
+        return encode(self._network, reduced.to(self._network.device))  # [U, D]
+
+    @torch.inference_mode()
+    def _means(self, codes: Tensor) -> NDArray[np.float64]:
+        """Return the mean logits of encodings and each class's images, [Q, C]."""
+        parts = [
+            self._network.score_matrix(codes, part)
+            for part in torch.split(self._codes, SUPPORTS_AT_ONCE)
+        ]
+        logits = np.asarray(torch.cat(parts, dim=1).cpu().double())  # [Q, U]
+        return _class_means(logits[:, self._candidate], self.support)
+
+
 def rank(
     network: SiameseNetwork,
     input_size: int,
@@ -78,48 +174,8 @@ def rank(
     calibration: Calibration = UNCALIBRATED,
     rejection: Rejection | None = None,
 ) -> Ranking:
-    """Compare every query with every class; reject none.
-
-    The score of a class with several images is the mean of their logits. Equal images are encoded
-    and compared once, so that they tie exactly.
-
-    Args:
-        network: A trained network.
-        input_size: Side of its input images, px.
-        queries: Ink = 255, uint8 [Q, 105, 105].
-        support: The classes.
-        calibration: Turns scores into probabilities.
-        rejection: Tells queries of known classes from others.
-
-    Raises:
-        InputError: The model's scores are not finite.
-
-    Reference:
-        Koch et al. 2015, section 3.1 (p) and 4.3 (argmax over the candidates).
-    """
-    both = np.concatenate([queries, support.images])
-    number: dict[bytes, int] = {}
-    place = np.array([number.setdefault(image.tobytes(), len(number)) for image in both])
-    shown = both[np.unique(place, return_index=True)[1]]
-    asked, query = np.unique(place[: len(queries)], return_inverse=True)
-    offered, candidate = np.unique(place[len(queries) :], return_inverse=True)
-    codes = _encoded(network, area_average(shown, input_size))
-    logits = _logits(network, codes, asked, offered)[query][:, candidate]  # [Q, M]
-    if not np.isfinite(logits).all():
-        raise InputError("the model's scores are not finite: its training diverged; retrain it")
-    means = _class_means(logits, support)
-    by_name = np.argsort(np.array(support.names, object), kind="stable")
-    order = by_name[np.argsort(-means[:, by_name], axis=1, kind="stable")]
-    ranking = Ranking(support.names, calibration.probability(means), order)
-    if rejection is None:
-        return ranking
-    count = len(support.class_of)
-    some = np.unique(np.linspace(0, count - 1, min(count, COHORT)).astype(np.int64))
-    among = _logits(network, codes, offered[candidate[some]], offered)[:, candidate]
-    cohort = Cohort.of(_class_means(among, support), support.class_of[some])
-    setting = rejection.at(len(support.names), _shots(support))
-    evidence = setting.evidence(means.max(axis=1), cohort)
-    return replace(ranking, evidence=evidence, setting=setting)
+    """Compare every query with every class once; see `EncodedSupport`."""
+    return EncodedSupport(network, input_size, support, calibration, rejection).rank(queries)
 
 
 def _class_means(logits: NDArray[np.float64], support: Support) -> NDArray[np.float64]:
@@ -132,24 +188,3 @@ def _class_means(logits: NDArray[np.float64], support: Support) -> NDArray[np.fl
 def _shots(support: Support) -> float:
     """Return the geometric mean of the classes' numbers of images."""
     return float(np.exp(np.log(np.bincount(support.class_of)).mean()))
-
-
-@torch.inference_mode()
-def _encoded(network: SiameseNetwork, images: NDArray[np.uint8]) -> Tensor:
-    """Encode the images [U, side, side]."""
-    return encode(network, torch.from_numpy(images).to(network.device))  # [U, D]
-
-
-@torch.inference_mode()
-def _logits(
-    network: SiameseNetwork, codes: Tensor, asked: Rows, offered: Rows
-) -> NDArray[np.float64]:
-    """Compare rows `asked` of the encodings with rows `offered`."""
-    device = network.device
-    queries = codes[torch.from_numpy(asked).to(device)]
-    supports = codes[torch.from_numpy(offered).to(device)]
-    parts = [
-        network.score_matrix(queries, supports[start : start + SUPPORTS_AT_ONCE])
-        for start in range(0, len(supports), SUPPORTS_AT_ONCE)
-    ]
-    return np.asarray(torch.cat(parts, dim=1).cpu().double())

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from hpsearch.report.facts import Facts
-from hpsearch.report.figure import Figure, axis, error_axis, log_ticks, scatter, scored_dots
+from hpsearch.report.figure import (
+    Figure,
+    axis,
+    log_ticks,
+    of_user,
+    scatter,
+    scored_dots,
+    value_axis,
+)
 
 
 def pareto_front(points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -18,15 +26,15 @@ def pareto_front(points: Iterable[tuple[float, float]]) -> list[tuple[float, flo
 
 
 def costs(facts: Facts) -> list[Figure]:
-    """Draw error over training time and over the network's multiply-adds, with Pareto fronts."""
+    """Draw values over training time, and a network's over its multiply-adds; Pareto fronts."""
+    what = facts.shown.short.capitalize()
     seconds = {t.number: t.seconds for t in facts.scored}
-    adds = {t.number: facts.problem.shape(t.params).multiply_adds for t in facts.scored}
-    figures = (
-        _cost(facts, "cost-time", "Error against training time", "seconds of training", seconds),
-        _cost(
-            facts, "cost-size", "Error against the network's cost", "multiply-adds per image", adds
-        ),
-    )
+    title = f"{what} against training time"
+    figures = [_cost(facts, "cost-time", title, "seconds of training", seconds)]
+    if facts.view.config.trainer is None:
+        adds = {t.number: facts.problem.shape(t.params).multiply_adds for t in facts.scored}
+        title = f"{what} against the network's cost"
+        figures.append(_cost(facts, "cost-size", title, "multiply-adds per image", adds))
     return [figure for figure in figures if figure]
 
 
@@ -40,9 +48,11 @@ def _cost(
     front = pareto_front(
         (known[t.number], t.value or 0.0) for t in trials if t.state == "complete"
     )
-    x, y = [cost for cost, _ in front], [error for _, error in front]
+    x, y = [cost for cost, _ in front], of_user(facts.shown, [error for _, error in front])
     step = {"shape": "hv", "color": "var(--accent)", "width": 2}
     best = scatter("lines", x, y, name="nothing cheaper is better", line=step)
-    data = [*scored_dots(trials, lambda t: known[t.number], ":.3s"), best]
+    data = [*scored_dots(trials, lambda t: known[t.number], facts.shown, ":.3s"), best]
     x_axis = axis(unit, type="log", **log_ticks(list(known.values())))
-    return Figure(key, title, data, {"xaxis": x_axis, "yaxis": error_axis()}, 360, half=True)
+    return Figure(
+        key, title, data, {"xaxis": x_axis, "yaxis": value_axis(facts.shown)}, 360, half=True
+    )

@@ -19,6 +19,7 @@ from hpsearch.driver.stopping import tasks_behind
 from hpsearch.errors import EnvironmentFailure, HpsearchError
 from hpsearch.json_files import Opening
 from hpsearch.maintenance.at_work import standings
+from hpsearch.measure import Measure
 from hpsearch.paths import StudyFolder
 from hpsearch.records import parse_record, read_regular
 from hpsearch.results.baselines import read_baselines
@@ -73,7 +74,7 @@ class Facts:
             and t.trainable
             and t.value is not None
             and np.isfinite(t.value)
-            and set(self.problem.space.parameters) <= set(t.params)
+            and self.problem.has_all(t.params)
         ]
 
     @cached_property
@@ -84,13 +85,18 @@ class Facts:
 
     @cached_property
     def errors(self) -> NDArray[np.float64]:
-        """The scored trials' lowest validation errors."""
+        """The scored trials' values, as the search holds them: lower is better."""
         return np.array([t.value for t in self.scored], np.float64)
+
+    @property
+    def shown(self) -> Measure:
+        """How values are shown."""
+        return self.view.config.shown
 
     @property
     def n_tasks(self) -> int | None:
         """Number of one-shot tasks behind each error; None under the dense objective."""
-        if self.view.config.objective != "tasks_320":
+        if not self.shown.share or self.view.config.objective != "tasks_320":
             return None
         return tasks_behind(self.view.config, self.view.dataset)
 
@@ -110,14 +116,20 @@ def read_facts(folder: StudyFolder, beside: Sequence[Path] = ()) -> Facts:
         InputError: The folder holds no readable study.
     """
     view = read_study(folder)
-    space = SearchSpace.from_yaml(folder.space_file)
+    problem = SearchProblem(
+        SearchSpace.from_yaml(folder.space_file), view.config.recipe, view.config.limits
+    )
+    best, certificate = best_of(view)
+    if view.config.trainer is not None:
+        return Facts(
+            view, problem, None, (), None, None, {}, best, certificate, standings(view)
+        )  # a command has no one-shot tasks
     fingerprint, packed = view.dataset["fingerprint"], Path(view.dataset.get("packed") or "")
     logs = [place / "openings.jsonl" for place in (folder.root, *places_beside(packed))]
-    best, certificate = best_of(view)
     others = {path.resolve().name: read_evaluation(path / "model", fingerprint) for path in beside}
     return Facts(
         view=view,
-        problem=SearchProblem(space, view.config.siamese, view.config.limits),
+        problem=problem,
         dataset=_dataset(packed, fingerprint, view.config),
         openings=openings_in(logs, fingerprint),
         baselines=read_baselines(packed, fingerprint),

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from hpsearch.measure import Measure
 from hpsearch.recognition.support import printable
 from hpsearch.trial import TrialRecord
 from hpsearch.wording import figure
@@ -36,6 +37,7 @@ SEQUENTIAL = [[k / 4, f"var(--s{k})"] for k in range(5)]
 SEQUENTIAL_LINES = [*SEQUENTIAL[:3], [0.75, "var(--p3)"], [1.0, "var(--p4)"]]
 """The same scale for lines, whose worst values must stand out from the background too."""
 COLOUR_BAR = {"thickness": 10, "tickformat": ".0%", "outlinewidth": 0}
+"""Of shares."""
 INTERVAL = "[%{customdata[0]:.1%}, %{customdata[1]:.1%}]"
 """Hover text of an interval, whose ends come first in `customdata`."""
 DOTTED = {"color": "var(--soft)", "dash": "dot", "width": 1.5}
@@ -116,9 +118,26 @@ def axis(title: str, **settings: Any) -> dict[str, Any]:
     return {"title": {"text": title}, **settings}
 
 
-def error_axis(title: str = "validation error", **settings: Any) -> dict[str, Any]:
-    """Return an axis of one-shot validation errors."""
-    return axis(title, tickformat=".0%", **settings)
+def value_axis(measure: Measure, title: str | None = None, **settings: Any) -> dict[str, Any]:
+    """Return an axis of trials' values; its title is their name if none is given."""
+    scale = {"tickformat": ".0%"} if measure.share else {}
+    return axis(shown(measure.name) if title is None else title, **scale, **settings)
+
+
+def value_format(measure: Measure) -> str:
+    """Return the format of a trial's value at the mouse, as plotly.js writes it."""
+    return ".1%" if measure.share else ".5g"
+
+
+def of_user(measure: Measure, held: ArrayLike) -> NDArray[np.float64]:
+    """Return the user's values of those that the search holds."""
+    values = np.asarray(held, np.float64)
+    return -values if measure.maximized else values
+
+
+def best_first(measure: Measure) -> dict[str, Any]:
+    """Return the setting by which a colour scale runs from the best value to the worst."""
+    return {"reversescale": True} if measure.maximized else {}
 
 
 def scatter(mode: str, x: Any, y: Any, hover: str = "", **settings: Any) -> dict[str, Any]:
@@ -142,22 +161,27 @@ def _ready(values: Any) -> Any:
 
 
 def scored_dots(
-    trials: Sequence[TrialRecord], x: Callable[[TrialRecord], Any], hover: str = ""
+    trials: Sequence[TrialRecord],
+    x: Callable[[TrialRecord], Any],
+    measure: Measure,
+    hover: str = "",
 ) -> list[dict[str, Any]]:
-    """Return the errors of scored trials over a value of each, one trace per state.
+    """Return the values of scored trials over something of each, one trace per state.
 
     Args:
         trials: Complete and pruned trials.
-        x: Returns the trial's value on the x axis.
-        hover: Format of that value at the mouse, as plotly.js writes it, e.g. ":.3s".
+        x: Returns what of the trial is on the x axis.
+        measure: How values are shown.
+        hover: Format of what is on the x axis at the mouse, as plotly.js writes it, e.g. ":.3s".
     """
     traces = []
     for state in ("pruned", "complete"):
         if chosen := [t for t in trials if t.state == state]:
             marker = {"color": STATE_COLOURS[state], "size": 6, "opacity": 0.8}
             numbers = packed([t.number for t in chosen], "i4")
-            text = f"trial %{{customdata}}: %{{x{hover}}}, %{{y:.1%}}"
-            places, errors = [x(t) for t in chosen], [t.value or 0.0 for t in chosen]
+            text = f"trial %{{customdata}}: %{{x{hover}}}, %{{y:{value_format(measure)}}}"
+            places = [x(t) for t in chosen]
+            errors = of_user(measure, [t.value or 0.0 for t in chosen])
             dots = scatter("markers", places, errors, text, name=state, marker=marker)
             traces.append({**dots, "customdata": numbers})
     return traces

@@ -52,26 +52,28 @@ def front_view(facts: Facts) -> FrontView | None:
 def _over(facts: Facts, goal: Goal, found: list[TrialRecord], expected: list[Expected]) -> Figure:
     """Draw errors over one cost: all trials, the front, and the expected front with intervals."""
     trials = [t for t in facts.scored if goal.name in t.figures]
-    data = draw.scored_dots(trials, lambda t: t.figures[goal.name], ":.3s")
+    data = draw.scored_dots(trials, lambda t: t.figures[goal.name], facts.shown, ":.3s")
     ranked = sorted(found, key=lambda t: goal.held(t.figures[goal.name]))
-    x, y = [t.figures[goal.name] for t in ranked], [t.value or 0.0 for t in ranked]
+    shown, at = facts.shown, f"%{{y:{draw.value_format(facts.shown)}}}"
+    x = [t.figures[goal.name] for t in ranked]
+    y = draw.of_user(shown, [t.value or 0.0 for t in ranked])
     line = {"width": 2.5, "color": "var(--accent)", "shape": "hv"}
     shape = line if len(facts.view.config.goals.objectives) == 2 else {"width": 0}
     marker = {"size": 9, "color": "var(--accent)"}
-    text = "on the front: %{x:.3s}, %{y:.1%}"
+    text = f"on the front: %{{x:.3s}}, {at}"
     data.append(draw.scatter("lines+markers", x, y, text, name="front", line=shape, marker=marker))
     if expected:
-        means = np.array([one.point[0] for one in expected])
-        low, high = np.array([one.interval for one in expected]).T
+        means = np.array([shown.of(one.point[0]) for one in expected])
+        low, high = np.array([shown.ends(one.interval) for one in expected]).T
         places = [one.trial.figures[goal.name] for one in expected]
         marker = {"symbol": "diamond-open", "size": 9, "color": "var(--ink)"}
-        dots = draw.scatter("markers", places, means, "expected %{y:.1%}", name="expected")
+        dots = draw.scatter("markers", places, means, f"expected {at}", name="expected")
         bars = draw.whiskers(means, low, high, "var(--ink)", thickness=1.2, width=3)
         data.append({**dots, "marker": marker, "error_y": bars})
     x_axis = draw.axis(goal.name, type="log" if goal.ratio else "linear")
     if goal.ratio:
         x_axis |= draw.log_ticks([t.figures[goal.name] for t in trials] or [1.0, 10.0])
-    layout = {"xaxis": x_axis, "yaxis": draw.error_axis(), "hovermode": "closest"}
+    layout = {"xaxis": x_axis, "yaxis": draw.value_axis(shown), "hovermode": "closest"}
     note = (
         "Filled: the front as observed, each point the lowest of its epochs and so lucky. "
         "Open: the front by the errors that all curves let expect, with 95 % intervals."
@@ -104,21 +106,20 @@ def _growth(facts: Facts) -> Figure | None:
 def _rows(
     facts: Facts, found: list[TrialRecord], expected: dict[int, Expected]
 ) -> list[list[str]]:
-    rows, goals = list[list[str]](), facts.view.config.goals
+    rows, goals, shown = list[list[str]](), facts.view.config.goals, facts.shown
     for place, trial in enumerate(found):
         one = expected.get(trial.number)
-        told = "" if one is None else f"{percent(one.point[0])}"
+        told = "" if one is None else shown.text(one.point[0])
         chance = "" if one is None else percent(one.probability, 0)
         costs = [draw.si(trial.figures[goal.name]) for goal in goals.others]
         step = ""
         if place:
             before = found[place - 1]
-            points = 100 * ((trial.value or 0.0) - (before.value or 0.0))
-            parts = [f"{points:+.1f} points"]
+            parts = [shown.gained((trial.value or 0.0) - (before.value or 0.0))]
             for goal in goals.others:
                 old, new = before.figures[goal.name], trial.figures[goal.name]
                 parts.append(f"{goal.name} x {new / old:.2f}" if old else f"{goal.name} {new:g}")
             step = ", ".join(parts)
-        value = percent(trial.value or 0.0)
+        value = shown.text(trial.value or 0.0)
         rows.append([str(trial.number), value, told, chance, *costs, step])
     return rows

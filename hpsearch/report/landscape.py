@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hpsearch.measure import VALIDATION_ERROR, Measure
 from hpsearch.report import figure as draw
 from hpsearch.report.facts import Facts
 from hpsearch.report.figure import Figure
@@ -35,30 +36,35 @@ def fit_surrogate(facts: Facts) -> Surrogate | None:
     if len(facts.scored) < LEAST_TRIALS or np.ptp(facts.errors) == 0:
         return None
     kept = thin(facts.errors, MOST_TRIALS, facts.view.config.seed)
-    most = max(2, facts.view.config.siamese.max_epochs)
+    most = max(2, facts.view.config.recipe.max_epochs)
     epochs = np.log([max(t.last_epoch, 1) for t in facts.scored]) / math.log(most)
     x = np.column_stack([facts.points, np.clip(epochs, 0, 1)])[kept]
     return fit(x, facts.errors[kept])
 
 
-def calibration(surrogate: Surrogate) -> Figure:
-    """Draw each trial's error against its leave-one-out prediction."""
+def calibration(surrogate: Surrogate, shown: Measure = VALIDATION_ERROR) -> Figure:
+    """Draw each trial's value against its leave-one-out prediction."""
     predicted, deviation = surrogate.leave_one_out()
-    measured = surrogate.errors
+    predicted, measured = (draw.of_user(shown, one) for one in (predicted, surrogate.errors))
     inside = np.abs(measured - predicted) <= 1.96 * deviation
     ends = [min(measured.min(), predicted.min()), max(measured.max(), predicted.max())]
     data = [draw.scatter("lines", ends, ends, line=draw.DOTTED, showlegend=False)]
-    low = np.maximum(predicted - 1.96 * deviation, np.minimum(predicted, 0))  # an error is a share
-    high = np.minimum(predicted + 1.96 * deviation, np.maximum(predicted, 1))
+    low, high = predicted - 1.96 * deviation, predicted + 1.96 * deviation
+    if shown.share:
+        low = np.maximum(low, np.minimum(predicted, 0))
+        high = np.minimum(high, np.maximum(predicted, 1))
+    value = draw.value_format(shown)
     parts = (inside, "within its interval", "complete"), (~inside, "outside", "failed")
     for chosen, name, state in parts:
         if chosen.any():
-            values, text = predicted[chosen], "predicted %{x:.1%}, measured %{y:.1%}"
+            values = predicted[chosen]
+            text = f"predicted %{{x:{value}}}, measured %{{y:{value}}}"
             dots = draw.scatter("markers", values, measured[chosen], text, name=name)
             bars = draw.whiskers(values, low[chosen], high[chosen], "var(--whisker)", width=0)
             dots["error_x"] = {**bars, "thickness": 0.8}
             data.append({**dots, "marker": {"color": draw.STATE_COLOURS[state], "size": 6}})
-    x_axis, y_axis = draw.error_axis("predicted without the trial"), draw.error_axis("measured")
+    titles = "predicted without the trial", "measured"
+    x_axis, y_axis = (draw.value_axis(shown, title) for title in titles)
     layout = {"xaxis": x_axis, "yaxis": y_axis}
     from scipy.stats import spearmanr
 
@@ -67,8 +73,9 @@ def calibration(surrogate: Surrogate) -> Figure:
     skill = 1 - spread**2 / max(float(measured.var()), 1e-30)
     note = f"{int(inside.sum())} of {len(inside)} trials lie within their 95 % interval"
     if math.isfinite(rank):
-        note += f"; root mean squared error {percent(spread)}; rank correlation {rank:.2f}"
-    note += ". The model knows the number of epochs of each trial."
+        off = percent(spread) if shown.share else f"{spread:.3g}"
+        note += f"; root mean squared error {off}; rank correlation {rank:.2f}"
+    note += f". The model knows the number of {shown.step}s of each trial."
     if skill <= 0.05:
         note += " It predicts no better than the mean, so its contours show little."
     return Figure("calibration", "Calibration of the surrogate", data, layout, 400, note)
@@ -109,25 +116,29 @@ def _contour(
     facts: Facts, surrogate: Surrogate, background: Array, pair: tuple[int, int]
 ) -> Figure:
     cube = facts.problem.cube
-    names = [cube.names[k] for k in pair]
+    names, shown = [cube.names[k] for k in pair], facts.shown
     grid = np.linspace(0, 1, GRID)
     kept = thin(facts.errors, 200, facts.view.config.seed)
     surface = {
         "type": "contour",
         "x": draw.packed(grid),
         "y": draw.packed(grid),
-        "z": draw.packed(_surface(surrogate, background, pair, grid)),
+        "z": draw.packed(draw.of_user(shown, _surface(surrogate, background, pair, grid))),
         "colorscale": draw.SEQUENTIAL,
+        **draw.best_first(shown),
         "contours": {"coloring": "fill"},
         "line": {"width": 0.5, "color": "var(--line)"},
         "ncontours": 14,
-        "colorbar": draw.COLOUR_BAR,
-        "hovertemplate": "predicted %{z:.1%}<extra></extra>",
+        "colorbar": draw.COLOUR_BAR | ({} if shown.share else {"tickformat": ""}),
+        "hovertemplate": f"predicted %{{z:{draw.value_format(shown)}}}<extra></extra>",
     }
     text = []
     for trial in (facts.scored[k] for k in kept):
-        params = [draw.shown(f"{n} {draw.number(trial.params[n])}") for n in names]
-        text.append("<br>".join([f"trial {trial.number}: {percent(trial.value or 0)}", *params]))
+        active = [n for n in names if n in trial.params]
+        params = [draw.shown(f"{n} {draw.number(trial.params[n])}") for n in active]
+        text.append(
+            "<br>".join([f"trial {trial.number}: {shown.text(trial.value or 0)}", *params])
+        )
     x, y = facts.points[kept][:, pair].T
     dots = draw.ink_dots(x, y, text, 6)
     axes = [draw.axis(draw.shown(name), range=[0, 1], **ticks(facts, name)) for name in names]
@@ -172,10 +183,10 @@ def slices(facts: Facts, names: Sequence[str]) -> list[Figure]:
 
 def _slice(facts: Facts, name: str, kept: NDArray[np.int64]) -> Figure:
     parameter = facts.problem.space.parameters[name]
-    trials = [facts.scored[k] for k in kept]
+    trials = [t for t in (facts.scored[k] for k in kept) if name in t.params]
     named, values = parameter.choices is not None, parameter.values()
     data = draw.scored_dots(
-        trials, lambda t: draw.shown(t.params[name]) if named else t.params[name]
+        trials, lambda t: draw.shown(t.params[name]) if named else t.params[name], facts.shown
     )
     x_axis: dict[str, Any] = {"type": "category", "nticks": 6}
     if not named:
@@ -189,7 +200,7 @@ def _slice(facts: Facts, name: str, kept: NDArray[np.int64]) -> Figure:
     if parameter.type == "int" and values is not None and len(values) <= 10:
         x_axis |= {"tickvals": list(values), "ticktext": [str(v) for v in values]}
     margin = {"l": 40, "r": 10, "t": 8, "b": 28}
-    axes = {"xaxis": x_axis, "yaxis": draw.error_axis("", nticks=5)}
+    axes = {"xaxis": x_axis, "yaxis": draw.value_axis(facts.shown, "", nticks=5)}
     layout = {**axes, "margin": margin, "showlegend": False}
     position = facts.problem.cube.names.index(name)
     return Figure(f"slice-{position}", name, data, layout, 190, half=True)
@@ -214,12 +225,17 @@ def parallel(facts: Facts, names: Sequence[str]) -> Figure | None:
             values = facts.points[:, problem.cube.names.index(name)]
             dimension |= {"values": draw.packed(values), "range": [0, 1], **ticks(facts, name)}
         dimensions.append(dimension)
-    errors = facts.errors
+    errors, shown = facts.errors, facts.shown
     low, high = float(errors.min()), float(errors.max())
     top = float(np.quantile(errors, 0.9)) if len(errors) >= 10 else high
-    ends, held = [low, max(high, low + 1e-6)], draw.packed(errors)
-    dimensions.append({"label": "error", "values": held, "range": ends, "tickformat": ".0%"})
-    scale = {"colorscale": draw.SEQUENTIAL_LINES, "cmin": low, "cmax": max(top, low + 1e-6)}
+    width = 1e-6 * max(1.0, abs(low))
+    held, tick = draw.packed(draw.of_user(shown, errors)), ".0%" if shown.share else ".4g"
+    ends = shown.ends([low, max(high, low + width)])
+    name = draw.shown(shown.short)
+    dimensions.append({"label": name, "values": held, "range": ends, "tickformat": tick})
+    bounds = shown.ends([low, max(top, low + width)])
+    scale = {"colorscale": draw.SEQUENTIAL_LINES, "cmin": bounds[0], "cmax": bounds[1]}
+    scale |= draw.best_first(shown)
     trace = {
         "type": "parcoords",
         "dimensions": dimensions,
@@ -227,10 +243,10 @@ def parallel(facts: Facts, names: Sequence[str]) -> Figure | None:
         "labelangle": -18,
         "labelside": "top",
     }
-    most = f"the axes are the error and the {len(chosen)} parameters of the largest importance"
-    axes = most if len(names) > len(chosen) else "the axes are all parameters and the error"
+    most = f"the axes are the {name} and the {len(chosen)} parameters of the largest importance"
+    axes = most if len(names) > len(chosen) else f"the axes are all parameters and the {name}"
     note = (
-        f"Each line is a trial, coloured by error; {axes}. Drag along an axis to keep only the "
+        f"Each line is a trial, coloured by {name}; {axes}. Drag along an axis to keep only the "
         "trials there; drag the axis itself to move it."
     )
     layout = {"margin": {"t": 84, "b": 24, "l": 100, "r": 50}}

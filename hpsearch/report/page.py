@@ -10,7 +10,7 @@ from typing import Any
 from hpsearch import __version__
 from hpsearch.confirm.certificate import rivals
 from hpsearch.intervals import wilson
-from hpsearch.paths import StudyFolder, check_output, write_atomically
+from hpsearch.paths import StudyFolder, check_output, shell_word, write_atomically
 from hpsearch.recognition.page import environment
 from hpsearch.recognition.support import printable
 from hpsearch.report.cost import costs
@@ -23,6 +23,7 @@ from hpsearch.report.landscape import calibration, contours, fit_surrogate, para
 from hpsearch.report.outlook import found_more, next_hour
 from hpsearch.report.progress import curves, incumbent
 from hpsearch.report.space_map import feasible_maps, feasible_share
+from hpsearch.results.best import pick_in_words, to_export
 from hpsearch.results.pruning import ENOUGH_AUDITS, pruning
 from hpsearch.trial import TrialRecord
 from hpsearch.wording import duration, figure, interval, ordinal, percent
@@ -82,6 +83,7 @@ def _page(facts: Facts) -> dict[str, Any]:
         "rivals": [r["trial"] for r in rivals(facts.certificate)] if facts.certificate else [],
         "found_more": found_more(facts),
         "next_hour": next_hour(facts),
+        "picked": pick_in_words(view, to_export(view)[0]),
         "incumbent": incumbent(facts),
         "curves": curves(facts),
         "front": front_view(facts),
@@ -112,6 +114,8 @@ def _data(facts: Facts) -> str:
 
 def _model(facts: Facts) -> dict[str, Any] | str:
     """Return what the page shows of the model, or why it shows none; torch is imported here."""
+    if facts.view.config.trainer is not None:
+        return ""
     if not (facts.view.folder.model / "weights.safetensors").is_file():
         return "No model yet: run hpsearch export, then hpsearch retrain."
     from hpsearch.report.model_view import inspect_model
@@ -131,12 +135,14 @@ def _landscape(facts: Facts) -> dict[str, Any]:
         "slices": slices(facts, ranked) if len(facts.scored) >= 2 else [],
         "contours": contours(facts, surrogate, ranked) if surrogate and len(ranked) > 1 else [],
         "parallel": parallel(facts, ranked),
-        "calibration": calibration(surrogate) if surrogate else None,
+        "calibration": calibration(surrogate, facts.shown) if surrogate else None,
     }
 
 
 def _winner(facts: Facts, best: TrialRecord) -> dict[str, Any]:
     """Return the best trial's layers as a table, and its searched settings outside of them."""
+    if facts.view.config.trainer is not None:
+        return {"columns": [], "rows": {}, "others": dict(best.params)}
     layers = facts.view.config.siamese.with_parameters(dict(best.params)).layers.all
     columns = ["filter_size", "filter_count", "width", "pool", "learning_rate", "momentum", "l2"]
     return {
@@ -155,7 +161,7 @@ def _cell(value: Any) -> str:
 
 
 def _provenance(facts: Facts) -> list[tuple[str, str]]:
-    config, dataset = facts.view.config, facts.view.dataset
+    config, dataset, step = facts.view.config, facts.view.dataset, facts.shown.step
     budget = config.budget.model_dump(exclude_none=True)
     limits = (f"{name} {figure(limit, 6)}" for name, limit in budget.items())
     return [
@@ -163,9 +169,13 @@ def _provenance(facts: Facts) -> list[tuple[str, str]]:
         ("pruner", config.pruner.name),
         ("space", f"{config.space}, {len(facts.problem.space.parameters)} parameters"),
         ("budget", ", ".join(limits) or "none"),
-        ("epochs of a complete trial", f"at most {config.siamese.max_epochs}"),
-        ("epochs trained", f"{sum(t.last_epoch for t in facts.view.trials)}"),
+        (f"{step}s of a complete trial", f"at most {config.recipe.max_epochs}"),
+        (f"{step}s trained", f"{sum(t.last_epoch for t in facts.view.trials)}"),
         ("seed", str(config.seed)),
-        ("data", f"{dataset['kind']}, fingerprint {dataset['fingerprint'][:16]}"),
+        (
+            ("data", f"{dataset['kind']}, fingerprint {dataset['fingerprint'][:16]}")
+            if config.trainer is None
+            else ("command", " ".join(map(shell_word, config.trainer.command)))
+        ),
         ("report", f"hpsearch {__version__}, {datetime.datetime.now():%Y-%m-%d %H:%M}"),
     ]

@@ -1,4 +1,4 @@
-"""One sentence about a study's best trial, shared by all commands."""
+"""The trial that a study hands over, and one sentence about its best, shared by all commands."""
 
 from __future__ import annotations
 
@@ -11,8 +11,33 @@ from hpsearch.driver.stopping import tasks_behind
 from hpsearch.intervals import wilson
 from hpsearch.measure import VALIDATION_ERROR, Measure
 from hpsearch.storage.view import StudyView
+from hpsearch.study.handed_over import handed_over
 from hpsearch.trial import TrialRecord
 from hpsearch.wording import count, interval
+
+
+def to_export(view: StudyView) -> tuple[TrialRecord | None, dict[str, Any] | None]:
+    """Return the trial that export takes, and its certificate if it is confirmed.
+
+    Unconfirmed it is the one of the lowest expected error where the sampler models errors, else
+    the one of the lowest error; None before a trial is complete.
+    """
+    best, certificate = best_of(view)
+    if best is None or certificate is not None:
+        return best, certificate
+    return handed_over(view.folder, view.config, view.trials)[0], None
+
+
+def pick_in_words(view: StudyView, chosen: TrialRecord | None) -> str | None:
+    """Return that a trial is handed over instead of the lowest one, None where they are one."""
+    best, certificate = best_of(view)
+    if best is None or chosen is None or certificate is not None or chosen.number == best.number:
+        return None
+    shown = view.config.shown
+    lucky = f"trial {best.number} was luckier"
+    if best.value is not None and chosen.value is not None:
+        lucky += f" ({shown.text(best.value)} against {shown.text(chosen.value)})"
+    return f"trial {chosen.number}, the best by the model; {lucky}"
 
 
 def best_in_words(view: StudyView) -> str:

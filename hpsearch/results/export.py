@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hpsearch.configfile import dump_yaml, read_yaml
-from hpsearch.confirm.certificate import best_of
+from hpsearch.confirm.certificate import as_shown, best_of
 from hpsearch.errors import HpsearchError, InputError
 from hpsearch.paths import StudyFolder, TrialFolder, check_output, shell_word, write_atomically
 from hpsearch.provenance import differences, software
+from hpsearch.results.best import pick_in_words, to_export
 from hpsearch.results.choice import choose
 from hpsearch.storage.agreement import trained_config
 from hpsearch.storage.trial_files import read_provenance
 from hpsearch.storage.view import StudyView, read_study
 from hpsearch.study.begun import is_saved
-from hpsearch.trainers.command import CommandTrainer
+from hpsearch.study.trust import is_trusted, make_mark
 from hpsearch.trial import TrialRecord
 
 FORMAT = 1
@@ -32,13 +34,13 @@ class Export:
         path: The file.
         certificate: The certificate in the file, None while the configuration is unconfirmed.
         notices: Differences between the trial's provenance and this program.
-        network: Whether it is a network, which retrain trains; a command is run by hand.
+        picked: Says that it is not the trial of the lowest error, None where it is or was named.
     """
 
     path: Path
     certificate: dict[str, Any] | None
     notices: list[str]
-    network: bool = True
+    picked: str | None = None
 
 
 def export_best(
@@ -48,7 +50,8 @@ def export_best(
 
     Args:
         folder: The study's folder.
-        trial: Number of the trial; None takes the best.
+        trial: Number of the trial; None takes the confirmed one, else the one of the lowest
+            expected error (see `to_export`).
         output: The file; None means the study's best.yaml.
         at: Conditions that the trial meets, instead of its number; see `choose`.
 
@@ -60,7 +63,7 @@ def export_best(
         raise InputError("--trial and --at both choose the trial; give one of them")
     if at is not None:
         trial = choose(view, at).number
-    best, certificate = best_of(view)
+    best, certificate = to_export(view) if trial is None else best_of(view)
     scored = {t.number: t for t in view.trials if t.value is not None}
     chosen = best if trial is None else scored.get(trial)
     if chosen is None and trial is None:
@@ -79,7 +82,7 @@ def export_best(
         **({"figures": dict(chosen.figures)} if chosen.figures else {}),
         **({} if trial is None else {"chosen": True}),
         "confirmed": certified is not None,
-        "certificate": certified,
+        "certificate": as_shown(certified) if certified else None,
         "dataset": {key: view.dataset[key] for key in ("kind", "fingerprint")},
         "seed": attributes.get("seed", view.config.seed),
         "study_seed": view.config.seed,
@@ -87,14 +90,15 @@ def export_best(
         "created": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
         "versions": software()["versions"],
         "provenance": held[-1] if held else None,
-        "config": trained_config(view, chosen),
-        **({"run": _run(view.config.trainer)} if view.config.trainer is not None else {}),
+        "config": (config := trained_config(view, chosen)),
+        **_run(view, config),
     }
     path = output or folder.best
     check_output(path, HEAD, "export")
     write_atomically(path, HEAD + dump_yaml(values))
     notices = differences(held[-1], software()) if held else []
-    return Export(path, certified, notices, view.config.trainer is None)
+    picked = pick_in_words(view, best) if trial is None else None
+    return Export(path, certified, notices, picked)
 
 
 def _judged(view: StudyView, trial: TrialRecord) -> dict[str, Any]:
@@ -112,9 +116,23 @@ def _judged(view: StudyView, trial: TrialRecord) -> dict[str, Any]:
     }
 
 
-def _run(trainer: CommandTrainer) -> dict[str, Any]:
-    """Return how the command runs."""
-    return {key: getattr(trainer, key) for key in ("directory", "time_limit_s", "memory_gb")}
+def _run(view: StudyView, config: dict[str, Any]) -> dict[str, Any]:
+    """Return how a command runs, with the user's mark if the study's command has it."""
+    trainer = view.config.trainer
+    if trainer is None:
+        return {}
+    own = is_trusted(view.folder, trainer)
+    return {"run": trainer.place, "mark": mark_of(config, trainer.directory) if own else None}
+
+
+def mark_of(config: Mapping[str, Any], directory: str) -> str | None:
+    """Return this user's mark of a command with its parameters, in its directory."""
+    return make_mark(*said(config, directory))
+
+
+def said(config: Mapping[str, Any], directory: str) -> list[Any]:
+    """Return what a mark in best.yaml is of: all that decides what the command does."""
+    return [config["command"], config["environment"], directory, config["parameters"]]
 
 
 def stale(path: Path) -> str | None:
@@ -127,7 +145,7 @@ def stale(path: Path) -> str | None:
     if path.name != folder.best.name or not is_saved(folder):
         return None
     try:
-        values, (best, _) = read_yaml(path), best_of(read_study(folder))
+        values, (best, _) = read_yaml(path), to_export(read_study(folder))
     except HpsearchError:
         return None  # the command that needs the study reports it
     if best is None or values.get("chosen") or values.get("trial") in (None, best.number):

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from hpsearch.confirm.certificate import best_among, confirmed_errors, in_words, rivals
-from hpsearch.measure import VALIDATION_ERROR, Measure
+from hpsearch.measure import VALIDATION_ERROR, Measure, measure_of
 from hpsearch.paths import shell_word
 from hpsearch.recognition.support import printable
 from hpsearch.trial import TrialRecord, best_trial
@@ -93,15 +93,15 @@ def standings(trials: Sequence[TrialRecord], certificate: dict[str, Any] | None)
     if held is None:
         complete = count(sum(t.state == "complete" for t in trials), "complete trial")
         return {lowest.number: f"lowest error of {complete} so far, unconfirmed"}
-    rows = rivals(held)
-    said = {}
+    rows, shown, said = rivals(held), measure_of(held), dict[int, str]()
     if lowest.number != best.number:
         which = _named(rows) if len(rows) == 1 else f"one of {_named(rows)}"
         said[lowest.number] = f"lowest error of the search; confirmed best is {which}"
     for number, error in confirmed_errors({"candidates": rows}).items() if len(rows) > 1 else ():
         others = _named([row for row in rows if row["trial"] != number])
         tied = f"cannot be told apart from {others}"
-        said[number] = f"confirmed error {error} on fresh tasks; {tied}"
+        on = "on fresh tasks" if shown.share else "with fresh seeds"
+        said[number] = f"confirmed {shown.short} {error} {on}; {tied}"
     if len(rows) == 1:
         said[best.number] = in_words(held)
     return said

@@ -21,7 +21,7 @@ from hpsearch.errors import InputError
 from hpsearch.intervals import wilson
 from hpsearch.paths import write_atomically
 from hpsearch.records import dump_record
-from hpsearch.trainers.recipe import is_command
+from hpsearch.trainers.recipe import read_recipe
 from hpsearch.training.config import Objective, TrialConfig
 from hpsearch.training.epoch import EpochResult
 from hpsearch.training.selection import check_data
@@ -47,7 +47,7 @@ class Certified(Section):
     model_config = ConfigDict(extra="ignore")
 
     interval_one_training: tuple[float, float]
-    """95 % interval of the error of one training on fresh tasks."""
+    """95 % interval of one training: its error on fresh tasks, or a command's value."""
 
 
 class Exported(Section):
@@ -82,11 +82,6 @@ def read_exported(path: Path) -> tuple[Exported, TrialConfig]:
         InputError: The file is missing, or is neither of them.
     """
     values = read_yaml(path)
-    if is_command(values.get("config", values)):
-        raise InputError(
-            f"{path}: holds a command and its parameters; retrain trains networks: run the "
-            "command by hand"
-        )
     config = TrialConfig.from_values(values.get("config", values), str(path))
     return load_section(Exported, values, path), config
 
@@ -160,13 +155,14 @@ def retrain(
             "kind": dataset.kind,
             "fingerprint": dataset.fingerprint,
             **({} if dataset.paper else {"paper": False}),  # how to convert images to recognise
+            **({"colour_px": dataset.colour_px} if dataset.colour_px else {}),
         },
         "seed": chosen,
         **settings,
         **_size(exported),
         "config": config.plain(),
     }
-    _describe(output, description, aside)
+    describe(output, description, aside)
     data = TrainingData.from_dataset(dataset, config, **settings, device=device)
     saved = output / "checkpoint"
     last = checkpoint.load(saved)
@@ -184,9 +180,11 @@ def retrain(
         raise InputError(f"{path}: max_epochs: nothing to train")
     weights = last.weights() if include_validation else last.best_weights()
     _check_usable(path, last, weights, include_validation)
+    network = trained_network(config, weights, device)
+    if config.backbone is not None:  # so that the model needs no file of the backbone
+        weights = {name: weight.cpu() for name, weight in network.state_dict().items()}
     content = save({name: weight.contiguous() for name, weight in weights.items()})
     write_atomically(output / "weights.safetensors", content)
-    network = trained_network(config, weights, device)
     figures = validation_figures(network, config, dataset, exported.study_seed)
     certificate = exported.certificate
     metrics = {
@@ -197,7 +195,7 @@ def retrain(
             seen=include_validation,
             averaging=config.test_time_averaging != "none",
         ),
-        "certificate": _verdict(figures["fresh_error"], certificate, as_found=as_found),
+        "certificate": against_certificate(figures["fresh_error"], certificate, as_found=as_found),
         "weights_sha256": hashlib.sha256(content).hexdigest(),
     }
     write_atomically(output / "metrics.json", dump_record(metrics))
@@ -210,7 +208,7 @@ def _size(exported: Exported) -> dict[str, int]:
     return ways if exported.shots == 1 else {**ways, "shots": exported.shots}
 
 
-def _describe(
+def describe(
     output: Path, description: dict[str, Any], aside: Callable[[str], None] | None
 ) -> None:
     """Write the model folder's config.yaml; rename or refuse a folder of another model."""
@@ -218,7 +216,7 @@ def _describe(
     if path.exists():
         held, asked = read_yaml(path), parse_yaml(text.encode(), "config")
         if isinstance(held.get("config"), dict):  # an older version knew fewer settings
-            held["config"] = TrialConfig.from_values(held["config"], str(path)).plain()
+            held["config"] = read_recipe(held["config"], str(path)).plain()
         different = [key for key in asked if key not in held or held[key] != asked[key]]
         if different and aside is not None:
             kept = _set_aside(output)
@@ -294,10 +292,10 @@ def _metrics(
     }
 
 
-def _verdict(
-    fresh_error: float, certificate: Certified | None, *, as_found: bool
+def against_certificate(
+    value: float, certificate: Certified | None, *, as_found: bool
 ) -> dict[str, Any]:
-    """Return whether the error on fresh tasks lies in the certificate's interval.
+    """Return whether an error on fresh tasks, or a command's value, lies in the certificate.
 
     The certificate does not apply to a training on other images or of another length.
     """
@@ -306,5 +304,5 @@ def _verdict(
     if certificate is None:
         return {"verdict": "unconfirmed", "interval": None}
     low, high = certificate.interval_one_training
-    within = low <= fresh_error <= high
+    within = low <= value <= high
     return {"verdict": "within" if within else "outside", "interval": [low, high]}

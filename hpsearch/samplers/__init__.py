@@ -41,6 +41,10 @@ def make_sampler(
         from hpsearch.samplers.bayes import BayesSampler
 
         return BayesSampler(problem, observations)
+    if config.foreign:
+        from hpsearch.samplers.foreign import make_foreign
+
+        return make_foreign(config, problem, observations)
     options = config.settings()
     if isinstance(options, TpeOptions):
         from hpsearch.samplers.tpe import TpeSampler

@@ -44,6 +44,15 @@ class Predicts(Protocol):
         ...
 
 
+@runtime_checkable
+class Expects(Protocol):
+    """A sampler with a model of the final errors of the trials it has seen."""
+
+    def expected(self) -> dict[int, float]:
+        """Return the expected final error of each trial that it models, by number."""
+        ...
+
+
 @dataclass(frozen=True)
 class Observation:
     """One trial as samplers see it.
@@ -59,6 +68,7 @@ class Observation:
         seconds: Training time; None while unknown.
         errors: Finite validation error of each epoch, as it was; empty where the curve is no
             training of this problem, but one value that stands for its end.
+        result: What its program gave in its end, None where it gave nothing.
         rest: Of several objectives those beside the error, on the scale of hypervolumes, lower is
             better; None while one is unknown, and with one objective.
         excess: By how much the worst constraint is broken; 0 where none is known to be.
@@ -72,6 +82,7 @@ class Observation:
     value: float | None
     seconds: float | None = None
     errors: Mapping[int, float] = field(default_factory=dict)
+    result: float | None = None
     rest: Point | None = None
     excess: float = 0.0
 
@@ -94,7 +105,7 @@ def observe(problem: SearchProblem, history: Sequence[TrialRecord]) -> list[Obse
             errors = {e: v for e, v in trial.values.items() if math.isfinite(v)}
             known = trial.number, kind, params, point, curve, value, trial.seconds, errors
             rest, excess = _beside_error(problem, trial) if problem.goals != ONE else (None, 0.0)
-            found.append(Observation(*known, rest, excess))
+            found.append(Observation(*known, trial.result, rest, excess))
     return found
 
 

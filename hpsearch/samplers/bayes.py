@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from hpsearch.belief import Belief, Evidence
 from hpsearch.belief.belief import DECIMALS
-from hpsearch.belief.evidence import finite_curve, whole_length
+from hpsearch.belief.evidence import finite_curve, to_results, whole_length
 from hpsearch.samplers.base import Observation
 from hpsearch.samplers.gain import Gain
 from hpsearch.samplers.sobol import recentre
@@ -72,9 +72,11 @@ class BayesSampler:
                 return found[-1]
         return found[0]
 
-    def pick(self, seed: int) -> int | None:  # noqa: ARG002
-        """Return the number of the trial with the lowest expected error."""
-        return self._belief.pick
+    def expected(self) -> dict[int, float]:
+        """Return the final error expected of each trial of this study, by number."""
+        belief = self._belief
+        told = zip(belief.trials, belief.expected.tolist(), strict=True)
+        return {trial.number: error for trial, error in told if trial.number >= 0}
 
     def predict(self, params: Mapping[str, Value], seed: int) -> tuple[float, float]:  # noqa: ARG002
         """Return the expected final error of a configuration, and its standard deviation."""
@@ -112,7 +114,8 @@ class BayesSampler:
 
 def evidence(problem: SearchProblem, observations: Sequence[Observation]) -> list[Evidence]:
     """Return what a belief learns from observations."""
-    return [
+    results = {o.number: o.result for o in observations if o.result is not None}
+    found = [
         Evidence(
             number=o.number,
             params=o.params,
@@ -125,3 +128,4 @@ def evidence(problem: SearchProblem, observations: Sequence[Observation]) -> lis
         )
         for o in observations
     ]
+    return to_results(found, results)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from hpsearch.configfile import Section, in_words
+from hpsearch.extensions import check_name
 
 SamplerName = Literal[
     "random",
@@ -24,10 +26,15 @@ Acquisition = Literal["EI", "LCB", "PI", "gp_hedge", "EIps"]
 GP_LIMIT = 300
 """Settled trials above which Gaussian processes hand over to tpe: their cost is cubic in them."""
 CUBIC: tuple[SamplerName, ...] = ("gp", "skopt-gp")
-BAYES_STARTUP = 6
-"""Trials before bayes proposes: its belief knows how little few trials say."""
+STARTUP, BAYES_STARTUP = 10, 6
+"""Trials before a sampler proposes; the belief of bayes knows how little few trials say."""
 BLIND: tuple[SamplerName, ...] = ("random", "sobol", "recentred")
 """Samplers that ignore the history: they start a search and serve as baselines."""
+
+
+GROUP = "hpsearch.samplers"
+"""Entry points of samplers."""
+Foreign = Annotated[str, AfterValidator(partial(check_name, GROUP))]
 
 
 class NoOptions(Section):
@@ -70,7 +77,7 @@ class SkoptOptions(Section):
     """Number of trees of skopt-rf and skopt-et."""
 
 
-OPTIONS: dict[SamplerName, type[Section]] = {
+OPTIONS: dict[str, type[Section]] = {
     "random": NoOptions,
     "sobol": NoOptions,
     "recentred": NoOptions,
@@ -84,17 +91,25 @@ OPTIONS: dict[SamplerName, type[Section]] = {
 }
 
 
+def startup_of(sampler: str | None) -> int:
+    """Return the start trials of a sampler that is given no number."""
+    return BAYES_STARTUP if sampler == "bayes" else STARTUP
+
+
 class SamplerConfig(Section):
     """The sampler that proposes configurations."""
 
-    name: SamplerName = "tpe"
+    name: Annotated[SamplerName | Foreign, Field(union_mode="left_to_right")] = "bayes"
     """random draws uniformly. sobol spreads points evenly. recentred pulls most of these points
     towards the middle of the search space. bayes learns from every epoch, and knows
     its noise. tpe, gp and nsga2, a genetic algorithm, are Optuna's; skopt-gp, skopt-rf and
-    skopt-et are scikit-optimize's and know one objective."""
-    startup_trials: int = Field(10, ge=1, le=10_000)
+    skopt-et are scikit-optimize's and know one objective. FILE.py:CLASS, MODULE:CLASS or the name
+    of an entry point is a class of your own, or any of Optuna's samplers."""
+    startup_trials: int = Field(
+        default_factory=lambda given: startup_of(given.get("name")), ge=1, le=10_000
+    )
     """Finished or paused trials before the model proposes; `start` proposes until then. It does
-    not limit the search. bayes begins after 6 unless it is given."""
+    not limit the search. By itself 6 with bayes, 10 with the others."""
     start: Literal["recentred", "sobol", "random"] = "recentred"
     """Sampler of the first trials. recentred begins with the middle of the search space, then
     takes points of a scrambled Sobol sequence, two of three pulled towards the middle. sobol takes
@@ -102,15 +117,10 @@ class SamplerConfig(Section):
     options: dict[str, Any] = Field(default_factory=dict)
     """Options of the named sampler; options of other samplers are refused."""
 
-    @model_validator(mode="before")
-    @classmethod
-    def _begin_with(cls, values: Any) -> Any:
-        if isinstance(values, dict) and values.get("name") == "bayes":
-            return {"startup_trials": BAYES_STARTUP, **values}
-        return values
-
     @model_validator(mode="after")
     def _check_options(self) -> Self:
+        if self.foreign:
+            return self  # its class knows them
         kind = OPTIONS[self.name]
         try:
             kind.model_validate(self.options)
@@ -130,6 +140,11 @@ class SamplerConfig(Section):
     def settings(self) -> Section:
         """Return the options of the named sampler, checked, with defaults filled in."""
         return OPTIONS[self.name].model_validate(self.options)
+
+    @property
+    def foreign(self) -> bool:
+        """Whether it is a class that is not ours; see hpsearch.samplers.foreign."""
+        return self.name not in OPTIONS
 
     @property
     def replayable(self) -> bool:

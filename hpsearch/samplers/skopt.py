@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from hpsearch.samplers.base import Observation, best_and_recent
-from hpsearch.samplers.config import SamplerName, SkoptOptions
+from hpsearch.samplers.config import SkoptOptions
 from hpsearch.space.problem import SearchProblem
 from hpsearch.trial import Value
 
@@ -42,7 +42,7 @@ class SkoptSampler:
         self,
         problem: SearchProblem,
         observations: Sequence[Observation],
-        name: SamplerName,
+        name: str,
         options: SkoptOptions,
     ) -> None:
         """Store the history as points and values, reduced to the best and most recent trials."""

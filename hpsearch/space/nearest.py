@@ -75,7 +75,8 @@ def _as_a_command_takes_it(problem: SearchProblem, params: Mapping[str, Any]) ->
     Raises:
         InputError: They are forbidden together.
     """
-    whole = {**problem.cube.params([0.5] * len(problem.cube.names)), **params}
+    middle = problem.cube.params([0.5] * len(problem.cube.names))
+    whole = {**middle, **problem.space.settings(problem.base), **params}
     found = problem.active(
         {
             name: parameter.nearest(name, whole.get(name, parameter.extremes[0]))

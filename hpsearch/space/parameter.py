@@ -57,6 +57,9 @@ class Parameter(Section):
     """The values of a categorical parameter, in the order written."""
     when: dict[str, tuple[Choice, ...]] = Field(default_factory=dict)
     """With a command: the parameter exists only while each named one has one of these values."""
+    default: Annotated[Choice | None, Field(validate_default=False)] = None
+    """With a command: the value that its program takes by itself. `migrate` gives it to trials
+    that ran before the parameter was searched."""
 
     @model_validator(mode="before")
     @classmethod
@@ -85,6 +88,11 @@ class Parameter(Section):
             self._check_choices()
         else:
             self._check_range()
+        if self.default is not None:
+            try:
+                self.nearest("default", self.default)
+            except InputError as error:
+                raise ValueError(str(error)) from None
         return self
 
     def _check_choices(self) -> None:
@@ -232,7 +240,11 @@ class Parameter(Section):
     def plain(self) -> dict[str, Any]:
         """Return the entry of a space file."""
         values = self.model_dump(mode="json", exclude_none=True)
-        return {key: value for key, value in values.items() if value is not False and value != {}}
+        return {
+            key: value
+            for key, value in values.items()
+            if key == "default" or (value is not False and value != {})
+        }
 
     def describe(self) -> str:
         """Return the range in words, e.g. `16 to 256 step 16`."""

@@ -93,10 +93,11 @@ class SearchProblem:
 
     def _filled(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """Return the parameters with the middle of its range for each that is not active."""
-        return {**self._middle, **params} if self._order else dict(params)
+        return {**self.middle, **params} if self._order else dict(params)
 
     @cached_property
-    def _middle(self) -> dict[str, Value]:
+    def middle(self) -> dict[str, Value]:
+        """The parameters in the middle of their ranges, each by itself."""
         return {name: axis_of(p).value(0.5) for name, p in self.space.parameters.items()}
 
     @cached_property
@@ -257,6 +258,8 @@ class SearchProblem:
     def shape(self, params: Mapping[str, Any]) -> NetworkShape:
         """Return the network's shape without building the whole configuration."""
         get, base = params.get, self.network
+        if base.backbone is not None:
+            return base.with_parameters(dict(params)).shape()
         convolutions = tuple(
             Convolution(
                 get(f"{name}.filter_size", layer.filter_size),
@@ -273,6 +276,7 @@ class SearchProblem:
             get(base.width_name, base.layers.width),
             batch_norm=get("batch_norm", base.batch_norm),
             comparison=base.comparison,
+            inputs=base.inputs,
         )
 
     def _images_per_step(self, params: Mapping[str, Any]) -> int:

@@ -33,7 +33,7 @@ LOGARITHMIC_SIZES = re.compile(r"conv\d+\.filter_size|input_size")
 class NetworkFrame(Section):
     """The network of a space file, for showing the feasible share without a study."""
 
-    input_size: int = Field(ge=8, le=105)
+    input_size: int = Field(ge=8, le=224)
     """Height and width of the image, pixels."""
     pools: tuple[bool, ...] = Field(max_length=20)
     """For each convolution, from the image upwards, whether a 2 x 2 pooling follows."""
@@ -203,10 +203,11 @@ class SearchSpace(Section):
         if isinstance(base, CommandTrial):
             self._check_command(base)
             return
-        if self.forbidden or any(parameter.when for parameter in self.parameters.values()):
+        of_a_command = any(p.when or p.default is not None for p in self.parameters.values())
+        if self.forbidden or of_a_command:
             raise InputError(
-                f"search space {self.name}: when and forbidden need a command as trainer; the "
-                "siamese trainer's parameters always count; remove them"
+                f"search space {self.name}: when, default and forbidden need a command as "
+                "trainer; the siamese trainer's parameters always count; remove them"
             )
         known = self.check_paths(base)
         for name, parameter in self.parameters.items():
@@ -225,6 +226,16 @@ class SearchSpace(Section):
                     f"trainer: ${{parameter:{name}}}: search space {self.name} has no such "
                     f"parameter; it has {', '.join(self.parameters)}"
                 )
+
+    def settings(self, base: Recipe) -> dict[str, Any]:
+        """Return the values of parameters, by name, in trials that are run without them.
+
+        A network's are all in its configuration; a command's are the defaults that are given.
+        """
+        if isinstance(base, TrialConfig):
+            return leaf_paths(base)
+        defaults = {name: p.default for name, p in self.parameters.items()}
+        return {name: value for name, value in defaults.items() if value is not None}
 
     def check_paths(self, base: TrialConfig) -> dict[str, Any]:
         """Refuse unknown paths; return every setting of the configuration by path.
@@ -257,7 +268,7 @@ def _check_values(name: str, parameter: Parameter, base: TrialConfig, value: Any
         if not fits:
             needs = {bool: "true or false", int: "int", float: "float", str: "text"}[kind]
             raise InputError(f"is {needs}, but {extreme!r} is {type(extreme).__name__}")
-    roomy: dict[str, Any] = {"input_size": 105}
+    roomy: dict[str, Any] = {"input_size": max(105, base.input_size)}
     for layer in base.layers.convolutions:
         roomy |= {f"{layer}.filter_size": 1, f"{layer}.pool": False}
     for extreme in parameter.extremes:

@@ -22,7 +22,7 @@ from hpsearch.errors import EnvironmentFailure, HpsearchError, InputError, short
 from hpsearch.paths import StudyFolder, shell_word
 from hpsearch.sqlite_file import check_database, check_whole, check_writable, patiently
 from hpsearch.study.config import StudyConfig
-from hpsearch.study.plan import SEARCH, study_lock
+from hpsearch.study.lock import SEARCH, study_lock
 from hpsearch.waiting import Patience
 
 MACHINE = ("disk is full", "disk I/O error", "unable to open", "readonly database", "locked")

@@ -17,6 +17,7 @@ from hpsearch.json_files import SAME, EndedTrial
 from hpsearch.paths import TrialFolder, write_atomically
 from hpsearch.records import Count, Number, Positive, Record
 from hpsearch.study.config import by_path
+from hpsearch.trainers.command import CommandTrial
 from hpsearch.trainers.recipe import Recipe, read_recipe
 from hpsearch.training.epoch import EpochResult
 from hpsearch.trial import TrialRecord, Value
@@ -242,12 +243,15 @@ def trained_params(
 ) -> tuple[dict[str, Any], bool] | None:
     """Return parameters from a trial's config.yaml, and whether it carries a checksum.
 
-    None where the file is missing or invalid, or lacks one of the parameters.
+    None where the file is missing or invalid, or a network lacks one of the parameters. A
+    command's are left out where their condition does not hold.
     """
     try:
         content = records.read_regular(folder.config)
         recorded = records.content_checksum(content) is not None
         config = read_recipe(_parse_config(content, folder.config.name))
+        if isinstance(config, CommandTrial):
+            return {n: config.parameters[n] for n in names if n in config.parameters}, recorded
         return {name: config.value(name) for name in names}, recorded
     except (FileNotFoundError, ValueError, InputError, KeyError):
         return None

@@ -16,7 +16,7 @@ from pydantic import (
 )
 
 from hpsearch.configfile import Section, dump_yaml, load_section, read_yaml
-from hpsearch.data.dataset import Kind, Pictures
+from hpsearch.data.dataset import Kind, Pictures, Reading
 from hpsearch.errors import InputError
 from hpsearch.front import Bound, Goals
 from hpsearch.measure import VALIDATION_ERROR, Measure
@@ -37,7 +37,6 @@ OF_THE_NETWORK: dict[str, Any] = {
     "ways": None,
     "shots": 1,
     "limits": Limits(),
-    "warm_start": None,
 }
 """Settings that only the siamese trainer has, and their defaults."""
 OF_A_COMMAND = {"direction": "minimize", "measure": "value"}
@@ -220,7 +219,7 @@ class StudyConfig(Section):
     """Support images of each candidate of a validation task. More than one needs the objective
     dense."""
     sampler: SamplerConfig = SamplerConfig()
-    pruner: PrunerConfig = PrunerConfig()
+    pruner: PrunerConfig = Field(PrunerConfig(), validate_default=True)
     budget: Budget = Budget(trials=20)
     limits: Limits = Limits()
     enqueue: tuple[EnqueuedEntry, ...] = ()
@@ -265,6 +264,19 @@ class StudyConfig(Section):
             )
         return shots
 
+    @field_validator("pruner")
+    @classmethod
+    def _of_sampler(cls, pruner: PrunerConfig, info: ValidationInfo) -> PrunerConfig:
+        """Take asha with a sampler other than bayes where the pruner is not named.
+
+        It stays one that is not named: a study that goes on keeps what it began with.
+        """
+        sampler: SamplerConfig | None = info.data.get("sampler")
+        if sampler is None or sampler.name == "bayes" or "name" in pruner.model_fields_set:
+            return pruner
+        values = {**dict(pruner), "name": "asha"}
+        return PrunerConfig.model_construct(pruner.model_fields_set, **values)
+
     @field_validator("trial")
     @classmethod
     def _needed(cls, trial: TrialConfig | None, info: ValidationInfo) -> TrialConfig | None:
@@ -290,8 +302,6 @@ class StudyConfig(Section):
             raise ValueError("pruner.resource: a command has no multiply-adds; write epochs")
         if self.budget.compute is not None or self.budget.stop_when is not None:
             raise ValueError("budget: a command has no multiply-adds; set trials or hours only")
-        if self.executor == "ray":
-            raise ValueError("executor: ray runs the siamese trainer only; write local")
         for entry in self.enqueue:
             if entry.config != "reference":
                 raise ValueError(f"enqueue: {entry.config}: give a command's parameters by name")
@@ -339,11 +349,23 @@ class StudyConfig(Section):
         return self.trial
 
     @property
+    def reading(self) -> Reading:
+        """How own images are read."""
+        return "rgb" if self.trial is not None and self.trial.colour else self.pictures
+
+    @property
     def shown(self) -> Measure:
         """How values are shown."""
         if self.trainer is None:
             return VALIDATION_ERROR
         return Measure(self.measure, maximized=self.direction == "maximize", share=False)
+
+    @property
+    def run(self) -> dict[str, Any] | None:
+        """How the program of a command runs; None for the siamese trainer."""
+        if self.trainer is None:
+            return None
+        return {**self.trainer.place, "maximize": self.direction == "maximize"}
 
     @property
     def resource(self) -> Resource:

@@ -1,21 +1,17 @@
-"""Finds the study that a user names by file, shipped name or folder; plans and locks it."""
+"""Finds the study that a user names by file, shipped name or folder, and plans it."""
 
 from __future__ import annotations
 
-import contextlib
-import datetime
-import fcntl
 import json
-import os
-import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from hpsearch.configfile import read_yaml
-from hpsearch.errors import InputError, cannot
+from hpsearch.errors import InputError
+from hpsearch.extensions import whole
 from hpsearch.paths import StudyFolder, make_private, user_path, write_atomically
 from hpsearch.pruners.resource import Resource
 from hpsearch.records import dump_record
@@ -26,9 +22,6 @@ from hpsearch.space.space import SearchSpace
 from hpsearch.study import begun
 from hpsearch.study.config import StudyConfig
 from hpsearch.study.enqueue import Enqueued, enqueued_points, with_files_read
-
-SEARCH = "hpsearch search"
-"""The command in the lock file of a study that a search holds."""
 
 
 @dataclass(frozen=True)
@@ -51,15 +44,10 @@ class StudyPlan:
         """The lengths and costs of trials."""
         return self.config.resource
 
-    @cached_property
+    @property
     def run(self) -> dict[str, Any] | None:
         """How the program of a command runs; None for the siamese trainer."""
-        trainer = self.config.trainer
-        if trainer is None:
-            return None
-        limits = {"time_limit_s": trainer.time_limit_s, "memory_gb": trainer.memory_gb}
-        maximize = self.config.direction == "maximize"
-        return {"directory": trainer.directory, "maximize": maximize, **limits}
+        return self.config.run
 
     @cached_property
     def enqueued(self) -> list[Enqueued]:
@@ -137,19 +125,42 @@ def plan_study(name_or_path: str, output: Path | None, changes: Mapping[str, Any
     if path.is_dir() and output is not None and output.resolve() != path.resolve():
         raise InputError(f"--output {output}: {path} is already a study's folder; leave it out")
     folder = find_study(name_or_path, None if path.is_dir() else output)
-    started = folder.study_file.exists()
-    if started:
+    if folder.study_file.exists():
         _check_begun(folder)
     values = read_yaml(source)
     if path.is_dir() and isinstance(values.get("trial"), dict):
         # A folder's file is complete. A missing setting is newer; this was its old behaviour.
         values["trial"] = {"convolution": "direct", **values["trial"]}
+    return _planned(values, changes, source, folder)
+
+
+def plan_values(values: dict[str, Any], source: str, folder: StudyFolder) -> StudyPlan:
+    """Plan a study that has no file; compare it with its folder.
+
+    Args:
+        values: The content of a study file.
+        source: What to call it in messages.
+        folder: The study's folder.
+
+    Raises:
+        InputError: A value is wrong, or the folder holds another study.
+    """
+    if folder.study_file.exists():
+        _check_begun(folder)
+    return _planned(values, {}, Path(source), folder)
+
+
+def _planned(
+    values: dict[str, Any], changes: Mapping[str, Any], source: Path, folder: StudyFolder
+) -> StudyPlan:
+    started = folder.study_file.exists()
     config = _with_changes(values, changes, source)
     space = _find_space(config.space, source)
     config = config.model_copy(update={"space": _name_of(config.space, space)})
     space = space.frozen(config.freeze)
     space.check(config.recipe)
     config = _with_directory(_with_whole_path(config), source)
+    config = _with_code(config, source.parent, changes)
     config = _compare(folder, config, space)
     # A prior without a study file is left from a killed start and is not used.
     return StudyPlan(folder, config, space, read_prior(folder.prior) if started else None)
@@ -198,6 +209,17 @@ def _with_directory(config: StudyConfig, source: Path) -> StudyConfig:
         )
     trainer = config.trainer.model_copy(update={"directory": str(directory)})
     return config.model_copy(update={"trainer": trainer})
+
+
+def _with_code(config: StudyConfig, folder: Path, changes: Mapping[str, Any]) -> StudyConfig:
+    """Make the paths of classes absolute; those of a file begin in its folder."""
+    taken = {}
+    for part in ("sampler", "pruner"):
+        held = getattr(config, part)
+        name = whole(held.name, Path() if f"{part}.name" in changes else folder)
+        if name != held.name:
+            taken[part] = held.model_copy(update={"name": name})
+    return config.model_copy(update=taken)
 
 
 def _with_changes(values: dict[str, Any], changes: Mapping[str, Any], source: Path) -> StudyConfig:
@@ -331,54 +353,3 @@ def save_plan(plan: StudyPlan, dataset: Mapping[str, Any]) -> None:
 def _write_changed(path: Path, text: str) -> None:
     if not path.exists() or path.read_text(encoding="utf-8") != text:
         write_atomically(path, text)
-
-
-@contextlib.contextmanager
-def study_lock(folder: StudyFolder, command: str = SEARCH) -> Iterator[None]:
-    """Lock a study for the one process that writes; the kernel releases a dead process's lock.
-
-    This needs flock, which Linux and macOS keep per open file and release with the process.
-
-    Args:
-        folder: The study's folder.
-        command: The command that holds the lock, for the message to others.
-
-    Raises:
-        InputError: Another process holds it.
-        EnvironmentFailure: The lock file cannot be written.
-    """
-    try:
-        make_private(folder.root)
-        handle = os.open(folder.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise cannot("opened", folder.lock, error) from error
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.read(handle, 300).decode(errors="replace") or "another process"
-            raise InputError(
-                f"{folder.root}: the study is held by {holder}; wait for it or stop it"
-            ) from None
-        now = datetime.datetime.now().isoformat(timespec="seconds")
-        os.ftruncate(handle, 0)
-        held = f"pid {os.getpid()} on {socket.gethostname()} since {now} ({command})"
-        os.pwrite(handle, held.encode(), 0)
-        yield
-    finally:
-        os.close(handle)
-
-
-def lock_holder(folder: StudyFolder) -> str | None:
-    """Return the holder of a study's lock, None when it is free. Writes nothing."""
-    try:
-        handle = os.open(folder.lock, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
-        return None
-    try:
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return os.read(handle, 300).decode(errors="replace") or "another process"
-    finally:
-        os.close(handle)
-    return None

@@ -1,7 +1,8 @@
 """Who may run a command: what a study file says that the user names, and what carries their mark.
 
-A study's folder may come from somebody else. Its command is run only where trust.json holds a mark
-that this user's key made on this machine, for exactly this command.
+A study's folder, or a best.yaml, may come from somebody else. Its command is run only where
+trust.json, or the file itself, holds a mark that this user's key made on this machine, for exactly
+this command.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ import hmac
 import json
 import os
 import secrets
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from hpsearch.configfile import read_json
 from hpsearch.errors import EnvironmentFailure, InputError
@@ -40,25 +43,45 @@ def _key(*, create: bool) -> bytes | None:
         return None
 
 
-def _mark(trainer: CommandTrainer, key: bytes) -> str:
-    said = json.dumps([trainer.command, trainer.environment, trainer.directory], sort_keys=True)
-    return hmac.new(key, said.encode(), hashlib.sha256).hexdigest()
+def _mark(said: Sequence[Any], key: bytes) -> str:
+    text = json.dumps(list(said), sort_keys=True)
+    return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
+
+
+def make_mark(*said: Any) -> str | None:
+    """Return this user's mark of what is said; None without a place for a key.
+
+    Args:
+        said: What JSON can hold: a command and all that decides what it does.
+    """
+    key = _key(create=True)
+    return None if key is None else _mark(said, key)
+
+
+def is_own_mark(mark: object, *said: Any) -> bool:
+    """Return whether this user made a mark on this machine, of exactly what is said."""
+    key = _key(create=False)
+    return (
+        key is not None and isinstance(mark, str) and hmac.compare_digest(mark, _mark(said, key))
+    )
+
+
+def _said(trainer: CommandTrainer) -> tuple[Any, ...]:
+    return trainer.command, trainer.environment, trainer.directory
 
 
 def note_trust(folder: StudyFolder, trainer: CommandTrainer) -> None:
     """Mark a folder's command as agreed to; without a place for a key nothing is written."""
-    key = _key(create=True)
-    if key is not None and not is_trusted(folder, trainer):
-        write_atomically(folder.trust, json.dumps({"mark": _mark(trainer, key)}) + "\n")
+    mark = make_mark(*_said(trainer))
+    if mark is not None and not is_trusted(folder, trainer):
+        write_atomically(folder.trust, json.dumps({"mark": mark}) + "\n")
 
 
 def is_trusted(folder: StudyFolder, trainer: CommandTrainer) -> bool:
     """Return whether this user has marked exactly this command on this machine."""
-    key = _key(create=False)
-    if key is None or not folder.trust.is_file():
+    if not folder.trust.is_file():
         return False
     try:
-        held = read_json(folder.trust).get("mark")
+        return is_own_mark(read_json(folder.trust).get("mark"), *_said(trainer))
     except InputError:
         return False
-    return isinstance(held, str) and hmac.compare_digest(held, _mark(trainer, key))

@@ -32,6 +32,11 @@ class CommandTrainer(Section):
     memory_gb: Annotated[float, Field(gt=0, le=100_000)] | None = None
     """Most memory of the program and its children, 1e9 bytes; a trial that takes more fails."""
 
+    @property
+    def place(self) -> dict[str, Any]:
+        """Where it runs and how long and large it may become: what a study may change."""
+        return {key: getattr(self, key) for key in ("directory", "time_limit_s", "memory_gb")}
+
     @field_validator("command", "environment", mode="before")
     @classmethod
     def _as_text(cls, value: Any) -> Any:

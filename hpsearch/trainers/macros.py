@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 
 from hpsearch.trial import Value
@@ -11,7 +12,7 @@ from hpsearch.trial import Value
 MACRO = re.compile(r"\$\{([^}]*)\}")
 SEVERAL = ("args", "args_equals")
 """Macros that become several words, so that each must be a word of its own."""
-SINGLE = ("args_json", "trial", "seed", "checkpoint", "max_steps", "device")
+SINGLE = ("args_json", "python", "trial", "seed", "checkpoint", "max_steps", "device")
 PARAMETER = "parameter:"
 KNOWN = ", ".join(f"${{{name}}}" for name in (*SEVERAL, *SINGLE, "parameter:NAME"))
 
@@ -58,9 +59,9 @@ def expand(
     Args:
         words: Words that `check_words` accepts.
         parameters: The trial's parameters; one that is left out becomes an empty text.
-        single: The text of each macro of `SINGLE`, except args_json.
+        single: The text of each macro of `SINGLE`, except args_json and python.
     """
-    known = {**single, "args_json": json.dumps(dict(parameters))}
+    known = {**single, "args_json": json.dumps(dict(parameters)), "python": sys.executable}
 
     def text(found: re.Match[str]) -> str:
         name = found[1]

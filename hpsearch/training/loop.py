@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from hpsearch.backbones.network import BackboneNetwork, whiten
 from hpsearch.network.initialisation import initialise
 from hpsearch.network.loss import batch_loss, pair_loss, softmax_loss
 from hpsearch.network.siamese import SiameseNetwork
@@ -128,6 +129,8 @@ class _Run:
         for name in config.frozen:
             self.network.get_submodule(name).requires_grad_(False)
         self.network.to(device)
+        if isinstance(self.network, BackboneNetwork):
+            whiten(self.network, data.images, data.sampler.classes())
         self.network.to(memory_format=layout(config, device))  # type: ignore[call-overload]
         self.averaged = self.network  # validated and kept
         if config.weight_averaging > 0:

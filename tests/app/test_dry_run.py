@@ -12,7 +12,8 @@ from hpsearch.app import pace
 from hpsearch.app.dry_run import too_long
 from hpsearch.app.executors import Workplace
 from hpsearch.paths import StudyFolder
-from hpsearch.study.plan import plan_study, study_lock
+from hpsearch.study.lock import study_lock
+from hpsearch.study.plan import plan_study
 from hpsearch.wording import long_time
 from tests.driver.test_driver import search
 from tests.support.command_line import CommandLine, run

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,12 @@ import pytest
 from hpsearch.belief import Belief, Evidence, from_history
 from hpsearch.belief.belief import MOST
 from hpsearch.belief.process import OFFSET, SHAPE, Kernel, fit_kernel
+from hpsearch.samplers import observe
+from hpsearch.samplers.bayes import evidence as evidence_of
 from hpsearch.space.limits import Limits
 from hpsearch.space.problem import SearchProblem
+from hpsearch.space.space import SearchSpace
+from hpsearch.trainers.command import CommandTrainer, CommandTrial
 from hpsearch.trial import TrialRecord
 from tests.support.problems import base_config, random_params, shipped_problem, space_of
 
@@ -100,9 +105,10 @@ def test_the_pick_is_no_lucky_one(problem: SearchProblem) -> None:
     worst = max(trials, key=lambda e: bowl(e.params))
     lowest = min(min(e.curve.values()) for e in trials)
     lucky = Evidence(40, worst.params, {1: lowest - 0.05}, 9, True)
-    pick = Belief(problem, [*trials, lucky]).pick
+    belief = Belief(problem, [*trials, lucky])
     best = sorted(trials, key=lambda e: bowl(e.params))[:6]
-    assert pick in [e.number for e in best]
+    assert belief.trials[belief.ranked[0]].number in [e.number for e in best]
+    assert belief.expected.argmin() == belief.ranked[0]
 
 
 def test_a_pending_trial_changes_no_mean_and_is_less_worth(problem: SearchProblem) -> None:
@@ -178,3 +184,45 @@ def test_what_of_a_history_is_evidence() -> None:
     assert [e.length for e in found] == [40, 40, 3, 40]
     assert dict(found[2].curve) == {1: 0.5, 3: 0.4}
     assert not Belief.possible(found)
+
+
+def test_curves_end_at_the_results_that_programs_gave(problem: SearchProblem) -> None:
+    """Programs report a loss, ten times as large, and give an error in their end."""
+    params = random_params(problem, 12)
+    history = [
+        TrialRecord(n, "complete", p, {1: 11 * bowl(p), 9: 10 * bowl(p)}, bowl(p), result=bowl(p))
+        for n, p in enumerate(params[:-1])
+    ]
+    history.append(TrialRecord(11, "running", params[-1], {1: 11 * bowl(params[-1])}))
+    found = from_history(problem, history, lambda _: 9)
+    for e, p in zip(found[:-1], params, strict=False):
+        assert e.curve == pytest.approx({1: 2 * bowl(p), 9: bowl(p)})
+    usual = float(np.median([9 * bowl(p) for p in params[:-1]]))
+    assert found[-1].curve[1] == pytest.approx(11 * bowl(params[-1]) - usual)
+    assert evidence_of(problem, observe(problem, history)) == found
+    plain = [replace(t, result=None) for t in history]
+    assert from_history(problem, plain, lambda _: 9)[0].curve == history[0].values
+
+
+def test_a_trial_without_parameters_that_do_not_count_is_evidence() -> None:
+    """A condition leaves momentum out under adam; the pruner and the sampler see such a trial."""
+    space = SearchSpace.from_values(
+        {
+            "name": "made",
+            "parameters": {
+                "optimiser": {"type": "categorical", "choices": ["sgd", "adam"]},
+                "momentum": {"type": "float", "low": 0, "high": 1, "when": {"optimiser": "sgd"}},
+            },
+        },
+        "space",
+    )
+    base = CommandTrial.of(CommandTrainer(command=["./train"], max_steps=9))
+    conditional = SearchProblem(space, base, Limits())
+    history = [
+        TrialRecord(0, "complete", {"optimiser": "adam"}, {1: 0.5, 9: 0.4}, 0.4),
+        TrialRecord(1, "complete", {"optimiser": "sgd", "momentum": 0.5}, {9: 0.3}, 0.3),
+        TrialRecord(2, "complete", {"optimiser": "sgd"}, {9: 0.3}, 0.3),
+    ]
+    found = from_history(conditional, history, lambda _: 9)
+    assert [e.number for e in found] == [0, 1]
+    assert evidence_of(conditional, observe(conditional, history)) == found

@@ -2,9 +2,6 @@
 
 import math
 
-import pytest
-
-from benchmarks import pick as module
 from benchmarks.outside import Clock, PlainOptuna
 from benchmarks.pick import Look, best_number, judge, sampler_pick
 from hpsearch.study.config import Budget, SamplerConfig
@@ -61,29 +58,12 @@ def test_a_model_is_asked_only_where_its_answer_counts():
     assert len(asked) == 3  # no trial is as good as a goal, so only the shares of the budget
 
 
-class Modelled:
-    """A sampler that believes in the last trial."""
-
-    redraws = 1
-
-    def __init__(self, history):
-        self._history = history
-
-    def pick(self, seed):
-        assert 0 <= seed < 2**63
-        return self._history[-1].number
-
-
-@pytest.mark.parametrize("model", [True, False])
-def test_a_sampler_with_a_model_picks_by_it_once_it_proposes(monkeypatch, model):
-    def sampler(problem, acting, history, n, prior):
-        return Modelled(history) if model else object()
-
-    monkeypatch.setattr(module, "informed_sampler", sampler)
-    config = SamplerConfig(startup_trials=2)
-    pick = sampler_pick(PROBLEM.search_problem, config, 0)
-    assert pick([GOOD]) == GOOD.number  # the start proposes: no model yet
-    assert pick([LUCKY, GOOD]) == (GOOD.number if model else LUCKY.number)
+def test_a_replay_picks_what_export_would_take():
+    """Without a model, and before it proposes, the complete trial of the lowest error."""
+    history = [LUCKY, GOOD, RUNNING]
+    for config in (SamplerConfig(name="random"), SamplerConfig()):
+        assert sampler_pick(PROBLEM.search_problem, config)(history) == LUCKY.number
+    assert sampler_pick(PROBLEM.search_problem, SamplerConfig())([RUNNING]) is None
 
 
 def test_a_replay_looks_whenever_a_trial_is_asked_for_and_at_its_end():

@@ -20,7 +20,8 @@ from hpsearch.paths import StudyFolder
 from hpsearch.pruners.resource import Resource
 from hpsearch.space.space import SearchSpace
 from hpsearch.storage.view import StudyView, read_study
-from hpsearch.study.plan import DataPlace, plan_study, save_plan, study_lock
+from hpsearch.study.lock import study_lock
+from hpsearch.study.plan import DataPlace, plan_study, save_plan
 from hpsearch.training.epoch import EpochResult
 from hpsearch.wording import percent
 from tests.support.fake_executor import FakeExecutor
@@ -87,7 +88,7 @@ def test_compute_ends_a_search(tmp_path: Path) -> None:
 
 def test_no_expected_gain_ends_a_search(tmp_path: Path) -> None:
     """Ten equal trials: none of the thirty left is expected to be better."""
-    settings = {**OPEN, "budget__trials": 40, "trial__max_epochs": 1}
+    settings = {**OPEN, "budget__trials": 40, "trial__max_epochs": 1, "sampler__startup_trials": 8}
     reason, view = search(
         tmp_path / "s", Level(), budget__stop_when="no expected gain", **settings
     )

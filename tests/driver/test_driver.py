@@ -16,7 +16,8 @@ from hpsearch.errors import EnvironmentFailure, InputError
 from hpsearch.execution import Ended, Ending, Job
 from hpsearch.paths import StudyFolder
 from hpsearch.storage.view import StudyView, read_study
-from hpsearch.study.plan import DataPlace, plan_study, save_plan, study_lock
+from hpsearch.study.lock import study_lock
+from hpsearch.study.plan import DataPlace, plan_study, save_plan
 from tests.support.fake_executor import FakeExecutor
 from tests.support.observer import Silent
 
@@ -74,16 +75,29 @@ def test_search_ends_with_the_budget_and_the_same_command_adds_nothing(tmp_path:
     assert len(more.trials) == 10
 
 
-def test_resume_after_a_kill_gives_the_same_table(tmp_path: Path, straight: StudyView) -> None:
+@pytest.mark.parametrize(
+    ("chosen", "proposer"),
+    [
+        ({"sampler__startup_trials": 3}, "bayes"),
+        ({"sampler__name": "tpe", "sampler__startup_trials": 3}, "tpe"),
+    ],
+)
+def test_resume_after_a_kill_gives_the_same_table(
+    tmp_path: Path, chosen: dict[str, object], proposer: str
+) -> None:
+    """The default, bayes with expected, and tpe with asha."""
+    _, straight = search(tmp_path / "a", FakeExecutor(), **chosen)
     for kills in range(50):
-        executor = FakeExecutor(die_after_epochs=5 + 3 * (kills % 3))
+        executor = FakeExecutor(die_after_epochs=3 + 2 * (kills % 3))
         try:
-            _, resumed = search(tmp_path / "b", executor)
+            _, resumed = search(tmp_path / "b", executor, **chosen)
         except KeyboardInterrupt:
             continue
         break
     assert kills > 3
     assert table(resumed) == table(straight)
+    assert {t.state for t in straight.trials} == {"complete", "pruned"}
+    assert {a["origin"] for n, a in straight.attributes.items() if n > 3} == {proposer}
 
 
 def test_resume_adopts_a_result_the_database_missed(tmp_path: Path) -> None:

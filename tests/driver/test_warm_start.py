@@ -189,7 +189,7 @@ def test_a_warm_started_study_counts_only_its_own_trials_and_resumes_without_the
     save_plan(plan, DATASET)
     rows = run(FakeExecutor())
     assert len(rows) == 5
-    assert read_study(plan.folder).attributes[1]["origin"] == "tpe"  # no start was needed
+    assert read_study(plan.folder).attributes[1]["origin"] == "bayes"  # no start was needed
     assert read_prior(plan.folder.prior) == plan.prior
     source.folder.root.rename(tmp_path / "gone")
     again = plan_study(str(tmp_path / "s"), None, {"budget.trials": 6})

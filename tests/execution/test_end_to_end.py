@@ -20,7 +20,8 @@ from hpsearch.paths import StudyFolder
 from hpsearch.provenance import PACKAGES, software
 from hpsearch.storage.trial_files import read_provenance
 from hpsearch.storage.view import read_study
-from hpsearch.study.plan import DataPlace, plan_study, save_plan, study_lock
+from hpsearch.study.lock import study_lock
+from hpsearch.study.plan import DataPlace, plan_study, save_plan
 from tests.support.jobs import alive, wait_until
 from tests.support.observer import Silent
 

@@ -15,7 +15,7 @@ from hpsearch.space.parameter import Parameter
 from hpsearch.storage.database import StudyRecord
 from hpsearch.storage.optuna_tables import transaction
 from hpsearch.storage.view import read_study
-from hpsearch.study.plan import lock_holder, study_lock
+from hpsearch.study.lock import lock_holder, study_lock
 from hpsearch.trial import TrialRecord
 from tests.driver.test_driver import search
 from tests.support.command_line import CommandLine

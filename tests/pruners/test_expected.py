@@ -109,6 +109,20 @@ def test_equal_errors_and_untrainable_trials_are_no_evidence_for_an_end() -> Non
     assert rule.decide(dead, replace(trial, values={1: 0.9}, value=0.9), 1) is Decision.GO
 
 
+def test_a_trial_with_many_reports_is_judged_ever_more_seldom(history: list[TrialRecord]) -> None:
+    of = problem()
+    long = SearchProblem(of.space, of.base.model_copy(update={"max_epochs": 300}), Limits())
+    rule, judged = pruner(long), []
+    params = {"fc.learning_rate": 1e-4, "fc.momentum": 0.1}
+    for last in range(1, 300):
+        trial = TrialRecord(20, "running", params, dict.fromkeys(range(1, last + 1), 2.0), 2.0)
+        if rule.decide(history, trial, last) is Decision.STOP:
+            judged.append(last)
+    assert judged[:34] == [*range(1, 32), 32, 34, 36]
+    assert judged[-2:] == [272, 288]
+    assert len(judged) < 90
+
+
 def test_when_it_can_begin_is_known_beforehand() -> None:
     resource = Resource("epochs", problem().base)
     assert fewest_trials(PrunerConfig(name="expected", startup_trials=5), resource) == 2

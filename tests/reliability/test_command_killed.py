@@ -40,11 +40,16 @@ def processes() -> list[str]:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs prctl")
 @pytest.mark.parametrize(
-    "pruner", [pytest.param("none", marks=pytest.mark.slow), "asha-promotion"]
+    ("sampler", "pruner"),
+    [
+        pytest.param("tpe", "none", marks=pytest.mark.slow),
+        ("tpe", "asha-promotion"),
+        ("bayes", "expected"),
+    ],
 )
-def test_a_killed_search_makes_the_same_trials(tmp_path: Path, pruner: str) -> None:
+def test_a_killed_search_makes_the_same_trials(tmp_path: Path, sampler: str, pruner: str) -> None:
     settings = {
-        "sampler": {"name": "tpe", "startup_trials": 3},
+        "sampler": {"name": sampler, "startup_trials": 3},
         "pruner": {"name": pruner, "startup_trials": 2, "audit_share": 0},
         "budget": {"trials": 6},
     }
@@ -87,6 +92,3 @@ def test_large_is_good_with_direction_maximize(tmp_path: Path) -> None:
     assert run("export", tmp_path / "r").code == 0
     assert "value: 0.75" in (tmp_path / "r" / "best.yaml").read_text()
     assert run("doctor", tmp_path / "r").code == 0
-    for command in ("confirm", "report"):
-        done = run(command, tmp_path / "r")
-        assert (done.code, "its trainer is a command" in done.err) == (2, True)

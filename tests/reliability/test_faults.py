@@ -24,7 +24,7 @@ from hpsearch.maintenance.invariants import check_invariants
 from hpsearch.paths import StudyFolder
 from hpsearch.storage.database import StudyRecord
 from hpsearch.storage.view import read_study
-from hpsearch.study.plan import study_lock
+from hpsearch.study.lock import study_lock
 from hpsearch.training.checkpoint import Checkpoint, load, save
 from hpsearch.training.checkpoint_file import previous
 from tests.support.cases import DATASET, ENQUEUED, Silent, refused, search, table, write_study

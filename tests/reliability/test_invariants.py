@@ -14,7 +14,7 @@ import pytest
 from hpsearch.maintenance.invariants import Verdict, check_invariants
 from hpsearch.paths import StudyFolder
 from hpsearch.storage.view import read_study
-from hpsearch.study.plan import study_lock
+from hpsearch.study.lock import study_lock
 from tests.support.cases import search, table
 from tests.support.command_line import run
 from tests.support.fake_executor import FakeExecutor

@@ -3,50 +3,24 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 import socket
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
-from wsgiref.util import setup_testing_defaults
 
 import pytest
 
 from hpsearch.data import Dataset
 from hpsearch.errors import InputError
 from hpsearch.paths import StudyFolder
-from hpsearch.results.dashboard import LARGEST_BODY, Guard, make_app
+from hpsearch.results.dashboard import LARGEST_BODY, POLICY, make_app
+from hpsearch.serving.guard import Guard
 from hpsearch.storage.view import read_study
 from tests.support.command_line import CommandLine
 from tests.support.dashboards import serve_dashboard
 from tests.support.made_study import write_study
-
-PORT = 8123
-HOST = f"127.0.0.1:{PORT}"
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a request was answered."""
-
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-
-def ask(app: Any, path: str, method: str = "GET", body: bytes = b"", **environ: str) -> Answer:
-    """Send one request; keywords are headers of WSGI, an empty one is left out."""
-    request: dict[str, Any] = {"PATH_INFO": path, "REQUEST_METHOD": method}
-    request |= {"HTTP_HOST": HOST, "CONTENT_TYPE": "application/json", **environ}
-    setup_testing_defaults(request)
-    request |= {"wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))}
-    request = {key: value for key, value in request.items() if value != ""}
-    seen: list[Any] = []
-    content = b"".join(app(request, lambda status, headers, *_: seen.append((status, headers))))
-    status, headers = seen[-1]
-    return Answer(int(status.split()[0]), dict(headers), content)
+from tests.support.wsgi import HOST, PORT, ask
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +63,7 @@ def test_the_dashboard_shows_the_study(readable: Guard) -> None:
 )
 def test_other_hosts_are_refused_before_the_dashboard_sees_them(host: str) -> None:
     called: list[object] = []
-    guard = Guard(lambda environ, start: called.append(environ) or [b""], write=True)
+    guard = Guard(lambda environ, start: called.append(environ) or [b""], POLICY, read_only=None)
     # Rebinding a name to 127.0.0.1 must not open the study to a web page.
     environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/api/studies"}
     if host:
@@ -104,7 +78,7 @@ def test_other_hosts_are_refused_before_the_dashboard_sees_them(host: str) -> No
 
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST:9000", "127.0.0.1:9", "[::1]:8080"])
 def test_a_tunnel_may_end_at_any_port_of_this_machine(host: str) -> None:
-    guard = Guard(lambda _, start: start("200 OK", []) or [b""], write=False)
+    guard = Guard(lambda _, start: start("200 OK", []) or [b""], POLICY, read_only="no")
     assert ask(guard, "/", HTTP_HOST=host).status == 200
     assert ask(guard, "/", HTTP_HOST=host, HTTP_ORIGIN=f"http://{host.lower()}").status == 200
     assert ask(guard, "/", HTTP_HOST=host, HTTP_ORIGIN="http://127.0.0.1:1").status == 403

@@ -20,7 +20,7 @@ from hpsearch.paths import StudyFolder
 from hpsearch.provenance import software
 from hpsearch.recognition.model import load_model
 from hpsearch.results.export import export_best
-from hpsearch.results.retrain import Certified, _verdict, read_exported, retrain
+from hpsearch.results.retrain import Certified, against_certificate, read_exported, retrain
 from hpsearch.training import checkpoint
 from hpsearch.training.epoch import EpochResult
 from hpsearch.wording import percent
@@ -195,7 +195,7 @@ CERTIFIED = Certified(interval_one_training=(0.2, 0.3))
 def test_the_verdict_holds_the_error_against_the_certificate(
     error: float, certificate: Certified | None, as_found: bool, verdict: str
 ) -> None:
-    found = _verdict(error, certificate, as_found=as_found)
+    found = against_certificate(error, certificate, as_found=as_found)
     told = verdict in ("within", "outside")
     assert found == {"verdict": verdict, "interval": [0.2, 0.3] if told else None}
 
@@ -210,7 +210,7 @@ def test_the_verdict_holds_the_error_against_the_certificate(
         ({"include_validation": True}, "not applicable"),
     ],
 )
-def test_only_a_training_as_it_was_found_has_a_verdict(
+def test_only_a_training_as_it_was_found_has_aagainst_certificate(
     dataset: Dataset, tmp_path: Path, changes: dict[str, Any], verdict: str
 ) -> None:
     certificate = {"interval_one_training": [0.0, 1.0]}

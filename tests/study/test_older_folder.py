@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +14,8 @@ from hpsearch.shipped_files import find_shipped
 from hpsearch.study.config import StudyConfig
 from hpsearch.study.plan import plan_study, save_plan
 from hpsearch.training.checkpoint import Checkpoint
+
+ASSETS = Path(__file__).parents[1] / "assets"
 
 
 def older_folder(name: str, folder: Path) -> Path:
@@ -75,3 +79,61 @@ def test_a_study_begun_under_another_default_goes_on_under_its_own(tmp_path: Pat
         plan_study("quickstart", folder, {"sampler.start": "recentred"})
     with pytest.raises(InputError, match=r"sampler\.name"):
         plan_study("quickstart", folder, {"sampler.name": "gp"})
+
+
+OF_0_1_0 = {
+    "sampler.name": "tpe", "sampler.startup_trials": 8, "pruner.name": "asha",
+    "pruner.reduction_factor": 2,
+}  # fmt: skip
+"""What the shipped study `quickstart` said of its search in version 0.1.0."""
+
+
+@pytest.mark.parametrize("name", ["quickstart", None])
+def test_a_study_of_0_1_0_goes_on_with_tpe_and_asha(name: str | None, tmp_path: Path) -> None:
+    """By the shipped study's name, which is searched otherwise now, and by its folder."""
+    folder = tmp_path / "study"
+    begun = plan_study("quickstart", folder, OF_0_1_0)
+    save_plan(begun, {"kind": "glyphs"})
+    again = plan_study(name or str(folder), folder if name else None, {}).config
+    assert (again.sampler, again.pruner) == (begun.config.sampler, begun.config.pruner)
+    assert (again.sampler.name, again.sampler.startup_trials) == ("tpe", 8)
+    assert (again.pruner.name, again.pruner.reduction_factor) == ("asha", 2)
+
+
+def test_the_folder_that_0_1_0_wrote_goes_on_as_it_says(tmp_path: Path) -> None:
+    shutil.copytree(ASSETS / "images-0.1.0" / "study", tmp_path / "study")
+    said = read_yaml(tmp_path / "study" / "study.yaml")
+    config = plan_study(str(tmp_path / "study"), None, {}).config
+    assert config.sampler.name == said["sampler"]["name"] == "tpe"
+    for part in ("sampler", "pruner"):
+        assert {**config.plain()[part], **said[part]} == config.plain()[part]
+
+
+@pytest.mark.parametrize(
+    ("said", "sampler", "pruner"),
+    [
+        ({}, "bayes", "expected"),
+        ({"sampler": {"start": "sobol"}}, "bayes", "expected"),
+        ({"sampler": {"name": "tpe"}}, "tpe", "asha"),
+        ({"sampler": {"name": "random"}, "pruner": {"min_resource": 2}}, "random", "asha"),
+        ({"sampler": {"name": "tpe"}, "pruner": {"name": "expected"}}, "tpe", "expected"),
+        ({"pruner": {"name": "asha"}}, "bayes", "asha"),
+    ],
+)
+def test_a_study_gets_the_pruner_of_its_sampler(
+    said: dict[str, Any], sampler: str, pruner: str
+) -> None:
+    values = {**read_yaml(find_shipped("studies", "quickstart")), "pruner": {}, **said}
+    config = StudyConfig.from_values(values, "study")
+    assert (config.sampler.name, config.pruner.name) == (sampler, pruner)
+    assert config.pruner.min_resource == values["pruner"].get("min_resource", 1)
+    assert StudyConfig.from_values(config.plain(), "saved").plain() == config.plain()
+
+
+def test_a_pruner_that_followed_from_the_sampler_may_be_left_out_again(tmp_path: Path) -> None:
+    """A study begun with another pruner keeps it where none is named."""
+    folder = tmp_path / "study"
+    begun = {"sampler.name": "tpe", "pruner.name": "median"}
+    save_plan(plan_study("quickstart", folder, begun), {"kind": "glyphs"})
+    again = plan_study("quickstart", folder, {"sampler.name": "tpe"}).config
+    assert again.pruner.name == "median"

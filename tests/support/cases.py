@@ -16,7 +16,8 @@ from hpsearch.driver.driver import Driver
 from hpsearch.execution import Executor
 from hpsearch.paths import StudyFolder
 from hpsearch.storage.view import StudyView, read_study
-from hpsearch.study.plan import DataPlace, plan_study, save_plan, study_lock
+from hpsearch.study.lock import study_lock
+from hpsearch.study.plan import DataPlace, plan_study, save_plan
 
 from .command_line import run
 from .fake_executor import FakeExecutor

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from hpsearch.driver.environment import Observer
 from hpsearch.driver.progress import Progress
 
 
-class Silent:
+class Silent(Observer):
     """Keeps what it was told, and shows nothing."""
 
     last: Progress

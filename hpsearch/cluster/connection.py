@@ -21,9 +21,9 @@ from typing import Any, TypeVar
 import ray
 from ray.job_config import JobConfig
 
+from hpsearch.cluster.loopback import on_the_loopback
 from hpsearch.errors import EnvironmentFailure, InputError, shortened
 from hpsearch.execution.local import SILENCE_S, STEP_TIMEOUT_S
-from hpsearch.execution.ray_loopback import on_the_loopback
 from hpsearch.waiting import Caught, Interrupted, Patience
 
 T = TypeVar("T")

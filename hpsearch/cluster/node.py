@@ -1,16 +1,20 @@
 """The remote end of the Ray executor: one slot on one node, which runs a local worker process.
 
 Must not know the search. If the node cannot read the study's folder, checkpoints and data travel
-through Ray's object store.
+through Ray's object store. A command's checkpoint is a folder; it travels with the program's
+report, as a tar file.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import io
 import os
 import shutil
 import socket
 import stat
+import tarfile
 import tempfile
 import threading
 import time
@@ -23,12 +27,17 @@ import ray
 from hpsearch import __version__
 from hpsearch.data.cache import caches, in_first, write_shared
 from hpsearch.data.pack import SEALED_FILE
+from hpsearch.errors import cannot
 from hpsearch.execution import Decision, Ended, EpochEnded, Event, Job
 from hpsearch.execution.local import LocalExecutor
 from hpsearch.paths import write_atomically
 
 TURN_S = 0.05
 """How long one wait for the worker's events may delay an interrupt."""
+FOLDER = "folder.tar"
+"""The name under which a command's files travel."""
+BESIDE = ("report.jsonl", "log.txt")
+"""Files beside a command's checkpoint folder that travel with it."""
 META = "meta.json"
 """The file of a packed data set that names its fingerprint."""
 
@@ -80,8 +89,9 @@ class Parcel:
     """The files of a trial that its node cannot read; the node fetches the references.
 
     Args:
-        checkpoint: The checkpoint to resume from and the one before, by file name; empty where
-            there are none or the node can read them.
+        checkpoint: The checkpoint to resume from and the one before, by file name; of a command
+            what `pack_folder` returns, as FOLDER. Empty where there are none or the node can
+            read them.
         data: The packed data set's files by name; None where the node can read them.
         mark: Digest of the data set's description; names the copy.
     """
@@ -152,7 +162,10 @@ class RayWorker:
             own.mkdir(exist_ok=True)
             job = replace(job, checkpoint=own / job.checkpoint.name)
             for name, content in parcel.checkpoint.items():
-                write_atomically(own / name, content)
+                if name == FOLDER:
+                    unpack_folder(content, own)
+                else:
+                    write_atomically(own / name, content)
         with self._lock:
             self._job = job
             self._local.submit(job)
@@ -171,6 +184,8 @@ class RayWorker:
         """Return the checkpoint, if the driver cannot read it; also of a trial that ends."""
         if self._shared or self._job is None or not isinstance(event, EpochEnded | Ended):
             return None
+        if self._job.run is not None:
+            return pack_folder(self._job.checkpoint)
         try:
             return self._job.checkpoint.read_bytes()
         except FileNotFoundError:
@@ -185,6 +200,58 @@ class RayWorker:
         """Ask the trial to checkpoint and end within its batch."""
         with self._lock:
             self._local.interrupt()
+
+
+def pack_folder(checkpoint: Path) -> bytes:
+    """Return a command's checkpoint folder, its report and its log as a tar file.
+
+    The program may write meanwhile: a file that goes away is left out, as a kill would leave it.
+    """
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for path in (checkpoint, *(checkpoint.with_name(name) for name in BESIDE)):
+            with contextlib.suppress(OSError):
+                _add(tar, path, path.name)
+    return buffer.getvalue()
+
+
+def _add(tar: tarfile.TarFile, path: Path, name: str) -> None:
+    """Add a file or a folder; links and special files are left out."""
+    found = path.lstat()
+    if stat.S_ISREG(found.st_mode):
+        content = path.read_bytes()  # its size may differ from the one above by now
+        entry = tarfile.TarInfo(name)
+        entry.size, entry.mode = len(content), stat.S_IMODE(found.st_mode)
+        tar.addfile(entry, io.BytesIO(content))
+    elif stat.S_ISDIR(found.st_mode):
+        entry = tarfile.TarInfo(name)
+        entry.type, entry.mode = tarfile.DIRTYPE, 0o700
+        tar.addfile(entry)
+        for inner in sorted(path.iterdir()):
+            with contextlib.suppress(OSError):
+                _add(tar, inner, f"{name}/{inner.name}")
+
+
+def unpack_folder(content: bytes, folder: Path) -> None:
+    """Replace a command's checkpoint folder, report and log by those of a tar file.
+
+    Raises:
+        EnvironmentFailure: They cannot be written.
+    """
+    aside = folder / ".carried.tmp"
+    try:
+        shutil.rmtree(aside, ignore_errors=True)
+        with tarfile.open(fileobj=io.BytesIO(content)) as tar:
+            tar.extractall(aside, filter="data")
+        for path in sorted(aside.iterdir()):
+            place = folder / path.name
+            if place.is_dir():
+                place.rename(aside / ".before")
+            path.rename(place)
+    except OSError as error:
+        raise cannot("written", folder, error, "free space") from error
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 def _own_folder() -> Path:

@@ -24,18 +24,21 @@ import ray.autoscaler.sdk
 from ray.exceptions import ActorUnavailableError, RayActorError, RayError
 
 from hpsearch import __version__
-from hpsearch.errors import EnvironmentFailure, InputError, one_line, shortened
-from hpsearch.execution import Decision, Ended, Ending, Event, Job, Lost
-from hpsearch.execution.ray_cluster import Cluster, RaySettings, connect
-from hpsearch.execution.ray_worker import (
+from hpsearch.cluster.connection import Cluster, RaySettings, connect
+from hpsearch.cluster.node import (
+    FOLDER,
     NodeView,
     Parcel,
     RayWorker,
     RelayedEvent,
     Study,
     data_mark,
+    pack_folder,
     packed_files,
+    unpack_folder,
 )
+from hpsearch.errors import EnvironmentFailure, InputError, one_line, shortened
+from hpsearch.execution import Decision, Ended, Ending, Event, Job, Lost
 from hpsearch.paths import write_atomically
 from hpsearch.training.checkpoint_file import previous, write_keeping_previous
 from hpsearch.waiting import Caught, Interrupted
@@ -201,7 +204,8 @@ class RayExecutor:
             slot.idle_since = time.monotonic()
         elif slot.view is None or slot.data != job.data:
             slot.data, slot.asked = job.data, "view"
-            slot.ref = slot.actor.look.remote(job.data, self._mark(job.data))
+            mark = "" if job.run is not None else self._mark(job.data)  # a command finds its data
+            slot.ref = slot.actor.look.remote(job.data, mark)
         else:
             slot.asked = "submitted"
             submit = slot.actor.submit.options(concurrency_group="control")
@@ -209,8 +213,11 @@ class RayExecutor:
                 slot.ref = submit.remote(job, self._parcel(slot.view, job))
 
     def _parcel(self, view: NodeView, job: Job) -> Parcel:
-        checkpoint = {}
-        if not view.folder:
+        checkpoint: dict[str, bytes] = {}
+        if not view.folder and job.run is not None:
+            if job.checkpoint.parent.is_dir():
+                checkpoint[FOLDER] = pack_folder(job.checkpoint)
+        elif not view.folder:
             for path in (job.checkpoint, previous(job.checkpoint)):
                 with contextlib.suppress(FileNotFoundError):
                     checkpoint[path.name] = path.read_bytes()
@@ -288,7 +295,10 @@ class RayExecutor:
         """Write the checkpoint that came with an event; free the slot at a trial's end."""
         slot.heard = True
         if relayed.checkpoint is not None and slot.job is not None:
-            write_keeping_previous(slot.job.checkpoint, relayed.checkpoint)
+            if slot.job.run is not None:
+                unpack_folder(relayed.checkpoint, slot.job.checkpoint.parent)
+            else:
+                write_keeping_previous(slot.job.checkpoint, relayed.checkpoint)
         if isinstance(relayed.event, Ended | Lost):
             slot.job, slot.used = None, True
         return relayed.event

@@ -1,0 +1,64 @@
+"""The command init: writes a study file to begin with."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hpsearch.errors import InputError
+from hpsearch.output import notice, say
+from hpsearch.paths import shell_word
+
+
+def init(
+    words: Annotated[
+        list[str] | None, typer.Argument(metavar="[WORDS]...", help="The command's other words.")
+    ] = None,
+    data: Annotated[Path | None, typer.Option(help="A folder of images to recognise.")] = None,
+    command: Annotated[
+        str | None,
+        typer.Option(metavar="PROGRAM", help="A program and its words; write it last."),
+    ] = None,
+    from_: Annotated[Path | None, typer.Option("--from", help="A W&B sweep file.")] = None,
+    output: Annotated[Path | None, typer.Option(help="The study file [NAME.yaml].")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,
+) -> None:
+    """Write a commented study file and its space, for images, a command or a sweep."""
+    from hpsearch.app.init import draft_images, write
+    from hpsearch.app.init_command import draft_command
+    from hpsearch.app.init_sweep import draft_sweep
+
+    if sum(one is not None for one in (data, command, from_)) != 1:
+        raise InputError("init: name one of --data FOLDER, --command PROGRAM, --from SWEEP")
+    if words and command is None:
+        raise InputError(f"init: {words[0]}: only a --command has words of its own; remove it")
+    if data is not None:
+        draft = draft_images(data)
+    elif from_ is not None:
+        draft = draft_sweep(from_)
+    else:
+        typed = [command or "", *words] if words else _split(command or "")
+        draft = draft_command(typed)
+    study, space = write(draft, output, force=force)
+    for text in draft.notes:
+        notice(text, err=False)
+    say(f"wrote {study} and {space}: read them, and correct the ranges")
+    named = shell_word(study)
+    if data is not None:
+        say(f"next: hpsearch search {named} --data {shell_word(data)}")
+    else:
+        say(f"next: hpsearch check {named}, then hpsearch search {named}")
+
+
+def _split(typed: str) -> list[str]:
+    """Split a command that was quoted as one word."""
+    try:
+        found = shlex.split(typed)
+    except ValueError as error:
+        raise InputError(f"--command {typed}: {error}; write it without quotes, last") from None
+    if not found:
+        raise InputError("--command: names no program, e.g. --command python train.py --lr 0.01")
+    return found

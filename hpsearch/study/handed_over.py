@@ -1,0 +1,29 @@
+"""Which trials a study hands over: export takes the first of them, confirm the first few."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hpsearch.paths import StudyFolder
+from hpsearch.samplers.merit import EXPECTS, by_merit, expected_errors
+from hpsearch.samplers.prior import read_prior
+from hpsearch.space.problem import SearchProblem
+from hpsearch.space.space import SearchSpace
+from hpsearch.study.config import StudyConfig
+from hpsearch.trial import TrialRecord
+
+
+def handed_over(
+    folder: StudyFolder, config: StudyConfig, trials: Sequence[TrialRecord]
+) -> list[TrialRecord]:
+    """Return the trials that can be handed over, the best first; see `by_merit`.
+
+    Raises:
+        InputError: The sampler has a model, and the folder's space or prior cannot be read.
+    """
+    if config.sampler.name not in EXPECTS:
+        return by_merit(trials, {})
+    space = SearchSpace.from_yaml(folder.space_file)
+    problem = SearchProblem(space, config.recipe, config.limits)
+    prior = read_prior(folder.prior)
+    return by_merit(trials, expected_errors(problem, config.sampler, trials, prior))
