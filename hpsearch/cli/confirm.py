@@ -56,8 +56,7 @@ def confirm(
         dataset = held_dataset(plan)
         check_study_data(plan, dataset)
         packed = dataset.folder.resolve()
-        complete = sum(t.state == "complete" for t in view.trials)
-        best = f"the best {len(candidates)} of {complete} complete trials"
+        best = f"the best {len(candidates)} of {len(view.trials)} trials"
         more = ", and the start," if len(again) > len(candidates) else ""
         tell(f"{view.name}: training {best}{more} with {seeds} fresh seeds each")
         caught = Caught()
