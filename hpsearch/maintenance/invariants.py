@@ -224,11 +224,13 @@ def _export_is_of_the_best(study: Study) -> Findings:
     except UNREADABLE:
         return Findings("none was exported")  # a damaged one is reported by another check
     certified = _certified(study.folder)
-    view = study.view
-    best = next(iter(handed_over(view.folder, view.config, view.trials)), None)
     what = f"{study.folder.best.name}: trial {exported.number}"
     if values.get("chosen"):
         return Findings(f"{what}, which was asked for")
+    try:
+        best = next(iter(handed_over(study.folder, study.view.config, study.view.trials)), None)
+    except InputError:
+        best = None  # a damaged space or prior is reported by another check
     if best is None or exported.number in (best.number, certified):
         return Findings(what)
     again = f"`hpsearch export {shell_word(study.folder.root)}` writes it again"
