@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -89,7 +89,8 @@ class TrialRecord:
 
     def to_json(self) -> dict[str, Any]:
         """Return what JSON can hold; only a program's trial has a result."""
-        values = asdict(self)
+        values = {one.name: getattr(self, one.name) for one in fields(self)}
+        values |= {"params": dict(self.params), "values": dict(self.values)}
         if self.result is None:
             del values["result"]
         return values
