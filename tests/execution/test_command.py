@@ -217,11 +217,8 @@ def test_a_child_that_outlives_its_program_is_ended(
 
 
 def test_a_memory_limit_is_the_trials_own(executor: LocalExecutor, programs: Programs) -> None:
-    command = [
-        sys.executable,
-        "-c",
-        'import time; held = bytearray(b"x") * 200_000_000; time.sleep(60)',
-    ]
+    takes = "import time; held = bytearray(b'x') * 200_000_000; time.sleep(60)"
+    command = [sys.executable, "-c", takes]
     last = end(run(executor, programs(command=command, memory_gb=0.1)))
     assert last.ending is Ending.OUT_OF_MEMORY
     assert "memory_gb" in (last.cause or "")
