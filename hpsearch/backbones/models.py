@@ -32,6 +32,9 @@ class Maps(nn.Module):
         std: By what it divided them.
     """
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, model: nn.Module, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()
         self.model = model

@@ -15,6 +15,7 @@ from hpsearch.wording import count, interval, percent
 
 if TYPE_CHECKING:
     from hpsearch.data import Dataset
+    from hpsearch.data.dataset import Reading
 
 
 def evaluate(

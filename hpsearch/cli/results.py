@@ -15,6 +15,7 @@ from hpsearch.wording import duration, interval, percent
 
 if TYPE_CHECKING:
     from hpsearch.data import Dataset
+    from hpsearch.data.dataset import Reading
     from hpsearch.training.epoch import EpochResult
 
 

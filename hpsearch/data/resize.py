@@ -2,7 +2,8 @@
 
 Colour pictures are stored as they are, [N, 3, T, T], T at most 224.
 
-Letters: N images, S side in pixels after, T side before, 105 of grey images. Must not know the images' source.
+Letters: N images, S side in pixels after, T side before, 105 of grey images. Must not
+know the images' source.
 """
 
 from __future__ import annotations
