@@ -28,13 +28,30 @@ def is_code(name: str) -> bool:
     return found["place"].endswith(".py") or MODULE.fullmatch(found["place"]) is not None
 
 
+def is_installed(group: str, name: str) -> bool:
+    """Return whether an installed package has an entry point of this name."""
+    return bool(entry_points(group=group, name=name))
+
+
+def check_installed(group: str, name: str) -> str:
+    """Return the name of an entry point.
+
+    Raises:
+        ValueError: There is none of this name.
+    """
+    if is_installed(group, name):
+        return name
+    known = ", ".join(sorted({one.name for one in entry_points(group=group)}))
+    raise ValueError(f"must be installed by a package: {known or 'none is'}")
+
+
 def check_name(group: str, name: str) -> str:
     """Return a name that `load` may find. No code is loaded.
 
     Raises:
         ValueError: It is neither code nor an entry point of the group.
     """
-    if is_code(name) or entry_points(group=group, name=name):
+    if is_code(name) or is_installed(group, name):
         return name
     others = sorted({one.name for one in entry_points(group=group)})
     known = f", or installed: {', '.join(others)}" if others else ""

@@ -9,6 +9,7 @@
             if trial.report(step, value).stop:
                 break
 
+A script that has its parameters from its command line needs `trainer.report(step, value)` only.
 Started by hand, without hpsearch, `trial(parameters={...})` uses these parameters and prints its
 reports. The protocol (version 1) is docs/trainer.md.
 """
@@ -115,6 +116,28 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, int | float) else float(value)
 
 
+def _given() -> Trial | None:
+    """Return the trial that the environment describes, None for a program started by hand."""
+    given = os.environ
+    if "HPSEARCH_REPORT" not in given:
+        return None
+    if given.get("HPSEARCH_PROTOCOL") != str(PROTOCOL):
+        raise SystemExit(
+            f"hpsearch.trainer speaks protocol {PROTOCOL}, the search {given['HPSEARCH_PROTOCOL']}"
+            "; take the trainer.py of the same version"
+        )
+    return Trial(
+        json.loads(given["HPSEARCH_PARAMETERS"]),
+        int(given["HPSEARCH_SEED"]),
+        Path(given["HPSEARCH_CHECKPOINT"]),
+        int(given["HPSEARCH_MAX_STEPS"]),
+        int(given["HPSEARCH_TRIAL"]),
+        given["HPSEARCH_DEVICE"],
+        Path(given["HPSEARCH_REPORT"]),
+        Path(given["HPSEARCH_VERDICT"]),
+    )
+
+
 @contextmanager
 def trial(
     parameters: Mapping[str, Any] | None = None, *, seed: int = 0, max_steps: int = 1
@@ -126,22 +149,15 @@ def trial(
         seed: The same for the seed.
         max_steps: The same for the steps.
     """
-    given = os.environ
-    if "HPSEARCH_REPORT" not in given:
-        yield Trial(dict(parameters or {}), seed=seed, max_steps=max_steps)
-        return
-    if given.get("HPSEARCH_PROTOCOL") != str(PROTOCOL):
-        raise SystemExit(
-            f"hpsearch.trainer speaks protocol {PROTOCOL}, the search {given['HPSEARCH_PROTOCOL']}"
-            "; take the trainer.py of the same version"
-        )
-    yield Trial(
-        json.loads(given["HPSEARCH_PARAMETERS"]),
-        int(given["HPSEARCH_SEED"]),
-        Path(given["HPSEARCH_CHECKPOINT"]),
-        int(given["HPSEARCH_MAX_STEPS"]),
-        int(given["HPSEARCH_TRIAL"]),
-        given["HPSEARCH_DEVICE"],
-        Path(given["HPSEARCH_REPORT"]),
-        Path(given["HPSEARCH_VERDICT"]),
-    )
+    yield _given() or Trial(dict(parameters or {}), seed=seed, max_steps=max_steps)
+
+
+def report(step: int, value: float, metrics: Mapping[str, float] | None = None) -> Verdict:
+    """Report a step of this process's trial, for a script that reads its parameters itself.
+
+    Args:
+        step: From 1; steps rise.
+        value: What the study searches for; NaN ends the trial as diverged.
+        metrics: Other figures, kept beside the value.
+    """
+    return (_given() or Trial({})).report(step, value, metrics)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
+import runpy
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +14,9 @@ from pathlib import Path
 import pytest
 
 import hpsearch
+from hpsearch import Study, trainer
 from hpsearch.recognition.onnx_file import write_onnx
+from tests.support.command_line import run
 from tests.support.models import draw, write_model, write_support
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -37,7 +41,7 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]
 
 
 def test_every_example_is_run_here() -> None:
-    names = {path.name for end in ("py", "ipynb") for path in EXAMPLES.glob(f"*.{end}")}
+    names = {path.name for path in EXAMPLES.iterdir() if path.is_file()}
     run = r'(?:example\(|EXAMPLES / )"(\w+\.\w+)"'
     assert names == set(re.findall(run, Path(__file__).read_text()))
 
@@ -108,3 +112,68 @@ def test_the_notebook_names_the_signs_it_draws() -> None:
     lines = [re.fullmatch(r"(\w+): (\w+) [01]\.\d+, then .*", line) for line in named.splitlines()]
     assert [line and line.group(1) == line.group(2) for line in lines] == [True] * 4
     assert vectors.startswith("(4, ")
+
+
+@pytest.mark.slow
+def test_a_model_of_scikit_learn_is_chosen(tmp_path: Path) -> None:
+    lines = example("digits_sklearn.py", "4", cwd=tmp_path)
+    found = re.fullmatch(
+        r"best of 4: (0\.\d{4}) with \{'model': '(svm|forest)', (.*)\}", lines[-1]
+    )
+    assert found, lines
+    assert float(found[1]) > 0.9
+    assert ("gamma" in found[3]) is (found[2] == "svm")
+    assert ("depth" in found[3]) is (found[2] == "forest")
+
+
+@pytest.mark.slow
+def test_a_network_of_torch_is_searched(tmp_path: Path) -> None:
+    lines = example("digits_cnn.py", "2", cwd=tmp_path)
+    ends = [line for line in lines if re.fullmatch(r"trial \d \w+ after \d epochs", line)]
+    assert len(ends) == 2
+    assert re.match(r"best of 2: error 0\.\d{4} with \{'learning_rate': ", lines[-1])
+
+
+@pytest.mark.slow
+def test_the_network_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
+    cnn = runpy.run_path(str(EXAMPLES / "digits_cnn.py"))
+    trial = trainer.Trial({}, seed=1, checkpoint=tmp_path, max_steps=4)
+    begun = cnn["train"](0.01, 4, 0.0, trial)
+    curve = [next(begun)[:2] for _ in range(3)]
+    begun.close()  # as a kill after the third report: the second epoch's state is saved
+    again = [step[:2] for step in cnn["train"](0.01, 4, 0.0, trial)]
+    assert [epoch for epoch, _ in again] == [3, 4]
+    assert again[0] == curve[2]  # without dropout, exactly
+
+
+def test_a_shell_program_is_searched(tmp_path: Path) -> None:
+    for name in (EXAMPLES / "descent.sh", EXAMPLES / "descent.yaml"):
+        shutil.copy(name, tmp_path)
+    words = ["--trials", "3", "--workers", "1", "--output", tmp_path / "r"]
+    done = run("search", tmp_path / "descent.yaml", *words)
+    assert done.code == 0, done.err
+    assert re.search(r"best: trial \d, height \d", done.out)
+    assert "trial 0 complete" in done.out
+
+
+@pytest.mark.slow
+def test_the_notebook_searches_a_function_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = pytest.importorskip("nbclient", reason="nbclient comes with the extra dev")
+    pytest.importorskip("ipykernel", reason="ipykernel comes with the extra dev")
+    nbformat = pytest.importorskip("nbformat", reason="nbformat comes with the extra dev")
+    pytest.importorskip("pandas", reason="pandas comes with the extra pandas")
+    notebook = nbformat.read(EXAMPLES / "function.ipynb", as_version=4)
+    assert all(not cell.get("outputs") for cell in notebook["cells"])
+    monkeypatch.chdir(tmp_path)
+    resources = {"metadata": {"path": str(tmp_path)}}
+    client.NotebookClient(
+        notebook, timeout=300, kernel_name="python3", resources=resources
+    ).execute()
+    printed = ["".join(o.get("text", "") for o in c["outputs"]) for c in notebook["cells"]
+               if c.get("outputs")]  # fmt: skip
+    assert "######   6 of 6 trials" in printed[0]
+    assert re.match(r"\d\.\d+ \{'rate': ", printed[1])
+    assert (tmp_path / "runs/train/best.yaml").exists() is False
+    assert len(Study.open(tmp_path / "runs/train").trials) == 6

@@ -225,6 +225,8 @@ def test_everything_of_a_study_lies_in_its_folder() -> None:
         "dataset": "dataset.json",
         "database": "study.db",
         "trust": "trust.json",
+        "code_trust": "code-trust.json",
+        "requests": "requests",
         "openings": "openings.jsonl",
         "best": "best.yaml",
         "model": "model",

@@ -100,6 +100,27 @@ def test_a_report_waits_for_its_verdict(tmp_path: Path, monkeypatch: pytest.Monk
         pass
 
 
+def test_a_script_with_its_own_parameters_only_reports(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert trainer.report(2, 0.5, {"loss": 1}).text == "go"
+    by_hand = {"step": 2, "value": 0.5, "metrics": {"loss": 1}}
+    assert json.loads(capsys.readouterr().out) == by_hand
+    study = write_command_study(
+        tmp_path,
+        trainer={"command": [sys.executable, "go.py", "${parameter:x}"], "max_steps": 2},
+        enqueue=[{"x": 0.5}],
+        budget={"trials": 1},
+    )
+    (tmp_path / "go.py").write_text(
+        "import sys\nfrom hpsearch import trainer\n"
+        "for step in (1, 2):\n    trainer.report(step, float(sys.argv[1]) / step)\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(Path(str(trainer.__file__)).parents[1]))
+    done = run("search", study, "--output", tmp_path / "r")
+    assert "trial 0 complete, value 0.25" in done.out, done
+
+
 def test_it_needs_the_standard_library_only() -> None:
     code = f"import sys, runpy; runpy.run_path({str(trainer.__file__)!r})"
     done = subprocess.run(

@@ -18,6 +18,8 @@ from hpsearch.data.resize import SIDE, to_stored
 from hpsearch.data.task_size import TaskSize
 from hpsearch.errors import InputError
 
+READERS = "hpsearch.datasets"
+"""Entry points of readers of other data: `read(path) -> Contents`."""
 Kind = Literal["omniglot", "omniglot_small1", "omniglot_small2", "glyphs", "folder"]
 """The kinds of data that a study can be on."""
 Pictures = Literal["auto", "paper", "plain"]

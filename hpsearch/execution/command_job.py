@@ -161,7 +161,10 @@ class _Run:
             name: expand([word], config.parameters, single)[0]
             for name, word in config.environment.items()
         }
-        self._verdict.unlink(missing_ok=True)
+        if decided := max((self._decided, *(one.epoch for one in self._curve))):
+            self._write_verdict(decided, None)  # else a step that it reports again had no answer
+        else:
+            self._verdict.unlink(missing_ok=True)
         self._words = expand(config.command, config.parameters, single)
         most = int((self._how["memory_gb"] or 0) * 1e9)
         environment = {**os.environ, **own, **given}

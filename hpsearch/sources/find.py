@@ -12,15 +12,17 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import get_args
 
 from hpsearch.data.cache import caches, in_first, may_write, open_caches, write_shared
 from hpsearch.data.dataset import OMNIGLOT as OMNIGLOTS
-from hpsearch.data.dataset import Dataset, Kind, Pictures, Progress, Reading, open_packed
+from hpsearch.data.dataset import READERS, Dataset, Kind, Pictures, Progress, Reading, open_packed
 from hpsearch.data.pack import Contents, holds_test, pack, sweep
 from hpsearch.data.packed_files import FORMAT
 from hpsearch.errors import EnvironmentFailure, HpsearchError, InputError
+from hpsearch.extensions import is_installed, load
 from hpsearch.paths import user_path
 from hpsearch.pictures.older_rules import read_folder
 from hpsearch.pictures.own_images import RULE, own_files, read_own_images
@@ -56,7 +58,7 @@ def find_dataset(
     """Find a data set, pack it if necessary, and open it.
 
     Args:
-        dataset: "auto", or one of `Kind`.
+        dataset: "auto", one of `Kind`, or the name of a reader that is installed.
         path: A folder named by the user (--data); None tries HPSEARCH_DATA, the cache, then the
             authors' address.
         progress: Called during long steps.
@@ -74,7 +76,8 @@ def find_dataset(
         InputError: The named data are missing or wrong.
         EnvironmentFailure: The cache cannot be written.
     """
-    if dataset not in KINDS:
+    foreign = dataset not in KINDS and is_installed(READERS, dataset)
+    if dataset not in KINDS and not foreign:
         raise InputError(f"dataset: {dataset!r} is not one of {', '.join(KINDS)}")
     omniglot = dataset if dataset in OMNIGLOTS else "omniglot"
     finder = _Finder(omniglot, progress, layout, afresh, fingerprint, test, pictures)
@@ -89,8 +92,9 @@ def find_dataset(
         return finder.named(dataset, path, "--data")
     if given := os.environ.get("HPSEARCH_DATA"):
         return finder.named(dataset, user_path(given), "HPSEARCH_DATA")
-    if dataset == "folder":
-        raise InputError("dataset: folder needs your images; name them with --data PATH")
+    if dataset == "folder" or foreign:
+        needed = "your images" if dataset == "folder" else "a path"
+        raise InputError(f"dataset: {dataset} needs {needed}; name it with --data PATH")
     try:
         return finder.cached_omniglot() or finder.downloaded_omniglot()
     except DownloadFailed as error:
@@ -119,6 +123,8 @@ class _Finder:
 
     def named(self, dataset: str, path: Path, origin: str) -> Dataset:
         """Read what the user named: Omniglot, or own images if allowed."""
+        if dataset not in KINDS:
+            return self._read_by(dataset, path, origin)
         own_file = path.is_file() and dataset not in OMNIGLOTS
         if own_file and path.name in (f"{part}.zip" for part in PARTS):
             raise InputError(f"{origin} {path}: a part of Omniglot; name the folder that holds it")
@@ -140,6 +146,15 @@ class _Finder:
         own = "images as GROUP/CLASS/* or CLASS/*"
         wanted = {"auto": f"{zips}, nor {own},", "folder": own}.get(dataset, zips)
         raise InputError(f"{origin} {path}: no {wanted} in it; name the folder that holds them")
+
+    def _read_by(self, name: str, path: Path, origin: str) -> Dataset:
+        """Read data by an installed package; its version is part of what is remembered."""
+        if not path.exists():
+            raise InputError(f"{origin} {path}: no such folder or file; name the one of the data")
+        read: Callable[[Path], Contents] = load(READERS, name)
+        version = next(iter(entry_points(group=READERS, name=name))).dist
+        key = f"{name} {version.version if version else ''}"
+        return self._once(name, [path], lambda: replace(read(path), kind=name), key)
 
     def _folder(self, path: Path) -> Dataset:
         """Read own images in the way that gives the fingerprint, or in the asked one."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -15,8 +16,9 @@ from pydantic import (
 )
 
 from hpsearch.configfile import Section, dump_yaml, load_section, read_yaml
-from hpsearch.data.dataset import Kind, Pictures, Reading
+from hpsearch.data.dataset import READERS, Kind, Pictures, Reading
 from hpsearch.errors import InputError
+from hpsearch.extensions import check_installed
 from hpsearch.front import Bound, Goals
 from hpsearch.measure import VALIDATION_ERROR, Measure
 from hpsearch.pruners.config import PrunerConfig
@@ -153,9 +155,13 @@ class StudyConfig(Section):
         "value"
     )
     """With a command: what its value is, for display."""
-    dataset: Literal["auto", Kind] = "auto"
+    dataset: Annotated[
+        Literal["auto", Kind] | Annotated[str, AfterValidator(partial(check_installed, READERS))],
+        Field(union_mode="left_to_right"),
+    ] = "auto"
     """auto takes Omniglot where it is found or can be had, else glyphs. omniglot_small1 and
-    omniglot_small2 train on five of Omniglot's 30 background alphabets; folder is own images."""
+    omniglot_small2 train on five of Omniglot's 30 background alphabets; folder is own images. The
+    name of an entry point is a reader that a package brings."""
     pictures: Pictures = "auto"
     """How own images are converted. paper: what is darker than light paper, or lighter than dark
     paper, is ink. plain: the grey values are kept, for photographs. auto: paper where most

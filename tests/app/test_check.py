@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 
+from hpsearch import trainer
 from tests.support.command_line import run
 from tests.support.programs import STEPS, write_command_study
 
@@ -51,6 +53,30 @@ def test_a_program_is_judged(tmp_path: Path, script: str, lines: list[str]) -> N
     for line in lines:
         assert line in done.out
     assert sorted(path.name for path in tmp_path.iterdir()) == ["study.yaml"]
+
+
+WAITS = """\
+import sys, time
+from hpsearch import trainer
+for step in (1, 2, 3):
+    trainer.report(step, 1 / step)
+    time.sleep(0.3)
+"""
+
+
+@pytest.mark.timeout(120)
+def test_a_program_that_starts_again_gets_an_answer_to_what_it_has_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It waits for the verdict of a step that the search has decided on before."""
+    (tmp_path / "go.py").write_text(WAITS)
+    monkeypatch.setenv("PYTHONPATH", str(Path(str(trainer.__file__)).parents[1]))
+    command = [sys.executable, "go.py"]
+    done = run(
+        "check", write_command_study(tmp_path, trainer={"command": command, "max_steps": 3})
+    )
+    assert done.code == 0, done
+    assert "killed     it keeps no checkpoint" in done.out
 
 
 @pytest.mark.parametrize(
