@@ -13,13 +13,13 @@ from typing import Any, Literal
 
 from hpsearch.configfile import read_json, read_yaml
 from hpsearch.errors import HpsearchError, InputError
+from hpsearch.front.stored import stored_values
 from hpsearch.maintenance.facts import FACT_CHECKS, in_words
 from hpsearch.maintenance.findings import Check, Findings, Study
 from hpsearch.paths import StudyFolder, shell_word
 from hpsearch.sqlite_file import integrity_problems
 from hpsearch.storage.engine import Database
 from hpsearch.storage.optuna_tables import read_rows
-from hpsearch.storage.optuna_trial import stored_values
 from hpsearch.storage.trial_files import load_result, read_curve, read_result, same
 from hpsearch.storage.view import read_study
 from hpsearch.study.begun import EditedError

@@ -32,7 +32,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from hpsearch.front import ONE, Goals
-from hpsearch.storage.optuna_trial import STATES, stored_constraints, stored_values
+from hpsearch.front.stored import stored_constraints, stored_values
+from hpsearch.storage.optuna_trial import STATES
 from hpsearch.trial import TrialRecord
 
 CREATE_LEASES = (
