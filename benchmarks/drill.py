@@ -45,8 +45,8 @@ STOPS = {"SIGSTOP and SIGCONT of a worker", "SIGSTOP and SIGCONT of the driver"}
 WITH_WAITS = 100
 """A drill of so many kills also measures waits with their real limits, which takes minutes."""
 KILLS_PER_STUDY = 30
-TRIALS_FIRST = 6
-TRIALS_MORE = 4
+TRIALS = {"siamese": (6, 4), "command": (30, 20)}
+"""Trials of a study at first, and how many more when it ended before anything could happen."""
 
 
 @dataclass
@@ -83,7 +83,7 @@ class Drill:
         study = write_study(folder, seed, trainer)
         self.search = DrillSearch(folder, study, workers, trainer)
         self.kinds = KINDS + (OF_A_COMMAND if trainer == "command" else ())
-        self.trials = TRIALS_FIRST
+        self.trials, self.more = TRIALS[trainer]
         # A program writes its checkpoints itself.
         own = trainer == "command"
         self.named = [n for n in POINTS if not (own and POINTS[n].target == "os:fsync")]
@@ -123,7 +123,7 @@ class Drill:
         """Do one thing to the running search, at a moment at which it trains."""
         self._start()
         if not self.search.wait_for_worker():
-            self.trials += TRIALS_MORE  # it ended before anything could happen
+            self.trials += self.more  # it ended before anything could happen
             return
         if self.chance.random() < 0.5:
             self.search.wait_for_epoch()
@@ -195,7 +195,7 @@ class Drill:
             self.tally.points[name] += 1
             self.tally.done[kind] += 1
         else:
-            self.trials += TRIALS_MORE
+            self.trials += self.more
 
     def _check(self, after: str, *, at_rest: bool = False) -> None:
         """Look for what is lost after a disturbance."""

@@ -126,7 +126,7 @@ def value_axis(measure: Measure, title: str | None = None, **settings: Any) -> d
 
 def value_format(measure: Measure) -> str:
     """Return the format of a trial's value at the mouse, as plotly.js writes it."""
-    return ".1%" if measure.share else ".5g"
+    return ".1%" if measure.share else ".5~g"
 
 
 def of_user(measure: Measure, held: ArrayLike) -> NDArray[np.float64]:

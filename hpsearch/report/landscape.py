@@ -229,7 +229,7 @@ def parallel(facts: Facts, names: Sequence[str]) -> Figure | None:
     low, high = float(errors.min()), float(errors.max())
     top = float(np.quantile(errors, 0.9)) if len(errors) >= 10 else high
     width = 1e-6 * max(1.0, abs(low))
-    held, tick = draw.packed(draw.of_user(shown, errors)), ".0%" if shown.share else ".4g"
+    held, tick = draw.packed(draw.of_user(shown, errors)), ".0%" if shown.share else ".4~g"
     ends = shown.ends([low, max(high, low + width)])
     name = draw.shown(shown.short)
     dimensions.append({"label": name, "values": held, "range": ends, "tickformat": tick})

@@ -269,7 +269,7 @@ class StudyConfig(Section):
         if self.budget.compute is not None or self.budget.stop_when is not None:
             raise ValueError("budget: a command has no multiply-adds; set trials or hours only")
         for entry in self.enqueue:
-            if entry.config != "reference":
+            if entry.config in NAMED and entry.config != "reference":
                 raise ValueError(f"enqueue: {entry.config}: give a command's parameters by name")
         return self
 

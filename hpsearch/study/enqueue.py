@@ -11,6 +11,7 @@ from hpsearch.errors import InputError
 from hpsearch.paths import user_path
 from hpsearch.space.effects import leaf_paths
 from hpsearch.space.nearest import nearest_feasible
+from hpsearch.trainers.recipe import is_command, read_recipe
 from hpsearch.training.config import NOTHING, TrialConfig
 from hpsearch.trial import Value
 
@@ -77,9 +78,10 @@ def _read(entry: Any, source: Path) -> Any:
     held = next(
         (values[k] for k in ("config", "trial") if isinstance(values.get(k), dict)), values
     )
-    if "layers" not in held:
+    if "layers" not in held and not is_command(held):
         raise InputError(f"{path}: holds no configuration; name a file that `export` wrote")
-    settings = leaf_paths(TrialConfig.from_values(held, str(path)))
+    recipe = read_recipe(held, str(path))
+    settings = leaf_paths(recipe) if isinstance(recipe, TrialConfig) else recipe.parameters
     given = entry if isinstance(entry, dict) else {}
     named = {"replicate": given["replicate"]} if "replicate" in given else {}
     return {"config": name, "params": {**settings, **given.get("params", {})}, **named}
@@ -110,10 +112,12 @@ def enqueued_points(config: StudyConfig, problem: SearchProblem) -> list[Enqueue
 
 def _of_a_command(entry: EnqueuedEntry, problem: SearchProblem) -> Mapping[str, Any]:
     """Return an entry's parameters; what it leaves out has its default, or is in the middle."""
+    names, from_file = problem.space.parameters, entry.config != "reference"
+    known = {name: value for name, value in entry.params.items() if name in names}
     for name in entry.params:
-        if name not in problem.space.parameters:
+        if name not in names and (not from_file or not known):
             raise InputError(f"enqueue: {name}: not a parameter of this space; remove it")
-    return entry.params
+    return known
 
 
 def _wanted(

@@ -284,3 +284,22 @@ def test_a_study_of_another_trainer_teaches_nothing(own: Path, tmp_path: Path) -
     done = run("search", "quickstart", "--from", own, "--output", tmp_path / "n", "--dry-run")
     assert done.code == 2
     assert "its trainer is a command, this study's is siamese" in done.err
+
+
+def test_an_exported_one_may_be_tried_first(own: Path, tmp_path: Path) -> None:
+    run("export", own)
+    best = read_yaml(own / "best.yaml")["config"]["parameters"]
+    study = write_command_study(
+        tmp_path, SCRIPT, space=SPACE, enqueue=[str(own / "best.yaml")], budget={"trials": 1}
+    )
+    done = run("search", study, "--output", tmp_path / "second")
+    assert done.code == 0, done.err
+    assert read_study(StudyFolder(tmp_path / "second")).trials[0].params == best
+
+
+def test_what_only_a_network_has_is_refused_in_one_line(own: Path) -> None:
+    run("export", own)
+    run("retrain", own / "best.yaml")
+    done = run("evaluate", own / "model")
+    assert done.code == 2
+    assert len(done.err.strip().splitlines()) == 1
