@@ -29,6 +29,7 @@ from typing import Any
 
 from hpsearch.app.command import NO_DATA
 from hpsearch.driver.driver import Driver
+from hpsearch.driver.environment import Observer
 from hpsearch.driver.progress import Progress
 from hpsearch.execution import Decision, Ended, Ending, EpochEnded, Event, Job, Started
 from hpsearch.paths import StudyFolder
@@ -151,7 +152,7 @@ class SimulatedExecutor:
         """Free nothing."""
 
 
-class Watch:
+class Watch(Observer):
     """An observer that measures while all trials run, and ends the search after some time."""
 
     def __init__(self, seconds: float, executor: SimulatedExecutor) -> None:

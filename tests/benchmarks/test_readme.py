@@ -27,7 +27,9 @@ def test_a_command_exists(command: str) -> None:
     if words[0] == "make":
         makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
         assert re.search(rf"^{words[1]}: ", makefile, re.M)
-        assert all(re.search(rf"^{w.split('=')[0]} ", makefile, re.M) for w in words[2:])
+        assert all(
+            re.search(rf"^{w.strip('[]').split('=')[0]} ", makefile, re.M) for w in words[2:]
+        )
         return
     source = (ROOT / f"{words[2].replace('.', '/')}.py").read_text(encoding="utf-8")
     assert all(f'"{word.strip("[]")}"' in source for word in words if "--" in word)

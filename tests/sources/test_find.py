@@ -89,7 +89,7 @@ def test_a_folder_without_data_is_refused(tmp_path: Path, kind: str, message: st
 def test_wrong_asking_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="'mnist' is not one of"):
         find_dataset("mnist")
-    with pytest.raises(InputError, match="name them with --data"):
+    with pytest.raises(InputError, match="folder needs your images; name it with --data"):
         find_dataset("folder")
     with pytest.raises(InputError, match="draws itself"):
         find_dataset("glyphs", tmp_path)
