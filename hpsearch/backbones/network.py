@@ -71,8 +71,7 @@ class BackboneNetwork(SiameseNetwork):
         if self.backbone is None:
             raise ValueError("this network encodes features only")
         pictures = images.expand(-1, 3, -1, -1)
-        # Features are stored as 16 bits: pictures and stored features give the same code.
-        return averages(self.backbone, pictures, self.settings.size).to(torch.float16).float()
+        return averages(self.backbone, pictures, self.settings.size)
 
     def code(self, features: Tensor) -> Tensor:
         """Return what is compared, [B, P, D], each with Euclidean norm 1 as a whole."""
@@ -97,7 +96,11 @@ class BackboneNetwork(SiameseNetwork):
             for grid in settings.grids:
                 part = maps[number, grid]
                 flat = functional.normalize(part.flatten(1), dim=1)
-                place = flat[:, None] if settings.match == "whole" else flat.view_as(part).mT
+                place = (
+                    flat[:, None]
+                    if settings.match == "whole"
+                    else flat.view_as(part).transpose(1, 2)  # ONNX knows no .mT
+                )
                 parts.append(place)
         return torch.cat(parts, dim=2)
 

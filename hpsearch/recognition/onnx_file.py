@@ -60,6 +60,11 @@ AS_IT_IS = (
     "(Rec. 601). Pad with the median of the border to a square, centred; resize to 105 x 105, "
     "down by area averages (Pillow's BOX), up bilinearly."
 )
+IN_COLOUR = (
+    "Turn the first frame as its EXIF says; put it on white where it is transparent; make it RGB. "
+    "Pad with white to a square, centred; resize to the side of the input, down by area averages "
+    "(Pillow's BOX), up bilinearly. Planes come first: red, green, blue."
+)
 
 
 @dataclass(frozen=True)
@@ -86,7 +91,9 @@ class Deployed(nn.Module):
             self.network.views = tuple(PlainView(*view) for view in self.network.views)
         self.calibration = model.calibration
         self.size = model.config.input_size
-        self.register_buffer("shrink", torch.from_numpy(area_weights(self.size)))  # [S, T]
+        self.register_buffer(
+            "shrink", torch.from_numpy(area_weights(self.size, model.colour_px or SIDE))
+        )  # [S, T]
 
     def forward(self, pictures: Tensor, support: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Encode pictures and compare them with known ones.
@@ -241,6 +248,12 @@ def _described(graph: bytes, model: Model, shape: tuple[int, ...]) -> bytes:
     named = codes.type.tensor_type.shape.dim  # the exporter names what it could count
     del named[1:]
     named.extend(support.type.tensor_type.shape.dim[1:])
+    if model.colour_px:
+        kind, meaning, preprocessing = "in colour", "red, green, blue, 0 to 255", IN_COLOUR
+    elif model.paper:
+        kind, meaning, preprocessing = "ink on paper", "ink 255, paper 0", ON_PAPER
+    else:
+        kind, meaning, preprocessing = "grey as they are", "grey, 0 black to 255 white", AS_IT_IS
     data, calibration = model.description["dataset"], model.calibration
     onnx.helper.set_model_props(
         proto,
@@ -248,11 +261,11 @@ def _described(graph: bytes, model: Model, shape: tuple[int, ...]) -> bytes:
             "opset": str(OPSET),
             "input": (
                 f"pictures: uint8 [N, {', '.join(map(str, shape))}], "
-                + ("ink 255, paper 0" if model.paper else "grey, 0 black to 255 white")
+                + meaning
                 + "; support: float32, rows of codes"
             ),
-            "preprocessing": ON_PAPER if model.paper else AS_IT_IS,
-            "pictures_are": "ink on paper" if model.paper else "grey as they are",
+            "preprocessing": preprocessing,
+            "pictures_are": kind,
             "input_size": str(model.config.input_size),
             "averaged_over": model.config.test_time_averaging,
             "calibration": json.dumps({"slope": calibration.slope, "bias": calibration.bias}),
@@ -313,4 +326,4 @@ def drawn_pictures(model: Model) -> NDArray[np.uint8]:
             red, green, blue = rng.integers(0, 160, 3).tolist()
             pen.line(points, fill=(red, green, blue), width=3)
         drawn.append(image)
-    return read_images(drawn, paper=model.paper)
+    return read_images(drawn, paper=model.paper, colour_px=model.colour_px)

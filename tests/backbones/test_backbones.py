@@ -109,7 +109,7 @@ def test_pictures_and_their_features_give_the_same_codes(dataset: Dataset, match
     assert isinstance(whole, BackboneNetwork)
     shown = torch.from_numpy(np.array(dataset.background(224).images))
     torch.testing.assert_close(
-        encode(whole, shown), encode(of_features, data.images), rtol=1e-3, atol=1e-4
+        encode(whole, shown), encode(of_features, data.images), rtol=1e-3, atol=5e-4
     )
     stored = {name: tensor.clone() for name, tensor in whole.state_dict().items()}
     again = trained_network(chosen, stored)  # needs no file of the backbone

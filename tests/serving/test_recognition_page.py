@@ -214,17 +214,21 @@ def watched() -> None:
 
 def test_a_request_touches_no_file(page: RecognitionPage, roof: bytes, watched: None) -> None:
     global WATCHED
-    warm = recognised(page, roof)["ranked"][0]["pictures"][0]
+    app, known = page.guarded(), recognised(page, roof)["ranked"][0]["pictures"][0]
+
+    def ask_all() -> None:
+        for path in ("/", known, "/../../etc/passwd"):
+            ask(app, path)
+        for body in (roof, b"no picture", png(draw("cross", size=(900, 600)))):
+            ask(app, "/recognise", "POST", body)
+
+    ask_all()  # imports what reads pictures
     WATCHED = []
     try:
         with Path(__file__).open("rb"):
             assert any(Path(__file__).name in one for one in WATCHED)
         WATCHED.clear()
-        app = page.guarded()
-        for path in ("/", warm, "/../../etc/passwd"):
-            ask(app, path)
-        for body in (roof, b"no picture", png(draw("cross", size=(900, 600)))):
-            ask(app, "/recognise", "POST", body)
+        ask_all()
         found = list(WATCHED)
     finally:
         WATCHED = None
@@ -265,10 +269,10 @@ def test_those_that_wait_too_long_are_told_to_come_again(
     held, go_on = threading.Semaphore(0), threading.Event()
     real = recognition_page.read_picture
 
-    def slow(content: bytes, *, paper: bool) -> Any:
+    def slow(content: bytes, **asked: Any) -> Any:
         held.release()
         assert go_on.wait(60)
-        return real(content, paper=paper)
+        return real(content, **asked)
 
     monkeypatch.setattr(recognition_page, "read_picture", slow)
     answers: list[Answer] = []
