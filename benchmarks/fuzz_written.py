@@ -36,9 +36,9 @@ from hpsearch.recognition.model import read_metrics
 from hpsearch.recognition.rejection import Rejection
 from hpsearch.records import CHECKSUM, read_or_none
 from hpsearch.report.facts import openings_in
-from hpsearch.results.baselines import read_baselines
-from hpsearch.results.evaluate import read_evaluation
 from hpsearch.samplers.prior import Prior, read_prior
+from hpsearch.scoring.baselines import read_baselines
+from hpsearch.scoring.evaluate import read_evaluation
 from hpsearch.seeding import trial_seed
 from hpsearch.shipped_files import find_shipped
 from hpsearch.space.space import SearchSpace

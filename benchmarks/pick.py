@@ -12,7 +12,7 @@ from functools import cache
 from typing import Any
 
 from hpsearch.samplers import SamplerConfig
-from hpsearch.samplers.merit import by_merit
+from hpsearch.samplers.merit import by_merit, expected_errors
 from hpsearch.space.problem import SearchProblem
 from hpsearch.trial import TrialRecord, best_trial
 
@@ -47,7 +47,7 @@ def sampler_pick(problem: SearchProblem, sampler: SamplerConfig) -> Pick:
     """Return the pick of a sampler: the trial that `hpsearch export` would take."""
 
     def pick(history: Sequence[TrialRecord]) -> int | None:
-        first = next(iter(by_merit(problem, sampler, history)), None)
+        first = next(iter(by_merit(history, expected_errors(problem, sampler, history))), None)
         return None if first is None else first.number
 
     return pick

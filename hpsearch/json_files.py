@@ -340,6 +340,7 @@ class PackedMeta(Record):
     description: str
     rule: Annotated[int, Field(ge=1)] = 1
     paper: bool = True
+    colour_px: Annotated[int, Field(ge=0, le=224)] = 0
     notices: list[str] = Field(default_factory=list)
     roles: dict[Literal["background", "validation", "test"], Counts]
     sha256: dict[str, str]

@@ -45,45 +45,53 @@ FLOORS = {
     **dict.fromkeys(GROUND, 0),
     "data": 1,
     "network": 1,
-    "pictures": 2,
-    "training": 2,
-    "sources": 3,
-    "front": 3,
-    "recognition": 3,
-    "trainers": 3,
-    "execution": 4,
-    "serving": 4,
-    "space": 4,
-    "belief": 5,
-    "pruners": 6,
-    "samplers": 6,
-    "study": 7,
-    "storage": 8,
-    "driver": 9,
-    "maintenance": 10,
-    "confirm": 10,
-    "results": 11,
-    "report": 12,
-    "app": 13,
-    "cli": 14,
-    "__main__": 15,
+    "backbones": 2,
+    "pictures": 3,
+    "training": 3,
+    "sources": 4,
+    "front": 4,
+    "recognition": 4,
+    "trainers": 4,
+    "execution": 5,
+    "scoring": 5,
+    "serving": 5,
+    "cluster": 6,
+    "space": 5,
+    "belief": 6,
+    "pruners": 7,
+    "samplers": 7,
+    "study": 8,
+    "drafts": 9,
+    "storage": 9,
+    "driver": 10,
+    "maintenance": 11,
+    "confirm": 11,
+    "results": 12,
+    "report": 13,
+    "app": 14,
+    "cli": 15,
+    "__main__": 16,
 }
 MUST_NOT_KNOW = {
     "hpsearch.data": ("optuna", "torch"),
     "hpsearch.pictures": ("optuna", "torch"),
     "hpsearch.sources": ("optuna", "torch"),
     "hpsearch.network": ("optuna",),
+    "hpsearch.backbones": ("optuna",),
     "hpsearch.training": ("optuna",),
     "hpsearch.recognition": ("optuna",),
     "hpsearch.trainers": ("optuna", "torch"),
     "hpsearch.execution": ("optuna",),
+    "hpsearch.scoring": ("optuna",),
     "hpsearch.serving": ("optuna",),
     "hpsearch.front": ("optuna", "torch"),
+    "hpsearch.cluster": ("optuna", "torch"),
     "hpsearch.space": ("torch",),
     "hpsearch.belief": ("optuna", "torch"),
     "hpsearch.samplers": ("torch",),
     "hpsearch.pruners": ("torch",),
     "hpsearch.study": ("torch",),
+    "hpsearch.drafts": ("torch",),
     "hpsearch.storage": ("torch",),
     "hpsearch.driver": ("torch",),
     "hpsearch.maintenance": ("torch",),
@@ -112,7 +120,7 @@ MUST_NOT_REACH_TORCH = (
 
 INTERFACE = {"hpsearch.execution", "hpsearch.execution.blame", "hpsearch.execution.devices"}
 """What all but app may know of execution: no concrete executor."""
-APART = ("execution", "app", "cli")
+APART = ("execution", "cluster", "app", "cli")
 """Rooms that know concrete executors."""
 
 PLAIN = {"hpsearch.errors", "hpsearch.seeding", "hpsearch.paths", "hpsearch.provenance"}
@@ -231,7 +239,8 @@ def _must_not_know(one: Import) -> str | None:
                 if _within(one.target, name):
                     return f"{package} must not know {name}"
     outer = _part(one.importer) not in APART
-    if outer and _within(one.target, "hpsearch.execution") and one.target not in INTERFACE:
+    concrete = any(_within(one.target, f"hpsearch.{room}") for room in ("execution", "cluster"))
+    if outer and concrete and one.target not in INTERFACE:
         return "only the Executor interface is known here"
     top = one.target.split(".")[0]
     plain = top in sys.stdlib_module_names or top in ("numpy", ROOT)
@@ -327,17 +336,17 @@ def test_the_checker_sees_the_program() -> None:
 @pytest.mark.parametrize(
     ("module", "source", "reason"),
     [
-        ("data/bad.py", "import hpsearch.driver", "floor 1 must not know 'driver' on floor 9"),
+        ("data/bad.py", "import hpsearch.driver", "floor 1 must not know 'driver' on floor 10"),
         ("data/bad.py", "from hpsearch import driver", "floor 1 must not know 'driver'"),
         ("data/bad.py", "from hpsearch.network import geometry", "must not know 'network'"),
         ("network/bad.py", "import hpsearch.data as d", "must not know 'data'"),
-        ("training/bad.py", LATE.format("import hpsearch.execution"), "'execution' on floor 4"),
-        ("training/bad.py", "from hpsearch.recognition import x", "'recognition' on floor 3"),
+        ("training/bad.py", LATE.format("import hpsearch.execution"), "'execution' on floor 5"),
+        ("training/bad.py", "from hpsearch.recognition import x", "'recognition' on floor 4"),
         ("execution/bad.py", CHECKING.format("from hpsearch.space import x"), "'space'"),
-        ("execution/bad.py", "from ..space import x", "'space' on floor 4"),
-        ("execution/__init__.py", "from .. import cli", "'cli' on floor 14"),
-        ("driver/bad.py", "import hpsearch.results", "'results' on floor 11"),
-        ("results/bad.py", "import hpsearch.cli", "'cli' on floor 14"),
+        ("execution/bad.py", "from ..space import x", "'space' on floor 5"),
+        ("execution/__init__.py", "from .. import cli", "'cli' on floor 15"),
+        ("driver/bad.py", "import hpsearch.results", "'results' on floor 12"),
+        ("results/bad.py", "import hpsearch.cli", "'cli' on floor 15"),
         ("errors.py", "from hpsearch.data import x", "'data' on floor 1"),
         ("seeding.py", "import hpsearch.data", "'data' on floor 1"),
         ("seeding.py", "import torch", "floor 0 knows the standard library and numpy"),
@@ -359,6 +368,8 @@ def test_the_checker_sees_the_program() -> None:
         ("results/bad.py", "from hpsearch.execution import local", "only the Executor interface"),
         ("results/bad.py", CHECKING.format("import hpsearch.execution.local"), "only the Exec"),
         ("driver/bad.py", "from hpsearch.execution.local import x", "only the Executor interface"),
+        ("results/bad.py", "import hpsearch.cluster.executor", "only the Executor interface"),
+        ("execution/bad.py", "import hpsearch.cluster.node", "'cluster' on floor 6"),
         ("extra/bad.py", "import hpsearch.errors", "'extra' stands on no floor"),
         ("data/bad.py", "import importlib\nimportlib.import_module(name)", "a computed name"),
         ("data/bad.py", "__import__('hpsearch.cli')", "must not know 'cli'"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import socket
 import subprocess
 import tempfile
 from pathlib import Path
@@ -14,12 +15,13 @@ from PIL import Image, ImageDraw
 
 import hpsearch as package
 from tests.support.command_line import CommandLine
+from tests.support.models import write_model
 from tests.support.recorded_make import Make
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 RESULTS = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
-MOST_LINES = 120
+MOST_LINES = 132
 SMALL = [
     *("--set", "trial.max_epochs=1", "--set", "trial.images_per_epoch=128"),
     *("--set", "sampler.name=random"),
@@ -30,7 +32,7 @@ WALKED = ("search", "report", "export", "retrain", "evaluate")
 """Targets that a test of this file runs; see ELSEWHERE for the others."""
 ELSEWHERE = {
     "test": "this run",
-    "baselines": "tests/results/test_baselines.py",
+    "baselines": "tests/scoring/test_baselines.py",
     "dashboard": "tests/report/test_in_chromium.py",
     "confirm": "tests/results/test_confirm.py",
     "install-cluster": "this run",
@@ -46,6 +48,8 @@ COMMANDS = {
     "data": "walked",
     "doctor": "tests/reliability/test_invariants.py",
     "check": "tests/app/test_check.py",
+    "serve": "tests/serving/test_server.py",
+    "export-model": "tests/recognition/test_onnx_file.py",
     "search": "tests/reliability/test_command_killed.py",
 }
 
@@ -164,13 +168,35 @@ def own_images(folder: Path) -> Path:
     return folder
 
 
-def own_commands(**places: Path) -> list[list[str]]:
-    """Return the commands of the README's block on own images, its names replaced."""
-    section = README.split("## Your own images")[1].split("\n## ")[0]
+def own_commands(title: str = "Your own images", **places: Path) -> list[list[str]]:
+    """Return the commands of a block of the README on own images, its names replaced."""
+    section = README.split(f"## {title}")[1].split("\n## ")[0]
     (block,) = re.findall(r"```sh\n(.*?)```", section, re.S)
     for name, place in places.items():
         block = re.sub(rf"(?<![\w/]){name}\b", lambda _, p=place: shlex.quote(str(p)), block)
     return [shlex.split(line) for line in block.splitlines()]
+
+
+def test_three_lines_lead_from_pictures_to_a_page(tmp_path: Path, hpsearch: CommandLine) -> None:
+    """They make what the longer way makes, which is walked below, and serve it."""
+    longer = own_commands()
+    search, both, _ = own_commands("A page that recognises them")
+    assert search == longer[0]
+    exported, retrained = (
+        [word for word in line if "=" in word or word == "make"] for line in longer[2:4]
+    )
+    assert expanded(*both[1:]) == expanded("export", *exported[1:]) + expanded(
+        "retrain", *retrained[1:]
+    )
+    write_model(tmp_path / "model")
+    support = own_images(tmp_path / "my images")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        places = {"runs/mine/model": tmp_path / "model", "my_images": support}
+        words = own_commands("A page that recognises them", **places)[2][1:]
+        done = hpsearch(*words, "--port", taken.getsockname()[1])
+    assert "Address already in use" in done.err  # all that was needed was found
 
 
 @pytest.mark.slow

@@ -9,6 +9,12 @@ from typing import Any
 from pydantic import BaseModel
 
 from hpsearch.errors import InputError
+from hpsearch.network.layers import (
+    ConvolutionLayer,
+    FullyConnectedLayer,
+    OutputLayer,
+    ProjectionLayer,
+)
 from hpsearch.seeding import generator
 from hpsearch.space.cost_range import CostRange, Measure
 from hpsearch.space.limits import Limits
@@ -17,12 +23,6 @@ from hpsearch.space.problem import SearchProblem
 from hpsearch.space.space import SearchSpace
 from hpsearch.study.config import StudyConfig
 from hpsearch.training.config import Distortion, TrialConfig
-from hpsearch.training.layers import (
-    ConvolutionLayer,
-    FullyConnectedLayer,
-    OutputLayer,
-    ProjectionLayer,
-)
 
 DRAWS = 1000
 """Number of random draws for the share within the limits."""

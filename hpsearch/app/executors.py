@@ -88,8 +88,8 @@ def _on_ray(plan: StudyPlan, caught: Caught | None) -> Workplace:
             "executor: ray: Ray is not installed; make install-cluster, or pip install "
             "'psutil>=5.9' 'ray>=2.60,<3', or use local"
         ) from None
-    from hpsearch.execution.ray_cluster import RaySettings
-    from hpsearch.execution.ray_executor import RayExecutor
+    from hpsearch.cluster.connection import RaySettings
+    from hpsearch.cluster.executor import RayExecutor
 
     config = plan.config
     most = None if config.workers == "auto" else config.workers

@@ -44,8 +44,7 @@ def image_seconds(config: TrialConfig, device: str, threads: int) -> float:
 
 def _step(network: SiameseNetwork, images: int, device: str) -> float:
     """Return the seconds of one step, without the time that other processes take of the cores."""
-    side = network.shape.input_size
-    batch = torch.full((images, 1, side, side), 0.5, device=device)
+    batch = network.blank(images)
     began, worked = time.perf_counter(), time.process_time()
     network.encode(batch).square().mean().backward()  # type: ignore[no-untyped-call]
     if device == "cuda":

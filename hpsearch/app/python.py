@@ -77,11 +77,11 @@ def search(
         KeyboardInterrupt: A signal stopped it; the same call continues.
     """
     from hpsearch.app.calling import calling
-    from hpsearch.app.default_study import default_study
     from hpsearch.app.search import run_search
     from hpsearch.app.study import Study
     from hpsearch.app.watch import plain_lines
     from hpsearch.output import edges
+    from hpsearch.study.default_study import default_study
     from hpsearch.study.plan import find_study
 
     if os.environ.get(LOADING):

@@ -265,8 +265,8 @@ def _found(plan: StudyPlan, data: Path | None) -> Dataset:
 
     folder, wanted = plan.folder, plan.config.dataset
     if not folder.dataset.exists():
-        pictures = plan.config.pictures
-        return find_dataset(wanted, data, progress=_step_lines(), pictures=pictures)
+        reading = plan.config.reading
+        return find_dataset(wanted, data, progress=_step_lines(), pictures=reading)
     held = read_dataset(folder.dataset)
     source = data or (Path(held["source"]) if held.get("source") else None)
     packed = Path(held.get("packed") or "nowhere")

@@ -74,6 +74,17 @@ class Study:
 
         return best_of(self._view())[1] is not None
 
+    @property
+    def front(self) -> Sequence[TrialRecord]:
+        """With several objectives the complete trials that no other dominates, lowest error first.
+
+        Empty with one objective.
+        """
+        from hpsearch.confirm.front import front
+
+        view = self._view()
+        return front(view) if view.config.goals.several else []
+
     def trials_dataframe(self) -> pandas.DataFrame:
         """Return the trials as a table of pandas, one row for each.
 

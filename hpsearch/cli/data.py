@@ -102,6 +102,7 @@ def _print(dataset: Dataset, json: bool, prefix: str, sheets: Sheets | None = No
         "roles": meta["roles"],
         "ways": dataset.ways,
         "paper": dataset.paper,
+        "colour_px": dataset.colour_px,
         "chance": 1 / dataset.ways,
         "test_tasks": meta["test_tasks"]["runs"] * meta["test_tasks"]["ways"],
         "notice": dataset.notice,

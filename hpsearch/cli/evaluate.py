@@ -15,6 +15,7 @@ from hpsearch.wording import count, interval, percent
 
 if TYPE_CHECKING:
     from hpsearch.data import Dataset
+    from hpsearch.data.dataset import Reading
 
 
 def evaluate(
@@ -40,8 +41,8 @@ def evaluate(
     """Score a model: on the sealed part of its own data, on all classes of other data."""
     from hpsearch.data.few_shot import Within
     from hpsearch.execution.devices import choose_device
-    from hpsearch.results.evaluate import Wanted
-    from hpsearch.results.evaluate import evaluate as score
+    from hpsearch.scoring.evaluate import Wanted
+    from hpsearch.scoring.evaluate import evaluate as score
 
     _one_of("--within", within, (None, *get_args(Within)))
     _one_of("--device", device, ("auto", "cpu", "cuda"))
@@ -68,14 +69,16 @@ def _data(model: Path, path: Path | None) -> Dataset:
         InputError: They are missing; or none are named, and the model's own are not found.
     """
     from hpsearch.data.dataset import OMNIGLOT
-    from hpsearch.recognition.model import read_description
+    from hpsearch.recognition.model import in_colour, read_description
     from hpsearch.sources.omniglot import find_parts
 
-    trained_on = read_description(model)["dataset"]
+    description = read_description(model)
+    trained_on = description["dataset"]
     kind, fingerprint = str(trained_on["kind"]), str(trained_on["fingerprint"])
     if path is not None and not (kind in OMNIGLOT and find_parts(path)):
         kind = "auto"  # other data, or own images
-    dataset = data_of_model(kind, path, model.parent, fingerprint, test=True)
+    pictures: Reading = "rgb" if in_colour(description) else "auto"
+    dataset = data_of_model(kind, path, model.parent, fingerprint, test=True, pictures=pictures)
     if path is None and dataset.fingerprint != fingerprint:
         raise InputError(
             f"{model / 'config.yaml'}: dataset.fingerprint: trained on {fingerprint[:12]}, the "
@@ -114,7 +117,7 @@ def _named(dataset: Dataset) -> str:
 
 def _print_published(kind: str) -> None:
     """Print what was published on Lake's 400 tasks."""
-    from hpsearch.results.baselines import TABLE_2
+    from hpsearch.scoring.baselines import TABLE_2
 
     more = ", on all 30 background alphabets" if kind != "omniglot" else ""
     say(f"published on the same 400 tasks{more} (Koch et al. 2015, Table 2):")

@@ -27,9 +27,9 @@ def init(
     force: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,
 ) -> None:
     """Write a commented study file and its space, for images, a command or a sweep."""
-    from hpsearch.app.init import draft_images, write
-    from hpsearch.app.init_command import draft_command
-    from hpsearch.app.init_sweep import draft_sweep
+    from hpsearch.drafts.command import draft_command
+    from hpsearch.drafts.draft import draft_images, write
+    from hpsearch.drafts.sweep import draft_sweep
 
     if sum(one is not None for one in (data, command, from_)) != 1:
         raise InputError("init: name one of --data FOLDER, --command PROGRAM, --from SWEEP")

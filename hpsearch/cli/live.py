@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,7 +20,8 @@ from hpsearch.driver.environment import Observer
 from hpsearch.driver.progress import Progress
 from hpsearch.intervals import around
 from hpsearch.results.best import describe_best
-from hpsearch.wording import duration, interval, percent
+from hpsearch.trial import TrialRecord
+from hpsearch.wording import count, duration, interval, percent
 
 LEAST_SHARE = 0.02
 """Minimum spent share of the budget from which the remaining time is extrapolated."""
@@ -39,10 +40,22 @@ def live_view(name: str, certificate: Mapping[str, Any] | None) -> Iterator[Obse
 def _best(progress: Progress, certificate: Mapping[str, Any] | None = None) -> str:
     """Return what is known of the best trial: as confirmed, as searched, or as trained so far."""
     best, error = progress.best, progress.forecast.standard_error
+    if progress.front is not None:
+        return _front(progress, progress.front)
     held = certificate if best and certificate and best.number in certificate["compared"] else None
     value = None if best is None else best.value
     sure = f" {interval(around(value, error))}" if value is not None and error is not None else ""
     return describe_best(best, progress.lowest, held, sure, progress.shown)
+
+
+def _front(progress: Progress, front: Sequence[TrialRecord]) -> str:
+    """Return the front's size, its errors, and the share of the box that it dominates."""
+    if not front:
+        return "no complete trial yet: no front"
+    ends = [progress.shown.text(t.value or 0.0) for t in (front[0], front[-1])]
+    errors = ends[0] if len(front) == 1 else " to ".join(ends)
+    covered = f"hypervolume {percent(progress.hypervolume, 0)}"
+    return f"front: {count(len(front), 'trial')}, {progress.shown.short} {errors}, {covered}"
 
 
 def _overall(progress: Progress, share: float) -> Table:

@@ -33,6 +33,7 @@ from hpsearch.cli import (
     requests,
     results,
     search,
+    serve,
     space,
     trace,
 )
@@ -62,6 +63,7 @@ COMMANDS: tuple[Callable[..., Any], ...] = (
     *(requests.enqueue, requests.stop),
     *(report.baselines, report.report, recognise.recognise, doctor.doctor, search.migrate),
     export_model.export_model,
+    serve.serve,
 )
 for command in COMMANDS:
     app.command()(command)

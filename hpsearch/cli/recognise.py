@@ -15,6 +15,7 @@ from hpsearch.wording import percent
 if TYPE_CHECKING:
     from hpsearch.recognition.model import Model
     from hpsearch.recognition.rank import Ranking
+    from hpsearch.recognition.rejection import Cut, Setting
 
 
 def recognise(
@@ -44,8 +45,7 @@ def recognise(
     html: Annotated[Path | None, typer.Option(help="Write a page with pictures.")] = None,
 ) -> None:
     """Rank the classes of a support folder for each image, from one or few examples per class."""
-    if false_accept is not None and not 0 < false_accept < 1:
-        raise InputError(f"--false-accept {false_accept:g}: must be between 0 and 1, e.g. 0.05")
+    check_rate(false_accept)
     if html is not None:
         if html.suffix.lower() not in (".html", ".htm"):
             raise InputError(f"--html {html}: name a file that ends in .html")
@@ -53,15 +53,23 @@ def recognise(
     folder, images = _model_and_images(model, images)
     from hpsearch.execution.devices import choose_device
     from hpsearch.pictures.looks import Looks
-    from hpsearch.recognition.model import SHIPPED, load_model, on_paper, read_description
+    from hpsearch.recognition.model import (
+        SHIPPED,
+        in_colour,
+        load_model,
+        on_paper,
+        read_description,
+    )
     from hpsearch.recognition.support import read_images, read_support
 
     of_support, of_queries = Looks(), Looks()
-    paper = on_paper(read_description(folder or SHIPPED))
-    classes = read_support(support, of_support, paper=paper)
-    queries = read_images(images, of_queries, paper=paper)
+    description = read_description(folder or SHIPPED)
+    paper, colour_px = on_paper(description), in_colour(description)
+    classes = read_support(support, of_support, paper=paper, colour_px=colour_px)
+    queries = read_images(images, of_queries, paper=paper, colour_px=colour_px)
     loaded = load_model(folder or SHIPPED, choose_device("auto"))
-    odd = of_support.notices(paper=paper), of_queries.notices(copies=False, paper=paper)
+    kept: dict[str, bool] = {"paper": paper, "colour": colour_px > 0}
+    odd = of_support.notices(**kept), of_queries.notices(copies=False, **kept)
     for text in (*classes.left_out, *odd[0], *odd[1]):
         notice(text)
 
@@ -70,7 +78,10 @@ def recognise(
     size = loaded.config.input_size
     ranking = rank(loaded.network, size, queries, classes, loaded.calibration, loaded.rejection)
     if false_accept is not None:
-        ranking = _rejecting(ranking, loaded, folder or SHIPPED, false_accept)
+        from dataclasses import replace
+
+        cut = cut_at(false_accept, ranking.setting, loaded, folder or SHIPPED)
+        ranking = replace(ranking, threshold=cut.evidence)
     names = [str(path) for path in images]
     if html is not None:
         from hpsearch.data.dataset import in_words
@@ -108,26 +119,40 @@ def _model_and_images(model: Path | None, given: list[Path]) -> tuple[Path | Non
     return model, given
 
 
-def _rejecting(ranking: Ranking, model: Model, folder: Path, false_accept: float) -> Ranking:
-    """Return the ranking with a threshold, and say what it does.
+def check_rate(false_accept: float | None) -> None:
+    """Refuse a false-accept rate that is no share.
+
+    Raises:
+        InputError: It is not between 0 and 1.
+    """
+    if false_accept is not None and not 0 < false_accept < 1:
+        raise InputError(f"--false-accept {false_accept:g}: must be between 0 and 1, e.g. 0.05")
+
+
+def cut_at(false_accept: float, setting: Setting | None, model: Model, folder: Path) -> Cut:
+    """Return the threshold of a false-accept rate, and say what it does.
+
+    Args:
+        false_accept: Share of the images of unknown classes that are accepted, 0 to 1.
+        setting: What validation measured with as many classes.
+        model: The model.
+        folder: Its folder, for messages.
 
     Raises:
         InputError: The model's validation measured no threshold, or not of this rate.
     """
-    from dataclasses import replace
-
-    if model.rejection is None or ranking.setting is None:
+    if model.rejection is None or setting is None:
         raise InputError(
             f"--false-accept {false_accept:g}: {folder / 'metrics.json'} holds no figures for it "
             "(older, trained on its validation classes, or too few of them); leave it out"
         )
-    cut = model.rejection.cut(ranking.setting, false_accept)
+    cut = model.rejection.cut(setting, false_accept)
     say(
         f"none of these: at a probability of {cut.probability:.3f} or below; on validation that "
         f"keeps {percent(cut.kept, 0)} of the images of known classes",
         err=True,
     )
-    return replace(ranking, threshold=cut.evidence)
+    return cut
 
 
 def _print_json(names: list[str], ranking: Ranking) -> None:

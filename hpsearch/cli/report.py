@@ -27,7 +27,7 @@ def baselines(
 ) -> None:
     """Score pixels and untrained networks on the sealed tasks; the opening is logged."""
     from hpsearch.data.dataset import OMNIGLOT
-    from hpsearch.results.baselines import PUBLISHED, measure_baselines, read_networks
+    from hpsearch.scoring.baselines import PUBLISHED, measure_baselines, read_networks
     from hpsearch.sources.find import find_dataset
 
     with progress_bars() as progress:

@@ -15,6 +15,7 @@ from hpsearch.wording import duration, interval, percent
 
 if TYPE_CHECKING:
     from hpsearch.data import Dataset
+    from hpsearch.data.dataset import Reading
     from hpsearch.training.epoch import EpochResult
 
 
@@ -36,11 +37,12 @@ def export(
 
     folder = find_study(study)
     done = export_best(folder, trial, output, at)
+    if done.picked:
+        notice(f"handed over is {done.picked}")
     for difference in done.notices:
         notice(f"the trial was trained with {difference}")
     if done.certificate is None:
         what = "another trial, unconfirmed" if trial is not None else "unconfirmed best"
-        what = f"{done.picked}; unconfirmed" if done.picked else what
         what = f"the best with {at}, unconfirmed" if at is not None else what
         again = f"hpsearch confirm {shell_word(folder.root)}"
         advice = f"next: {again}, or hpsearch retrain {shell_word(done.path)}"
@@ -228,7 +230,13 @@ def dashboard(
 
 
 def data_of_model(
-    kind: str, data: Path | None, beside: Path, fingerprint: str | None, *, test: bool = False
+    kind: str,
+    data: Path | None,
+    beside: Path,
+    fingerprint: str | None,
+    *,
+    test: bool = False,
+    pictures: Reading = "auto",
 ) -> Dataset:
     """Find a model's data: as given, else those of the study beside it, else by kind."""
     from hpsearch.data import open_packed
@@ -245,4 +253,4 @@ def data_of_model(
             data = Path(held["source"]) if held.get("source") else None
         except HpsearchError:
             pass  # no study beside it, or its packed data are missing
-    return find_dataset(kind, data, fingerprint=fingerprint, test=test)
+    return find_dataset(kind, data, fingerprint=fingerprint, test=test, pictures=pictures)

@@ -40,6 +40,10 @@ def search(
     hours: Annotated[float | None, typer.Option(help="Hours of work after which it ends.")] = None,
     workers: Annotated[int | None, typer.Option(help="Number of parallel trials.")] = None,
     device: DeviceOption = None,
+    backbone: Annotated[
+        str | None,
+        typer.Option(help="A network trained on photographs, e.g. efficientnet-lite0."),
+    ] = None,
     executor: Annotated[str | None, typer.Option(help="local or ray.")] = None,
     address: Annotated[
         str | None, typer.Option(help="Ray cluster, HOST:PORT or auto; implies ray.")
@@ -68,6 +72,7 @@ def search(
         "budget.hours": hours,
         "workers": workers,
         "device": device,
+        "trial.backbone.name": backbone,
         "executor": executor or ("ray" if address else None),
         "address": address,
         "storage": storage,
@@ -77,12 +82,12 @@ def search(
         "warm_start.study": from_,
     }
     given = {key: value for key, value in changes.items() if value is not None}
-    from hpsearch.app.default_study import default_study
     from hpsearch.app.search import run_search
     from hpsearch.cli.live import live_view
+    from hpsearch.study.default_study import default_study
 
     given |= _settings(set_ or [])
-    study = study or default_study(data, output)
+    study = study or default_study(data, output, backbone)
     return run_search(study, data, given, output, live_view, dry_run=dry_run, trust=trust)
 
 
@@ -106,11 +111,11 @@ def status(study: StudyArgument, json: JsonOption = False) -> None:
 
     from hpsearch.app.watch import forecast_line
     from hpsearch.confirm.certificate import as_shown, best_of
+    from hpsearch.confirm.front import expected_json, front_json, front_lines
     from hpsearch.data.dataset import in_words
     from hpsearch.driver.stopping import forecast_study, why_over
     from hpsearch.maintenance.at_work import STATES, standings
     from hpsearch.results.best import best_in_words
-    from hpsearch.results.front import expected_json, front_json, front_lines
     from hpsearch.results.pruning import pruning
 
     view = open_study(study)
@@ -148,10 +153,12 @@ def status(study: StudyArgument, json: JsonOption = False) -> None:
     elif left := forecast_line(forecast_study(view)):
         say(left)
     hint = " (the best of several looks better than it is)" if best and not certificate else ""
-    if view.config.goals.several:
-        for line in front_lines(view):
-            say(line)
-    say(best_in_words(view) + hint)
+    several = view.config.goals.several
+    say(best_in_words(view) + ("" if several else hint))
+    for line in front_lines(view) if several else ():
+        say(line)
+    if several:
+        return
     for name, value in best.params.items() if best else ():
         say(f"  {name:24} {figure(value, 3)}")
 

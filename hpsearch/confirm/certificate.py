@@ -64,8 +64,8 @@ def certify(
     """
     seed = derive_seed(view.config.seed, "certificate")
     errors = [[float(run["error"]) for run in runs[t.number]] for t in candidates]
-    command = view.config.trainer is not None
-    bounds = ANY if command else RATES
+    shown = view.config.shown
+    bounds = RATES if shown.share else ANY
     posterior = shrink(errors, seed, bounds=bounds)
     best = posterior.best
     chosen = candidates[best]
@@ -83,7 +83,7 @@ def certify(
         "optimism": _optimism(view, posterior, candidates, runs, bounds),
         "candidates": _candidates(posterior, candidates, errors, runs),
         "seeds": min(len(e) for e in errors),
-        **(_measured(view) if command else {"objective": view.config.objective}),
+        **({"objective": view.config.objective} if shown.share else _measured(shown)),
         "compared": [t.number for t in view.trials if t.state == "complete"],
         "created": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
         "software": software(),
@@ -93,9 +93,8 @@ def certify(
     return _beside_start(view, trained, start, runs[chosen.number])
 
 
-def _measured(view: StudyView) -> dict[str, Any]:
+def _measured(shown: Measure) -> dict[str, Any]:
     """Return what a command's certificate measures; like all records it holds lower as better."""
-    shown = view.config.shown
     return {"measure": {"name": shown.name, "maximized": shown.maximized}}
 
 

@@ -17,10 +17,11 @@ from hpsearch.training.config import NOTHING
 from hpsearch.trial import TrialRecord, best_trial
 from hpsearch.wording import percent, points
 
-Start = Literal["shipped", "untrained"]
+Start = Literal["shipped", "untrained", "backbone"]
 STARTS: dict[Start, str] = {
     "shipped": "the shipped model as it is",
     "untrained": "an untrained network",
+    "backbone": "the backbone, whitened and not trained",
 }
 """The encoders that a study may start from, as people read them."""
 
@@ -156,7 +157,7 @@ def gain_of_search(view: StudyView) -> str | None:
     if start is None or start.value is None:
         return None
     best = best_trial([t for t in view.trials if not is_start(t)])
-    what = f"{STARTS[cast('Start', start.params['start'])]} (trial {start.number})"
+    what = f"{STARTS[cast('Start', start.params.get('start', 'backbone'))]} (trial {start.number})"
     if best is None or best.value is None:
         return f"{what}: error {percent(start.value)}; no training has ended yet"
     if best.value >= start.value:

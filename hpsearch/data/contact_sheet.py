@@ -35,7 +35,11 @@ def contact_sheet(characters: Characters, *, paper: bool = True) -> tuple[bytes,
     pictures = [_some(row[row >= 0]) for row in rows[chosen]]
     columns = max(len(row) for row in pictures)
     step = SIDE_PX + GAP_PX
-    sheet = Image.new("L", (NAME_PX + columns * step, GAP_PX + len(chosen) * step), 208)
+    sheet = Image.new(
+        "RGB" if characters.images.ndim == 4 else "L",
+        (NAME_PX + columns * step, GAP_PX + len(chosen) * step),
+    )
+    sheet.paste(Image.new("L", sheet.size, 208))
     canvas, font = ImageDraw.Draw(sheet), ImageFont.load_default()
     for line, (character, images) in enumerate(zip(chosen.tolist(), pictures, strict=True)):
         top = GAP_PX + line * step
@@ -44,7 +48,7 @@ def contact_sheet(characters: Characters, *, paper: bool = True) -> tuple[bytes,
         canvas.text((GAP_PX, top + 34), f"{total} pictures", fill=96, font=font)
         for column, row in enumerate(images.tolist()):
             image = np.asarray(characters.images[row])
-            seen = Image.fromarray(255 - image if paper else image)
+            seen = drawn(image, paper=paper)
             small = seen.resize((SIDE_PX, SIDE_PX), Image.Resampling.BOX)
             sheet.paste(small, (NAME_PX + column * step, top))
     file = io.BytesIO()
@@ -52,6 +56,13 @@ def contact_sheet(characters: Characters, *, paper: bool = True) -> tuple[bytes,
     shown = sum(len(row) for row in pictures)
     words = f"{len(chosen)} of {count} classes, {shown} of {len(characters.images)} pictures"
     return file.getvalue(), words
+
+
+def drawn(image: NDArray[np.uint8], *, paper: bool) -> Image.Image:
+    """Return a picture [S, S] or [3, S, S] as people look at it: ink is dark."""
+    if image.ndim == 3:
+        return Image.fromarray(np.ascontiguousarray(image.transpose(1, 2, 0)))
+    return Image.fromarray(255 - image if paper else image)
 
 
 def _some(rows: NDArray[np.int64]) -> NDArray[np.int64]:

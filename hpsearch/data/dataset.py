@@ -7,23 +7,33 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import AfterValidator, Field
 
 from hpsearch.data.packed_files import UNREADABLE, check_file, images_of, read_meta
 from hpsearch.data.resize import SIDE, to_stored
 from hpsearch.data.task_size import TaskSize
 from hpsearch.errors import InputError
+from hpsearch.extensions import check_installed
 
 READERS = "hpsearch.datasets"
 """Entry points of readers of other data: `read(path) -> Contents`."""
 Kind = Literal["omniglot", "omniglot_small1", "omniglot_small2", "glyphs", "folder"]
 """The kinds of data that a study can be on."""
+Asked = Annotated[
+    Literal["auto", Kind] | Annotated[str, AfterValidator(partial(check_installed, READERS))],
+    Field(union_mode="left_to_right"),
+]
+"""What a study file may ask for: auto, a kind, or a reader that is installed."""
 Pictures = Literal["auto", "paper", "plain"]
 """How own images are converted: as ink on paper, or with their grey values; auto decides."""
+Reading = Literal["auto", "paper", "plain", "rgb"]
+"""How own images are read: converted to grey as `Pictures` says, or in colour."""
 OMNIGLOT = ("omniglot", "omniglot_small1", "omniglot_small2")
 """The kinds whose sealed tasks are Lake's 400; the others have tasks of their own."""
 MANY_TASKS_RULE = 4
@@ -56,7 +66,7 @@ class Characters:
     """The images of one role (background, validation, test), flat, grouped by character."""
 
     images: NDArray[np.uint8]
-    """[N, S, S], ink = 255, paper = 0, memory-mapped where possible."""
+    """[N, S, S], ink = 255, paper = 0, memory-mapped where possible; colour [N, 3, S, S]."""
     character: NDArray[np.int64]
     """[N] index into `names`."""
     drawer: NDArray[np.int64]
@@ -108,6 +118,8 @@ class Dataset:
     paper: bool = True
     """Whether ink was made bright on a dark ground; False for pictures whose grey was kept.
     Images to recognise must be converted alike."""
+    colour_px: int = 0
+    """Side of the packed colour pictures, pixels; 0 where the images are grey."""
     rule: int = 1
     """Version of the rule by which own images were read."""
     shots: int = 1
@@ -127,6 +139,7 @@ class Dataset:
 
         Args:
             input_size: Side in pixels, 1 to 105; smaller images are area averages, rounded.
+                Of colour pictures 1 to 224; those packed smaller stay so.
 
         Raises:
             InputError: The size is out of range or the packed folder is damaged.
@@ -239,6 +252,7 @@ def open_packed(folder: Path) -> Dataset:
             description=str(meta["description"]),
             notices=tuple(str(text) for text in meta.get("notices") or ()),
             paper=bool(meta["paper"]),
+            colour_px=int(meta["colour_px"]),
             rule=int(meta["rule"]),
         )
     except (KeyError, TypeError, ValueError) as error:

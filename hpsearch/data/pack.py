@@ -55,7 +55,9 @@ class Contents:
     rule: int = 1
     """Version of the rule for reading own images; the fingerprint depends on it."""
     paper: bool = True
-    """Whether the images are ink on paper; False for grey pictures kept as they are."""
+    """Whether the images are ink on paper; False for pictures kept as they are."""
+    colour_px: int = 0
+    """Side of colour pictures, pixels; 0 for grey images."""
     notices: tuple[str, ...] = ()
     known_as: str = ""
     """The fingerprint of the complete data, if it is known although a part is missing."""
@@ -227,6 +229,7 @@ def _write(contents: Contents, mark: str, folder: Path) -> None:
         "description": contents.description,
         "rule": contents.rule,
         "paper": contents.paper,
+        "colour_px": contents.colour_px,
         "notices": list(contents.notices),
         "roles": {
             name: _counts(getattr(contents, name)) for name in ("background", "validation", "test")

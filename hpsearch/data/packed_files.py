@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpsearch.data.cache import in_first, may_write, places_beside, write_shared, written_aside
-from hpsearch.data.resize import SIDE, area_average
+from hpsearch.data.resize import COLOUR_SIDE, SIDE, area_average
 from hpsearch.errors import EnvironmentFailure, InputError
 from hpsearch.json_files import PackedMeta
 from hpsearch.records import Record, dump_record, read_or_none, read_record
@@ -62,14 +62,15 @@ def read_meta(folder: Path) -> dict[str, Any]:
     return meta
 
 
-def check_size(input_size: int) -> None:
-    """Refuse a side that is not 1 to 105.
+def check_size(input_size: int, *, colour: bool = False) -> None:
+    """Refuse a side that is not 1 to 105, in colour 1 to 224.
 
     Raises:
-        InputError: The side is not 1 to 105.
+        InputError: The side is out of range.
     """
-    if not 1 <= input_size <= SIDE:
-        raise InputError(f"input_size: {input_size} is not within 1 to {SIDE} pixels")
+    largest = COLOUR_SIDE if colour else SIDE
+    if not 1 <= input_size <= largest:
+        raise InputError(f"input_size: {input_size} is not within 1 to {largest} pixels")
 
 
 def images_of(folder: Path, role: str, size: int) -> NDArray[np.uint8]:
@@ -86,7 +87,10 @@ def images_of(folder: Path, role: str, size: int) -> NDArray[np.uint8]:
         InputError: The size is out of range, or the stored images are damaged.
         EnvironmentFailure: The cache cannot be written.
     """
-    check_size(size)
+    colour_px = int(read_meta(folder)["colour_px"])
+    check_size(size, colour=colour_px > 0)
+    if colour_px and size >= colour_px:
+        return _load_checked(folder, role)
     source = recorded(folder, role)
     paths = [place / f"{role}-{size}.npy" for place in places_beside(folder)]
     found = {path: images for path in paths if (images := _map_or_none(path)) is not None}
@@ -197,7 +201,7 @@ def file_checksum(path: Path) -> str:
 
 def _map(path: Path) -> NDArray[np.uint8]:
     images: NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
-    if images.dtype != np.uint8 or images.ndim != 3:
+    if images.dtype != np.uint8 or images.ndim not in (3, 4):
         raise ValueError(f"holds {images.dtype} {images.shape}, no images")
     return images
 
@@ -226,8 +230,12 @@ def _is_reduction(path: Path, stored: NDArray[np.uint8], source: str) -> bool:
     found = _map_or_none(path)
     if found is None or _note(path).exists():
         return found is not None and _fits(path, source)
-    size = found.shape[-1] if found.ndim == 3 else 0
-    return 1 <= size <= SIDE and bool(np.array_equal(found, area_average(stored, size)))
+    size = found.shape[-1]
+    return (
+        found.ndim == stored.ndim
+        and 1 <= size <= COLOUR_SIDE
+        and bool(np.array_equal(found, area_average(stored, size)))
+    )
 
 
 def _stamp(path: Path) -> tuple[int, int, int]:

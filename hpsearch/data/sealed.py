@@ -46,7 +46,7 @@ def open_test_set(
         dataset: The packed data set.
         reason: One line for the log: who opens it, and why.
         log: The study's openings.jsonl; None uses the one in the packed folder.
-        input_size: Side in pixels, 1 to 105.
+        input_size: Side in pixels, 1 to 105; of colour pictures 1 to 224.
         recorded: Whether the opening is logged. False only for a model trained on other data,
             from which nothing here is sealed; Omniglot's openings are always logged.
 
@@ -54,7 +54,7 @@ def open_test_set(
         InputError: The size is out of range, or the sealed file is missing or damaged.
         EnvironmentFailure: The opening cannot be recorded; then nothing is opened.
     """
-    check_size(input_size)
+    check_size(input_size, colour=dataset.colour_px > 0)
     path = dataset.folder / SEALED_FILE
     if not path.exists():
         raise InputError(

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hpsearch.driver.forecast import Forecast
+from hpsearch.front.growth import growth
+from hpsearch.front.order import front_of
 from hpsearch.measure import VALIDATION_ERROR, Measure
 from hpsearch.study.config import StudyConfig
 from hpsearch.training.epoch import EpochResult
@@ -56,6 +58,8 @@ class Progress:
         now: The time by the driver's clock.
         shown: How values are shown.
         lowest: The trial of the lowest error, complete or not; None before an epoch has ended.
+        front: With several objectives the trials on the front, lowest error first.
+        hypervolume: The share of the box of values that they dominate, see `growth`.
     """
 
     running: tuple[RunningTrial, ...]
@@ -71,6 +75,8 @@ class Progress:
     now: float = 0.0
     shown: Measure = VALIDATION_ERROR
     lowest: TrialRecord | None = None
+    front: tuple[TrialRecord, ...] | None = None
+    hypervolume: float = 0.0
 
     @property
     def share(self) -> float | None:
@@ -107,6 +113,8 @@ class Progress:
         budget = config.budget
         resource = config.resource
         tried = [t for t in history if t.trainable and t.value is not None]
+        goals = config.goals
+        volumes = growth(history, goals)[1] if goals.several else []
         return cls(
             running=tuple(running[n] for n in sorted(running)),
             counts=dict(counts),
@@ -121,4 +129,6 @@ class Progress:
             now=now,
             shown=config.shown,
             lowest=min(tried, key=lambda t: (t.value, t.number), default=None),
+            front=tuple(front_of(history, goals)) if goals.several else None,
+            hypervolume=volumes[-1] if volumes else 0.0,
         )

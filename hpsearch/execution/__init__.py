@@ -32,6 +32,7 @@ class Job:
         shots: Their support images of each candidate.
         fresh: Whether the best weights are scored at the end on tasks of drawers that the study
             never validates on.
+        latency: Whether the network's latency is measured after the first epoch.
         decided: Last epoch that the driver has decided on. A later epoch in the checkpoint is
             reported again, and training waits for its decision. None: all epochs are decided.
         smallest: Complete configuration of the smallest network of the search space. It is trained
@@ -50,6 +51,7 @@ class Job:
     ways: int | None = None
     shots: int = 1
     fresh: bool = False
+    latency: bool = False
     decided: int | None = None
     smallest: dict[str, Any] | None = None
     known: tuple[dict[str, Any], ...] = ()

@@ -131,6 +131,7 @@ def smallest_fits(job: Fields, device: str, kept: Kept) -> bool:
 
 def run_job(job: Fields, device: str, driver: DriverPipe, kept: Kept) -> Ended:
     """Train one job to its end; `kept` caches the data for the next job."""
+    from hpsearch.recognition.latency import latency_of
     from hpsearch.training.checkpoint import load, save
     from hpsearch.training.loop import Interrupted, train
 
@@ -159,7 +160,10 @@ def run_job(job: Fields, device: str, driver: DriverPipe, kept: Kept) -> Ended:
     try:
         if ending := reports.settle():
             return Ended(trial, ending)
-        epochs = train(config, data, job["seed"], resume=resume, interrupt=reports.stop_training)
+        epochs = train(
+            config, data, job["seed"], resume=resume, interrupt=reports.stop_training,
+            measure=latency_of(job, config, device),
+        )  # fmt: skip
         for epoch in epochs:
             driver.mark()
             if ending := reports.settle():

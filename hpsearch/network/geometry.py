@@ -57,6 +57,7 @@ class NetworkShape:
         width: Units of the fully connected layer; under aligned channels of the projection.
         batch_norm: Normalise each filter's responses before ReLU.
         comparison: How two images are compared.
+        inputs: Channels of the image: 1 in grey, 3 in colour; of a backbone its averages.
     """
 
     input_size: int
@@ -64,6 +65,7 @@ class NetworkShape:
     width: int
     batch_norm: bool = False
     comparison: Comparison = "weighted_l1"
+    inputs: int = 1
 
     def map_sizes(self) -> list[tuple[int, int]]:
         """Return each convolution's map size before and after pooling, in pixels.
@@ -98,7 +100,7 @@ class NetworkShape:
     @property
     def channels(self) -> int:
         """Maps that leave the last convolution."""
-        return self.convolutions[-1].filter_count if self.convolutions else 1
+        return self.convolutions[-1].filter_count if self.convolutions else self.inputs
 
     @property
     def features(self) -> int:
@@ -113,7 +115,7 @@ class NetworkShape:
     @property
     def multiply_adds(self) -> int:
         """Multiply-adds of encoding one image, forward."""
-        total, channels = 0, 1
+        total, channels = 0, self.inputs
         for layer, (after, _) in zip(self.convolutions, self.map_sizes(), strict=False):
             total += after**2 * layer.filters(channels)
             channels = layer.filter_count
@@ -122,7 +124,7 @@ class NetworkShape:
     @property
     def parameters(self) -> int:
         """Weights and biases of the twin network and the output layer (without output bias)."""
-        total, channels = 0, 1
+        total, channels = 0, self.inputs
         own = 2 if self.batch_norm else 1  # scale and shift, or the bias
         for layer in self.convolutions:
             total += layer.filters(channels) + own * layer.norms(channels)
@@ -141,7 +143,7 @@ class NetworkShape:
             Bytes for weights, gradients, momenta and best weights, and for the activations
             (with their gradients and the unfolded patches of the widest layer) in float32.
         """
-        activations, channels, patches = self.input_size**2, 1, 0
+        activations, channels, patches = self.input_size**2 * self.inputs, self.inputs, 0
         for layer, (after, pooled) in zip(self.convolutions, self.map_sizes(), strict=False):
             maps = (3 if self.batch_norm else 2) * layer.norms(channels)
             activations += after**2 * maps + pooled**2 * layer.filter_count

@@ -101,9 +101,10 @@ class SiameseNetwork(nn.Module):
         super().__init__()
         if not shape.fits():
             raise ValueError(f"the layers do not fit an input of {shape.input_size} px")
-        self.shape, self.convolution, self.reach = shape, convolution, reach
+        self.shape, self.reach = shape, reach
+        self.convolution: Literal["auto", "direct"] = convolution
         self.aligned = shape.comparison == "aligned"
-        channels = 1
+        channels = shape.inputs
         for number, layer in enumerate(shape.convolutions, start=1):
             self.add_module(f"conv{number}", self._filters(layer, channels))
             channels = layer.filter_count
@@ -122,6 +123,12 @@ class SiameseNetwork(nn.Module):
     def device(self) -> torch.device:
         """The device of the parameters."""
         return next(self.parameters()).device
+
+    def blank(self, count: int) -> Tensor:
+        """Return grey images that are all alike, to time a step on; [count, C, S, S]."""
+        shape = self.shape
+        size = (count, shape.inputs, shape.input_size, shape.input_size)
+        return torch.full(size, 0.5, device=self.device)
 
     def _filters(self, layer: Convolution, channels: int) -> nn.Module:
         """Return a layer's first convolution; a block's other ones are its children."""
@@ -146,12 +153,16 @@ class SiameseNetwork(nn.Module):
         """Return what is compared.
 
         Args:
-            images: Ink in [0, 1], shape [B, 1, S, S].
+            images: Ink in [0, 1], shape [B, 1, S, S]; or red, green and blue, [B, 3, S, S].
 
         Returns:
             The sigmoid units h, [B, D], each within (0, 1); under aligned the last feature maps,
             [B, P, C], each with Euclidean norm 1 as a whole.
         """
+        return self.code(self.features(images))
+
+    def encode_upright(self, images: Tensor) -> Tensor:
+        """Return the encodings of the images as they are, without other views; see `encode`."""
         return self.code(self.features(images))
 
     def features(self, images: Tensor) -> Tensor:

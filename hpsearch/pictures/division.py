@@ -51,7 +51,9 @@ class Division:
     notices: tuple[str, ...] = ()
 
 
-def divide(classes: Classes, roles: Mapping[int, str], said: str = "") -> Division:
+def divide(
+    classes: Classes, roles: Mapping[int, str], said: str = "", *, by_group: bool = True
+) -> Division:
     """Divide the pictures of two classes or more.
 
     A split that the source names is kept. Else whole groups are held out where that leaves half of
@@ -61,13 +63,14 @@ def divide(classes: Classes, roles: Mapping[int, str], said: str = "") -> Divisi
         classes: The pictures of each class; each has two.
         roles: The role of each picture, where the source says it; else empty.
         said: How the source names its roles.
+        by_group: Whether whole groups may be held out.
 
     Raises:
         InputError: A role of the source has fewer than two classes with pictures to compare.
     """
     if roles:
         return _as_said(classes, roles, said)
-    groups = _by_group(classes)
+    groups = _by_group(classes) if by_group else None
     if groups is not None:
         return Division(groups, "split by group")
     if len(classes) >= FEW_CLASSES:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from hpsearch.data.resize import SIDE
+from hpsearch.data.resize import COLOUR_SIDE, SIDE
 from hpsearch.errors import InputError
 from hpsearch.pictures.looks import Look, look_at, paper_of
 
@@ -47,7 +47,7 @@ def images_in(folder: Path) -> list[Path]:
     )
 
 
-def convert(path: Path, *, paper: bool = True) -> NDArray[np.uint8]:
+def convert(path: Path, *, paper: bool = True, colour_px: int = 0) -> NDArray[np.uint8]:
     """Convert one image to Omniglot's form.
 
     The first frame is turned as its EXIF says; transparent parts become white; colours become
@@ -57,20 +57,25 @@ def convert(path: Path, *, paper: bool = True) -> NDArray[np.uint8]:
 
     A picture that is not on paper keeps its grey values; the padding is the median of the border.
 
+    A picture in colour is laid on white, padded with white to a square, and resized.
+
     Args:
         path: An image of any size and mode.
         paper: Whether the data set holds drawings on paper (`Dataset.paper`).
+        colour_px: Side of the picture in colour; 0 makes it grey.
 
     Returns:
-        uint8 [105, 105], ink = 255, paper = 0; or grey values.
+        uint8 [105, 105], ink = 255, paper = 0; or grey values; or red, green and blue, [3, T, T].
 
     Raises:
         InputError: The file is missing, damaged or too large.
     """
-    return convert_and_look(path, paper=paper)[0]
+    return convert_and_look(path, paper=paper, colour_px=colour_px)[0]
 
 
-def convert_and_look(path: Path, *, paper: bool = True) -> tuple[NDArray[np.uint8], Look]:
+def convert_and_look(
+    path: Path, *, paper: bool = True, colour_px: int = 0
+) -> tuple[NDArray[np.uint8], Look]:
     """Convert one image, and report its oddities; see `convert`."""
     if not path.is_file():
         raise InputError(f"{path}: no such image file; check the name")
@@ -78,18 +83,22 @@ def convert_and_look(path: Path, *, paper: bool = True) -> tuple[NDArray[np.uint
         if path.stat().st_size > MAX_FILE_BYTES:
             raise InputError(f"{path}: more than {MAX_FILE_BYTES} bytes; make it smaller")
         with path.open("rb") as file:
-            return decode(file, str(path), paper=paper)
+            image, look = decode(file, str(path), paper=paper, colour=colour_px > 0)
+            return (brought_to(image, colour_px) if colour_px else image), look
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
 
 
-def decode(file: IO[bytes], name: str, *, paper: bool) -> tuple[NDArray[np.uint8], Look]:
+def decode(
+    file: IO[bytes], name: str, *, paper: bool, colour: bool = False
+) -> tuple[NDArray[np.uint8], Look]:
     """Convert one opened image file, and report its oddities; see `convert`.
 
     Args:
         file: Opened for reading; can seek.
         name: For messages.
         paper: Whether the data set holds drawings on paper.
+        colour: Keep the colours: [3, T, T] with the picture's own side, at most 224.
 
     Raises:
         InputError: The image is damaged or too large.
@@ -105,7 +114,9 @@ def decode(file: IO[bytes], name: str, *, paper: bool) -> tuple[NDArray[np.uint8
                         f"{MAX_SIDE} to a side"
                     )
                 grey = _grey(image)
-                look = look_at(image, grey, paper_of(grey), plain=not paper)
+                look = look_at(image, grey, paper_of(grey), plain=colour or not paper)
+                if colour:
+                    return _colours(image), look
     except InputError:
         raise
     except UnidentifiedImageError:
@@ -117,16 +128,19 @@ def decode(file: IO[bytes], name: str, *, paper: bool) -> tuple[NDArray[np.uint8
     return _converted(grey, paper=paper), look
 
 
-def convert_pixels(pixels: NDArray[Any], *, paper: bool = True) -> NDArray[np.uint8]:
+def convert_pixels(
+    pixels: NDArray[Any], *, paper: bool = True, colour_px: int = 0
+) -> NDArray[np.uint8]:
     """Convert an image in memory to Omniglot's form; see `convert` for the rule.
 
     Args:
         pixels: Grey [height, width], or colour [height, width, 3 or 4] in uint8. Types other than
             uint8 and bool are scaled by their own range.
         paper: Whether the model was trained on drawings on paper.
+        colour_px: Side of the picture in colour; 0 makes it grey.
 
     Returns:
-        uint8 [105, 105], ink = 255, paper = 0; or grey values.
+        uint8 [105, 105], ink = 255, paper = 0; or grey values; or colours, [3, T, T].
 
     Raises:
         InputError: The array has no shape of an image.
@@ -138,7 +152,10 @@ def convert_pixels(pixels: NDArray[Any], *, paper: bool = True) -> NDArray[np.ui
     try:
         if pixels.ndim not in (2, 3) or max(pixels.shape) > MAX_SIDE:
             raise ValueError("no such image")
-        return _converted(_grey(Image.fromarray(np.ascontiguousarray(pixels))), paper=paper)
+        image = Image.fromarray(np.ascontiguousarray(pixels))
+        if colour_px:
+            return brought_to(_colours(image), colour_px)
+        return _converted(_grey(image), paper=paper)
     except (TypeError, ValueError, IndexError):
         raise InputError(
             f"an array of shape {pixels.shape} and type {pixels.dtype} is no image; give grey "
@@ -154,11 +171,40 @@ def _grey(image: Image.Image) -> NDArray[np.float64]:
         values = np.nan_to_num(np.asarray(upright, np.float64), posinf=0.0, neginf=0.0)
         low, high = float(values.min()), float(values.max())
         return (values - low) * (255.0 / max(high - low, 1e-9))
+    return np.asarray(_on_white(upright).convert("L"), np.float64)
+
+
+def _on_white(upright: Image.Image) -> Image.Image:
+    """Lay a picture with transparent parts on white."""
     if upright.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in upright.info:
         coloured = upright.convert("RGBA")
-        paper = Image.new("RGBA", coloured.size, "white")
-        upright = Image.alpha_composite(paper, coloured)
-    return np.asarray(upright.convert("L"), np.float64)
+        return Image.alpha_composite(Image.new("RGBA", coloured.size, "white"), coloured)
+    return upright
+
+
+def _colours(image: Image.Image) -> NDArray[np.uint8]:
+    """Return red, green and blue, [3, T, T], padded with white; larger sides become 224."""
+    upright = ImageOps.exif_transpose(image)
+    if upright.mode in ("I", "F") or upright.mode.startswith("I;16"):
+        upright = Image.fromarray(np.floor(_grey(image) + 0.5).astype(np.uint8))
+    shown = _on_white(upright).convert("RGB")
+    side = max(shown.size)
+    square = Image.new("RGB", (side, side), "white")
+    square.paste(shown, ((side - shown.width) // 2, (side - shown.height) // 2))
+    if side > COLOUR_SIDE:
+        square = square.resize((COLOUR_SIDE, COLOUR_SIDE), Image.Resampling.BOX)
+    return np.ascontiguousarray(np.asarray(square, np.uint8).transpose(2, 0, 1))
+
+
+def brought_to(picture: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """Bring a picture [3, T, T] to a side: down by area averages, up bilinearly."""
+    if picture.shape[-1] == side:
+        return picture
+    method = Image.Resampling.BOX if picture.shape[-1] > side else Image.Resampling.BILINEAR
+    resized = Image.fromarray(np.ascontiguousarray(picture.transpose(1, 2, 0))).resize(
+        (side, side), method
+    )
+    return np.ascontiguousarray(np.asarray(resized, np.uint8).transpose(2, 0, 1))
 
 
 def _converted(grey: NDArray[np.float64], *, paper: bool) -> NDArray[np.uint8]:

@@ -125,7 +125,12 @@ class Looks:
             self._places.setdefault(mark, []).append((character, name))
 
     def notices(
-        self, *, copies: bool = True, paper: bool = True, left_out: bool = False
+        self,
+        *,
+        copies: bool = True,
+        paper: bool = True,
+        left_out: bool = False,
+        colour: bool = False,
     ) -> list[str]:
         """Return one line for each kind of oddity.
 
@@ -133,11 +138,13 @@ class Looks:
             copies: Also name equal images.
             paper: Whether the images are converted as drawings on paper.
             left_out: Whether images without content are left out.
+            colour: Whether colours are kept.
         """
         lines = []
         for key, words in _WORDS.items():
             found = self._odd.get(key)
-            if not found or (not paper and key in _OF_PAPER):
+            kept = (not paper and key in _OF_PAPER) or (colour and key == "coloured")
+            if not found or kept:
                 continue
             if key == "blank":
                 words = f"{'left out, ' if left_out else ''}{words if paper else _ONE_GREY}"

@@ -16,14 +16,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from hpsearch.data.dataset import Characters, Pictures, Progress, flatten, reported
+from hpsearch.data.dataset import Characters, Progress, Reading, flatten, reported
 from hpsearch.data.pack import Contents
 from hpsearch.data.task_size import TaskSize
 from hpsearch.data.tasks import validation_tasks
 from hpsearch.errors import InputError
 from hpsearch.pictures.copies import MOST_COMPARED, near_copies
 from hpsearch.pictures.division import MAX_WAYS, Class, Classes, Division, divide, group_names
-from hpsearch.pictures.folder import MAX_IMAGES, decode
+from hpsearch.pictures.folder import MAX_IMAGES, brought_to, decode
 from hpsearch.pictures.listing import LAYOUTS, Listing, Picture
 from hpsearch.pictures.looks import Look, Looks, counted, layout_notices, named
 from hpsearch.pictures.table import read_table
@@ -32,6 +32,8 @@ from hpsearch.pictures.tree import list_folder, list_zip
 RULE = 4
 """Version of the rule for reading own images; a study keeps the rule it was started with. Rule 3
 reads the same, and few classes get fewer validation tasks (`TaskSize`)."""
+MAX_COLOUR = 20_000
+"""Colour pictures, at most: they take up to 150 kB each while they are read."""
 SAMPLED = 200
 """Pictures, spread over all, that decide whether the data are drawings on paper."""
 TEST_TASKS = 400
@@ -41,14 +43,15 @@ _TEST_SEED = 0
 def read_own_images(
     source: Path,
     progress: Progress | None = None,
-    pictures: Pictures = "auto",
+    pictures: Reading = "auto",
     rule: int = RULE,
 ) -> Contents:
     """Read, convert and split a user's own images.
 
     Pictures that cannot be read, pictures without content, and classes with one picture are left
     out and named. `divide` documents the split. Ink becomes bright on a dark ground where most
-    pictures are drawings on paper; otherwise the grey values are kept.
+    pictures are drawings on paper; otherwise the grey values are kept, or the colours: then all
+    pictures get the side of the largest, at most 224 pixels.
 
     Args:
         source: A folder or zip of CLASS/* or GROUP/CLASS/*, or either below train, val and test;
@@ -61,14 +64,16 @@ def read_own_images(
         InputError: Fewer than two classes have two usable images, or the source is damaged.
     """
     with _listed(source) as listing:
-        _check_classes(source, listing)
+        colour = pictures == "rgb"
+        _check_classes(source, listing, MAX_COLOUR if colour else MAX_IMAGES)
         paper = _on_paper(listing) if pictures == "auto" else pictures == "paper"
-        read = _Read(paper)
+        read = _Read(paper, colour)
         every = reported(
             listing.pictures, "reading your images", len(listing.pictures), progress, 50
         )
         for picture in every:
             read.take(picture, listing.read)
+    read.bring_to_one_side()
     classes: Classes = {}
     for number, picture in enumerate(read.kept):
         classes.setdefault((picture.group, picture.label), []).append(number)
@@ -78,7 +83,9 @@ def read_own_images(
     usable = sum(len(numbers) >= 2 for numbers in classes.values())
     _check_enough(source, usable, read.unreadable)
     roles = {number: one.role for number, one in enumerate(read.kept)} if listing.said else {}
-    division = divide(classes, roles, listing.said)
+    # A group of pictures is a subject, as tools or animals are, and no script: tasks ask across
+    # subjects, so that classes of each are held out.
+    division = divide(classes, roles, listing.said, by_group=not colour)
     notices = (
         *listing.notices,
         *([] if listing.said else _layout(classes)),
@@ -121,6 +128,7 @@ class _Read:
     """The usable pictures, and what is said of the others."""
 
     paper: bool
+    colour: bool = False
     kept: list[Picture] = field(default_factory=list)
     images: list[NDArray[np.uint8]] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
@@ -129,7 +137,7 @@ class _Read:
     def take(self, picture: Picture, read: Callable[[str], bytes]) -> None:
         """Read and convert one picture."""
         try:
-            image, look = _decoded(picture, read, paper=self.paper)
+            image, look = _decoded(picture, read, paper=self.paper, colour=self.colour)
         except InputError as error:
             self.unreadable.append(str(error))
             return
@@ -138,9 +146,19 @@ class _Read:
             self.kept.append(picture)
             self.images.append(image)
 
+    @property
+    def colour_px(self) -> int:
+        """Side of the colour pictures, pixels; 0 where they are grey."""
+        return max((one.shape[-1] for one in self.images), default=1) if self.colour else 0
+
+    def bring_to_one_side(self) -> None:
+        """Enlarge colour pictures to the side of the largest one."""
+        if side := self.colour_px:
+            self.images = [brought_to(image, side) for image in self.images]
+
     def notices(self) -> list[str]:
         """Return a line for each kind of oddity, and for nearly equal pictures of two classes."""
-        lines = self.looks.notices(paper=self.paper, left_out=True)
+        lines = self.looks.notices(paper=self.paper, left_out=True, colour=self.colour)
         if len(self.kept) > MOST_COMPARED:
             return [*lines, f"nearly equal pictures are not looked for among {len(self.kept)}"]
         numbers = {key: n for n, key in enumerate({(p.group, p.label) for p in self.kept})}
@@ -151,14 +169,14 @@ class _Read:
 
 
 def _decoded(
-    picture: Picture, read: Callable[[str], bytes], *, paper: bool
+    picture: Picture, read: Callable[[str], bytes], *, paper: bool, colour: bool = False
 ) -> tuple[NDArray[np.uint8], Look]:
     """Read and convert a picture; the message of an error begins with the picture's path."""
     try:
         content = read(picture.file)
     except InputError as error:
         raise InputError(f"{picture.file}: {error}") from None
-    return decode(io.BytesIO(content), picture.file, paper=paper)
+    return decode(io.BytesIO(content), picture.file, paper=paper, colour=colour)
 
 
 def _on_paper(listing: Listing) -> bool:
@@ -173,7 +191,7 @@ def _on_paper(listing: Listing) -> bool:
     return 2 * sum(look.no_drawing for look in looks) <= len(looks)
 
 
-def _check_classes(source: Path, listing: Listing) -> None:
+def _check_classes(source: Path, listing: Listing, most: int) -> None:
     """Refuse a source that can be no data set, before its images are read."""
     names = sorted({_name((one.group, one.label)) for one in listing.pictures})
     if len(names) < 2:
@@ -183,10 +201,8 @@ def _check_classes(source: Path, listing: Listing) -> None:
         )
     counts = Counter((one.group, one.label) for one in listing.pictures)
     _check_enough(source, sum(number >= 2 for number in counts.values()))
-    if len(listing.pictures) > MAX_IMAGES:
-        raise InputError(
-            f"{source}: {len(listing.pictures)} images; at most {MAX_IMAGES} are taken"
-        )
+    if len(listing.pictures) > most:
+        raise InputError(f"{source}: {len(listing.pictures)} images; at most {most} are taken")
 
 
 def _check_enough(source: Path, usable: int, unreadable: Sequence[str] = ()) -> None:
@@ -223,6 +239,8 @@ def _contents(
     else:
         numbers, thing = [len(one.names) for one in parts], "classes"
     kind = "drawings on paper" if read.paper else "grey pictures as they are"
+    if read.colour:
+        kind = f"colour pictures of {read.colour_px} px"
     return Contents(
         kind="folder",
         background=background,
@@ -243,6 +261,7 @@ def _contents(
             f"{kind}"
         ),
         paper=read.paper,
+        colour_px=read.colour_px,
         notices=tuple(notices),
     )
 

@@ -42,8 +42,13 @@ class Model:
 
     @property
     def paper(self) -> bool:
-        """Whether it was trained on drawings on paper, or on grey pictures as they are."""
+        """Whether it was trained on drawings on paper, or on pictures as they are."""
         return on_paper(self.description)
+
+    @property
+    def colour_px(self) -> int:
+        """Side of the colour pictures that it was trained on, pixels; 0 means grey."""
+        return in_colour(self.description)
 
     def rank(
         self, queries: Iterable[Path | str | NDArray[Any]], support: Path | str
@@ -63,8 +68,8 @@ class Model:
         from hpsearch.recognition.rank import rank
 
         shown = [queries] if isinstance(queries, str | Path) else queries
-        images = read_images(shown, paper=self.paper)
-        classes = read_support(user_path(support), paper=self.paper)
+        images = read_images(shown, paper=self.paper, colour_px=self.colour_px)
+        classes = read_support(user_path(support), paper=self.paper, colour_px=self.colour_px)
         ranking = rank(self.network, self.config.input_size, images, classes, self.calibration)
         return [ranking.candidates(query) for query in range(len(images))]
 
@@ -72,6 +77,11 @@ class Model:
 def on_paper(description: Mapping[str, Any]) -> bool:
     """Return whether a model was trained on drawings on paper, by its config.yaml."""
     return bool(description["dataset"].get("paper", True))
+
+
+def in_colour(description: Mapping[str, Any]) -> int:
+    """Return the side of a model's colour pictures, pixels, by its config.yaml; 0 means grey."""
+    return int(description["dataset"].get("colour_px", 0))
 
 
 def read_description(folder: Path) -> dict[str, Any]:

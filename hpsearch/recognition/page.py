@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from hpsearch.data.contact_sheet import drawn
 from hpsearch.recognition.support import Support, printable
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from hpsearch.recognition.rank import Ranking
 
 HERE = Path(__file__).parent
+COLOURS = HERE / "colours.css"
+"""The colours of pages that show pictures, light and dark."""
 SHOWN_OF_CLASS = 4
 """Maximum number of pictures of a class."""
 
@@ -71,7 +74,8 @@ def render_page(
     templates = environment(HERE)
     templates.filters["printable"] = printable
     return templates.get_template("page.html.j2").render(
-        style=(HERE / "page.css").read_text(encoding="utf-8"),
+        style=COLOURS.read_text(encoding="utf-8")
+        + (HERE / "page.css").read_text(encoding="utf-8"),
         model=model,
         plain=not paper,
         answers=answers,
@@ -95,18 +99,30 @@ def environment(folder: Path) -> Environment:
 
 
 def picture_uri(image: NDArray[np.uint8], *, paper: bool) -> str:
-    """Return a converted image [S, S] as a PNG in a data URI, as people know it.
+    """Return a converted image as a PNG in a data URI; see `picture_png`."""
+    return _uri(picture_png(image, paper=paper))
+
+
+def picture_png(image: NDArray[np.uint8], *, paper: bool) -> bytes:
+    """Return a converted image [S, S] or [3, S, S] as a PNG, as people know it.
 
     Args:
         image: Ink = 255, or grey values.
         paper: Whether it is ink on paper, which is drawn dark on white.
     """
-    shown = np.asarray(image)
-    return png_uri(Image.fromarray(255 - shown if paper else shown))
+    return _png(drawn(np.asarray(image), paper=paper))
 
 
 def png_uri(image: Image.Image) -> str:
     """Return an image as a PNG in a data URI."""
+    return _uri(_png(image))
+
+
+def _png(image: Image.Image) -> bytes:
     file = io.BytesIO()
     image.save(file, "PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+    return file.getvalue()
+
+
+def _uri(png: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(png).decode()

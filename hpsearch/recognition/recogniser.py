@@ -17,7 +17,6 @@ from torch import Tensor
 
 from hpsearch.data.resize import area_average
 from hpsearch.errors import InputError
-from hpsearch.network.siamese import SiameseNetwork
 from hpsearch.recognition.model import SHIPPED, Model, load_model
 from hpsearch.recognition.rank import SUPPORTS_AT_ONCE, Candidate
 from hpsearch.recognition.support import Picture, read_images
@@ -125,7 +124,7 @@ class Recogniser:
         network, parts = self._model.network, []
         with torch.inference_mode():
             for part in torch.split(self._input(self._converted(images)), IMAGES_AT_ONCE):
-                code = SiameseNetwork.encode(network, to_input(part))  # without the other views
+                code = network.encode_upright(to_input(part))
                 parts.append(code.flatten(1).float().cpu().numpy())
         return np.concatenate(parts)
 
@@ -167,4 +166,4 @@ class Recogniser:
             ) from None
         if not held:
             raise InputError(f"{of}no images; give at least one")
-        return read_images(held, paper=self._model.paper)
+        return read_images(held, paper=self._model.paper, colour_px=self._model.colour_px)

@@ -42,16 +42,28 @@ class Support:
     names: tuple[str, ...]
     """C names, ascending."""
     images: NDArray[np.uint8]
-    """[M, 105, 105], ink = 255, or grey values; grouped by class."""
+    """[M, 105, 105], ink = 255, or grey values; or [M, 3, T, T]; grouped by class."""
     class_of: NDArray[np.int64]
     """[M] index into `names`, ascending; every class has an image."""
     paper: bool = True
-    """Whether the images are ink on paper, or grey values as they are."""
+    """Whether the images are ink on paper, or pictures as they are."""
     left_out: tuple[str, ...] = ()
     """What is no image of a class, in lines."""
 
+    @property
+    def colour_px(self) -> int:
+        """The side of pictures in colour; 0 where they are grey."""
+        return int(self.images.shape[-1]) if self.images.ndim == 4 else 0
 
-def read_support(folder: Path, looks: Looks | None = None, *, paper: bool = True) -> Support:
+
+def read_support(
+    folder: Path,
+    looks: Looks | None = None,
+    *,
+    paper: bool = True,
+    inside: bool = False,
+    colour_px: int = 0,
+) -> Support:
     """Read a folder of classes.
 
     Each folder is a class, and so is an image directly in the folder, named without its suffix;
@@ -62,6 +74,8 @@ def read_support(folder: Path, looks: Looks | None = None, *, paper: bool = True
         folder: The folder of the classes.
         looks: Collects oddities of the images.
         paper: Whether the model was trained on drawings on paper (`Model.paper`).
+        inside: Whether links that lead out of the folder are left out.
+        colour_px: Side of the colour pictures that it was trained on (`Model.colour_px`).
 
     Raises:
         InputError: The folder is missing, it has fewer than two classes, or an image is unusable.
@@ -72,6 +86,9 @@ def read_support(folder: Path, looks: Looks | None = None, *, paper: bool = True
         raise InputError(f"{folder}: no such folder of support images; check --support")
     try:
         classes, left_out = _classes_in(folder)
+        if inside:
+            classes, outside = _inside(folder, classes)
+            left_out = (*left_out, *outside)
     except OSError as error:
         raise InputError(
             f"{error.filename or folder}: cannot be read ({error.strerror}); fix the permission"
@@ -85,7 +102,8 @@ def read_support(folder: Path, looks: Looks | None = None, *, paper: bool = True
             "image"
         )
     class_of = [number for number, name in enumerate(names) for _ in classes[name]]
-    images = read_images(files, looks, [names[number] for number in class_of], paper=paper)
+    named = [names[number] for number in class_of]
+    images = read_images(files, looks, named, paper=paper, colour_px=colour_px)
     return Support(names, images, np.array(class_of, np.int64), paper, left_out)
 
 
@@ -112,6 +130,21 @@ def _classes_in(folder: Path) -> tuple[dict[str, list[Path]], tuple[str, ...]]:
     return classes, tuple(counted(left_out))
 
 
+def _inside(
+    folder: Path, classes: dict[str, list[Path]]
+) -> tuple[dict[str, list[Path]], tuple[str, ...]]:
+    """Return the images that lie in the folder, and the links to others, in lines."""
+    root = folder.resolve()
+    every = (path for files in classes.values() for path in files)
+    astray = {path for path in every if not path.resolve().is_relative_to(root)}
+    kept = {
+        name: [path for path in files if path not in astray] for name, files in classes.items()
+    }
+    named = sorted(_name(path, folder) for path in astray)
+    outside = counted({"left out, links that lead out of the folder": named})
+    return {name: files for name, files in kept.items() if files}, tuple(outside)
+
+
 def _name(path: Path, folder: Path) -> str:
     return path.relative_to(folder).as_posix()
 
@@ -127,6 +160,7 @@ def read_images(
     classes: Sequence[str] = (),
     *,
     paper: bool = True,
+    colour_px: int = 0,
 ) -> NDArray[np.uint8]:
     """Convert images of any size and mode.
 
@@ -135,9 +169,10 @@ def read_images(
         looks: Collects oddities of the files.
         classes: Classes of the files, for notices about copies.
         paper: Whether the model was trained on drawings on paper (`Model.paper`).
+        colour_px: Side of the colour pictures that it was trained on (`Model.colour_px`).
 
     Returns:
-        uint8 [Q, 105, 105], ink = 255, paper = 0; or grey values.
+        uint8 [Q, 105, 105], ink = 255, paper = 0; or grey values; or colours, [Q, 3, T, T].
 
     Raises:
         InputError: There are no or too many images, or one of them is incomplete.
@@ -146,17 +181,19 @@ def read_images(
     if not 1 <= len(held) <= MAX_IMAGES:
         raise InputError(f"{len(held)} images; give 1 to {MAX_IMAGES}")
     named = zip_longest(held, classes, fillvalue="")
-    return np.stack([_converted(one, looks, name, paper=paper) for one, name in named])
+    return np.stack(
+        [_converted(one, looks, name, paper=paper, colour_px=colour_px) for one, name in named]
+    )
 
 
 def _converted(
-    source: Picture, looks: Looks | None, name: str, *, paper: bool
+    source: Picture, looks: Looks | None, name: str, *, paper: bool, colour_px: int
 ) -> NDArray[np.uint8]:
     if isinstance(source, Image.Image):
-        return convert_pixels(_pixels(source), paper=paper)
+        return convert_pixels(_pixels(source), paper=paper, colour_px=colour_px)
     if not isinstance(source, str | Path):
-        return convert_pixels(np.asarray(source), paper=paper)
-    image, look = convert_and_look(user_path(source), paper=paper)
+        return convert_pixels(np.asarray(source), paper=paper, colour_px=colour_px)
+    image, look = convert_and_look(user_path(source), paper=paper, colour_px=colour_px)
     if looks is not None:
         looks.add(name, str(source), image, look)
     return image

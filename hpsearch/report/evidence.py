@@ -9,7 +9,7 @@ import numpy as np
 from hpsearch.data.dataset import OMNIGLOT
 from hpsearch.report.facts import Facts
 from hpsearch.report.figure import INTERVAL, Figure, axis, scatter, shown, whiskers
-from hpsearch.results.baselines import PUBLISHED
+from hpsearch.scoring.baselines import PUBLISHED
 
 
 def baselines_chart(facts: Facts) -> Figure | None:

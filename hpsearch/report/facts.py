@@ -22,8 +22,8 @@ from hpsearch.maintenance.at_work import standings
 from hpsearch.measure import Measure
 from hpsearch.paths import StudyFolder
 from hpsearch.records import parse_record, read_regular
-from hpsearch.results.baselines import read_baselines
-from hpsearch.results.evaluate import read_evaluation
+from hpsearch.scoring.baselines import read_baselines
+from hpsearch.scoring.evaluate import read_evaluation
 from hpsearch.space.problem import SearchProblem
 from hpsearch.space.space import SearchSpace
 from hpsearch.storage.view import StudyView, read_study

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from hpsearch.data import Dataset
+from hpsearch.data.contact_sheet import drawn
 from hpsearch.data.dataset import Characters
 from hpsearch.data.tasks import OneShotTasks, score_tasks, split_drawers, validation_tasks
 from hpsearch.errors import HpsearchError
@@ -201,7 +202,7 @@ def _map(
     figure = _draw_map(characters, chosen.tolist(), _layout(logits, seed))
     return {
         "map": figure,
-        "sprites": _sprites(255 - pictures if model.paper else pictures, columns),
+        "sprites": _sprites(pictures, columns, paper=model.paper),
         "columns": columns,
     }
 
@@ -224,14 +225,15 @@ def _layout(logits: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
     return np.asarray(places - places.mean(axis=0))
 
 
-def _sprites(images: NDArray[np.uint8], columns: int) -> str:
-    """Return drawings [C, S, S] as one image, row by row."""
+def _sprites(images: NDArray[np.uint8], columns: int, *, paper: bool) -> str:
+    """Return pictures [C, S, S] or [C, 3, S, S] as one image, row by row."""
     rows = -(-len(images) // columns)
-    sheet = Image.new("L", (columns * SPRITE, rows * SPRITE), 255)
+    mode = "RGB" if images.ndim == 4 else "L"
+    sheet = Image.new(mode, (columns * SPRITE, rows * SPRITE), "white")
     for k, image in enumerate(images):
-        small = Image.fromarray(image).resize((SPRITE, SPRITE), Image.Resampling.BOX)
+        small = drawn(image, paper=paper).resize((SPRITE, SPRITE), Image.Resampling.BOX)
         sheet.paste(small, ((k % columns) * SPRITE, (k // columns) * SPRITE))
-    return png_uri(sheet.quantize(16))
+    return png_uri(sheet.quantize(16 if mode == "L" else 64))
 
 
 def _draw_map(characters: Characters, chosen: list[int], places: NDArray[np.float64]) -> Figure:

@@ -17,6 +17,7 @@ from hpsearch.report.cost import costs
 from hpsearch.report.evidence import baselines_chart
 from hpsearch.report.facts import Facts, read_facts
 from hpsearch.report.figure import number, si
+from hpsearch.report.front import front_view
 from hpsearch.report.importance import draw_importances, importances, standing_out
 from hpsearch.report.landscape import calibration, contours, fit_surrogate, parallel, slices
 from hpsearch.report.outlook import found_more, next_hour
@@ -85,6 +86,7 @@ def _page(facts: Facts) -> dict[str, Any]:
         "picked": pick_in_words(view, to_export(view)[0]),
         "incumbent": incumbent(facts),
         "curves": curves(facts),
+        "front": front_view(facts),
         "landscape": _landscape(facts),
         "costs": costs(facts),
         "pruning": pruning(view.trials, view.config),

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hpsearch.confirm.certificate import best_of, in_words
+from hpsearch.confirm.front import front_in_words
 from hpsearch.driver.stopping import tasks_behind
 from hpsearch.intervals import wilson
 from hpsearch.measure import VALIDATION_ERROR, Measure
@@ -43,6 +44,8 @@ def best_in_words(view: StudyView) -> str:
     """Return a study's best trial and its certainty."""
     best, certificate = best_of(view)
     shown = view.config.shown
+    if view.config.goals.several:
+        return f"{front_in_words(view)}; lowest {shown.short}: {_lowest(best)}"
     tried = [t for t in view.trials if t.trainable and t.value is not None]
     lowest = min(tried, key=lambda t: t.value or 0, default=None)
     if not shown.share:
@@ -51,6 +54,10 @@ def best_in_words(view: StudyView) -> str:
     on = "all tasks (dense)" if view.config.objective == "dense" else f"{tasks} tasks"
     ends = wilson(best.value, tasks) if best is not None and best.value is not None else (0, 1)
     return describe_best(best, lowest, certificate, f" {interval(ends)} on {on}")
+
+
+def _lowest(best: TrialRecord | None) -> str:
+    return "none yet" if best is None else f"trial {best.number}"
 
 
 def describe_best(

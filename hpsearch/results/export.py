@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hpsearch.configfile import dump_yaml, read_yaml
-from hpsearch.confirm.certificate import as_shown
+from hpsearch.confirm.certificate import as_shown, best_of
 from hpsearch.errors import HpsearchError, InputError
 from hpsearch.paths import StudyFolder, TrialFolder, check_output, shell_word, write_atomically
 from hpsearch.provenance import differences, software
@@ -63,7 +63,7 @@ def export_best(
         raise InputError("--trial and --at both choose the trial; give one of them")
     if at is not None:
         trial = choose(view, at).number
-    best, certificate = to_export(view)
+    best, certificate = to_export(view) if trial is None else best_of(view)
     scored = {t.number: t for t in view.trials if t.value is not None}
     chosen = best if trial is None else scored.get(trial)
     if chosen is None and trial is None:

@@ -122,7 +122,7 @@ def retrain(
     """
     from safetensors.torch import save
 
-    from hpsearch.results.validation import validation_figures
+    from hpsearch.scoring.validation import validation_figures
     from hpsearch.training import checkpoint
     from hpsearch.training.build import trained_network
     from hpsearch.training.loop import train
@@ -155,6 +155,7 @@ def retrain(
             "kind": dataset.kind,
             "fingerprint": dataset.fingerprint,
             **({} if dataset.paper else {"paper": False}),  # how to convert images to recognise
+            **({"colour_px": dataset.colour_px} if dataset.colour_px else {}),
         },
         "seed": chosen,
         **settings,
@@ -179,9 +180,11 @@ def retrain(
         raise InputError(f"{path}: max_epochs: nothing to train")
     weights = last.weights() if include_validation else last.best_weights()
     _check_usable(path, last, weights, include_validation)
+    network = trained_network(config, weights, device)
+    if config.backbone is not None:  # so that the model needs no file of the backbone
+        weights = {name: weight.cpu() for name, weight in network.state_dict().items()}
     content = save({name: weight.contiguous() for name, weight in weights.items()})
     write_atomically(output / "weights.safetensors", content)
-    network = trained_network(config, weights, device)
     figures = validation_figures(network, config, dataset, exported.study_seed)
     certificate = exported.certificate
     metrics = {
@@ -263,7 +266,7 @@ def _metrics(
     Epochs are validated without averaging over views, all other figures with it.
     """
     kept = curve[-1] if seen else min(curve, key=lambda r: (r.validation_error, r.epoch))
-    from hpsearch.results.verification import N_PAIRS
+    from hpsearch.scoring.verification import N_PAIRS
 
     accuracy = figures["verification_accuracy"]
     shown = {

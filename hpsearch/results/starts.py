@@ -10,21 +10,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from hpsearch.backbones.cached import features_of
+from hpsearch.backbones.settings import Backbone
 from hpsearch.confirm.gain import STARTS, Start
 from hpsearch.data import Characters, Dataset
 from hpsearch.data.few_shot import draw_tasks
+from hpsearch.data.resize import COLOUR_SIDE, area_average
 from hpsearch.data.tasks import OneShotTasks
 from hpsearch.intervals import wilson
 from hpsearch.network.siamese import SiameseNetwork
-from hpsearch.results.baselines import cosine_scores, hausdorff_scores
+from hpsearch.pictures.folder import convert_pixels
+from hpsearch.recognition.model import SHIPPED, load_model
+from hpsearch.scoring.baselines import cosine_scores, hausdorff_scores
 from hpsearch.seeding import trial_seed
 from hpsearch.study.config import StudyConfig
-from hpsearch.training.build import trained_network
+from hpsearch.training.build import empty_network, trained_network
 from hpsearch.training.config import NOTHING
 from hpsearch.training.evaluation import encode, run_scores, task_scores
 from hpsearch.training.loop import train
@@ -64,12 +70,14 @@ class Starts:
 
 
 def measure_starts(dataset: Dataset, study: StudyConfig) -> Starts:
-    """Score the training-free methods and both encoders on the study's validation tasks.
+    """Score the training-free methods and the encoders on the study's validation tasks.
 
     The tasks show the validation images at the network's size, with the study's ways and shots;
     the score of a candidate is the mean over its support images. The encoder is chosen by the
     study's objective, with the seed of trial 0. No view is averaged.
     """
+    if study.siamese.backbone is not None:
+        return _with_backbone(dataset, study, study.siamese.backbone)
     characters = dataset.validation(study.siamese.input_size)
     images = np.array(characters.images)
     shots = _tasks(dataset, characters)
@@ -82,6 +90,8 @@ def measure_starts(dataset: Dataset, study: StudyConfig) -> Starts:
         dataset, study.siamese, study_seed=study.seed, objective=study.objective
     )
     for start, name in STARTS.items():
+        if start == "backbone":
+            continue
         config = study.siamese.with_parameters({"start": start, "train_from": NOTHING})
         epoch = next(train(config, data, trial_seed(study.seed, 0)))
         errors[start] = epoch.result.validation_error
@@ -89,6 +99,43 @@ def measure_starts(dataset: Dataset, study: StudyConfig) -> Starts:
         network = trained_network(plain, epoch.checkpoint().weights())
         figures.append(_figure(name, start, _of_network(network, images), shots))
     return Starts(tuple(figures), min(errors, key=lambda start: errors[start]))
+
+
+def _with_backbone(dataset: Dataset, study: StudyConfig, settings: Backbone) -> Starts:
+    """Score what knows no backbone, the backbone as it is, and the backbone whitened."""
+    characters = dataset.validation(COLOUR_SIDE)
+    images = np.array(characters.images)
+    shots = _tasks(dataset, characters)
+    figures = [_figure("pixels", None, lambda tasks: cosine_scores(images, tasks), shots)]
+    shipped = load_model(SHIPPED)
+    name = "the shipped model, without a backbone, on grey ink"
+    drawn = _as_ink(images, shipped.config.input_size)
+    figures.append(_figure(name, None, _of_network(shipped.network, drawn), shots))
+    whitened = study.siamese.with_parameters({"train_from": NOTHING})
+    plain = whitened.with_parameters(
+        {"backbone.maps": "1", "backbone.grid": 1, "backbone.shrinkage": 1.0,
+         "backbone.centring": False}
+    )  # fmt: skip
+    for config, start, name in (
+        (plain, None, f"{settings.name} as it is: the cosine of its last map's mean"),
+        (whitened, "backbone", STARTS["backbone"]),
+    ):
+        data = TrainingData.from_dataset(
+            dataset, config, study_seed=study.seed, objective=study.objective
+        )
+        epoch = next(train(config, data, trial_seed(study.seed, 0)))
+        network = empty_network(config).eval()
+        network.load_state_dict(epoch.checkpoint().weights())
+        features = features_of(dataset, "validation", settings)
+        scores = _of_network(network, np.asarray(features))
+        figures.append(_figure(name, cast("Start | None", start), scores, shots))
+    return Starts(tuple(figures), "backbone")
+
+
+def _as_ink(images: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """Return colour pictures [M, 3, S, S] as drawings on paper, for the shipped model."""
+    grey = (convert_pixels(image.transpose(1, 2, 0)) for image in images)
+    return area_average(np.stack(list(grey)), size)
 
 
 def _tasks(dataset: Dataset, characters: Characters) -> list[OneShotTasks]:
@@ -110,8 +157,8 @@ def _tasks(dataset: Dataset, characters: Characters) -> list[OneShotTasks]:
     ]
 
 
-def _of_network(network: SiameseNetwork, images: NDArray[np.uint8]) -> Score:
-    codes = encode(network, torch.from_numpy(images))
+def _of_network(network: SiameseNetwork, images: NDArray[Any]) -> Score:
+    codes = encode(network, torch.from_numpy(np.array(images)))
     return lambda tasks: run_scores(network, codes, tasks).double().numpy()
 
 

@@ -1,7 +1,8 @@
 """A sampler that learns from every epoch of every trial, and proposes where least is expected.
 
 Candidates are a finite set: points over the whole box, and the best trials moved a little, much or
-crossed. The lowest of mean - beta x standard deviation wins, of equal ones the first.
+crossed. The lowest of mean - beta x standard deviation wins, of equal ones the first. With several
+objectives the highest expected gain of hypervolume wins, see `hpsearch.samplers.gain`.
 
 Reference: Srinivas et al. (2010), "Gaussian Process Optimization in the Bandit Setting".
 """
@@ -17,6 +18,7 @@ from hpsearch.belief import Belief, Evidence
 from hpsearch.belief.belief import DECIMALS
 from hpsearch.belief.evidence import finite_curve, to_results, whole_length
 from hpsearch.samplers.base import Observation
+from hpsearch.samplers.gain import Gain
 from hpsearch.samplers.sobol import recentre
 from hpsearch.space.problem import SearchProblem
 from hpsearch.trial import Value
@@ -47,6 +49,7 @@ class BayesSampler:
         """Learn from the history."""
         self._problem = problem
         self._belief = Belief(problem, evidence(problem, observations))
+        self._gain = Gain.of(problem, self._belief, observations)
         own = [o for o in observations if o.number >= 0]  # others are of another study
         self._tried = {problem.key(o.params) for o in own}
 
@@ -56,9 +59,12 @@ class BayesSampler:
         beta = rng.choice(BETAS)
         points = self._candidates(rng)
         rows, belief = self._problem.rows(points), self._belief
-        means, deviations = belief.predict(rows)
-        bounds = (means - beta * deviations - belief.mean) / belief.scale
-        bounds = belief.with_failures(bounds, rows)
+        if self._gain is None:
+            means, deviations = belief.predict(rows)
+            bounds = (means - beta * deviations - belief.mean) / belief.scale
+            bounds = belief.with_failures(bounds, rows)
+        else:
+            bounds = -self._gain.expected(points, rows)
         found: list[dict[str, Value]] = []
         for place in np.argsort(np.round(bounds, DECIMALS), kind="stable"):
             found.append(self._problem.cube.params(points[place].tolist()))
@@ -88,7 +94,8 @@ class BayesSampler:
         count, width = CANDIDATES - whole, len(cube.names)
         points = rng.random((whole, width))
         pulled = np.where(cube.ordered, recentre(points[: whole // 2], PULL), points[: whole // 2])
-        best = [belief.trials[k].params for k in belief.ranked[:PARENTS]]
+        ranked = belief.ranked if self._gain is None else self._gain.ranked
+        best = [belief.trials[k].params for k in ranked[:PARENTS]]
         parents = np.array([cube.shares(params) for params in best])
         # The better parent has more children.
         chosen = np.minimum(rng.exponential(PARENTS / 3, count).astype(int), len(parents) - 1)

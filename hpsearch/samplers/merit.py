@@ -6,7 +6,7 @@ asked as the search asks it; else the observed error counts. Must not know stora
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from hpsearch.samplers.base import Expects
 from hpsearch.samplers.config import SamplerConfig
@@ -19,12 +19,7 @@ EXPECTS = ("bayes",)
 """Samplers with a model of final errors."""
 
 
-def by_merit(
-    problem: SearchProblem,
-    sampler: SamplerConfig,
-    history: Sequence[TrialRecord],
-    prior: Prior | None = None,
-) -> list[TrialRecord]:
+def by_merit(history: Sequence[TrialRecord], expected: Mapping[int, float]) -> list[TrialRecord]:
     """Return the trials that can be handed over, the best first.
 
     With a model these are all that are not running, whole or not, by their expected final error;
@@ -32,12 +27,9 @@ def by_merit(
     own. Without a model, and before it proposes, they are the complete trials, by their error.
 
     Args:
-        problem: The search problem.
-        sampler: The study's sampler.
         history: All trials.
-        prior: Trials of another study.
+        expected: What `expected_errors` returned.
     """
-    expected = expected_errors(problem, sampler, history, prior)
     merits = {t.number: t.value for t in history if t.state == "complete" and t.value is not None}
     settled = {t.number for t in history if t.settled and t.trainable}
     merits |= {number: error for number, error in expected.items() if number in settled}

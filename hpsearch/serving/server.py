@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
+import os
+import signal
 from collections.abc import Callable
 from typing import Any
 
@@ -38,7 +41,7 @@ def serve_until_interrupted(
         InputError: The port is not available.
         KeyboardInterrupt: Ctrl-C was pressed; its only end.
     """
-    logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # that requests wait is no fault
+    logging.getLogger("waitress").setLevel(logging.ERROR)  # that requests wait is no fault
     dispatcher = _Dispatcher()
     try:
         server: Any = create_server(
@@ -60,13 +63,13 @@ def serve_until_interrupted(
     dispatcher.set_thread_count(THREADS)
     ready()
     server.run()
+    # Answers that are still computed would abort the process while Python ends around them.
+    atexit.register(os._exit, 128 + signal.SIGINT)
     raise KeyboardInterrupt  # which ended the run
 
 
 class _Dispatcher(ThreadedTaskDispatcher):  # type: ignore[misc]
     """Leaves soon after Ctrl-C; what still runs then ends with the process."""
-
-    logger = logging.getLogger("waitress.queue")
 
     def shutdown(self, cancel_pending: bool = True, timeout: float = GRACE_S) -> bool:
         return bool(super().shutdown(cancel_pending, timeout))

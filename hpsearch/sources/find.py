@@ -18,7 +18,7 @@ from typing import get_args
 
 from hpsearch.data.cache import caches, in_first, may_write, open_caches, write_shared
 from hpsearch.data.dataset import OMNIGLOT as OMNIGLOTS
-from hpsearch.data.dataset import READERS, Dataset, Kind, Pictures, Progress, open_packed
+from hpsearch.data.dataset import READERS, Dataset, Kind, Pictures, Progress, Reading, open_packed
 from hpsearch.data.pack import Contents, holds_test, pack, sweep
 from hpsearch.data.packed_files import FORMAT
 from hpsearch.errors import EnvironmentFailure, HpsearchError, InputError
@@ -53,7 +53,7 @@ def find_dataset(
     afresh: bool = False,
     fingerprint: str | None = None,
     test: bool = False,
-    pictures: Pictures = "auto",
+    pictures: Reading = "auto",
 ) -> Dataset:
     """Find a data set, pack it if necessary, and open it.
 
@@ -119,7 +119,7 @@ class _Finder:
     afresh: bool
     fingerprint: str | None
     test: bool
-    pictures: Pictures
+    pictures: Reading
 
     def named(self, dataset: str, path: Path, origin: str) -> Dataset:
         """Read what the user named: Omniglot, or own images if allowed."""
@@ -165,6 +165,8 @@ class _Finder:
         ]
         if path.is_dir():
             ways[2:2] = [partial(self._by_rule, path, rule) for rule in (2, 1)]
+        colour = partial(self._own, path, "rgb")
+        ways.insert(0 if self.pictures == "rgb" else len(ways), colour)
         for read in ways if self.fingerprint else ():
             with contextlib.suppress(InputError):  # the ways differ in what they refuse
                 found = read()
@@ -172,7 +174,7 @@ class _Finder:
                     return found
         return self._own(path, self.pictures)
 
-    def _own(self, path: Path, pictures: Pictures, rule: int = RULE) -> Dataset:
+    def _own(self, path: Path, pictures: Reading, rule: int = RULE) -> Dataset:
         return self._once(
             "folder",
             own_files(path),

@@ -15,6 +15,9 @@ from hpsearch.training.config import TrialConfig
 
 NOT_SEARCHABLE = {
     "comparison": "each comparison has layers and settings of its own",
+    "channels": "the pictures are read once for all trials",
+    "name": "a study has one backbone",
+    "file": "a study has one backbone",
     "padding": "what fits is counted for one padding",
     "test_time_averaging": "epochs are validated without it",
     "precision": "it is the device's arithmetic, not a hyperparameter",

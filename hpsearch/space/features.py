@@ -55,7 +55,8 @@ class Features:
         self._kinds = _kinds(tuple(parameters))
         names = [n.rpartition(".") for n in parameters]
         self._rates = [layer for layer, _, key in names if key == "learning_rate" and layer]
-        self._shaped = base is not None and any(key in SHAPING for _, _, key in names)
+        network = base is not None and base.backbone is None
+        self._shaped = network and any(key in SHAPING for _, _, key in names)
         rng = np.random.default_rng(0)
         sample = self._columns(self.decoded(rng.random((SAMPLE, len(parameters)))))
         raw = np.array([np.broadcast_to(c, (SAMPLE,)) for _, c in sample]).reshape(-1, SAMPLE)
@@ -147,7 +148,7 @@ class Features:
         def get(name: str, otherwise: float) -> Any:
             return values.get(name, np.float64(otherwise))
 
-        size, channels = get("input_size", base.input_size), np.float64(1)
+        size, channels = get("input_size", base.input_size), np.float64(base.inputs)
         adds_of_all, weights_of_all = np.float64(0), np.float64(0)
         for name, layer in base.layers.convolutions.items():
             side = get(f"{name}.filter_size", layer.filter_size)

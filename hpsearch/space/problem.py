@@ -258,6 +258,8 @@ class SearchProblem:
     def shape(self, params: Mapping[str, Any]) -> NetworkShape:
         """Return the network's shape without building the whole configuration."""
         get, base = params.get, self.network
+        if base.backbone is not None:
+            return base.with_parameters(dict(params)).shape()
         convolutions = tuple(
             Convolution(
                 get(f"{name}.filter_size", layer.filter_size),
@@ -274,6 +276,7 @@ class SearchProblem:
             get(base.width_name, base.layers.width),
             batch_norm=get("batch_norm", base.batch_norm),
             comparison=base.comparison,
+            inputs=base.inputs,
         )
 
     def _images_per_step(self, params: Mapping[str, Any]) -> int:

@@ -33,7 +33,7 @@ LOGARITHMIC_SIZES = re.compile(r"conv\d+\.filter_size|input_size")
 class NetworkFrame(Section):
     """The network of a space file, for showing the feasible share without a study."""
 
-    input_size: int = Field(ge=8, le=105)
+    input_size: int = Field(ge=8, le=224)
     """Height and width of the image, pixels."""
     pools: tuple[bool, ...] = Field(max_length=20)
     """For each convolution, from the image upwards, whether a 2 x 2 pooling follows."""
@@ -268,7 +268,7 @@ def _check_values(name: str, parameter: Parameter, base: TrialConfig, value: Any
         if not fits:
             needs = {bool: "true or false", int: "int", float: "float", str: "text"}[kind]
             raise InputError(f"is {needs}, but {extreme!r} is {type(extreme).__name__}")
-    roomy: dict[str, Any] = {"input_size": 105}
+    roomy: dict[str, Any] = {"input_size": max(105, base.input_size)}
     for layer in base.layers.convolutions:
         roomy |= {f"{layer}.filter_size": 1, f"{layer}.pool": False}
     for extreme in parameter.extremes:

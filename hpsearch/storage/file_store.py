@@ -24,6 +24,7 @@ from hpsearch.storage.agreement import keep_config, refuse_disagreements
 from hpsearch.storage.database import StudyRecord
 from hpsearch.storage.optuna_queue import enter_waiting
 from hpsearch.storage.trial_store import TrialStore
+from hpsearch.study.objectives import LATENCY
 from hpsearch.study.plan import DataPlace, StudyPlan
 from hpsearch.training.checkpoint_file import keep_best_weights, previous, set_aside_foreign
 from hpsearch.training.epoch import EpochResult
@@ -155,6 +156,7 @@ class FileStore(TrialStore):
             objective=self._plan.config.objective,
             ways=self._plan.config.ways,
             shots=self._plan.config.shots,
+            latency=LATENCY in self._plan.config.goals.measured and not self._plan.run,
             decided=trial.last_epoch,
             known=tuple(one.to_json() for one in known if one.epoch <= trial.last_epoch),
             run=self._plan.run,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import unquote, urlsplit
@@ -17,9 +16,8 @@ from pydantic import (
 )
 
 from hpsearch.configfile import Section, dump_yaml, load_section, read_yaml
-from hpsearch.data.dataset import READERS, Kind, Pictures
+from hpsearch.data.dataset import Asked, Pictures, Reading
 from hpsearch.errors import InputError
-from hpsearch.extensions import check_installed
 from hpsearch.front import Bound, Goals
 from hpsearch.measure import VALIDATION_ERROR, Measure
 from hpsearch.pruners.config import PrunerConfig
@@ -195,13 +193,10 @@ class StudyConfig(Section):
         "value"
     )
     """With a command: what its value is, for display."""
-    dataset: Annotated[
-        Literal["auto", Kind] | Annotated[str, AfterValidator(partial(check_installed, READERS))],
-        Field(union_mode="left_to_right"),
-    ] = "auto"
+    dataset: Asked = "auto"
     """auto takes Omniglot where it is found or can be had, else glyphs. omniglot_small1 and
-    omniglot_small2 train on five of Omniglot's 30 background alphabets; folder is own images. The
-    name of an entry point is a reader that a package brings."""
+    omniglot_small2 train on five of Omniglot's 30 background alphabets; folder is own images. A
+    package may bring a reader of another name."""
     pictures: Pictures = "auto"
     """How own images are converted. paper: what is darker than light paper, or lighter than dark
     paper, is ink. plain: the grey values are kept, for photographs. auto: paper where most
@@ -308,8 +303,6 @@ class StudyConfig(Section):
             raise ValueError("pruner.resource: a command has no multiply-adds; write epochs")
         if self.budget.compute is not None or self.budget.stop_when is not None:
             raise ValueError("budget: a command has no multiply-adds; set trials or hours only")
-        if self.executor == "ray":
-            raise ValueError("executor: ray runs the siamese trainer only; write local")
         for entry in self.enqueue:
             if entry.config != "reference":
                 raise ValueError(f"enqueue: {entry.config}: give a command's parameters by name")
@@ -355,6 +348,11 @@ class StudyConfig(Section):
         if self.trial is None:
             raise InputError(f"study {self.name}: its trainer is a command, which has no network")
         return self.trial
+
+    @property
+    def reading(self) -> Reading:
+        """How own images are read."""
+        return "rgb" if self.trial is not None and self.trial.colour else self.pictures
 
     @property
     def shown(self) -> Measure:

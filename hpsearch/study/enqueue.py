@@ -109,9 +109,7 @@ def enqueued_points(config: StudyConfig, problem: SearchProblem) -> list[Enqueue
 
 
 def _of_a_command(entry: EnqueuedEntry, problem: SearchProblem) -> Mapping[str, Any]:
-    """Return the parameters of an entry; those that it leaves out have their default, or are in the
-    middle.
-    """
+    """Return an entry's parameters; what it leaves out has its default, or is in the middle."""
     for name in entry.params:
         if name not in problem.space.parameters:
             raise InputError(f"enqueue: {name}: not a parameter of this space; remove it")
@@ -134,9 +132,11 @@ def _wanted(
             )
         wanted |= {name: value for name, value in PAPER.items() if name in names}
     if entry.config == "encoder":
-        if not {"start", "train_from"} <= names.keys():
+        needed = {"train_from"} if config.trial.backbone else {"start", "train_from"}
+        if not needed <= names.keys():
             raise InputError(
-                f"enqueue: encoder: space {problem.space.name} must search start and train_from"
+                f"enqueue: encoder: space {problem.space.name} must search "
+                f"{' and '.join(sorted(needed))}"
             )
         wanted["train_from"] = NOTHING
     from_file = entry.config.endswith((".yaml", ".yml"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hpsearch.paths import StudyFolder
-from hpsearch.samplers.merit import by_merit
+from hpsearch.samplers.merit import EXPECTS, by_merit, expected_errors
 from hpsearch.samplers.prior import read_prior
 from hpsearch.space.problem import SearchProblem
 from hpsearch.space.space import SearchSpace
@@ -19,8 +19,11 @@ def handed_over(
     """Return the trials that can be handed over, the best first; see `by_merit`.
 
     Raises:
-        InputError: The folder's space or prior cannot be read.
+        InputError: The sampler has a model, and the folder's space or prior cannot be read.
     """
+    if config.sampler.name not in EXPECTS:
+        return by_merit(trials, {})
     space = SearchSpace.from_yaml(folder.space_file)
     problem = SearchProblem(space, config.recipe, config.limits)
-    return by_merit(problem, config.sampler, trials, read_prior(folder.prior))
+    prior = read_prior(folder.prior)
+    return by_merit(trials, expected_errors(problem, config.sampler, trials, prior))

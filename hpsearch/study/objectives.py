@@ -14,7 +14,8 @@ ERROR = "validation_error"
 """The siamese trainer's own value."""
 EXACT = ("multiply_adds", "parameters", "memory_gb")
 """Costs that follow from a network's parameters."""
-MEASURED = ("latency_ms",)
+LATENCY = "latency_ms"
+MEASURED = (LATENCY,)
 """Figures that the siamese trainer measures."""
 
 

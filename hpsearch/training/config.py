@@ -10,11 +10,12 @@ from pydantic import (
     model_validator,
 )
 
+from hpsearch.backbones.settings import Backbone
 from hpsearch.configfile import Section, dump_yaml, load_section
 from hpsearch.errors import InputError
 from hpsearch.network.geometry import Comparison, Convolution, NetworkShape
+from hpsearch.network.layers import Layers, Momentum
 from hpsearch.network.views import View, views
-from hpsearch.training.layers import Layers, Momentum
 
 Objective = Literal["tasks_320", "dense"]
 """tasks_320: the paper's 16 runs. dense: the expectation over all tasks of eight drawers."""
@@ -22,6 +23,8 @@ ALL, NOTHING = "all", "nothing"
 """As `train_from`: every layer is trained, or none."""
 TAU, REACH = 15.0, 2
 """The aligned comparison's first scale, and its reach in pixels, if the output leaves them out."""
+
+_NEWER: dict[str, Any] = {"channels": "auto", "backbone": None}
 
 
 class Distortion(Section):
@@ -49,8 +52,14 @@ class TrialConfig(Section):
     ``layers.conv1.filter_size``, ``distortion.shear`` is ``distortion.shear``.
     """
 
-    input_size: int = Field(105, ge=8, le=105)
-    """Height and width of the images, pixels; area-averaged from 105."""
+    input_size: int = Field(105, ge=8, le=224)
+    """Height and width of the images, pixels; area-averaged from 105. Of colour pictures the most:
+    those that are packed smaller stay so."""
+    channels: Literal["auto", "grey", "rgb"] = "auto"
+    """How own images are read: in grey, or red, green and blue as they are, transparent parts laid
+    on white. auto: rgb with a backbone, else grey."""
+    backbone: Backbone | None = None
+    """A network with given weights in place of convolutions (docs/photographs.md)."""
     layers: Layers
     """The layers, in order."""
     comparison: Comparison = "weighted_l1"
@@ -142,6 +151,8 @@ class TrialConfig(Section):
             return values
         aligned = values.get("comparison") == "aligned"
         own = {"tau": TAU, "reach": REACH} if aligned else {"bias": False}
+        if values.get("backbone") is not None:
+            own = {"tau": TAU}
         return {**values, "layers": {**layers, "output": own | layers.get("output", {})}}
 
     @model_validator(mode="after")
@@ -158,6 +169,32 @@ class TrialConfig(Section):
                 raise ValueError(
                     f"{key}: belongs to comparison: "
                     f"{'weighted_l1' if aligned else 'aligned'}; remove it"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _suits_backbone(self) -> Self:
+        if self.backbone is None:
+            return self
+        if self.comparison != "aligned" or self.layers.convolutions:
+            raise ValueError(
+                "backbone: takes the place of convolutions; set comparison: aligned, and leave "
+                "projection and output as the only layers"
+            )
+        refused = {
+            "layers.output.reach": (self.layers.output.reach, None, "backbone.match says it"),
+            "channels": (self.channels == "grey", False, "backbones were trained in colour"),
+            "start": (self.start, "untrained", "the backbone has its own weights"),
+            "batch_norm": (self.batch_norm, False, "the backbone has its own"),
+            "test_time_averaging": (self.test_time_averaging, "none", "features are not turned"),
+            "distortion.probability": (self.distortion.probability, 0, "features are kept"),
+            "quarter_turns": (self.quarter_turns, False, "features are not turned"),
+            "mirror_images": (self.mirror_images, False, "features are not mirrored"),
+        }
+        for key, (value, needed, why) in refused.items():
+            if value != needed:
+                raise ValueError(
+                    f"{key}: cannot be set with a backbone: {why}; remove it, or write {needed}"
                 )
         return self
 
@@ -188,7 +225,9 @@ class TrialConfig(Section):
         return self
 
     def shape(self) -> NetworkShape:
-        """Return the network's shape."""
+        """Return the network's shape; with a backbone, of what is trained on its features."""
+        if self.backbone is not None:
+            return self.backbone.shape(self.layers.width)
         convolutions = tuple(
             Convolution(
                 layer.filter_size,
@@ -205,7 +244,18 @@ class TrialConfig(Section):
             self.layers.width,
             batch_norm=self.batch_norm,
             comparison=self.comparison,
+            inputs=self.inputs,
         )
+
+    @property
+    def inputs(self) -> int:
+        """Channels of the images: 1 in grey, 3 in colour."""
+        return 3 if self.colour else 1
+
+    @property
+    def colour(self) -> bool:
+        """Whether own images are read in colour."""
+        return self.channels == "rgb" or (self.channels == "auto" and self.backbone is not None)
 
     @property
     def width_name(self) -> str:
@@ -300,6 +350,9 @@ class TrialConfig(Section):
     def plain(self) -> dict[str, Any]:
         """Return a plain dictionary with the layers in their order."""
         values = self.model_dump(mode="json")
+        for key, default in _NEWER.items():  # left out where older versions had nothing else
+            if values[key] == default:
+                del values[key]
         values["layers"] = {
             n: layer.model_dump(mode="json") for n, layer in self.layers.all.items()
         }

@@ -76,13 +76,13 @@ def measure(network: SiameseNetwork, images: Tensor, loss: float, moved: float) 
 
     Args:
         network: In eval mode.
-        images: The probe images, uint8 [B, S, S].
+        images: The probe images, uint8 [B, S, S], or a backbone's features, [B, F].
         loss: Mean training loss of the epoch over the loss of guessing.
         moved: Largest relative change of a layer in the epoch's last step.
     """
     features = network.features(to_input(images))
     codes = network.code(features).float().flatten(1)  # [B, D]
-    responses = features.reshape(len(images), network.shape.channels, -1)
+    responses = features.flatten(2) if features.ndim > 2 else features[:, :, None]
     silent = (responses == 0).all(dim=2).all(dim=0).double().mean()
     saturated = 0.0
     if not network.aligned:

@@ -59,8 +59,13 @@ def encode(network: SiameseNetwork, images: Tensor) -> Tensor:
 
 
 def to_input(images: Tensor) -> Tensor:
-    """Turn uint8 images [M, S, S] into ink within [0, 1], [M, 1, S, S]."""
-    return images.unsqueeze(1).to(torch.float32).div_(255)
+    """Turn uint8 images [M, S, S] into ink within [0, 1], [M, 1, S, S].
+
+    Colour pictures stay [M, 3, S, S], and the features of a backbone [M, F].
+    """
+    if images.is_floating_point():
+        return images.float()
+    return (images if images.ndim == 4 else images.unsqueeze(1)).to(torch.float32).div_(255)
 
 
 @torch.no_grad()

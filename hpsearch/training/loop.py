@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from hpsearch.backbones.network import BackboneNetwork, whiten
 from hpsearch.network.initialisation import initialise
 from hpsearch.network.loss import batch_loss, pair_loss, softmax_loss
 from hpsearch.network.siamese import SiameseNetwork
@@ -73,6 +74,7 @@ def train(
     *,
     resume: Checkpoint | None = None,
     interrupt: Callable[[], bool] | None = None,
+    measure: Callable[[SiameseNetwork], Mapping[str, float]] | None = None,
 ) -> Iterator[Epoch]:
     """Train one configuration, epoch by epoch.
 
@@ -83,6 +85,7 @@ def train(
             bit for bit, also after a resume.
         resume: Checkpoint to resume from.
         interrupt: Called before every step; True raises `Interrupted`.
+        measure: Returns figures of the network, which the first epoch then reports.
 
     Yields:
         One `Epoch` after each epoch, until max_epochs, patience or a diagnosis ends it. Where
@@ -95,6 +98,7 @@ def train(
         Koch et al. 2015, section 3.2.
     """
     run = _Run(config, data, seed)
+    run.measure = measure
     if resume is not None:
         run.restore(resume)
     if config.train_from == NOTHING and not run.finished:
@@ -125,6 +129,8 @@ class _Run:
         for name in config.frozen:
             self.network.get_submodule(name).requires_grad_(False)
         self.network.to(device)
+        if isinstance(self.network, BackboneNetwork):
+            whiten(self.network, data.images, data.sampler.classes())
         self.network.to(memory_format=layout(config, device))  # type: ignore[call-overload]
         self.averaged = self.network  # validated and kept
         if config.weight_averaging > 0:
@@ -142,6 +148,7 @@ class _Run:
         self.vitals: list[Vitals] = []
         self.diagnosis: str | None = None
         self.finished = False
+        self.measure: Callable[[SiameseNetwork], Mapping[str, float]] | None = None
 
     def train_step(self) -> None:
         """Sample, distort, encode, compare, step."""
@@ -197,8 +204,9 @@ class _Run:
         self.seconds += time.monotonic() - began
         peak = peak_bytes(self.data.images.device)
         result = EpochResult(
-            self.epoch, loss, error, self.seconds, self.images, work, self.diagnosis, peak
-        )
+            self.epoch, loss, error, self.seconds, self.images, work, self.diagnosis, peak,
+            self._figures(),
+        )  # fmt: skip
         self.curve.append(result)
         self.step = 0
         self.loss_sum.zero_()
@@ -220,7 +228,8 @@ class _Run:
             self._measure_statistics()
         error = 1 - evaluate_tasks(self.averaged, self.data.validation, self.data.tasks).accuracy
         seconds = time.monotonic() - began
-        result = EpochResult(0, math.nan, error, seconds, images=0, multiply_adds=0)
+        figures = self._figures()
+        result = EpochResult(0, math.nan, error, seconds, 0, multiply_adds=0, metrics=figures)
         self.curve, self.finished, self.best = [result], True, self._copy()
         return result
 
@@ -234,6 +243,10 @@ class _Run:
             self.network.encode(to_input(take(self.data.images, places, self.config.views)))
         self.averaged.load_state_dict(self.network.state_dict())
         self.averaged.eval()
+
+    def _figures(self) -> Mapping[str, float]:
+        """Measure the network once, at the end of the first epoch."""
+        return self.measure(self.averaged) if self.measure and not self.curve else {}
 
     def _examine(self, loss: float) -> str | None:
         """Measure the network; return a diagnosis, None while it can learn."""

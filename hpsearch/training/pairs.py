@@ -38,6 +38,11 @@ class Sampler:
         self._members = [np.flatnonzero(alphabets == a) for a in np.unique(alphabets)]
         self._wide = [m for m in self._members if len(m) >= 2]
 
+    def classes(self) -> tuple[Rows, Rows]:
+        """Return the row of every image that may be drawn, and its character; both [N]."""
+        character, place = np.nonzero(self._rows >= 0)
+        return self._rows[character, place], character
+
     def independent(self, config: TrialConfig, rng: np.random.Generator) -> tuple[Rows, Rows]:
         """Draw pairs: the first half same, the second half different.
 

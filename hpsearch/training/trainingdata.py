@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hpsearch.data.dataset import Dataset
+from hpsearch.backbones.cached import features_of
+from hpsearch.data.dataset import Characters, Dataset
 from hpsearch.data.dense import DenseTasks
 from hpsearch.data.tasks import OneShotTasks
 from hpsearch.network.views import View
@@ -25,9 +26,10 @@ class TrainingData:
     """The part of a data set that training needs.
 
     Args:
-        images: uint8 [N, S, S], the images to train on, ink = 255.
+        images: uint8 [N, S, S], the images to train on, ink = 255; in colour [N, 3, S, S]; of a
+            backbone their features, [N, F].
         sampler: Draws rows of `images`.
-        validation: uint8 [M, S, S], the images of the validation tasks, each once.
+        validation: As `images`, the images of the validation tasks, each once.
         tasks: The study's objective, as rows of `validation`.
         split: Training and validation drawers, and the validation alphabets.
     """
@@ -41,7 +43,9 @@ class TrainingData:
     @staticmethod
     def settings(config: TrialConfig) -> tuple[Any, ...]:
         """Return the settings that the data depend on; equal settings can share the data."""
-        return config.input_size, config.drawers, config.quarter_turns, config.mirror_images
+        held = config.backbone
+        shown = (held.name, held.file, held.size) if held is not None else None
+        return config.input_size, config.drawers, config.quarter_turns, config.mirror_images, shown
 
     @classmethod
     def from_dataset(
@@ -68,8 +72,7 @@ class TrainingData:
         Raises:
             InputError: The data do not allow a setting (see `select`).
         """
-        background = dataset.background(config.input_size)
-        validation = dataset.validation(config.input_size)
+        background, validation = _shown(dataset, config, device)
         chosen = select(
             dataset,
             background,
@@ -87,6 +90,20 @@ class TrainingData:
             tasks=chosen.tasks,
             split=chosen.split,
         )
+
+
+def _shown(dataset: Dataset, config: TrialConfig, device: str) -> tuple[Characters, Characters]:
+    """Return background and validation with their images, or with a backbone's features."""
+    if config.backbone is None:
+        return dataset.background(config.input_size), dataset.validation(config.input_size)
+    background, validation = (
+        replace(
+            dataset.labels(role),
+            images=features_of(dataset, role, config.backbone, device),  # type: ignore[arg-type]
+        )
+        for role in ("background", "validation")
+    )
+    return background, validation
 
 
 def take(images: Tensor, rows: Tensor, seen: Sequence[View]) -> Tensor:

@@ -19,8 +19,8 @@ from hpsearch.data.cache import in_first, is_refused
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.packed_files import verify_packed
 from hpsearch.errors import EnvironmentFailure, InputError
-from hpsearch.results.baselines import keep_baselines, read_baselines
-from hpsearch.results.controls import figures
+from hpsearch.scoring.baselines import keep_baselines, read_baselines
+from hpsearch.scoring.controls import figures
 from hpsearch.sources.find import find_dataset
 from tests.support.cases import as_nobody
 from tests.support.trees import SMALL, small_files, write_zips

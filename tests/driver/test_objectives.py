@@ -12,6 +12,7 @@ from typing import Any
 import optuna
 import pytest
 
+from hpsearch.confirm.front import expected_front, front
 from hpsearch.errors import InputError
 from hpsearch.front.order import front_of
 from hpsearch.maintenance.copy import copy_study
@@ -19,7 +20,6 @@ from hpsearch.maintenance.invariants import check_invariants
 from hpsearch.maintenance.repair import repair
 from hpsearch.maintenance.verify import verify
 from hpsearch.paths import StudyFolder
-from hpsearch.results.front import expected_front, front
 from hpsearch.results.pruning import pruning
 from hpsearch.storage.view import StudyView, read_study
 from hpsearch.study.plan import plan_study

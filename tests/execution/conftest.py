@@ -13,6 +13,7 @@ from hpsearch.execution import Executor
 from hpsearch.execution.local import LocalExecutor
 from hpsearch.sources.find import find_dataset
 from tests.support.jobs import Jobs
+from tests.support.programs import CommandJobs
 
 MakeExecutor = Callable[[int], Executor]
 
@@ -25,7 +26,7 @@ def make_local(_: pytest.FixtureRequest, slots: int, folder: Path) -> Executor:
 
 def make_ray(request: pytest.FixtureRequest, slots: int, folder: Path) -> Executor:
     request.getfixturevalue("ray_cluster")
-    from hpsearch.execution.ray_executor import RayExecutor, RaySettings
+    from hpsearch.cluster.executor import RayExecutor, RaySettings
 
     return RayExecutor(RaySettings(workers=slots), folder)
 
@@ -33,7 +34,7 @@ def make_ray(request: pytest.FixtureRequest, slots: int, folder: Path) -> Execut
 def make_ray_apart(request: pytest.FixtureRequest, slots: int, folder: Path) -> Executor:
     """A cluster whose nodes see neither the study's folder nor the data."""
     request.getfixturevalue("ray_cluster")
-    from hpsearch.execution.ray_executor import RayExecutor, RaySettings
+    from hpsearch.cluster.executor import RayExecutor, RaySettings
 
     class Apart(RayExecutor):
         def _show_folder(self) -> None:
@@ -46,6 +47,11 @@ def make_ray_apart(request: pytest.FixtureRequest, slots: int, folder: Path) -> 
 
 
 SLOW = pytest.mark.slow
+TRAINERS: dict[str, Callable[[pytest.FixtureRequest, Path], Any]] = {
+    "siamese": lambda request, folder: Jobs(request.getfixturevalue("glyphs"), folder),
+    "command": lambda _, folder: CommandJobs(folder),
+}
+"""What makes the jobs of every trainer; a new one joins here."""
 EXECUTORS: dict[str, Make] = {"local": make_local, "ray": make_ray, "ray-apart": make_ray_apart}
 """Every executor by name, made from its slots and a study's folder; a new one joins here."""
 
@@ -54,7 +60,7 @@ EXECUTORS: dict[str, Make] = {"local": make_local, "ray": make_ray, "ray-apart":
 def ray_cluster() -> Iterator[Any]:
     """Start a Ray cluster on this machine: a head without cores, and one node of four."""
     ray = pytest.importorskip("ray", reason="the extra hpsearch[ray] is not installed")
-    importlib.import_module("hpsearch.execution.ray_executor")  # sets Ray's environment
+    importlib.import_module("hpsearch.cluster.executor")  # sets Ray's environment
     from ray.cluster_utils import Cluster
 
     cluster = Cluster(
@@ -80,13 +86,18 @@ def glyphs(session_cache: Path) -> Path:
 
 
 @pytest.fixture
-def jobs(glyphs: Path, tmp_path: Path) -> Jobs:
-    """Return what makes this test's jobs."""
-    return Jobs(glyphs, tmp_path)
+def jobs(request: pytest.FixtureRequest, tmp_path: Path) -> Jobs | CommandJobs:
+    """Return what makes the jobs of the trainer that the test is bound to, by default siamese."""
+    return TRAINERS[getattr(request, "param", "siamese")](request, tmp_path)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Bind the contract to every executor, to that without a shared disk where this matters."""
+    """Bind the contract to every executor, to that without a shared disk where this matters.
+
+    What is no trainer's own is bound to every trainer.
+    """
+    if metafunc.definition.get_closest_marker("trainers") is not None:
+        metafunc.parametrize("jobs", list(TRAINERS), indirect=True)
     if "make_executor" not in metafunc.fixturenames:
         return
     apart = metafunc.definition.get_closest_marker("shared_disk") is not None
@@ -115,20 +126,22 @@ def make_executor(
 
 
 @pytest.fixture(scope="module")
-def idle(make_executor: MakeExecutor) -> list[Executor]:
-    """Keep the one-slot executor that tests take in turn, so that its worker starts once."""
-    return []
+def idle(make_executor: MakeExecutor) -> dict[str, list[Executor]]:
+    """Keep each trainer's one-slot executor, so that its worker starts once."""
+    return {name: [] for name in TRAINERS}
 
 
 @pytest.fixture
 def executor(
-    make_executor: MakeExecutor, idle: list[Executor], request: pytest.FixtureRequest
+    make_executor: MakeExecutor, idle: dict[str, list[Executor]], request: pytest.FixtureRequest
 ) -> Iterator[Executor]:
     """Return an idle executor of one slot; a test leaves it idle, a failed one loses it."""
     failures = request.session.testsfailed
-    taken = idle.pop() if idle else make_executor(1)
+    callspec = getattr(request.node, "callspec", None)
+    kept = idle[callspec.params.get("jobs", "siamese") if callspec else "siamese"]
+    taken = kept.pop() if kept else make_executor(1)
     yield taken
     if request.session.testsfailed > failures:
         taken.close()
     else:
-        idle.append(taken)
+        kept.append(taken)

@@ -61,20 +61,6 @@ def test_a_trial_starts_ends_its_steps_and_finishes_in_this_order(
     assert seconds == sorted(seconds)
 
 
-def test_steps_wait_for_a_decision_though_the_program_goes_on(
-    executor: LocalExecutor, programs: Programs
-) -> None:
-    executor.submit(programs())
-    for step in (1, 2, 3):
-        events = follow(executor, 0, hold=lambda e: isinstance(e, EpochEnded))
-        assert list(values(events)) == [step]
-        assert executor.events(0.2) == []
-        executor.decide(0, Decision.GO)
-    (last,) = follow(executor, 0)
-    assert isinstance(last, Ended)
-    assert last.ending is Ending.FINISHED
-
-
 @pytest.mark.parametrize(
     ("decision", "ending", "verdict"),
     [
@@ -96,18 +82,6 @@ def test_what_is_reported_behind_a_decision_is_dropped(
     assert told == f'{{"step": 2, "verdict": "{verdict}"}}\n'
 
 
-def test_a_paused_trial_goes_on_to_the_same_values(
-    executor: LocalExecutor, programs: Programs
-) -> None:
-    first = run(executor, programs(), {1: Decision.PAUSE})
-    second = run(executor, replace(programs(), decided=1, known=known(first)))
-    assert isinstance(second[0], Started)
-    assert [r.epoch for r in second[0].curve] == [1]
-    assert second[0].note == ""
-    assert {**values(first), **values(second)} == {n: VALUES[n] for n in (1, 2, 3)}
-    assert end(second).ending is Ending.FINISHED
-
-
 def test_without_a_checkpoint_it_starts_anew_and_first_values_stay(
     executor: LocalExecutor, programs: Programs
 ) -> None:
@@ -126,18 +100,6 @@ def test_without_a_checkpoint_it_starts_anew_and_first_values_stay(
     assert isinstance(second[0], Started)
     assert "starts again" in second[0].note
     assert {**values(first), **values(second)} == {1: 0.41, 2: 0.42, 3: 0.53}
-
-
-def test_a_step_that_was_not_decided_on_is_told_again_first(
-    executor: LocalExecutor, programs: Programs
-) -> None:
-    executor.submit(programs())
-    follow(executor, 0, hold=lambda e: isinstance(e, EpochEnded))
-    executor.interrupt()
-    follow(executor, 0)
-    events = run(executor, programs(), {1: Decision.STOP})
-    assert values(events) == {1: 0.8}
-    assert end(events) == Ended(0, Ending.STOPPED)
 
 
 def test_interrupt_ends_the_program(executor: LocalExecutor, programs: Programs) -> None:

@@ -1,4 +1,7 @@
-"""What every executor must do, with real workers that train (see EXECUTORS in conftest.py)."""
+"""What every executor must do with every trainer: see EXECUTORS and TRAINERS in conftest.py.
+
+The tests marked `trainers` are the contract of all of them, the others are the siamese trainer's.
+"""
 
 from __future__ import annotations
 
@@ -7,30 +10,57 @@ import resource
 import signal
 import sys
 import time
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from hpsearch.execution import Decision, Ended, Ending, EpochEnded, Executor, Lost, Started
+from hpsearch.execution import (
+    Decision,
+    Ended,
+    Ending,
+    EpochEnded,
+    Event,
+    Executor,
+    Lost,
+    Started,
+)
 from hpsearch.training.checkpoint import read
-from tests.support.jobs import ENDLESS, Jobs, alive, follow, point, points, run, wait_until
+from tests.support.jobs import (
+    LONG,
+    Jobs,
+    again,
+    alive,
+    follow,
+    point,
+    points,
+    run,
+    wait_until,
+)
+from tests.support.programs import CommandJobs
 from tests.support.slow import rest_slow
 
 from .conftest import MakeExecutor
 
-LONG = {"images_per_epoch": 3200, "max_epochs": 2}
-"""Epochs of some tenths of a second, so that something can happen inside one."""
+trainers = pytest.mark.trainers
 
 
 def started(event: object) -> bool:
     return isinstance(event, Started)
 
 
+def end(events: Sequence[Event]) -> tuple[int, Ending, str | None]:
+    """Return how a trial has ended, without what only a program has."""
+    last = events[-1]
+    assert isinstance(last, Ended), last
+    return last.trial, last.ending, last.cause
+
+
 def after_epoch(number: int):  # type: ignore[no-untyped-def]
     return lambda event: isinstance(event, EpochEnded) and event.result.epoch == number
 
 
+@trainers
 @pytest.mark.shared_disk
 def test_a_trial_starts_ends_its_epochs_and_finishes_in_this_order(
     executor: Executor, jobs: Jobs
@@ -43,7 +73,7 @@ def test_a_trial_starts_ends_its_epochs_and_finishes_in_this_order(
     assert first.pid != os.getpid()
     assert all(isinstance(event, EpochEnded) for event in epochs)
     assert points(events) == jobs.curve()
-    assert last == Ended(0, Ending.FINISHED, None)
+    assert end([last]) == (0, Ending.FINISHED, None)
 
 
 @pytest.mark.shared_disk
@@ -57,34 +87,37 @@ def test_the_checkpoint_is_there_when_an_epoch_is_told(executor: Executor, jobs:
     follow(executor, 0)
 
 
+@trainers
 def test_the_worker_waits_for_a_decision_after_each_epoch(executor: Executor, jobs: Jobs) -> None:
     executor.submit(jobs())
     for epoch in (1, 2, 3):
         follow(executor, 0, hold=after_epoch(epoch))
         assert executor.events(0.2) == []
         executor.decide(0, Decision.GO)
-    assert follow(executor, 0) == [Ended(0, Ending.FINISHED)]
+    assert end(follow(executor, 0)) == (0, Ending.FINISHED, None)
 
 
+@trainers
 def test_stop_ends_the_trial_and_frees_its_slot(executor: Executor, jobs: Jobs) -> None:
     events = run(executor, jobs(), {2: Decision.STOP})
     assert points(events) == jobs.curve()[:2]
-    assert events[-1] == Ended(0, Ending.STOPPED)
-    assert points(run(executor, jobs(1))) == jobs.curve()
+    assert end(events) == (0, Ending.STOPPED, None)
+    assert points(run(executor, jobs(trial=1))) == jobs.curve()
 
 
+@trainers
 @pytest.mark.shared_disk
 @pytest.mark.parametrize("epoch", [1, 2, 3])
 def test_a_paused_trial_goes_on_to_the_same_curve(
     executor: Executor, jobs: Jobs, epoch: int
 ) -> None:
     first = run(executor, jobs(), {epoch: Decision.PAUSE})
-    assert first[-1] == Ended(0, Ending.PAUSED)
-    second = run(executor, jobs())
+    assert end(first) == (0, Ending.PAUSED, None)
+    second = run(executor, again(jobs(), first))
     assert isinstance(second[0], Started)
     assert [point(r) for r in second[0].curve] == points(first) == jobs.curve()[:epoch]
     assert points(first) + points(second) == jobs.curve()
-    assert second[-1] == Ended(0, Ending.FINISHED)
+    assert end(second) == (0, Ending.FINISHED, None)
 
 
 @pytest.mark.shared_disk
@@ -96,45 +129,50 @@ def test_a_paused_trial_goes_on_to_the_same_curve(
         (Decision.PAUSE, Ending.PAUSED),
     ],
 )
+@trainers
 def test_an_epoch_that_was_not_decided_on_is_told_again_first(
     executor: Executor, jobs: Jobs, decision: Decision, ending: Ending
 ) -> None:
     executor.submit(jobs())
-    follow(executor, 0, hold=after_epoch(2))
+    first = follow(executor, 0, hold=after_epoch(2))
     executor.interrupt()
     follow(executor, 0)
-    events = run(executor, replace(jobs(), decided=1), {2: decision})
+    events = run(executor, again(jobs(), first[:-1]), {2: decision})
     assert isinstance(events[0], Started)
     assert [point(r) for r in events[0].curve] == jobs.curve()[:1]
     assert points(events) == jobs.curve()[1 : None if decision is Decision.GO else 2]
-    assert events[-1] == Ended(0, ending)
+    assert end(events) == (0, ending, None)
 
 
+@trainers
 def test_interrupt_ends_a_trial_within_its_batch(executor: Executor, jobs: Jobs) -> None:
-    job = jobs(images_per_epoch=ENDLESS)
+    job = jobs.endless()
     executor.submit(job)
     follow(executor, 0, hold=started)
     executor.interrupt()
-    assert follow(executor, 0) == [Ended(0, Ending.INTERRUPTED)]
-    assert read(job.checkpoint).curve == []
+    assert end(follow(executor, 0)) == (0, Ending.INTERRUPTED, None)
+    if job.run is None:
+        assert read(job.checkpoint).curve == []
 
 
+@trainers
 def test_interrupt_reaches_a_trial_that_is_still_starting(
     make_executor: MakeExecutor, jobs: Jobs
 ) -> None:
     executor = make_executor(1)
-    executor.submit(jobs(images_per_epoch=ENDLESS))
+    executor.submit(jobs.endless())
     executor.interrupt()
-    assert follow(executor, 0)[-1] == Ended(0, Ending.INTERRUPTED)
+    assert end(follow(executor, 0)) == (0, Ending.INTERRUPTED, None)
     executor.close()
 
 
+@trainers
 def test_interrupt_ends_a_trial_that_waits_for_a_decision(executor: Executor, jobs: Jobs) -> None:
     executor.submit(jobs())
     first = follow(executor, 0, hold=after_epoch(1))
     executor.interrupt()
-    assert follow(executor, 0) == [Ended(0, Ending.INTERRUPTED)]
-    assert points(first) + points(run(executor, jobs())) == jobs.curve()
+    assert end(follow(executor, 0)) == (0, Ending.INTERRUPTED, None)
+    assert points(first) + points(run(executor, again(jobs(), first))) == jobs.curve()
 
 
 @pytest.mark.shared_disk
@@ -155,24 +193,27 @@ def test_a_trial_interrupted_inside_an_epoch_goes_on_to_the_same_curve(
     assert points(run(executor, job)) == jobs.curve(**LONG)
 
 
+@trainers
 def test_a_late_interrupt_does_not_touch_the_next_trial(executor: Executor, jobs: Jobs) -> None:
     executor.submit(jobs())
     follow(executor, 0, hold=after_epoch(3))
     executor.decide(0, Decision.GO)
     executor.interrupt()  # the trial may have ended by now, and the executor not know it
-    assert follow(executor, 0) == [Ended(0, Ending.FINISHED)]
+    last = end(follow(executor, 0))
+    assert last == (0, Ending.FINISHED, None) or isinstance(jobs, CommandJobs)
     executor.interrupt()
-    events = run(executor, jobs(1))
+    events = run(executor, jobs(trial=1))
     assert points(events) == jobs.curve()
-    assert events[-1] == Ended(1, Ending.FINISHED)
+    assert end(events) == (1, Ending.FINISHED, None)
 
 
+@trainers
 @pytest.mark.shared_disk
 @pytest.mark.parametrize("moment", rest_slow(["inside an epoch", "between epochs"]))
 def test_a_killed_worker_is_lost_and_its_trial_goes_on_to_the_same_curve(
     executor: Executor, jobs: Jobs, moment: str
 ) -> None:
-    executor.submit(jobs(**LONG))
+    executor.submit(jobs.long())
     first = follow(executor, 0, hold=after_epoch(1))
     assert isinstance(first[0], Started)
     if moment == "inside an epoch":
@@ -181,46 +222,47 @@ def test_a_killed_worker_is_lost_and_its_trial_goes_on_to_the_same_curve(
     (lost,) = follow(executor, 0)
     assert isinstance(lost, Lost)
     assert "signal 9" in lost.cause
-    second = run(executor, jobs(**LONG))
+    second = run(executor, again(jobs.long(), first))
     assert isinstance(second[0], Started)
     assert second[0].pid != first[0].pid
     assert len(second[0].curve) == 1
-    assert points(first) + points(second) == jobs.curve(**LONG)
+    assert points(first) + points(second) == jobs.long_curve()
 
 
+@trainers
 def test_a_worker_that_dies_idle_is_replaced(executor: Executor, jobs: Jobs) -> None:
     first = run(executor, jobs())
     assert isinstance(first[0], Started)
     if alive(first[0].pid):
         os.kill(first[0].pid, signal.SIGKILL)
         wait_until(lambda: not alive(first[0].pid), "the worker's end")  # type: ignore[union-attr]
-    events = run(executor, jobs(1))
+    events = run(executor, jobs(trial=1))
     if isinstance(events[-1], Lost):  # seen only when the job was sent
-        events = run(executor, jobs(1))
+        events = run(executor, jobs(trial=1))
     assert points(events) == jobs.curve()
 
 
+@trainers
 def test_a_trial_beyond_the_slots_is_refused(executor: Executor, jobs: Jobs) -> None:
     assert executor.slots == 1
     executor.submit(jobs())
     with pytest.raises(RuntimeError):
-        executor.submit(jobs(1))
+        executor.submit(jobs(trial=1))
     assert points(follow(executor, 0)) == jobs.curve()
 
 
+@trainers
 @pytest.mark.shared_disk
-def test_data_that_is_gone_is_the_environments_fault_in_one_line_and_the_next_one_runs(
-    executor: Executor, jobs: Jobs, tmp_path: Path
+def test_what_the_machine_lacks_is_its_fault_in_one_line_and_the_next_one_runs(
+    executor: Executor, jobs: Jobs
 ) -> None:
-    missing = tmp_path / "no such\ndata"
-    events = run(executor, replace(jobs(), data=missing))
-    ended = events[-1]
-    assert isinstance(ended, Ended)
-    assert ended.ending is Ending.ENVIRONMENT
-    assert ended.cause is not None
-    assert "data: no packed data set" in ended.cause
-    assert ended.cause.isprintable()
-    assert points(run(executor, jobs(1))) == jobs.curve()
+    job, why = jobs.unusable()
+    _, ending, cause = end(run(executor, job))
+    assert ending is Ending.ENVIRONMENT
+    assert cause is not None
+    assert why in cause
+    assert cause.isprintable()
+    assert points(run(executor, jobs(trial=1))) == jobs.curve()
 
 
 @pytest.mark.shared_disk
@@ -242,16 +284,13 @@ def test_a_checkpoint_that_cannot_be_written_is_the_environments_fault(
     assert points(run(executor, jobs(1))) == jobs.curve()
 
 
+@trainers
 def test_a_trial_that_diverges_is_diagnosed(executor: Executor, jobs: Jobs) -> None:
-    layers = {
-        "conv1": {"filter_size": 4, "filter_count": 4, "learning_rate": 1e6, "l2": 1e3},
-        "fc": {"width": 8},
-    }
-    events = run(executor, jobs(layers=layers))
+    events = run(executor, jobs.diverging())
     diagnosis = points(events)[-1][-1]
     assert diagnosis is not None
     assert "diverged" in diagnosis
-    assert events[-1] == Ended(0, Ending.DIAGNOSED, diagnosis)
+    assert end(events) == (0, Ending.DIAGNOSED, diagnosis)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs prlimit")
@@ -273,12 +312,13 @@ def test_a_trial_out_of_memory_is_told_apart_and_the_next_one_runs(
     assert points(run(executor, jobs(2))) == jobs.curve()
 
 
+@trainers
 def test_two_trials_at_once_do_not_touch_each_other(
     make_executor: MakeExecutor, jobs: Jobs
 ) -> None:
     executor = make_executor(2)
-    executor.submit(jobs(0))
-    executor.submit(jobs(1))
+    executor.submit(jobs(trial=0))
+    executor.submit(jobs(trial=1))
     pids, curves, ended = {}, {0: [], 1: []}, set()  # type: ignore[var-annotated]
 
     def take() -> bool:
@@ -298,6 +338,7 @@ def test_two_trials_at_once_do_not_touch_each_other(
     executor.close()
 
 
+@trainers
 def test_nothing_to_tell_is_told_in_time_and_a_decision_for_nobody_is_ignored(
     executor: Executor, jobs: Jobs
 ) -> None:
@@ -309,11 +350,12 @@ def test_nothing_to_tell_is_told_in_time_and_a_decision_for_nobody_is_ignored(
     assert points(run(executor, jobs())) == jobs.curve()
 
 
+@trainers
 def test_close_ends_workers_at_once_and_may_be_called_twice(
     make_executor: MakeExecutor, jobs: Jobs
 ) -> None:
     executor = make_executor(1)
-    executor.submit(jobs(images_per_epoch=ENDLESS))
+    executor.submit(jobs.endless())
     first = follow(executor, 0, hold=started)[0]
     assert isinstance(first, Started)
     executor.close()

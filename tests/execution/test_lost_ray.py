@@ -20,9 +20,9 @@ from hpsearch.waiting import Caught, Interrupted
 
 pytest.importorskip("ray", reason="the extra hpsearch[ray] is not installed")
 
-from hpsearch.execution import ray_cluster
-from hpsearch.execution.ray_cluster import Cluster
-from hpsearch.execution.ray_executor import RayExecutor, RaySettings
+from hpsearch.cluster import connection as ray_cluster
+from hpsearch.cluster.connection import Cluster
+from hpsearch.cluster.executor import RayExecutor, RaySettings
 from tests.support.fake_ray import QUESTIONS, FakeRay, fake_ray
 from tests.support.slow import rest_slow
 
@@ -125,7 +125,7 @@ def test_OC5_an_interrupt_ends_every_question_to_ray(
     """heard at once; the trial stays in the queue, and the exit code is the signal's"""
     numbers, caught = NUMBERS[interrupt], Caught()
     monkeypatch.setattr(ray_cluster, "SHUTDOWN_S", 0.5)
-    monkeypatch.setattr("hpsearch.execution.ray_executor.LOOK_AROUND_S", 0.05)
+    monkeypatch.setattr("hpsearch.cluster.executor.LOOK_AROUND_S", 0.05)
     driver = Driver(tmp_path, caught)
 
     def fall_silent() -> None:

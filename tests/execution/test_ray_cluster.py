@@ -55,7 +55,7 @@ class Chaos(Silent):
 def test_ray_runs_as_many_trials_as_shares_of_cores_allow(
     ray_cluster: Any, jobs: Jobs, tmp_path: Path
 ) -> None:
-    from hpsearch.execution.ray_executor import RayExecutor, RaySettings
+    from hpsearch.cluster.executor import RayExecutor, RaySettings
 
     executor = RayExecutor(RaySettings(cpu=2.0), tmp_path / "study")
     try:
@@ -112,7 +112,7 @@ def test_the_search_command_joins_a_ray_cluster(ray_cluster: Any, tmp_path: Path
 def test_a_lost_ray_node_is_nobodys_fault_and_its_trial_goes_on_elsewhere(
     ray_cluster: Any, jobs: Jobs, tmp_path: Path
 ) -> None:
-    from hpsearch.execution.ray_executor import RayExecutor, RaySettings
+    from hpsearch.cluster.executor import RayExecutor, RaySettings
 
     class OnOneNode(RayExecutor):
         def _actor_options(self) -> dict[str, Any]:
@@ -143,7 +143,7 @@ def test_a_lost_ray_node_is_nobodys_fault_and_its_trial_goes_on_elsewhere(
 def test_a_search_on_ray_ends_while_nodes_come_and_go(
     ray_cluster: Any, glyphs: Path, tmp_path: Path
 ) -> None:
-    from hpsearch.execution.ray_executor import RayExecutor, RaySettings
+    from hpsearch.cluster.executor import RayExecutor, RaySettings
 
     class OnSpotNodes(RayExecutor):
         """Keeps to the nodes that this test adds and removes."""

@@ -92,6 +92,3 @@ def test_large_is_good_with_direction_maximize(tmp_path: Path) -> None:
     assert run("export", tmp_path / "r").code == 0
     assert "value: 0.75" in (tmp_path / "r" / "best.yaml").read_text()
     assert run("doctor", tmp_path / "r").code == 0
-    for command in ("confirm", "report"):
-        done = run(command, tmp_path / "r")
-        assert (done.code, "its trainer is a command" in done.err) == (2, True)

@@ -13,7 +13,7 @@ import pytest
 
 from hpsearch.errors import EnvironmentFailure
 
-ray_worker = pytest.importorskip("hpsearch.execution.ray_worker", reason="Ray is not installed")
+ray_worker = pytest.importorskip("hpsearch.cluster.node", reason="Ray is not installed")
 
 
 def dead_pid() -> int:
@@ -60,8 +60,8 @@ def test_OE5_a_cluster_of_this_machine_is_started_on_the_loopback(
     import ray
     from ray._private import ray_constants
 
-    from hpsearch.execution.ray_executor import RayExecutor, RaySettings
-    from hpsearch.execution.ray_loopback import SWITCH
+    from hpsearch.cluster.executor import RayExecutor, RaySettings
+    from hpsearch.cluster.loopback import SWITCH
 
     seen: dict[str, object] = {}
 
@@ -84,7 +84,7 @@ def test_OE5_a_cluster_of_this_machine_is_started_on_the_loopback(
 LISTENING = """
 import os, sys
 from pathlib import Path
-from hpsearch.execution.ray_executor import RayExecutor, RaySettings
+from hpsearch.cluster.executor import RayExecutor, RaySettings
 
 def parent(pid):
     return int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])

@@ -24,8 +24,8 @@ from hpsearch.report.evidence import baselines_chart
 from hpsearch.report.facts import read_facts
 from hpsearch.report.figure import round_values, tick
 from hpsearch.report.importance import importances, standing_out
-from hpsearch.results.baselines import baselines_file
 from hpsearch.results.pruning import pruning
+from hpsearch.scoring.baselines import baselines_file
 from tests.support.command_line import CommandLine
 from tests.support.made_search import Made, write_lines, write_search
 from tests.support.made_study import certificate_of, write_model

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hpsearch.data import Dataset
-from hpsearch.results import validation, verification
+from hpsearch.scoring import validation, verification
 from tests.support.isolation import cache, one_thread
 from tests.support.made_study import write_model
 

@@ -112,7 +112,7 @@ def test_a_run_that_fails_or_loses_its_worker_stops_it_with_the_cause(study: Stu
         train(study, executor, runs)
     executor = FakeExecutor(1)
     executor.losing.add(runs[0].number)
-    with pytest.raises(EnvironmentFailure, match="died 3 times"):
+    with pytest.raises(EnvironmentFailure, match="again failed 3 times"):
         train(study, executor, runs)
     assert train(study, FakeExecutor(1), runs)
 

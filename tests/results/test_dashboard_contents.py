@@ -24,8 +24,7 @@ from hpsearch.trial import TrialRecord
 from tests.driver.test_driver import search
 from tests.support.fake_executor import FakeExecutor
 from tests.support.made_study import certificate_of, write_study
-
-from .test_dashboard import ask
+from tests.support.wsgi import ask
 
 
 @pytest.fixture(scope="module")

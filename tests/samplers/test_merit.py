@@ -25,6 +25,15 @@ def problem() -> SearchProblem:
     return SearchProblem(space, base_config([3], [True], 35, max_epochs=3), Limits())
 
 
+def ranked(
+    problem: SearchProblem,
+    sampler: SamplerConfig,
+    trials: list[TrialRecord],
+    prior: Prior | None = None,
+) -> list[TrialRecord]:
+    return by_merit(trials, expected_errors(problem, sampler, trials, prior))
+
+
 def truth(params: Any) -> float:
     return 0.3 + float(abs(params["fc.momentum"] - 0.5))
 
@@ -45,9 +54,9 @@ def history(problem: SearchProblem, count: int) -> list[TrialRecord]:
 def test_the_luckiest_is_handed_over_without_a_model_only(problem: SearchProblem) -> None:
     trials = history(problem, 30)
     lucky = min(trials, key=lambda t: t.value or 1)
-    assert by_merit(problem, TPE, trials)[0] is lucky
-    assert by_merit(problem, TPE, trials) == sorted(trials, key=lambda t: (t.value, t.number))
-    chosen = by_merit(problem, BAYES, trials)
+    assert ranked(problem, TPE, trials)[0] is lucky
+    assert ranked(problem, TPE, trials) == sorted(trials, key=lambda t: (t.value, t.number))
+    chosen = ranked(problem, BAYES, trials)
     assert chosen[0] is not lucky
     assert truth(chosen[0].params) < 0.35
     told = expected_errors(problem, BAYES, trials)
@@ -56,28 +65,28 @@ def test_the_luckiest_is_handed_over_without_a_model_only(problem: SearchProblem
 
 def test_before_the_model_proposes_the_lowest_error_counts(problem: SearchProblem) -> None:
     trials = history(problem, BAYES.startup_trials - 1)
-    assert by_merit(problem, BAYES, trials)[0] is min(trials, key=lambda t: t.value or 1)
-    assert by_merit(problem, BAYES, []) == []
+    assert ranked(problem, BAYES, trials)[0] is min(trials, key=lambda t: t.value or 1)
+    assert ranked(problem, BAYES, []) == []
 
 
 def test_what_runs_or_cannot_be_trained_is_not_handed_over(problem: SearchProblem) -> None:
     trials = history(problem, 12)
-    best = by_merit(problem, BAYES, trials)[0]
+    best = ranked(problem, BAYES, trials)[0]
     for change in ({"state": "running"}, {"state": "pruned", "trainable": False}):
         changed = [replace(t, **change) if t is best else t for t in trials]
-        ranked = by_merit(problem, BAYES, changed)
-        assert best.number not in [t.number for t in ranked]
-        assert len(ranked) == 11
+        left = ranked(problem, BAYES, changed)
+        assert best.number not in [t.number for t in left]
+        assert len(left) == 11
 
 
 def test_a_start_that_was_only_scored_stands_by_its_own_error(problem: SearchProblem) -> None:
     trials = history(problem, 12)
     for error, place in ((0.1, 0), (0.99, 12)):
         start = TrialRecord(12, "complete", trials[0].params, {0: error}, error)
-        assert by_merit(problem, BAYES, [*trials, start])[place] is start
+        assert ranked(problem, BAYES, [*trials, start])[place] is start
 
 
 def test_a_trial_of_another_study_is_never_handed_over(problem: SearchProblem) -> None:
     other = tuple(replace(t, number=-1 - t.number) for t in history(problem, 20))
     own = TrialRecord(0, "complete", {"fc.momentum": 0.01}, {1: 0.8, 2: 0.8, 3: 0.79}, 0.79)
-    assert by_merit(problem, BAYES, [own], Prior("other", True, 40, other)) == [own]
+    assert ranked(problem, BAYES, [own], Prior("other", True, 40, other)) == [own]

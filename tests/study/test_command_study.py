@@ -42,7 +42,6 @@ from tests.support.programs import write_command_study
         ({"dataset": "glyphs"}, "dataset: belongs to the siamese trainer"),
         ({"pruner__resource": "compute"}, "pruner.resource: a command has no multiply-adds"),
         ({"budget__compute": 1e9}, "a command has no multiply-adds"),
-        ({"executor": "ray"}, "executor: ray runs the siamese trainer only"),
         ({"enqueue": ["paper"]}, "give a command's parameters by name"),
         ({"freeze": {"y": 1}}, "freeze.y: not a parameter"),
     ],

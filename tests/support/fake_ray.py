@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from hpsearch import __version__
+from hpsearch.cluster.node import NodeView, RelayedEvent
 from hpsearch.execution import Ended, Ending, Event, Job, Started
-from hpsearch.execution.ray_worker import NodeView, RelayedEvent
 
 QUESTIONS = ("nodes", "available_resources", "remote", "wait", "get", "put", "kill", "shutdown")
 """The calls that wait for the head, or for the daemon on this machine."""

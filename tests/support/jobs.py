@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -28,12 +29,25 @@ SEED = 7
 ENDLESS = 10**9
 """Images of an epoch that never ends by itself."""
 
-Point = tuple[int, float, float, int, int, str | None]
+Point = tuple[int, float | None, float, int, int, str | None]
 
 
 def quick(**changes: Any) -> TrialConfig:
     """Return a configuration of three epochs that take some milliseconds."""
     return tiny_config({"learning_rate": 0.05}, **{"pairs": "batch", "max_epochs": 3, **changes})
+
+
+LONG: dict[str, Any] = {"images_per_epoch": 3200, "max_epochs": 2}
+"""Epochs of some tenths of a second, so that something can happen inside one."""
+
+
+def again(job: Job, events: Sequence[Event]) -> Job:
+    """Return a job as a driver submits it again that has decided on the epochs among events."""
+    results = [event.result for event in events if isinstance(event, EpochEnded)]
+    if not results:
+        return job
+    known = () if job.run is None else tuple(one.to_json() for one in results)
+    return replace(job, decided=results[-1].epoch, known=(*job.known, *known))
 
 
 @dataclass
@@ -42,6 +56,28 @@ class Jobs:
 
     data: Path
     folder: Path
+
+    def endless(self, trial: int = 0) -> Job:
+        """Return a job that never ends an epoch by itself."""
+        return self(trial, images_per_epoch=ENDLESS)
+
+    def long(self, trial: int = 0) -> Job:
+        """Return a job of two epochs that take some tenths of a second."""
+        return self(trial, **LONG)
+
+    def long_curve(self) -> list[Point]:
+        """Return the curve of a long one."""
+        return self.curve(**LONG)
+
+    def diverging(self) -> Job:
+        """Return a job whose first epoch is not finite."""
+        layer = {"filter_size": 4, "filter_count": 4, "learning_rate": 1e6, "l2": 1e3}
+        return self(layers={"conv1": layer, "fc": {"width": 8}})
+
+    def unusable(self) -> tuple[Job, str]:
+        """Return a job that this machine cannot run, and a part of the cause."""
+        missing = self.folder / "no such\ndata"
+        return replace(self(), data=missing), "data: no packed data set"
 
     def __call__(self, trial: int = 0, **changes: Any) -> Job:
         return Job(
@@ -74,7 +110,7 @@ def point(result: EpochResult) -> Point:
     """Return everything of an epoch but its seconds, which no two runs share."""
     return (
         result.epoch,
-        result.loss,
+        None if math.isnan(result.loss) else result.loss,
         result.validation_error,
         result.images,
         result.multiply_adds,

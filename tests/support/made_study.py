@@ -32,6 +32,13 @@ PARAMETERS: dict[str, BaseDistribution] = {
     "fc.width": IntDistribution(4, 64),
 }
 
+SPACE = """\
+name: tiny
+parameters:
+  conv1.learning_rate: {type: float, low: 1e-4, high: 1, log: true}
+  fc.width: {type: int, low: 4, high: 64}
+"""
+
 
 def tiny(each: dict[str, Any] | None = None, **settings: Any) -> TrialConfig:
     """Return a configuration of 4 steps an epoch, 4 epochs; `each` goes to all layers."""
@@ -67,6 +74,7 @@ def write_study(root: Path, dataset: Dataset, trials: tuple[Ended, ...] = TRIALS
         name="tiny", space="tiny", trial=tiny(), seed=STUDY_SEED, dataset="glyphs"
     )
     folder.study_file.write_text(config.to_yaml())
+    folder.space_file.write_text(SPACE)
     described = {
         "kind": dataset.kind,
         "fingerprint": dataset.fingerprint,

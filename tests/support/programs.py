@@ -9,6 +9,7 @@ from typing import Any
 from hpsearch.configfile import dump_yaml
 from hpsearch.execution import Job
 from hpsearch.trainers.command import CommandTrial
+from tests.support.jobs import Point
 
 STEPS = """\
 c=$HPSEARCH_CHECKPOINT/step; step=$(cat "$c" 2>/dev/null || echo 0)
@@ -43,6 +44,35 @@ class Programs:
             decided=0,
             run=run,
         )
+
+
+@dataclass
+class CommandJobs(Programs):
+    """Makes the jobs of the trainers' contract: the values of `STEPS`, some slowly."""
+
+    def curve(self, steps: int = 3) -> list[Point]:
+        """Return what a job reports, as `point` returns it."""
+        return [(n, None, VALUES[n], 0, 0, None) for n in range(1, steps + 1)]
+
+    def endless(self, trial: int = 0) -> Job:
+        """Return a job that never reports."""
+        return self("sleep 4243 & sleep 4243", trial)
+
+    def long(self, trial: int = 0) -> Job:
+        """Return a job of two steps that take some tenths of a second."""
+        return self(STEPS.replace("  step=", "  sleep 0.3; step="), trial, max_steps=2)
+
+    def long_curve(self) -> list[Point]:
+        """Return the curve of a long one."""
+        return self.curve(2)
+
+    def diverging(self) -> Job:
+        """Return a job whose first value is not finite."""
+        return self('echo \'{"step": 1, "value": nan}\' >>$HPSEARCH_REPORT; sleep 4243')
+
+    def unusable(self) -> tuple[Job, str]:
+        """Return a job that this machine cannot run, and a part of the cause."""
+        return self(command=["nonesuch"]), "No such file"
 
 
 def write_command_study(folder: Path, script: str = STEPS, **changes: Any) -> Path:

@@ -21,7 +21,8 @@ x=$2; c=$HPSEARCH_CHECKPOINT/step; step=$(cat "$c" 2>/dev/null || echo 0)
 while [ "$step" -lt "$HPSEARCH_MAX_STEPS" ]; do
   step=$((step + 1))
   awk -v x="$x" -v s="$step" -v seed="$HPSEARCH_SEED" 'BEGIN {
-    srand(seed); printf "{\\"step\\": %d, \\"value\\": %.6f}\\n", s, 90 - 40 * (x - .3)^2 - 8 / s + rand()
+    srand(seed); value = 90 - 40 * (x - .3)^2 - 8 / s + rand()
+    printf "{\\"step\\": %d, \\"value\\": %.6f}\\n", s, value
   }' >>"$HPSEARCH_REPORT"
   echo "$step" >"$c"
 done

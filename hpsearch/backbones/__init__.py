@@ -1,0 +1,1 @@
+"""Networks trained on other pictures, whose maps are compared. Must not know the search."""

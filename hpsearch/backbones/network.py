@@ -1,0 +1,166 @@
+"""A backbone whose maps are whitened and compared. Knows no data.
+
+Letters: B pictures, S side, M maps, C channels, G places along a side, P places of a code,
+D numbers of a place, K directions, F all averages of a picture.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from hpsearch.backbones.models import Maps
+from hpsearch.backbones.settings import GRIDS, TOP_MAPS, Backbone
+from hpsearch.backbones.whitening import Whitening, fit
+from hpsearch.network.geometry import NetworkShape
+from hpsearch.network.siamese import Alignment, SiameseNetwork
+
+Rows = NDArray[np.int64]
+
+
+class BackboneNetwork(SiameseNetwork):
+    """Twin backbones with tied, given weights; the whitening and the comparison are learned.
+
+    What is encoded are pictures, or their features: the averages of the backbone's maps, which
+    `averages` gives. Training and validation work on features alone.
+
+    Args:
+        settings: The backbone's settings.
+        channels: Channels of the backbone's last maps, the last one first.
+        width: Directions of the whitening.
+        backbone: The backbone; None encodes features only.
+    """
+
+    def __init__(
+        self,
+        settings: Backbone,
+        channels: tuple[int, ...],
+        width: int,
+        backbone: Maps | None = None,
+    ) -> None:
+        nn.Module.__init__(self)
+        self.settings, self.channels = settings, channels
+        self.aligned, self.convolution, self.reach = True, "direct", settings.reach
+        inputs = sum(channels[k] for k in settings.chosen)
+        if settings.match == "whole":
+            inputs *= sum(grid**2 for grid in settings.grids)
+        self.shape = NetworkShape(settings.places, (), width, comparison="aligned", inputs=inputs)
+        self.projection = Whitening(inputs, width, settings.places**2)  # type: ignore[assignment]
+        self.output = Alignment("cpu")
+        self.backbone = backbone
+
+    def blank(self, count: int) -> Tensor:
+        """Return features that are all alike, to time a step on; [count, F]."""
+        size = sum(self.channels) * sum(grid**2 for grid in range(1, GRIDS + 1))
+        return torch.full((count, size), 0.5, device=self.device)
+
+    def features(self, images: Tensor) -> Tensor:
+        """Return the averages of the maps, [B, F].
+
+        Args:
+            images: Pictures within [0, 1], [B, 3, S, S] or [B, 1, S, S]; or features, [B, F].
+        """
+        if images.ndim == 2:
+            return images
+        if self.backbone is None:
+            raise ValueError("this network encodes features only")
+        pictures = images.expand(-1, 3, -1, -1)
+        # Features are stored as 16 bits: pictures and stored features give the same code.
+        return averages(self.backbone, pictures, self.settings.size).to(torch.float16).float()
+
+    def code(self, features: Tensor) -> Tensor:
+        """Return what is compared, [B, P, D], each with Euclidean norm 1 as a whole."""
+        codes = cast(Whitening, self.projection)(self.chosen(features))
+        return functional.normalize(codes.flatten(1), dim=1).view_as(codes)
+
+    def chosen(self, features: Tensor) -> Tensor:
+        """Return the configured maps and grids of features [B, F], [B, P, D].
+
+        Each map has the norm 1 on each grid, so that none outweighs the others.
+        """
+        maps: dict[tuple[int, int], Tensor] = {}
+        start = 0
+        for number, channels in enumerate(self.channels):
+            for grid in range(1, GRIDS + 1):
+                size = channels * grid**2
+                maps[number, grid] = features[:, start : start + size].view(-1, channels, grid**2)
+                start += size
+        settings = self.settings
+        parts = []
+        for number in settings.chosen:
+            for grid in settings.grids:
+                part = maps[number, grid]
+                flat = functional.normalize(part.flatten(1), dim=1)
+                place = flat[:, None] if settings.match == "whole" else flat.view_as(part).mT
+                parts.append(place)
+        return torch.cat(parts, dim=2)
+
+
+def whiten(network: BackboneNetwork, features: Tensor, known: tuple[Rows, Rows]) -> None:
+    """Whiten by the pictures to train on.
+
+    Args:
+        network: Its whitening is set.
+        features: Of all pictures, [N, F].
+        known: Rows of `features`, and the class of each.
+    """
+    rows, classes = (torch.from_numpy(part).to(features.device) for part in known)
+    settings = network.settings
+    fit(
+        cast(Whitening, network.projection),
+        network.chosen(features[rows].float()),
+        classes,
+        centring=settings.centring,
+        shrinkage=settings.shrinkage,
+    )
+
+
+def averages(backbone: Maps, pictures: Tensor, size: int) -> Tensor:
+    """Return the averages of a backbone's last maps over grids of 1, 2 and 3 places, [B, F].
+
+    Args:
+        backbone: The backbone.
+        pictures: Red, green and blue within [0, 1], [B, 3, S, S].
+        size: Side that the backbone is shown, pixels.
+    """
+    resize = _resizing(pictures.shape[-1], size).to(pictures)
+    shown = resize @ pictures @ resize.T
+    if shown.device.type == "cpu":
+        shown = shown.contiguous(memory_format=torch.channels_last)
+    parts = []
+    for one in backbone(shown):
+        for grid in range(1, GRIDS + 1):
+            pool = _pooling(one.shape[-1], grid).to(one)
+            parts.append((pool @ one @ pool.T).flatten(1))
+    return torch.cat(parts, dim=1)
+
+
+@lru_cache(maxsize=16)
+def _resizing(side: int, size: int) -> Tensor:
+    """Return the weights that bring a side to a size, [size, side]: bilinear, or area averages."""
+    if size < side:
+        return _pooling(side, size)
+    eye = torch.eye(side)[None]
+    wide: Tensor = functional.interpolate(eye, size, mode="linear", align_corners=False)
+    return wide[0].T.contiguous()
+
+
+@lru_cache(maxsize=64)
+def _pooling(side: int, places: int) -> Tensor:
+    """Return the share of each old pixel in each new one, [places, side]; rows sum to 1."""
+    new = torch.arange(places)[:, None] * side
+    old = torch.arange(side)[None] * places
+    overlap = torch.minimum(new + side, old + places) - torch.maximum(new, old)
+    return overlap.clamp(min=0).float() / side
+
+
+def channels_of(backbone: Maps) -> tuple[int, ...]:
+    """Return the channels of a backbone's last maps, the last one first."""
+    with torch.no_grad():
+        return tuple(int(one.shape[1]) for one in backbone(torch.zeros(1, 3, 224, 224)))[:TOP_MAPS]

@@ -1,0 +1,1 @@
+"""Runs jobs on a Ray cluster: each slot is an actor with one local worker. Knows no search."""

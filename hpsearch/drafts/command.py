@@ -1,0 +1,192 @@
+"""Drafts a study from a command as it is typed: its numbers become ranges to search.
+
+Options of the command (`--lr 0.01`, `--lr=0.01`) are read, and those that a Python script declares
+with argparse; the script is parsed, not run.
+"""
+
+from __future__ import annotations
+
+import ast
+import math
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from hpsearch.drafts.draft import Draft, Searched, command_text, flow, space_text
+from hpsearch.space.space import NAME
+
+STEPS = frozenset(
+    {"epoch", "epochs", "iterations", "max_epochs", "max_iter", "max_steps", "n_epochs", "n_steps"}
+    | {"num_epochs", "num_steps", "num_train_epochs", "steps"}
+)
+"""Options that say how long a trial is."""
+GIVEN = {"seed": "${seed}", "random_seed": "${seed}", "device": "${device}"}
+"""Options that the search decides itself."""
+FACTORS = re.compile(r"lr|rate|decay|alpha|eps|lambda|l1|l2|reg|tol|(^|_)c$", re.IGNORECASE)
+SHARES = re.compile(r"drop|momentum|beta|share|ratio|fraction", re.IGNORECASE)
+OPTION = re.compile(r"--([A-Za-z][\w.-]*)(=(.*))?", re.DOTALL)
+MAX_SCRIPT = 1_000_000
+
+
+class _Command:
+    """A command's words, sorted into what is searched and what stays."""
+
+    def __init__(self) -> None:
+        self.words: list[str] = []
+        self.found: dict[str, Any] = {}
+        self.equals = False
+        self.place: int | None = None
+        self.max_steps: int | None = None
+
+    def read(self, words: Sequence[str]) -> None:
+        """Sort the words."""
+        left = list(words)
+        while left:
+            word = left.pop(0)
+            option = OPTION.fullmatch(word)
+            value = option[3] if option and option[2] else (left[0] if option and left else None)
+            if option is None or value is None or not self._take(option, value):
+                self.words.append(word)
+            elif not option[2]:
+                left.pop(0)
+
+    def _take(self, option: re.Match[str], text: str) -> bool:
+        """Return whether an option is searched or is the search's own."""
+        name, value = option[1], _value(text)
+        plain = name.replace("-", "_").lower()
+        macro = GIVEN.get(plain)
+        if plain in STEPS and isinstance(value, int) and value > 0:
+            macro, self.max_steps = "${max_steps}", value
+        if macro is not None:
+            joined = [f"--{name}={macro}"] if option[2] else [f"--{name}", macro]
+            self.words += joined
+            return True
+        if value is None or not NAME.fullmatch(name):
+            return False
+        self.equals = self.equals or bool(option[2])
+        self.place = len(self.words) if self.place is None else self.place
+        self.found[name] = value
+        return True
+
+
+def _value(text: str) -> bool | int | float | None:
+    """Return a word that is a number, true or false; None for another."""
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    for kind in (int, float):
+        try:
+            value = kind(text)
+        except ValueError:
+            continue
+        return value if math.isfinite(value) else None
+    return None
+
+
+def proposed(name: str, value: bool | int | float) -> dict[str, Any]:
+    """Return a range around a value, for the user to correct."""
+    if isinstance(value, bool):
+        return {"type": "bool"}
+    if isinstance(value, int):
+        if value > 0:
+            log = {"log": True} if value >= 16 else {}
+            return {"type": "int", "low": max(1, value // 4), "high": 4 * value, **log}
+        return {"type": "int", "low": min(0, 2 * value), "high": 10}
+    if value <= 0:
+        return {"type": "float", "low": min(0.0, 2 * value), "high": 1.0}
+    if SHARES.search(name) or (0.1 < value < 1 and not FACTORS.search(name)):
+        return {"type": "float", "low": 0.0, "high": 0.9 if value <= 0.9 else 0.999}
+    low, high = (float(f"{bound:.6g}") for bound in (value / 10, value * 10))
+    return {"type": "float", "low": low, "high": high, "log": True}
+
+
+def declared(script: Path) -> Iterator[tuple[str, Any, list[Any] | None]]:
+    """Yield name, default and choices of the options that a script adds to an argparse parser.
+
+    Only options whose type and default are written there; a script that cannot be parsed has none.
+    """
+    try:
+        tree = ast.parse(script.read_bytes()[:MAX_SCRIPT])
+    except (OSError, ValueError, SyntaxError, RecursionError):
+        return
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    calls.sort(key=lambda call: call.lineno)
+    for call in calls:
+        named = isinstance(call.func, ast.Attribute) and call.func.attr == "add_argument"
+        names = [_constant(word) for word in call.args] if named else []
+        long = [n for n in names if isinstance(n, str) and OPTION.fullmatch(n)]
+        if not long:
+            continue
+        given = {word.arg: word.value for word in call.keywords}
+        kind = given.get("type")
+        choices = _constant(given["choices"]) if "choices" in given else None
+        default = _constant(given["default"]) if "default" in given else None
+        number = kind.id if isinstance(kind, ast.Name) and kind.id in ("int", "float") else None
+        if isinstance(choices, list | tuple) and choices:
+            yield long[0].removeprefix("--"), default, list(choices)
+        elif number and isinstance(default, int | float) and not isinstance(default, bool):
+            typed = float(default) if number == "float" else default
+            yield long[0].removeprefix("--"), typed, None
+
+
+def _constant(node: ast.expr) -> Any:
+    try:
+        return ast.literal_eval(node)
+    except (ValueError, SyntaxError):
+        return None
+
+
+def draft_command(words: Sequence[str]) -> Draft:
+    """Return the draft for a command.
+
+    Args:
+        words: The command as typed; its numbers are where the search begins.
+    """
+    command = _Command()
+    command.read(words)
+    parameters = {
+        name: Searched(proposed(name, value), f"a guess around {flow(value)}: correct it")
+        for name, value in command.found.items()
+    }
+    typed = {option[1] for word in words if (option := OPTION.fullmatch(word))}
+    first: dict[str, Any] = dict(command.found)
+    scripts = [Path(word) for word in words if word.endswith(".py")]
+    for name, default, choices in declared(scripts[0]) if scripts else ():
+        plain = name.replace("-", "_").lower()
+        if name in typed or not NAME.fullmatch(name):
+            continue
+        if plain in STEPS and isinstance(default, int) and default > 0:
+            command.words += [f"--{name}", "${max_steps}"]
+            command.max_steps = default
+        elif plain in GIVEN:
+            command.words += [f"--{name}", GIVEN[plain]]
+        elif choices:
+            parameters[name] = Searched({"type": "categorical", "choices": choices})
+            first |= {name: default} if default in choices else {}
+        else:
+            first[name] = default
+            guess = f"a guess around the script's {flow(default)}: correct it"
+            parameters[name] = Searched(proposed(name, default), guess)
+    notes = []
+    if not parameters:
+        example = {"type": "float", "low": 1e-4, "high": 0.1, "log": True}
+        parameters["lr"] = Searched(example, "an example: name the parameters of your program")
+        notes.append("the command names no number to search; write its parameters into the space")
+    place = len(command.words) if command.place is None else command.place
+    command.words.insert(place, "${args_equals}" if command.equals else "${args}")
+    name = _name(words)
+    begin = ["# Tried first: what the command has now.", "enqueue:", f"  - {flow(first)}"]
+    study = command_text(
+        name,
+        command.words,
+        command.max_steps or 1,
+        steps_comment="" if command.max_steps else "1: one value, in the end; else your epochs",
+        sections=begin if first else (),
+    )
+    return Draft(name, study, space_text(name, parameters), notes)
+
+
+def _name(words: Sequence[str]) -> str:
+    """Return a name for the study: that of the script, else of the program."""
+    scripts = [word for word in words if Path(word).suffix in (".py", ".sh", ".R", ".jl")]
+    return Path(scripts[0] if scripts else words[0]).stem or "study"
