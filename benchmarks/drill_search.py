@@ -30,8 +30,7 @@ sampler: {{name: random}}
 pruner: {{name: none}}
 device: cpu
 """
-PROGRAM = """\
-# train.sh --x X: five steps towards (x - 0.3)^2, with a child of its own; goes on where it was.
+PROGRAM = r"""# train.sh --x X: five steps towards (x - 0.3)^2; goes on from its checkpoint.
 c=$HPSEARCH_CHECKPOINT/step; step=$(cat "$c" 2>/dev/null || echo 0)
 while [ "$step" -lt "$HPSEARCH_MAX_STEPS" ]; do
   step=$((step + 1)); sleep 0.06
@@ -74,7 +73,7 @@ parameters:
 ACKNOWLEDGED = re.compile(
     r"trial (\d+) (complete|pruned)(?:, (?:error|value) (\S+(?: %)?))?(?: |$)"
 )
-PATIENCE_S = 120.0
+PATIENCE_S = 600.0
 """How long a busy machine may take to get a search going or to its end."""
 
 

@@ -2,15 +2,19 @@
 
 `python -m benchmarks.scaling` prints the table of docs/internals/scaling.md. Nothing is trained: a
 worker ends an epoch every second and waits for its decision. Everything else is the real thing:
-driver, pruner, sampler's process, trials' folders, SQLite with synchronous FULL.
+driver, pruner, sampler's process, trials' folders, SQLite with synchronous FULL. With `--trainer
+command` the trials are those of a program of 60 steps; `--profile` prints where the driver's time
+goes.
 """
 
 from __future__ import annotations
 
 import argparse
+import cProfile
 import heapq
 import json
 import math
+import pstats
 import resource
 import sqlite3
 import statistics
@@ -18,16 +22,19 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from hpsearch.app.command import NO_DATA
 from hpsearch.driver.driver import Driver
 from hpsearch.driver.progress import Progress
 from hpsearch.execution import Decision, Ended, Ending, EpochEnded, Event, Job, Started
 from hpsearch.paths import StudyFolder
 from hpsearch.seeding import generator
 from hpsearch.study.lock import study_lock
-from hpsearch.study.plan import DataPlace, plan_study, save_plan
+from hpsearch.study.plan import DataPlace, StudyPlan, plan_study, save_plan
 from hpsearch.training.epoch import EpochResult
 
 from .scaling_history import Filling, fill
@@ -45,6 +52,22 @@ SETTINGS = {
 }
 
 
+COMMAND = """\
+name: scaling
+trainer: {command: ["true", "${args}"], max_steps: 60}
+space:
+  name: scaling
+  parameters:
+    lr: {type: float, low: 1e-4, high: 0.1, log: true}
+    momentum: {type: float, low: 0, high: 1}
+    layers: {type: int, low: 1, high: 8}
+    optimiser: {type: categorical, choices: [sgd, adam]}
+sampler: {name: random}
+pruner: {name: asha, min_resource: 20, reduction_factor: 2}
+budget: {trials: 1000000}
+"""
+
+
 @dataclass
 class SimulatedExecutor:
     """Workers that end an epoch each second; time is real, training is not."""
@@ -55,6 +78,8 @@ class SimulatedExecutor:
     lags: list[float] = field(default_factory=list)
     ends: int = 0
     busy: list[int] = field(default_factory=list)
+    epochs: int = MAX_EPOCHS
+    """Epochs of a trial."""
 
     def __post_init__(self) -> None:
         """Begin with idle workers."""
@@ -76,7 +101,7 @@ class SimulatedExecutor:
         # begin from the start on, as they do in a search that has run for long.
         new = job.trial >= self.known
         self._jobs[job.trial] = job
-        self._epoch[job.trial] = 0 if new else int(self._phase.integers(MAX_EPOCHS))
+        self._epoch[job.trial] = 0 if new else int(self._phase.integers(self.epochs))
         curve = (self._result(job.trial, e) for e in range(1, self._epoch[job.trial] + 1))
         self._told.append(Started(job.trial, 0, "simulated", tuple(curve)))
         wait = EPOCH_S * float(self._phase.random())
@@ -86,7 +111,7 @@ class SimulatedExecutor:
         """Note how long the worker has waited, and go on as told."""
         now = time.monotonic()
         self.lags.append(now - self._asked.pop(trial))
-        if decision is Decision.GO and self._epoch[trial] < MAX_EPOCHS:
+        if decision is Decision.GO and self._epoch[trial] < self.epochs:
             heapq.heappush(self._due, (now + EPOCH_S, trial))
             return
         self.ends += 1
@@ -154,14 +179,26 @@ class Watch:
         return 2 if self.began and time.monotonic() >= self.began + self._seconds else 0
 
 
-def measure(workers: int, finished: int, seconds: float, folder: Path) -> dict[str, float]:
-    """Run one driver with so many workers on a study with so many finished trials."""
-    plan = plan_study("quickstart", folder, SETTINGS)
+def plan_of(trainer: str, folder: Path) -> tuple[StudyPlan, dict[str, Any]]:
+    """Return a study of a trainer, and what it notes of its data."""
+    if trainer == "command":
+        file = folder.with_name("scaling.yaml")
+        file.write_text(COMMAND)
+        return plan_study(str(file), folder, {}), NO_DATA
     dataset = {"kind": "glyphs", "fingerprint": "f" * 64, "packed": "/nowhere", "n_tasks": 320}
-    executor = SimulatedExecutor(workers, known=finished + workers)
+    return plan_study("quickstart", folder, SETTINGS), dataset
+
+
+def measure(
+    workers: int, finished: int, seconds: float, folder: Path, trainer: str = "siamese"
+) -> dict[str, float]:
+    """Run one driver with so many workers on a study with so many finished trials."""
+    plan, dataset = plan_of(trainer, folder)
+    epochs = plan.resource.whole
+    executor = SimulatedExecutor(workers, known=finished + workers, epochs=epochs)
     with study_lock(plan.folder):
         save_plan(plan, dataset)
-        fill(plan, Filling(finished, running=workers, epochs=MAX_EPOCHS))
+        fill(plan, Filling(finished, running=workers, epochs=epochs))
         watch = Watch(seconds, executor)
         stored = _reports(plan.folder)
         driver = Driver(plan, DataPlace("/nowhere", ""), executor, watch, watch.interrupts)
@@ -179,7 +216,7 @@ def measure(workers: int, finished: int, seconds: float, folder: Path) -> dict[s
         "lag max ms": round(1000 * lags[-1], 1),
         "ended/s": round(executor.ends / lasted, 1),
         "start s": round(watch.start_s, 1),
-        "driver CPU": round((_cpu_s() - watch.cpu) / lasted, 2),
+        "driver CPU": round((_cpu_s() - watch.cpu) / lasted, 3),
         "MB": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
     }
 
@@ -201,12 +238,19 @@ def main() -> None:
     parser.add_argument("--workers", type=int, nargs="+", default=[10, 100, 1000])
     parser.add_argument("--finished", type=int, nargs="+", default=[0, 10_000])
     parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--trainer", choices=("siamese", "command"), default="siamese")
+    parser.add_argument("--profile", action="store_true")
     arguments = parser.parse_args()
     for finished in arguments.finished:
         for workers in arguments.workers:
+            profile = cProfile.Profile(time.process_time)
             with tempfile.TemporaryDirectory() as folder:
-                row = measure(workers, finished, arguments.seconds, Path(folder) / "study")
+                place, trainer = Path(folder) / "study", arguments.trainer
+                with profile if arguments.profile else nullcontext():
+                    row = measure(workers, finished, arguments.seconds, place, trainer)
             print(json.dumps(row), flush=True)  # noqa: T201
+            if arguments.profile:
+                pstats.Stats(profile).sort_stats("cumulative").print_stats(60)
 
 
 if __name__ == "__main__":

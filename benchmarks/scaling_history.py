@@ -25,7 +25,7 @@ class Filling:
 
 def fill(plan: StudyPlan, filling: Filling) -> None:
     """Write the trials; a tenth of the finished ones are complete, the others pruned."""
-    record = StudyRecord(plan.folder, plan.config.name)
+    record = StudyRecord(plan.folder, plan.config.name, measure=plan.config.shown.stored)
     problem = plan.problem
     distributions = plan.space.distributions()
     texts = {name: distribution_to_json(d) for name, d in distributions.items()}

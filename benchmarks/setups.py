@@ -47,7 +47,8 @@ def setups() -> dict[str, Setup]:
     Around the baseline too: what is recorded of earlier defaults has its names from there.
     """
     baseline = Setup(SamplerConfig(name="tpe"), PrunerConfig(name="asha"))
-    bases = {default_name(): Setup(SamplerConfig(), PrunerConfig()), BASELINE: baseline}
+    pruner = PrunerConfig(name=PrunerConfig().name)  # named, or it would follow the sampler
+    bases = {default_name(): Setup(SamplerConfig(), pruner), BASELINE: baseline}
     found = {
         default_name(): bases[default_name()],
         RANDOM: Setup(SamplerConfig(name="random"), PrunerConfig(name="none")),

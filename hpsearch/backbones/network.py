@@ -51,7 +51,7 @@ class BackboneNetwork(SiameseNetwork):
         if settings.match == "whole":
             inputs *= sum(grid**2 for grid in settings.grids)
         self.shape = NetworkShape(settings.places, (), width, comparison="aligned", inputs=inputs)
-        self.projection = Whitening(inputs, width, settings.places**2)  # type: ignore[assignment]
+        self.projection = Whitening(inputs, width, settings.places**2)
         self.output = Alignment("cpu")
         self.backbone = backbone
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -71,6 +71,8 @@ def confirm(
             note_trust(folder, plan.config.trainer)
         complete = sum(t.state == "complete" for t in view.trials)
         best = f"the best {len(candidates)} of {complete} complete trials"
+        if view.config.goals.several:
+            best = f"{len(candidates)} of {complete} complete trials, those of the front"
         more = ", and the start," if len(again) > len(candidates) else ""
         tell(f"{view.name}: training {best}{more} with {seeds} fresh seeds each")
         caught = Caught()
@@ -146,7 +148,27 @@ def print_certificate(certificate: Mapping[str, Any], root: Path, *, own: bool =
         sure = [shown.interval(row["interval"]), percent(row["probability_best"], 0)]
         rows.append([str(row["trial"]), *figures, *sure, "-" if first else behind])
     say_table(rows, ">" * 7)
+    if points_of_front := certificate.get("front"):
+        print_front(points_of_front, shown)
     say(f"{root / 'certificate.json'}: written; next: hpsearch export {shell_word(root)}")
+
+
+def print_front(rows: Sequence[Mapping[str, Any]], shown: Measure) -> None:
+    """Print the front after training again: who dominates whom, and with what probability."""
+    from hpsearch.wording import figure, percent
+
+    names = list(rows[0]["values"])[1:]
+    table = [["trial", shown.short, *names, "P(on the front)", "dominated by"]]
+    for row in rows:
+        error, *others = row["values"].values()
+        rivals = [
+            f"{one['trial']} ({percent(one['probability'], 0)})" for one in row["dominated_by"]
+        ]
+        figures = [figure(value, 3) for value in others]
+        sure = percent(row["probability"], 0)
+        value = percent(error) if shown.share else figure(error, 4)
+        table.append([str(row["trial"]), value, *figures, sure, ", ".join(rivals) or "-"])
+    say_table(table, ">" * (4 + len(names)) + "<")
 
 
 def _from_truth(too_low: float, shown: Measure) -> float:

@@ -20,6 +20,9 @@ USUAL_RATE = 0.1
 """False-accept rate of "none of these" where none is asked for: about there the best class of an
 accepted picture is more likely right than not."""
 
+MANY = 200
+"""So many pictures take longer than people wait without a word: a thousand take a minute."""
+
 
 def serve(
     support: Annotated[
@@ -66,6 +69,8 @@ def serve(
     from hpsearch.serving.recognition_page import CONNECTIONS, RecognitionPage
     from hpsearch.serving.server import serve_until_interrupted
 
+    if len(classes.images) > MANY:
+        say(f"encoding {len(classes.images)} pictures, once for all requests", err=True)
     size = loaded.config.input_size
     encoded = EncodedSupport(loaded.network, size, classes, loaded.calibration, loaded.rejection)
     encoded.rank(classes.images[:1])  # says here what is wrong with the model

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from hpsearch.confirm.front import confirmed_front
 from hpsearch.confirm.gain import gain_in_words, is_kept, is_start, measure_gain
 from hpsearch.confirm.shrinkage import (
     RATES,
@@ -70,7 +71,7 @@ def certify(
     best = posterior.best
     chosen = candidates[best]
     low, high = posterior.interval(best)
-    trained = {
+    trained: dict[str, Any] = {
         "format": FORMAT,
         "trial": chosen.number,
         "error": float(posterior.mean[best]),
@@ -88,6 +89,8 @@ def certify(
         "created": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
         "software": software(),
     }
+    if view.config.goals.several:
+        trained["front"] = confirmed_front(view.config.goals, posterior, candidates)
     if not start or start[0]["trial"] == chosen.number:
         return {**trained, "gain": None}
     return _beside_start(view, trained, start, runs[chosen.number])

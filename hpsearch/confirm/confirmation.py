@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hpsearch.confirm.front import first_of_front
 from hpsearch.confirm.gain import is_start
 from hpsearch.driver.progress import RunningTrial
 from hpsearch.driver.trainings import Trainings
@@ -55,6 +56,8 @@ def best_trials(view: StudyView, top: int) -> list[TrialRecord]:
 
     The one of the lowest error is among them: what it has lost says how lucky the search was.
 
+    With several objectives they are the front's, those that add most to it first; at least two.
+
     Raises:
         InputError: The study has fewer than two complete trials.
     """
@@ -66,6 +69,8 @@ def best_trials(view: StudyView, top: int) -> list[TrialRecord]:
             f"{view.folder.root}: {count(len(complete), 'complete trial')}; confirming compares "
             "at least two: continue the search"
         )
+    if view.config.goals.several:
+        return first_of_front(complete, view.config.goals, top)
     lowest = min(complete, key=lambda t: (t.value, t.number))
     ranked = [t for t in handed_over(view.folder, view.config, view.trials) if not is_start(t)]
     return ranked[:top] if lowest in ranked[:top] else [*ranked[: top - 1], lowest]

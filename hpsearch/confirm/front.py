@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from hpsearch.belief import Belief, from_history
-from hpsearch.front.order import dominated_by, front_of
+from hpsearch.confirm.shrinkage import Posterior
+from hpsearch.front import Goals
+from hpsearch.front.order import dominated_by, front_of, ordered
 from hpsearch.measure import Measure
 from hpsearch.seeding import generator
 from hpsearch.space.problem import SearchProblem
@@ -106,6 +108,53 @@ def _chances(
     for draw in drawn:
         beaten += (no_dearer & (draw[None] < draw[:, None])).any(axis=1)
     return np.asarray(1 - beaten / DRAWS)
+
+
+def first_of_front(complete: Sequence[TrialRecord], goals: Goals, top: int) -> list[TrialRecord]:
+    """Return the trials on the front, at most `top`, those that add most to it first.
+
+    A front of one trial gets the next best beside it: there is something to compare.
+    """
+    known = [(t, p) for t in complete if (p := goals.point(t)) is not None]
+    ranked = [known[k][0] for k in ordered([goals.scaled(p) for _, p in known])]
+    return ranked[: max(2, min(top, len(front_of(complete, goals))))]
+
+
+def confirmed_front(
+    goals: Goals, posterior: Posterior, candidates: Sequence[TrialRecord]
+) -> list[dict[str, Any]]:
+    """Return what training again says of the front's points, the lowest error first.
+
+    Args:
+        goals: The study's objectives.
+        posterior: The errors of the candidates.
+        candidates: The trials, in the posterior's order.
+
+    Returns:
+        For each candidate its values, the interval of its error, the probability that no other
+        candidate dominates it, and those that may, each with the probability that it does.
+    """
+    rests = np.array([goals.rest(t.figures) or () for t in candidates], np.float64)
+    draws, rows = posterior.draws, []
+    for k, trial in enumerate(candidates):
+        rivals = [j for j in range(len(candidates)) if j != k and (rests[j] <= rests[k]).all()]
+        better = {j: draws[:, j] < draws[:, k] for j in rivals}
+        beaten = np.any(list(better.values()), axis=0) if better else np.zeros(len(draws))
+        point = (float(posterior.mean[k]), *rests[k].tolist())
+        rows.append(
+            {
+                "trial": trial.number,
+                "values": goals.by_name(point),
+                "interval": sorted(goals.objectives[0].held(e) for e in posterior.interval(k)),
+                "probability": float(1 - beaten.mean()),
+                "dominated_by": [
+                    {"trial": candidates[j].number, "probability": float(better[j].mean())}
+                    for j in rivals
+                ],
+            }
+        )
+    first = goals.objectives[0].name
+    return sorted(rows, key=lambda row: (row["values"][first], row["trial"]))
 
 
 def expected_json(view: StudyView) -> list[dict[str, Any]]:

@@ -7,29 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import AfterValidator, Field
 
 from hpsearch.data.packed_files import UNREADABLE, check_file, images_of, read_meta
 from hpsearch.data.resize import SIDE, to_stored
 from hpsearch.data.task_size import TaskSize
 from hpsearch.errors import InputError
-from hpsearch.extensions import check_installed
 
 READERS = "hpsearch.datasets"
 """Entry points of readers of other data: `read(path) -> Contents`."""
 Kind = Literal["omniglot", "omniglot_small1", "omniglot_small2", "glyphs", "folder"]
 """The kinds of data that a study can be on."""
-Asked = Annotated[
-    Literal["auto", Kind] | Annotated[str, AfterValidator(partial(check_installed, READERS))],
-    Field(union_mode="left_to_right"),
-]
-"""What a study file may ask for: auto, a kind, or a reader that is installed."""
 Pictures = Literal["auto", "paper", "plain"]
 """How own images are converted: as ink on paper, or with their grey values; auto decides."""
 Reading = Literal["auto", "paper", "plain", "rgb"]

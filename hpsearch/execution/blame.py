@@ -14,6 +14,8 @@ __all__ = ["Fault", "ending_of", "fault_of"]
 
 MEMORY_WORDS = ("allocate memory", "out of memory", "std::bad_alloc", "can't start new thread")
 """Texts by which an exception without a type of its own says that memory ran out."""
+DISK_WORDS = ("No space left on device", "Disk quota exceeded")
+"""Texts by which a program says that it could not write: every trial would."""
 FAULTS = {
     Ending.OUT_OF_MEMORY: Fault.CONFIGURATION,
     Ending.LIMIT: Fault.CONFIGURATION,
@@ -51,6 +53,8 @@ def fault_of(event: Ended | Lost, *, trained: bool) -> Fault | None:
 def ending_of_words(words: str) -> Ending:
     """Return how the last words of a program end its trial."""
     memory = ("MemoryError", "OutOfMemoryError", *MEMORY_WORDS)
+    if any(full in words for full in DISK_WORDS):
+        return Ending.ENVIRONMENT
     if fault := fault_in(words):
         of_memory = any(word in words.lower() for word in MEMORY_WORDS)
         own = Ending.OUT_OF_MEMORY if of_memory else Ending.FAILED

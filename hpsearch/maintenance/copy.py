@@ -16,7 +16,8 @@ from hpsearch.errors import EnvironmentFailure, HpsearchError, InputError
 from hpsearch.paths import StudyFolder, user_path
 from hpsearch.storage.engine import Database, closing, open_file, server_failure, words_of
 from hpsearch.storage.optuna_tables import has_study, insert_study, leased, transaction
-from hpsearch.study.config import StudyConfig, check_storage
+from hpsearch.study.config import StudyConfig
+from hpsearch.study.storage_url import check_storage
 
 FILE = "sqlite:///"
 

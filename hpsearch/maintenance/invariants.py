@@ -13,13 +13,13 @@ from typing import Any, Literal
 
 from hpsearch.configfile import read_json, read_yaml
 from hpsearch.errors import HpsearchError, InputError
+from hpsearch.front.stored import stored_values
 from hpsearch.maintenance.facts import FACT_CHECKS, in_words
 from hpsearch.maintenance.findings import Check, Findings, Study
 from hpsearch.paths import StudyFolder, shell_word
 from hpsearch.sqlite_file import integrity_problems
 from hpsearch.storage.engine import Database
 from hpsearch.storage.optuna_tables import read_rows
-from hpsearch.storage.optuna_trial import stored_values
 from hpsearch.storage.trial_files import load_result, read_curve, read_result, same
 from hpsearch.storage.view import read_study
 from hpsearch.study.begun import EditedError
@@ -224,11 +224,13 @@ def _export_is_of_the_best(study: Study) -> Findings:
     except UNREADABLE:
         return Findings("none was exported")  # a damaged one is reported by another check
     certified = _certified(study.folder)
-    view = study.view
-    best = next(iter(handed_over(view.folder, view.config, view.trials)), None)
     what = f"{study.folder.best.name}: trial {exported.number}"
     if values.get("chosen"):
         return Findings(f"{what}, which was asked for")
+    try:
+        best = next(iter(handed_over(study.folder, study.view.config, study.view.trials)), None)
+    except InputError:
+        best = None  # a damaged space or prior is reported by another check
     if best is None or exported.number in (best.number, certified):
         return Findings(what)
     again = f"`hpsearch export {shell_word(study.folder.root)}` writes it again"

@@ -15,6 +15,7 @@ from typing import Any
 from optuna.trial import FrozenTrial
 
 from hpsearch.errors import InputError
+from hpsearch.front.stored import stored_constraints, stored_values
 from hpsearch.json_files import read_dataset
 from hpsearch.maintenance import repair_files
 from hpsearch.maintenance.invariants import check_invariants
@@ -33,7 +34,7 @@ from hpsearch.storage import trial_files
 from hpsearch.storage.database import StudyRecord
 from hpsearch.storage.engine import Database
 from hpsearch.storage.optuna_tables import correct_times, holding, read_rows
-from hpsearch.storage.optuna_trial import STATES, stored_constraints, stored_values
+from hpsearch.storage.optuna_trial import STATES
 from hpsearch.storage.view import StudyView, read_study
 from hpsearch.study.begun import restore
 from hpsearch.study.config import StudyConfig

@@ -4,7 +4,7 @@ One graph holds the encoder and the comparison, so that the weights are stored o
 the codes of known ones, `support`, go in; `codes`, `log_odds` and `scores` come out. A picture is
 encoded once, when it becomes known; a new one is then compared with its code.
 
-Letters: N pictures, M known pictures, S side of the network's input, A and B pictures compared.
+Letters: N pictures, M known pictures, T side of a picture, S side of the network's input.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from hpsearch.network.averaging import AveragingNetwork
 from hpsearch.network.views import View
 from hpsearch.paths import check_output, write_atomically
 from hpsearch.recognition.model import Model
+from hpsearch.recognition.support import read_images
 from hpsearch.training.evaluation import encode, to_input
 
 OPSET = 17
@@ -39,8 +40,8 @@ PRODUCER = "hpsearch export-model"
 LARGEST_BYTES = 2_000_000_000
 """A protobuf holds 2 GiB; weights and graph must fit in one."""
 EQUAL = 1e-5
-"""Largest accepted difference between ONNX Runtime and torch: of a code's value, and of log-odds
-by the largest of them, as both are rounded by their size."""
+"""Largest accepted difference between ONNX Runtime and torch: of a code's value, and of logits as
+a share of the largest, since both are rounded by their size."""
 PICTURES, KNOWN = 100, 10
 """Pictures drawn to compare the two, and how many of them are the known ones."""
 NEEDED = (
@@ -85,7 +86,7 @@ class Deployed(nn.Module):
             self.network.views = tuple(PlainView(*view) for view in self.network.views)
         self.calibration = model.calibration
         self.size = model.config.input_size
-        self.register_buffer("shrink", torch.from_numpy(area_weights(self.size)))
+        self.register_buffer("shrink", torch.from_numpy(area_weights(self.size)))  # [S, T]
 
     def forward(self, pictures: Tensor, support: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Encode pictures and compare them with known ones.
@@ -105,11 +106,12 @@ class Deployed(nn.Module):
 
     def _reduced(self, pictures: Tensor) -> Tensor:
         """Return pictures [N, S, S]: `area_average`, to the bit."""
-        if self.size == SIDE:
+        side = pictures.shape[-1]
+        if self.size >= side:
             return pictures
         sums = self.shrink @ pictures.to(torch.float32) @ self.shrink.T  # whole, below 2**24
-        twice = 2 * sums.to(torch.int64) + SIDE * SIDE
-        return torch.div(twice, 2 * SIDE * SIDE, rounding_mode="trunc")
+        twice = 2 * sums.to(torch.int64) + side * side
+        return torch.div(twice, 2 * side * side, rounding_mode="trunc")
 
 
 class PlainView(View):
@@ -165,12 +167,13 @@ def write_onnx(model: Model, path: Path) -> Written:
         )
     if not all(bool(one.isfinite().all()) for one in weights):
         raise InputError("the weights are not finite: the training diverged; retrain the model")
-    content = _described(_graph(Deployed(model)), model)
-    codes, log_odds, scores = _differences(content, model)
-    if not max(codes, log_odds) <= EQUAL:
+    pictures = drawn_pictures(model)
+    content = _described(_graph(Deployed(model), pictures[:2]), model, pictures.shape[1:])
+    codes, logits, scores = _differences(content, model, pictures)
+    if not max(codes, logits) <= EQUAL:
         raise EnvironmentFailure(
             f"{path}: not written; ONNX Runtime's codes differ from torch's by {codes:.1e} and "
-            f"its log-odds by {log_odds:.1e} of the largest, more than {EQUAL:g}; install the "
+            f"its logits by {logits:.1e} of the largest, more than {EQUAL:g}; install the "
             "versions that constraints.txt names, then run the same command again"
         )
     write_atomically(path, content)
@@ -178,38 +181,53 @@ def write_onnx(model: Model, path: Path) -> Written:
 
 
 @torch.no_grad()
-def _graph(deployed: Deployed) -> bytes:
+def _graph(deployed: Deployed, pictures: NDArray[np.uint8]) -> bytes:
     """Return the graph as torch's exporter writes it.
 
     The one that traces: it needs no further package and takes a second, where the one that
     compiles needs onnxscript and takes half a minute.
+
+    Raises:
+        InputError: It lacks an operator of the network.
     """
-    shown = torch.zeros(2, SIDE, SIDE, dtype=torch.uint8)
-    codes, *_ = deployed.eval()(shown, deployed.network.encode(to_input(deployed._reduced(shown))))
+    shown = torch.from_numpy(pictures)
+    codes = deployed.eval().network.encode(to_input(deployed._reduced(shown)))
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         file = Path(folder) / "graph.onnx"
-        torch.onnx.export(
-            deployed,
-            (shown, codes),
-            file,
-            input_names=["pictures", "support"],
-            output_names=["codes", "log_odds", "scores"],
-            dynamic_axes={
-                "pictures": {0: "N"},
-                "support": {0: "M"},
-                "codes": {0: "N"},
-                "log_odds": {0: "N", 1: "M"},
-                "scores": {0: "N", 1: "M"},
-            },
-            opset_version=OPSET,
-            dynamo=False,
-        )
+        try:
+            torch.onnx.export(
+                deployed,
+                (shown, codes),
+                file,
+                input_names=["pictures", "support"],
+                output_names=["codes", "log_odds", "scores"],
+                dynamic_axes={
+                    "pictures": {0: "N"},
+                    "support": {0: "M"},
+                    "codes": {0: "N"},
+                    "log_odds": {0: "N", 1: "M"},
+                    "scores": {0: "N", 1: "M"},
+                },
+                opset_version=OPSET,
+                dynamo=False,
+            )
+        except torch.onnx.errors.OnnxExporterError as error:
+            raise InputError(
+                f"torch's exporter to ONNX lacks an operator of this network "
+                f"({shortened(error, 120)}); deploy the model folder instead"
+            ) from error
         return file.read_bytes()
 
 
-def _described(graph: bytes, model: Model) -> bytes:
-    """Return the graph with what a reader must know, in its metadata."""
+def _described(graph: bytes, model: Model, shape: tuple[int, ...]) -> bytes:
+    """Return the graph with what a reader must know, in its metadata.
+
+    Args:
+        graph: From `_graph`.
+        model: The model.
+        shape: Of one picture that goes in.
+    """
     import onnx
 
     proto = onnx.load_model_from_string(graph)
@@ -220,16 +238,16 @@ def _described(graph: bytes, model: Model) -> bytes:
         "of their mean log-odds."
     )
     support, (codes, *_) = proto.graph.input[1], proto.graph.output
-    shape = codes.type.tensor_type.shape  # the exporter names what it could count
-    del shape.dim[1:]
-    shape.dim.extend(support.type.tensor_type.shape.dim[1:])
+    named = codes.type.tensor_type.shape.dim  # the exporter names what it could count
+    del named[1:]
+    named.extend(support.type.tensor_type.shape.dim[1:])
     data, calibration = model.description["dataset"], model.calibration
     onnx.helper.set_model_props(
         proto,
         {
             "opset": str(OPSET),
             "input": (
-                f"pictures: uint8 [N, {SIDE}, {SIDE}], "
+                f"pictures: uint8 [N, {', '.join(map(str, shape))}], "
                 + ("ink 255, paper 0" if model.paper else "grey, 0 black to 255 white")
                 + "; support: float32, rows of codes"
             ),
@@ -249,14 +267,15 @@ def _described(graph: bytes, model: Model) -> bytes:
     return bytes(proto.SerializeToString())
 
 
-def _differences(content: bytes, model: Model) -> tuple[float, float, float]:
+def _differences(
+    content: bytes, model: Model, pictures: NDArray[np.uint8]
+) -> tuple[float, float, float]:
     """Return the largest differences between ONNX Runtime and torch.
 
-    Of codes; of log-odds, as a share of the largest; of scores.
+    Of codes; of logits, as a share of the largest; of scores.
     """
     import onnxruntime
 
-    pictures = drawn_pictures(PICTURES)
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     shape = session.get_inputs()[1].shape[1:]
     nothing = np.zeros((0, *shape), np.float32)
@@ -267,11 +286,12 @@ def _differences(content: bytes, model: Model) -> tuple[float, float, float]:
         reduced = area_average(pictures, model.config.input_size)
         own = encode(model.network, torch.from_numpy(reduced))
         logits = model.network.score_matrix(own, own[:KNOWN]).double().numpy()
-    wanted = model.calibration.logits(logits)
+    calibration = model.calibration
+    largest = max(1.0, calibration.slope * float(np.abs(logits).max()))
     return (
         _difference(codes, own.numpy()),
-        _difference(log_odds, wanted) / max(1.0, float(np.abs(wanted).max())),
-        _difference(scores, model.calibration.probability(logits)),
+        _difference(log_odds, calibration.logits(logits)) / largest,
+        _difference(scores, calibration.probability(logits)),
     )
 
 
@@ -281,15 +301,16 @@ def _difference(one: NDArray[Any], other: NDArray[Any]) -> float:
     return most if math.isfinite(most) else math.inf
 
 
-def drawn_pictures(count: int) -> NDArray[np.uint8]:
-    """Return so many drawings of a few strokes, uint8 [N, 105, 105], always the same ones."""
+def drawn_pictures(model: Model) -> NDArray[np.uint8]:
+    """Return `PICTURES` drawings of a few strokes in colour, converted; always the same ones."""
     rng = np.random.default_rng(0)
-    pictures = []
-    for _ in range(count):
-        image = Image.new("L", (SIDE, SIDE))
+    drawn = []
+    for _ in range(PICTURES):
+        image = Image.new("RGB", (SIDE, SIDE), "white")
         pen = ImageDraw.Draw(image)
         for _ in range(int(rng.integers(1, 5))):
-            points = rng.integers(5, SIDE - 5, (3, 2))
-            pen.line([(int(x), int(y)) for x, y in points], fill=255, width=3)
-        pictures.append(np.asarray(image))
-    return np.stack(pictures)
+            points = [(int(x), int(y)) for x, y in rng.integers(5, SIDE - 5, (3, 2))]
+            red, green, blue = rng.integers(0, 160, 3).tolist()
+            pen.line(points, fill=(red, green, blue), width=3)
+        drawn.append(image)
+    return read_images(drawn, paper=model.paper)

@@ -10,11 +10,11 @@ from typing import Any
 
 from hpsearch.configfile import dump_yaml, read_yaml
 from hpsearch.confirm.certificate import as_shown, best_of
+from hpsearch.confirm.choice import choose
 from hpsearch.errors import HpsearchError, InputError
 from hpsearch.paths import StudyFolder, TrialFolder, check_output, shell_word, write_atomically
 from hpsearch.provenance import differences, software
 from hpsearch.results.best import pick_in_words, to_export
-from hpsearch.results.choice import choose
 from hpsearch.storage.agreement import trained_config
 from hpsearch.storage.trial_files import read_provenance
 from hpsearch.storage.view import StudyView, read_study

@@ -212,7 +212,7 @@ class StudyRecord:
         def write(session: Session) -> None:
             self._check_ours(session, number)
             self._insert_pending(session)
-            tables.set_attribute(self.storage, session, self.ids[number], key, value)
+            tables.set_attributes(session, self.ids[number], {key: value})
 
         self.transact(write)
         self._forget_pending()

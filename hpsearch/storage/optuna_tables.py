@@ -32,7 +32,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from hpsearch.front import ONE, Goals
-from hpsearch.storage.optuna_trial import STATES, stored_constraints, stored_values
+from hpsearch.front.stored import stored_constraints, stored_values
+from hpsearch.storage.optuna_trial import STATES
 from hpsearch.trial import TrialRecord
 
 CREATE_LEASES = (
@@ -168,9 +169,21 @@ def read_trials(
 
 def insert_trial(storage: RDBStorage, session: Session, study_id: int, trial: FrozenTrial) -> int:
     """Insert a trial as it is, under the study's next number; return its id."""
-    bare = copy(trial)
-    bare.intermediate_values = {}  # Optuna would look for each of them first
+    bare = copy(trial)  # of what is left out here, Optuna would look for each entry first
+    bare.intermediate_values, bare.params, bare.user_attrs = {}, {}, {}
     trial_id = int(storage._get_prepared_new_trial(study_id, bare, session).trial_id)
+    params = [
+        {
+            "trial_id": trial_id,
+            "param_name": name,
+            "param_value": distribution.to_internal_repr(trial.params[name]),
+            "distribution_json": distribution_to_json(distribution),
+        }
+        for name, distribution in trial.distributions.items()
+    ]
+    if params:
+        session.execute(models.TrialParamModel.__table__.insert(), params)
+    set_attributes(session, trial_id, trial.user_attrs)
     insert_reports(session, ((trial_id, *one) for one in trial.intermediate_values.items()))
     return trial_id
 
@@ -184,9 +197,13 @@ def insert_reports(session: Session, reports: Iterable[tuple[int, int, float]]) 
         row = {"trial_id": trial_id, "step": step, "intermediate_value": stored}
         rows.append({**row, "intermediate_value_type": stored_type})
     if rows:
-        dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
-        insert = dialect.insert(kind.__table__)
-        session.execute(insert.on_conflict_do_nothing(), rows)
+        session.execute(_insert(session, kind).on_conflict_do_nothing(), rows)
+
+
+def _insert(session: Session, kind: Any) -> Any:
+    """Return the statement that inserts into a table; it can say what a conflict does."""
+    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
+    return dialect.insert(kind.__table__)
 
 
 def report_of(stored: float, stored_type: str) -> float:
@@ -196,12 +213,18 @@ def report_of(stored: float, stored_type: str) -> float:
     return kind.stored_repr_to_intermediate_value(stored, of)
 
 
-def set_attribute(
-    storage: RDBStorage, session: Session, trial_id: int, key: str, value: Any
-) -> None:
-    """Set a user attribute of a trial."""
-    kind = models.TrialUserAttributeModel
-    storage._set_trial_attr_without_commit(session, kind, trial_id, key, value)
+def set_attributes(session: Session, trial_id: int, attributes: Mapping[str, Any]) -> None:
+    """Set user attributes of a trial."""
+    rows = [
+        {"trial_id": trial_id, "key": key, "value_json": json.dumps(value)}
+        for key, value in attributes.items()
+    ]
+    if rows:
+        insert = _insert(session, models.TrialUserAttributeModel)
+        replace = {"value_json": insert.excluded.value_json}
+        session.execute(
+            insert.on_conflict_do_update(index_elements=["trial_id", "key"], set_=replace), rows
+        )
 
 
 def end_trial(
@@ -213,8 +236,7 @@ def end_trial(
     goals: Goals = ONE,
 ) -> None:
     """Write how a trial ended into its row, with user attributes."""
-    for key, value in attributes.items():
-        set_attribute(storage, session, row.trial_id, key, value)
+    set_attributes(session, row.trial_id, attributes)
     kind = models.TrialSystemAttributeModel
     for key, value in stored_constraints(trial, goals).items():
         storage._set_trial_attr_without_commit(session, kind, row.trial_id, key, value)
@@ -234,8 +256,7 @@ def start(storage: RDBStorage, session: Session, trial_id: int, trial: FrozenTri
     for name, distribution in trial.distributions.items():
         stored = distribution.to_internal_repr(trial.params[name])
         storage._set_trial_param_without_commit(session, trial_id, name, stored, distribution)
-    for key, value in trial.user_attrs.items():
-        set_attribute(storage, session, trial_id, key, value)
+    set_attributes(session, trial_id, trial.user_attrs)
     row.state, row.datetime_start = trial.state, trial.datetime_start
 
 

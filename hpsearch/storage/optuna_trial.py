@@ -7,11 +7,10 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-from hpsearch.front import ONE, Goals
+from hpsearch.front.stored import CONSTRAINT
 from hpsearch.seeding import trial_seed
 from hpsearch.trial import ADDED, State, TrialRecord
 
-CONSTRAINT = "constraints:trainable"
 STATES: dict[State, TrialState] = {
     "running": TrialState.RUNNING,
     "paused": TrialState.RUNNING,
@@ -65,24 +64,6 @@ def to_record(trial: FrozenTrial, study_seed: int | None = None) -> TrialRecord:
         result=attribute(trial.user_attrs, "result", float, int),
         figures={key: figures[key] for key in figures if _is_number(figures, key)},
     )
-
-
-def stored_values(trial: TrialRecord, goals: Goals = ONE) -> tuple[float, ...] | None:
-    """Return the values that Optuna's tables hold of an ended trial, None for none.
-
-    Of several objectives only complete trials have values: the others of a pruned trial would
-    stand beside an error that is not final.
-    """
-    if goals.several:
-        return goals.point(trial) if trial.state == "complete" else None
-    held = trial.state in ("complete", "pruned") and trial.value is not None
-    return (float(trial.value or 0.0),) if held else None
-
-
-def stored_constraints(trial: TrialRecord, goals: Goals = ONE) -> dict[str, float]:
-    """Return the system attributes from which Optuna knows an ended trial's constraints."""
-    known = {f"constraints:{key}": value for key, value in goals.excesses(trial.figures).items()}
-    return known if trial.trainable else {**known, CONSTRAINT: 1.0}
 
 
 def attribute(attributes: Mapping[str, Any], key: str, *kinds: type) -> Any:

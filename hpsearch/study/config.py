@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import unquote, urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -16,8 +16,9 @@ from pydantic import (
 )
 
 from hpsearch.configfile import Section, dump_yaml, load_section, read_yaml
-from hpsearch.data.dataset import Asked, Pictures, Reading
+from hpsearch.data.dataset import READERS, Kind, Pictures, Reading
 from hpsearch.errors import InputError
+from hpsearch.extensions import check_installed
 from hpsearch.front import Bound, Goals
 from hpsearch.measure import VALIDATION_ERROR, Measure
 from hpsearch.pruners.config import PrunerConfig
@@ -25,6 +26,7 @@ from hpsearch.pruners.resource import Resource
 from hpsearch.samplers.config import SamplerConfig
 from hpsearch.space.limits import Limits
 from hpsearch.study.objectives import NamedObjective, goals_of
+from hpsearch.study.storage_url import check_storage
 from hpsearch.trainers.command import CommandTrainer, CommandTrial
 from hpsearch.trainers.recipe import Recipe
 from hpsearch.training.config import Objective, TrialConfig
@@ -47,46 +49,6 @@ NAMED = ("paper", "reference", "encoder")
 """Configurations that an enqueued entry may name."""
 ENTRY_KEYS = ("config", "params", "replicate")
 """Keys of an enqueued entry that is written in full."""
-URL_SETTINGS = frozenset(
-    {
-        "application_name", "channel_binding", "connect_timeout", "gssencmode", "host", "hostaddr",
-        "keepalives", "keepalives_count", "keepalives_idle", "keepalives_interval", "krbsrvname",
-        "load_balance_hosts", "port", "require_auth", "ssl_min_protocol_version", "sslcert",
-        "sslcrl", "sslkey", "sslmode", "sslnegotiation", "sslrootcert", "target_session_attrs",
-        "tcp_user_timeout", "user",
-    }
-)  # fmt: skip
-"""Settings that a server's URL may hold after its question mark; none is secret."""
-
-
-def check_storage(storage: str) -> str:
-    """Return a valid storage: "sqlite", or a server's URL without a password.
-
-    Raises:
-        ValueError: It is neither, or holds a password, which files and process lists would show.
-    """
-    if storage == "sqlite":
-        return storage
-    parts = urlsplit(storage)
-    if parts.scheme != "postgresql" or not parts.path.strip("/"):
-        raise ValueError("write sqlite, or postgresql://[USER@]HOST[:PORT]/DATABASE")
-    if ":" in unquote(parts.netloc.rpartition("@")[0]) or "@" in parts.path:
-        raise ValueError("take the password out of the URL: set PGPASSWORD, or use ~/.pgpass")
-    settings = [pair.partition("=") for pair in parts.query.split("&") if pair]
-    may = ", ".join(sorted(URL_SETTINGS))
-    for key, equals, value in settings:
-        if key not in URL_SETTINGS or "=" in unquote(value) or ";" in value:
-            raise ValueError(
-                f"take {unquote(key) if equals else 'what has no name'} out of the URL, a "
-                f"password comes from PGPASSWORD or ~/.pgpass; after ? it may set {may}"
-            )
-    try:
-        whole = parts.port != 0 and not parts.fragment
-    except ValueError:  # its message could repeat half a password
-        whole = False
-    if not whole:
-        raise ValueError("write postgresql://[USER@]HOST[:PORT]/DATABASE")
-    return storage
 
 
 class Budget(Section):
@@ -193,10 +155,13 @@ class StudyConfig(Section):
         "value"
     )
     """With a command: what its value is, for display."""
-    dataset: Asked = "auto"
+    dataset: Annotated[
+        Literal["auto", Kind] | Annotated[str, AfterValidator(partial(check_installed, READERS))],
+        Field(union_mode="left_to_right"),
+    ] = "auto"
     """auto takes Omniglot where it is found or can be had, else glyphs. omniglot_small1 and
-    omniglot_small2 train on five of Omniglot's 30 background alphabets; folder is own images. A
-    package may bring a reader of another name."""
+    omniglot_small2 train on five of Omniglot's 30 background alphabets; folder is own images. The
+    name of an entry point is a reader that a package brings."""
     pictures: Pictures = "auto"
     """How own images are converted. paper: what is darker than light paper, or lighter than dark
     paper, is ink. plain: the grey values are kept, for photographs. auto: paper where most

@@ -12,6 +12,9 @@ from hpsearch.space.space import SearchSpace
 from hpsearch.study.config import StudyConfig
 from hpsearch.trial import TrialRecord
 
+FEWEST = 10
+"""Ended or paused trials below which the lowest error counts: a model of so few says little."""
+
 
 def handed_over(
     folder: StudyFolder, config: StudyConfig, trials: Sequence[TrialRecord]
@@ -21,7 +24,8 @@ def handed_over(
     Raises:
         InputError: The sampler has a model, and the folder's space or prior cannot be read.
     """
-    if config.sampler.name not in EXPECTS:
+    few = sum(trial.settled for trial in trials) < FEWEST
+    if few or config.sampler.name not in EXPECTS:
         return by_merit(trials, {})
     space = SearchSpace.from_yaml(folder.space_file)
     problem = SearchProblem(space, config.recipe, config.limits)

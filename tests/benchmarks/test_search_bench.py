@@ -12,8 +12,9 @@ from benchmarks.setups import BASELINE, RANDOM, default_name, setups
 from benchmarks.table import write_table
 from benchmarks.yardstick import JUDGING
 from hpsearch.pruners.config import PrunerConfig
-from hpsearch.study.config import SamplerConfig
+from hpsearch.study.config import SamplerConfig, StudyConfig
 from tests.benchmarks.made import SPACE, made_table
+from tests.support.trainings import tiny_config
 
 
 def test_the_default_is_what_a_study_does_that_says_nothing():
@@ -22,6 +23,12 @@ def test_the_default_is_what_a_study_does_that_says_nothing():
     assert known[default_name()].sampler == SamplerConfig()
     assert known[default_name()].pruner == PrunerConfig()
     assert known[RANDOM].pruner.name == "none"
+    for name in ("tpe-expected", "random-expected", "bayes-expected"):
+        one = known[name]
+        study = StudyConfig(
+            name="made", space="s", trial=tiny_config(), sampler=one.sampler, pruner=one.pruner
+        )
+        assert f"{study.sampler.name}-{study.pruner.name}" == name
 
 
 def test_every_other_set_up_differs_from_the_default_or_the_baseline_in_one_thing():

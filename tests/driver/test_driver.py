@@ -78,7 +78,7 @@ def test_search_ends_with_the_budget_and_the_same_command_adds_nothing(tmp_path:
 @pytest.mark.parametrize(
     ("chosen", "proposer"),
     [
-        ({"sampler__startup_trials": 3}, "bayes"),
+        ({"sampler__startup_trials": 3, "pruner__name": "expected"}, "bayes"),
         ({"sampler__name": "tpe", "sampler__startup_trials": 3}, "tpe"),
     ],
 )

@@ -13,6 +13,7 @@ import optuna
 import pytest
 
 from hpsearch.confirm.front import expected_front, front
+from hpsearch.driver.progress import Progress
 from hpsearch.errors import InputError
 from hpsearch.front.order import front_of
 from hpsearch.maintenance.copy import copy_study
@@ -25,7 +26,9 @@ from hpsearch.storage.view import StudyView, read_study
 from hpsearch.study.plan import plan_study
 from hpsearch.trial import TrialRecord
 from tests.driver.test_driver import search
+from tests.results.test_confirm import certificate_of, runs_of, train
 from tests.support.command_line import CommandLine
+from tests.support.fake_executor import FakeExecutor
 from tests.support.planted import PlantedExecutor, reachable
 
 BOTH: dict[str, Any] = {"objectives": ["validation_error", "multiply_adds"]}
@@ -273,3 +276,48 @@ def test_the_audit_counts_points_that_the_front_lost(tmp_path: Path) -> None:
     lost = [t for t in audited if t in front_of([*kept, t], goals)]
     assert (found.audited, found.lost) == (len(audited), len(lost))
     assert "the front" in found.sentence()
+
+
+def test_a_measured_objective_has_a_model_of_its_own(tmp_path: Path) -> None:
+    """Latency is known after an epoch, not before: bayes predicts it, verify knows it then."""
+    changes = {"objectives": ["validation_error", "latency_ms"], "sampler__name": "bayes"}
+    changes |= {"sampler__startup_trials": 4, "pruner__name": "asha-promotion"}
+    _, view = search(tmp_path / "s", PlantedExecutor(slots=2), budget__trials=10, **changes)
+    assert all("latency_ms" in t.figures for t in view.trials)
+    found = list(verify(plan_study(str(tmp_path / "s"), None, {}), view))
+    assert Counter(one.kind for one in found) == {"same": 9, "enqueued": 1}, found
+    read = optuna_study(tmp_path / "s")
+    assert sorted(t.number for t in read.best_trials) == sorted(t.number for t in front(view))
+
+
+def test_the_report_and_the_live_view_show_the_front(study: StudyFolder) -> None:
+    from hpsearch.cli.live import _best
+    from hpsearch.driver.stopping import forecast_study
+    from hpsearch.report import write_report
+
+    view = read_study(study)
+    progress = Progress.of(view.trials, {}, view.config, 60.0, 1, forecast_study(view))
+    said = _best(progress)
+    assert said.startswith(f"front: {len(front(view))} trials, error ")
+    assert "hypervolume" in said
+    page = write_report(study).read_text(encoding="utf-8")
+    assert "Along the front" in page
+    assert '"front-multiply-adds"' in page
+
+
+def test_confirm_says_who_dominates_whom_on_the_front(study: StudyFolder) -> None:
+    view = read_study(study)
+    runs = runs_of(view, top=3, seeds=3)
+    assert train(view, FakeExecutor(2), runs)
+    rows = certificate_of(view, runs)["front"]
+    on_front = {t.number for t in front(view)}
+    assert {row["trial"] for row in rows} <= on_front or len(on_front) == 1
+    cost = {row["trial"]: row["values"]["multiply_adds"] for row in rows}
+    for row in rows:
+        assert all(cost[one["trial"]] <= cost[row["trial"]] for one in row["dominated_by"])
+        assert len(row["dominated_by"]) == sum(c < cost[row["trial"]] for c in cost.values())
+        assert max([0.0, *(o["probability"] for o in row["dominated_by"])]) <= (
+            1 - row["probability"] + 1e-9
+        )
+    cheapest = min(rows, key=lambda row: cost[row["trial"]])
+    assert cheapest["probability"] == 1.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import sys
 import time
@@ -149,6 +150,16 @@ FAULTS = {
         Ending.FAILED,
         "report",
     ),
+    "steps that go back": (
+        'echo \'{"step": 2, "value": 1}\n{"step": 1, "value": 1}\' >>$HPSEARCH_REPORT; sleep 4243',
+        Ending.FAILED,
+        "report line 2: step 1 after step 2; steps must rise",
+    ),
+    "a full disk": (
+        "echo train: write error: No space left on device >&2; exit 1",
+        Ending.ENVIRONMENT,
+        "No space left on device",
+    ),
     "a number that is none": (
         'echo \'{"step": 1, "value": nan}\' >>$HPSEARCH_REPORT; sleep 4243',
         Ending.DIAGNOSED,
@@ -176,6 +187,41 @@ def test_a_fault_of_the_program_has_its_blame(
     assert last.ending is ending
     assert cause in (last.cause or "")
     assert (last.cause or "").isprintable()
+
+
+@linux
+def test_a_log_that_cannot_be_written_is_the_machines_fault(
+    executor: LocalExecutor, programs: Programs
+) -> None:
+    first = run(executor, programs())[0]
+    assert isinstance(first, Started)
+    before = resource.prlimit(first.pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(first.pid, resource.RLIMIT_FSIZE, (1000, before[1]))  # as a full disk
+    words = "for n in 1 2 3; do head -c 2000 /dev/zero; sleep 0.1; done; " + STEPS
+    last = end(run(executor, programs(words, trial=1)))
+    resource.prlimit(first.pid, resource.RLIMIT_FSIZE, before)
+    assert last.ending is Ending.ENVIRONMENT
+    assert "too large" in (last.cause or "")
+    assert end(run(executor, programs(trial=2))).ending is Ending.FINISHED
+
+
+@linux
+def test_a_child_that_outlives_its_program_is_ended(
+    executor: LocalExecutor, programs: Programs
+) -> None:
+    script = "(setsid sleep 4243 >/dev/null 2>&1 &); sleep 4243 & " + STEPS
+    events = run(executor, programs(script))
+    assert isinstance(events[0], Started)
+    assert end(events).ending is Ending.FINISHED
+    assert _programs(events[0].pid) == []
+
+
+def test_a_memory_limit_is_the_trials_own(executor: LocalExecutor, programs: Programs) -> None:
+    takes = "import time; held = bytearray(b'x') * 200_000_000; time.sleep(60)"
+    command = [sys.executable, "-c", takes]
+    last = end(run(executor, programs(command=command, memory_gb=0.1)))
+    assert last.ending is Ending.OUT_OF_MEMORY
+    assert "memory_gb" in (last.cause or "")
 
 
 def test_a_time_limit_counts_all_runs(executor: LocalExecutor, programs: Programs) -> None:

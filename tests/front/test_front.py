@@ -8,9 +8,17 @@ from optuna._hypervolume import compute_hypervolume
 from optuna.study._multi_objective import _fast_non_domination_rank
 
 from hpsearch.front import ONE, Bound, Goal, Goals
+from hpsearch.front.growth import growth
 from hpsearch.front.hypervolume import contributions, hypervolume
 from hpsearch.front.improvement import expected_gain
-from hpsearch.front.order import dominates, front_of, ordered, place_of_first, ranks
+from hpsearch.front.order import (
+    dominates,
+    front_of,
+    ordered,
+    place_of_first,
+    ranks,
+    reference_of,
+)
 from hpsearch.trial import TrialRecord
 
 GOALS = Goals(objectives=(Goal(name="error"), Goal(name="size", exact=True, ratio=True)))
@@ -90,3 +98,15 @@ def test_a_constraint_says_how_it_is_broken() -> None:
     assert goals.excesses({"recall": 0.5, "latency_ms": 4.0}) == {"latency_ms": -1, "recall": 0.4}
     assert goals.missing({"recall": 0.5}) == "latency_ms"
     assert ONE.missing({}) is None
+
+
+def test_a_front_only_grows() -> None:
+    rng = np.random.default_rng(0)
+    trials = [trial(n, float(e), float(c)) for n, (e, c) in enumerate(rng.random((30, 2)) + 0.1)]
+    numbers, shares = growth(trials, GOALS)
+    assert numbers == list(range(30))
+    assert shares == sorted(shares)
+    assert 0 < shares[0] < shares[-1] < 1
+    points = np.array([GOALS.scaled((t.value or 0.0, t.figures["size"])) for t in trials])
+    box = (reference_of(points) - points.min(axis=0)).prod()
+    assert shares[-1] == pytest.approx(hypervolume(points, reference_of(points).tolist()) / box)

@@ -13,9 +13,9 @@ import torch
 from numpy.typing import NDArray
 
 from hpsearch.data.resize import area_average
-from hpsearch.errors import EnvironmentFailure
+from hpsearch.errors import EnvironmentFailure, InputError
 from hpsearch.network.siamese import SiameseNetwork
-from hpsearch.network.views import views
+from hpsearch.network.views import View, views
 from hpsearch.pictures.folder import convert
 from hpsearch.recognition import onnx_file
 from hpsearch.recognition.calibration import Calibration
@@ -211,6 +211,15 @@ def test_a_file_that_computes_otherwise_is_not_written(
 ) -> None:
     monkeypatch.setattr(onnx_file.PlainView, "of", lambda self, images: images)
     with pytest.raises(EnvironmentFailure, match="not written; ONNX Runtime's codes differ"):
+        onnx_file.write_onnx(random_model(KINDS["averaged over turns"]), tmp_path / "m.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_network_with_another_operator_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(onnx_file.PlainView, "of", lambda view, images: View.of(view, images))
+    with pytest.raises(InputError, match=r"lacks an operator of this network .*aten::rot90"):
         onnx_file.write_onnx(random_model(KINDS["averaged over turns"]), tmp_path / "m.onnx")
     assert list(tmp_path.iterdir()) == []
 

@@ -43,7 +43,7 @@ def processes() -> list[str]:
     ("sampler", "pruner"),
     [
         pytest.param("tpe", "none", marks=pytest.mark.slow),
-        ("tpe", "asha-promotion"),
+        pytest.param("tpe", "asha-promotion", marks=pytest.mark.slow),
         ("bayes", "expected"),
     ],
 )

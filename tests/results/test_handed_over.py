@@ -26,10 +26,12 @@ LUCKY, TRIALS = 13, 14
 class OneIsLucky(FakeExecutor):
     """A larger rate is worse; the worst of all has one epoch that is better than any other's."""
 
+    lucky = LUCKY
+
     def _result(self, job: Job, epoch: int) -> EpochResult:
         rate = job.config["layers"]["conv1"]["learning_rate"]
         error = 0.3 + 20 * rate + 0.05 / epoch + 0.001 * (job.trial % 3)
-        error = 0.31 if (job.trial, epoch) == (LUCKY, 2) else error
+        error = 0.31 if (job.trial, epoch) == (self.lucky, 2) else error
         return EpochResult(epoch, error, error, float(epoch), 100 * epoch, 1000 * epoch)
 
 
@@ -85,10 +87,16 @@ def test_confirm_trains_the_expected_best_and_the_luckiest(study: StudyFolder) -
     assert {t.number for t in best_trials(view, 50)} == set(range(TRIALS))
 
 
-def test_a_study_without_a_model_hands_over_its_lowest(
-    tmp_path: Path, hpsearch: CommandLine
+@pytest.mark.parametrize(("sampler", "first"), [("random", 0), ("bayes", 5)])
+def test_a_study_without_a_model_or_with_few_trials_hands_over_its_lowest(
+    tmp_path: Path, hpsearch: CommandLine, sampler: str, first: int
 ) -> None:
-    search(tmp_path / "s", OneIsLucky(), enqueue=ENQUEUED[:TRIALS], budget__trials=TRIALS)
+    """Of the trials from `first` on the last is the lucky one; nine are few."""
+    enqueued = [*ENQUEUED[: TRIALS - first - 1], ENQUEUED[LUCKY]]
+    executor = OneIsLucky()
+    executor.lucky = len(enqueued) - 1
+    settings = {"enqueue": enqueued, "budget__trials": len(enqueued), "sampler__name": sampler}
+    search(tmp_path / "s", executor, **settings)
     done = hpsearch("export", tmp_path / "s")
     assert "NOTE: handed over" not in done.err + done.out
-    assert read_yaml(tmp_path / "s" / "best.yaml")["trial"] == LUCKY
+    assert read_yaml(tmp_path / "s" / "best.yaml")["trial"] == executor.lucky

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -16,10 +17,13 @@ from hpsearch.belief import Belief, from_history
 from hpsearch.samplers import SamplerConfig, make_sampler, observe
 from hpsearch.samplers.base import Predicts
 from hpsearch.samplers.bayes import BayesSampler, evidence
+from hpsearch.samplers.merit import by_merit, expected_errors
 from hpsearch.samplers.prior import Prior
 from hpsearch.samplers.suggest import suggest
 from hpsearch.space.limits import Limits
 from hpsearch.space.problem import SearchProblem
+from hpsearch.space.space import SearchSpace
+from hpsearch.trainers.command import CommandTrainer, CommandTrial
 from hpsearch.trial import TrialRecord
 from tests.support.problems import (
     base_config,
@@ -152,3 +156,44 @@ def test_the_best_of_another_study_may_be_tried_here(problem: SearchProblem) -> 
     assert problem.feasible(params)
     alone = SamplerConfig(name="bayes", startup_trials=1)
     assert params != suggest(problem, alone, [], 0, 0)
+
+
+@pytest.mark.slow
+def test_it_searches_a_programs_space_of_choices_and_conditions() -> None:
+    """With noise, in any unit; what it hands over is better than what random search does."""
+    parameters: dict[str, Any] = {
+        "optimiser": {"type": "categorical", "choices": ["sgd", "adam", "rms"]},
+        "lr": {"type": "float", "low": 1e-5, "high": 1, "log": True},
+        "momentum": {"type": "float", "low": 0, "high": 0.99, "when": {"optimiser": "sgd"}},
+        "layers": {"type": "int", "low": 1, "high": 6},
+        "units": {"type": "int", "low": 8, "high": 512, "log": True},
+        "norm": {"type": "bool"},
+        "dropout": {"type": "float", "low": 0, "high": 0.8},
+    }
+    space = SearchSpace.from_values({"name": "made", "parameters": parameters}, "space")
+    base = CommandTrial.of(CommandTrainer(command=["./train"], max_steps=1))
+    problem = SearchProblem(space, base, Limits())
+
+    def truth(params: Any) -> float:
+        best = {"sgd": -1.2, "adam": -3.0, "rms": -3.3}[params["optimiser"]]
+        off = 0.1 * (math.log10(params["lr"]) - best) ** 2 + 0.1 * (params["optimiser"] != "adam")
+        off += 0.3 * (params.get("momentum", 0.9) - 0.9) ** 2 + 0.02 * abs(params["layers"] - 3)
+        off += 0.01 * (math.log2(params["units"]) - 7) ** 2 + 0.1 * (not params["norm"])
+        return float(off + 0.4 * (params["dropout"] - 0.2) ** 2)
+
+    def found(sampler: str, seed: int, unit: float) -> float:
+        rng, trials = np.random.default_rng(seed), list[TrialRecord]()
+        config = SamplerConfig(name=sampler)  # type: ignore[arg-type]
+        for n in range(40):
+            params = suggest(problem, config, trials, seed, n)
+            value = unit * (truth(params) + float(rng.normal(0, 0.02))) - 5
+            trials.append(TrialRecord(n, "complete", params, {1: value}, value))
+        first = by_merit(trials, expected_errors(problem, config, trials))[0]
+        return truth(first.params)
+
+    random, bayes, large = (
+        np.mean([found(sampler, seed, unit) for seed in range(6)])
+        for sampler, unit in (("random", 1), ("bayes", 1), ("bayes", 1000))
+    )
+    assert bayes < 0.75 * random
+    assert large == pytest.approx(bayes, rel=0.2)

@@ -95,6 +95,19 @@ def test_a_second_server_on_the_port_is_one_line(
     assert last == f"hpsearch: --port {server.port}: Address already in use; choose another"
 
 
+def test_that_many_pictures_take_time_is_said(
+    server: Server,
+    hpsearch: CommandLine,
+    model: Path,
+    support: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    command = ["serve", model, "--support", support, "--port", server.port]
+    assert "encoding" not in hpsearch(*command).err
+    monkeypatch.setattr("hpsearch.cli.serve.MANY", 8)
+    assert "encoding 9 pictures, once" in hpsearch(*command).err
+
+
 @pytest.mark.parametrize("busy", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_ctrl_c_ends_it_within_a_second(model: Path, support: Path, busy: bool) -> None:
     started = start_server(model, support)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hpsearch.errors import InputError, hide_passwords
-from hpsearch.study.config import check_storage
+from hpsearch.study.storage_url import check_storage
 from tests.support.cases import STUDY, refused, write_study
 
 CANARY = "canary"

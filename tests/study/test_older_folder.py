@@ -85,16 +85,20 @@ OF_0_1_0 = {
     "sampler.name": "tpe", "sampler.startup_trials": 8, "pruner.name": "asha",
     "pruner.reduction_factor": 2,
 }  # fmt: skip
-"""What the shipped study `quickstart` said of its search in version 0.1.0."""
+"""What shipped studies said of their search in version 0.1.0."""
 
 
-@pytest.mark.parametrize("name", ["quickstart", None])
-def test_a_study_of_0_1_0_goes_on_with_tpe_and_asha(name: str | None, tmp_path: Path) -> None:
-    """By the shipped study's name, which is searched otherwise now, and by its folder."""
+@pytest.mark.parametrize("study", ["quickstart", "koch2015_52px"])
+@pytest.mark.parametrize("by_name", [True, False])
+def test_a_study_of_0_1_0_goes_on_with_tpe_and_asha(
+    study: str, by_name: bool, tmp_path: Path
+) -> None:
+    """By the shipped study's name, which searches otherwise now, and by its folder."""
     folder = tmp_path / "study"
-    begun = plan_study("quickstart", folder, OF_0_1_0)
+    begun = plan_study(study, folder, OF_0_1_0)
     save_plan(begun, {"kind": "glyphs"})
-    again = plan_study(name or str(folder), folder if name else None, {}).config
+    name, output = (study, folder) if by_name else (str(folder), None)
+    again = plan_study(name, output, {}).config
     assert (again.sampler, again.pruner) == (begun.config.sampler, begun.config.pruner)
     assert (again.sampler.name, again.sampler.startup_trials) == ("tpe", 8)
     assert (again.pruner.name, again.pruner.reduction_factor) == ("asha", 2)
@@ -134,6 +138,6 @@ def test_a_pruner_that_followed_from_the_sampler_may_be_left_out_again(tmp_path:
     """A study begun with another pruner keeps it where none is named."""
     folder = tmp_path / "study"
     begun = {"sampler.name": "tpe", "pruner.name": "median"}
-    save_plan(plan_study("quickstart", folder, begun), {"kind": "glyphs"})
-    again = plan_study("quickstart", folder, {"sampler.name": "tpe"}).config
+    save_plan(plan_study("koch2015_52px", folder, begun), {"kind": "glyphs"})
+    again = plan_study("koch2015_52px", folder, {"sampler.name": "tpe"}).config
     assert again.pruner.name == "median"

@@ -1,0 +1,56 @@
+"""A backbone's settings, and what a configuration refuses beside them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from hpsearch.configfile import read_yaml
+from hpsearch.errors import InputError
+from hpsearch.shipped_files import find_shipped
+from hpsearch.study.config import StudyConfig
+from hpsearch.training.config import TrialConfig
+
+
+def trial(**changes: Any) -> dict[str, Any]:
+    return {**read_yaml(find_shipped("studies", "photographs"))["trial"], **changes}
+
+
+def test_the_shipped_study_reads_in_colour() -> None:
+    study = StudyConfig.from_yaml(find_shipped("studies", "photographs"))
+    assert study.reading == "rgb"
+    assert StudyConfig.from_yaml(find_shipped("studies", "own")).reading == "auto"
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"backbone": {"name": "x", "maps": "2+1"}}, "write numbers 1 to 4 in order"),
+        ({"backbone": {"name": "x", "size": 100}}, "multiple of 32"),
+        ({"backbone": {"name": "../x"}}, "backbone.name"),
+        ({"distortion": {"probability": 0.5}}, "distortion.probability"),
+        ({"channels": "grey"}, "channels"),
+        ({"start": "shipped"}, "start"),
+        ({"test_time_averaging": "turns"}, "test_time_averaging"),
+        ({"comparison": "weighted_l1", "layers": {"fc": {"width": 8}}}, "comparison: aligned"),
+    ],
+)
+def test_what_does_not_suit_a_backbone_is_refused(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        TrialConfig.from_values(trial(**changes))
+
+
+def test_older_configurations_are_stored_as_before() -> None:
+    plain = StudyConfig.from_yaml(find_shipped("studies", "own")).siamese.plain()
+    assert not {"backbone", "channels"} & plain.keys()
+    assert "backbone" in TrialConfig.from_values(trial()).plain()
+
+
+def test_what_is_trained_has_a_shape_without_torch() -> None:
+    config = TrialConfig.from_values(trial())
+    shape = config.shape()
+    assert shape.inputs == (320 + 192) * (1 + 9)
+    assert shape.multiply_adds == shape.inputs * config.layers.width
+    near = config.with_parameters({"backbone.match": "near"}).shape()
+    assert (near.inputs, near.places) == (320 + 192, 9)
