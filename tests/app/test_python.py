@@ -39,7 +39,7 @@ def train(x: float, kind: str, seed: int) -> float:
 
 
 def steps(x: float) -> Iterator[float]:
-    for step in range(100):
+    for step in range(40):
         time.sleep(0.05 if step else 0)
         yield step + 1, x - 1 / (step + 1), {"twice": 2 * x}
 """
@@ -200,7 +200,7 @@ def test_what_is_asked_for_is_done_and_a_broken_callback_loses_nothing(place: Pa
     """A trial is stopped by hand, another one asked for; then the callback fails."""
     searched_here = importlib.import_module("searched_here")
     told = Asking("asked")
-    settings = {"max_steps": 100, "output": "asked", "pruner": {"name": "none"}, "workers": 1}
+    settings = {"max_steps": 40, "output": "asked", "pruner": {"name": "none"}, "workers": 1}
     with pytest.raises(InputError) as raised:
         hpsearch.search(
             searched_here.steps, {"x": SPACE_X}, trials=3, callbacks=[told], **settings
@@ -212,10 +212,10 @@ def test_what_is_asked_for_is_done_and_a_broken_callback_loses_nothing(place: Pa
     first, second = Study.open("asked").trials
     assert first.state == "pruned"
     assert first.cause == f"stopped by a user after epoch {first.last_epoch}"
-    assert first.last_epoch < 60
-    assert (second.state, second.params, second.last_epoch) == ("complete", {"x": 0.25}, 100)
+    assert first.last_epoch < 40
+    assert (second.state, second.params, second.last_epoch) == ("complete", {"x": 0.25}, 40)
     reports = [event for event in told.events if event[:2] == ("report", 1)]
-    assert [event[2] for event in reports] == list(range(1, 101))
+    assert [event[2] for event in reports] == list(range(1, 41))
     assert reports[0][3:] == (-0.75, {"twice": 0.5})
     assert list((place / "asked/requests").iterdir()) == []
     verified = run("verify", "asked")
