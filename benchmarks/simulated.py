@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from benchmarks.pick import Look
 from benchmarks.surrogate import Answer
+from hpsearch.driver.environment import Observer
 from hpsearch.driver.progress import Progress
 from hpsearch.execution import Decision, Ended, Ending, EpochEnded, Event, Job, Started
 from hpsearch.samplers.suggest import suggest
@@ -212,7 +213,7 @@ class DirectAsker:
         """Nothing is held."""
 
 
-class Silent:
+class Silent(Observer):
     """Shows nothing."""
 
     def update(self, progress: Callable[[], Progress]) -> None:
