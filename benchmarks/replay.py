@@ -29,6 +29,7 @@ from hpsearch.space.problem import SearchProblem
 from hpsearch.space.space import SearchSpace
 from hpsearch.storage.memory_store import MemoryStore
 from hpsearch.study.config import Budget, SamplerConfig, StudyConfig
+from hpsearch.study.objectives import Named, goals_of
 from hpsearch.study.plan import DataPlace, StudyPlan
 from hpsearch.training.config import TrialConfig
 from hpsearch.trial import TrialRecord
@@ -43,12 +44,14 @@ class Problem:
         base: The configuration they are set in; of a foreign table anything without layers.
         limits: What a configuration may cost.
         model: Answers suggestions.
+        objectives: What is searched for, if it is more than the error.
     """
 
     space: SearchSpace
     base: TrialConfig
     limits: Limits
     model: Model
+    objectives: tuple[str, ...] = ()
 
     @property
     def trial(self) -> TrialConfig:
@@ -59,7 +62,8 @@ class Problem:
     @property
     def search_problem(self) -> SearchProblem:
         """The box that samplers work in."""
-        return SearchProblem(self.space, self.trial, self.limits)
+        goals = goals_of([Named(name=name) for name in self.objectives], {}, None)
+        return SearchProblem(self.space, self.trial, self.limits, goals)
 
 
 @dataclass(frozen=True)
@@ -177,6 +181,7 @@ def replay(
     config = StudyConfig(
         name="replay", space=problem.space.name, trial=problem.trial, sampler=setup.sampler,
         pruner=setup.pruner, budget=budget, limits=problem.limits, seed=seed,
+        objectives=tuple(Named(name=name) for name in problem.objectives),
     )  # fmt: skip
     plan = StudyPlan(StudyFolder(work), config, problem.space)
     data = DataPlace("", "")

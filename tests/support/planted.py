@@ -48,8 +48,8 @@ class PlantedExecutor(FakeExecutor):
     def _result(self, job: Job, epoch: int) -> EpochResult:
         cost, rate = costs_of(job)
         noise = generator(job.seed, "planted").normal(0, NOISE, job.config["max_epochs"])
-        share = math.exp(-epoch / 2)
-        error = truth(cost, rate) * (1 - share) + 0.95 * share + noise[epoch - 1]
+        left = 0.6 * (1 - math.log(epoch) / math.log(job.config["max_epochs"]))
+        error = truth(cost, rate) * (1 - left) + 0.95 * left + noise[epoch - 1]
         latency = {"latency_ms": 1e-6 * cost} if epoch == 1 else {}
         return EpochResult(
             epoch, error, float(min(1.0, max(0.0, error))), float(epoch), 100 * epoch,
