@@ -19,12 +19,13 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.drill_search import DrillFailed, DrillSearch, alive, children, write_study
+from benchmarks.drill_search import DrillFailed, DrillSearch, alive, write_study
 from benchmarks.drill_waits import drill_waits
 from benchmarks.kill_points import POINTS
 from hpsearch.maintenance.invariants import check_invariants
 from hpsearch.sources.find import find_dataset
 from hpsearch.storage.view import read_study
+from hpsearch.trainers.guardian import children as below
 from hpsearch.trainers.guardian import descendants
 
 KINDS = (
@@ -37,7 +38,7 @@ KINDS = (
     ("named point", 4),
 )
 """What happens, and how often relative to the rest."""
-OF_A_COMMAND = (("SIGKILL of a program", 4), ("SIGKILL of a guardian", 2))
+OF_A_COMMAND = (("SIGKILL of a program", 6), ("SIGKILL of a guardian", 2))
 """What happens to a command as well."""
 GONE_S = 2.0
 """Seconds after a kill in which all processes of a program must be gone."""
@@ -133,25 +134,25 @@ class Drill:
         if not self.search.running or not workers:
             return
         worker = self.chance.choice(workers)
-        below = descendants(worker) if self.trainer == "command" else []
+        family = descendants(worker) if self.trainer == "command" else []
         try:
             self._strike(kind, worker)
         except (ProcessLookupError, StopIteration):
             return  # one that ends by itself just then counts for nothing
         self.tally.done[kind] += 1
         if kind not in STOPS:
-            self._check_gone(kind, below)
+            self._check_gone(kind, family)
 
-    def _check_gone(self, kind: str, below: list[int]) -> None:
+    def _check_gone(self, kind: str, family: list[int]) -> None:
         """Wait until the programs of what was killed are gone.
 
         Args:
             kind: What was done.
-            below: All processes below the worker to which it was done.
+            family: All processes below the worker to which it was done.
         """
         began = time.monotonic()
         programs = self.search.programs() if not self.search.running else set[int]()
-        left = programs | (set(below) & self.search.programs())
+        left = programs | (set(family) & self.search.programs())
         while left and time.monotonic() < began + GONE_S:
             left = {pid for pid in left if alive(pid)}
             time.sleep(0.02 if left else 0)
@@ -163,11 +164,11 @@ class Drill:
         if kind == "SIGKILL of a worker":
             os.kill(worker, signal.SIGKILL)
         elif kind == "SIGKILL of a guardian":
-            guardian = next(pid for pid, line in children(worker) if "guardian.py" in line)
-            os.kill(guardian, signal.SIGKILL)
+            os.kill(next(iter(below().get(worker, ()))), signal.SIGKILL)
         elif kind == "SIGKILL of a program":
-            programs = self.search.programs()
-            os.kill(next(p for p in descendants(worker) if p in programs), signal.SIGKILL)
+            found = below()
+            guardian = next(iter(found.get(worker, ())))
+            os.kill(next(iter(found.get(guardian, ()))), signal.SIGKILL)
         elif kind == "SIGSTOP and SIGCONT of a worker":
             self._pause(worker)
         elif kind == "SIGSTOP and SIGCONT of the driver":
