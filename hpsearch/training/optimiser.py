@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from hpsearch.network.siamese import SiameseNetwork
+from hpsearch.network.together import Together, step_adamw, step_sgd
 from hpsearch.network.uncompiled import leave_compiler_unloaded, take_step
 from hpsearch.training.config import TrialConfig
-from hpsearch.training.together import Together, step_adamw, step_sgd
 
 STATE_NAMES = {
     "sgd": {"momentum_buffer": "velocity.{}"},
