@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
@@ -20,6 +21,31 @@ LITE_CHANNELS = (1280, 320, 192, 112)
 """Channels of the last maps of EfficientNet-Lite0, the last one first."""
 USUAL_CHANNELS = 512
 """Taken for a map of another backbone, where only costs are estimated."""
+
+REFUSED: dict[str, tuple[tuple[Any, ...], str]] = {
+    "layers.output.reach": ((None,), "backbone.match says it"),
+    "channels": (("auto", "rgb"), "backbones were trained in colour"),
+    "start": (("untrained",), "the backbone has its own weights"),
+    "batch_norm": ((False,), "the backbone has its own"),
+    "test_time_averaging": (("none",), "features are not turned"),
+    "distortion.probability": ((0,), "features are computed once, of the pictures as they are"),
+    "quarter_turns": ((False,), "features are not turned"),
+    "mirror_images": ((False,), "features are not mirrored"),
+}
+"""Settings of a configuration that do nothing with a backbone: what they must be, and why."""
+
+
+def refuse_beside(given: Mapping[str, Any]) -> None:
+    """Refuse settings that do nothing with a backbone.
+
+    Raises:
+        ValueError: The first of them; the message says what to write.
+    """
+    for key, value in given.items():
+        needed, why = REFUSED[key]
+        if value not in needed:
+            instead = "remove it" if needed[0] is None else f"write {needed[0]}"
+            raise ValueError(f"{key}: cannot be set with a backbone: {why}; {instead}")
 
 
 class Backbone(Section):

@@ -165,7 +165,7 @@ def ticks(facts: Facts, name: str) -> dict[str, Any]:
 def _marks(parameter: Parameter) -> Sequence[Value]:
     """Return a few values of a parameter, round numbers if possible."""
     values = parameter.values()
-    if values is not None and len(values) <= draw.MOST_TICKS:
+    if values is not None and (parameter.choices or len(values) <= draw.MOST_TICKS):
         return values
     low, high = (float(extreme) for extreme in parameter.extremes)
     marks = draw.round_values(low, high, log=parameter.log)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from hpsearch.backbones import cached, models
-from hpsearch.backbones import network as backbones
-from hpsearch.backbones.settings import Backbone
+from hpsearch.backbones.build import head, trained_on_backbone
 from hpsearch.errors import InputError, shortened
 from hpsearch.network.averaging import AveragingNetwork
 from hpsearch.network.siamese import SiameseNetwork
@@ -25,8 +23,7 @@ def empty_network(config: TrialConfig, device: str = "cpu") -> SiameseNetwork:
     With a backbone, what is trained on its features.
     """
     if config.backbone is not None:
-        channels = cached.channels(config.backbone)
-        return backbones.BackboneNetwork(config.backbone, channels, config.layers.width).to(device)
+        return head(config.backbone, config.layers.width).to(device)
     return SiameseNetwork(
         config.shape(), **_settings(config), convolution=config.convolution, device=device
     )
@@ -45,7 +42,8 @@ def trained_network(
     """
     allow_tf32(config, torch.device(device))
     if config.backbone is not None:
-        return _with_backbone(config, weights).eval().to(device)
+        whole = trained_on_backbone(config.backbone, config.layers.width, weights)
+        return whole.eval().to(device)
     settings, wanted = _settings(config), config.test_time_averaging
     network = SiameseNetwork(config.shape(), **settings, convolution=convolution)
     if wanted != "none":
@@ -55,23 +53,6 @@ def trained_network(
     if network.aligned and device == "cpu":  # padded convolutions take half the time
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network.eval().to(device)
-
-
-def _with_backbone(config: TrialConfig, weights: dict[str, Tensor]) -> SiameseNetwork:
-    """Return a backbone and what was trained on its features."""
-    settings, width = cast(Backbone, config.backbone), config.layers.width
-    if any(name.startswith("backbone.") for name in weights):
-        empty = models.empty_backbone(settings)
-        channels = backbones.channels_of(empty)
-        network = backbones.BackboneNetwork(settings, channels, width, empty)
-        network.load_state_dict(weights)
-        return network
-    # The backbone is shared with the features' cache, so its weights are not copied.
-    shared = cached.shared_backbone(settings)
-    network = backbones.BackboneNetwork(settings, cached.channels(settings), width)
-    network.load_state_dict(weights)
-    network.backbone = shared
-    return network
 
 
 def load_start(network: SiameseNetwork, config: TrialConfig) -> None:

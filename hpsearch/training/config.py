@@ -10,7 +10,7 @@ from pydantic import (
     model_validator,
 )
 
-from hpsearch.backbones.settings import Backbone
+from hpsearch.backbones.settings import REFUSED, Backbone, refuse_beside
 from hpsearch.configfile import Section, dump_yaml, load_section
 from hpsearch.errors import InputError
 from hpsearch.network.geometry import Comparison, Convolution, NetworkShape
@@ -181,21 +181,13 @@ class TrialConfig(Section):
                 "backbone: takes the place of convolutions; set comparison: aligned, and leave "
                 "projection and output as the only layers"
             )
-        refused = {
-            "layers.output.reach": (self.layers.output.reach, None, "backbone.match says it"),
-            "channels": (self.channels == "grey", False, "backbones were trained in colour"),
-            "start": (self.start, "untrained", "the backbone has its own weights"),
-            "batch_norm": (self.batch_norm, False, "the backbone has its own"),
-            "test_time_averaging": (self.test_time_averaging, "none", "features are not turned"),
-            "distortion.probability": (self.distortion.probability, 0, "features are kept"),
-            "quarter_turns": (self.quarter_turns, False, "features are not turned"),
-            "mirror_images": (self.mirror_images, False, "features are not mirrored"),
-        }
-        for key, (value, needed, why) in refused.items():
-            if value != needed:
-                raise ValueError(
-                    f"{key}: cannot be set with a backbone: {why}; remove it, or write {needed}"
-                )
+        refuse_beside(
+            {
+                "layers.output.reach": self.layers.output.reach,
+                "distortion.probability": self.distortion.probability,
+                **{key: getattr(self, key) for key in REFUSED if "." not in key},
+            }
+        )
         return self
 
     @model_validator(mode="after")

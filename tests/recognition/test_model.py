@@ -39,7 +39,8 @@ def test_a_single_array_is_told_apart_from_several(model: Path, support: Path) -
 def test_the_package_has_nothing_else() -> None:
     with pytest.raises(AttributeError, match="no attribute 'lode'"):
         _ = hpsearch.lode
-    assert set(hpsearch.__all__) == {"Recogniser", "__version__", "load", "search"}
+    made = {"Callback", "Recogniser", "Study", "TensorBoard", "load", "search"}
+    assert set(hpsearch.__all__) == {"__version__", *made}
 
 
 def test_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
