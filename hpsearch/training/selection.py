@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from hpsearch.configfile import read_yaml
 from hpsearch.data.dataset import Characters, Dataset, in_words
 from hpsearch.data.dense import DenseTasks, dense_tasks
+from hpsearch.data.resize import SIDE
 from hpsearch.data.task_size import TaskSize
 from hpsearch.data.tasks import OneShotTasks, dense_drawers, split_drawers, validation_tasks
 from hpsearch.errors import InputError
@@ -78,6 +79,7 @@ def select(
                 f"{where}.{key}: true: a turned or mirrored character may count as another one "
                 f"only in Omniglot and glyphs, not in {in_words(dataset.kind)}; set it to false"
             )
+    _check_pictures(dataset, config, where)
     roles = [background, *([validation] if include_validation else [])]
     index, alphabet_of = _join(roles, config.drawers, study_seed)
     usable = (index >= 0).sum(axis=1) >= 2
@@ -164,6 +166,21 @@ def check_data(
             f"draw {drawn} images of {chosen.n_trained}"
         )
     return notices
+
+
+def _check_pictures(dataset: Dataset, config: TrialConfig, where: str) -> None:
+    """Refuse pictures in other colours than the configuration's, or smaller than its input."""
+    side = dataset.colour_px
+    if config.backbone is not None:
+        return  # it takes grey pictures too, and brings them to its own size
+    if config.colour != (side > 0):
+        held = "rgb" if side else "grey"
+        raise InputError(f"{where}.channels: the pictures were read in {held}; write {held}")
+    if config.input_size > (side or SIDE):
+        raise InputError(
+            f"{where}.input_size: {config.input_size}: the pictures have {side or SIDE} pixels to "
+            f"a side; write at most {side or SIDE}"
+        )
 
 
 def _check_start(config: TrialConfig, where: str) -> None:

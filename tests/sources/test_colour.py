@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -99,3 +100,29 @@ def test_the_area_average_of_colours_is_that_of_each(tmp_path: Path) -> None:
     wanted = shown.reshape(2, 3, 4, 2, 4, 2).mean((3, 5))
     np.testing.assert_array_equal(found, np.floor(wanted + 0.5))
     assert area_average(shown, 9) is shown or (area_average(shown, 9) == shown).all()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"channels": "rgb", "input_size": 30}, None),
+        ({"channels": "rgb", "input_size": 31}, "input_size: 31: the pictures have 30 pixels"),
+        ({"channels": "grey", "input_size": 30}, "channels: the pictures were read in rgb"),
+    ],
+)
+def test_a_network_of_convolutions_reads_colour(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], words: str | None
+) -> None:
+    monkeypatch.setenv("HPSEARCH_CACHE", str(tmp_path / "cache"))
+    dataset = find_dataset("folder", colours(tmp_path / "own"), pictures="rgb")
+    layers = {"conv1": {"filter_size": 5, "filter_count": 4}, "fc": {"width": 8}}
+    short = {"images_per_epoch": 32, "max_epochs": 1, "batch_pairs": 8}
+    config = TrialConfig.from_values({"layers": layers, **short, **changes})
+    if words is not None:
+        with pytest.raises(InputError, match=words):
+            TrainingData.from_dataset(dataset, config, study_seed=0)
+        return
+    data = TrainingData.from_dataset(dataset, config, study_seed=0)
+    (epoch,) = train(config, data, 0)
+    assert epoch.checkpoint().weights()["conv1.weight"].shape == (4, 3, 5, 5)
+    assert np.isfinite(epoch.result.loss)

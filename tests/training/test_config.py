@@ -130,7 +130,7 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     "a block without padding": (layers_with(conv1__residual=True), "layers.conv1.residual: "),
     "unknown padding": (layers_with(conv1__padding="valid"), "layers.conv1.padding: "),
     "no layers": ({"input_size": 20}, "layers: "),
-    "input too large": ({**layers_with(), "input_size": 106}, "input_size: "),
+    "input too large": ({**layers_with(), "input_size": 225}, "input_size: "),
     "unknown pairs": ({**layers_with(), "pairs": "triplets"}, "pairs: "),
     "text for a section": ({**layers_with(), "distortion": "strong"}, "distortion: "),
     "a layer of another name": (
