@@ -19,7 +19,7 @@ from hpsearch import __version__
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-EXTRAS = ("ray", "postgres", "onnx", "pandas", "tensorboard")
+EXTRAS = ("ray", "backbones", "postgres", "onnx", "pandas", "tensorboard")
 """The extras that the package itself imports."""
 OWN = {"hpsearch", "benchmarks", "tests", "examples"}
 NO_SUCH_SYSTEM = "import sys\nsys.platform = 'win32'\n"

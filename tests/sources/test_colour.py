@@ -17,6 +17,9 @@ from hpsearch.pictures import own_images
 from hpsearch.pictures.folder import convert, convert_pixels
 from hpsearch.pictures.own_images import read_own_images
 from hpsearch.sources.find import find_dataset
+from hpsearch.training.config import TrialConfig
+from hpsearch.training.loop import train
+from hpsearch.training.trainingdata import TrainingData
 
 
 def save(path: Path, pixels: np.ndarray) -> Path:
