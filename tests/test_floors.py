@@ -17,32 +17,12 @@ import pytest
 
 ROOT = "hpsearch"
 
-GROUND = tuple(
-    [
-        "allocation",
-        "awake",
-        "configfile",
-        "errors",
-        "extensions",
-        "interpreter",
-        "intervals",
-        "json_files",
-        "json_process",
-        "measure",
-        "output",
-        "paths",
-        "provenance",
-        "records",
-        "seeding",
-        "shipped_files",
-        "sqlite_file",
-        "trainer",
-        "trial",
-        "waiting",
-        "wording",
-        "yaml_parser",
-    ]
-)
+GROUND = (
+    "allocation", "awake", "configfile", "errors", "extensions", "interpreter", "intervals",
+    "json_files", "json_process", "measure", "output", "paths", "provenance", "records",
+    "seeding", "shipped_files", "sqlite_file", "trainer", "trial", "waiting", "wording",
+    "yaml_parser",
+)  # fmt: skip
 FLOORS = {
     **dict.fromkeys(GROUND, 0),
     "data": 1,
