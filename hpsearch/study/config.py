@@ -278,12 +278,13 @@ class StudyConfig(Section):
         _ = self.goals  # refuses objectives that nothing reports
         if not self.goals.several:
             return self
-        if self.sampler.name.startswith("skopt"):
+        if self.sampler.foreign or self.sampler.name.startswith("skopt"):
+            who = self.sampler.name if self.sampler.foreign else "scikit-optimize"
             raise ValueError(
-                f"sampler.name: {self.sampler.name}: scikit-optimize knows one objective; write "
+                f"sampler.name: {self.sampler.name}: {who} is told one objective; write "
                 "bayes, tpe, gp, nsga2 or random"
             )
-        if self.pruner.name in ("median", "percentile"):
+        if self.pruner.foreign or self.pruner.name in ("median", "percentile"):
             raise ValueError(
                 f"pruner.name: {self.pruner.name} compares one objective; write asha or expected"
             )

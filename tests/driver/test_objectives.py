@@ -257,7 +257,9 @@ def test_export_refuses_what_no_trial_meets(
     [
         ({"objectives": ["multiply_adds", "parameters"]}, "validation_error must be one"),
         ({"objectives": ["validation_error", "speed"]}, "speed: unknown"),
-        ({**BOTH, "sampler.name": "skopt-gp"}, "scikit-optimize knows one objective"),
+        ({**BOTH, "sampler.name": "skopt-gp"}, "scikit-optimize is told one objective"),
+        ({**BOTH, "sampler.name": "optuna.samplers:TPESampler"}, "TPESampler is told one obj"),
+        ({**BOTH, "pruner.name": "mine.py:Mine"}, "mine.py:Mine compares one objective"),
         ({**BOTH, "pruner.name": "median"}, "compares one objective"),
         ({"constraints": {"multiply_adds": {"max": 1}}}, "write limits: multiply_adds"),
         ({"constraints": {"validation_error": {"max": 0.1}}}, "make it an objective"),
