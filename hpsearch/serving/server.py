@@ -6,6 +6,7 @@ import atexit
 import logging
 import os
 import signal
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -55,17 +56,27 @@ def serve_until_interrupted(
             connection_limit=connections,
             channel_timeout=IDLE_S,
             cleanup_interval=IDLE_S // 2,
-            asyncore_use_poll=True,
         )
     except OSError as error:
         raise InputError(f"--port {port}: {error.strerror}; choose another") from error
     server.channel_class = _Channel
     dispatcher.set_thread_count(THREADS)
+    stopped = threading.Event()
+
+    def stop(_number: int, _frame: object) -> None:
+        stopped.set()
+        server.pull_trigger()  # wakes the loop
+
+    # An exception could be lost where Python ignores one, in a destructor or a callback.
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, stop)
     ready()
-    server.run()
+    while not stopped.is_set():
+        server.asyncore.loop(timeout=1, map=server._map, use_poll=True, count=1)
+    dispatcher.shutdown()
     # Answers that are still computed would abort the process while Python ends around them.
     atexit.register(os._exit, 128 + signal.SIGINT)
-    raise KeyboardInterrupt  # which ended the run
+    raise KeyboardInterrupt
 
 
 class _Dispatcher(ThreadedTaskDispatcher):  # type: ignore[misc]

@@ -65,6 +65,8 @@ EDITS: dict[str, tuple[str, str, Any]] = {
     "a layer": ("study.yaml", "trial/layers/fc/momentum", 0.5),
     "a choice": ("study.yaml", "trial/init", "koch"),
     "objective": ("study.yaml", "objective", "dense"),
+    "objectives": ("study.yaml", "objectives", ["validation_error", "multiply_adds"]),
+    "constraints": ("study.yaml", "constraints", {"latency_ms": {"max": 5.0}}),
     "ways": ("study.yaml", "ways", 3),
     "sampler": ("study.yaml", "sampler/name", "tpe"),
     "pruner": ("study.yaml", "pruner", {"name": "median"}),

@@ -19,6 +19,7 @@ from hpsearch.confirm.certificate import (
     search_noise,
     write_certificate,
 )
+from hpsearch.front import ONE
 from hpsearch.measure import VALIDATION_ERROR
 from hpsearch.paths import StudyFolder
 from hpsearch.trial import TrialRecord
@@ -69,7 +70,9 @@ def certified(better: float, seed: int, rng: np.random.Generator) -> tuple[float
     trials = [TrialRecord(n, "complete", {}, {1: f}, f) for n, f in enumerate(figures.tolist())]
     top = [trials[n] for n in np.argsort(figures)[:TOP]]
     view: Any = SimpleNamespace(
-        config=SimpleNamespace(seed=seed, objective="tasks_320", shown=VALIDATION_ERROR),
+        config=SimpleNamespace(
+            seed=seed, objective="tasks_320", shown=VALIDATION_ERROR, goals=ONE
+        ),
         trials=trials,
     )
     runs = {t.number: runs_of(truth[t.number], tasks[t.number], rng) for t in top}
@@ -118,7 +121,7 @@ def test_the_optimism_is_measured_and_luck_explains_most_of_it(summary: Summary)
 def test_no_interval_of_a_certificate_leaves_0_to_1() -> None:
     trials = [TrialRecord(n, "complete", {}, {1: 0.02}, 0.02) for n in range(3)]
     view: Any = SimpleNamespace(
-        config=SimpleNamespace(seed=0, objective="tasks_320", shown=VALIDATION_ERROR),
+        config=SimpleNamespace(seed=0, objective="tasks_320", shown=VALIDATION_ERROR, goals=ONE),
         trials=trials,
     )
     for measured in ((0.0, 0.07, 0.0), (0.0, 0.0, 0.0), (1.0, 0.96, 1.0)):

@@ -32,6 +32,7 @@ class Roles:
 
     ways = 3
     size = TaskSize(ways)
+    colour_px = 0
 
     def __init__(self, background: Characters, validation: Characters) -> None:
         self._roles = background, validation

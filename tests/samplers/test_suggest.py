@@ -9,21 +9,18 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, Literal, get_args
 
 import numpy as np
 import pytest
 
-from hpsearch.driver.driver import Driver
-from hpsearch.driver.environment import Environment
+from hpsearch.driver.origins import Origins
 from hpsearch.samplers.config import BLIND, GP_LIMIT, SamplerConfig, SamplerName
 from hpsearch.samplers.suggest import SpaceExhaustedError, choose_sampler, suggest
 from hpsearch.space.effects import leaf_paths
 from hpsearch.space.limits import Limits
 from hpsearch.space.problem import SearchProblem
-from hpsearch.storage.memory_store import MemoryStore
-from hpsearch.study.plan import DataPlace, plan_study
+from hpsearch.study.plan import plan_study
 from hpsearch.trial import TrialRecord
 from tests.support.problems import base_config, mixed_history, shipped_problem, space_of
 from tests.support.slow import rest_slow
@@ -384,13 +381,9 @@ def test_gaussian_processes_hand_over_by_count(problem: SearchProblem, name: Sam
 def test_a_handover_is_told_once(tmp_path: Path) -> None:
     plan = plan_study("koch2015_35px", tmp_path / "s", {"sampler.name": "gp"})
     told: list[str] = []
-    observer: Any = SimpleNamespace(message=told.append)
-    nobody: Any = None
-    around = Environment(MemoryStore(0), nobody)
-    driver = Driver(plan, DataPlace("", ""), nobody, observer, lambda: 0, around)
-    many, names = mixed_history(plan.problem, GP_LIMIT + 3), []
-    for driver._history in ([], many[:GP_LIMIT], many, many):
-        names.append(driver._name_sampler())
+    origins = Origins(plan, told.append)
+    many = mixed_history(plan.problem, GP_LIMIT + 3)
+    names = [origins.name(history) for history in ([], many[:GP_LIMIT], many, many)]
     assert names == ["recentred", "gp", "tpe", "tpe"]
     assert len(told) == 1
     assert told[0].startswith("gp hands over to tpe: above 300 finished trials")

@@ -139,11 +139,11 @@ class FakeRay:
 @contextmanager
 def fake_ray(patch: pytest.MonkeyPatch) -> Iterator[FakeRay]:
     """Put the fake in the place of Ray."""
-    from hpsearch.execution import ray_cluster, ray_executor
+    from hpsearch.cluster import connection, executor
 
     fake = FakeRay()
-    for module in (ray_cluster, ray_executor):
+    for module in (connection, executor):
         patch.setattr(module, "ray", fake)
-    patch.setattr(ray_cluster, "_daemon", lambda _: SimpleNamespace(info={"status": "sleeping"}))
+    patch.setattr(connection, "_daemon", lambda _: SimpleNamespace(info={"status": "sleeping"}))
     yield fake
     fake.end()
