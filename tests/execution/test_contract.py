@@ -317,8 +317,9 @@ def test_two_trials_at_once_do_not_touch_each_other(
     make_executor: MakeExecutor, jobs: Jobs
 ) -> None:
     executor = make_executor(2)
-    executor.submit(jobs(trial=0))
-    executor.submit(jobs(trial=1))
+    for trial in range(2):
+        wait_until(lambda: executor.slots > trial, "a free slot")  # noqa: B023
+        executor.submit(jobs(trial=trial))
     pids, curves, ended = {}, {0: [], 1: []}, set()  # type: ignore[var-annotated]
 
     def take() -> bool:

@@ -44,8 +44,15 @@ class Chaos(Silent):
         self.removed = 0
 
     def update(self, progress: Callable[[], Progress]) -> None:
+        from ray._private.state import available_resources_per_node
+
         if self.removed < 2 and progress().running and time.monotonic() >= self._next:
-            gone = self.nodes.pop(int(self._rng.integers(len(self.nodes))))
+            free = available_resources_per_node()
+            busy = [n for n in self.nodes if free.get(n.node_id, {}).get("spot", 0) < 1]
+            if not busy:
+                return
+            gone = busy[int(self._rng.integers(len(busy)))]
+            self.nodes.remove(gone)
             self._cluster.remove_node(gone, allow_graceful=False)
             self.removed += 1
             self.nodes.append(self._cluster.add_node(**NODE))

@@ -230,7 +230,7 @@ def test_continuing_a_study_of_1000_trials_L4_first_new_trial(
     assert new.exists(), said
     assert driver.returncode == 130, said
     view = read_study(folder)
-    assert view.attributes[1000]["origin"] == "tpe"
+    assert view.attributes[1000]["origin"] == "bayes"
     assert len(view.trials[1000].params) == 27
     see(f"{took:.1f} s, {used:.1f} s of a core")
     assert used <= 5
