@@ -120,7 +120,10 @@ def test_ctrl_c_ends_it_within_a_second(model: Path, support: Path, busy: bool) 
     time.sleep(0.5 * busy)
     began = time.monotonic()
     process.send_signal(signal.SIGINT)
-    assert process.wait(30) == 130
+    try:
+        assert process.wait(30) == 130
+    finally:
+        process.kill()  # one that does not end would go on after the tests
     took = time.monotonic() - began
     for client in clients:
         client.join()
@@ -167,7 +170,10 @@ def test_a_closed_output_and_another_encoding_are_no_matter(
         assert found["ranked"][0]["class"] == "roof"
     finally:
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=60)
+        try:
+            _, said = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert process.returncode == 130
     said.decode("ascii")
     assert b"not an image by the suffix: 1 (" in said
