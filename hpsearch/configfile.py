@@ -72,10 +72,10 @@ def parse_yaml(content: bytes, source: str) -> dict[str, Any]:
     opened = max(text.count("["), text.count("{"))
     if opened > MAX_OPENED:
         raise InputError(f"{source}: {opened} opening brackets; a configuration is not that deep")
-    yaml = YAML(typ="safe", pure=True)
-    yaml.Parser = CheckedParser
+    reader = YAML(typ="safe", pure=True)
+    reader.Parser = CheckedParser
     try:
-        values = yaml.load(text)
+        values = reader.load(text)
     except Refused as refused:
         raise InputError(f"{source}: {refused}") from None
     except Exception as error:  # the parser raises many types for damaged text
