@@ -69,9 +69,9 @@ def confirm(
             packed = dataset.folder.resolve()
         else:
             note_trust(folder, plan.config.trainer)
-        complete = sum(t.state == "complete" for t in view.trials)
-        best = f"the best {len(candidates)} of {complete} complete trials"
+        best = f"the best {len(candidates)} of {len(view.trials)} trials"  # pruned ones, too
         if view.config.goals.several:
+            complete = sum(t.state == "complete" for t in view.trials)
             best = f"{len(candidates)} of {complete} complete trials, those of the front"
         more = ", and the start," if len(again) > len(candidates) else ""
         tell(f"{view.name}: training {best}{more} with {seeds} fresh seeds each")

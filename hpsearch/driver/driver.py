@@ -282,10 +282,8 @@ class Driver(JobLoop):
         """Record an epoch if its error is finite: samplers cannot learn from another one."""
         if result.finite:
             trial, error = self._history[number], result.validation_error
-            best, new = (
-                trial.value is None or error < trial.value,
-                result.epoch not in trial.values,
-            )
+            best = trial.value is None or error < trial.value
+            new = result.epoch not in trial.values
             figures = self._goals.after(trial.figures, result.metrics, best=best)
             trial = trial.with_value(result.epoch, error, round(result.seconds, 2))
             self._history[number] = replace(trial, figures=figures)
