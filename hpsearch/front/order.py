@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from hpsearch.front.goals import Goals, Point
+from hpsearch.front.goals import Goals
 from hpsearch.front.hypervolume import contributions
 from hpsearch.trial import TrialRecord
 
@@ -99,8 +99,3 @@ def front_of(trials: Sequence[TrialRecord], goals: Goals) -> list[TrialRecord]:
     rank = ranks([p for _, p in known])
     found = [(p, t.number, t) for (t, p), r in zip(known, rank, strict=True) if r == 0]
     return [t for _, _, t in sorted(found, key=lambda one: one[:2])]
-
-
-def points_of(trials: Sequence[TrialRecord], goals: Goals) -> list[Point]:
-    """Return the points of trials that have one, on the scale of hypervolumes."""
-    return [goals.scaled(p) for t in trials if (p := goals.point(t)) is not None]
