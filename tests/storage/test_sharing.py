@@ -72,15 +72,21 @@ class Drivers:
         return read_study(StudyFolder(self.folder / folder))
 
 
-def check(drivers: Drivers, view: StudyView) -> None:
-    """Exactly the budget, every trial ended, none under two numbers, no epoch trained twice."""
+def check(drivers: Drivers, view: StudyView, killed: str = "") -> None:
+    """Exactly the budget, every trial ended, none under two numbers, no epoch trained twice.
+
+    Of a killed driver, the last epoch of each trial that it ran may not have been stored yet.
+    """
     assert [t.number for t in view.trials] == list(range(TRIALS))
     assert {t.state for t in view.trials} <= {"complete", "pruned"}
     assert len({tuple(t.params.items()) for t in view.trials}) == TRIALS
-    epochs = Counter(
-        (trial, epoch) for what, trial, epoch, _ in drivers.lines() if what == "epoch"
-    )
-    assert set(epochs.values()) == {1}
+    lines = [line[1:] for line in drivers.lines() if line[0] == "epoch"]
+    epochs = Counter((trial, epoch) for trial, epoch, _ in lines)
+    last = {trial: epoch for trial, epoch, name in lines if name == killed}
+    twice = {trial: epoch for (trial, epoch), count in epochs.items() if count == 2}
+    assert max(epochs.values()) <= 2
+    assert len(twice) == sum(epochs.values()) - len(epochs) <= 2
+    assert twice.items() <= last.items()
     assert len(epochs) == sum(len(t.values) for t in view.trials)
 
 
@@ -114,7 +120,7 @@ def test_a_driver_killed_in_the_middle_leaves_its_trials_to_the_other(drivers: D
     one.kill()
     drivers.finish()
     view = drivers.study()
-    check(drivers, view)
+    check(drivers, view, killed="one")
     submits = Counter(trial for what, trial, _, _ in drivers.lines() if what == "submit")
     assert len(submits) == TRIALS
     assert 1 <= sum(submits.values()) - TRIALS <= 2  # what the dead one ran went on elsewhere
