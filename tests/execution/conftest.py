@@ -13,7 +13,7 @@ from hpsearch.execution import Executor
 from hpsearch.execution.local import LocalExecutor
 from hpsearch.sources.find import find_dataset
 from tests.support.jobs import Jobs
-from tests.support.programs import CommandJobs
+from tests.support.programs import CommandJobs, FunctionJobs
 
 MakeExecutor = Callable[[int], Executor]
 
@@ -50,6 +50,7 @@ SLOW = pytest.mark.slow
 TRAINERS: dict[str, Callable[[pytest.FixtureRequest, Path], Any]] = {
     "siamese": lambda request, folder: Jobs(request.getfixturevalue("glyphs"), folder),
     "command": lambda _, folder: CommandJobs(folder),
+    "function": lambda _, folder: FunctionJobs(folder),
 }
 """What makes the jobs of every trainer; a new one joins here."""
 EXECUTORS: dict[str, Make] = {"local": make_local, "ray": make_ray, "ray-apart": make_ray_apart}

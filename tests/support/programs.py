@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hpsearch.app.function import program_of
 from hpsearch.configfile import dump_yaml
 from hpsearch.execution import Job
 from hpsearch.trainers.command import CommandTrial
+from tests.support import functions
 from tests.support.jobs import Point
 
 STEPS = """\
@@ -73,6 +77,34 @@ class CommandJobs(Programs):
     def unusable(self) -> tuple[Job, str]:
         """Return a job that this machine cannot run, and a part of the cause."""
         return self(command=["nonesuch"]), "No such file"
+
+
+@dataclass
+class FunctionJobs(CommandJobs):
+    """Makes the same jobs as Python functions."""
+
+    def __call__(self, function: Any = functions.steps, trial: int = 0, **changes: Any) -> Job:
+        return super().__call__("", trial, **{"command": self._words(function), **changes})
+
+    def _words(self, function: Callable[..., Any]) -> list[str]:
+        return [sys.executable, *program_of(function)[0][1:]]
+
+    def endless(self, trial: int = 0) -> Job:
+        """Return a job that never reports."""
+        return self(functions.endless, trial)
+
+    def long(self, trial: int = 0) -> Job:
+        """Return a job of two steps that take some tenths of a second."""
+        return self(functions.slow_steps, trial, max_steps=2)
+
+    def diverging(self) -> Job:
+        """Return a job whose first value is not finite."""
+        return self(functions.diverging)
+
+    def unusable(self) -> tuple[Job, str]:
+        """Return a job whose interpreter is gone, and a part of the cause."""
+        words = ["/nonesuch/python", *self._words(functions.steps)[1:]]
+        return self(command=words), "No such file"
 
 
 def write_command_study(folder: Path, script: str = STEPS, **changes: Any) -> Path:
