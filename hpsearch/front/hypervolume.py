@@ -49,12 +49,29 @@ def contributions(points: Array, reference: Sequence[float] | Array) -> Array:
     That is a point's own box without what the others, moved into it, cover.
     """
     bound = np.asarray(reference, np.float64)
+    if len(bound) == 2 and (added := _between_neighbours(points, bound)) is not None:
+        return added
     found = []
     for k, point in enumerate(points):
         inside = _edge(np.maximum(np.delete(points, k, axis=0), point))
         own = float(np.maximum(bound - point, 0.0).prod())
         found.append(own - hypervolume(inside, bound.tolist()))
     return np.array(found)
+
+
+def _between_neighbours(points: Array, bound: Array) -> Array | None:
+    """Return the contributions of a front of two objectives; None if it is no front."""
+    order = np.argsort(points[:, 0], kind="stable")
+    front = points[order]
+    steps = np.diff(front, axis=0)
+    if (steps[:, 0] <= 0).any() or (steps[:, 1] >= 0).any():
+        return None
+    right = np.minimum(np.append(front[1:, 0], bound[0]), bound[0])
+    above = np.minimum(np.insert(front[:-1, 1], 0, bound[1]), bound[1])
+    sides = np.maximum(np.stack([right - front[:, 0], above - front[:, 1]]), 0.0)
+    added = np.empty(len(points))
+    added[order] = sides.prod(axis=0)
+    return added
 
 
 def _edge(points: Array) -> Array:

@@ -112,7 +112,9 @@ def observe(problem: SearchProblem, history: Sequence[TrialRecord]) -> list[Obse
 def _beside_error(problem: SearchProblem, trial: TrialRecord) -> tuple[Point | None, float]:
     """Return the other objectives of a trial, scaled, and its excess."""
     goals = problem.goals
-    figures = {**trial.figures, **problem.costs(trial.params)}
+    figures = dict(trial.figures)
+    if any(name not in figures for name in goals.exact):
+        figures |= problem.costs(trial.params)
     rest = goals.rest(figures) if goals.several else None
     scaled = None
     if rest is not None:

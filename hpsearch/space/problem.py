@@ -7,7 +7,7 @@ other parameter is its own coordinate. Must not know samplers.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +52,7 @@ class SearchProblem:
                 f"{base.input_size} px (smallest: {shown}); lower filter sizes or raise input_size"
             )
         self._size_names = {s.name for s in self.sizes.steps} & space.parameters.keys()
+        self._lowest = {name: p.extremes[0] for name, p in space.parameters.items()}
         self._stepped = {n: p for n, p in space.parameters.items() if p.stepped}
         layers = base.layers.convolutions.items() if isinstance(base, TrialConfig) else ()
         self._convolutions = list(layers)
@@ -142,7 +143,8 @@ class SearchProblem:
         Args:
             coordinates: A value for each of `free`.
         """
-        params = {n: coordinates.get(n, p.extremes[0]) for n, p in self.space.parameters.items()}
+        params = dict(self._lowest)
+        params |= {name: value for name, value in coordinates.items() if name in params}
         params |= {n: p.nearest(n, params[n]) for n, p in self._stepped.items()}
         sizes = self.sizes.decode(coordinates)
         return self.active(params | {name: sizes[name] for name in self._size_names})
@@ -248,12 +250,12 @@ class SearchProblem:
         if not (names := self.goals.exact):
             return {}
         shape = self.shape(params)
-        known = {
-            "multiply_adds": float(shape.multiply_adds),
-            "parameters": float(shape.parameters),
-            "memory_gb": shape.memory_bytes(self._images_per_step(params)) / 1e9,
+        known: dict[str, Callable[[], float]] = {
+            "multiply_adds": lambda: float(shape.multiply_adds),
+            "parameters": lambda: float(shape.parameters),
+            "memory_gb": lambda: shape.memory_bytes(self._images_per_step(params)) / 1e9,
         }
-        return {name: known[name] for name in names}
+        return {name: known[name]() for name in names}
 
     def shape(self, params: Mapping[str, Any]) -> NetworkShape:
         """Return the network's shape without building the whole configuration."""

@@ -45,6 +45,17 @@ def test_ranks_and_volumes_are_optunas(objectives: int, seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(5))
+def test_a_point_of_a_front_adds_what_goes_without_it(seed: int) -> None:
+    points = np.sort(np.random.default_rng(seed).random((9, 2)), axis=0)
+    points[:, 1] = points[::-1, 1]
+    points = points[np.random.default_rng(seed).permutation(9)]
+    reference = [0.8, 0.9]  # some points lie beyond it
+    whole = hypervolume(points, reference)
+    without = [hypervolume(np.delete(points, k, 0), reference) for k in range(9)]
+    assert contributions(points, reference) == pytest.approx(whole - np.array(without))
+
+
+@pytest.mark.parametrize("seed", range(5))
 def test_no_point_comes_before_one_that_dominates_it(seed: int) -> None:
     points = lattice(3, seed).tolist()
     order = ordered(points)
