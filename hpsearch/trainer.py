@@ -79,15 +79,17 @@ class Trial:
             value: What the study searches for; NaN ends the trial as diverged.
             metrics: Other figures, kept beside the value.
         """
-        line: dict[str, Any] = {"step": int(step), "value": _plain(value)}
-        if metrics:
-            line["metrics"] = {str(name): _plain(one) for name, one in metrics.items()}
-        self._append(line)
+        self._append(_with({"step": int(step), "value": _plain(value)}, metrics))
         return self._wait(int(step))
 
-    def result(self, value: float) -> None:
-        """Report the value that replaces the best of the steps; it is the last report."""
-        self._append({"result": _plain(value)})
+    def result(self, value: float, metrics: Mapping[str, float] | None = None) -> None:
+        """Report the value that replaces the best of the steps; it is the last report.
+
+        Args:
+            value: What the study searches for.
+            metrics: Other figures of a trial without steps.
+        """
+        self._append(_with({"result": _plain(value)}, metrics))
 
     def _append(self, line: Mapping[str, Any]) -> None:
         text = json.dumps(line) + "\n"
@@ -109,6 +111,12 @@ class Trial:
                 return Verdict(verdict != "go", verdict)
             time.sleep(LOOK_S)
         return Verdict(stop=False)
+
+
+def _with(line: dict[str, Any], metrics: Mapping[str, float] | None) -> dict[str, Any]:
+    if metrics:
+        line["metrics"] = {str(name): _plain(one) for name, one in metrics.items()}
+    return line
 
 
 def _plain(value: Any) -> Any:

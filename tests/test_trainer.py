@@ -88,12 +88,12 @@ def test_a_report_waits_for_its_verdict(tmp_path: Path, monkeypatch: pytest.Monk
         assert not trial.report(2, math.nan).stop
         verdict.write_text('{"step": 2, "verdict": "pause"}')
         assert trial.report(3, 0.5).text == "pause"
-        trial.result(0.25)
+        trial.result(0.25, {"latency_ms": 4})
     lines = (tmp_path / "report").read_text().splitlines()
     assert [json.loads(line) for line in (lines[0], *lines[2:])] == [
         {"step": 1, "value": 0.5},
         {"step": 3, "value": 0.5},
-        {"result": 0.25},
+        {"result": 0.25, "metrics": {"latency_ms": 4}},
     ]
     monkeypatch.setenv("HPSEARCH_PROTOCOL", "2")
     with pytest.raises(SystemExit, match="speaks protocol 1"), trainer.trial():

@@ -82,8 +82,9 @@ def run(function: Callable[..., Any], trial: trainer.Trial) -> None:
     made: Any = function(**arguments(function, trial))
     told = f"{function.__name__} "
     value = _steps(made, trial, told) if isinstance(made, Generator) else made
+    value, metrics = value if isinstance(value, tuple) and len(value) == 2 else (value, None)
     if value is not None:
-        trial.result(_number(value, f"{told}returned"))
+        trial.result(_number(value, f"{told}returned"), metrics)
 
 
 def _steps(made: Generator[Any, None, Any], trial: trainer.Trial, told: str) -> Any:

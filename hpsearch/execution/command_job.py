@@ -89,7 +89,7 @@ class _Run:
         self._curve = [EpochResult.from_json(values) for values in job["known"]]
         self._before_s = max((one.seconds for one in self._curve), default=0.0)
         self._began = time.monotonic()
-        self._result: float | None = None
+        self._result: Result | None = None
         self._reported = bool(self._curve)
 
     def run(self) -> Ended:
@@ -186,7 +186,7 @@ class _Run:
                     if self._result is not None:
                         continue  # a result is the last word
                     if isinstance(found, Result):
-                        self._result = found.value
+                        self._result = found
                     elif found.step > self._config.max_steps:
                         return self._stop(Ending.FINISHED)
                     elif (ending := self._pass_on(found)) is not None:
@@ -261,14 +261,14 @@ class _Run:
         if end.code:
             return self._failed(end.in_words())
         if self._result is not None and not self._reported:
-            step = Step(1, self._result)
+            step = Step(1, self._result.value, self._result.metrics)
             if (ending := self._pass_on(step)) is not None:
                 return Ended(self._trial, ending, self._diagnosis(step, ending))
-        if self._result is not None and not math.isfinite(self._result):
-            return Ended(self._trial, Ending.DIAGNOSED, f"diverged: result {self._result}")
+        if self._result is not None and not math.isfinite(self._result.value):
+            return Ended(self._trial, Ending.DIAGNOSED, f"diverged: result {self._result.value}")
         if not self._reported:
             return self._failed(NO_REPORT)
-        result = None if self._result is None else self._sign * self._result
+        result = None if self._result is None else self._sign * self._result.value
         return Ended(self._trial, Ending.FINISHED, result=result)
 
     def _failed(self, what: str) -> Ended:

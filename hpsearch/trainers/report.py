@@ -39,9 +39,13 @@ class Step:
 
 @dataclass(frozen=True)
 class Result:
-    """The value that a program gives in its end; it replaces the best of its steps."""
+    """The value that a program gives in its end; it replaces the best of its steps.
+
+    Where no step was reported, it is the only one, with its other figures.
+    """
 
     value: float
+    metrics: Mapping[str, float] = field(default_factory=dict)
 
 
 def number(value: Any, key: str) -> float:
@@ -78,7 +82,7 @@ def parse(line: bytes) -> Step | Result | None:
         raise ReportError(f'{_short(text)} is no JSON object such as {{"step": 1, "value": 0.5}}')
     if "result" in found:
         _refuse_others(found, ("result", "metrics"))
-        return Result(number(found["result"], "result"))
+        return Result(number(found["result"], "result"), _metrics(found.get("metrics")))
     _refuse_others(found, ("step", "value", "metrics"))
     for key in ("step", "value"):
         if key not in found:

@@ -65,6 +65,7 @@ def reports(trial: trainer.Trial) -> None:
     [
         (returns, [{"result": 0.2}]),
         (lambda **params: len(params), [{"result": 2.0}]),
+        (lambda lr: (lr, {"ms": 3}), [{"result": 0.1, "metrics": {"ms": 3}}]),
         (lambda seed, trial, lr=0, **other: seed + trial.number + len(other), [{"result": 12.0}]),
         (yields, [{"step": 1, "value": 0.1}, {"step": 2, "value": 0.5}]),
         (

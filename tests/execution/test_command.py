@@ -266,6 +266,15 @@ def test_a_result_is_the_last_word_and_steps_have_an_end(
         assert end(events).result == value
 
 
+def test_a_program_without_steps_tells_its_other_figures_with_its_result(
+    executor: LocalExecutor, programs: Programs
+) -> None:
+    line = '{"result": 0.3, "metrics": {"latency_ms": 4}}'
+    events = run(executor, programs(f"echo '{line}' >>$HPSEARCH_REPORT"))
+    (epoch,) = (event.result for event in events if isinstance(event, EpochEnded))
+    assert epoch.metrics == {"latency_ms": 4.0}
+
+
 def test_inside_the_search_lower_is_better(executor: LocalExecutor, programs: Programs) -> None:
     script = STEPS + "echo '{\"result\": 0.9}' >>$HPSEARCH_REPORT"
     events = run(executor, programs(script, maximize=True))
