@@ -59,6 +59,19 @@ def test_a_request_waits_for_the_next_search(folder: StudyFolder) -> None:
     assert run("doctor", folder.root).code == 0
 
 
+def test_drivers_that_share_a_folder_try_a_request_once(folder: StudyFolder) -> None:
+    assert run("enqueue", folder.root, "x=0.0625", "kind=a").code == 0
+    one, other = Reader(folder, []), Reader(folder, [])
+    asked = one.requests.next([])
+    assert asked is not None
+    assert asked == other.requests.next([])
+    trial = TrialRecord(0, "running", asked)
+    one.requests.adopted(0)  # the number is taken, so the other driver looks at the trial first
+    assert other.requests.next([trial]) is None
+    assert other.said == ["a request is trial 0 already"]
+    assert waiting(folder) == []
+
+
 @pytest.mark.parametrize(
     ("params", "asked"),
     [
