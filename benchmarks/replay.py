@@ -6,7 +6,7 @@ Nothing else is replaced: sampler, pruner, driver and budget are those of a real
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,8 @@ from hpsearch.study.objectives import Named, goals_of
 from hpsearch.study.plan import DataPlace, StudyPlan
 from hpsearch.training.config import TrialConfig
 from hpsearch.trial import TrialRecord
+
+Until = Callable[[Look, Mapping[int, float]], bool]
 
 
 @dataclass(frozen=True)
@@ -167,6 +169,7 @@ def replay(
     budget: Budget,
     work: Path = Path(),
     goal: float | None = None,
+    until: Until | None = None,
 ) -> Trace:
     """Run one study on the model.
 
@@ -177,6 +180,8 @@ def replay(
         budget: Its hours are simulated ones.
         work: A folder; nothing is written into it.
         goal: An error without noise at which the best trial ends the replay; None goes on.
+        until: Asked whenever a trial was asked for, with what was known and the truths of the
+            trace so far; its True ends the replay.
     """
     config = StudyConfig(
         name="replay", space=problem.space.name, trial=problem.trial, sampler=setup.sampler,
@@ -190,8 +195,14 @@ def replay(
     asker = DirectAsker(RememberingProblem(problem.search_problem), config, lambda: executor.now)
     around = Environment(store, asker, clock=lambda: executor.now)
 
+    looked = 0
+
     def interrupts() -> int:
+        nonlocal looked
         reached = goal is not None and math.isfinite(Trace(executor.steps, ()).time_to(goal))
+        if until is not None and looked < len(asker.looks):
+            reached = reached or until(asker.looks[-1], executor.truths())
+            looked = looked if reached else len(asker.looks)
         return 2 if reached else 0
 
     driver = Driver(plan, data, executor, Silent(), interrupts, around)

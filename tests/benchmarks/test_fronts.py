@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
-from benchmarks.fronts import BOTH, GOALS, RANDOM, Scene, judged, volumes
-from benchmarks.pick import Look
-from benchmarks.replay import Problem, Trace
+from benchmarks.fronts import BOTH, GOALS, RANDOM, Scene, judged, volume
+from benchmarks.replay import Problem
 from hpsearch.study.plan import plan_study
 from hpsearch.trial import TrialRecord
 
@@ -24,8 +23,9 @@ def test_the_target_is_that_of_random_and_late_searches_count_with_the_whole() -
     found = judged(runs, 100.0)
     assert found["target"] == pytest.approx(0.95)
     rows = found["searches"]
-    assert rows["good"]["seconds_to_target"][0] == 20.0
-    assert rows["bad"]["seconds_to_target"] == [100.0, 100.0, 100.0]
+    assert rows["good"]["seconds_to_target"]["mean"] == 20.0
+    assert rows["good"]["ratio_to_random"]["ratio"] == pytest.approx(20 / 65, abs=1e-4)
+    assert set(rows["bad"]["seconds_to_target"].values()) == {100.0}
     assert (rows["good"]["reached"], rows["bad"]["reached"]) == (2, 0)
 
 
@@ -36,7 +36,6 @@ def test_a_lucky_trial_counts_with_its_true_error() -> None:
     params = dict(plan.enqueued[0][0])
     cost = math.log10(problem.search_problem.costs(params)["multiply_adds"])
     lucky = TrialRecord(0, "complete", params, {1: 0.1}, 0.1)
-    trace = Trace((), (lucky,), looks=(Look(5.0, (lucky,)),), truths={0: 0.4})
     at = Scene(problem, (0.5, cost + 1), 10.0)
-    assert volumes(trace, at) == [(5.0, pytest.approx(0.1))]
+    assert volume([lucky], {0: 0.4}, at) == pytest.approx(0.1)
     assert problem.search_problem.goals == GOALS
