@@ -92,8 +92,9 @@ def curves(
     values: Mapping[str, Sequence[float]],
     colours: Mapping[str, str],
     top: int,
+    axis: str = "simulated seconds",
 ) -> list[str]:
-    """Return a panel of lines over simulated time, the default's drawn last and thickest."""
+    """Return a panel of lines over time, the default's drawn last and thickest."""
     known = [v for row in values.values() for v in row]
     low, high = min(known), sorted(known)[int(0.995 * (len(known) - 1))]
 
@@ -112,7 +113,7 @@ def curves(
         x = float(place(tick, low).split()[0])
         parts.append(line(x, top + PANEL, x, top + PANEL + 5, "#888888"))
         parts.append(text(x, top + PANEL + 18, f"{tick:g}", "middle"))
-    parts.append(text(WIDTH - MARGIN, top + PANEL + 34, "simulated seconds", "end"))
+    parts.append(text(WIDTH - MARGIN, top + PANEL + 34, axis, "end"))
     for name in sorted(values, key=lambda n: colours[n] == DEFAULT):
         path = " L ".join(place(s, v) for s, v in zip(seconds, values[name], strict=True))
         width = 3 if colours[name] == DEFAULT else 1.5

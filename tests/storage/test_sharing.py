@@ -11,8 +11,10 @@ from collections import Counter
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
+import optuna
 import pytest
 
+from hpsearch.front.order import front_of
 from hpsearch.paths import StudyFolder
 from hpsearch.storage.database import StudyRecord
 from hpsearch.storage.view import StudyView, read_study
@@ -110,6 +112,22 @@ def test_two_drivers_spend_one_budget(drivers: Drivers) -> None:
     shares = Counter(name for what, _, _, name in drivers.lines() if what == "submit")
     assert min(shares["one"], shares["two"]) >= 5
     assert all(f"the budget of {TRIALS} trials is spent" in text for text in said)
+
+
+@pytest.mark.slow
+def test_two_drivers_search_for_two_objectives(drivers: Drivers, postgres: str) -> None:
+    both = "objectives=[validation_error, multiply_adds]"
+    drivers.start("one", both, "sampler.name=bayes", LONG_LEASE)
+    drivers.start("two", both, "sampler.name=bayes", LONG_LEASE)
+    drivers.finish()
+    view = drivers.study()
+    check(drivers, view)
+    url = postgres.replace("postgresql://", "postgresql+psycopg://")
+    (name,) = optuna.get_all_study_names(url)
+    best = optuna.load_study(study_name=name, storage=url).best_trials
+    front = front_of(view.trials, view.config.goals)
+    assert sorted(t.number for t in front) == sorted(t.number for t in best)
+    assert len(front) >= 2
 
 
 @pytest.mark.slow
