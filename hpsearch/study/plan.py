@@ -212,8 +212,14 @@ def _with_directory(config: StudyConfig, source: Path) -> StudyConfig:
 
 
 def _with_code(config: StudyConfig, folder: Path, changes: Mapping[str, Any]) -> StudyConfig:
-    """Make the paths of classes absolute; those of a file begin in its folder."""
-    taken = {}
+    """Make the paths of classes and weights absolute; those of a file begin in its folder."""
+    taken: dict[str, Any] = {}
+    if config.trial is not None and (backbone := config.trial.backbone) and backbone.file:
+        typed = {"trial", "trial.backbone", "trial.backbone.file"} & changes.keys()
+        start = Path() if typed else folder
+        file = str((start / user_path(backbone.file)).resolve())
+        held = backbone.model_copy(update={"file": file})
+        taken["trial"] = config.trial.model_copy(update={"backbone": held})
     for part in ("sampler", "pruner"):
         held = getattr(config, part)
         name = whole(held.name, Path() if f"{part}.name" in changes else folder)

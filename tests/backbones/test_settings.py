@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from hpsearch.configfile import read_yaml
+from hpsearch.configfile import dump_yaml, read_yaml
 from hpsearch.errors import InputError
 from hpsearch.shipped_files import find_shipped
 from hpsearch.study.config import StudyConfig
+from hpsearch.study.plan import plan_study
 from hpsearch.training.config import TrialConfig
 
 
@@ -39,6 +41,23 @@ def test_the_shipped_study_reads_in_colour() -> None:
 def test_what_does_not_suit_a_backbone_is_refused(changes: dict[str, Any], words: str) -> None:
     with pytest.raises(InputError, match=words):
         TrialConfig.from_values(trial(**changes))
+
+
+def test_weights_lie_beside_the_study_file_or_where_the_user_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = read_yaml(find_shipped("studies", "photographs"))
+    values["trial"]["backbone"]["file"] = "weights.safetensors"
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "study.yaml").write_text(dump_yaml(values))
+    monkeypatch.chdir(tmp_path)
+
+    def file(changes: dict[str, Any]) -> str | None:
+        config = plan_study("a/study.yaml", None, changes).config.siamese
+        return config.backbone.file if config.backbone else None
+
+    assert file({}) == str(tmp_path / "a" / "weights.safetensors")
+    assert file({"trial.backbone.file": "own.pt"}) == str(tmp_path / "own.pt")
 
 
 def test_older_configurations_are_stored_as_before() -> None:
