@@ -32,6 +32,8 @@ BLIND: tuple[SamplerName, ...] = ("random", "sobol", "recentred")
 """Samplers that ignore the history: they start a search and serve as baselines."""
 
 
+EXPECTS: tuple[SamplerName, ...] = ("bayes",)
+"""Samplers with a model of final errors."""
 GROUP = "hpsearch.samplers"
 """Entry points of samplers."""
 Foreign = Annotated[str, AfterValidator(partial(check_name, GROUP))]

@@ -9,14 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from hpsearch.samplers.base import Expects
-from hpsearch.samplers.config import SamplerConfig
+from hpsearch.samplers.config import EXPECTS, SamplerConfig
 from hpsearch.samplers.prior import Prior
 from hpsearch.samplers.suggest import choose_sampler, informed_sampler
 from hpsearch.space.problem import SearchProblem
 from hpsearch.trial import TrialRecord
-
-EXPECTS = ("bayes",)
-"""Samplers with a model of final errors."""
 
 
 def by_merit(history: Sequence[TrialRecord], expected: Mapping[int, float]) -> list[TrialRecord]:

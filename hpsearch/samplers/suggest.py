@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from hpsearch.errors import InputError
-from hpsearch.samplers import BLIND, Sampler, SamplerConfig, make_sampler, observe
-from hpsearch.samplers.config import CUBIC, GP_LIMIT
+from hpsearch.samplers import BLIND, Observation, Sampler, SamplerConfig, make_sampler, observe
+from hpsearch.samplers.config import CUBIC, EXPECTS, GP_LIMIT
 from hpsearch.samplers.prior import Prior
 from hpsearch.seeding import derive_seed
 from hpsearch.space.nearest import nearest_feasible
@@ -110,7 +110,32 @@ def choose_sampler(
         return start  # nothing to learn from yet
     if sampler.name in CUBIC and settled > GP_LIMIT:
         return SamplerConfig(name="tpe", startup_trials=sampler.startup_trials)
+    if sampler.name in EXPECTS and not _teaches(problem, history, prior if known else None):
+        return start  # of the trained ones no two differ
     return sampler
+
+
+def _teaches(problem: SearchProblem, history: Sequence[TrialRecord], prior: Prior | None) -> bool:
+    """Return whether a belief can learn from trials; it passes over starts that were scored."""
+    from hpsearch.belief import Belief
+    from hpsearch.belief.evidence import from_history
+
+    if prior is None:  # far cheaper than observations
+        return Belief.possible(from_history(problem, history, lambda _: 1))
+    from hpsearch.samplers.bayes import evidence
+
+    return Belief.possible(evidence(problem, _observed(problem, history, prior)))
+
+
+def _observed(
+    problem: SearchProblem, history: Sequence[TrialRecord], prior: Prior | None
+) -> list[Observation]:
+    """Return the observations of a history and of what still counts of the prior."""
+    observations = observe(problem, history)
+    if prior is None:
+        return observations
+    settled = sum(trial.settled for trial in history)
+    return [*prior.observations(problem, observations, settled), *observations]
 
 
 def informed_sampler(
@@ -123,11 +148,7 @@ def informed_sampler(
     """Return the sampler, fitted to the history and to what still counts of the prior."""
     if acting.name in BLIND:
         return make_sampler(acting, problem, [], n)
-    observations = observe(problem, history)
-    if prior is not None:
-        settled = sum(trial.settled for trial in history)
-        observations = [*prior.observations(problem, observations, settled), *observations]
-    return make_sampler(acting, problem, observations, n)
+    return make_sampler(acting, problem, _observed(problem, history, prior), n)
 
 
 def _perturb(

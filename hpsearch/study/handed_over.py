@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hpsearch.paths import StudyFolder
-from hpsearch.samplers.merit import EXPECTS, by_merit, expected_errors
+from hpsearch.samplers.config import EXPECTS
+from hpsearch.samplers.merit import by_merit, expected_errors
 from hpsearch.samplers.prior import read_prior
 from hpsearch.space.problem import SearchProblem
 from hpsearch.space.space import SearchSpace

@@ -11,6 +11,7 @@ import pytest
 from hpsearch.samplers import SamplerConfig
 from hpsearch.samplers.merit import by_merit, expected_errors
 from hpsearch.samplers.prior import Prior
+from hpsearch.samplers.suggest import suggest
 from hpsearch.space.limits import Limits
 from hpsearch.space.problem import SearchProblem
 from hpsearch.trial import TrialRecord
@@ -84,6 +85,23 @@ def test_a_start_that_was_only_scored_stands_by_its_own_error(problem: SearchPro
     for error, place in ((0.1, 0), (0.99, 12)):
         start = TrialRecord(12, "complete", trials[0].params, {0: error}, error)
         assert ranked(problem, BAYES, [*trials, start])[place] is start
+
+
+@pytest.mark.parametrize("trained", [{1: 0.0, 2: 0.0}, {}])
+def test_where_training_teaches_nothing_the_start_sampler_proposes(
+    problem: SearchProblem, trained: dict[int, float]
+) -> None:
+    """A start that was only scored differs from trainings that are all alike, or all fail."""
+    start, *others = random_params(problem, 13)
+    trials = [TrialRecord(0, "complete", start, {0: 0.02}, 0.02)]
+    made = TrialRecord(0, "complete", {}, trained, 0.0)
+    if not trained:
+        made = TrialRecord(0, "pruned", {}, trainable=False)
+        trials.append(TrialRecord(1, "complete", others[0], {0: 0.03}, 0.03))
+    trials += [replace(made, number=n, params=p) for n, p in enumerate(others[1:], len(trials))]
+    params = suggest(problem, BAYES, trials, 0, len(trials))
+    assert params == suggest(problem, SamplerConfig(name=BAYES.start), trials, 0, len(trials))
+    assert expected_errors(problem, BAYES, trials) == {}
 
 
 def test_a_trial_of_another_study_is_never_handed_over(problem: SearchProblem) -> None:
