@@ -28,12 +28,14 @@ class Gain:
     Args:
         problem: The search problem.
         belief: What is expected of errors.
-        costs: The other objectives of its trials, scaled, float64 [trials, objectives - 1].
+        places: Those of its trials of which all objectives are known.
+        costs: Their other objectives, scaled, float64 [places, objectives - 1].
         measured: A belief of each objective that is measured, by its place among the others.
     """
 
     problem: SearchProblem
     belief: Belief
+    places: list[int]
     costs: Array
     measured: dict[int, Belief]
 
@@ -41,13 +43,14 @@ class Gain:
     def of(
         cls, problem: SearchProblem, belief: Belief, observations: Sequence[Observation]
     ) -> Gain | None:
-        """Learn from the observations; None with one objective, or while a cost is unknown."""
+        """Learn from the observations; None with one objective, or before any cost is known."""
         if not problem.goals.several:
             return None
         known = {o.number: o.rest for o in observations if o.rest is not None}
-        if any(trial.number not in known for trial in belief.trials):
+        places = [k for k, trial in enumerate(belief.trials) if trial.number in known]
+        if not places:
             return None
-        costs = np.array([known[t.number] for t in belief.trials], np.float64)
+        costs = np.array([known[belief.trials[k].number] for k in places], np.float64)
         measured = {}
         for place, goal in enumerate(problem.goals.others):
             if not goal.exact:
@@ -55,17 +58,17 @@ class Gain:
                 if not Belief.possible(told):
                     return None
                 measured[place] = Belief(problem, told)
-        return cls(problem, belief, costs, measured)
+        return cls(problem, belief, places, costs, measured)
 
     @property
     def points(self) -> Array:
-        """The expected values of the belief's trials, scaled, float64 [trials, objectives]."""
-        return np.column_stack([self.belief.means, self.costs])
+        """The expected values of the known trials, scaled, float64 [places, objectives]."""
+        return np.column_stack([self.belief.means[self.places], self.costs])
 
     @property
     def ranked(self) -> list[int]:
         """Places in the belief's trials, best first: by rank, then by the volume they add."""
-        return ordered(self.points.tolist())
+        return [self.places[k] for k in ordered(self.points.tolist())]
 
     def expected(self, points: Array, rows: Array) -> Array:
         """Return the expected gain of each configuration, as a share of the largest.
