@@ -113,11 +113,14 @@ def _chances(
 def first_of_front(complete: Sequence[TrialRecord], goals: Goals, top: int) -> list[TrialRecord]:
     """Return the trials on the front, at most `top`, those that add most to it first.
 
-    A front of one trial gets the next best beside it: there is something to compare.
+    That of the lowest error is always among them. A front of one trial gets the next best beside
+    it: there is something to compare.
     """
     known = [(t, p) for t in complete if (p := goals.point(t)) is not None]
     ranked = [known[k][0] for k in ordered([goals.scaled(p) for _, p in known])]
-    return ranked[: max(2, min(top, len(front_of(complete, goals))))]
+    ends = front_of(complete, goals)
+    found = ranked[: max(2, min(top, len(ends)))]
+    return found if not ends or ends[0] in found else [*found[:-1], ends[0]]
 
 
 def confirmed_front(

@@ -7,6 +7,7 @@ import pytest
 from optuna._hypervolume import compute_hypervolume
 from optuna.study._multi_objective import _fast_non_domination_rank
 
+from hpsearch.confirm.front import first_of_front
 from hpsearch.front import ONE, Bound, Goal, Goals
 from hpsearch.front.growth import growth
 from hpsearch.front.hypervolume import contributions, hypervolume
@@ -89,6 +90,16 @@ def test_equal_points_are_all_on_the_front_and_pruned_ones_are_not() -> None:
     trials = [trial(0, 0.3, 5), trial(1, 0.3, 5), trial(2, 0.2, 9), trial(3, 0.3, 6)]
     trials += [trial(4, 0.1, 1, "pruned")]
     assert [t.number for t in front_of(trials, GOALS)] == [2, 0, 1]
+
+
+def test_the_lowest_error_is_confirmed_whatever_it_adds() -> None:
+    """Its gain over its neighbour is small, and its cost near the reference point."""
+    errors = [0.35, 0.22, 0.16, 0.13, 0.115, 0.1075, 0.105, 0.1038]
+    trials = [trial(n, error, 2.0**n) for n, error in enumerate(errors)]
+    chosen = [t.number for t in first_of_front(trials, GOALS, 5)]
+    assert len(chosen) == 5
+    assert 7 in chosen
+    assert [t.number for t in first_of_front(trials[:1], GOALS, 5)] == [0]
 
 
 def test_a_figure_belongs_to_the_best_epoch() -> None:
