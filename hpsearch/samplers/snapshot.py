@@ -76,6 +76,7 @@ def _as_it_was(
         state=state,
         values=values,
         value=min(finite, default=None),
+        result=None,
         trainable=True,
         cause=None,
         audit=audit,

@@ -183,7 +183,9 @@ def test_what_was_seen_is_recalled_from_what_came_of_it() -> None:
     assert seen["finished"] == "0-2"
     later = [
         *HISTORY[:3],
-        replace(HISTORY[3], state="complete", values={1: 0.5, 2: 0.3, 3: 0.1}, value=0.1, audit=3),
+        replace(
+            HISTORY[3], state="complete", values={1: 0.5, 2: 0.3, 3: 0.1}, value=0.1, result=0.7
+        ),
         replace(
             HISTORY[4], state="pruned", values={1: 0.9, 2: 0.8}, value=0.8, cause="not promoted"
         ),
