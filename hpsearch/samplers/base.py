@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from statistics import median
 from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -106,7 +107,22 @@ def observe(problem: SearchProblem, history: Sequence[TrialRecord]) -> list[Obse
             known = trial.number, kind, params, point, curve, value, trial.seconds, errors
             rest, excess = _beside_error(problem, trial) if problem.goals != ONE else (None, 0.0)
             found.append(Observation(*known, trial.result, rest, excess))
-    return found
+    return _to_results(found)
+
+
+def _to_results(found: list[Observation]) -> list[Observation]:
+    """Return observations whose values are on the scale of the results that programs gave.
+
+    What a program reports on the way may be another measure; see `belief.evidence.to_results`.
+    """
+    moves = [o.result - min(o.curve.values()) for o in found if o.result is not None and o.curve]
+    if not moves:
+        return found
+    usual = median(moves)
+    return [
+        o if o.result is not None or o.value is None else replace(o, value=o.value + usual)
+        for o in found
+    ]
 
 
 def _beside_error(problem: SearchProblem, trial: TrialRecord) -> tuple[Point | None, float]:
@@ -144,8 +160,10 @@ def expected_end(observation: Observation, others: Sequence[Observation]) -> flo
     if len(peers) < 2:
         return None
     then = sorted(o.curve[epoch] for o in peers)
-    ends = sorted(min(o.curve.values()) for o in peers)
-    return min(observation.curve[epoch], float(np.interp(observation.curve[epoch], then, ends)))
+    ends = sorted(o.value for o in peers if o.value is not None)
+    end = float(np.interp(observation.curve[epoch], then, ends))
+    # A result may be another measure than the values on the way.
+    return end if any(o.result is not None for o in peers) else min(observation.curve[epoch], end)
 
 
 def best_and_recent(observations: Sequence[Observation]) -> list[Observation]:

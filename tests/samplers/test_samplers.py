@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from hpsearch.samplers import Observation, observe
-from hpsearch.samplers.base import MOST_BEST, MOST_RECENT, best_and_recent
+from hpsearch.samplers.base import MOST_BEST, MOST_RECENT, best_and_recent, expected_end
 from hpsearch.samplers.config import BLIND, SamplerConfig, SamplerName
 from hpsearch.samplers.suggest import suggest
 from hpsearch.space.limits import Limits
@@ -115,6 +115,22 @@ def test_a_paused_trial_draws_tpe_on_as_it_would_if_it_were_complete() -> None:
     found = {state: np.mean([asked(state, seed) for seed in range(12)]) for state in states}
     assert found["paused"] < found["complete"] + 0.03
     assert found["running"] < found["complete"] + 0.03
+
+
+def test_unfinished_trials_stand_on_the_scale_of_the_results() -> None:
+    """A program may report its training loss on the way, and give its test error in the end."""
+    problem = two_dimensions()
+    *points, last = random_params(problem, 9)
+    history = [
+        TrialRecord(n, "complete", p, {1: 0.1 * bowl(p)}, bowl(p) + 5, result=bowl(p) + 5)
+        for n, p in enumerate(points)
+    ]
+    lowest = min(t.result or 0 for t in history)
+    for state in ("running", "paused", "pruned"):
+        known = TrialRecord(8, state, last, {1: 9.0}, 9.0)  # type: ignore[arg-type]
+        *ended, open_one = observe(problem, [*history, known])
+        assert (open_one.value or 0) > lowest + 5
+        assert (expected_end(open_one, ended) or 0) >= lowest
 
 
 def test_observations_carry_the_lowest_error_so_far() -> None:
