@@ -131,18 +131,26 @@ def make_foreign(
     kind = check_foreign(config)
     if issubclass(kind, BaseSampler):
         return OptunaSampler(problem, observations, kind, config.options)
-    made: Sampler = _Redrawn(kind(problem, observations, **config.options))
+    made: Sampler = _Redrawn(kind(problem, observations, **config.options), problem, config.name)
     return made
 
 
 class _Redrawn:
     """A sampler of somebody else, whose `redraws` may be missing."""
 
-    def __init__(self, sampler: Any) -> None:
-        self._sampler = sampler
+    def __init__(self, sampler: Any, problem: SearchProblem, name: str) -> None:
+        self._sampler, self._problem, self._name = sampler, problem, name
         self.redraws = int(getattr(sampler, "redraws", REDRAWS))
 
     def draw(self, seed: int) -> dict[str, Value]:
-        """Return its proposal."""
-        found: dict[str, Value] = self._sampler.draw(seed)
-        return found
+        """Return its proposal; sizes that do not fit move to the nearest that do.
+
+        Raises:
+            ValueError: It is no point of the space.
+        """
+        found: dict[str, Value] = dict(self._sampler.draw(seed))
+        if wrong := self._problem.misfits(found):
+            raise ValueError(f"{self._name}: draw returned {found}: {wrong[0]}")
+        if self._problem.sizes.fits(found):
+            return found
+        return {**found, **self._problem.nearest_sizes(found)}

@@ -200,6 +200,20 @@ class SearchProblem:
         Whether filters fit is checked if every size is a whole number. Cost is checked last, if
         there is no other reason.
         """
+        found = self.misfits(params)
+        sizes = [params[step.name] for step in self.sizes.steps if step.name in params]
+        whole = all(isinstance(size, int) and size >= 0 for size in sizes)
+        if whole and not self.sizes.fits(params):
+            image, *maps = self.sizes.sizes(params)
+            shown = " > ".join(str(size) for size in [image, *dict.fromkeys(maps)])
+            found.append(f"the filters do not fit {image} px: {shown}")
+        if found:
+            return found
+        beyond = self.over_limits(params)
+        return [] if beyond is None else [beyond]
+
+    def misfits(self, params: Mapping[str, Any]) -> list[str]:
+        """Return which parameters the space does not have, are missing, or are out of range."""
         space = self.space
         found = [
             f"{name} is not a parameter of search space {space.name}"
@@ -212,16 +226,7 @@ class SearchProblem:
                 found += [f"{name} is missing"] if name in counted else []
             elif not parameter.contains(params[name]):
                 found.append(f"{name} {params[name]!r} is outside {parameter.describe()}")
-        sizes = [params[step.name] for step in self.sizes.steps if step.name in params]
-        whole = all(isinstance(size, int) and size >= 0 for size in sizes)
-        if whole and not self.sizes.fits(params):
-            image, *maps = self.sizes.sizes(params)
-            shown = " > ".join(str(size) for size in [image, *dict.fromkeys(maps)])
-            found.append(f"the filters do not fit {image} px: {shown}")
-        if found:
-            return found
-        beyond = self.over_limits(params)
-        return [] if beyond is None else [beyond]
+        return found
 
     def over_limits(self, params: Mapping[str, Any]) -> str | None:
         """Return the limit that feasible parameters exceed, or None.

@@ -229,6 +229,28 @@ def test_a_wrong_class_is_refused_before_anything_is_written(own: Path) -> None:
         assert not (folder / "r").exists()
 
 
+@pytest.mark.parametrize(
+    ("proposal", "why"),
+    [
+        ('{"x": 1.5, "kind": "a"}', "x 1.5 is outside"),
+        ('{"x": 0.5}', "kind is missing"),
+        ('{"x": 0.5, "kind": "a", "z": 1}', "z is not a parameter"),
+    ],
+)
+def test_a_proposal_outside_the_space_is_one_line(own: Path, proposal: str, why: str) -> None:
+    own.write_text(
+        "class Wrong:\n    def __init__(self, problem, observations): pass\n"
+        f"    def draw(self, seed): return {proposal}\n"
+    )
+    sampler = {"name": "mine.py:Wrong", "startup_trials": 1}
+    program = 'echo "{\\"result\\": 0.$HPSEARCH_TRIAL}" >>"$HPSEARCH_REPORT"'
+    study = write_command_study(own.parent, program, sampler=sampler, pruner={"name": "none"})
+    done = run("search", study, "--output", own.parent / "r")
+    assert (done.code, done.err.count("\n")) == (3, 1), done.err
+    assert f"{own}:Wrong: draw returned" in done.err
+    assert why in done.err
+
+
 def test_an_installed_package_is_found_by_its_entry_point(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
