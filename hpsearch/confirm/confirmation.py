@@ -16,7 +16,7 @@ from hpsearch.confirm.gain import is_start
 from hpsearch.driver.progress import RunningTrial
 from hpsearch.driver.trainings import Trainings
 from hpsearch.errors import InputError
-from hpsearch.execution import Ended, Executor, Job
+from hpsearch.execution import Ended, Ending, Executor, Job
 from hpsearch.json_files import ConfirmedRun
 from hpsearch.paths import remove, write_atomically
 from hpsearch.records import dump_record, read_or_none
@@ -161,45 +161,59 @@ class Confirmation(Trainings):
                 return False
             error = 1 - sum(event.scores.values()) / len(event.scores)
             of_alphabets = {name: 1 - share for name, share in event.scores.items()}
+        elif event.ending is Ending.DIAGNOSED:
+            error, of_alphabets = worst_of(self._view), {}
         else:
             finite = [one.validation_error for one in running.curve if one.finite]
             if not finite:
                 return False
             error = min(finite) if event.result is None else event.result
             of_alphabets = {}
-        self._record(run, running, error, of_alphabets)
+        diagnosis = running.curve[-1].diagnosis if running.curve else None
+        if event.ending is Ending.DIAGNOSED:
+            diagnosis = diagnosis or event.cause
+        self._record(run, running, error, of_alphabets, diagnosis)
         return True
 
     def _record(
-        self, run: Run, running: RunningTrial, error: float, of_alphabets: Mapping[str, float]
+        self,
+        run: Run,
+        running: RunningTrial,
+        error: float,
+        of_alphabets: Mapping[str, float],
+        diagnosis: str | None,
     ) -> None:
         """Write a run's result, and delete its checkpoints."""
         curve, place, shown = running.curve, self._folder / run.name, self._view.config.shown
-        last = curve[-1]
         result = {
             "trial": run.trial,
             "place": run.place,
             "seed": fresh_seed(self._view.config.seed, run.place),
             "error": error,
             "per_alphabet": dict(of_alphabets),
-            "validation_error": min(one.validation_error for one in curve if one.finite)
+            "validation_error": min((e.validation_error for e in curve if e.finite), default=error)
             if shown.share
             else error,
             "epochs": len(curve),
-            "seconds": round(last.seconds, 2),
-            "diagnosis": last.diagnosis,
+            "seconds": round(curve[-1].seconds, 2) if curve else 0.0,
+            "diagnosis": diagnosis,
             "provenance": dict(running.provenance),
         }
         write_atomically(place / "result.json", dump_record(result))
         for path in (place / "checkpoint", previous(place / "checkpoint")):
             remove(path)
         left, rest = len(self._waiting) + len(self._running), self._left()
-        broke = f" ({last.diagnosis})" if last.diagnosis else ""
+        broke = f" ({diagnosis})" if diagnosis else ""
         on = " on fresh tasks" if shown.share else ""
         self._tell(
             f"trial {run.trial}, seed {run.place + 1}: {shown.short} {shown.text(error)}{on}"
             f"{broke}; {left} of {len(self._runs)} runs left{f', {rest}' if rest else ''}"
         )
+
+
+def worst_of(view: StudyView) -> float:
+    """Return the worst value of a complete trial: that of a program that breaks down again."""
+    return max(t.value for t in view.trials if t.state == "complete" and t.value is not None)
 
 
 def fresh_seed(study_seed: int, place: int) -> int:

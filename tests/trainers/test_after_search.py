@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from hpsearch.configfile import dump_yaml, read_yaml
+from hpsearch.confirm.confirmation import fresh_seed
 from hpsearch.paths import StudyFolder
 from hpsearch.storage.view import read_study
 from tests.support.command_line import run
@@ -102,6 +103,32 @@ def test_the_best_are_trained_again_and_certified_as_the_user_sees_values(own: P
     done = run("retrain", own / "best.yaml")
     assert done.code == 0, done.err
     assert "certificate: within" in done.out or "certificate: outside" in done.out
+
+
+def test_a_training_that_diverges_under_a_fresh_seed_counts_as_broken_down(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    unstable = 'test -e "$UNSTABLE/$HPSEARCH_SEED" && ' + (
+        'echo "{\\"step\\": 1, \\"value\\": NaN}" >>"$HPSEARCH_REPORT" && exit\n'
+    )
+    study = write_command_study(
+        tmp_path,
+        unstable + SCRIPT,
+        direction="maximize",
+        trainer__environment={"UNSTABLE": str(tmp_path)},
+        budget={"trials": 4},
+    )
+    folder = StudyFolder(tmp_path / "s")
+    assert run("search", study, "--output", folder.root).code == 0
+    view = read_study(folder)
+    (tmp_path / str(fresh_seed(view.config.seed, 0))).touch()
+    done = run("confirm", folder.root, "--top", 2, "--seeds", 2, "--json")
+    assert done.code == 0, done.err
+    worst = min(-t.value for t in view.trials if t.value is not None)
+    told = json.loads(done.out)
+    assert [worst in row["values"] for row in told["candidates"]] == [True, True]
+    assert all(row["broke_down"] == 1 for row in told["candidates"])
 
 
 def test_a_confirmation_goes_on_where_it_was_killed(own: Path) -> None:
