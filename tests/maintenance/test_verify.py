@@ -183,15 +183,14 @@ def test_what_was_seen_is_recalled_from_what_came_of_it() -> None:
     assert seen["finished"] == "0-2"
     later = [
         *HISTORY[:3],
-        replace(
-            HISTORY[3], state="complete", values={1: 0.5, 2: 0.3, 3: 0.1}, value=0.1, result=0.7
-        ),
+        replace(HISTORY[3], state="complete", values={1: 0.5, 2: 0.3, 3: 0.1}, value=0.1, audit=3),
         replace(
             HISTORY[4], state="pruned", values={1: 0.9, 2: 0.8}, value=0.8, cause="not promoted"
         ),
         replace(HISTORY[5], state="pruned", values={1: 0.5}, value=0.5, trainable=False),
         TrialRecord(6, "running", {"a": 7}),
     ]
+    later[3] = replace(later[3], result=0.7)
     curve = [EpochResult(e, 0.0, 0.0, 1.254 * e, 1, 1) for e in (1, 2, 3)]
     found = recall(seen, later, {3: curve, 4: curve})
     assert found == HISTORY
