@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from hpsearch.execution.devices import count_cores, find_devices
-from hpsearch.pruners.resource import TRAINING_PASSES
 from hpsearch.space.cost_range import CostRange
+from hpsearch.space.resource import TRAINING_PASSES
 from hpsearch.study.plan import StudyPlan
 from hpsearch.wording import count
 

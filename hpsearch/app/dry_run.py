@@ -11,10 +11,10 @@ from hpsearch.app.executors import Workplace
 from hpsearch.app.watch import forecast_line
 from hpsearch.driver.stopping import forecast_study, why_over
 from hpsearch.execution.devices import default_workers
-from hpsearch.pruners.resource import TRAINING_PASSES, epoch_cost
 from hpsearch.results.best import best_in_words
 from hpsearch.samplers.config import SamplerConfig
 from hpsearch.samplers.suggest import suggest
+from hpsearch.space.resource import TRAINING_PASSES, epoch_cost
 from hpsearch.storage.engine import Database
 from hpsearch.storage.view import read_study
 from hpsearch.study.config import Budget, StudyConfig

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hpsearch.pruners.resource import Resource
 from hpsearch.seeding import generator
+from hpsearch.space.resource import Resource
 from hpsearch.trial import TrialRecord, best_trial
 
 RECENT = 50

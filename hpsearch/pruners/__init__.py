@@ -14,8 +14,8 @@ from hpsearch.pruners.foreign import make_foreign
 from hpsearch.pruners.hyperband import HyperbandPruner
 from hpsearch.pruners.percentile import PercentilePruner
 from hpsearch.pruners.promotion import PromotionPruner
-from hpsearch.pruners.resource import Resource
 from hpsearch.space.problem import SearchProblem
+from hpsearch.space.resource import Resource
 
 __all__ = [
     "AshaPruner",

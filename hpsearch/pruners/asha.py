@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from hpsearch.execution import Decision
 from hpsearch.front import ONE, Goals
 from hpsearch.pruners.base import Pruner, best_value, is_best_so_far, peers, value_at
-from hpsearch.pruners.resource import Resource
 from hpsearch.pruners.several import place_among, stands_out
+from hpsearch.space.resource import Resource
 from hpsearch.trial import TrialRecord
 
 

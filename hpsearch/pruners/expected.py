@@ -10,9 +10,9 @@ from hpsearch.belief import Belief, from_history
 from hpsearch.execution import Decision
 from hpsearch.front import ONE, Goals
 from hpsearch.pruners.base import Pruner, is_best_so_far, peers, value_at
-from hpsearch.pruners.resource import Resource
 from hpsearch.pruners.several import no_dearer, stands_out
 from hpsearch.space.problem import SearchProblem
+from hpsearch.space.resource import Resource
 from hpsearch.trial import TrialRecord, best_trial
 
 CHANCE = 0.65

@@ -9,7 +9,7 @@ from hpsearch import extensions
 from hpsearch.errors import InputError, one_line
 from hpsearch.pruners.base import Pruner
 from hpsearch.pruners.config import GROUP, PrunerConfig
-from hpsearch.pruners.resource import Resource
+from hpsearch.space.resource import Resource
 
 if TYPE_CHECKING:
     from hpsearch.space.problem import SearchProblem

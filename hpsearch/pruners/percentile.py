@@ -12,7 +12,7 @@ import numpy as np
 
 from hpsearch.execution import Decision
 from hpsearch.pruners.base import Pruner, is_best_so_far, peers, value_at
-from hpsearch.pruners.resource import Resource
+from hpsearch.space.resource import Resource
 from hpsearch.trial import TrialRecord
 
 

@@ -22,9 +22,9 @@ from hpsearch.extensions import check_installed
 from hpsearch.front import Bound, Goals
 from hpsearch.measure import VALIDATION_ERROR, Measure
 from hpsearch.pruners.config import PrunerConfig
-from hpsearch.pruners.resource import Resource
 from hpsearch.samplers.config import SamplerConfig
 from hpsearch.space.limits import Limits
+from hpsearch.space.resource import Resource
 from hpsearch.study.objectives import NamedObjective, goals_of
 from hpsearch.study.storage_url import check_storage
 from hpsearch.trainers.command import CommandTrainer, CommandTrial

@@ -13,11 +13,11 @@ from hpsearch.configfile import read_yaml
 from hpsearch.errors import InputError
 from hpsearch.extensions import whole
 from hpsearch.paths import StudyFolder, make_private, user_path, write_atomically
-from hpsearch.pruners.resource import Resource
 from hpsearch.records import dump_record
 from hpsearch.samplers.prior import Prior, read_prior
 from hpsearch.shipped_files import find_shipped
 from hpsearch.space.problem import SearchProblem
+from hpsearch.space.resource import Resource
 from hpsearch.space.space import SearchSpace
 from hpsearch.study import begun
 from hpsearch.study.config import StudyConfig

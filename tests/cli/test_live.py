@@ -15,7 +15,7 @@ from hpsearch.cli.bars import Forecast as Forecasting
 from hpsearch.cli.live import LiveView, _best
 from hpsearch.driver.forecast import Forecast, Gain, standard_error
 from hpsearch.driver.progress import Progress, RunningTrial
-from hpsearch.pruners.resource import Resource
+from hpsearch.space.resource import Resource
 from hpsearch.study.config import Budget
 from hpsearch.training.epoch import EpochResult
 from hpsearch.trial import TrialRecord

@@ -17,7 +17,7 @@ from hpsearch.execution import Ending, Job
 from hpsearch.maintenance.invariants import check_invariants
 from hpsearch.maintenance.repair import repair
 from hpsearch.paths import StudyFolder
-from hpsearch.pruners.resource import Resource
+from hpsearch.space.resource import Resource
 from hpsearch.space.space import SearchSpace
 from hpsearch.storage.view import StudyView, read_study
 from hpsearch.study.lock import study_lock

@@ -17,7 +17,7 @@ from hpsearch.driver.forecast import (
     time_model,
 )
 from hpsearch.driver.stopping import Stopping, forecast_study, why_over
-from hpsearch.pruners.resource import Resource
+from hpsearch.space.resource import Resource
 from hpsearch.study.config import Budget, StudyConfig
 from hpsearch.trial import TrialRecord
 from tests.support.problems import base_config, shipped_study

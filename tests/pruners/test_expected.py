@@ -11,9 +11,9 @@ import pytest
 from hpsearch.execution import Decision
 from hpsearch.pruners import ExpectedPruner, fewest_trials, make_pruner
 from hpsearch.pruners.config import PrunerConfig
-from hpsearch.pruners.resource import Resource
 from hpsearch.space.limits import Limits
 from hpsearch.space.problem import SearchProblem
+from hpsearch.space.resource import Resource
 from hpsearch.trial import TrialRecord
 from tests.support.problems import base_config, random_params, space_of
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hpsearch.execution import Decision
 from hpsearch.pruners import HyperbandPruner, fewest_trials, make_pruner
 from hpsearch.pruners.config import PrunerConfig, PrunerName
-from hpsearch.pruners.resource import Resource
+from hpsearch.space.resource import Resource
 from hpsearch.trial import TrialRecord
 from tests.support.problems import base_config
 

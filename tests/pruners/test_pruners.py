@@ -18,7 +18,7 @@ from hpsearch.pruners import AshaPruner, HyperbandPruner, Pruner, make_pruner
 from hpsearch.pruners.asha import is_promoted
 from hpsearch.pruners.base import value_at
 from hpsearch.pruners.config import PrunerConfig, PrunerName
-from hpsearch.pruners.resource import Resource
+from hpsearch.space.resource import Resource
 from hpsearch.trial import TrialRecord
 from tests.support.problems import base_config
 
