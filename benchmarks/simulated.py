@@ -173,7 +173,9 @@ class RememberingProblem(SearchProblem):
 
     def __init__(self, problem: SearchProblem) -> None:
         """Remember nothing yet."""
-        super().__init__(problem.space, problem.base, problem.limits, problem.goals)
+        super().__init__(
+            problem.space, problem.base, problem.limits, problem.goals, problem.resource.kind
+        )
         self._encoded: dict[tuple[Value | None, ...], dict[str, Value]] = {}
 
     def encode(self, params: Mapping[str, Value]) -> dict[str, Value]:

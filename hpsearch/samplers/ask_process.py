@@ -56,6 +56,7 @@ class Asker:
             "base": problem.base.plain(),
             "limits": problem.limits.model_dump(mode="json"),
             "goals": problem.goals.model_dump(mode="json"),
+            "unit": problem.resource.kind,
             "sampler": sampler.model_dump(mode="json"),
             "seed": seed,
             "prior": prior and prior.to_json(),
@@ -173,7 +174,8 @@ def serve() -> None:
     space = SearchSpace.from_values(parse_yaml(opening["space"].encode(), "space"), "space")
     base = read_recipe(opening["base"])
     goals = Goals.model_validate(opening["goals"])
-    problem = SearchProblem(space, base, Limits(**opening["limits"]), goals)
+    limits = Limits(**opening["limits"])
+    problem = SearchProblem(space, base, limits, goals, opening["unit"])
     sampler = SamplerConfig(**opening["sampler"])
     prior = Prior.from_json(opening["prior"]) if opening["prior"] else None
     history: list[TrialRecord] = []

@@ -121,7 +121,7 @@ def evidence(problem: SearchProblem, observations: Sequence[Observation]) -> lis
             params=o.params,
             curve=finite_curve(o.errors or o.curve),
             length=whole_length(
-                o.kind == "complete" or not o.errors, o.curve, problem.base.max_epochs
+                o.kind == "complete" or not o.errors, o.curve, problem.resource.length(o.params)
             ),
             ended=o.kind in ("complete", "pruned", "bad"),
             trainable=o.kind != "bad",

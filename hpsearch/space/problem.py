@@ -22,6 +22,7 @@ from hpsearch.space.conditions import active, holds, order
 from hpsearch.space.feasible_sizes import FeasibleSizes
 from hpsearch.space.features import Features
 from hpsearch.space.limits import Limits
+from hpsearch.space.resource import Resource, Unit
 from hpsearch.space.space import SearchSpace
 from hpsearch.trainers.recipe import Recipe
 from hpsearch.training.config import TrialConfig
@@ -35,14 +36,27 @@ class SearchProblem:
     """One search problem: a space, the base configuration, limits on cost, and objectives."""
 
     def __init__(
-        self, space: SearchSpace, base: Recipe, limits: Limits, goals: Goals = ONE
+        self,
+        space: SearchSpace,
+        base: Recipe,
+        limits: Limits,
+        goals: Goals = ONE,
+        unit: Unit = "epochs",
     ) -> None:
         """Count the feasible combinations of sizes.
+
+        Args:
+            space: The searched parameters.
+            base: The configuration they are set in.
+            limits: What a configuration may cost.
+            goals: The objectives.
+            unit: What the lengths of trials are counted in.
 
         Raises:
             InputError: No combination of sizes fits the input.
         """
         self.space, self.base, self.limits, self.goals = space, base, limits, goals
+        self.resource = Resource(unit, base)
         self.sizes = FeasibleSizes(space.parameters, base)
         if not self.sizes.total and isinstance(base, TrialConfig):
             smallest = {s.name: min(s.values) for s in self.sizes.steps if s.kind == "filter"}

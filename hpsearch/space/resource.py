@@ -13,6 +13,7 @@ from hpsearch.trainers.recipe import Recipe
 from hpsearch.training.config import TrialConfig
 from hpsearch.trial import Value
 
+Unit = Literal["epochs", "compute"]
 TRAINING_PASSES = 3
 """Passes per training image: forward, backward to the inputs, backward to the weights."""
 
@@ -20,7 +21,7 @@ TRAINING_PASSES = 3
 class Resource:
     """Lengths of trials, computed from their parameters only: the same on every machine."""
 
-    def __init__(self, kind: Literal["epochs", "compute"], base: Recipe) -> None:
+    def __init__(self, kind: Unit, base: Recipe) -> None:
         """Store the unit.
 
         Args:

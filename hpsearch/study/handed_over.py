@@ -29,6 +29,7 @@ def handed_over(
     if few or config.sampler.name not in EXPECTS:
         return by_merit(trials, {})
     space = SearchSpace.from_yaml(folder.space_file)
-    problem = SearchProblem(space, config.recipe, config.limits)
+    unit = config.pruner.resource
+    problem = SearchProblem(space, config.recipe, config.limits, unit=unit)
     prior = read_prior(folder.prior)
     return by_merit(trials, expected_errors(problem, config.sampler, trials, prior))

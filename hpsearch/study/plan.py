@@ -37,12 +37,13 @@ class StudyPlan:
     def problem(self) -> SearchProblem:
         """What samplers search."""
         config = self.config
-        return SearchProblem(self.space, config.recipe, config.limits, config.goals)
+        unit = config.pruner.resource
+        return SearchProblem(self.space, config.recipe, config.limits, config.goals, unit)
 
-    @cached_property
+    @property
     def resource(self) -> Resource:
         """The lengths and costs of trials."""
-        return self.config.resource
+        return self.problem.resource
 
     @property
     def run(self) -> dict[str, Any] | None:

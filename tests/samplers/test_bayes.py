@@ -22,6 +22,7 @@ from hpsearch.samplers.prior import Prior
 from hpsearch.samplers.suggest import suggest
 from hpsearch.space.limits import Limits
 from hpsearch.space.problem import SearchProblem
+from hpsearch.space.resource import Unit
 from hpsearch.space.space import SearchSpace
 from hpsearch.trainers.command import CommandTrainer, CommandTrial
 from hpsearch.trial import TrialRecord
@@ -101,13 +102,20 @@ def test_every_epoch_counts_those_of_pruned_and_running_trials_too(problem: Sear
         assert after[0] > before[0], state
 
 
-def test_it_expects_what_the_belief_of_the_study_does(problem: SearchProblem) -> None:
-    """The sampler sees observations, the pruner records; both believe the same."""
+@pytest.mark.parametrize("unit", ["epochs", "compute"])
+def test_it_expects_what_the_belief_of_the_study_does(problem: SearchProblem, unit: Unit) -> None:
+    """The sampler sees observations, the pruner records; both believe the same.
+
+    With compute a costly network trains fewer epochs, and nothing is expected beyond these.
+    """
+    problem = SearchProblem(problem.space, problem.base, problem.limits, unit=unit)
     history = mixed_history(problem, 60)
     sampler = made(problem, history)
-    belief = Belief(problem, from_history(problem, history, lambda _: problem.base.max_epochs))
+    belief = Belief(problem, from_history(problem, history, problem.resource.length))
     first = belief.trials[belief.ranked[0]]
     told = sampler.expected()
+    ends = zip(belief.trials, belief.expected.tolist(), strict=True)
+    assert told == {trial.number: error for trial, error in ends}
     assert min(told, key=lambda n: told[n]) == first.number
     assert isinstance(sampler, Predicts)
     expected, deviation = sampler.predict(first.params, 0)
