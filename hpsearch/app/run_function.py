@@ -31,7 +31,8 @@ def load(file: str, module: str, name: str, folder: Path) -> Callable[..., Any]:
     """Return the function.
 
     The folder of its file comes first in sys.path, as when Python runs that file; the folder of
-    the outermost package where the module is in one.
+    the outermost package where the module is in one; the working directory, which is that of the
+    notebook, for a source without a file.
 
     Args:
         file: Absolute path of its file, or - for the source in `SOURCE`.
@@ -42,10 +43,11 @@ def load(file: str, module: str, name: str, folder: Path) -> Callable[..., Any]:
     if file == "-":
         path = folder / "function.py"
         path.write_text(os.environ[SOURCE], encoding="utf-8")
+        root = Path.cwd()
     else:
         path = Path(file)
         root = path.parents[module.count(".") + (path.name == "__init__.py")]
-        sys.path.insert(0, str(root))
+    sys.path.insert(0, str(root))
     os.environ[LOADING] = "1"
     if "." in module or path.name == "__init__.py":
         return _function(pkgutil.resolve_name(module), name)

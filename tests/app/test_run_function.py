@@ -179,7 +179,10 @@ def test_a_function_of_a_package_keeps_its_relative_imports(tmp_path: Path) -> N
 def test_a_function_without_a_file_is_loaded_from_its_source(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(run_function.SOURCE, "def train(x):\n    return 2 * x\n")
-    before = list(sys.path)
+    beside = tmp_path / "beside the notebook"
+    beside.mkdir()
+    (beside / "given_by_notebook.py").write_text("VALUE = 2\n")
+    source = "from given_by_notebook import VALUE\ndef train(x):\n    return VALUE * x\n"
+    monkeypatch.setenv(run_function.SOURCE, source)
+    monkeypatch.chdir(beside)  # where the program of a trial is started
     assert load("-", "__main__", "train", tmp_path)(4) == 8
-    assert sys.path == before
