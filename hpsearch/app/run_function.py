@@ -51,13 +51,22 @@ def load(file: str, module: str, name: str, folder: Path) -> Callable[..., Any]:
     os.environ[LOADING] = "1"
     if "." in module or path.name == "__init__.py":
         return _function(pkgutil.resolve_name(module), name)
-    known = "hpsearch_function" if module == "__main__" or module in sys.modules else module
+    known = _free_name(module if file == "-" or module != "__main__" else path.stem)
     spec = importlib.util.spec_from_file_location(known, path)
     if spec is None or spec.loader is None:
         raise SystemExit(f"{path}: cannot be loaded as Python; name a .py file")
     loaded = sys.modules[known] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(loaded)
     return _function(loaded, name)
+
+
+def _free_name(name: str) -> str:
+    """Return a module's name by which processes that the function starts import it too.
+
+    They inherit sys.path, where the folder of its file comes first.
+    """
+    taken = {"__main__", *sys.modules, *sys.builtin_module_names}
+    return name if name.isidentifier() and name not in taken else "hpsearch_function"
 
 
 def _function(module: Any, name: str) -> Callable[..., Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -154,6 +155,46 @@ def test_a_function_is_found_by_its_file(tmp_path: Path) -> None:
     assert sys.path[0] == str(tmp_path)
     with pytest.raises(SystemExit, match=r"gone: no function of this name in .*my-script\.py"):
         load(str(script), "__main__", "gone", tmp_path)
+
+
+SPAWNS = """\
+import multiprocessing
+import os
+
+
+def half(x):
+    return x / 2
+
+
+def train():
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(half, (3,))
+
+
+if __name__ == "__main__":
+    raise SystemExit("it searches")
+"""
+
+
+def test_a_function_of_a_script_starts_processes_that_import_it(tmp_path: Path) -> None:
+    script = tmp_path / "my_script.py"
+    script.write_text(SPAWNS)
+    words = ["-P", "-m", "hpsearch.app.run_function", str(script), "__main__", "train"]
+    done = subprocess.run(
+        [sys.executable, *words], capture_output=True, text=True, check=False, timeout=30, cwd="/"
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["result"] == 1.5
+
+
+@pytest.mark.parametrize("stem", ["json", "time", "my-script", "__main__"])
+@pytest.mark.usefixtures("imports")
+def test_a_script_named_as_another_module_hides_none(tmp_path: Path, stem: str) -> None:
+    script = tmp_path / f"{stem}.py"
+    script.write_text("def train():\n    return 3\n")
+    before = sys.modules.get(stem)
+    assert load(str(script), "__main__", "train", tmp_path).__module__ == "hpsearch_function"
+    assert sys.modules.get(stem) is before
 
 
 @pytest.mark.usefixtures("imports")
