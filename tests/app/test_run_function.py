@@ -187,6 +187,18 @@ def test_a_function_of_a_script_starts_processes_that_import_it(tmp_path: Path) 
     assert json.loads(done.stdout)["result"] == 1.5
 
 
+@pytest.mark.parametrize("use", ["from circling import VALUE", "import circling\ncircling.VALUE"])
+@pytest.mark.usefixtures("imports")
+def test_a_script_that_its_own_modules_import_is_loaded(tmp_path: Path, use: str) -> None:
+    script = "import circled\nVALUE = 3\ndef train():\n    return VALUE\n"
+    (tmp_path / "circling.py").write_text(script)
+    (tmp_path / "circled.py").write_text(f"{use}\n")
+    assert load(str(tmp_path / "circling.py"), "__main__", "train", tmp_path)() == 3
+    (tmp_path / "failing.py").write_text("from json import nonesuch\n")
+    with pytest.raises(ImportError, match="nonesuch"):
+        load(str(tmp_path / "failing.py"), "__main__", "train", tmp_path)
+
+
 @pytest.mark.parametrize("stem", ["json", "time", "my-script", "__main__"])
 @pytest.mark.usefixtures("imports")
 def test_a_script_named_as_another_module_hides_none(tmp_path: Path, stem: str) -> None:
