@@ -9,12 +9,15 @@ import ast
 import dis
 import importlib.util
 import inspect
+import math
 import sys
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
+
+import numpy as np
 
 from hpsearch.app.run_function import PARAMS, SEED, SOURCE, TRIAL
 from hpsearch.errors import InputError
@@ -24,7 +27,7 @@ MOST_SOURCE = 10_000
 """Characters of a source that the study file can hold."""
 MAIN = "__main__"
 WAY_OUT = "write it into a file (in a notebook: %%writefile train.py) and import it from there"
-PLAIN = (bool, int, float, str, type(None))
+PLAIN = frozenset({bool, int, float, str, type(None)})
 
 
 def program_of(function: Callable[..., Any]) -> tuple[list[str], dict[str, str]]:
@@ -65,7 +68,7 @@ def source_of(function: Callable[..., Any]) -> str:
     heads, bodies = list[str](), dict[str, str]()
     _collect(function, heads, bodies)
     text = "from __future__ import annotations\n\n"
-    text += "\n".join([*dict.fromkeys(heads), "", "", "\n\n".join(reversed(bodies.values()))])
+    text += "\n".join([*dict.fromkeys(heads), "", "", "\n\n".join(bodies.values())])
     if len(text) > MOST_SOURCE or "${" in text:
         why = "has more than 10,000 characters" if len(text) > MOST_SOURCE else "holds ${"
         raise InputError(f"{function.__name__}: its source {why}; {WAY_OUT}")
@@ -73,21 +76,24 @@ def source_of(function: Callable[..., Any]) -> str:
 
 
 def _collect(function: Callable[..., Any], heads: list[str], bodies: dict[str, str]) -> None:
-    name = function.__name__
+    """Write down a function after what it uses: its decorators are called when it is defined."""
+    name, inner = function.__name__, inspect.unwrap(function)
     try:
-        text = textwrap.dedent(inspect.getsource(function))
+        text = textwrap.dedent(inspect.getsource(inner))
         (tree,) = ast.parse(text).body
     except (OSError, TypeError, ValueError, SyntaxError):
         raise InputError(f"{name}: its source cannot be read; {WAY_OUT}") from None
     if not isinstance(tree, ast.FunctionDef):
         raise InputError(f"{name}: is not defined with def; {WAY_OUT}")
-    bodies[name] = text
+    bodies[name] = ""  # it may use itself
     before = [*tree.decorator_list, *tree.args.defaults, *filter(None, tree.args.kw_defaults)]
     used = {n.id for one in before for n in ast.walk(one) if isinstance(n, ast.Name)}
-    used |= set(_globals(function.__code__))
+    used |= set(_globals(inner.__code__))
     for other in sorted(used):
-        if other in function.__globals__ and other not in bodies:
-            _define(name, other, function.__globals__[other], heads, bodies)
+        if other in inner.__globals__ and other not in bodies:
+            _define(name, other, inner.__globals__[other], heads, bodies)
+    del bodies[name]
+    bodies[name] = text
 
 
 def _globals(code: CodeType) -> Iterator[str]:
@@ -105,19 +111,38 @@ def _define(user: str, name: str, value: Any, heads: list[str], bodies: dict[str
     home, own = getattr(value, "__module__", None), getattr(value, "__qualname__", "")
     if isinstance(value, ModuleType):
         heads.append(f"import {value.__name__} as {name}")
-    elif inspect.isfunction(value) and home == MAIN:
-        _collect(value, heads, bodies)
+    elif home == MAIN and _is_defined(value, own):
+        if own not in bodies:
+            _collect(value, heads, bodies)
+        if own != name:
+            bodies[name] = f"{name} = {own}\n"
     elif own.isidentifier() and home not in (None, MAIN) and importlib.util.find_spec(home):
         heads.append(f"from {home} import {own} as {name}")
-    elif isinstance(value, PLAIN) or (
-        isinstance(value, tuple) and all(isinstance(one, PLAIN) for one in value)
-    ):
-        heads.append(f"{name} = {value!r}")
+    elif (text := _written(value)) is not None:
+        heads.append(f"{name} = {text}")
     else:
         raise InputError(
             f"{user}: uses {name}, a {type(value).__name__} that only this session has; make it "
             f"inside the function, or {WAY_OUT}"
         )
+
+
+def _is_defined(value: Any, own: str) -> bool:
+    """Return whether a cell of the notebook defines a function under its own name."""
+    known = own.isidentifier() and getattr(sys.modules[MAIN], own, value) is value
+    return known and inspect.isfunction(inspect.unwrap(value))
+
+
+def _written(value: Any) -> str | None:
+    """Return a number, a text or a tuple of them as Python reads it; None for another value."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if type(value) is tuple:
+        parts = [_written(one) for one in value]
+        return None if None in parts else f"({''.join(f'{part}, ' for part in parts)})"
+    if type(value) is float and not math.isfinite(value):
+        return f'float("{value}")'
+    return repr(value) if type(value) in PLAIN else None
 
 
 def check_arguments(

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
+from hpsearch.app.plain import plain
 from hpsearch.app.run_function import LOADING
 from hpsearch.errors import InputError
 from hpsearch.paths import StudyFolder, user_path
@@ -129,7 +130,7 @@ def _plan_function(
     name = function.__name__
     if space is None:
         raise InputError(f"hpsearch.search({name}): a function needs a space, its second argument")
-    given = {key: _plain(value) for key, value in settings.items()}
+    given = {key: plain(value) for key, value in settings.items()}
     trainer = {key: given.pop(key) for key in OF_TRAINER if key in given}
     trainer["environment"] = {**trainer.get("environment", {}), **variables}
     values = {
@@ -156,22 +157,11 @@ def _space(name: str, space: str | Path | Mapping[str, Any]) -> Any:
     whole = isinstance(inner, Mapping) and "type" not in inner
     held: Mapping[str, Any] = inner if whole and inner is not None else space
     entries = {
-        key: entry_of(key, one) if isinstance(one, BaseDistribution) else _plain(one)
+        key: entry_of(key, one) if isinstance(one, BaseDistribution) else plain(one)
         for key, one in held.items()
     }
-    others = {key: _plain(value) for key, value in space.items()} if whole else {}
+    others = {key: plain(value) for key, value in space.items()} if whole else {}
     return {"name": name, **others, "parameters": entries}
-
-
-def _plain(value: Any) -> Any:
-    """Return a setting as a file would hold it: numpy's numbers and paths as plain values."""
-    if isinstance(value, Mapping):
-        return {key: _plain(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
-    if hasattr(value, "tolist"):
-        return value.tolist()
-    return str(value) if isinstance(value, Path) else value
 
 
 def _flat(settings: Mapping[str, Any], before: str = "") -> list[tuple[str, Any]]:
@@ -180,5 +170,5 @@ def _flat(settings: Mapping[str, Any], before: str = "") -> list[tuple[str, Any]
     for key, value in settings.items():
         path = f"{before}{key}"
         inner = isinstance(value, dict)
-        found += _flat(value, f"{path}.") if inner else [(path, _plain(value))]
+        found += _flat(value, f"{path}.") if inner else [(path, plain(value))]
     return found

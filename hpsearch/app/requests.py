@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from hpsearch.app.plain import plain
 from hpsearch.driver.requests import Request, ask, completed, tried
 from hpsearch.errors import InputError
 from hpsearch.paths import StudyFolder
@@ -29,10 +30,11 @@ def enqueue(folder: StudyFolder, params: Mapping[str, Any]) -> dict[str, Value]:
         EnvironmentFailure: The request cannot be written.
     """
     plan, view = plan_study(str(folder.root), None, {}), read_study(folder)
+    params = {name: plain(value) for name, value in params.items()}
     asked = completed(plan, params)
     if (number := tried(plan, asked, view.trials)) >= 0:
         raise InputError(f"enqueue: trial {number} is this configuration already")
-    ask(folder, Request(enqueue=dict(params)))
+    ask(folder, Request(enqueue=params))
     return asked
 
 

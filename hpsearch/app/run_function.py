@@ -23,6 +23,8 @@ SOURCE = "HPSEARCH_FUNCTION"
 """Variable with the source of a function that has no file."""
 LOADING = "HPSEARCH_LOADING"
 """Variable that is set while a trial loads the function's file, which must not search again."""
+OWN_NAME = "hpsearch_function"
+"""Module of a function whose file's name is taken, or that has no file."""
 TRIAL, PARAMS, SEED = "trial", "params", "seed"
 """Arguments that are no parameters: the trial, all parameters, its seed."""
 
@@ -31,7 +33,8 @@ def load(file: str, module: str, name: str, folder: Path) -> Callable[..., Any]:
     """Return the function.
 
     The folder of its file comes first in sys.path, as when Python runs that file; the folder of
-    the outermost package where the module is in one.
+    the outermost package where the module is in one; the working directory, which is that of the
+    notebook, for a source without a file.
 
     Args:
         file: Absolute path of its file, or - for the source in `SOURCE`.
@@ -42,20 +45,43 @@ def load(file: str, module: str, name: str, folder: Path) -> Callable[..., Any]:
     if file == "-":
         path = folder / "function.py"
         path.write_text(os.environ[SOURCE], encoding="utf-8")
+        root = Path.cwd()
     else:
         path = Path(file)
         root = path.parents[module.count(".") + (path.name == "__init__.py")]
-        sys.path.insert(0, str(root))
+    sys.path.insert(0, str(root))
     os.environ[LOADING] = "1"
     if "." in module or path.name == "__init__.py":
         return _function(pkgutil.resolve_name(module), name)
-    known = "hpsearch_function" if module == "__main__" or module in sys.modules else module
+    known = _free_name(module if file == "-" or module != "__main__" else path.stem)
+    return _function(_loaded(path, known), name)
+
+
+def _loaded(path: Path, known: str) -> Any:
+    """Load a file as a module of this name."""
     spec = importlib.util.spec_from_file_location(known, path)
     if spec is None or spec.loader is None:
         raise SystemExit(f"{path}: cannot be loaded as Python; name a .py file")
     loaded = sys.modules[known] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(loaded)
-    return _function(loaded, name)
+    try:
+        spec.loader.exec_module(loaded)
+    except (ImportError, AttributeError) as error:
+        # What a script imports may import the script again, which works for a script only.
+        again = error.name == known or getattr(error, "obj", None) is loaded
+        if known == OWN_NAME or not again:
+            raise
+        del sys.modules[known]
+        return _loaded(path, OWN_NAME)
+    return loaded
+
+
+def _free_name(name: str) -> str:
+    """Return a module's name by which processes that the function starts import it too.
+
+    They inherit sys.path, where the folder of its file comes first.
+    """
+    taken = {"__main__", *sys.modules, *sys.builtin_module_names}
+    return name if name.isidentifier() and name not in taken else OWN_NAME
 
 
 def _function(module: Any, name: str) -> Callable[..., Any]:

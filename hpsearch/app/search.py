@@ -133,6 +133,7 @@ def prepare(
     """
     _ = plan.enqueued  # refuses what cannot be enqueued
     check_classes(plan)
+    check_backbone(plan)
     with_prior(plan, {})  # refuses an unusable source before looking for the data
     Database(plan.folder, plan.config.storage).check_usable(plan.config.name)
     check_free(plan.folder, plan.config.storage)
@@ -158,6 +159,22 @@ def check_classes(plan: StudyPlan) -> None:
         check_foreign(config.sampler)
     if config.pruner.foreign:
         make_pruner(config.pruner, plan.resource, plan.problem, config.goals)
+
+
+def check_backbone(plan: StudyPlan) -> None:
+    """Refuse a new study whose backbone does not take pictures of a size that may be tried.
+
+    Raises:
+        InputError: See `check_sizes`.
+    """
+    settings = plan.config.trial and plan.config.trial.backbone
+    if not settings or plan.folder.study_file.exists():
+        return
+    from hpsearch.backbones.models import check_sizes
+
+    searched = plan.space.parameters.get("backbone.size")
+    values = searched.values() if searched else None
+    check_sizes(settings, {settings.size, *map(int, values or ())})
 
 
 def check_free(folder: StudyFolder, storage: str) -> None:

@@ -6,7 +6,7 @@ Letters: B pictures, S side, C channels.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
@@ -14,7 +14,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from hpsearch.backbones.settings import LITE, TOP_MAPS, Backbone
+from hpsearch.backbones.settings import LARGEST, LITE, TOP_MAPS, Backbone
 from hpsearch.errors import InputError, shortened
 from hpsearch.paths import user_path
 
@@ -130,11 +130,40 @@ def _timm(settings: Backbone) -> Maps:
         raise InputError(
             f"backbone.name: {settings.name!r}: write {LITE}0 to {LITE}4, or a model of timm{hint}"
         )
-    model = timm.create_model(settings.name, pretrained=False, num_classes=0)
+    given = {"pretrained": False, "num_classes": 0}
+    try:  # a transformer then takes other sizes than that of its training
+        model = timm.create_model(settings.name, **given, dynamic_img_size=True)
+    except TypeError:  # it knows no such option
+        model = timm.create_model(settings.name, **given)
     if not hasattr(model, "forward_intermediates"):
         raise InputError(f"backbone.name: {settings.name!r}: gives no maps; name another one")
     told = model.pretrained_cfg
     return TimmMaps(model, told["mean"], told["std"])
+
+
+def check_sizes(settings: Backbone, sizes: Iterable[int]) -> None:
+    """Refuse a backbone that does not take pictures of some sizes.
+
+    Args:
+        settings: Its name counts.
+        sizes: Sides of pictures, pixels.
+
+    Raises:
+        InputError: It gives no maps of such pictures, or cannot be built.
+    """
+    if settings.name.startswith(LITE):
+        return
+    maps, fix = empty_backbone(settings), "name another one"
+    for size in (LARGEST, *sorted(sizes)):
+        try:
+            with torch.inference_mode():
+                maps(torch.zeros(1, 3, size, size))
+        except (AssertionError, RuntimeError, ValueError) as error:
+            raise InputError(
+                f"backbone.name: {settings.name!r}: takes no pictures of {size} x {size} px "
+                f"({shortened(error, 120).rstrip('.')}); {fix}"
+            ) from error
+        fix = f"set trial.backbone.size and freeze.backbone.size to {LARGEST}, or name another one"
 
 
 def _lacks(name: str, error: Exception) -> InputError:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from hpsearch.backbones.models import Maps
-from hpsearch.backbones.settings import GRIDS, TOP_MAPS, Backbone
+from hpsearch.backbones.settings import GRIDS, LARGEST, TOP_MAPS, Backbone
 from hpsearch.backbones.whitening import Whitening, fit
 from hpsearch.network.geometry import NetworkShape
 from hpsearch.network.siamese import Alignment, SiameseNetwork
@@ -165,5 +165,6 @@ def _pooling(side: int, places: int) -> Tensor:
 
 def channels_of(backbone: Maps) -> tuple[int, ...]:
     """Return the channels of a backbone's last maps, the last one first."""
+    shown = torch.zeros(1, 3, LARGEST, LARGEST)
     with torch.no_grad():
-        return tuple(int(one.shape[1]) for one in backbone(torch.zeros(1, 3, 224, 224)))[:TOP_MAPS]
+        return tuple(int(one.shape[1]) for one in backbone(shown))[:TOP_MAPS]

@@ -16,6 +16,8 @@ GRIDS = 3
 """The finest grid on which maps are averaged, places along a side."""
 MULTIPLE = 32
 """A picture's side is a multiple of this, the stride of common backbones, in pixels."""
+LARGEST = 224
+"""The largest side of a picture, pixels."""
 LITE = "efficientnet-lite"
 LITE_CHANNELS = (1280, 320, 192, 112)
 """Channels of the last maps of EfficientNet-Lite0, the last one first."""
@@ -56,7 +58,7 @@ class Backbone(Section):
     file: str | None = None
     """Weights: .safetensors, or a state dict of torch; none takes those of the installed package,
     which efficientnet-lite0 has."""
-    size: int = Field(192, ge=32, le=224, multiple_of=MULTIPLE)
+    size: int = Field(192, ge=32, le=LARGEST, multiple_of=MULTIPLE)
     """Side of the pictures that the backbone is shown, pixels."""
     maps: str = "2+3"
     """The maps that are compared, counted from the last, 1, to the fourth last; joined by +."""

@@ -211,14 +211,18 @@ def pack_folder(checkpoint: Path) -> bytes:
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         for path in (checkpoint, *(checkpoint.with_name(name) for name in BESIDE)):
             with contextlib.suppress(OSError):
-                _add(tar, path, path.name)
+                _add(tar, path, path.name, path)
     return buffer.getvalue()
 
 
-def _add(tar: tarfile.TarFile, path: Path, name: str) -> None:
-    """Add a file or a folder; links and special files are left out."""
+def _add(tar: tarfile.TarFile, path: Path, name: str, root: Path) -> None:
+    """Add a file or a folder; special files, and links that lead out of it, are left out."""
     found = path.lstat()
-    if stat.S_ISREG(found.st_mode):
+    if stat.S_ISLNK(found.st_mode) and (target := _target(path, root)) is not None:
+        entry = tarfile.TarInfo(name)
+        entry.type, entry.linkname = tarfile.SYMTYPE, target
+        tar.addfile(entry)
+    elif stat.S_ISREG(found.st_mode):
         content = path.read_bytes()  # its size may differ from the one above by now
         entry = tarfile.TarInfo(name)
         entry.size, entry.mode = len(content), stat.S_IMODE(found.st_mode)
@@ -229,7 +233,18 @@ def _add(tar: tarfile.TarFile, path: Path, name: str) -> None:
         tar.addfile(entry)
         for inner in sorted(path.iterdir()):
             with contextlib.suppress(OSError):
-                _add(tar, inner, f"{name}/{inner.name}")
+                _add(tar, inner, f"{name}/{inner.name}", root)
+
+
+def _target(link: Path, root: Path) -> str | None:
+    """Return where a link leads, relative to its own folder; None if that is outside of a root."""
+    target, end = str(link.readlink()), Path(os.path.realpath(link))
+    if link == root or not end.is_relative_to(os.path.realpath(root)):
+        return None
+    written = os.path.normpath(link.parent.relative_to(root) / target)
+    if written.startswith(("/", "..")):  # true here only
+        return os.path.relpath(end, os.path.realpath(link.parent))
+    return target
 
 
 def unpack_folder(content: bytes, folder: Path) -> None:

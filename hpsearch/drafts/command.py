@@ -94,8 +94,9 @@ def proposed(name: str, value: bool | int | float) -> dict[str, Any]:
         return {"type": "int", "low": min(0, 2 * value), "high": 10}
     if value <= 0:
         return {"type": "float", "low": min(0.0, 2 * value), "high": 1.0}
-    if SHARES.search(name) or (0.1 < value < 1 and not FACTORS.search(name)):
-        return {"type": "float", "low": 0.0, "high": 0.9 if value <= 0.9 else 0.999}
+    if value <= 1 and (SHARES.search(name) or (0.1 < value < 1 and not FACTORS.search(name))):
+        high = next(bound for bound in (0.9, 0.999, 1.0) if value <= bound)
+        return {"type": "float", "low": 0.0, "high": high}
     low, high = (float(f"{bound:.6g}") for bound in (value / 10, value * 10))
     return {"type": "float", "low": low, "high": high, "log": True}
 

@@ -24,6 +24,8 @@ DECODE_S = 5.0
 MAX_SCANS = 100
 """Scans of a JPEG. Each takes few bytes and the time of all pixels: 3 MB could take half an
 hour."""
+JPEGS = ("JPEG", "MPO")
+"""Formats of Pillow that hold JPEGs; an MPO file is one with more pictures behind it."""
 SCAN = b"\xff\xda"
 """Begins a scan; elsewhere in a JPEG's data no such pair occurs."""
 ODD = {
@@ -111,7 +113,7 @@ def _check_head(content: bytes) -> None:
             warnings.simplefilter("ignore")
             with Image.open(io.BytesIO(content), formats=FORMATS) as image:
                 width, height = image.size
-                scans = content.count(SCAN) if image.format == "JPEG" else 0
+                scans = content.count(SCAN) if image.format in JPEGS else 0
     except Image.DecompressionBombError:
         raise Refused("413 Content Too Large", f"the picture is too large; {most}") from None
     except Exception:  # what a decoder raises on damaged files is open-ended

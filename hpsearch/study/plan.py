@@ -11,7 +11,7 @@ from typing import Any
 
 from hpsearch.configfile import read_yaml
 from hpsearch.errors import InputError
-from hpsearch.extensions import whole
+from hpsearch.extensions import is_code, whole
 from hpsearch.paths import StudyFolder, make_private, user_path, write_atomically
 from hpsearch.records import dump_record
 from hpsearch.samplers.prior import Prior, read_prior
@@ -20,6 +20,7 @@ from hpsearch.space.problem import SearchProblem
 from hpsearch.space.resource import Resource
 from hpsearch.space.space import SearchSpace
 from hpsearch.study import begun
+from hpsearch.study.code_trust import check_code
 from hpsearch.study.config import StudyConfig
 from hpsearch.study.enqueue import Enqueued, enqueued_points, with_files_read
 
@@ -296,7 +297,7 @@ def _compare(folder: StudyFolder, config: StudyConfig, space: SearchSpace) -> St
     if config.trial is not None and isinstance(values.get("trial"), dict):
         values["trial"] = {**config.trial.plain(), **values["trial"]}
     saved = StudyConfig.from_values(values, folder.study_file)
-    config = _as_begun(config, saved)
+    config = _as_begun(config, saved, folder)
     difference = begun.first_difference(begun.fixed(saved), begun.fixed(config))
     difference = difference or begun.space_difference(
         SearchSpace.from_yaml(folder.space_file), space
@@ -310,15 +311,21 @@ def _compare(folder: StudyFolder, config: StudyConfig, space: SearchSpace) -> St
     return config
 
 
-def _as_begun(config: StudyConfig, saved: StudyConfig) -> StudyConfig:
+def _as_begun(config: StudyConfig, saved: StudyConfig, folder: StudyFolder) -> StudyConfig:
     """Take sampler and pruner settings that were not given, and the encoder, as begun.
 
-    So a study continues after a newer version has changed a default.
+    So a study continues after a newer version has changed a default. A class that only the folder
+    names may be somebody else's: it is taken where this user has agreed to it.
+
+    Raises:
+        InputError: The folder names a class that this user has not agreed to.
     """
     taken: dict[str, Any] = {}
     for part in ("sampler", "pruner"):
         asked, held = getattr(config, part), getattr(saved, part)
         if "name" not in asked.model_fields_set or asked.name == held.name:
+            if asked.name != held.name and is_code(held.name):
+                check_code(folder, saved)
             named = {key: getattr(asked, key) for key in asked.model_fields_set}
             taken[part] = held.model_copy(update=named)
     if len(config.enqueue) == len(saved.enqueue):

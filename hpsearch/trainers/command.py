@@ -30,7 +30,10 @@ class CommandTrainer(Section):
     time_limit_s: Annotated[float, Field(gt=0, le=10_000_000)] | None = None
     """Longest time of one trial, seconds over all its starts; a trial that takes longer fails."""
     memory_gb: Annotated[float, Field(gt=0, le=100_000)] | None = None
-    """Most memory of the program and its children, 1e9 bytes; a trial that takes more fails."""
+    """Most memory of the program and its children, 1e9 bytes; a trial that takes more fails.
+
+    What they share counts once.
+    """
 
     @property
     def place(self) -> dict[str, Any]:

@@ -23,6 +23,8 @@ from typing import Any
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 LOOK_S = 0.25
 """Seconds between two looks at the memory."""
+COSTLY = 10
+"""A look at the memory is followed by none for this many times the processor time it took."""
 KILL_S = 5.0
 """Longest time to kill what a program leaves behind; one that hangs in the kernel dies later."""
 
@@ -71,6 +73,27 @@ def memory_of(pids: list[int]) -> int:
         except (OSError, ValueError, IndexError):
             continue
     return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def share_of(pid: int) -> int:
+    """Return the memory of a process, bytes; of pages that it shares, its share.
+
+    The kernel counts each page for this, so it takes much longer than `memory_of`.
+    """
+    try:
+        with open(f"/proc/{pid}/smaps_rollup", "rb") as file:  # noqa: PTH123
+            return sum(int(line.split()[1]) for line in file if line.startswith(b"Pss:")) * 1024
+    except (OSError, ValueError, IndexError):
+        return memory_of([pid])
+
+
+def memory_against(pids: list[int], most: int) -> int:
+    """Return the memory of processes, bytes.
+
+    What they share is counted for each of them, but only once before more than `most` is said.
+    """
+    memory = memory_of(pids)
+    return sum(map(share_of, pids)) if 0 < most < memory else memory
 
 
 def kill_below() -> None:
@@ -157,15 +180,16 @@ def watch(pid: int, most: int, woken: int, pipe: Pipe) -> dict[str, Any]:
         woken: Becomes readable when a child has ended.
         pipe: The worker's orders.
     """
-    memory, over, looked = 0, False, time.monotonic()
+    memory, over, look = 0, False, time.monotonic() + LOOK_S
     while True:
         found, status, used = os.wait4(pid, os.WNOHANG)
         if found:
             break
-        if time.monotonic() - looked > LOOK_S:
-            looked = time.monotonic()
-            now = memory_of(descendants(os.getpid()))
-            memory, over = max(memory, now), over or bool(most and now > most)
+        if time.monotonic() > look:
+            began = time.process_time()
+            now = memory_against(descendants(os.getpid()), most)
+            memory, over = max(memory, now), over or 0 < most < now
+            look = time.monotonic() + max(LOOK_S, COSTLY * (time.process_time() - began))
         ready, _, _ = select.select([woken, *([] if pipe.closed else [0])], [], [], LOOK_S)
         if woken in ready:
             os.read(woken, 4096)

@@ -111,8 +111,50 @@ def test_a_notebooks_function_takes_along_what_it_uses(
 
 
 @pytest.mark.parametrize(
+    "cell",
+    [
+        "import numpy as np\nrate = np.float64(0.5)\ndef train(x):\n    return x + rate\n",
+        "import numpy as np\nrates = 1, (np.float32(0.5), 'a')\n"
+        "def train(x):\n    return rates[0], rates[1][0] + x\n",
+        "worst = float('inf')\ndef train(x):\n    return min(x, worst)\n",
+        "bounds = (-float('inf'), 0)\ndef train(x):\n    return max(x, *bounds)\n",
+        "def half(x):\n    return x / 2\nlater = half\ndef train(x):\n    return later(x)\n",
+        "import functools\nSCALE = 3\nPLUS = 1\n"
+        "def add(function):\n    @functools.wraps(function)\n"
+        "    def call(x):\n        return function(x) + PLUS\n    return call\n"
+        "@add\ndef half(x):\n    return SCALE * x / 2\n"
+        "@add\ndef train(x):\n    return half(x)\n",
+        "import functools\nSCALE = 3\n@functools.cache\ndef half(x):\n    return SCALE * x / 2\n"
+        "@functools.cache\ndef train(x):\n    return half(x)\n",
+    ],
+)
+def test_what_a_notebooks_function_took_along_gives_the_same(
+    notebook: Callable[..., types.ModuleType], cell: str
+) -> None:
+    main = notebook(cell)
+    module = types.ModuleType("fresh")
+    exec(source_of(main.train), module.__dict__)  # noqa: S102
+    assert module.train(8) == main.train(8)
+
+
+@pytest.mark.parametrize(
     ("cell", "why"),
     [
+        (
+            "def add(function):\n    return lambda x: function(x) + 1\n"
+            "@add\ndef half(x):\n    return x / 2\ndef train(x):\n    return half(x)\n",
+            "uses half, a function that only this session has",
+        ),
+        (
+            "def half(x):\n    return x / 2\nolder = half\ndef half(x):\n    return x\n"
+            "def train(x):\n    return older(x)\n",
+            "uses older, a function that only this session has",
+        ),
+        (
+            "import enum\nclass Kind(enum.IntEnum):\n    A = 1\nkind = Kind.A\n"
+            "def train(x):\n    return x + kind\n",
+            "uses kind, a Kind that only this session has",
+        ),
         ("data = [1, 2]\ndef train(x):\n    return data[0]\n", "uses data, a list that only this"),
         ("class Net: pass\ndef train(x):\n    return Net()\n", "uses Net, a type that only"),
         ("train = lambda x: x\n", "define it with def"),

@@ -10,12 +10,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import hpsearch
 import hpsearch.report
 from hpsearch.app.python import _flat, _space
 from hpsearch.app.study import Study
+from hpsearch.driver.requests import waiting
 from hpsearch.errors import InputError
 from hpsearch.paths import StudyFolder
 from hpsearch.space.space import SearchSpace
@@ -169,6 +171,15 @@ def test_a_table_of_the_trials(
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(InputError, match="pandas is not installed; make install-cluster"):
         study.trials_dataframe()
+
+
+def test_a_request_takes_numbers_of_numpy(searched: tuple[Study, Told]) -> None:
+    study, _ = searched
+    params = {"x": np.float32(0.75), "kind": np.str_("b")}
+    assert study.enqueue(params) == {"x": 0.75, "kind": "b"}
+    (request,) = waiting(StudyFolder(study.folder))
+    assert json.loads(request.read_text())["enqueue"] == {"x": 0.75, "kind": "b"}
+    request.unlink()
 
 
 def test_a_folder_without_a_study_is_refused(tmp_path: Path) -> None:

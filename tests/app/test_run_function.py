@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -156,6 +157,58 @@ def test_a_function_is_found_by_its_file(tmp_path: Path) -> None:
         load(str(script), "__main__", "gone", tmp_path)
 
 
+SPAWNS = """\
+import multiprocessing
+import os
+
+
+def half(x):
+    return x / 2
+
+
+def train():
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(half, (3,))
+
+
+if __name__ == "__main__":
+    raise SystemExit("it searches")
+"""
+
+
+def test_a_function_of_a_script_starts_processes_that_import_it(tmp_path: Path) -> None:
+    script = tmp_path / "my_script.py"
+    script.write_text(SPAWNS)
+    words = ["-P", "-m", "hpsearch.app.run_function", str(script), "__main__", "train"]
+    done = subprocess.run(
+        [sys.executable, *words], capture_output=True, text=True, check=False, timeout=30, cwd="/"
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["result"] == 1.5
+
+
+@pytest.mark.parametrize("use", ["from circling import VALUE", "import circling\ncircling.VALUE"])
+@pytest.mark.usefixtures("imports")
+def test_a_script_that_its_own_modules_import_is_loaded(tmp_path: Path, use: str) -> None:
+    script = "import circled\nVALUE = 3\ndef train():\n    return VALUE\n"
+    (tmp_path / "circling.py").write_text(script)
+    (tmp_path / "circled.py").write_text(f"{use}\n")
+    assert load(str(tmp_path / "circling.py"), "__main__", "train", tmp_path)() == 3
+    (tmp_path / "failing.py").write_text("from json import nonesuch\n")
+    with pytest.raises(ImportError, match="nonesuch"):
+        load(str(tmp_path / "failing.py"), "__main__", "train", tmp_path)
+
+
+@pytest.mark.parametrize("stem", ["json", "time", "my-script", "__main__"])
+@pytest.mark.usefixtures("imports")
+def test_a_script_named_as_another_module_hides_none(tmp_path: Path, stem: str) -> None:
+    script = tmp_path / f"{stem}.py"
+    script.write_text("def train():\n    return 3\n")
+    before = sys.modules.get(stem)
+    assert load(str(script), "__main__", "train", tmp_path).__module__ == "hpsearch_function"
+    assert sys.modules.get(stem) is before
+
+
 @pytest.mark.usefixtures("imports")
 def test_a_function_of_a_package_keeps_its_relative_imports(tmp_path: Path) -> None:
     package = tmp_path / "inner_package"
@@ -179,7 +232,10 @@ def test_a_function_of_a_package_keeps_its_relative_imports(tmp_path: Path) -> N
 def test_a_function_without_a_file_is_loaded_from_its_source(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(run_function.SOURCE, "def train(x):\n    return 2 * x\n")
-    before = list(sys.path)
+    beside = tmp_path / "beside the notebook"
+    beside.mkdir()
+    (beside / "given_by_notebook.py").write_text("VALUE = 2\n")
+    source = "from given_by_notebook import VALUE\ndef train(x):\n    return VALUE * x\n"
+    monkeypatch.setenv(run_function.SOURCE, source)
+    monkeypatch.chdir(beside)  # where the program of a trial is started
     assert load("-", "__main__", "train", tmp_path)(4) == 8
-    assert sys.path == before

@@ -14,6 +14,7 @@ from PIL import Image
 
 pytest.importorskip("efficientnet_lite_pytorch", reason="make install-backbones adds it")
 
+from hpsearch.app.search import check_backbone, prepare
 from hpsearch.backbones import cached, models
 from hpsearch.backbones.network import BackboneNetwork, averages, channels_of
 from hpsearch.backbones.settings import LITE_CHANNELS, Backbone
@@ -22,6 +23,7 @@ from hpsearch.errors import InputError
 from hpsearch.recognition.model import load_model
 from hpsearch.recognition.recogniser import Recogniser
 from hpsearch.sources.find import find_dataset
+from hpsearch.study.plan import plan_study
 from hpsearch.training.build import empty_network, trained_network
 from hpsearch.training.config import TrialConfig
 from hpsearch.training.evaluation import encode
@@ -143,6 +145,39 @@ def test_a_model_of_timm_takes_its_weights_from_a_file(tmp_path: Path, suffix: s
     assert channels_of(loaded) == (512, 256, 128, 64)
     with pytest.raises(InputError, match="does not hold the weights of resnet14t"):
         models.load_backbone(Backbone(name="resnet14t", file=str(path)))
+
+
+@pytest.mark.skipif(find_spec("timm") is None, reason="make install-backbones adds it")
+def test_a_transformer_takes_pictures_of_every_size() -> None:
+    settings = Backbone(name="vit_tiny_patch16_224")
+    models.check_sizes(settings, [96, 192])
+    empty = models.empty_backbone(settings)
+    assert [one.shape for one in empty(torch.zeros(1, 3, 96, 96))] == [(1, 192, 6, 6)] * 4
+
+
+@pytest.mark.skipif(find_spec("timm") is None, reason="make install-backbones adds it")
+@pytest.mark.parametrize(
+    ("name", "size", "fix"),
+    [
+        ("mixer_s32_224", 96, "set trial.backbone.size and freeze.backbone.size to 224, or name"),
+        ("maxvit_rmlp_pico_rw_256", 224, "; name another one"),
+    ],
+)
+def test_a_model_of_one_size_is_refused_before_a_search(
+    tmp_path: Path, name: str, size: int, fix: str
+) -> None:
+    plan = plan_study("photographs", tmp_path / "r", {"trial.backbone.name": name})
+    with pytest.raises(InputError, match=f"takes no pictures of {size} x {size} px") as error:
+        prepare(plan, None, fetch=False)
+    assert fix in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.skipif(find_spec("timm") is None, reason="make install-backbones adds it")
+def test_a_model_of_one_size_is_searched_at_that_size(tmp_path: Path) -> None:
+    changes: dict[str, Any] = {"trial.backbone.name": "mixer_s32_224"}
+    changes |= {"trial.backbone.size": 224, "freeze": {"backbone.size": 224}}
+    check_backbone(plan_study("photographs", tmp_path / "r", changes))
 
 
 @pytest.mark.parametrize(

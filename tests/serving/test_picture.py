@@ -54,6 +54,9 @@ LARGE = png(Image.new("1", (5001, 5000)))
 JPEG = saved(draw("roof"), "JPEG", progressive=True)
 LAST = JPEG.rindex(SCAN)
 SCANS = JPEG[:-2] + JPEG[LAST:-2] * MAX_SCANS + JPEG[-2:]
+TWO = saved(draw("roof"), "MPO", progressive=True, save_all=True, append_images=[draw("bar")])
+FIRST = TWO.index(b"\xff\xd9\xff\xd8")
+TWO_SCANS = TWO[:FIRST] + JPEG[LAST:-2] * MAX_SCANS + TWO[FIRST:]
 
 
 @pytest.mark.parametrize(
@@ -66,10 +69,11 @@ SCANS = JPEG[:-2] + JPEG[LAST:-2] * MAX_SCANS + JPEG[-2:]
         (LARGE, 413, "the picture is 5001 x 5000 pixels; at most"),
         (WIDE, 413, "16384 to a side"),
         (SCANS, 422, "scans; at most 100"),
+        (TWO_SCANS, 422, "scans; at most 100"),
         (JPEG[: len(JPEG) // 2], 422, "not a whole image"),
         (png(draw("roof"))[:90], 422, "not a whole image"),
     ],
-    ids=["empty", "text", "pdf", "bomb", "large", "wide", "scans", "half a jpeg", "half a png"],
+    ids=["empty", "text", "pdf", "bomb", "large", "wide", "scans", "mpo", "half jpeg", "half png"],
 )
 def test_it_is_refused_at_once_in_one_line(content: bytes, status: int, words: str) -> None:
     began = time.monotonic()

@@ -153,6 +153,27 @@ def test_memory_has_a_limit(guardian: Guardian, tmp_path: Path) -> None:
     assert end.memory > 100_000_000
 
 
+FORKS = """\
+import os, time
+x = bytearray(b"x") * 60_000_000
+for _ in range(5):
+    if not os.fork():
+        time.sleep(0.8)
+        os._exit(0)
+for _ in range(5):
+    os.wait()
+"""
+
+
+@linux
+def test_memory_that_processes_share_counts_once(guardian: Guardian, tmp_path: Path) -> None:
+    (tmp_path / "forks.py").write_text(FORKS)
+    start(guardian, tmp_path, f"exec {sys.executable} forks.py", most=200_000_000)
+    end = wait(guardian)
+    assert (end.code, end.over) == (0, False)
+    assert 60_000_000 < end.memory < 200_000_000
+
+
 def _commands(pids: list[int]) -> str:
     found = []
     for pid in pids:
