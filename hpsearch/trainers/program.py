@@ -13,7 +13,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any, NoReturn, cast
 
 from hpsearch.errors import one_line
 from hpsearch.interpreter import bare_command
@@ -168,11 +168,15 @@ class Guardian:
             most_bytes: Most memory, bytes; 0 for any.
 
         Raises:
-            OSError: The log cannot be opened, or the guardian is gone.
+            OSError: The log cannot be opened.
+            GuardianGoneError: The guardian was killed while it ran nothing.
         """
         self._output.begin(log)
         order = {"words": list(words), "directory": str(directory), "most": most_bytes}
-        self._send(json.dumps({**order, "environment": dict(environment)}).encode())
+        try:
+            self._send(json.dumps({**order, "environment": dict(environment)}).encode())
+        except BrokenPipeError:
+            self._gone()
         self._report, self.running, self.memory = b"", True, None
 
     def _send(self, line: bytes) -> None:
@@ -193,10 +197,7 @@ class Guardian:
         chunk = os.read(self._out.fileno(), 1 << 16)
         self._report += chunk
         if not chunk:
-            self.running = False
-            self._process.wait()
-            guardian.kill_below()
-            raise GuardianGoneError("the program's guardian was killed")
+            self._gone()
         if not self._report.endswith(b"\n"):
             return None
         self.running = False
@@ -205,6 +206,12 @@ class Guardian:
             raise OSError(told["error"])
         self.memory = told["memory"]
         return End(told["code"], told["memory"], told["over"])
+
+    def _gone(self) -> NoReturn:
+        self.running = False
+        self._process.wait()
+        guardian.kill_below()
+        raise GuardianGoneError("the program's guardian was killed")
 
     def signal(self, letter: bytes) -> None:
         """Ask for SIGTERM (`T`) or SIGKILL (`K`); a guardian that is gone needs none."""

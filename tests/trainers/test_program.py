@@ -52,6 +52,18 @@ def test_programs_follow_one_another(guardian: Guardian, tmp_path: Path) -> None
     assert log.read_text() == f"{tmp_path}\nto stderr\n"
 
 
+def test_a_guardian_that_was_killed_while_idle_is_gone_for_the_next_program(
+    guardian: Guardian, tmp_path: Path
+) -> None:
+    """Found by the drill: a broken pipe looked like a fault of the machine."""
+    start(guardian, tmp_path, "exit 0")
+    assert wait(guardian).code == 0
+    guardian._process.kill()
+    guardian._process.wait()
+    with pytest.raises(GuardianGoneError):
+        start(guardian, tmp_path, "exit 0")
+
+
 def test_a_program_that_is_not_there_is_named(guardian: Guardian, tmp_path: Path) -> None:
     guardian.start(["nonesuch"], tmp_path, dict(os.environ), tmp_path / "log.txt")
     with pytest.raises(OSError, match="No such file"):
