@@ -153,6 +153,10 @@ def print_certificate(certificate: Mapping[str, Any], root: Path, *, own: bool =
     say(f"{root / 'certificate.json'}: written; next: hpsearch export {shell_word(root)}")
 
 
+LEAST_SHOWN = 0.005
+"""Least probability to be dominated by a trial that is shown."""
+
+
 def print_front(rows: Sequence[Mapping[str, Any]], shown: Measure) -> None:
     """Print the front after training again: who dominates whom, and with what probability."""
     from hpsearch.wording import figure, percent
@@ -162,13 +166,15 @@ def print_front(rows: Sequence[Mapping[str, Any]], shown: Measure) -> None:
     for row in rows:
         error, *others = row["values"].values()
         rivals = [
-            f"{one['trial']} ({percent(one['probability'], 0)})" for one in row["dominated_by"]
+            f"{one['trial']} ({percent(one['probability'], 0)})"
+            for one in row["dominated_by"]
+            if one["probability"] >= LEAST_SHOWN
         ]
         figures = [figure(value, 3) for value in others]
         sure = percent(row["probability"], 0)
         value = percent(error) if shown.share else figure(error, 4)
         table.append([str(row["trial"]), value, *figures, sure, ", ".join(rivals) or "-"])
-    say_table(table, ">" * (4 + len(names)) + "<")
+    say_table(table, ">" * (3 + len(names)) + "<")
 
 
 def _from_truth(too_low: float, shown: Measure) -> float:

@@ -12,6 +12,7 @@ from typing import Any
 import optuna
 import pytest
 
+from hpsearch.cli.confirm import print_front
 from hpsearch.confirm.front import expected_front, front
 from hpsearch.driver.progress import Progress
 from hpsearch.errors import InputError
@@ -310,7 +311,9 @@ def test_the_report_and_the_live_view_show_the_front(study: StudyFolder) -> None
     assert '"front-multiply-adds"' in page
 
 
-def test_confirm_says_who_dominates_whom_on_the_front(study: StudyFolder) -> None:
+def test_confirm_says_who_dominates_whom_on_the_front(
+    study: StudyFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
     view = read_study(study)
     runs = runs_of(view, top=3, seeds=3)
     assert train(view, FakeExecutor(2), runs)
@@ -326,3 +329,7 @@ def test_confirm_says_who_dominates_whom_on_the_front(study: StudyFolder) -> Non
         )
     cheapest = min(rows, key=lambda row: cost[row["trial"]])
     assert cheapest["probability"] == 1.0
+    print_front(rows, view.config.shown)
+    head, *lines = capsys.readouterr().out.splitlines()
+    assert head.split()[:3] == ["trial", "error", "multiply_adds"]
+    assert [int(line.split()[0]) for line in lines] == [row["trial"] for row in rows]
