@@ -130,10 +130,10 @@ def test_what_libraries_print_goes_to_the_log_and_not_among_the_messages() -> No
 
 STALLS = """
 import time
-from hpsearch.execution import worker
+from hpsearch.execution import driver_pipe
 
-worker.BEAT_S = 0.05
-driver = worker.DriverPipe(0.5)
+driver_pipe.BEAT_S = 0.05
+driver = driver_pipe.DriverPipe(0.5)
 driver.busy.set()
 driver.wait_for_job()
 time.sleep(600)
