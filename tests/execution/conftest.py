@@ -59,7 +59,7 @@ EXECUTORS: dict[str, Make] = {"local": make_local, "ray": make_ray, "ray-apart":
 
 @pytest.fixture(scope="session")
 def ray_cluster() -> Iterator[Any]:
-    """Start a Ray cluster on this machine: a head without cores, and one node of four."""
+    """Start a Ray cluster: a head without cores, and a node with cores for all idle executors."""
     ray = pytest.importorskip("ray", reason="the extra hpsearch[ray] is not installed")
     importlib.import_module("hpsearch.cluster.executor")  # sets Ray's environment
     from ray.cluster_utils import Cluster
@@ -73,7 +73,7 @@ def ray_cluster() -> Iterator[Any]:
             "_system_config": {"health_check_period_ms": 500, "health_check_failure_threshold": 4},
         },
     )
-    cluster.add_node(num_cpus=4, node_ip_address="127.0.0.2")
+    cluster.add_node(num_cpus=6, node_ip_address="127.0.0.2")
     ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
     yield cluster
     ray.shutdown()
