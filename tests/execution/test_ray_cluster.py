@@ -64,17 +64,17 @@ def test_ray_runs_as_many_trials_as_shares_of_cores_allow(
 ) -> None:
     from hpsearch.cluster.executor import RayExecutor, RaySettings
 
-    executor = RayExecutor(RaySettings(cpu=2.0), tmp_path / "study")
+    executor = RayExecutor(RaySettings(cpu=3.0), tmp_path / "study")
     try:
-        wait_until(lambda: executor.slots == 2, "two slots of two cores on a node of four")
+        wait_until(lambda: executor.slots == 2, "two slots of three cores on a node of six")
         executor.submit(jobs(images_per_epoch=ENDLESS))
         executor.submit(jobs(1, images_per_epoch=ENDLESS))
         with pytest.raises(RuntimeError):
             executor.submit(jobs(2))
     finally:
         executor.close()
-    with pytest.raises(InputError, match=r"no node of the Ray cluster has 5 CPU"):
-        RayExecutor(RaySettings(cpu=5.0), tmp_path / "study")
+    with pytest.raises(InputError, match=r"no node of the Ray cluster has 7 CPU"):
+        RayExecutor(RaySettings(cpu=7.0), tmp_path / "study")
     with pytest.raises(InputError, match=r"has 1 CPU and 1 GPU"):
         RayExecutor(RaySettings(device="cuda"), tmp_path / "study")
     assert not list((tmp_path / "study").glob(".ray-*"))
