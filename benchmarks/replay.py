@@ -195,15 +195,15 @@ def replay(
     asker = DirectAsker(RememberingProblem(problem.search_problem), config, lambda: executor.now)
     around = Environment(store, asker, clock=lambda: executor.now)
 
-    looked = 0
+    looked, over = 0, False
 
     def interrupts() -> int:
-        nonlocal looked
-        reached = goal is not None and math.isfinite(Trace(executor.steps, ()).time_to(goal))
-        if until is not None and looked < len(asker.looks):
-            reached = reached or until(asker.looks[-1], executor.truths())
-            looked = looked if reached else len(asker.looks)
-        return 2 if reached else 0
+        nonlocal looked, over
+        if goal is not None:
+            over = math.isfinite(Trace(executor.steps, ()).time_to(goal))
+        if until is not None and not over and looked < len(asker.looks):
+            looked, over = len(asker.looks), until(asker.looks[-1], executor.truths())
+        return 2 if over else 0
 
     driver = Driver(plan, data, executor, Silent(), interrupts, around)
     driver.run()
