@@ -26,6 +26,7 @@ from hpsearch.configfile import parse_yaml, read_yaml
 from hpsearch.recognition.onnx_file import write_onnx
 from hpsearch.space.space import SearchSpace
 from hpsearch.study.config import StudyConfig
+from hpsearch.study.plan import plan_study
 from tests.support.models import draw, write_model
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -217,16 +218,16 @@ def test_the_reference_tells_defaults_and_bounds(reference: ModuleType) -> None:
     assert "## `sampler.options of skopt-gp, skopt-rf, skopt-et`" in text
 
 
-def test_the_files_that_the_reference_shows_are_valid() -> None:
+def test_the_files_that_the_reference_shows_are_valid(tmp_path: Path) -> None:
     (study,) = blocks("study-file.md", "yaml")
     space, free = blocks("space-file.md", "yaml")
     config = StudyConfig.from_values(parse_yaml(study.encode(), "study"), "study")
     shown = SearchSpace.from_values(parse_yaml(space.encode(), "space"))
     shown.check(config.recipe)
     (command,) = blocks("trainer.md", "yaml")
-    searched = StudyConfig.from_values(parse_yaml(command.encode(), "study"), "study")
-    for text in (searched.space, parse_yaml(free.encode(), "space")):
-        SearchSpace.from_values(text).check(searched.recipe)
+    (tmp_path / "study.yaml").write_text(command, encoding="utf-8")
+    searched = plan_study(str(tmp_path / "study.yaml"), tmp_path / "s", {}).config
+    SearchSpace.from_values(parse_yaml(free.encode(), "space")).check(searched.recipe)
 
 
 def test_every_page_is_in_the_table_of_contents() -> None:

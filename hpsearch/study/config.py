@@ -167,7 +167,8 @@ class StudyConfig(Section):
     paper, is ink. plain: the grey values are kept, for photographs. auto: paper where most
     pictures have a plain ground."""
     space: str | dict[str, Any]
-    """Search space: a shipped name, a file beside the study file, or its content."""
+    """Search space: a shipped name, a file beside the study file, or its content, which needs no
+    name."""
     trial: Annotated[TrialConfig | None, Field(validate_default=True)] = None
     """The configuration in which the searched parameters are set; a command has none."""
     objective: Objective = "tasks_320"

@@ -157,7 +157,7 @@ def _planned(
 ) -> StudyPlan:
     started = folder.study_file.exists()
     config = _with_changes(values, changes, source)
-    space = _find_space(config.space, source)
+    space = _find_space(config.space, source, config.name)
     config = config.model_copy(update={"space": _name_of(config.space, space)})
     space = space.frozen(config.freeze)
     space.check(config.recipe)
@@ -268,11 +268,12 @@ def _is_saved(source: Path) -> bool:
     return source.name == folder.study_file.name and begun.is_saved(folder)
 
 
-def _find_space(name: str | dict[str, Any], source: Path) -> SearchSpace:
+def _find_space(name: str | dict[str, Any], source: Path, study: str) -> SearchSpace:
+    """Read the study's space; one that is written in the study file may take the study's name."""
     if _is_saved(source):
         return SearchSpace.from_yaml(source.parent / "space.yaml")
     if isinstance(name, dict):
-        return SearchSpace.from_values(name, f"{source}: space")
+        return SearchSpace.from_values({"name": study, **name}, f"{source}: space")
     beside = source.parent / user_path(name)
     if beside.suffix in (".yaml", ".yml"):
         return SearchSpace.from_yaml(beside)

@@ -115,6 +115,12 @@ def test_what_runs_may_change_and_what_is_found_may_not(tmp_path: Path) -> None:
     assert plan_study(str(folder.root), None, {}).config.trainer is not None
 
 
+def test_a_space_in_the_study_file_may_take_the_name_of_its_study(tmp_path: Path) -> None:
+    path = write_command_study(tmp_path, space={"parameters": {"x": {"type": "bool"}}})
+    plan = plan_study(str(path), tmp_path / "s", {})
+    assert plan.space.name == plan.config.name
+
+
 def test_a_command_is_trusted_by_its_words_and_its_user(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
