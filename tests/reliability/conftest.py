@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from hpsearch.paths import StudyFolder
 from hpsearch.sources.find import find_dataset
-from tests.support.cases import images_folder
+from tests.support.cases import images_folder, search
 
 
 @pytest.fixture
@@ -34,3 +36,18 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Change into an empty folder and return it."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a study of four trials, ended well."""
+    output = tmp_path_factory.mktemp("finished") / "study"
+    search(output)
+    return output
+
+
+@pytest.fixture
+def study(finished: Path, tmp_path: Path) -> StudyFolder:
+    """Return a copy of it."""
+    shutil.copytree(finished, tmp_path / "study")
+    return StudyFolder(tmp_path / "study")

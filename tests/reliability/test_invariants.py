@@ -15,7 +15,7 @@ from hpsearch.maintenance.invariants import Verdict, check_invariants
 from hpsearch.paths import StudyFolder
 from hpsearch.storage.view import read_study
 from hpsearch.study.lock import study_lock
-from tests.support.cases import search, table
+from tests.support.cases import search, sql, table
 from tests.support.command_line import run
 from tests.support.fake_executor import FakeExecutor
 from tests.support.slow import rest_slow
@@ -23,31 +23,8 @@ from tests.support.slow import rest_slow
 See = Callable[[object], None]
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A study of four trials, ended well."""
-    output = tmp_path_factory.mktemp("finished") / "study"
-    search(output)
-    return output
-
-
-@pytest.fixture
-def study(finished: Path, tmp_path: Path) -> StudyFolder:
-    """A copy of it."""
-    import shutil
-
-    shutil.copytree(finished, tmp_path / "study")
-    return StudyFolder(tmp_path / "study")
-
-
 def verdict(folder: StudyFolder, key: str) -> Verdict:
     return next(v for v in check_invariants(folder) if v.key == key)
-
-
-def sql(folder: StudyFolder, statement: str) -> None:
-    with closing(sqlite3.connect(folder.database)) as connection:
-        connection.execute(statement)
-        connection.commit()
 
 
 def test_all_hold_after_a_search(finished: Path) -> None:

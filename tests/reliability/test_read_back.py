@@ -24,33 +24,12 @@ from hpsearch.paths import StudyFolder
 from hpsearch.sources.find import find_dataset
 from hpsearch.storage.agreement import trained_config
 from hpsearch.storage.view import read_study
-from tests.support.cases import Silent, search, table
+from tests.support.cases import Silent, search, sql, table
 from tests.support.command_line import run
 from tests.support.slow import rest_slow
 
 See = Callable[[object], None]
 Edit = Callable[[StudyFolder], object]
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A study of four trials, ended well."""
-    output = tmp_path_factory.mktemp("read-back") / "study"
-    search(output)
-    return output
-
-
-@pytest.fixture
-def study(finished: Path, tmp_path: Path) -> StudyFolder:
-    """A copy of it."""
-    shutil.copytree(finished, tmp_path / "study")
-    return StudyFolder(tmp_path / "study")
-
-
-def sql(folder: StudyFolder, statement: str) -> None:
-    with closing(sqlite3.connect(folder.database)) as connection:
-        connection.execute(statement)
-        connection.commit()
 
 
 def broken(folder: StudyFolder) -> set[str]:

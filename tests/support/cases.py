@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -137,6 +138,13 @@ def table(view: StudyView) -> list[tuple[object, ...]]:
         (t.number, t.state, t.value, tuple(t.values.items()), tuple(t.params.items()))
         for t in view.trials
     ]
+
+
+def sql(folder: StudyFolder, statement: str) -> None:
+    """Change the study's database by hand."""
+    with contextlib.closing(sqlite3.connect(folder.database)) as connection:
+        connection.execute(statement)
+        connection.commit()
 
 
 def in_child(function: Callable[[], object]) -> int:
