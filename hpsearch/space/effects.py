@@ -28,14 +28,21 @@ NOT_SEARCHABLE = {
 }
 
 
-AMOUNTS = ("angle_deg", "shear", "scale", "shift_px", "elastic_px")
+AMOUNTS = (
+    "angle_deg", "shear", "scale", "shift_px", "elastic_px", "flip", "crop", "colour",
+)  # fmt: skip
 """The distortion's settings that say how far."""
 
 
 def leaf_paths(base: TrialConfig) -> dict[str, Any]:
     """Return every setting of a configuration by its path, without the prefix `layers.`."""
+    return paths_of({**base.model_dump(mode="json"), "layers": base.plain()["layers"]})
+
+
+def paths_of(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of a configuration's plain values by path."""
     paths: dict[str, Any] = {}
-    for key, value in base.plain().items():
+    for key, value in values.items():
         if key == "layers":
             for layer, settings in value.items():
                 paths |= {f"{layer}.{name}": v for name, v in settings.items()}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from hpsearch.configfile import read_yaml
 from hpsearch.errors import InputError
 from hpsearch.paths import user_path
-from hpsearch.space.effects import leaf_paths
+from hpsearch.space.effects import leaf_paths, paths_of
 from hpsearch.space.nearest import nearest_feasible
 from hpsearch.trainers.recipe import is_command, read_recipe
 from hpsearch.training.config import NOTHING, TrialConfig
@@ -81,7 +81,7 @@ def _read(entry: Any, source: Path) -> Any:
     if "layers" not in held and not is_command(held):
         raise InputError(f"{path}: holds no configuration; name a file that `export` wrote")
     recipe = read_recipe(held, str(path))
-    settings = leaf_paths(recipe) if isinstance(recipe, TrialConfig) else recipe.parameters
+    settings = paths_of(recipe.plain()) if isinstance(recipe, TrialConfig) else recipe.parameters
     given = entry if isinstance(entry, dict) else {}
     named = {"replicate": given["replicate"]} if "replicate" in given else {}
     return {"config": name, "params": {**settings, **given.get("params", {})}, **named}

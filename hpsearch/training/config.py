@@ -25,10 +25,11 @@ TAU, REACH = 15.0, 2
 """The aligned comparison's first scale, and its reach in pixels, if the output leaves them out."""
 
 _NEWER: dict[str, Any] = {"channels": "auto", "backbone": None}
+_NEWER_DISTORTIONS = {"flip": 0.0, "crop": 0.0, "colour": 0.0}
 
 
 class Distortion(Section):
-    """Random affine distortion of each training image (section 3.2, T)."""
+    """Random distortion of each training image: the paper's T (section 3.2) and others."""
 
     probability: float = Field(0.5, ge=0, le=1)
     """Chance of each component of T; 0 switches the distortion off."""
@@ -43,6 +44,14 @@ class Distortion(Section):
     elastic_px: float = Field(0.0, ge=0, le=50)
     """Standard deviation of the shifts of a 4 x 4 grid that bends the image smoothly, in pixels
     of a 105 x 105 image; included with the same chance, 0 bends none."""
+    flip: float = Field(0.0, ge=0, le=1)
+    """Chance that an image is mirrored from left to right; none is while `probability` is 0."""
+    crop: float = Field(0.0, ge=0, le=0.9)
+    """Largest share of each side that is cut away before the rest fills the image; included with
+    the same chance, where the rest lies is drawn."""
+    colour: float = Field(0.0, ge=0, lt=1)
+    """Brightness, contrast and saturation are multiplied by factors from [1 - colour, 1 + colour],
+    each with the same chance."""
 
 
 class TrialConfig(Section):
@@ -345,6 +354,9 @@ class TrialConfig(Section):
         for key, default in _NEWER.items():  # left out where older versions had nothing else
             if values[key] == default:
                 del values[key]
+        for key, amount in _NEWER_DISTORTIONS.items():
+            if values["distortion"][key] == amount:
+                del values["distortion"][key]
         values["layers"] = {
             n: layer.model_dump(mode="json") for n, layer in self.layers.all.items()
         }

@@ -1,6 +1,8 @@
-"""Random distortions of a batch, on the images' device: the paper's affine, and an elastic one.
+"""Random distortions of a batch, on the images' device.
 
-Letters: B images, S side, G side of the elastic grid.
+The paper's affine one, an elastic one, and for photographs mirroring, cropping and colours.
+
+Letters: B images, C channels, S side, G side of the elastic grid.
 """
 
 from __future__ import annotations
@@ -21,6 +23,9 @@ Floats = NDArray[np.floating]
 FULL_SIDE = 105
 GRID_SIDE = 4
 """Points along a side of the elastic grid."""
+COLOURS = 3
+LUMA = (0.299, 0.587, 0.114)
+"""Shares of red, green and blue in a grey value (ITU-R BT.601)."""
 
 
 class Drawn(NamedTuple):
@@ -30,11 +35,13 @@ class Drawn(NamedTuple):
     """[B, 2, 3], maps from output to input positions (torch's affine_grid)."""
     shifts: Tensor | None = None
     """[B, 2, G, G], further shifts of the input positions along x and y; None for none."""
+    tints: Tensor | None = None
+    """[B, 3], factors of brightness, contrast and saturation; None for none."""
 
     def to(self, device: torch.device) -> Drawn:
         """Return it on a device."""
-        shifts = None if self.shifts is None else self.shifts.to(device, non_blocking=True)
-        return Drawn(self.transforms.to(device, non_blocking=True), shifts)
+        moved = (None if part is None else part.to(device, non_blocking=True) for part in self[1:])
+        return Drawn(self.transforms.to(device, non_blocking=True), *moved)
 
 
 def draw_distortion(
@@ -43,12 +50,30 @@ def draw_distortion(
     """Draw one distortion for each image, on the CPU; None where none is set."""
     if distortion.probability == 0:
         return None
-    transforms = draw_transforms(count, distortion, generator)
-    if distortion.elastic_px == 0:
-        return Drawn(transforms)
-    shifts = torch.randn(count, 2, GRID_SIDE, GRID_SIDE, generator=generator)
-    bent = torch.rand(count, 1, 1, 1, generator=generator) < distortion.probability
-    return Drawn(transforms, shifts * bent * (2 * distortion.elastic_px / FULL_SIDE))
+    transforms, shifts, tints = draw_transforms(count, distortion, generator), None, None
+    chance = distortion.probability
+    if distortion.elastic_px:
+        shifts = torch.randn(count, 2, GRID_SIDE, GRID_SIDE, generator=generator)
+        bent = torch.rand(count, 1, 1, 1, generator=generator) < chance
+        shifts = shifts * bent * (2 * distortion.elastic_px / FULL_SIDE)
+    if distortion.flip or distortion.crop:
+        transforms = framed(transforms, distortion, generator)
+    if distortion.colour:
+        factors = torch.rand(2, count, 3, generator=generator)
+        tints = 1 + (factors[0] * 2 - 1) * (factors[1] < chance) * distortion.colour
+    return Drawn(transforms, shifts, tints)
+
+
+def framed(transforms: Tensor, distortion: Distortion, generator: torch.Generator) -> Tensor:
+    """Crop and mirror what the transforms show, [B, 2, 3]."""
+    cropped, amount, flipped, *place = torch.rand(5, len(transforms), generator=generator)
+    cut = (cropped < distortion.probability) * amount * distortion.crop
+    centre = cut[:, None] * (torch.stack(place, 1) * 2 - 1)
+    turned = torch.where(flipped < distortion.flip, -1.0, 1.0)
+    matrix, moved = transforms[:, :, :2], transforms[:, :, 2:]
+    sides = (1 - cut)[:, None] * torch.stack([turned, torch.ones_like(turned)], 1)
+    moved = moved + matrix @ centre[:, :, None].to(matrix.dtype)
+    return torch.cat([matrix * sides[:, None].to(matrix.dtype), moved], 2)
 
 
 def draw_transforms(count: int, distortion: Distortion, generator: torch.Generator) -> Tensor:
@@ -95,7 +120,7 @@ def affine(angle: Floats, *, shear: Floats, scale: Floats, shift: Floats) -> Flo
 
 
 def distort(images: Tensor, drawn: Drawn) -> Tensor:
-    """Distort images [B, 1, S, S]; pixels from outside are paper (0).
+    """Distort images [B, C, S, S]; pixels from outside are paper: 0 of ink, 1 of each colour.
 
     Reference:
         Simard, Steinkraus and Platt 2003, section 2: elastic distortions, here of a coarse grid.
@@ -105,9 +130,26 @@ def distort(images: Tensor, drawn: Drawn) -> Tensor:
     if drawn.shifts is not None:
         smooth = drawn.shifts.flatten(2) @ _bicubic(side, images.device)  # [B, 2, S S]
         grid = grid + smooth.view(-1, 2, side, side).permute(0, 2, 3, 1)
-    return functional.grid_sample(
-        images, grid, mode="bilinear", padding_mode="zeros", align_corners=False
-    )
+    paper = 1.0 if images.shape[1] == COLOURS else 0.0
+    moved = functional.grid_sample(
+        images - paper if paper else images,
+        grid, mode="bilinear", padding_mode="zeros", align_corners=False,
+    )  # fmt: skip
+    moved = moved + paper if paper else moved
+    return moved if drawn.tints is None else _tinted(moved, drawn.tints)
+
+
+def _tinted(images: Tensor, tints: Tensor) -> Tensor:
+    """Change brightness, contrast and saturation, in this order, and stay within 0 and 1."""
+    brightness, contrast, saturation = tints[:, :, None, None, None].unbind(1)
+    images = images * brightness
+    middle = images.mean((1, 2, 3), keepdim=True)
+    images = middle + (images - middle) * contrast
+    if images.shape[1] == COLOURS:
+        shares = torch.tensor(LUMA, dtype=images.dtype, device=images.device).view(1, -1, 1, 1)
+        grey = (images * shares).sum(1, keepdim=True)
+        images = grey + (images - grey) * saturation
+    return images.clamp(0, 1)
 
 
 @lru_cache(maxsize=16)

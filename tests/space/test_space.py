@@ -138,6 +138,7 @@ def test_a_parameter_that_another_setting_switches_off_is_refused() -> None:
         space_of({"distortion.shear": shear}).check(still)
     chance = {"type": "float", "low": 0, "high": 1}
     space_of({"distortion.shear": shear, "distortion.probability": chance}).check(still)
+    space_of({"distortion.flip": chance}).check(base_config([3], [True], 35))
 
 
 def test_logarithmic_sizes_are_refused() -> None:

@@ -12,7 +12,15 @@ from scipy import ndimage, stats
 from torch.nn import functional
 
 from hpsearch.training.config import Distortion
-from hpsearch.training.distortion import Drawn, affine, distort, draw_transforms
+from hpsearch.training.distortion import (
+    Drawn,
+    affine,
+    distort,
+    draw_distortion,
+    draw_transforms,
+    framed,
+)
+from tests.support.trainings import tiny_config
 
 Array = NDArray[np.float64]
 
@@ -210,3 +218,76 @@ def test_sampling_places_are_torchs(side: int, dtype: torch.dtype) -> None:
     expected = functional.grid_sample(images, grid, align_corners=False)
     found, ulps = distort(images, Drawn(transforms)), 64 * side * torch.finfo(dtype).eps
     torch.testing.assert_close(found, expected, rtol=0, atol=ulps)
+
+
+def one_of(count: int, **ranges: float) -> Drawn:
+    distortion = only(probability=1.0, **ranges)
+    drawn = draw_distortion(count, distortion, torch.Generator().manual_seed(0))
+    assert drawn is not None
+    return drawn
+
+
+def test_a_flip_mirrors_its_share_of_the_images_and_no_other_pixel() -> None:
+    drawn = one_of(400, flip=0.25)
+    image = torch.from_numpy(picture(20)).float()[None, None]
+    shown = distort(image.expand(400, -1, -1, -1), drawn)
+    upright = (shown - image).abs().amax((1, 2, 3)) < 1e-5
+    mirrored = (shown - image.flip(3)).abs().amax((1, 2, 3)) < 1e-5
+    assert bool((upright ^ mirrored).all())
+    assert stats.binomtest(int(mirrored.sum()), 400, 0.25).pvalue > 0.01
+
+
+def test_a_crop_shows_a_smaller_square_that_lies_within_the_image() -> None:
+    transforms = one_of(1000, crop=0.5).transforms
+    sides, centres = transforms[:, 0, 0], transforms[:, :, 2]
+    assert 0.5 <= float(sides.min()) < 0.51
+    assert 0.99 < float(sides.max()) <= 1
+    torch.testing.assert_close(transforms[:, 1, 1], sides)
+    assert bool((centres.abs() <= (1 - sides)[:, None] + 1e-6).all())
+    share = (centres[:, 0] / (1 - sides)).numpy()
+    assert stats.kstest(share, stats.uniform(-1, 2).cdf).pvalue > 0.01
+
+
+def test_a_turned_crop_is_a_part_of_the_turned_image() -> None:
+    quarter = Distortion(
+        angle_deg=0, shear=0, scale=0, shift_px=0, crop=0.5, flip=1, probability=1
+    )
+    turned = torch.tensor([[[0.0, -1, 0], [1, 0, 0]]])
+    shown = framed(turned, quarter, torch.Generator().manual_seed(1))
+    image = torch.from_numpy(picture(24)).float()[None, None]
+    alone = framed(torch.eye(2, 3)[None], quarter, torch.Generator().manual_seed(1))
+    whole = distort(image, Drawn(turned))
+    smooth = functional.avg_pool2d(distort(whole, Drawn(alone)), 4)
+    found = functional.avg_pool2d(distort(image, Drawn(shown)), 4)
+    torch.testing.assert_close(found, smooth, atol=0.05, rtol=0)
+
+
+def test_colours_stay_colours_and_grey_stays_grey() -> None:
+    pictures = torch.rand(200, 3, 8, 8, generator=torch.Generator().manual_seed(2))
+    shown = distort(pictures, one_of(200, colour=0.4))
+    assert 0 <= float(shown.min()) < float(shown.max()) <= 1
+    assert bool(((shown - pictures).abs().amax((1, 2, 3)) > 0.01).all())
+    grey = distort(pictures[:, :1].expand(-1, 3, -1, -1), one_of(200, colour=0.4))
+    torch.testing.assert_close(grey, grey[:, :1].expand(-1, 3, -1, -1), atol=1e-5, rtol=0)
+
+
+def test_what_comes_in_beside_a_colour_picture_is_white() -> None:
+    black = torch.zeros(1, 3, 20, 20)
+    moved = distort(black, Drawn(transform_of(shift_x=0.5).float()))
+    assert float(moved[..., :4].min()) == 1.0
+    assert float(moved[..., 6:].max()) < 1e-6
+
+
+def test_what_older_versions_drew_is_drawn_still() -> None:
+    old = only(probability=0.5, angle_deg=10, elastic_px=2)
+    new = old.model_copy(update={"flip": 0.5, "crop": 0.2, "colour": 0.3})
+    one, other = (
+        draw_distortion(9, chosen, torch.Generator().manual_seed(3)) for chosen in (old, new)
+    )
+    assert one is not None
+    assert other is not None
+    assert one.shifts is not None
+    assert other.shifts is not None
+    assert torch.equal(one.shifts, other.shifts)
+    assert one.tints is None
+    assert "flip" not in tiny_config().plain()["distortion"]
