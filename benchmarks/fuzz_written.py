@@ -154,7 +154,7 @@ def make_written(folder: Path) -> dict[str, Parser]:
         study.model / "metrics.json": _metrics(),
         study.model / "evaluation.json": _evaluation(),
         study.root / "baselines.json": {"fingerprint": MARK, "baselines": _baselines()},
-        study.prior: Prior("other", True, 40, (number,)).to_json(),
+        study.prior: Prior("other", True, (number,)).to_json(),
         study.openings: {"time": "now", "reason": "test", "fingerprint": MARK},
     }
     for path, values in files.items():

@@ -36,10 +36,9 @@ def describe(plan: StudyPlan, workplace: Workplace, notices: Sequence[str]) -> l
     held = len(plan.space.parameters) - len(plan.problem.free)
     learns = []
     if config.warm_start is not None:
-        learnt = count(len(plan.prior.trials) if plan.prior else 0, "ended trial")
         learns.append(
-            f"learns from {learnt} of {config.warm_start.study}: in full if data and settings are "
-            "the same, else as a prior that fades"
+            f"learns from {config.warm_start.study}: from all of its trials if data and settings "
+            "are the same, else its best configuration is tried first"
         )
     shared = Database(plan.folder, config.storage).is_server
     begun = plan.folder.study_file if shared else plan.folder.database

@@ -325,11 +325,13 @@ def _notices(plan: StudyPlan) -> list[str]:
             "unreliable; a local disk is safer"
         )
     if prior := plan.prior:
-        fading = f"a prior that fades out after {prior.fades_after} finished trials"
-        other = f"another data set, input size or setting: {fading}"
-        what = "the same problem: its results count in full" if prior.same else other
         learnt = count(len(prior.trials), "trial")
-        notices.append(f"learning from {learnt} of {prior.study}, {what}")
+        notices.append(
+            f"learning from {learnt} of {prior.study}, the same problem: its results count in full"
+            if prior.same
+            else f"{prior.study} has another data set, input size or setting: its best "
+            "configuration is tried first"
+        )
     single = [name for name, parameter in plan.space.parameters.items() if parameter.single]
     if fixed := ", ".join(name for name in single if name not in plan.config.freeze):
         only = "only one value, so the search never changes it; `freeze` does the same"

@@ -1,7 +1,8 @@
-"""Maps the trials of another study into this one, by parameter name and place in the range.
+"""Takes over what another study teaches, by parameter name.
 
-Trials on the same data with the same settings count as measured. All others are a prior. They keep
-their places in the ranges: a third of the old range becomes a third of the new one.
+Trials on the same data with the same settings count as measured. Of another problem only the
+configuration that its study hands over is tried. It keeps its places in the ranges: a third of the
+old range becomes a third of the new one.
 """
 
 from __future__ import annotations
@@ -16,10 +17,12 @@ from hpsearch.paths import user_path
 from hpsearch.samplers.prior import Prior
 from hpsearch.space.effects import leaf_paths
 from hpsearch.space.limits import Limits
+from hpsearch.space.nearest import nearest_feasible
 from hpsearch.space.problem import SearchProblem
 from hpsearch.space.space import SearchSpace
 from hpsearch.storage.view import StudyView, read_study
 from hpsearch.study.config import StudyConfig
+from hpsearch.study.handed_over import handed_over
 from hpsearch.study.plan import StudyPlan, find_study
 from hpsearch.trial import TrialRecord
 
@@ -36,6 +39,8 @@ def with_prior(plan: StudyPlan, dataset: Mapping[str, Any]) -> StudyPlan:
             or none of its trials has ended.
     """
     start = plan.config.warm_start
+    if plan.prior is not None:
+        plan.prior.check(plan.folder.prior)
     if start is None or plan.prior is not None or plan.folder.study_file.exists():
         return plan
     view = _read(user_path(start.study))
@@ -61,11 +66,14 @@ def with_prior(plan: StudyPlan, dataset: Mapping[str, Any]) -> StudyPlan:
     inside = [_same(t, there, here) for t in usable] if same else []
     known = [t for t in inside if t is not None]
     if not known:  # another problem, or none of its trials lies in this space
-        same, known = False, [_scaled(t, there, here) for t in usable]
+        best = [t for t in handed_over(view.folder, view.config, view.trials) if t in usable]
+        same, known = False, [_scaled(t, there, here) for t in best[:1]]
     if not known:
-        raise InputError(f"--from {start.study}: no trial of it has ended; search there first")
+        raise InputError(
+            f"--from {start.study}: no trial of it has ended well; search there first"
+        )
     numbered = [replace(t, number=k - len(known)) for k, t in enumerate(known)]
-    return replace(plan, prior=Prior(view.name, same, start.fades_after, tuple(numbered)))
+    return replace(plan, prior=Prior(view.name, same, tuple(numbered)))
 
 
 def _read(root: Path) -> StudyView:
@@ -111,7 +119,7 @@ def _same(trial: TrialRecord, there: SearchProblem, here: SearchProblem) -> Tria
 
 
 def _scaled(trial: TrialRecord, there: SearchProblem, here: SearchProblem) -> TrialRecord:
-    """Return a trial at the same places in the ranges of this space."""
+    """Return a trial at the same places in the ranges of this space, or the nearest that fits."""
     searched = {n: v for n, v in trial.params.items() if n in there.space.parameters}
     theirs = there.cube.shares(searched)
     known = dict(zip(there.cube.names, theirs, strict=True))
@@ -129,4 +137,5 @@ def _scaled(trial: TrialRecord, there: SearchProblem, here: SearchProblem) -> Tr
             shares.append(axis.share(value) if held else ours[name])
         else:
             shares.append(known.get(name, ours[name]))
-    return replace(trial, params=here.cube.params(shares), seconds=None)
+    params = nearest_feasible(here, here.cube.params(shares))
+    return replace(trial, params=params, seconds=None)

@@ -66,11 +66,14 @@ def verify(plan: StudyPlan, view: StudyView) -> Iterator[Verdict]:
     """Yield a verdict for every trial, by number.
 
     Raises:
-        InputError: Its sampler is a class that this user did not begin.
+        InputError: Its sampler is a class that this user did not begin, or an earlier version
+            learnt from another problem.
         EnvironmentFailure: The sampler failed or took longer than ten minutes for one suggestion.
     """
     config = plan.config
     check_code(view.folder, config)
+    if plan.prior is not None:
+        plan.prior.check(view.folder.prior)
     asker = Asker(plan.problem, config.sampler, config.seed, plan.prior)
     try:
         for trial in view.trials:

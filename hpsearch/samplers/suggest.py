@@ -63,6 +63,8 @@ def suggest(
     def seed_of(attempt: int) -> int:
         return derive_seed(seed, "suggest", n, attempt)
 
+    if prior is not None and prior.first is not None and acceptable(dict(prior.first)):
+        return dict(prior.first)
     acting = choose_sampler(problem, sampler, history, prior)
     chosen = informed_sampler(problem, acting, history, n, prior)
     proposal: dict[str, Value] = {}
@@ -99,10 +101,10 @@ def choose_sampler(
         return sampler
     start = SamplerConfig(name=sampler.start)
     settled = sum(trial.settled for trial in history)
-    known = prior.count(settled) if prior is not None else 0
-    if settled + known < sampler.startup_trials:
+    known = prior.trials if prior is not None and prior.same else ()
+    if settled + len(known) < sampler.startup_trials:
         return start
-    trials = [*history, *(prior.trials if prior is not None and known else ())]
+    trials = [*history, *known]
     told = [t for t in trials if t.trainable and problem.has_all(t.params)]
     values = {t.value for t in told if t.state in ("complete", "pruned", "paused")}
     values = {v for v in values if v is not None and math.isfinite(v)}
@@ -130,12 +132,11 @@ def _teaches(problem: SearchProblem, history: Sequence[TrialRecord], prior: Prio
 def _observed(
     problem: SearchProblem, history: Sequence[TrialRecord], prior: Prior | None
 ) -> list[Observation]:
-    """Return the observations of a history and of what still counts of the prior."""
+    """Return the observations of a history and of a prior of the same problem."""
     observations = observe(problem, history)
-    if prior is None:
+    if prior is None or not prior.same:
         return observations
-    settled = sum(trial.settled for trial in history)
-    return [*prior.observations(problem, observations, settled), *observations]
+    return [*observe(problem, prior.trials), *observations]
 
 
 def informed_sampler(
@@ -145,7 +146,7 @@ def informed_sampler(
     n: int,
     prior: Prior | None,
 ) -> Sampler:
-    """Return the sampler, fitted to the history and to what still counts of the prior."""
+    """Return the sampler, fitted to the history and to a prior of the same problem."""
     if acting.name in BLIND:
         return make_sampler(acting, problem, [], n)
     return make_sampler(acting, problem, _observed(problem, history, prior), n)

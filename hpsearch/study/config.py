@@ -74,10 +74,15 @@ class WarmStart(Section):
     """Another study that the sampler learns from. Its trials do not become trials of this one."""
 
     study: Annotated[str, Field(min_length=1, max_length=1000)]
-    """The other study's folder. Its trials are copied when this study starts."""
-    fades_after: int = Field(40, ge=1, le=10_000)
-    """Finished trials after which a study of another data set, input size or setting no longer
-    counts. The trials of a study of the same problem always count as measured."""
+    """The other study's folder. What it teaches is copied when this study starts."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_fading(cls, values: Any) -> Any:
+        """Leave out `fades_after`, which earlier versions wrote."""
+        if not isinstance(values, dict):
+            return values
+        return {key: value for key, value in values.items() if key != "fades_after"}
 
 
 class EnqueuedEntry(Section):

@@ -16,9 +16,8 @@ import pytest
 from hpsearch.belief import Belief, from_history
 from hpsearch.samplers import SamplerConfig, make_sampler, observe
 from hpsearch.samplers.base import Predicts
-from hpsearch.samplers.bayes import BayesSampler, evidence
+from hpsearch.samplers.bayes import BayesSampler
 from hpsearch.samplers.merit import by_merit, expected_errors
-from hpsearch.samplers.prior import Prior
 from hpsearch.samplers.suggest import suggest
 from hpsearch.space.limits import Limits
 from hpsearch.space.problem import SearchProblem
@@ -146,24 +145,6 @@ def test_it_searches_any_space_to_its_best_choice() -> None:
     late = [loss(t.params) for t in history[14:]]
     blind = [loss(p) for p in random_params(problem, 200)]
     assert np.median(late) < np.quantile(blind, 0.05)
-
-
-def test_the_best_of_another_study_may_be_tried_here(problem: SearchProblem) -> None:
-    """Trials of another problem guide the search, and are no trials of this one."""
-    other = [t for t in mixed_history(problem, 40) if t.state == "complete"]
-    trials = tuple(replace(t, number=-1 - t.number) for t in other)
-    prior = Prior("other", same=False, fades_after=40, trials=trials)
-    own = [replace(t, number=n) for n, t in enumerate(mixed_history(problem, 12, 7))]
-    told = [*prior.observations(problem, observe(problem, own), 3), *observe(problem, own)]
-    lowest = min(t.value for t in own if t.value is not None)
-    for seen in evidence(problem, told):
-        if seen.number < 0 and seen.trainable:  # it stands at a rank among what was measured here
-            assert seen.length == 1
-            assert seen.curve[1] >= lowest
-    params = suggest(problem, CONFIG, [], 0, 0, prior)
-    assert problem.feasible(params)
-    alone = SamplerConfig(name="bayes", startup_trials=1)
-    assert params != suggest(problem, alone, [], 0, 0)
 
 
 @pytest.mark.slow

@@ -107,4 +107,4 @@ def test_where_training_teaches_nothing_the_start_sampler_proposes(
 def test_a_trial_of_another_study_is_never_handed_over(problem: SearchProblem) -> None:
     other = tuple(replace(t, number=-1 - t.number) for t in history(problem, 20))
     own = TrialRecord(0, "complete", {"fc.momentum": 0.01}, {1: 0.8, 2: 0.8, 3: 0.79}, 0.79)
-    assert ranked(problem, BAYES, [own], Prior("other", True, 40, other)) == [own]
+    assert ranked(problem, BAYES, [own], Prior("other", True, other)) == [own]

@@ -57,7 +57,7 @@ def test_every_refusal_of_a_value_is_one_line_in_our_words(key: str, tmp_path: P
         ({"budget.n_trials": 3}, "budget.n_trials: unknown key; did you mean 'trials'?"),
         ({"trial.epochs": 3}, "trial.epochs: unknown key; did you mean 'max_epochs'?"),
         ({"trial.layers.conv1.lr": 1}, "conv1.lr: unknown key; did you mean 'learning_rate'?"),
-        ({"warm_start.a": 3}, "warm_start.a: unknown key; known: study, fades_after"),
+        ({"warm_start.a": 3}, "warm_start.a: unknown key; known: study"),
     ],
 )
 def test_what_would_be_right_is_named(changes: dict[str, Any], said: str, tmp_path: Path) -> None:
