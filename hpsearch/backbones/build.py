@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import copy
+from typing import cast
+
 from torch import Tensor
 
 from hpsearch.backbones import cached
-from hpsearch.backbones.models import empty_backbone
+from hpsearch.backbones.models import LiteMaps, Tail, empty_backbone
 from hpsearch.backbones.network import BackboneNetwork, channels_of
 from hpsearch.backbones.settings import Backbone
+from hpsearch.backbones.whitening import Whitening
 
 
 def head(settings: Backbone, width: int) -> BackboneNetwork:
@@ -17,7 +21,16 @@ def head(settings: Backbone, width: int) -> BackboneNetwork:
         settings: The backbone.
         width: Directions of the whitening.
     """
-    return BackboneNetwork(settings, cached.channels(settings), width)
+    channels = cached.channels(settings)
+    return BackboneNetwork(settings, channels, width, tail=fresh_tail(settings))
+
+
+def fresh_tail(settings: Backbone) -> Tail | None:
+    """Return a copy of the part of a backbone that is trained, None where it is frozen."""
+    backbone = cached.shared_backbone(settings) if settings.trained else None
+    if not isinstance(backbone, LiteMaps):
+        return None
+    return copy.deepcopy(backbone.tail).requires_grad_()
 
 
 def trained_on_backbone(
@@ -37,5 +50,12 @@ def trained_on_backbone(
         return network
     network = head(settings, width)
     network.load_state_dict(weights)
-    network.backbone = cached.shared_backbone(settings)  # also the cache's, so it is not copied
+    shared = cached.shared_backbone(settings)  # also the cache's, so it is copied only to change
+    tail, projection = network.tail, cast(Whitening, network.projection)
+    if tail is None or not isinstance(shared, LiteMaps):
+        network.backbone = shared
+        return network
+    own = copy.deepcopy(shared)
+    own.tail.load_state_dict(tail.state_dict())
+    network.backbone, projection.tail = own, None
     return network

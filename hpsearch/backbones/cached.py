@@ -8,10 +8,12 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hpsearch.backbones.models import Maps, load_backbone, weights_checksum
-from hpsearch.backbones.network import averages, channels_of
+from hpsearch.backbones.network import averages, channels_of, given_to_tail
 from hpsearch.backbones.settings import Backbone
 from hpsearch.data.cache import in_first, places_beside, write_shared, written_aside
 from hpsearch.data.dataset import Dataset
@@ -31,6 +33,7 @@ AT_ONCE = 32
 """Pictures that the backbone is shown at once."""
 RULE = 1
 """Version of how features are computed; another one computes them again."""
+POLL_S = 0.2
 
 
 class Note(Record):
@@ -41,6 +44,7 @@ class Note(Record):
 
 
 @lru_cache(maxsize=2)
+@torch.inference_mode(mode=False)  # its last part may be copied and trained
 def _loaded(settings: Backbone, _checksum: str) -> Maps:
     return load_backbone(settings)
 
@@ -63,24 +67,32 @@ def channels(settings: Backbone) -> tuple[int, ...]:
 
 
 def features_of(
-    dataset: Dataset, role: str, settings: Backbone, device: str = "cpu"
+    dataset: Dataset,
+    role: str,
+    settings: Backbone,
+    device: str = "cpu",
+    progress: Callable[[int], object] | None = None,
 ) -> NDArray[np.float16]:
     """Return the features of a role's pictures, float16 [N, F], computed or from the cache.
+
+    With `tuned` they are what the backbone's last stage is given.
 
     They are kept beside the packed data, by the pictures' checksum, the weights' and the size.
 
     Args:
         dataset: The packed data set.
         role: background or validation.
-        settings: Name, file and size count.
+        settings: Name, file, size and `tuned` count.
         device: "cpu" or "cuda".
+        progress: Called with the number of pictures that are done, and while it waits for another
+            process that computes the same.
 
     Raises:
         InputError: The data are damaged, or the backbone's weights cannot be read.
         EnvironmentFailure: The cache cannot be written.
     """
     parts = (RULE, recorded(dataset.folder, role), weights_checksum(settings), settings.size)
-    key = hashlib.sha256(repr(parts).encode()).hexdigest()
+    key = hashlib.sha256(repr(parts + ("tuned",) * settings.trained).encode()).hexdigest()
     places = places_beside(dataset.folder)
     name = f"features-{role}-{settings.size}-{key[:12]}.npy"
     found = _kept(places, name, key)
@@ -88,12 +100,12 @@ def features_of(
         return found
 
     def make(place: Path) -> NDArray[np.float16]:
-        with _alone(place / name):
+        with _alone(place / name, progress):
             kept = _kept([place], name, key)
             if kept is not None:  # another worker computed them meanwhile
                 return kept
             characters = getattr(dataset, role)(COLOUR_SIDE if dataset.colour_px else 105)
-            made = compute(np.asarray(characters.images), settings, device)
+            made = compute(np.asarray(characters.images), settings, device, progress)
             with written_aside(place / name) as file:
                 np.save(file, made, allow_pickle=False)
             note = {"key": key, "sha256": checksum(made)}
@@ -117,15 +129,26 @@ def _kept(places: list[Path], name: str, key: str) -> NDArray[np.float16] | None
 
 
 @contextmanager
-def _alone(path: Path) -> Iterator[None]:
+def _alone(path: Path, waiting: Callable[[int], object] | None) -> Iterator[None]:
     """Let one process at a time compute a file; the others wait for it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        while not _locked(handle):
+            if waiting is not None:
+                waiting(0)
+            time.sleep(POLL_S)
         yield
     finally:
         os.close(handle)
+
+
+def _locked(handle: int) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 @torch.inference_mode()
@@ -133,22 +156,23 @@ def compute(
     images: NDArray[np.uint8],
     settings: Backbone,
     device: str = "cpu",
-    progress: Callable[[int], None] | None = None,
+    progress: Callable[[int], object] | None = None,
 ) -> NDArray[np.float16]:
     """Return the features of pictures, float16 [N, F].
 
     Args:
         images: uint8 [N, 3, S, S], or grey [N, S, S].
-        settings: Name, file and size count.
+        settings: Name, file, size and `tuned` count.
         device: "cpu" or "cuda".
         progress: Called with the number of pictures that are done.
     """
     backbone = shared_backbone(settings).to(device)
+    of: Callable[[Any, Tensor, int], Tensor] = given_to_tail if settings.trained else averages
     parts: list[Tensor] = []
     for start in range(0, len(images), AT_ONCE):
         block = torch.from_numpy(np.array(images[start : start + AT_ONCE])).to(device)
         pictures = (block if block.ndim == 4 else block[:, None]).float().div_(255)
-        found = averages(backbone, pictures.expand(-1, 3, -1, -1), settings.size)
+        found = of(backbone, pictures.expand(-1, 3, -1, -1), settings.size)
         parts.append(found.to(torch.float16).cpu())
         if progress is not None:
             progress(min(start + AT_ONCE, len(images)))

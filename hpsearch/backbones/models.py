@@ -55,11 +55,44 @@ class Maps(nn.Module):
         Args:
             pictures: Red, green and blue within 0 to 1, [B, 3, S, S].
         """
-        return self.maps((pictures - self.mean) / self.std)
+        return self.maps(self.normalised(pictures))
+
+    def normalised(self, pictures: Tensor) -> Tensor:
+        """Return pictures as the network's training saw them."""
+        return (pictures - self.mean) / self.std
 
     def maps(self, x: Tensor) -> list[Tensor]:
         """Return the last maps of normalised pictures, each [B, C, S', S'], the last one first."""
         raise NotImplementedError
+
+
+class Tail(nn.Module):
+    """The last stage and the head of an EfficientNet-Lite. It stays in eval mode.
+
+    Args:
+        blocks: The blocks of the last stage.
+        head: The convolution after them.
+        norm: The normalisation of what it gives.
+        bend: The nonlinearity.
+    """
+
+    def __init__(
+        self, blocks: nn.ModuleList, head: nn.Module, norm: nn.Module, bend: nn.Module
+    ) -> None:
+        super().__init__()
+        self.blocks, self.head, self.norm, self.bend = blocks, head, norm, bend
+        self.eval()
+
+    def train(self, mode: bool = True) -> Tail:
+        """Keep the running averages, whatever `mode` says."""
+        del mode
+        return super().train(False)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the head's map and the last block's, of what the last stage is given."""
+        for block in self.blocks:
+            x = block(x)
+        return self.bend(self.norm(self.head(x))), x
 
 
 class LiteMaps(Maps):
@@ -71,15 +104,32 @@ class LiteMaps(Maps):
 
     def maps(self, x: Tensor) -> list[Tensor]:
         """Return the head's map, the last block's, and the last ones of the two stages before."""
+        third, fourth = self.lower(x)
+        return [*self.tail(third), third, fourth]
+
+    def lower(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what the last stage and the one before it are given, of normalised pictures."""
         model = cast(Any, self.model)
         x = model._swish(model._bn0(model._conv_stem(x)))
-        ends = []
-        for block in model._blocks:
-            before, x = x, block(x)
-            if before.shape[1] != x.shape[1]:
-                ends.append(before)
-        head = model._swish(model._bn1(model._conv_head(x)))
-        return [head, x, *ends[: -TOP_MAPS + 1 : -1]]
+        begins = self._begins()
+        given = []
+        for number, block in enumerate(model._blocks[: begins[-1]]):
+            if number in begins:
+                given.append(x)
+            x = block(x)
+        return x, given[-1]
+
+    @property
+    def tail(self) -> Tail:
+        """The last stage and the head, with the weights of this backbone."""
+        model = cast(Any, self.model)
+        last = model._blocks[self._begins()[-1] :]
+        return Tail(last, model._conv_head, model._bn1, model._swish)
+
+    def _begins(self) -> list[int]:
+        """Return the number of the first block of each stage after the first."""
+        sides = [block._project_conv.weight.shape[0] for block in cast(Any, self.model)._blocks]
+        return [k for k in range(1, len(sides)) if sides[k] != sides[k - 1]]
 
 
 class TimmMaps(Maps):

@@ -15,13 +15,15 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hpsearch.backbones.models import Maps
-from hpsearch.backbones.settings import GRIDS, LARGEST, TOP_MAPS, Backbone
+from hpsearch.backbones.models import LiteMaps, Maps, Tail
+from hpsearch.backbones.settings import GRIDS, LARGEST, MULTIPLE, TOP_MAPS, Backbone
 from hpsearch.backbones.whitening import Whitening, fit
 from hpsearch.network.geometry import NetworkShape
 from hpsearch.network.siamese import Alignment, SiameseNetwork
 
 Rows = NDArray[np.int64]
+AT_ONCE = 256
+"""Pictures whose codes are computed at once."""
 
 
 class BackboneNetwork(SiameseNetwork):
@@ -35,6 +37,8 @@ class BackboneNetwork(SiameseNetwork):
         channels: Channels of the backbone's last maps, the last one first.
         width: Directions of the whitening.
         backbone: The backbone; None encodes features only.
+        tail: Its last stage and head where they are trained. Features are then what these are
+            given, as `given_to_tail` says.
     """
 
     def __init__(
@@ -43,6 +47,7 @@ class BackboneNetwork(SiameseNetwork):
         channels: tuple[int, ...],
         width: int,
         backbone: Maps | None = None,
+        tail: Tail | None = None,
     ) -> None:
         nn.Module.__init__(self)
         self.settings, self.channels = settings, channels
@@ -51,14 +56,27 @@ class BackboneNetwork(SiameseNetwork):
         if settings.match == "whole":
             inputs *= sum(grid**2 for grid in settings.grids)
         self.shape = NetworkShape(settings.places, (), width, comparison="aligned", inputs=inputs)
-        self.projection = Whitening(inputs, width, settings.places**2)
+        self.projection = Whitening(inputs, width, settings.places**2, tail)
         self.output = Alignment("cpu")
         self.backbone = backbone
 
     def blank(self, count: int) -> Tensor:
         """Return features that are all alike, to time a step on; [count, F]."""
-        size = sum(self.channels) * sum(grid**2 for grid in range(1, GRIDS + 1))
+        each = sum(grid**2 for grid in range(1, GRIDS + 1))
+        size = sum(self.channels) * each
+        if self.tail is not None:
+            size = self.channels[2] * self._side**2 + self.channels[3] * each
         return torch.full((count, size), 0.5, device=self.device)
+
+    @property
+    def tail(self) -> Tail | None:
+        """The part of the backbone that is trained."""
+        return cast(Whitening, self.projection).tail  # type: ignore[return-value]
+
+    @property
+    def _side(self) -> int:
+        """Side of the map that the tail is given."""
+        return self.settings.size // MULTIPLE
 
     def features(self, images: Tensor) -> Tensor:
         """Return the averages of the maps, [B, F].
@@ -67,11 +85,17 @@ class BackboneNetwork(SiameseNetwork):
             images: Pictures within [0, 1], [B, 3, S, S] or [B, 1, S, S]; or features, [B, F].
         """
         if images.ndim == 2:
-            return images
+            return images if self.tail is None else self._through(images, self.tail)
         if self.backbone is None:
             raise ValueError("this network encodes features only")
         pictures = images.expand(-1, 3, -1, -1)
         return averages(self.backbone, pictures, self.settings.size)
+
+    def _through(self, given: Tensor, tail: Tail) -> Tensor:
+        """Return the averages of the maps, [B, F], of what the tail is given."""
+        size = self.channels[2] * self._side**2
+        third = given[:, :size].view(-1, self.channels[2], self._side, self._side)
+        return torch.cat([pooled(one) for one in (*tail(third), third)] + [given[:, size:]], 1)
 
     def code(self, features: Tensor) -> Tensor:
         """Return what is compared, [B, P, D], each with Euclidean norm 1 as a whole."""
@@ -105,6 +129,7 @@ class BackboneNetwork(SiameseNetwork):
         return torch.cat(parts, dim=2)
 
 
+@torch.no_grad()
 def whiten(network: BackboneNetwork, features: Tensor, known: tuple[Rows, Rows]) -> None:
     """Whiten by the pictures to train on.
 
@@ -117,7 +142,12 @@ def whiten(network: BackboneNetwork, features: Tensor, known: tuple[Rows, Rows])
     settings = network.settings
     fit(
         cast(Whitening, network.projection),
-        network.chosen(features[rows].float()),
+        torch.cat(
+            [
+                network.chosen(network.features(features[some].float()))
+                for some in torch.split(rows, AT_ONCE)
+            ]
+        ),
         classes,
         centring=settings.centring,
         shrinkage=settings.shrinkage,
@@ -132,19 +162,40 @@ def averages(backbone: Maps, pictures: Tensor, size: int) -> Tensor:
         pictures: Red, green and blue within [0, 1], [B, 3, S, S].
         size: Side that the backbone is shown, pixels.
     """
+    return torch.cat([pooled(one) for one in backbone(_resized(pictures, size))], dim=1)
+
+
+def given_to_tail(backbone: LiteMaps, pictures: Tensor, size: int) -> Tensor:
+    """Return what a backbone's last stage is given, and the averages of the map before it, [B, F].
+
+    Args:
+        backbone: The backbone.
+        pictures: Red, green and blue within [0, 1], [B, 3, S, S].
+        size: Side that the backbone is shown, pixels.
+    """
+    third, fourth = backbone.lower(backbone.normalised(_resized(pictures, size)))
+    return torch.cat([third.flatten(1), pooled(fourth)], dim=1)
+
+
+def pooled(one: Tensor) -> Tensor:
+    """Return the averages of a map [B, C, T, T] over grids of 1, 2 and 3 places."""
+    parts = []
+    for grid in range(1, GRIDS + 1):
+        pool = _pooling(one.shape[-1], grid).to(one)
+        parts.append((pool @ one @ pool.T).flatten(1))
+    return torch.cat(parts, dim=1)
+
+
+def _resized(pictures: Tensor, size: int) -> Tensor:
     resize = _resizing(pictures.shape[-1], size).to(pictures)
     shown = resize @ pictures @ resize.T
     if shown.device.type == "cpu":
         shown = shown.contiguous(memory_format=torch.channels_last)
-    parts = []
-    for one in backbone(shown):
-        for grid in range(1, GRIDS + 1):
-            pool = _pooling(one.shape[-1], grid).to(one)
-            parts.append((pool @ one @ pool.T).flatten(1))
-    return torch.cat(parts, dim=1)
+    return shown
 
 
 @lru_cache(maxsize=16)
+@torch.inference_mode(mode=False)
 def _resizing(side: int, size: int) -> Tensor:
     """Return the weights that bring a side to a size, [size, side]: bilinear, or area averages."""
     if size < side:
@@ -155,6 +206,7 @@ def _resizing(side: int, size: int) -> Tensor:
 
 
 @lru_cache(maxsize=64)
+@torch.inference_mode(mode=False)
 def _pooling(side: int, places: int) -> Tensor:
     """Return the share of each old pixel in each new one, [places, side]; rows sum to 1."""
     new = torch.arange(places)[:, None] * side

@@ -73,6 +73,11 @@ class Backbone(Section):
     """Share of equal variances in the covariance by which codes are whitened; 1 does not whiten.
     The covariance is that within the background classes."""
 
+    tuned: bool = False
+    """Train the last stage and the head of EfficientNet-Lite too, by the settings of `projection`.
+    The whitening is then computed anew after each epoch, and is not trained. Other backbones stay
+    as they are."""
+
     @field_validator("maps")
     @classmethod
     def _check_maps(cls, maps: str) -> str:
@@ -86,6 +91,11 @@ class Backbone(Section):
     def chosen(self) -> tuple[int, ...]:
         """The maps that are compared, from 0, the last."""
         return tuple(int(number) - 1 for number in self.maps.split("+"))
+
+    @property
+    def trained(self) -> bool:
+        """Whether its last stage is trained."""
+        return self.tuned and self.name.startswith(LITE)
 
     @property
     def places(self) -> int:

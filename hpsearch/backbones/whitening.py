@@ -23,12 +23,15 @@ class Whitening(nn.Module):
         inputs: D.
         directions: K; unused ones are 0.
         places: P, each with its own mean.
+        tail: What is trained in its place: the last part of the backbone.
     """
 
     mean: Tensor
     directions: Tensor
 
-    def __init__(self, inputs: int, directions: int, places: int) -> None:
+    def __init__(
+        self, inputs: int, directions: int, places: int, tail: nn.Module | None = None
+    ) -> None:
         super().__init__()
         self.register_buffer("mean", torch.zeros(places, inputs))
         self.register_buffer("directions", torch.zeros(directions, inputs))
@@ -36,6 +39,10 @@ class Whitening(nn.Module):
         """Logarithm of the weight of each number."""
         self.gains = nn.Parameter(torch.zeros(directions))
         """Weight along each direction, beside 1 for every other."""
+        self.tail = tail
+        if tail is not None:
+            self.numbers.requires_grad_(False)
+            self.gains.requires_grad_(False)
 
     def forward(self, codes: Tensor) -> Tensor:
         """Whiten codes [N, P, D]."""

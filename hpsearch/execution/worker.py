@@ -85,7 +85,7 @@ def train_job(job: Fields, device: str, driver: DriverPipe, kept: Kept) -> Ended
         if device == "cuda" and ended.ending is Ending.OUT_OF_MEMORY:
             ended = beside_others(ended)
     return_freed_memory()
-    if ended.ending is Ending.OUT_OF_MEMORY and not smallest_fits(job, device, kept):
+    if ended.ending is Ending.OUT_OF_MEMORY and not smallest_fits(job, device, driver, kept):
         cause = (
             "out of memory, also for the smallest network of the search space; free memory or "
             f"raise the limit, then run the same command again ({ended.cause})"
@@ -112,7 +112,7 @@ def beside_others(ended: Ended) -> Ended:
     return Ended(ended.trial, Ending.CROWDED, f"{held} ({ended.cause})")
 
 
-def smallest_fits(job: Fields, device: str, kept: Kept) -> bool:
+def smallest_fits(job: Fields, device: str, driver: DriverPipe, kept: Kept) -> bool:
     """Return whether memory suffices to train the search space's smallest network for one step.
 
     If it does not, the machine is to blame, and not the network that ran out of memory.
@@ -122,7 +122,7 @@ def smallest_fits(job: Fields, device: str, kept: Kept) -> bool:
     if job.get("smallest") is None:
         return True
     try:
-        config, data = load_data(job, job["smallest"], device, kept)
+        config, data = load_data(job, job["smallest"], device, driver, kept)
         next(train(config, data, job["seed"], interrupt=iter((False, True)).__next__))
     except Exception as error:  # also the interrupt after the first step
         return ending_of(error) is not Ending.OUT_OF_MEMORY
@@ -135,7 +135,7 @@ def run_job(job: Fields, device: str, driver: DriverPipe, kept: Kept) -> Ended:
     from hpsearch.training.checkpoint import load, save
     from hpsearch.training.loop import Interrupted, train
 
-    config, data = load_data(job, job["config"], device, kept)
+    config, data = load_data(job, job["config"], device, driver, kept)
     trial, path = job["trial"], Path(job["checkpoint"])
     resume = load(path)
     curve = list(resume.curve) if resume else []
@@ -188,7 +188,7 @@ def run_job(job: Fields, device: str, driver: DriverPipe, kept: Kept) -> Ended:
 
 
 def load_data(
-    job: Fields, values: Fields, device: str, kept: Kept
+    job: Fields, values: Fields, device: str, driver: DriverPipe, kept: Kept
 ) -> tuple[TrialConfig, TrainingData]:
     """Return a configuration and its training data.
 
@@ -213,6 +213,7 @@ def load_data(
                 study_seed=job["study_seed"],
                 objective=objective,
                 device=device,
+                progress=driver.mark,
             )
         except Exception as error:
             if ending_of(error) is not Ending.FAILED:

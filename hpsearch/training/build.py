@@ -7,7 +7,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from hpsearch.backbones.build import head, trained_on_backbone
+from hpsearch.backbones.build import fresh_tail, head, trained_on_backbone
 from hpsearch.errors import InputError, shortened
 from hpsearch.network.averaging import AveragingNetwork
 from hpsearch.network.siamese import SiameseNetwork
@@ -61,6 +61,9 @@ def load_start(network: SiameseNetwork, config: TrialConfig) -> None:
     Raises:
         InputError: The shipped weights are missing, or belong to other layers.
     """
+    tail = fresh_tail(config.backbone) if config.backbone is not None else None
+    if tail is not None:
+        network.get_submodule("projection.tail").load_state_dict(tail.state_dict())
     if config.start == "untrained":
         return
     from safetensors.torch import load_file

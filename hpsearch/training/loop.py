@@ -196,6 +196,8 @@ class _Run:
         if self.diagnosis is None:
             self.diagnosis = self._examine(loss)
         self.averaged.eval()
+        if isinstance(self.averaged, BackboneNetwork) and self.averaged.tail is not None:
+            whiten(self.averaged, self.data.images, self.data.sampler.classes())
         scores = evaluate_tasks(self.averaged, self.data.validation, self.data.tasks)
         error = 1 - scores.accuracy
         if not self.curve or error < min(r.validation_error for r in self.curve):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
@@ -44,7 +44,7 @@ class TrainingData:
     def settings(config: TrialConfig) -> tuple[Any, ...]:
         """Return the settings that the data depend on; equal settings can share the data."""
         held = config.backbone
-        shown = (held.name, held.file, held.size) if held is not None else None
+        shown = (held.name, held.file, held.size, held.trained) if held is not None else None
         return config.input_size, config.drawers, config.quarter_turns, config.mirror_images, shown
 
     @classmethod
@@ -57,6 +57,7 @@ class TrainingData:
         objective: Objective = "tasks_320",
         device: str = "cpu",
         include_validation: bool = False,
+        progress: Callable[[int], object] | None = None,
     ) -> TrainingData:
         """Load the study's training drawers and validation tasks.
 
@@ -68,11 +69,12 @@ class TrainingData:
             device: "cpu" or "cuda".
             include_validation: Train on the validation characters too, with the same rule for
                 drawers. The tasks then show characters that were trained on.
+            progress: Called while a backbone's features are computed.
 
         Raises:
             InputError: The data do not allow a setting (see `select`).
         """
-        background, validation = _shown(dataset, config, device)
+        background, validation = _shown(dataset, config, device, progress)
         chosen = select(
             dataset,
             background,
@@ -92,14 +94,19 @@ class TrainingData:
         )
 
 
-def _shown(dataset: Dataset, config: TrialConfig, device: str) -> tuple[Characters, Characters]:
+def _shown(
+    dataset: Dataset,
+    config: TrialConfig,
+    device: str,
+    progress: Callable[[int], object] | None,
+) -> tuple[Characters, Characters]:
     """Return background and validation with their images, or with a backbone's features."""
     if config.backbone is None:
         return dataset.background(config.input_size), dataset.validation(config.input_size)
     background, validation = (
         replace(
             dataset.labels(role),
-            images=features_of(dataset, role, config.backbone, device),  # type: ignore[arg-type]
+            images=features_of(dataset, role, config.backbone, device, progress),  # type: ignore[arg-type]
         )
         for role in ("background", "validation")
     )

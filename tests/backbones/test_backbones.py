@@ -101,7 +101,7 @@ def test_features_are_computed_once(dataset: Dataset, monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize("match", ["whole", "places", "near"])
 def test_pictures_and_their_features_give_the_same_codes(dataset: Dataset, match: str) -> None:
-    chosen = config(**{"backbone.match": match, "backbone.grid": 2})
+    chosen = config(**{"backbone.match": match, "backbone.grid": 2, "backbone.tuned": False})
     data = TrainingData.from_dataset(dataset, chosen, study_seed=0, objective="dense")
     *_, last = train(chosen, data, 0)
     weights = last.checkpoint().weights()
@@ -116,6 +116,54 @@ def test_pictures_and_their_features_give_the_same_codes(dataset: Dataset, match
     stored = {name: tensor.clone() for name, tensor in whole.state_dict().items()}
     again = trained_network(chosen, stored)  # needs no file of the backbone
     torch.testing.assert_close(encode(again, shown[:4]), encode(whole, shown[:4]))
+
+
+def test_who_waits_for_features_says_so(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = iter([False, False, True])
+    monkeypatch.setattr(cached, "_locked", lambda _: next(answers))
+    monkeypatch.setattr(cached, "POLL_S", 0.0)
+    marks: list[int] = []
+    cached.features_of(dataset, "validation", LITE, progress=marks.append)
+    assert marks[:2] == [0, 0]
+    assert marks[-1] == len(dataset.labels("validation").character)
+
+
+@pytest.mark.parametrize("match", ["whole", "near"])
+def test_the_last_stage_is_trained_and_kept(dataset: Dataset, match: str) -> None:
+    whole = config(**{"backbone.match": match, "backbone.tuned": False})
+    tuned = whole.with_parameters({"backbone.tuned": True})
+    frozen, data = (
+        TrainingData.from_dataset(dataset, c, study_seed=0, objective="dense")
+        for c in (whole, tuned)
+    )
+    start = empty_network(tuned).eval()
+    assert isinstance(start, BackboneNetwork)
+    assert start.tail is not None
+    found = start.features(data.validation.float())
+    torch.testing.assert_close(found, frozen.validation.float(), rtol=0.02, atol=0.02)
+
+    state = torch.random.get_rng_state()
+    one, other = (list(train(tuned, data, 3)) for _ in range(2))
+    assert torch.equal(torch.random.get_rng_state(), state)
+    weights = one[-1].checkpoint().best_weights()
+    again = other[-1].checkpoint().best_weights()
+    assert all(torch.equal(weights[name], again[name]) for name in weights)
+    stage = [name for name in weights if name.startswith("projection.tail.")]
+    before = start.state_dict()
+    assert any(not torch.equal(weights[n], before[n]) for n in stage if "weight" in n)
+    assert all(torch.equal(weights[n], before[n]) for n in stage if "running" in n)
+
+    best = empty_network(tuned).eval()
+    best.load_state_dict(weights)
+    shown = torch.from_numpy(np.array(dataset.validation(224).images)).float() / 255
+    model = trained_network(tuned, weights)
+    torch.testing.assert_close(
+        model.encode(shown[:8]), encode(best, data.validation[:8]), rtol=0.05, atol=0.02
+    )
+    kept = trained_network(tuned, dict(model.state_dict()))  # as a model's folder holds it
+    assert torch.equal(kept.encode(shown[:8]), model.encode(shown[:8]))
+    plain = cached.shared_backbone(LITE)  # what other trials use has not changed
+    assert torch.equal(plain(shown[:1])[0], models.load_backbone(LITE)(shown[:1])[0])
 
 
 def test_training_is_the_same_for_the_same_seed(dataset: Dataset) -> None:

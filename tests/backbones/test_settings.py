@@ -66,6 +66,13 @@ def test_older_configurations_are_stored_as_before() -> None:
     assert "backbone" in TrialConfig.from_values(trial()).plain()
 
 
+def test_of_other_backbones_no_stage_is_trained() -> None:
+    config = TrialConfig.from_values(trial())
+    assert config.backbone is not None
+    assert config.backbone.trained
+    assert not config.backbone.model_copy(update={"name": "resnet18"}).trained
+
+
 def test_what_is_trained_has_a_shape_without_torch() -> None:
     config = TrialConfig.from_values(trial())
     shape = config.shape()
