@@ -47,6 +47,11 @@ class OneShotTasks:
         return int(self.query.size)
 
     @property
+    def n_pictures(self) -> int:
+        """The number of pictures that they ask for: a picture asked again is no new evidence."""
+        return len(np.unique(self.query))
+
+    @property
     def ways(self) -> int:
         """The number of candidates W; chance is 1 / W."""
         return int(self.support.shape[1])

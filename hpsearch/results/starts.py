@@ -166,5 +166,5 @@ def _figure(name: str, start: Start | None, score: Score, shots: Sequence[OneSho
     tasks = shots[0]
     scores = np.mean([score(one) for one in shots], axis=0)
     accuracy = task_scores(scores, tasks).accuracy
-    pictures = len(np.unique(tasks.query))
+    pictures = tasks.n_pictures
     return Figure(name, start, accuracy, wilson(accuracy, pictures), tasks.n_tasks, pictures)

@@ -118,7 +118,8 @@ def measure_baselines(dataset: Dataset, progress: Progress | None = None) -> dic
         progress: Called with the progress of the slow ones.
 
     Returns:
-        By key: accuracy, interval (Wilson 95 %), n_tasks, verification_auc, degenerate (see
+        By key: accuracy, interval (Wilson 95 %, of
+        the pictures that are asked for), n_tasks, verification_auc, degenerate (see
         `TaskScores`), name and published accuracy, each None if there is none. Published figures
         are given for Omniglot only.
 
@@ -142,7 +143,8 @@ def measure_baselines(dataset: Dataset, progress: Progress | None = None) -> dic
     for key in dict.fromkeys([*measured, *published]):
         name, figure = PUBLISHED[key]
         scores = task_scores(measured[key], test.tasks) if key in measured else None
-        found[key] = figures(name, scores, figure if published else None)
+        known = figure if published else None
+        found[key] = figures(name, scores, known, test.tasks.n_pictures)
     found |= measure_controls(dataset, test, progress)
     keep_baselines(dataset.folder, dataset.fingerprint, found)
     return found

@@ -53,9 +53,12 @@ def measure_controls(
     untrained = empty_network(config).eval()
     weights = torch.Generator().manual_seed(derive_seed(SEED, "weights"))
     initialise(untrained, config.init, weights)
+    pictures = test.tasks.n_pictures
+    of_untrained = _score(untrained, test, config)
+    of_shuffled = _shuffled(config, data, test, progress)
     return {
-        "untrained_network": figures("untrained network", _score(untrained, test, config), None),
-        "shuffled_labels": figures(SHUFFLED, _shuffled(config, data, test, progress), None),
+        "untrained_network": figures("untrained network", of_untrained, None, pictures),
+        "shuffled_labels": figures(SHUFFLED, of_shuffled, None, pictures),
     }
 
 
@@ -90,11 +93,20 @@ def _score(network: Any, test: TestSet, config: TrialConfig) -> TaskScores:
     return evaluate_tasks(network, torch.from_numpy(images), test.tasks)
 
 
-def figures(name: str, scores: TaskScores | None, published: float | None) -> dict[str, Any]:
-    """Return the figures of one method; None for each one that was not measured."""
+def figures(
+    name: str, scores: TaskScores | None, published: float | None, pictures: int
+) -> dict[str, Any]:
+    """Return the figures of one method; None for each one that was not measured.
+
+    Args:
+        name: Its name, as people read it.
+        scores: Of the tasks.
+        published: The accuracy that was published.
+        pictures: How many pictures the tasks ask for.
+    """
     measured: dict[str, Any] = dict.fromkeys(MEASURED)
     if scores is not None:
-        interval = list(wilson(scores.accuracy, scores.credit.size))
+        interval = list(wilson(scores.accuracy, pictures))
         values = (scores.accuracy, interval, scores.credit.size, scores.auc, scores.degenerate)
         measured = dict(zip(MEASURED, values, strict=True))
     return {**measured, "name": name, "published": published}

@@ -153,7 +153,7 @@ def _score(model: Model, images: Images, tasks: FewShotTasks) -> dict[str, Any]:
     return {
         "accuracy": found.accuracy,
         "n_tasks": flat.n_tasks,
-        "interval": list(wilson(found.accuracy, flat.n_tasks)),
+        "interval": list(wilson(found.accuracy, flat.n_pictures)),
         "per_alphabet": {
             name: {"accuracy": sum(credits) / len(credits), "n_tasks": len(credits)}
             for name, credits in sorted(by_group.items())

@@ -88,7 +88,7 @@ def test_oa9_what_is_made_of_them_goes_into_ones_own_cache(shared: Path, small: 
     open_test_set(dataset, "a test")
     logs = list(shared.rglob("openings.jsonl"))
     assert [json.loads(line)["reason"] for line in logs[0].read_text().splitlines()] == ["a test"]
-    found = {"affine": figures("Affine model", None, 0.818)}
+    found = {"affine": figures("Affine model", None, 0.818, 0)}
     keep_baselines(dataset.folder, dataset.fingerprint, found)
     assert read_baselines(dataset.folder, dataset.fingerprint) == found
 

@@ -13,6 +13,7 @@ import torch
 from hpsearch.data import Dataset, open_test_set
 from hpsearch.data.few_shot import Joined, draw_tasks
 from hpsearch.errors import InputError
+from hpsearch.intervals import wilson
 from hpsearch.recognition.model import load_model
 from hpsearch.scoring import evaluate as evaluate_module
 from hpsearch.scoring.evaluate import EVALUATION, Wanted, evaluate, read_evaluation
@@ -127,6 +128,9 @@ def test_own_images_are_named_and_omniglot_is_not(
     result = json.loads(told.out)
     assert (result["dataset"], result["part"], result["ways"]) == ("folder", "all", 5)
     assert result["classes"] == 15
+    repeated = json.loads(hpsearch(*asked[:-1], 600, "--json").out)
+    assert repeated["n_tasks"] == 600
+    assert repeated["interval"] == list(wilson(repeated["accuracy"], 60))  # 15 classes of 4
     assert hpsearch(*asked, "--within", "any", "--json").code == 0
     assert not (model / "openings.jsonl").exists()
 
