@@ -106,8 +106,14 @@ def pack(contents: Contents, *places: Path) -> Dataset:
     name = f"{contents.kind}-{mark[:16]}"
     for place in places:
         if _is_whole(place / name, mark, with_test=contents.runs is not None):
-            return open_packed(place / name)
+            return _as_read(place / name, contents)
     return in_first(places, lambda place: _pack_into(place / name, contents, mark))
+
+
+def _as_read(folder: Path, contents: Contents) -> Dataset:
+    """Open a packed folder with what is said of these contents: others may be equal to them."""
+    found = open_packed(folder)
+    return replace(found, description=contents.description, notices=contents.notices)
 
 
 def _as_text(contents: Contents) -> Contents:
@@ -149,7 +155,7 @@ def _pack_into(folder: Path, contents: Contents, mark: str) -> Dataset:
             shutil.rmtree(aside, ignore_errors=True)
         if held is not None:
             os.close(held)
-    return open_packed(folder)
+    return _as_read(folder, contents)
 
 
 def sweep(packed: Path) -> None:

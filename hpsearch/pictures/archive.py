@@ -94,11 +94,16 @@ def check_members(source: Path, members: list[zipfile.ZipInfo], limits: Limits) 
     for member in members:
         if not member.filename:
             raise InputError(f"{source}: a member has no name; fetch it again")
-        path = PurePosixPath(member.filename)
+        path = PurePosixPath(member.filename.replace("\\", "/"))
         kind = stat.S_IFMT(member.external_attr >> 16)
-        if path.is_absolute() or ".." in path.parts or "\\" in member.filename:
+        if path.is_absolute() or ".." in path.parts:
             raise InputError(
                 f"{source}: member {member.filename!r} leads outside; do not trust it"
+            )
+        if "\\" in member.filename:
+            raise InputError(
+                f"{source}: member {member.filename!r} has a backslash, where a zip has a slash; "
+                "pack it again with another program"
             )
         if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
             raise InputError(f"{source}: member {member.filename!r} is a link or device")

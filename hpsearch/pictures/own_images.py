@@ -85,7 +85,10 @@ def read_own_images(
     roles = {number: one.role for number, one in enumerate(read.kept)} if listing.said else {}
     # A group of pictures is a subject, as tools or animals are, and no script: tasks ask across
     # subjects, so that classes of each are held out.
-    division = divide(classes, roles, listing.said, by_group=not colour)
+    try:
+        division = divide(classes, roles, listing.said, by_group=not colour)
+    except InputError as error:
+        raise InputError(f"{source}: {error}") from None
     notices = (
         *listing.notices,
         *([] if listing.said else _layout(classes)),

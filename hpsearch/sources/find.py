@@ -27,6 +27,7 @@ from hpsearch.paths import user_path
 from hpsearch.pictures.older_rules import read_folder
 from hpsearch.pictures.own_images import RULE, own_files, read_own_images
 from hpsearch.pictures.tree import looks_like_images
+from hpsearch.records import Record, dump_record, read_or_none
 from hpsearch.sources import glyphs
 from hpsearch.sources.download import DownloadFailed, download
 from hpsearch.sources.omniglot import (
@@ -272,15 +273,22 @@ class _Finder:
         for source in sources:
             digest.update(os.fsencode("\n".join(_listing(source))))
         places = [cache / "packed" for cache in caches()]
-        name = f"{digest.hexdigest()[:32]}.txt"
+        name = f"{digest.hexdigest()[:32]}.json"
         known = None if self.afresh else _packed_before(places, name, test=test)
         if known is not None:
             return known
         opened = pack(read(), *places)
+        note = dump_record(
+            {
+                "folder": opened.folder.name,
+                "description": opened.description,
+                "notices": list(opened.notices),
+            }
+        )
         with contextlib.suppress(EnvironmentFailure):  # without a note they are read again
             in_first(
                 [place / "sources" for place in places],
-                lambda notes: write_shared(notes / name, opened.folder.name + "\n"),
+                lambda notes: write_shared(notes / name, note),
             )
         if opened.folder.parent != places[0] and not may_write(places[0]):
             closed = f"{places[0].parent} may not be written to; packed in {opened.folder}"
@@ -288,15 +296,25 @@ class _Finder:
         return opened
 
 
-def _packed_before(places: list[Path], note: str, *, test: bool) -> Dataset | None:
+class _Note(Record):
+    """What is remembered of files: other ones may be packed into the same folder."""
+
+    folder: str
+    description: str
+    notices: list[str]
+
+
+def _packed_before(places: list[Path], name: str, *, test: bool) -> Dataset | None:
     """Open the packed folder that a note in one of the caches names for these files."""
     for notes in places:
-        with contextlib.suppress(OSError, ValueError):  # never packed
-            packed = (notes / "sources" / note).read_text(encoding="utf-8").strip()
-            for folder in (place / packed for place in places):
-                with contextlib.suppress(HpsearchError):  # deleted, or damaged
-                    if holds_test(folder) or not test:
-                        return open_packed(folder)
+        note = read_or_none(notes / "sources" / name, _Note)
+        if note is None:  # never packed
+            continue
+        for folder in (place / note["folder"] for place in places):
+            with contextlib.suppress(HpsearchError):  # deleted, or damaged
+                if holds_test(folder) or not test:
+                    found, notices = open_packed(folder), tuple(note["notices"])
+                    return replace(found, description=note["description"], notices=notices)
     return None
 
 
@@ -325,6 +343,6 @@ def _listing(source: Path) -> list[str]:
                 if entry.is_dir() and depth < _DEEPEST:
                     waiting.append((entry.path, depth + 1))
                 else:
-                    status = entry.stat(follow_symlinks=False)
+                    status = entry.stat(follow_symlinks=entry.is_file())  # a link may dangle
                     lines.append(f"{entry.path} {status.st_size} {status.st_mtime_ns}")
     return lines

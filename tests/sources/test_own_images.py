@@ -224,6 +224,29 @@ def test_nothing_is_left_out_in_silence(tmp_path: Path) -> None:
     assert sum(len(role.images) for role in roles(contents)) == 66
 
 
+def test_notices_are_those_of_the_files_as_they_are_now(tmp_path: Path) -> None:
+    folder = write_drawings(tmp_path / "own", labelled(3, 4))
+    whole = find_dataset("folder", folder)
+    (folder / "c00/broken.png").write_bytes(b"x")
+    for _ in range(2):  # the second one is found packed
+        found = find_dataset("folder", folder)
+        assert found.fingerprint == whole.fingerprint
+        assert [text[:31] for text in found.notices] == ["left out, cannot be read: 1 (c0"]
+    (folder / "c00/broken.png").unlink()
+    assert find_dataset("folder", folder) == whole
+
+
+def test_a_link_to_a_changed_picture_is_read_again(tmp_path: Path) -> None:
+    folder = write_drawings(tmp_path / "own", labelled(3, 4))
+    linked = folder / "c00/000.png"
+    linked.rename(tmp_path / "kept.png")
+    linked.symlink_to(tmp_path / "kept.png")
+    (folder / "c01/gone.png").symlink_to(tmp_path / "gone.png")
+    before = find_dataset("folder", folder).fingerprint
+    draw(9, 9).save(tmp_path / "kept.png")
+    assert find_dataset("folder", folder).fingerprint != before
+
+
 def test_near_copies_are_of_two_classes_and_not_equal() -> None:
     one, other = (np.asarray(draw(n, 1).resize((105, 105))) for n in (1, 2))
     close = one.copy()
@@ -237,6 +260,10 @@ UNUSABLE: dict[str, tuple[Mapping[str, int], str]] = {
     "one class": ({"a": 5}, r"images of one class only \(a\)"),
     "a picture each": ({"a": 1, "b": 1}, "0 classes with two images or more; at least 2"),
     "two layouts": ({"a": 2, "b/c": 2}, "keep to one layout"),
+    "a part of a picture": (
+        {"train/a": 4, "train/b": 4, "test/c": 1},
+        "/own: folders train, test: test: 0 classes with two images or more; put at least two",
+    ),
 }
 
 
@@ -271,6 +298,7 @@ def png() -> bytes:
 HOSTILE = {
     "upward": ({"../../x/y.png": png()}, "leads outside"),
     "absolute": ({"/tmp/x/y.png": png()}, "leads outside"),
+    "backslashes": ({"x\\y.png": png()}, "has a backslash, where a zip has a slash; pack it"),
     "a bomb": ({"x/y.png": bytes(60_000_000)}, "more than 50000000 bytes"),
 }
 
