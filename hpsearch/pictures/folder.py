@@ -145,22 +145,40 @@ def convert_pixels(
     Raises:
         InputError: The array has no shape of an image.
     """
+    known = pixels
     if pixels.dtype == np.bool_:
-        pixels = pixels.astype(np.uint8) * 255
+        known = pixels.astype(np.uint8) * 255
     elif pixels.dtype != np.uint8 and pixels.dtype.kind in "iuf":
-        pixels = pixels.astype(np.float32)
+        known = pixels.astype(np.float32)
     try:
-        if pixels.ndim not in (2, 3) or max(pixels.shape) > MAX_SIDE:
+        if pixels.ndim not in (2, 3):
             raise ValueError("no such image")
-        image = Image.fromarray(np.ascontiguousarray(pixels))
+        return convert_opened(
+            Image.fromarray(np.ascontiguousarray(known)), paper=paper, colour_px=colour_px
+        )
+    except (TypeError, ValueError, InputError):
+        raise InputError(
+            f"an array of shape {pixels.shape} and type {pixels.dtype} is no image; give grey "
+            f"[height, width] or uint8 colour [height, width, 3], 1 to {MAX_SIDE} to a side"
+        ) from None
+
+
+def convert_opened(
+    image: Image.Image, *, paper: bool = True, colour_px: int = 0
+) -> NDArray[np.uint8]:
+    """Convert an opened image as a file is converted; see `convert`.
+
+    Raises:
+        InputError: It is empty, too large or damaged.
+    """
+    if not 1 <= min(image.size) <= max(image.size) <= MAX_SIDE:
+        raise InputError(f"{image!r}: give an image of 1 to {MAX_SIDE} pixels to a side")
+    try:
         if colour_px:
             return brought_to(_colours(image), colour_px)
         return _converted(_grey(image), paper=paper)
-    except (TypeError, ValueError, IndexError):
-        raise InputError(
-            f"an array of shape {pixels.shape} and type {pixels.dtype} is no image; give grey "
-            f"[height, width] or uint8 colour [height, width, 3], at most {MAX_SIDE} to a side"
-        ) from None
+    except Exception as error:  # what a decoder raises on damaged files is open-ended
+        raise InputError(f"{image!r}: not a whole image ({error})") from None
 
 
 def _grey(image: Image.Image) -> NDArray[np.float64]:
@@ -175,7 +193,9 @@ def _grey(image: Image.Image) -> NDArray[np.float64]:
 
 
 def _on_white(upright: Image.Image) -> Image.Image:
-    """Lay a picture with transparent parts on white."""
+    """Lay a picture with transparent parts on white; of Lab colours only red, green, blue stay."""
+    if upright.mode == "LAB":  # Pillow converts it to these only
+        return upright.convert("RGB")
     if upright.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in upright.info:
         coloured = upright.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", coloured.size, "white"), coloured)

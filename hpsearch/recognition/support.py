@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 
 from hpsearch.errors import InputError
 from hpsearch.paths import user_path
@@ -23,6 +23,7 @@ from hpsearch.pictures.folder import (
     MAX_IMAGES,
     SUFFIXES,
     convert_and_look,
+    convert_opened,
     convert_pixels,
     folders_in,
     images_in,
@@ -31,8 +32,6 @@ from hpsearch.pictures.looks import Looks, counted
 
 Picture = Path | str | NDArray[Any] | Image.Image
 """A file, an array [height, width] or [height, width, 3], or an image of Pillow."""
-AS_ARRAYS = ("1", "L", "I;16", "I", "F", "RGB", "RGBA")
-"""Pillow's modes whose arrays are read as they are."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,30 +189,13 @@ def _converted(
     source: Picture, looks: Looks | None, name: str, *, paper: bool, colour_px: int
 ) -> NDArray[np.uint8]:
     if isinstance(source, Image.Image):
-        return convert_pixels(_pixels(source), paper=paper, colour_px=colour_px)
+        return convert_opened(source, paper=paper, colour_px=colour_px)
     if not isinstance(source, str | Path):
         return convert_pixels(np.asarray(source), paper=paper, colour_px=colour_px)
     image, look = convert_and_look(user_path(source), paper=paper, colour_px=colour_px)
     if looks is not None:
         looks.add(name, str(source), image, look)
     return image
-
-
-def _pixels(image: Image.Image) -> NDArray[Any]:
-    """Return an image of Pillow as an array, turned as its EXIF says.
-
-    Raises:
-        InputError: Its file is damaged.
-    """
-    try:
-        upright = ImageOps.exif_transpose(image)
-        if "transparency" in upright.info or upright.mode in ("P", "PA", "LA", "La", "RGBa"):
-            upright = upright.convert("RGBA")
-        elif upright.mode not in AS_ARRAYS:
-            upright = upright.convert("RGB")
-        return np.asarray(upright)
-    except Exception as error:  # what a decoder raises on damaged files is open-ended
-        raise InputError(f"{image!r}: not a whole image ({error})") from None
 
 
 def printable(text: str) -> str:

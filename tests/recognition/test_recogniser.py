@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageCms
 
 import hpsearch
 from hpsearch.errors import InputError
@@ -78,7 +78,23 @@ def test_every_picture_is_encoded_once_and_equal_ones_tie(
     assert encoded == [2, 1, 1]
 
 
-@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16", "turned"])
+@pytest.mark.parametrize(
+    "mode",
+    [
+        "1",
+        "L",
+        "LA",
+        "P",
+        "RGB",
+        "RGBA",
+        "CMYK",
+        "LAB",
+        "I;16",
+        "I;16B",
+        "I;16 on glass",
+        "turned",
+    ],
+)
 def test_an_image_of_pillow_is_read_as_its_file(tmp_path: Path, mode: str) -> None:
     grey = draw("roof")
     path = tmp_path / "image.tif"
@@ -86,8 +102,17 @@ def test_an_image_of_pillow_is_read_as_its_file(tmp_path: Path, mode: str) -> No
         exif = Image.Exif()
         exif[0x0112] = 6  # to be turned by a quarter
         grey.save(path, exif=exif)
-    elif mode == "I;16":
-        Image.fromarray(np.asarray(grey).astype(np.uint16) * 100).save(path)
+    elif mode == "I;16B":
+        wide = np.asarray(grey).astype(">u2") * 10
+        Image.frombytes(mode, grey.size, wide.astype(">u2").tobytes()).save(path)
+    elif mode.startswith("I;16"):
+        path = path.with_suffix(".png")
+        told = {"transparency": 2550} if mode != "I;16" else {}
+        Image.fromarray(np.asarray(grey).astype(np.uint16) * 10).save(path, **told)
+    elif mode == "LAB":
+        profiles = (ImageCms.createProfile(name) for name in ("sRGB", "LAB"))
+        lab = ImageCms.profileToProfile(grey.convert("RGB"), *profiles, outputMode="LAB")
+        lab.save(path)
     elif mode == "P":
         path = path.with_suffix(".png")
         grey.convert("P").save(path, transparency=0)

@@ -157,12 +157,14 @@ def test_converted_images_stay_what_they_are(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "array",
     [np.zeros(5), np.zeros((0, 5)), np.zeros((4, 4, 5), np.uint8), np.zeros((2, 2), complex),
+     np.zeros((4, 4, 3)),
      np.zeros((1, 20_000), np.uint8), np.array(3), np.array([["a"]])],
     ids=str,
 )  # fmt: skip
 def test_arrays_that_are_no_images_are_refused(array: np.ndarray[Any, Any]) -> None:
-    with pytest.raises(InputError, match="no image"):
-        read_images([array])
+    for colour_px in (0, 64):
+        with pytest.raises(InputError, match=f"type {array.dtype} is no image"):
+            read_images([array], colour_px=colour_px)
 
 
 def test_no_images_are_refused() -> None:
