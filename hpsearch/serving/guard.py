@@ -39,16 +39,17 @@ class Guard:
         """Handle one request."""
         origin = environ.get("HTTP_ORIGIN")
         host = environ.get("HTTP_HOST", "")
+        method = environ["REQUEST_METHOD"]
         if not HOST.fullmatch(host):
-            return self._refuse(start, "unknown host")
+            return self._refuse(start, method, "unknown host")
         try:
             foreign = origin is not None and urlsplit(origin).netloc.lower() != host.lower()
         except ValueError:
-            return self._refuse(start, "malformed origin", "400 Bad Request")
+            return self._refuse(start, method, "malformed origin", "400 Bad Request")
         if foreign:
-            return self._refuse(start, "unknown origin")
-        if self._read_only is not None and environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
-            return self._refuse(start, self._read_only)
+            return self._refuse(start, method, "unknown origin")
+        if self._read_only is not None and method not in ("GET", "HEAD"):
+            return self._refuse(start, method, self._read_only)
         environ.setdefault("HTTP_ACCEPT_ENCODING", "identity")
 
         def guarded(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
@@ -56,6 +57,9 @@ class Guard:
 
         return self._app(environ, guarded)
 
-    def _refuse(self, start: Start, text: str, status: str = "403 Forbidden") -> list[bytes]:
-        start(status, [("Content-Type", "text/plain"), *self._headers])
-        return [text.encode()]
+    def _refuse(
+        self, start: Start, method: str, text: str, status: str = "403 Forbidden"
+    ) -> list[bytes]:
+        length = ("Content-Length", str(len(text.encode())))
+        start(status, [("Content-Type", "text/plain"), length, *self._headers])
+        return [] if method == "HEAD" else [text.encode()]

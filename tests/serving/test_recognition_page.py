@@ -172,6 +172,8 @@ def test_a_head_has_no_body(page: RecognitionPage) -> None:
     whole, head = ask(page, "/"), ask(page, "/", "HEAD")
     assert (head.status, head.body) == (200, b"")
     assert head.headers["Content-Length"] == str(len(whole.body))
+    refused = ask(page.guarded(), "/", "HEAD", HTTP_HOST="elsewhere")
+    assert (refused.status, refused.body) == (403, b"")
 
 
 def test_the_policy_allows_this_script_and_style_only(page: RecognitionPage) -> None:
