@@ -69,7 +69,7 @@ def _data(model: Path, path: Path | None) -> Dataset:
         InputError: They are missing; or none are named, and the model's own are not found.
     """
     from hpsearch.data.dataset import OMNIGLOT
-    from hpsearch.recognition.model import in_colour, read_description
+    from hpsearch.recognition.model import in_colour, on_paper, read_description
     from hpsearch.sources.omniglot import find_parts
 
     description = read_description(model)
@@ -77,7 +77,8 @@ def _data(model: Path, path: Path | None) -> Dataset:
     kind, fingerprint = str(trained_on["kind"]), str(trained_on["fingerprint"])
     if path is not None and not (kind in OMNIGLOT and find_parts(path)):
         kind = "auto"  # other data, or own images
-    pictures: Reading = "rgb" if in_colour(description) else "auto"
+    grey: Reading = "paper" if on_paper(description) else "plain"
+    pictures = "rgb" if in_colour(description) else grey  # as `recognise` reads them
     dataset = data_of_model(kind, path, model.parent, fingerprint, test=True, pictures=pictures)
     if path is None and dataset.fingerprint != fingerprint:
         raise InputError(

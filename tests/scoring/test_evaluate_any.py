@@ -9,17 +9,22 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from hpsearch.data import Dataset, open_test_set
+from hpsearch.data.dataset import Reading
 from hpsearch.data.few_shot import Joined, draw_tasks
 from hpsearch.errors import InputError
 from hpsearch.intervals import wilson
 from hpsearch.recognition.model import load_model
 from hpsearch.scoring import evaluate as evaluate_module
 from hpsearch.scoring.evaluate import EVALUATION, Wanted, evaluate, read_evaluation
+from hpsearch.sources.find import find_dataset
 from tests.support.command_line import CommandLine
 from tests.support.drawings import write_drawings
 from tests.support.made_study import openings, write_model
+
+PICTURES: tuple[Reading, ...] = ("paper", "plain")
 
 
 def test_every_class_of_other_data_counts_and_no_opening_is_logged(
@@ -133,6 +138,22 @@ def test_own_images_are_named_and_omniglot_is_not(
     assert repeated["interval"] == list(wilson(repeated["accuracy"], 60))  # 15 classes of 4
     assert hpsearch(*asked, "--within", "any", "--json").code == 0
     assert not (model / "openings.jsonl").exists()
+
+
+def test_other_pictures_are_read_as_recognise_reads_them(
+    hpsearch: CommandLine, model: Path, tmp_path: Path
+) -> None:
+    images = write_drawings(tmp_path / "shaded", {f"c{number}": 3 for number in range(5)})
+    shade = np.linspace(0, 200, 24)[:, None]
+    for path in images.glob("*/*.png"):
+        shown = np.asarray(Image.open(path), float) - shade
+        Image.fromarray(shown.clip(0).astype(np.uint8)).save(path)
+    assert not find_dataset("folder", images).paper
+    read = {way: find_dataset("folder", images, pictures=way) for way in PICTURES}
+    ink, grey = (evaluate(model, read[way])["verification_auc"] for way in PICTURES)
+    told = json.loads(hpsearch("evaluate", model, "--data", images, "--json").out)
+    assert load_model(model).paper
+    assert told["verification_auc"] == ink != grey
 
 
 @pytest.mark.parametrize(
