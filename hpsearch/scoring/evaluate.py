@@ -77,8 +77,8 @@ def evaluate(
             model's own, 1,000 within a group, or of any where no group is large enough.
 
     Raises:
-        InputError: There is no model, the data have no such tasks, or those of Omniglot are to
-            be changed.
+        InputError: There is no model, it does not read such pictures, the data have no such tasks,
+            or those of Omniglot are to be changed.
     """
     if dataset.kind in OMNIGLOT and wanted.given:
         raise InputError(
@@ -86,6 +86,7 @@ def evaluate(
             f"{'it' if len(wanted.given) == 1 else 'them'} out"
         )
     model = load_model(folder, device)
+    _check_pictures(folder, model, dataset)
     own = model.description["dataset"]["fingerprint"] == dataset.fingerprint
     sealed = own or dataset.kind in OMNIGLOT
     size = model.config.input_size
@@ -110,6 +111,21 @@ def evaluate(
         kept = {**result, "fingerprint": dataset.fingerprint}
         write_atomically(folder / EVALUATION, dump_record(kept))
     return result
+
+
+def _check_pictures(folder: Path, model: Model, dataset: Dataset) -> None:
+    """Refuse pictures in other colours than the model reads, or smaller than its input."""
+    reads, has = (
+        "in colour" if side else "in grey" for side in (model.colour_px, dataset.colour_px)
+    )
+    size, side = model.config.input_size, dataset.colour_px
+    if model.config.backbone is None and 0 < side < size:  # a backbone has a size of its own
+        reads, has = f"of {size} pixels to a side", f"of {side}"
+    if reads != has:
+        raise InputError(
+            f"{folder}: the model reads pictures {reads}, {dataset.kind} has them {has}; name "
+            "others with --data"
+        )
 
 
 def _open(folder: Path, dataset: Dataset, input_size: int, *, recorded: bool) -> TestSet:

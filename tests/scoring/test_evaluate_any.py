@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -154,6 +156,23 @@ def test_other_pictures_are_read_as_recognise_reads_them(
     told = json.loads(hpsearch("evaluate", model, "--data", images, "--json").out)
     assert load_model(model).paper
     assert told["verification_auc"] == ink != grey
+
+
+def test_pictures_that_the_model_cannot_read_are_refused(
+    model: Path, other: Dataset, tmp_path: Path
+) -> None:
+    copied = tmp_path / "colour"
+    shutil.copytree(model, copied)
+    path = copied / "config.yaml"
+    path.write_text(path.read_text().replace("dataset:\n", "dataset:\n  colour_px: 80\n"))
+    small = replace(other, colour_px=19)
+    for folder, data, told in (
+        (copied, other, "reads pictures in colour, glyphs has them in grey; name others with"),
+        (copied, small, "reads pictures of 20 pixels to a side, glyphs has them of 19; name"),
+        (model, replace(other, colour_px=80), "in grey, glyphs has them in colour"),
+    ):
+        with pytest.raises(InputError, match=f"{folder.name}: the model .*{told}"):
+            evaluate(folder, data)
 
 
 @pytest.mark.parametrize(
