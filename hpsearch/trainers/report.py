@@ -19,6 +19,10 @@ MOST_BYTES = 50_000_000
 MOST_LINE = 100_000
 MOST_METRICS = 200
 STEPS = 10**9
+LARGEST = 1e150
+"""A larger number counts as infinite: its square is."""
+TAIL = 200
+"""Bytes before the place up to which a report was read; they must stay as they were."""
 WORDS = {"nan": math.nan, "inf": math.inf, "infinity": math.inf}
 """Numbers that are none, as programs write them; a sign may stand before them."""
 BARE = re.compile(r"(?<=[:,\s\[])([+-]?(?:nan|inf|infinity))(?=[\s,}\]])", re.IGNORECASE)
@@ -49,7 +53,7 @@ class Result:
 
 
 def number(value: Any, key: str) -> float:
-    """Return a reported number; NaN and infinities are numbers here.
+    """Return a reported number; NaN and infinities, also those beyond `LARGEST`, are numbers here.
 
     Raises:
         ReportError: It is none.
@@ -58,8 +62,8 @@ def number(value: Any, key: str) -> float:
         return -WORDS[word] if value.strip().startswith("-") else WORDS[word]
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ReportError(f"{key}: {_short(value)} is no number")
-    if abs(value) >= 1e300:
-        return math.copysign(math.inf, value)
+    if abs(value) > LARGEST:
+        return math.inf if value > 0 else -math.inf
     return float(value)
 
 
@@ -75,7 +79,7 @@ def parse(line: bytes) -> Step | Result | None:
     if len(line) > MOST_LINE:
         raise ReportError(f"{len(line)} characters; a line has at most {MOST_LINE}")
     try:
-        found = json.loads(text)
+        found = json.loads(text, object_pairs_hook=_each_once)
     except (ValueError, RecursionError):
         found = _bare(text)
     if not isinstance(found, dict):
@@ -98,9 +102,18 @@ def parse(line: bytes) -> Step | Result | None:
 def _bare(text: str) -> Any:
     """Read JSON whose numbers may be written nan, -nan or inf, as printf and awk do."""
     try:
-        return json.loads(BARE.sub(r'"\1"', text))
+        return json.loads(BARE.sub(r'"\1"', text), object_pairs_hook=_each_once)
     except (ValueError, RecursionError):
         return None
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a JSON object whose keys differ: of two values nobody knows which is meant."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ReportError(f"{_short(next(k for k in keys if keys.count(k) > 1))}: is there twice")
+    return found
 
 
 def _refuse_others(found: Mapping[str, Any], known: tuple[str, ...]) -> None:
@@ -127,13 +140,14 @@ class ReportFile:
     """Follows a report file: yields its whole lines, from the first on.
 
     A step that is reported again in a later run of the program keeps its first value. Within one
-    run steps rise.
+    run steps rise, and what was read stays there.
     """
 
     def __init__(self, path: Path) -> None:
         """Start before the first line; the file need not exist."""
         self.path = path
         self._read, self._buffer, self._line = 0, b"", 0
+        self._tail = b""
         self._good, self._closed = 0, True
         self._last, self._known = 0, set[int]()
 
@@ -143,7 +157,7 @@ class ReportFile:
         Raises:
             OSError: It cannot be written.
         """
-        self._read, self._buffer = self._good, b""
+        self._read, self._buffer, self._tail = self._good, b"", b""
         if self.path.exists():
             with self.path.open("ab") as file:
                 file.truncate(self._good)
@@ -168,9 +182,9 @@ class ReportFile:
             last: Whether the program has ended, so that a line without an end is whole.
 
         Raises:
-            ReportError: A line is no report, or the file is too long.
+            ReportError: A line is no report, or the file is too long or not the one that was read.
         """
-        chunk = self._new()
+        chunk = self._new(last=last)
         *whole, self._buffer = (self._buffer + chunk).split(b"\n")
         if last and self._buffer:
             whole.append(self._buffer)
@@ -198,16 +212,25 @@ class ReportFile:
             raise ReportError(f"step {found.step} after step {self._last}; steps must rise")
         self._last = found.step
 
-    def _new(self) -> bytes:
+    def _new(self, *, last: bool) -> bytes:
+        """Return what is behind the part that was read.
+
+        A shorter file may be about to be written again, up to the program's end.
+        """
         try:
-            if os.stat(self.path).st_size <= self._read:  # noqa: PTH116 (fifty times a second)
+            size = os.stat(self.path).st_size  # noqa: PTH116 (fifty times a second)
+            if size <= self._read and not last:
                 return b""
             with self.path.open("rb") as file:
-                file.seek(self._read)
-                chunk = file.read(MOST_BYTES + 1 - self._read)
+                file.seek(self._read - len(self._tail))
+                kept = file.read(len(self._tail)) == self._tail
+                chunk = file.read(MOST_BYTES + 1 - self._read) if kept else b""
         except FileNotFoundError:
-            return b""
-        self._read += len(chunk)
+            kept, chunk = not last, b""
+        if not kept:
+            self._good = 0
+            raise ReportError("the report was removed or written anew; append each line to it")
+        self._read, self._tail = self._read + len(chunk), (self._tail + chunk)[-TAIL:]
         if self._read > MOST_BYTES:
             raise ReportError(f"the report has more than {MOST_BYTES} bytes")
         return chunk

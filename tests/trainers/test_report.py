@@ -43,6 +43,8 @@ def test_lines_come_once_and_whole(tmp_path: Path) -> None:
         ("-inf", -math.inf),
         ('"Infinity"', math.inf),
         ("1e999", math.inf),
+        ("-1e200", -math.inf),
+        ("9" * 400, math.inf),
     ],
 )
 def test_a_value_that_is_no_number_diverged(written: str, value: float) -> None:
@@ -70,6 +72,7 @@ def test_a_value_that_is_no_number_diverged(written: str, value: float) -> None:
         ('{"step": 1, "value": 1, "loss": 2}', "loss: unknown key"),
         ('{"step": 1, "value": 1, "metrics": [1]}', "metrics must be"),
         ('{"step": 1, "value": 1, "metrics": {"a": "b"}}', "metrics.a: b is no number"),
+        ('{"step": 1, "value": 0.1, "value": 0.9}', "value: is there twice"),
         ('{"step": 2, "value": 1}\n{"step": 2, "value": 1}', "step 2 after step 2"),
     ],
 )
@@ -91,6 +94,33 @@ def test_a_report_without_end_is_refused(tmp_path: Path, monkeypatch: pytest.Mon
         list(found.lines())
     found.cut()
     assert path.stat().st_size == 0
+
+
+@pytest.mark.parametrize("anew", ['{"step": 2, "value": 2}\n', "", None])
+def test_a_report_that_is_no_longer_as_it_was_read_is_refused(
+    tmp_path: Path, anew: str | None
+) -> None:
+    path = tmp_path / "report.jsonl"
+    path.write_text('{"step": 1, "value": 1}\n')
+    found = ReportFile(path)
+    assert steps(found) == [(1, 1.0)]
+    path.unlink()
+    if anew is not None:
+        path.write_text(anew)
+    assert steps(found) == []  # it may be about to be written again
+    with pytest.raises(ReportError, match="append each line"):
+        list(found.lines(last=True))
+    found.cut()
+    assert not path.exists() or path.stat().st_size == 0
+
+
+def test_a_report_may_be_replaced_by_a_longer_one_with_the_same_lines(tmp_path: Path) -> None:
+    path, text = tmp_path / "report.jsonl", ""
+    found = ReportFile(path)
+    for step in (1, 2, 3):
+        text += f'{{"step": {step}, "value": {step}}}\n'
+        path.write_text(text)
+        assert steps(found, last=step == 3) == [(step, float(step))]
 
 
 def test_a_restart_keeps_first_values_and_drops_torn_lines(tmp_path: Path) -> None:
