@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 LARGEST = 2**53
 """Beyond it a float no longer holds every whole number."""
+LARGEST_FLOAT = sys.float_info.max
+FINEST = 2 * 10**7
+"""Steps from 0 to the largest value of a float; Optuna takes more for rounding, and refuses it."""
 MAX_CHOICES = 1000
 
 
@@ -28,9 +32,7 @@ def _number(value: Any) -> Any:
 
 
 def _choice(value: Any) -> Any:
-    if isinstance(value, bool | int | str):
-        return value
-    if isinstance(value, float) and math.isfinite(value):
+    if isinstance(value, str) or (isinstance(value, int | float) and abs(value) <= LARGEST_FLOAT):
         return value
     raise ValueError("a choice is a finite number, a text, true or false; nothing nested, no null")
 
@@ -115,7 +117,7 @@ class Parameter(Section):
             if value is None:
                 continue
             if abs(value) > LARGEST:
-                raise ValueError(f"{key}: {value:g} is too large; at most {LARGEST}")
+                raise ValueError(f"{key} is too large; at most {LARGEST}")
             if self.type == "int" and value != int(value):
                 raise ValueError(f"{key}: {value} is no whole number, which type int asks for")
         if self.low > self.high:
@@ -140,6 +142,11 @@ class Parameter(Section):
             raise ValueError(f"high {high} is not low plus a multiple of step; write {last:g}")
         if count > LARGEST / 2**20:
             raise ValueError(f"step {step} divides the range into {count:g} values; too many")
+        largest = max(abs(low), abs(high))
+        if self.type == "float" and largest / step > FINEST:
+            raise ValueError(
+                f"step {step} is too fine beside {largest:g}; write {largest / FINEST:g} or more"
+            )
 
     @property
     def single(self) -> bool:
@@ -197,7 +204,7 @@ class Parameter(Section):
             raise InputError(f"{name}: {value!r} is none of its choices: {shown}")
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise InputError(f"{name}: {value!r} is no number")
-        if not math.isfinite(value):
+        if isinstance(value, float) and not math.isfinite(value):
             raise InputError(f"{name}: {value} is not finite")
         low, high = self._bounds()
         clipped = min(max(value, low), high)
@@ -219,7 +226,7 @@ class Parameter(Section):
             near = self.nearest("", value)
         except InputError:
             return False
-        if isinstance(near, float):
+        if isinstance(near, float) and abs(value) <= LARGEST:
             rounding = 1e-9 * self.step if self.step else 1e-300
             return math.isclose(near, value, rel_tol=1e-12, abs_tol=rounding)
         return bool(near == value)

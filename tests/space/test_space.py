@@ -19,6 +19,8 @@ PAPER_NAMES = {
     for k in (1, 2, 3, 4)
     for key in ("filter_size", "filter_count", "learning_rate", "momentum", "l2")
 } | {f"{layer}.{key}" for layer in ("fc", "output") for key in ("learning_rate", "momentum", "l2")}
+HUGE = 10**400
+"""A whole number beyond every float."""
 FLOAT: dict[str, Any] = {"type": "float", "low": 0.1, "high": 0.5}
 
 
@@ -41,6 +43,11 @@ FLOAT: dict[str, Any] = {"type": "float", "low": 0.1, "high": 0.5}
         ({**FLOAT, "choices": [1]}, "belong to categorical"),
         ({"type": "normal", "low": 0, "high": 1}, "'float', 'int' or 'categorical'"),
         ({"type": "int", "low": 1, "high": 1e30}, "too large"),
+        ({"type": "int", "low": 1, "high": HUGE}, "high is too large"),
+        ({"type": "float", "low": -HUGE, "high": 1}, "low is too large"),
+        ({"type": "categorical", "choices": [1, HUGE]}, "a choice is a finite number"),
+        ({"type": "float", "low": 0, "high": 1, "step": 1e-9}, "step 1e-09 is too fine beside 1"),
+        ({**FLOAT, "low": 1e6, "high": 1e6 + 1, "step": 0.001}, "write 0.05 or more"),
         ({"type": "int", "low": 1, "high": 2.5}, "no whole number"),
         ({"type": "int", "low": 1}, "needs low and high"),
         ({"type": "int", "low": True, "high": 3}, "must be a number"),
@@ -57,6 +64,14 @@ def test_a_bad_range_is_refused_in_one_line(parameter: dict[str, Any], words: st
     assert words in message
     assert message.startswith("my.yaml: parameters.fc.l2")
     assert "\n" not in message
+
+
+@pytest.mark.parametrize("kind", ["int", "float"])
+def test_a_number_beyond_every_float_is_only_outside_the_range(kind: Any) -> None:
+    parameter = Parameter(type=kind, low=1, high=3)
+    assert parameter.nearest("x", HUGE) == 3
+    assert parameter.nearest("x", -HUGE) == 1
+    assert not parameter.contains(HUGE)
 
 
 @pytest.mark.parametrize("name", ["", "x" * 600, "a\nb", "a..b", "../x", "1a", "a b"])
