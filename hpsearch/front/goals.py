@@ -57,6 +57,8 @@ class Bound(Section):
     def _says_something(self) -> Self:
         if self.max is None and self.min is None:
             raise ValueError("write {max: NUMBER}, {min: NUMBER} or both")
+        if self.max is not None and self.min is not None and self.min > self.max:
+            raise ValueError(f"min {self.min:g} is above max {self.max:g}; exchange them")
         return self
 
     def excess(self, value: float) -> float:

@@ -265,6 +265,7 @@ def test_export_refuses_what_no_trial_meets(
         ({"constraints": {"multiply_adds": {"max": 1}}}, "write limits: multiply_adds"),
         ({"constraints": {"validation_error": {"max": 0.1}}}, "make it an objective"),
         ({"constraints": {"latency_ms": {}}}, "write {max: NUMBER}"),
+        ({"constraints": {"latency_ms": {"min": 7, "max": 5}}}, "min 7 is above max 5"),
     ],
 )
 def test_what_cannot_be_had_is_refused(changes: dict[str, Any], said: str, tmp_path: Path) -> None:
