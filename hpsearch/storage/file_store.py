@@ -46,6 +46,7 @@ class FileStore(TrialStore):
         self._curves: dict[int, dict[int, EpochResult]] = {}
         self._adopted: dict[int, EpochResult] = {}
         self._memory: dict[int, int] = {}
+        self._deaths: dict[int, trial_files.Deaths] = {}  # a program may remove its trial's folder
         self._deleted: set[int] = set()
         self._shrunk: set[int] = set()
 
@@ -116,13 +117,12 @@ class FileStore(TrialStore):
             seconds = round(result.seconds, 2)
             self._adopted[trial.number] = result
             self._record.report(trial.number, result.epoch, result.validation_error)
-        finite = [value for value in values.values() if math.isfinite(value)]
         goals, figures = self._plan.config.goals, trial.figures
         if curve and goals.measured:
             exact = {name: figures[name] for name in goals.exact if name in figures}
             reported = [(one.validation_error, one.metrics) for one in curve]
             figures = goals.over_curve(exact, reported)
-        value = min(finite, default=None)
+        value = min(filter(math.isfinite, values.values()), default=None)
         return replace(trial, values=values, value=value, seconds=seconds, figures=figures)
 
     def enter(self, trial: TrialRecord, origin: str, seen: Mapping[str, Any] | None) -> None:
@@ -185,6 +185,7 @@ class FileStore(TrialStore):
         )
         path = self._plan.folder.trial(trial.number).attempts
         write_atomically(path, json.dumps(deaths.model_dump()) + "\n")
+        self._deaths[trial.number] = deaths
         return deaths.attempts
 
     def note_memory(self, number: int, memory: int) -> None:
@@ -194,8 +195,8 @@ class FileStore(TrialStore):
     def deaths(self, trial: TrialRecord) -> trial_files.Deaths:
         """Return the deaths of workers under a trial since its last new epoch."""
         held = read_or_none(self._plan.folder.trial(trial.number).attempts, trial_files.Deaths)
-        deaths = trial_files.Deaths(**(held or {}))
-        return deaths if deaths.epoch == trial.last_epoch else trial_files.Deaths()
+        deaths = trial_files.Deaths(**held) if held else self._deaths.get(trial.number)
+        return deaths if deaths and deaths.epoch == trial.last_epoch else trial_files.Deaths()
 
     def note_started(self, number: int, provenance: Mapping[str, Any]) -> None:
         """Record the machine and software of a trial; after a move both, the newer one last."""
@@ -230,9 +231,8 @@ class FileStore(TrialStore):
         """Write result.json, then the database; remove what a killed worker left half-written."""
         for left in self._plan.folder.trial(trial.number).temporary_files():
             left.unlink(missing_ok=True)
-        result = {"trial": trial.to_json(), **self._attributes(trial)}
-        path = self._plan.folder.trial(trial.number).result
-        write_atomically(path, dump_record(result))
+        result = dump_record({"trial": trial.to_json(), **self._attributes(trial)})
+        write_atomically(self._plan.folder.trial(trial.number).result, result)
         self._record.end(trial, self._attributes(trial))
         self._curves.pop(trial.number, None)
 

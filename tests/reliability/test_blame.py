@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 from dataclasses import dataclass
 from pathlib import Path
@@ -210,6 +211,18 @@ def test_OB5_the_last_trial_is_not_judged_without_a_witness(tmp_path: Path) -> N
     more = afflict(tmp_path / "s", Afflicted(RuntimeError("broken"), {3}, 0), 5)
     assert more.error is None
     assert more.states == ["complete"] * 3 + ["failed", "complete"]
+
+
+def test_deaths_are_counted_also_where_a_trial_removes_its_folder(tmp_path: Path) -> None:
+    class Removing(Afflicted):
+        def _step(self, trial: int) -> None:
+            shutil.rmtree(tmp_path / "s" / "trials" / f"{trial:05d}")
+            super()._step(trial)
+
+    executor = Removing(RuntimeError("broken"), {0}, 0)
+    found = afflict(tmp_path / "s", executor, 1)
+    assert "trial 0 died 3 times" in str(found.error)
+    assert executor.submitted == [0, 0, 0]
 
 
 def test_a_new_epoch_begins_the_count_anew(tmp_path: Path) -> None:
