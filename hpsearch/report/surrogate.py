@@ -6,6 +6,7 @@ Letters: N trials, D coordinates (the last one is the epochs), M points.
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -121,6 +122,8 @@ def fit(points: Array, errors: Array) -> Surrogate:
     settings = {"alpha": 1e-8, "normalize_y": True}
     few = thin(errors, MOST_FITTED)
     fitted = GaussianProcessRegressor(kernel, optimizer=most_probable, **settings)
-    kernel = fitted.fit(points[few], errors[few]).kernel_
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # at a bound there is nothing for the user to fix
+        kernel = fitted.fit(points[few], errors[few]).kernel_
     whole = GaussianProcessRegressor(kernel, optimizer=None, **settings)
     return Surrogate(points, errors, whole.fit(points, errors))
