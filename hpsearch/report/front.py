@@ -75,8 +75,8 @@ def _over(facts: Facts, goal: Goal, found: list[TrialRecord], expected: list[Exp
         x_axis |= draw.log_ticks([t.figures[goal.name] for t in trials] or [1.0, 10.0])
     layout = {"xaxis": x_axis, "yaxis": draw.value_axis(shown), "hovermode": "closest"}
     note = (
-        "Filled: the front as observed, each point the lowest of its epochs and so lucky. "
-        "Open: the front by the errors that all curves let expect, with 95 % intervals."
+        f"Filled: the front as observed, each point the {shown.lowest} of its {shown.step}s and "
+        "so lucky. Open: the front by what all curves let expect, with 95 % intervals."
     )
     return Figure(f"front-{goal.name.replace('_', '-')}", f"Error and {goal.name}", data, layout,
                   420, note)  # fmt: skip

@@ -45,7 +45,7 @@ def best_in_words(view: StudyView) -> str:
     best, certificate = best_of(view)
     shown = view.config.shown
     if view.config.goals.several:
-        return f"{front_in_words(view)}; lowest {shown.short}: {_lowest(best)}"
+        return f"{front_in_words(view)}; {shown.lowest} {shown.short}: {_lowest(best)}"
     tried = [t for t in view.trials if t.trainable and t.value is not None]
     lowest = min(tried, key=lambda t: t.value or 0, default=None)
     if not shown.share:
