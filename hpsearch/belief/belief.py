@@ -39,14 +39,16 @@ class Learnt:
     """What changes slowly: units, the shape of curves, the kernel.
 
     Args:
+        origin: Error that all are counted from: so differences of large ones keep their digits.
         unit: Standard deviation of errors.
         ceiling: The highest error that counts as it is.
-        shape: How curves run, in units.
-        centre: Mean of the final errors, in units.
+        shape: How curves run, in units from the origin.
+        centre: Mean of the final errors, likewise.
         spread: Their standard deviation, in units.
         kernel: Covariance of the final errors, in their standard deviations.
     """
 
+    origin: float
     unit: float
     ceiling: float
     shape: Shape
@@ -60,8 +62,8 @@ class Learnt:
         return (finals - self.centre) / self.spread, variances / self.spread**2
 
     def sums(self, curves: Sequence[dict[int, float]], lengths: Sequence[int]) -> Sums:
-        """Return the sums of curves in units, cut at the ceiling."""
-        return _sums(curves, lengths, self.unit, self.ceiling)
+        """Return the sums of curves in units from the origin, cut at the ceiling."""
+        return _sums(curves, lengths, self.origin, self.unit, self.ceiling)
 
 
 _Finals = tuple[Array, Array]
@@ -142,7 +144,7 @@ class Belief:
     @property
     def mean(self) -> float:
         """The mean of final errors."""
-        return self.learnt.centre * self.learnt.unit
+        return float(self._in_errors(np.zeros(1))[0])
 
     def deviation(self, place: int) -> float:
         """Return the standard deviation of the final error of one of `trials`."""
@@ -214,7 +216,7 @@ class Belief:
 
     def _in_errors(self, standardised: Array) -> Array:
         learnt = self.learnt
-        return (standardised * learnt.spread + learnt.centre) * learnt.unit
+        return (standardised * learnt.spread + learnt.centre) * learnt.unit + learnt.origin
 
 
 def _learn(known: Sequence[Evidence], columns: Array, groups: NDArray[np.int64]) -> Learnt:
@@ -242,21 +244,28 @@ def _learn_from(
     lowest = np.array([min(value for _, value in curve) for curve in curves])
     median, best = float(np.median(lowest)), float(np.quantile(lowest, 0.1))
     ceiling = median + WORST * (median - best) if best < median else math.inf
-    unit = float(np.minimum(lowest, ceiling).std()) or float(lowest.std())
-    seen = _sums([dict(c) for c in curves], lengths, unit, ceiling)
+    moved = np.minimum(lowest, ceiling) - median
+    size = float(np.abs(moved).max())  # squares of very large and very small errors do not exist
+    unit = size * float((moved / size).std())
+    seen = _sums([dict(c) for c in curves], lengths, median, unit, ceiling)
     shape = Shape.fit(seen)
     finals, variances = shape.finals(seen)
     centre, spread = float(finals.mean()), float(finals.std()) or 1.0
     standard = (finals - centre) / spread
     kept = _best_and_latest(standard, LEARNT_FROM, LEARNT_FROM // 2)
     kernel = fit_kernel(columns[kept], groups, standard[kept], variances[kept] / spread**2)
-    return Learnt(unit, ceiling, shape, centre, spread, kernel)
+    return Learnt(median, unit, ceiling, shape, centre, spread, kernel)
 
 
 def _sums(
-    curves: Sequence[dict[int, float]], lengths: Sequence[int], unit: float, ceiling: float
+    curves: Sequence[dict[int, float]],
+    lengths: Sequence[int],
+    origin: float,
+    unit: float,
+    ceiling: float,
 ) -> Sums:
-    return sums([{e: min(v, ceiling) / unit for e, v in c.items()} for c in curves], lengths)
+    counted = [{e: (min(v, ceiling) - origin) / unit for e, v in c.items()} for c in curves]
+    return sums(counted, lengths)
 
 
 def _best_and_latest(finals: Array, most: int, best: int) -> NDArray[np.int64]:

@@ -83,7 +83,8 @@ def test_predictions_agree_with_a_slow_solution(problem: SearchProblem) -> None:
     mean = cross @ np.linalg.solve(matrix, belief._finals)
     variance = learnt.kernel.variances(at) - np.diag(cross @ np.linalg.solve(matrix, cross.T))
     means, deviations = belief.predict(at)
-    np.testing.assert_allclose(means, (mean * learnt.spread + learnt.centre) * learnt.unit)
+    told = (mean * learnt.spread + learnt.centre) * learnt.unit + learnt.origin
+    np.testing.assert_allclose(means, told)
     np.testing.assert_allclose(deviations, np.sqrt(variance) * belief.scale, rtol=1e-6)
     own, own_deviations = belief.predict(rows)
     np.testing.assert_allclose(belief.means, own, atol=1e-7)
@@ -153,6 +154,22 @@ def test_errors_of_any_size_are_believed_alike(problem: SearchProblem, scale: fl
     assert np.isfinite(beside).all()
     assert np.corrcoef(beside, told)[0, 1] > 0.8
     assert (deviations > 0).all()
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("scale", "offset"), [(1e-3, 1e6), (1e-3, -1e9), (1e200, 0.0), (1e-200, 0.0)]
+)
+def test_digits_that_all_errors_share_and_extreme_units_change_no_belief(
+    problem: SearchProblem, scale: float, offset: float
+) -> None:
+    trials = evidence(problem, 20, noise=0.02)
+    moved = [replace(e, curve={n: offset + v * scale for n, v in e.curve.items()}) for e in trials]
+    at = problem.columns.matrix(random_params(problem, 10, 9))
+    means, deviations = Belief(problem, trials).predict(at)
+    others, other_deviations = Belief(problem, moved).predict(at)
+    np.testing.assert_allclose((others - offset) / scale, means, atol=1e-3)
+    np.testing.assert_allclose(other_deviations / scale, deviations, rtol=1e-3)
 
 
 def test_a_long_history_keeps_its_best_and_latest(problem: SearchProblem) -> None:
