@@ -26,6 +26,10 @@ MOST = 700
 WORST = 3.0
 """An error so many times further above the median than the best tenth is below it counts as this
 far: how bad a bad trial is tells nothing of good ones."""
+ABSURD = 1e4
+"""An error so many times as far above the median as the ceiling is absurd: what a program gives
+where its training has exploded. It says that a trial is bad, but may be an accident, so its
+variance is larger by one. Where half of all are absurd, the better half says what is not."""
 DECIMALS = 9
 """Digits of what is compared, in standard deviations: rounding of another BLAS stays below."""
 FAILED = 2.0
@@ -59,7 +63,9 @@ class Learnt:
     def finals(self, curves: Sequence[dict[int, float]], lengths: Sequence[int]) -> _Finals:
         """Return the final errors that curves tell, and their variances, standardised."""
         finals, variances = self.shape.finals(self.sums(curves, lengths))
-        return (finals - self.centre) / self.spread, variances / self.spread**2
+        lowest = np.array([min(curve.values()) for curve in curves])
+        absurd = _absurd(lowest, self.origin, self.ceiling)
+        return (finals - self.centre) / self.spread, variances / self.spread**2 + absurd
 
     def sums(self, curves: Sequence[dict[int, float]], lengths: Sequence[int]) -> Sums:
         """Return the sums of curves in units from the origin, cut at the ceiling."""
@@ -242,8 +248,10 @@ def _learn_from(
     groups = np.frombuffer(group_bytes, np.int64)
     columns = np.frombuffer(column_bytes, np.float64).reshape(len(curves), len(groups))
     lowest = np.array([min(value for _, value in curve) for curve in curves])
-    median, best = float(np.median(lowest)), float(np.quantile(lowest, 0.1))
-    ceiling = median + WORST * (median - best) if best < median else math.inf
+    median, ceiling = _median_and_ceiling(lowest)
+    better, low = _median_and_ceiling(lowest[lowest <= median])
+    if _absurd(np.array(median), better, low):
+        median, ceiling = better, low
     moved = np.minimum(lowest, ceiling) - median
     size = float(np.abs(moved).max())  # squares of very large and very small errors do not exist
     unit = size * float((moved / size).std())
@@ -252,9 +260,21 @@ def _learn_from(
     finals, variances = shape.finals(seen)
     centre, spread = float(finals.mean()), float(finals.std()) or 1.0
     standard = (finals - centre) / spread
+    variances = variances / spread**2 + _absurd(lowest, median, ceiling)
     kept = _best_and_latest(standard, LEARNT_FROM, LEARNT_FROM // 2)
-    kernel = fit_kernel(columns[kept], groups, standard[kept], variances[kept] / spread**2)
+    kernel = fit_kernel(columns[kept], groups, standard[kept], variances[kept])
     return Learnt(median, unit, ceiling, shape, centre, spread, kernel)
+
+
+def _median_and_ceiling(lowest: Array) -> tuple[float, float]:
+    """Return the median of errors, and the highest error that counts as it is."""
+    median, best = float(np.median(lowest)), float(np.quantile(lowest, 0.1))
+    return median, median + WORST * (median - best) if best < median else math.inf
+
+
+def _absurd(errors: Array, median: float, ceiling: float) -> NDArray[np.bool_]:
+    """Return which errors are absurd beside a median and a ceiling."""
+    return errors - median > ABSURD * (ceiling - median)
 
 
 def _sums(

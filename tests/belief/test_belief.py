@@ -172,6 +172,20 @@ def test_digits_that_all_errors_share_and_extreme_units_change_no_belief(
     np.testing.assert_allclose(other_deviations / scale, deviations, rtol=1e-3)
 
 
+@pytest.mark.parametrize(("share", "known"), [(0.2, 0.9), (0.6, 0.2)])
+def test_absurd_errors_that_are_accidents_hide_little(
+    problem: SearchProblem, share: float, known: float
+) -> None:
+    rng = np.random.default_rng(0)
+    trials = [
+        replace(e, curve=dict.fromkeys(e.curve, 1e12)) if rng.random() < share else e
+        for e in evidence(problem, 40, noise=0.02)
+    ]
+    others = random_params(problem, 50, 9)
+    means, _ = Belief(problem, trials).predict(problem.columns.matrix(others))
+    assert np.corrcoef(means, [bowl(p) for p in others])[0, 1] > known
+
+
 def test_a_long_history_keeps_its_best_and_latest(problem: SearchProblem) -> None:
     trials = [
         Evidence(n, p, {1: bowl(p) + n * 1e-6}, 1, True)
