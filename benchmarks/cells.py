@@ -21,9 +21,17 @@ import hpsearch
 from benchmarks.pick import ALWAYS_WRONG, best_number, judge
 from benchmarks.replay import Problem, Setup, Trace
 from benchmarks.stored_surrogate import stored_path, surrogate_of
-from benchmarks.surrogate import FIRST, SECOND, Family, NearestRow, Surrogate
+from benchmarks.surrogate import (
+    FIRST,
+    SECOND,
+    Family,
+    NearestRow,
+    Surrogate,
+    complete_trials,
+)
 from benchmarks.table import Table, read_space, read_table
 from hpsearch.configfile import read_yaml
+from hpsearch.errors import InputError
 from hpsearch.intervals import wilson
 from hpsearch.paths import write_atomically
 from hpsearch.seeding import derive_seed, generator
@@ -35,6 +43,8 @@ from hpsearch.training.config import TrialConfig
 POINTS = 10_000
 """Feasible points whose objective without noise says what the best 5 % is."""
 BEST_SHARE = 0.05
+FEWEST = 10
+"""Complete trials, of as many epochs as the longest has, that a table must hold to be replayed."""
 HORIZON_TRIALS = 60
 """A replay lasts as long as so many average trials take in full, one after the other."""
 PROCESSES = 2
@@ -100,9 +110,18 @@ class Goal:
 
 @cache
 def load_problem(source: Source) -> tuple[Problem, Goal]:
-    """Read the table and its surrogate, find the goal; once per process."""
+    """Read the table and its surrogate, find the goal; once per process.
+
+    Raises:
+        InputError: The table cannot be read, or holds too few complete trials.
+    """
     space = read_space(source.space)
     table = read_table(source.table, space)
+    if (count := len(complete_trials(table))) < FEWEST:
+        raise InputError(
+            f"{source.table}: complete trials of {table.epochs} epochs: {count}; a replay needs "
+            f"at least {FEWEST}"
+        )
     base, limits = FOREIGN, Limits()
     if source.study is not None:
         study = StudyConfig.from_values(read_yaml(source.study), source.study)

@@ -117,15 +117,18 @@ def _trial(
     path: Path, number: int, rows: Sequence[dict[str, str]], space: SearchSpace
 ) -> RecordedTrial:
     try:
-        return RecordedTrial(
+        found = RecordedTrial(
             trial=number,
             params={name: _value(p, name, rows[0][name]) for name, p in space.parameters.items()},
             errors=tuple(_error(row["validation_error"]) for row in rows),
             seconds=tuple(float(row["seconds"]) for row in rows),
             outcome=rows[-1]["outcome"],
         )
+        if found.complete and not 0 < found.seconds[-1] < math.inf:
+            raise ValueError(f"seconds {found.seconds[-1]:g}; a trial takes time, above 0")
     except (TypeError, ValueError, InputError) as error:
         raise InputError(f"{path}: trial {number}: {error}") from error
+    return found
 
 
 def _error(text: str) -> float:
@@ -141,7 +144,10 @@ def _value(parameter: Parameter, name: str, text: str) -> Value:
                 value: Value = choice
                 return value
         return parameter.nearest(name, text)
-    return parameter.nearest(name, float(text))
+    try:
+        return parameter.nearest(name, float(text))
+    except ValueError as error:
+        raise ValueError(f"{name}: {text!r} is no number") from error
 
 
 def write_table(path: Path, trials: Iterable[RecordedTrial]) -> None:

@@ -1,7 +1,9 @@
 import gzip
+from dataclasses import replace
 
 import pytest
 
+from benchmarks.cells import Source, load_problem
 from benchmarks.table import read_table, write_table
 from hpsearch.errors import InputError
 from tests.benchmarks.made import EPOCHS, SPACE, made_table
@@ -49,6 +51,8 @@ def test_repeated_configurations_are_paired():
         (ROW + "0,1,0.5,1,complete,0.1,half,3,plain\n", "trial 0"),
         (ROW + "0,1,0.5,1,complete,0.1,0.5,3,odd\n", "none of its choices"),
         (ROW + "0,1,0.5\n", "trial 0"),
+        (ROW + "0,1,0.5,1,complete,0.1,,3,plain\n", "share: '' is no number"),
+        *((ROW + f"0,1,0.5,{s},complete,0.1,0.5,3,plain\n", f"seconds {s}") for s in ("nan", "0")),
     ],
 )
 def test_what_is_no_table_is_refused_with_its_place(tmp_path, text, told):
@@ -70,3 +74,16 @@ def test_an_error_that_is_not_finite_counts_as_always_wrong(tmp_path):
     path = tmp_path / "table.csv"
     path.write_text(ROW + "0,1,nan,1,diverged,0.1,0.5,3,plain\n")
     assert read_table(path, SPACE).trials[0].errors == (1.0,)
+
+
+def test_a_table_of_too_few_complete_trials_is_not_replayed(tmp_path):
+    """Those that ended before the longest did are not whole."""
+    table, space = tmp_path / "table.csv", tmp_path / "space.yaml"
+    trials = [t for t in made_table().trials if t.complete]
+    shorter = [replace(t, errors=t.errors[:3], seconds=t.seconds[:3]) for t in trials[9:]]
+    write_table(table, [*trials[:9], *shorter])
+    space.write_text(SPACE.to_yaml())
+    with pytest.raises(
+        InputError, match="complete trials of 6 epochs: 9; a replay needs at least"
+    ):
+        load_problem(Source(table, str(space)))
