@@ -258,7 +258,7 @@ def _learn_from(
     seen = _sums([dict(c) for c in curves], lengths, median, unit, ceiling)
     shape = Shape.fit(seen)
     finals, variances = shape.finals(seen)
-    centre, spread = float(finals.mean()), float(finals.std()) or 1.0
+    centre, spread = shape.moments(finals, variances)
     standard = (finals - centre) / spread
     variances = variances / spread**2 + _absurd(lowest, median, ceiling)
     kept = _best_and_latest(standard, LEARNT_FROM, LEARNT_FROM // 2)

@@ -31,6 +31,12 @@ MEAN, TRIALS, EPOCHS = 0.1, 1, 4
 epochs the noise. Curves can fall by several standard deviations, so the first is next to none."""
 
 
+FEWEST = 2
+"""Final errors whose own moments are taken."""
+VAGUE = 10.0
+"""A final error whose own epochs leave so many times the variance of all is next to unknown."""
+
+
 @dataclass(frozen=True)
 class Sums:
     """Sums over the epochs of each trial, float64 [trials]: all that curves are judged by.
@@ -77,12 +83,16 @@ class Shape:
         drop: b where a is 0.
         spread: Variance of b beside that.
         noise: Variance of one epoch.
+        centre: Mean of a.
+        width: Variance of a.
     """
 
     slope: float
     drop: float
     spread: float
     noise: float
+    centre: float
+    width: float
 
     @classmethod
     def fit(cls, seen: Sums) -> Shape:
@@ -119,7 +129,22 @@ class Shape:
             total = float(residual.sum()) + EPOCHS * NOISE**2
             noise = total / (float(count.sum()) + EPOCHS)
         slope = ab / aa
-        return cls(slope, mean_b - slope * mean_a, bb - slope * ab, noise)
+        return cls(slope, mean_b - slope * mean_a, bb - slope * ab, noise, mean_a, aa)
+
+    def moments(self, finals: Array, variances: Array) -> tuple[float, float]:
+        """Return the mean and the standard deviation of final errors.
+
+        Where curves fall late, first epochs tell next to nothing of the end, and what they tell
+        may lie anywhere. These do not count.
+
+        Args:
+            finals: What `finals` returned.
+            variances: Likewise.
+        """
+        telling = finals[variances < VAGUE * self.width]
+        if len(telling) < FEWEST or not telling.std():
+            return self.centre, math.sqrt(self.width)
+        return float(telling.mean()), float(telling.std())
 
     def finals(self, seen: Sums) -> tuple[Array, Array]:
         """Return each trial's final error as its own epochs tell it, and the variance of that.

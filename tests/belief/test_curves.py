@@ -26,7 +26,7 @@ def drawn(rng: np.random.Generator, trials: int, shape: Shape, epochs: list[int]
 
 
 def test_final_errors_agree_with_generalised_least_squares() -> None:
-    shape = Shape(slope=-0.2, drop=3.0, spread=0.1, noise=0.05)
+    shape = Shape(slope=-0.2, drop=3.0, spread=0.1, noise=0.05, centre=10, width=1)
     rng = np.random.default_rng(0)
     curves, _ = drawn(rng, 6, shape, [1, 2, 3, 5, 9, 9])
     finals, variances = shape.finals(sums(curves, [EPOCHS] * 6))
@@ -42,7 +42,7 @@ def test_final_errors_agree_with_generalised_least_squares() -> None:
 
 def test_the_shape_is_found_although_bad_trials_are_pruned() -> None:
     """Five of six trials have one epoch: all but the best after it, and one in twenty."""
-    true = Shape(slope=0.0, drop=2.0, spread=0.04, noise=0.04)
+    true = Shape(slope=0.0, drop=2.0, spread=0.04, noise=0.04, centre=10, width=1)
     curves, finals = drawn(np.random.default_rng(1), 200, true, [EPOCHS] * 200)
     bar = sorted(c[1] for c in curves)[25]
     cut = [c if c[1] <= bar or n % 20 == 0 else {1: c[1]} for n, c in enumerate(curves)]
@@ -63,3 +63,16 @@ def test_a_trial_of_one_epoch_is_its_own_final_error() -> None:
     finals, variances = Shape.fit(seen).finals(seen)
     np.testing.assert_allclose(finals, [0.3, 0.5, 0.9])
     assert (variances > 0).all()
+
+
+def test_ends_that_first_epochs_do_not_tell_are_not_counted() -> None:
+    """Of curves that fall late a first epoch says as good as nothing, and what it says is wild."""
+    shape = Shape(slope=-0.99, drop=1.0, spread=0.1, noise=0.1, centre=0.4, width=1.0)
+    whole = {e: 1.2 - 0.05 * e for e in range(1, EPOCHS + 1)}
+    curves = [{1: 0.9}, {1: 1.1}, {1: 1.0}, whole, {e: v + 0.5 for e, v in whole.items()}]
+    finals, variances = shape.finals(sums(curves, [EPOCHS] * 5))
+    assert np.abs(finals[:3]).max() > 5
+    mean, deviation = shape.moments(finals, variances)
+    assert math.isclose(mean, finals[3:].mean())
+    assert math.isclose(deviation, finals[3:].std())
+    assert shape.moments(finals[:4], variances[:4]) == (0.4, 1.0)  # one end is no spread
