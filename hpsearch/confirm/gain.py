@@ -58,8 +58,12 @@ class Gain:
 
 
 def is_start(trial: TrialRecord) -> bool:
-    """Return whether a trial only scored an encoder."""
-    return "start" in trial.params and trial.params.get("train_from") == NOTHING
+    """Return whether a trial only scored an encoder that its study begins with.
+
+    In a space without `start`, as with a backbone, that is trial 0.
+    """
+    begins = "start" in trial.params or trial.number == 0
+    return begins and trial.params.get("train_from") == NOTHING
 
 
 def encoder_of(trials: Sequence[TrialRecord]) -> TrialRecord | None:
@@ -141,8 +145,8 @@ def gain_in_words(gain: Mapping[str, Any], shown: Measure = VALIDATION_ERROR) ->
         )
     if gain["helps"]:
         return (
-            f"training gained {points(gain['gain'])} {ends} over trial {gain['start']}, its start "
-            f"as it is (error {percent(gain['start_error'])})"
+            f"trial {gain['trained']} gained {points(gain['gain'])} {ends} over trial "
+            f"{gain['start']}, its start as it is (error {percent(gain['start_error'])})"
         )
     return (
         f"training does not help on these images: on fresh tasks trial {gain['trained']} gains "
@@ -165,7 +169,8 @@ def gain_of_search(view: StudyView) -> str | None:
             f"training did not help so far: {what} has an error of {percent(start.value)}, the "
             f"best training (trial {best.number}) {percent(best.value)}"
         )
+    gained = "the search" if best.params.get("train_from") == NOTHING else "training"
     return (
-        f"training gained {points(start.value - best.value)} on the validation tasks over {what}, "
+        f"{gained} gained {points(start.value - best.value)} on the validation tasks over {what}, "
         f"error {percent(start.value)}"
     )

@@ -256,6 +256,9 @@ def test_search_to_recognition(
     assert "colour pictures of 40 px" in done.out
     assert "the shipped model, without a backbone" in done.out
     assert "efficientnet-lite0 as it is" in done.out
+    assert "the backbone, whitened and not trained (trial 0)" in done.out
+    sure = hpsearch("confirm", study, "--top", "2", "--seeds", "2", "--workers", "1")
+    assert "over trial 0, its start as it is" in sure.out
     hpsearch("export", study)
     hpsearch("retrain", study / "best.yaml", "--data", pictures, "--output", study / "model")
     scored = hpsearch("evaluate", study / "model", "--data", pictures, "--json")
