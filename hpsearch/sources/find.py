@@ -272,7 +272,7 @@ class _Finder:
         digest = hashlib.sha256(json.dumps([FORMAT, kind, key]).encode())
         for source in sources:
             digest.update(os.fsencode("\n".join(_listing(source))))
-        places = [cache / "packed" for cache in caches()]
+        places = [cache / "packed" for cache in open_caches()]
         name = f"{digest.hexdigest()[:32]}.json"
         known = None if self.afresh else _packed_before(places, name, test=test)
         if known is not None:
