@@ -127,7 +127,7 @@ def test_two_drivers_search_for_two_objectives(drivers: Drivers, postgres: str) 
     best = optuna.load_study(study_name=name, storage=url).best_trials
     front = front_of(view.trials, view.config.goals)
     assert sorted(t.number for t in front) == sorted(t.number for t in best)
-    assert len(front) >= 2
+    assert front  # one trial may beat all others in both
 
 
 @pytest.mark.slow
