@@ -104,7 +104,7 @@ def load_section(kind: type[Model], values: Any, source: str | Path) -> Model:
         InputError: One line with file, key, value and what is allowed.
     """
     try:
-        return kind.model_validate(values)
+        found = kind.model_validate(values)
     except ValidationError as error:
         errors = error.errors(include_url=False)
         # A misspelt key is reported twice, also as missing; the misspelling says more.
@@ -120,6 +120,23 @@ def load_section(kind: type[Model], values: Any, source: str | Path) -> Model:
             message = "; or ".join(words).replace("; or must be", ", or")
         where = _line(source, location)
         raise InputError(f"{source}: {where}{key}: {message} (found {shown})") from error
+    if counted := _counted(values, found):
+        where, key = _line(source, counted), ".".join(counted)
+        raise InputError(f"{source}: {where}{key}: must be a number, not true or false")
+    return found
+
+
+def _counted(values: Any, found: BaseModel) -> tuple[str, ...]:
+    """Return the keys of a true or false that pydantic took for 1 or 0; none where none was."""
+    if not isinstance(values, dict):
+        return ()
+    for key, value in values.items():
+        held = getattr(found, str(key), None)
+        if isinstance(value, bool) and isinstance(held, int | float) and type(held) is not bool:
+            return (key,)
+        if isinstance(held, BaseModel) and (deeper := _counted(value, held)):
+            return (key, *deeper)
+    return ()
 
 
 WORDS = {

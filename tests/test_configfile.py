@@ -190,6 +190,8 @@ def test_a_file_that_cannot_be_read_is_refused(path: Path, what: str) -> None:
             "line 2: inner.filter_size: must be a whole number",
         ),
         ("name: x\ninner: 7\n", "line 2: inner: must be KEY: VALUE lines (found 7"),
+        ("name: x\nmomentum: true\n", "line 2: momentum: must be a number, not true or false"),
+        ("name: x\ninner:\n  filter_size: true\n", "line 3: inner.filter_size: must be a number"),
         ("name: no\nmomentum: no\n", "line 2: momentum: must be a number ("),
         ("name: x\nchoices:\n  - 1\n  - many\n", "line 4: choices.1: must be a whole number"),
         ("name: x\n1: 2\n", "line 2: 1: its key must be text (found 1)"),
