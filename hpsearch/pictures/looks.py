@@ -124,6 +124,12 @@ class Looks:
             mark = hashlib.sha256(image.data).digest()[:16]
             self._places.setdefault(mark, []).append((character, name))
 
+    def blank(self, *, paper: bool) -> list[str]:
+        """Return a line that names the images without content, none where all have some."""
+        found = self._odd.get("blank")
+        words = _WORDS["blank"] if paper else _ONE_GREY
+        return [f"{words}: {len(found)} of {self.count} images ({named(found)})"] if found else []
+
     def notices(
         self,
         *,
@@ -140,14 +146,12 @@ class Looks:
             left_out: Whether images without content are left out.
             colour: Whether colours are kept.
         """
-        lines = []
+        lines = [f"{'left out, ' if left_out else ''}{line}" for line in self.blank(paper=paper)]
         for key, words in _WORDS.items():
             found = self._odd.get(key)
             kept = (not paper and key in _OF_PAPER) or (colour and key == "coloured")
-            if not found or kept:
+            if not found or kept or key == "blank":
                 continue
-            if key == "blank":
-                words = f"{'left out, ' if left_out else ''}{words if paper else _ONE_GREY}"
             lines.append(f"{words}: {len(found)} of {self.count} images ({named(found)})")
         across, within = [], []
         for places in self._places.values() if copies else ():

@@ -81,7 +81,8 @@ def read_own_images(
     if not listing.said:
         classes = {key: numbers for key, numbers in classes.items() if len(numbers) >= 2}
     usable = sum(len(numbers) >= 2 for numbers in classes.values())
-    _check_enough(source, usable, read.unreadable)
+    blank = read.looks.blank(paper=read.paper)
+    _check_enough(source, usable, [*counted({"cannot be read": read.unreadable}), *blank])
     roles = {number: one.role for number, one in enumerate(read.kept)} if listing.said else {}
     # A group of pictures is a subject, as tools or animals are, and no script: tasks ask across
     # subjects, so that classes of each are held out.
@@ -208,11 +209,11 @@ def _check_classes(source: Path, listing: Listing, most: int) -> None:
         raise InputError(f"{source}: {len(listing.pictures)} images; at most {most} are taken")
 
 
-def _check_enough(source: Path, usable: int, unreadable: Sequence[str] = ()) -> None:
+def _check_enough(source: Path, usable: int, lost: Sequence[str] = ()) -> None:
     if usable < 2:
-        lost = f" ({len(unreadable)} cannot be read: {named(unreadable, 1)})" if unreadable else ""
+        why = f" ({'; '.join(lost)})" if lost else ""
         raise InputError(
-            f"{source}: {usable} classes with two images or more; at least 2 are needed{lost}"
+            f"{source}: {usable} classes with two images or more; at least 2 are needed{why}"
         )
 
 

@@ -285,7 +285,15 @@ def test_a_folder_of_broken_files_is_refused_with_a_name(tmp_path: Path) -> None
     write_drawings(tmp_path / "own", TWO_EACH)
     for path in tmp_path.glob("own/*/*"):
         path.write_bytes(b"x")
-    with pytest.raises(InputError, match=r"\(40 cannot be read: c00/000\.png: not a whole image"):
+    with pytest.raises(InputError, match=r"\(cannot be read: 40 \(c00/000\.png: not a whole im"):
+        read_own_images(tmp_path / "own")
+
+
+def test_a_folder_of_blank_files_is_refused_with_a_name(tmp_path: Path) -> None:
+    write_drawings(tmp_path / "own", TWO_EACH)
+    for path in tmp_path.glob("own/*/*"):
+        Image.new("L", (50, 50), 255).save(path)
+    with pytest.raises(InputError, match=r"at least 2 are needed \(no ink .* 40 of 40 images"):
         read_own_images(tmp_path / "own")
 
 
