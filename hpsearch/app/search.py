@@ -17,6 +17,7 @@ from hpsearch.app.executors import Workplace, find_workplace
 from hpsearch.app.starts import with_encoder
 from hpsearch.app.watch import Watch
 from hpsearch.confirm.certificate import best_of, read_certificate
+from hpsearch.confirm.confirmation import candidates
 from hpsearch.confirm.gain import gain_of_search
 from hpsearch.data import Dataset
 from hpsearch.driver.driver import Driver
@@ -239,7 +240,7 @@ def _drive(
     say(best_in_words(view))
     if best is not None:
         root = shell_word(plan.folder.root)
-        confirm = "" if certificate else f"hpsearch confirm {root}, or "
+        confirm = f"hpsearch confirm {root}, or " if not certificate and candidates(view) else ""
         say(f"next: {confirm}hpsearch export {root}")
     return 0
 

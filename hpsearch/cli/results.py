@@ -32,7 +32,9 @@ def export(
 ) -> None:
     """Write the best configuration to a file that can be trained without the study."""
     from hpsearch.confirm.certificate import in_words
+    from hpsearch.confirm.confirmation import candidates
     from hpsearch.results.export import export_best
+    from hpsearch.storage.view import read_study
     from hpsearch.study.plan import find_study
 
     folder = find_study(study)
@@ -44,8 +46,9 @@ def export(
     if done.certificate is None:
         what = "another trial, unconfirmed" if trial is not None else "unconfirmed best"
         what = f"the best with {at}, unconfirmed" if at is not None else what
-        again = f"hpsearch confirm {shell_word(folder.root)}"
-        advice = f"next: {again}, or hpsearch retrain {shell_word(done.path)}"
+        enough = candidates(read_study(folder))
+        again = f"hpsearch confirm {shell_word(folder.root)}, or " if enough else ""
+        advice = f"next: {again}hpsearch retrain {shell_word(done.path)}"
     else:
         what = in_words(done.certificate)
         advice = f"next: hpsearch retrain {shell_word(done.path)}"

@@ -51,29 +51,45 @@ class Run:
         return f"{self.trial:05d}-{self.place}"
 
 
+def candidates(view: StudyView) -> list[TrialRecord]:
+    """Return the trained trials that can be compared, the lowest error first; none if too few.
+
+    One at least is complete. With several objectives all are.
+    """
+    trained = [
+        t for t in view.trials
+        if t.settled and t.trainable and t.value is not None and not is_start(t)
+    ]  # fmt: skip
+    complete = [t for t in trained if t.state == "complete"]
+    found = complete if view.config.goals.several else trained
+    if len(found) < 2 or not complete:
+        return []
+    return sorted(found, key=lambda t: (t.state != "complete", t.value, t.number))
+
+
 def best_trials(view: StudyView, top: int) -> list[TrialRecord]:
     """Return the trained trials that the study would hand over, the first of them first.
 
-    The one of the lowest error is among them: what it has lost says how lucky the search was.
+    The one of the lowest error is among them: what it has lost says how lucky the search was. A
+    pruned trial is where there is no other to compare.
 
     With several objectives they are the front's, those that add most to it first; at least two.
 
     Raises:
-        InputError: The study has fewer than two complete trials.
+        InputError: The study has fewer than two trained trials, or none is complete.
     """
-    complete = [
-        t for t in view.trials if t.state == "complete" and t.value is not None and not is_start(t)
-    ]
-    if len(complete) < 2:
+    found = candidates(view)
+    if not found:
+        complete = sum(t.state == "complete" and not is_start(t) for t in view.trials)
         raise InputError(
-            f"{view.folder.root}: {count(len(complete), 'complete trial')}; confirming compares "
-            "at least two: continue the search"
+            f"{view.folder.root}: {count(complete, 'complete trial')}; confirming compares at "
+            "least one with another that was trained: continue the search"
         )
     if view.config.goals.several:
-        return first_of_front(complete, view.config.goals, top)
-    lowest = min(complete, key=lambda t: (t.value, t.number))
+        return first_of_front(found, view.config.goals, top)
     ranked = [t for t in handed_over(view.folder, view.config, view.trials) if not is_start(t)]
-    return ranked[:top] if lowest in ranked[:top] else [*ranked[: top - 1], lowest]
+    ranked += [t for t in found if t not in ranked][: max(0, 2 - len(ranked))]
+    return ranked[:top] if found[0] in ranked[:top] else [*ranked[: top - 1], found[0]]
 
 
 class Confirmation(Trainings):

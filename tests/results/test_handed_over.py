@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from hpsearch.configfile import read_yaml
-from hpsearch.confirm.confirmation import best_trials
+from hpsearch.confirm.confirmation import best_trials, candidates
+from hpsearch.errors import InputError
 from hpsearch.execution import Job
 from hpsearch.maintenance.invariants import check_invariants
 from hpsearch.paths import StudyFolder
@@ -85,6 +87,19 @@ def test_confirm_trains_the_expected_best_and_the_luckiest(study: StudyFolder) -
     assert again[0] == chosen
     assert again[-1].number == LUCKY
     assert {t.number for t in best_trials(view, 50)} == set(range(TRIALS))
+
+
+def test_a_pruned_trial_is_compared_where_only_one_is_complete(study: StudyFolder) -> None:
+    view = read_study(study)
+    first, *others = view.trials[1:4]
+    pruned = [replace(t, state="pruned") for t in others]
+    assert best_trials(replace(view, trials=[*pruned, first]), 3) == [first, pruned[0]]
+    for few in ([first], pruned):
+        assert candidates(replace(view, trials=few)) == []
+        with pytest.raises(
+            InputError, match="compares at least one with another that was trained"
+        ):
+            best_trials(replace(view, trials=few), 3)
 
 
 @pytest.mark.parametrize(("sampler", "first"), [("random", 0), ("bayes", 5)])
