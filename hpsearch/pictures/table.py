@@ -25,20 +25,26 @@ def read_table(source: Path) -> Listing:
         source: UTF-8, fields separated by commas, semicolons or tabs.
 
     Raises:
-        InputError: A column is missing, or a row has no path or label, leads outside the file's
-            folder, names an unknown split, or gives a picture a second label.
+        InputError: A column is missing or there twice, or a row has no path or label, more fields
+            than the header, leads outside the file's folder, names an unknown split, or gives a
+            picture a second label.
     """
-    rows = _rows(source)
-    columns = [name.strip().lower() for name in rows[0][1]] if rows else []
-    for name in NEEDED:
-        if columns.count(name) != 1:
+    (top, header), *rows = _rows(source) or [(1, [])]
+    columns = [name.strip().lower() for name in header]
+    for name in (*NEEDED, *OPTIONAL):
+        if (count := columns.count(name)) > 1 or (not count and name in NEEDED):
             raise InputError(
-                f"{source}: row 1 has {columns.count(name)} columns {name!r}; the header row "
+                f"{source}: row {top} has {count} columns {name!r}; the header row "
                 f"names {' and '.join(NEEDED)}, and may name {' and '.join(OPTIONAL)}"
             )
     found: dict[str, Picture] = {}
     twice = []
-    for number, row in rows[1:]:
+    for number, row in rows:
+        if any(map(str.strip, row[len(columns) :])):
+            raise InputError(
+                f"{source}: row {number}: {len(row)} fields, the header has {len(columns)}; put "
+                "quotes around a field that holds the separator"
+            )
         picture = _picture(f"{source}: row {number}", dict(zip(columns, row, strict=False)))
         before = found.setdefault(picture.file, picture)
         if before != picture:
@@ -67,7 +73,7 @@ def _rows(source: Path) -> list[tuple[int, list[str]]]:
         if source.stat().st_size > MAX_CSV_BYTES:
             raise InputError(f"{source}: more than {MAX_CSV_BYTES} bytes; split it")
         text = source.read_bytes().decode("utf-8-sig")
-        header = text.partition("\n")[0]
+        header = text.lstrip().partition("\n")[0]
         separator = max(",;\t", key=header.count)
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
         return [(reader.line_num, row) for row in reader if any(map(str.strip, row))]
@@ -92,6 +98,11 @@ def _picture(where: str, row: dict[str, str]) -> Picture:
     if split and split.lower() not in SPLITS:
         raise InputError(
             f"{where}: split: {shortened(split, 50)!r}; write train, validation or test"
+        )
+    if "/" in group:
+        raise InputError(
+            f"{where}: group: {shortened(group, 50)!r} holds a slash, which divides group and "
+            "label; write another sign"
         )
     if "\0" in path:
         raise InputError(f"{where}: path: holds a zero byte; repair it")

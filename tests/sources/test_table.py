@@ -28,6 +28,7 @@ def write_table(folder: Path, text: str | bytes) -> Path:
         ("path,label\n", "{path},sort {kind}\n"),
         ("\ufeffLabel;PATH;note\r\n", "sort {kind};{path};x\r\n\r\n"),
         ("path\tlabel\n", '{path}\t"sort {kind}"\n'),
+        ("\n\npath;label\n", "{path};sort {kind};\n"),
     ],
 )
 def test_labels_come_from_the_file(tmp_path: Path, header: str, row: str) -> None:
@@ -81,6 +82,9 @@ REFUSED: dict[str, tuple[str | bytes, str]] = {
     "no label": ("path,label\na.png,\n", "row 2: no label"),
     "no column": ("path,name\na.png,a\n", "row 1 has 0 columns 'label'"),
     "a column twice": ("path,label,label\na.png,a,b\n", "row 1 has 2 columns 'label'"),
+    "an optional column twice": ("path,label,group,group\na.png,a,b,c\n", "2 columns 'group'"),
+    "an unquoted separator": ("path,label,group\na.png,a, b,c\n", "row 2: 4 fields, the header"),
+    "a slash in a group": ("path,label,group\na.png,c,a/b\n", "row 2: group: 'a/b' holds a slash"),
     "empty": ("", "row 1 has 0 columns 'path'"),
     "only a header": ("path,label\n", "no class: no row"),
     "not UTF-8": ("path,label\nä,b\n".encode("latin-1"), "byte 11 is not UTF-8"),
