@@ -24,7 +24,7 @@ ARCHIVE = Limits(2 * MAX_IMAGES, MAX_FILE_BYTES, 10_000_000_000, "an archive of 
 
 def list_folder(source: Path) -> Listing:
     """List the pictures of a folder; see `arrange`."""
-    files = _files_below(source)
+    files = files_below(source)
     return arrange(files, source.resolve().name, source, lambda name: read_file(source / name))
 
 
@@ -51,7 +51,15 @@ def looks_like_images(folder: Path) -> bool:
     return False
 
 
-def _files_below(folder: Path, depth: int = 0) -> list[str]:
+def split_folders(folder: Path) -> list[Path]:
+    """Return the folders directly in a folder that hold splits; see `arrange`."""
+    images = [
+        name for name in files_below(folder) if PurePosixPath(name).suffix.lower() in SUFFIXES
+    ]
+    return [folder / name for name in sorted(_splits_of(images))]
+
+
+def files_below(folder: Path, depth: int = 0) -> list[str]:
     """Return the visible files below a folder, as paths with /, without dangling links."""
     found = []
     for entry in sorted(os.scandir(folder), key=lambda one: one.name):
@@ -59,7 +67,7 @@ def _files_below(folder: Path, depth: int = 0) -> list[str]:
             continue
         if entry.is_dir():
             if depth < DEEPEST:
-                below = _files_below(Path(entry.path), depth + 1)
+                below = files_below(Path(entry.path), depth + 1)
                 found += [f"{entry.name}/{name}" for name in below]
         elif entry.is_file():
             found.append(entry.name)

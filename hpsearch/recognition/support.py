@@ -29,6 +29,7 @@ from hpsearch.pictures.folder import (
     images_in,
 )
 from hpsearch.pictures.looks import Looks, counted
+from hpsearch.pictures.tree import files_below, split_folders
 
 Picture = Path | str | NDArray[Any] | Image.Image
 """A file, an array [height, width] or [height, width, 3], or an image of Pillow."""
@@ -67,7 +68,8 @@ def read_support(
 
     Each folder is a class, and so is an image directly in the folder, named without its suffix;
     images of the same name are one class. Where no folder holds images, they are groups of
-    classes: GROUP/CLASS/*. Hidden files are skipped.
+    classes: GROUP/CLASS/*. Either may lie below train, val and test, as for a search; a class has
+    the images of all of them. Hidden files are skipped.
 
     Args:
         folder: The folder of the classes.
@@ -80,7 +82,7 @@ def read_support(
         InputError: The folder is missing, it has fewer than two classes, or an image is unusable.
     """
     if folder.is_file():
-        raise InputError(f"{folder}: a file; unpack it, and name a folder of support images")
+        raise InputError(f"{folder}: a file; name a folder of support images (unpack a zip)")
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder of support images; check --support")
     try:
@@ -108,23 +110,32 @@ def read_support(
 
 def _classes_in(folder: Path) -> tuple[dict[str, list[Path]], tuple[str, ...]]:
     """Return the images of each class, and what is left out, in lines."""
-    places = folders_in(folder)
-    if not any(map(images_in, places)):
-        places = [inner for place in places for inner in folders_in(place)]
-    found = {_name(place, folder): images_in(place) for place in places}
-    classes = {name: files for name, files in found.items() if files}
-    for path in images_in(folder):
+    splits = split_folders(folder)
+    tops = splits or [folder]
+    places = [(place, top) for top in tops for place in folders_in(top)]
+    if not any(images_in(place) for place, _ in places):
+        places = [(inner, top) for place, top in places for inner in folders_in(place)]
+    classes: dict[str, list[Path]] = {}
+    empty, others, deeper = [], [], []
+    for place, top in places:
+        if not (files := images_in(place)):
+            empty.append(_name(place, folder))
+            continue
+        classes.setdefault(_name(place, top), []).extend(files)
+        for name in files_below(place):
+            image = Path(name).suffix.lower() in SUFFIXES
+            if "/" not in name and not image:
+                others.append(f"{_name(place, folder)}/{name}")
+            elif "/" in name and image:
+                deeper.append(f"{_name(place, folder)}/{name}")
+    for path in () if splits else images_in(folder):
         classes.setdefault(path.stem, []).append(path)
-    others = [
-        _name(path, folder)
-        for place in places
-        if found[_name(place, folder)]
-        for path in sorted(place.iterdir())
-        if _no_image(path)
-    ]
+    beside = (*folders_in(folder), *images_in(folder)) if splits else ()
     left_out = {
-        "left out, folders without images": [name for name in found if name not in classes],
+        "left out, folders without images": empty,
         "left out, not an image by the suffix": others,
+        "left out, images in folders below a class": deeper,
+        "left out, not below a split": [p.name for p in beside if p not in splits],
     }
     return classes, tuple(counted(left_out))
 
@@ -146,11 +157,6 @@ def _inside(
 
 def _name(path: Path, folder: Path) -> str:
     return path.relative_to(folder).as_posix()
-
-
-def _no_image(path: Path) -> bool:
-    visible = not path.name.startswith(".")
-    return visible and path.is_file() and path.suffix.lower() not in SUFFIXES
 
 
 def read_images(

@@ -58,6 +58,28 @@ def test_classes_may_lie_in_groups_as_for_a_search(tmp_path: Path) -> None:
     assert support.class_of.tolist() == [0, 0, 1, 2, 2, 3]
 
 
+@pytest.mark.parametrize("group", ["", "signs/"])
+def test_splits_are_no_groups(tmp_path: Path, group: str) -> None:
+    for split, count in (("train", 2), ("Val", 1), ("test", 1)):
+        write_support(
+            tmp_path / "s" / split, {f"{group}roof": ("roof", count), f"{group}bar": ("bar", 1)}
+        )
+    draw("box").save(tmp_path / "s" / "preview.png")
+    support = read_support(tmp_path / "s")
+    assert support.names == (f"{group}bar", f"{group}roof")
+    assert support.class_of.tolist() == [0, 0, 0, 1, 1, 1, 1]
+    assert support.left_out == ("left out, not below a split: 1 (preview.png)",)
+
+
+def test_images_below_a_class_are_named(tmp_path: Path) -> None:
+    kinds = {"roof": ("roof", 1), "bar": ("bar", 1), "bar/old": ("bar", 2)}
+    support = read_support(write_support(tmp_path / "s", kinds))
+    assert support.names == ("bar", "roof")
+    assert support.left_out == (
+        "left out, images in folders below a class: 2 (bar/old/0.png, bar/old/1.png)",
+    )
+
+
 def test_a_link_to_an_image_is_that_image(tmp_path: Path) -> None:
     folder = write_support(tmp_path / "s", {"roof": ("roof", 1), "bar": ("bar", 1)})
     (folder / "linked.png").symlink_to(folder / "bar" / "0.png")
