@@ -18,7 +18,6 @@ from hpsearch.allocation import keep_freed_memory
 from hpsearch.configfile import Section, dump_yaml, load_section, parse_yaml, read_yaml
 from hpsearch.data import Dataset
 from hpsearch.errors import InputError
-from hpsearch.intervals import wilson
 from hpsearch.paths import write_atomically
 from hpsearch.records import dump_record
 from hpsearch.trainers.recipe import read_recipe
@@ -268,13 +267,11 @@ def _metrics(
     kept = curve[-1] if seen else min(curve, key=lambda r: (r.validation_error, r.epoch))
     from hpsearch.scoring.verification import N_PAIRS
 
-    accuracy = figures["verification_accuracy"]
     shown = {
         "validation_error": figures[objective]["error"] if averaging else kept.validation_error,
         "validation_error_without_averaging": kept.validation_error if averaging else None,
         **figures,
         "interval": figures[objective]["interval"],
-        "verification_interval": None if accuracy is None else list(wilson(accuracy, N_PAIRS)),
         "curve": [r.to_json() for r in curve],
     }
     if seen:

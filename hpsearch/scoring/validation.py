@@ -21,7 +21,7 @@ from hpsearch.network.siamese import SiameseNetwork
 from hpsearch.recognition.fresh import fresh_tasks
 from hpsearch.scoring.noise import measure_noise
 from hpsearch.scoring.unknown import measure_rejection
-from hpsearch.scoring.verification import N_PAIRS, verify
+from hpsearch.scoring.verification import N_PAIRS, n_pictures, verify
 from hpsearch.training.config import TrialConfig
 from hpsearch.training.evaluation import (
     dense_scores,
@@ -58,11 +58,12 @@ def validation_figures(
     _, drawers = split_drawers(n_drawers, config.drawers, study_seed, people=people)
     verified = verify(network, codes, characters, drawers, study_seed)
     unused = fresh_drawers(n_drawers, study_seed, people=people)
-    at_half = None
+    at_half = of_pairs = None
     if config.loss == "pairwise":  # the softmax fits no threshold on the scores
         pairs = verification_pairs(characters, N_PAIRS, drawers, study_seed)
         ends_and_same = (torch.from_numpy(part).to(codes.device) for part in pairs)
         at_half = verification_accuracy(network, codes, *ends_and_same)
+        of_pairs = list(wilson(at_half, min(N_PAIRS, n_pictures(*pairs[:2]))))
     worth, of_dense = tasks.n_tasks, around(1 - dense, noise.dense) if noise else None
     if size.many:  # tasks that ask for the same picture are no further evidence
         worth = min(worth, len(images))
@@ -79,6 +80,7 @@ def validation_figures(
         "verification_auc": paper.auc,
         "degenerate": paper.degenerate,
         "verification_accuracy": at_half,
+        "verification_interval": of_pairs,
         **verified,
         "none_of_these": measure_rejection(network, codes, characters, unused, study_seed),
     }

@@ -62,10 +62,11 @@ def verify(
         calibration (slope, bias); calibrated_accuracy, its interval, calibration_error
         (the mean difference between probability and frequency, over ten groups of equal size).
     """
-    halves = []
+    halves, pictures = [], 0
     for half, rows in _halves(characters):
         left, right, same = verification_pairs(half, N_PAIRS // 2, drawers, seed)
         halves.append(Pairs(pair_scores(network, codes, rows[left], rows[right]), same))
+        pictures += n_pictures(left, right)
     if not all(half.judgeable for half in halves):
         return dict.fromkeys(
             ("calibration", "calibrated_accuracy", "calibrated_interval", "calibration_error")
@@ -82,9 +83,14 @@ def verify(
     return {
         "calibration": asdict(fit(both)),
         "calibrated_accuracy": accuracy,
-        "calibrated_interval": list(wilson(accuracy, len(same))),
+        "calibrated_interval": list(wilson(accuracy, min(len(same), pictures))),
         "calibration_error": calibration_error(probability, same),
     }
+
+
+def n_pictures(left: NDArray[np.int64], right: NDArray[np.int64]) -> int:
+    """Return how many pictures pairs show: a picture shown again is no new evidence."""
+    return len(np.unique(np.concatenate([left, right])))
 
 
 def fit(pairs: Pairs) -> Calibration:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hpsearch.intervals import wilson
 from hpsearch.recognition.calibration import UNCALIBRATED, Calibration
 from hpsearch.scoring import verification
 from hpsearch.scoring.verification import Pairs, calibration_error, fit
@@ -62,6 +63,18 @@ def test_each_half_is_judged_by_the_other_halfs_fit(
     assert found["calibration"]["slope"] > 0
     low, high = found["calibrated_interval"]
     assert low < found["calibrated_accuracy"] < high
+
+
+def test_more_pairs_of_the_same_pictures_are_no_further_evidence(
+    dataset: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    characters = dataset.validation(20)
+    monkeypatch.setattr(
+        verification, "pair_scores", lambda network, codes, left, right: (left - right) % 7 - 3.0
+    )
+    found = verification.verify(None, None, characters, range(2), 0)  # type: ignore[arg-type]
+    pictures = int((characters.drawer < 2).sum())
+    assert found["calibrated_interval"] == list(wilson(found["calibrated_accuracy"], pictures))
 
 
 def test_scores_that_are_not_finite_give_no_calibration(
