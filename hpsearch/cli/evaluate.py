@@ -51,6 +51,11 @@ def evaluate(
     result = score(model, dataset, choose_device(device or "auto"), wanted)
     for line in result["left_out"]:
         notice(line)
+    if seen := result["seen"]:
+        notice(
+            f"{count(seen, 'picture')} of these trained or chose the model: the accuracy is not "
+            "one of new pictures; name the model's own data, or others"
+        )
     if json:
         say_json(result)
     else:
@@ -101,6 +106,7 @@ def _print_result(dataset: Dataset, result: dict[str, Any]) -> None:
     if dataset.kind not in OMNIGLOT:
         whose = {"all": "all", "sealed": "the sealed"}[result["part"]]
         other = "; the model was trained on other data" if result["part"] == "all" else ""
+        other = "; some trained or chose the model" if result["seen"] else other
         say(
             f"  {result['ways']} ways, {whose} {result['classes']} classes of "
             f"{count(result['groups'], 'group')}{other}"

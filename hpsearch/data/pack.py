@@ -82,6 +82,11 @@ def fingerprint(contents: Contents) -> str:
     return digest.hexdigest()
 
 
+def packed_name(kind: str, mark: str) -> str:
+    """Return the name of the packed folder of a kind of data with a fingerprint."""
+    return f"{kind}-{mark[:16]}"
+
+
 def holds_test(folder: Path) -> bool:
     """Return whether a packed folder holds the sealed test tasks, without opening them."""
     return os.access(folder / SEALED_FILE, os.F_OK)  # also False where one may not look
@@ -103,7 +108,7 @@ def pack(contents: Contents, *places: Path) -> Dataset:
     """
     contents = _as_text(contents)
     mark = fingerprint(contents)
-    name = f"{contents.kind}-{mark[:16]}"
+    name = packed_name(contents.kind, mark)
     for place in places:
         if _is_whole(place / name, mark, with_test=contents.runs is not None):
             return _as_read(place / name, contents)

@@ -8,15 +8,18 @@ Letters: M images, S side, Q queries, W ways, K shots.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hpsearch.data import Dataset, TestSet
+from hpsearch.data import Characters, Dataset, TestSet, open_packed
+from hpsearch.data.cache import open_caches
 from hpsearch.data.dataset import OMNIGLOT
 from hpsearch.data.few_shot import (
     FewShotRun,
@@ -26,7 +29,8 @@ from hpsearch.data.few_shot import (
     as_few_shot,
     draw_tasks,
 )
-from hpsearch.errors import InputError
+from hpsearch.data.pack import packed_name
+from hpsearch.errors import HpsearchError, InputError
 from hpsearch.intervals import wilson
 from hpsearch.json_files import Evaluation
 from hpsearch.paths import write_atomically
@@ -68,6 +72,7 @@ def evaluate(
     """Return accuracy, interval, accuracies by group, AUC, and whether scores are degenerate.
 
     On the model's own data, the result of tasks like the stored ones is kept beside the weights.
+    On other data `seen` counts the pictures that trained or chose the model.
 
     Args:
         folder: The model folder.
@@ -90,13 +95,14 @@ def evaluate(
     own = model.description["dataset"]["fingerprint"] == dataset.fingerprint
     sealed = own or dataset.kind in OMNIGLOT
     size = model.config.input_size
-    test = _open(folder, dataset, size, recorded=sealed)
+    others = [] if sealed else [dataset.background(size), dataset.validation(size)]
+    known = set() if sealed else _trained_on(model, dataset, size)
+    test = _open(folder, dataset, size, recorded=sealed or bool(known & _marks(others)))
     if sealed and not wanted.given:
         tasks = as_few_shot(test.tasks, test.characters)
         result = _score(model, lambda rows: test.characters.images[rows], tasks)
     else:
-        seen = [] if sealed else [dataset.background(size), dataset.validation(size)]
-        joined = Joined.of([*seen, test.characters])
+        joined = Joined.of([*others, test.characters])
         tasks = _draw(joined, dataset, wanted)
         result = _score(model, joined.images, tasks)
     result |= {
@@ -105,12 +111,30 @@ def evaluate(
         "classes": tasks.classes,
         "groups": tasks.groups,
         "left_out": list(tasks.left_out),
+        "seen": len(known & _marks([*others, test.characters])),
     }
     stored = tasks.ways, tasks.shots, wanted.within or "group"
     if own and stored == (test.tasks.ways, 1, "group") and not _is_shipped(folder):
         kept = {**result, "fingerprint": dataset.fingerprint}
         write_atomically(folder / EVALUATION, dump_record(kept))
     return result
+
+
+def _trained_on(model: Model, dataset: Dataset, size: int) -> set[bytes]:
+    """Return the marks of the pictures that trained and chose a model, if they are still packed.
+
+    Own images that were added to, or named in another way, are other data of the same pictures.
+    """
+    own = model.description["dataset"]
+    for place in open_caches() if own["kind"] == dataset.kind else ():
+        with suppress(HpsearchError):  # not packed in this cache, or damaged
+            packed = open_packed(place / "packed" / packed_name(own["kind"], own["fingerprint"]))
+            return _marks([packed.background(size), packed.validation(size)])
+    return set()
+
+
+def _marks(roles: Sequence[Characters]) -> set[bytes]:
+    return {sha256(image.tobytes()).digest() for role in roles for image in role.images}
 
 
 def _check_pictures(folder: Path, model: Model, dataset: Dataset) -> None:

@@ -190,3 +190,17 @@ def test_what_cannot_be_asked_is_refused_in_one_line(
     done = hpsearch("evaluate", model, "--data", images, *words)
     assert (done.code, done.out) == (2, "")
     assert told in done.err.splitlines()[-1]
+
+
+def test_pictures_that_trained_the_model_are_counted_among_other_data(
+    hpsearch: CommandLine, tmp_path: Path
+) -> None:
+    images = write_drawings(tmp_path / "signs", {f"c{number:02}": 4 for number in range(18)})
+    model = write_model(tmp_path / "model", find_dataset("folder", images))
+    assert json.loads(hpsearch("evaluate", model, "--data", images, "--json").out)["seen"] == 0
+    shutil.copytree(images, tmp_path / "more")
+    write_drawings(tmp_path / "more", {"new": 4})
+    told = hpsearch("evaluate", model, "--data", tmp_path / "more")
+    assert "NOTE: 52 pictures of these trained or chose the model" in told.err  # 13 classes of 4
+    assert "the model was trained on other data" not in told.out
+    assert len(openings(model)) == 2
