@@ -1,4 +1,6 @@
-"""Find pictures that are nearly alike in two classes, such as one saved at another size.
+"""Find pictures that are nearly alike in two classes, or in two parts of a split.
+
+Such as one that was saved at another size.
 
 Letters: N images. Must not know files.
 """
@@ -24,14 +26,14 @@ MOST_PAIRS = 20_000
 _BLOCK = 1024
 
 
-def near_copies(images: NDArray[np.uint8], classes: Sequence[int]) -> list[tuple[int, int]]:
-    """Return pairs of pictures of two classes that are nearly alike but not equal.
+def near_copies(images: NDArray[np.uint8], places: Sequence[int]) -> list[tuple[int, int]]:
+    """Return pairs of pictures of two places that are nearly alike but not equal.
 
     Args:
         images: uint8 [N, 105, 105], at most `MOST_COMPARED`.
-        classes: [N] class of each.
+        places: [N] place of each, such as its class.
     """
-    class_of = np.asarray(classes)
+    place_of = np.asarray(places)
     coarse = area_average(images, COARSE_PX).reshape(len(images), -1).astype(np.float32)
     coarse -= coarse.mean(axis=1, keepdims=True)
     coarse /= np.maximum(np.linalg.norm(coarse, axis=1, keepdims=True), 1e-6)
@@ -41,7 +43,7 @@ def near_copies(images: NDArray[np.uint8], classes: Sequence[int]) -> list[tuple
         block = coarse[start : start + _BLOCK] @ coarse[start:].T  # [B, N - start]
         one, other = np.nonzero(block > ALIKE)
         one, other = one + start, other + start
-        apart = (one < other) & (class_of[one] != class_of[other])
+        apart = (one < other) & (place_of[one] != place_of[other])
         for first, second in zip(one[apart].tolist(), other[apart].tolist(), strict=True):
             if (
                 _nearly(close[first], close[second])

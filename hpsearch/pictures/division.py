@@ -50,6 +50,14 @@ class Division:
     """For the description: "split by group"."""
     notices: tuple[str, ...] = ()
 
+    def parts(self, count: int) -> list[int]:
+        """Return the first role that holds each of so many pictures, -1 where none does."""
+        held = [-1] * count
+        for part, classes in reversed([*enumerate(self.roles)]):
+            for number in (one for pictures in classes.values() for one in pictures):
+                held[number] = part
+        return held
+
 
 def divide(
     classes: Classes, roles: Mapping[int, str], said: str = "", *, by_group: bool = True

@@ -5,6 +5,7 @@ Must not know the cache.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import math
 from collections import Counter
@@ -95,7 +96,7 @@ def read_own_images(
         *([] if listing.said else _layout(classes)),
         *counted({"left out, cannot be read": read.unreadable}),
         *([] if listing.said else counted({"left out, classes with only one image": single})),
-        *read.notices(),
+        *read.notices(division),
         *division.notices,
     )
     return replace(_contents(listing.title, read, classes, division, notices), rule=rule)
@@ -160,16 +161,44 @@ class _Read:
         if side := self.colour_px:
             self.images = [brought_to(image, side) for image in self.images]
 
-    def notices(self) -> list[str]:
-        """Return a line for each kind of oddity, and for nearly equal pictures of two classes."""
+    def notices(self, division: Division) -> list[str]:
+        """Return a line for each kind of oddity, and for copies that tell too much."""
         lines = self.looks.notices(paper=self.paper, left_out=True, colour=self.colour)
+        classes = [(one.group, one.label) for one in self.kept]
+        parts = division.parts(len(classes))
+        pairs, places = _equal(self.images, classes), [*zip(classes, parts, strict=True)]
         if len(self.kept) > MOST_COMPARED:
-            return [*lines, f"nearly equal pictures are not looked for among {len(self.kept)}"]
-        numbers = {key: n for n, key in enumerate({(p.group, p.label) for p in self.kept})}
-        class_of = [numbers[one.group, one.label] for one in self.kept]
-        pairs = near_copies(np.stack(self.images), class_of) if self.images else []
-        alike = [f"{self.kept[one].file} ~ {self.kept[other].file}" for one, other in pairs]
-        return [*lines, *counted({"pictures that are nearly equal in two classes": alike})]
+            lines.append(f"nearly equal pictures are not looked for among {len(self.kept)}")
+        elif self.images:
+            numbers = {place: number for number, place in enumerate(dict.fromkeys(places))}
+            near = near_copies(np.stack(self.images), [numbers[place] for place in places])
+            alike = [self._pair(*pair) for pair in near if classes[pair[0]] != classes[pair[1]]]
+            lines += counted({"pictures that are nearly equal in two classes": alike})
+            pairs += near
+        leaks = [
+            self._pair(one, other)
+            for one, other in pairs
+            if classes[one] == classes[other] and -1 < parts[one] != parts[other] > -1
+        ]
+        return [*lines, *counted({_LEAKED: leaks})]
+
+    def _pair(self, one: int, other: int) -> str:
+        return f"{self.kept[one].file} ~ {self.kept[other].file}"
+
+
+_LEAKED = (
+    "pictures of a class that are equal or nearly equal in two parts of the split, so the "
+    "accuracy on them is not one of new pictures: keep one of each"
+)
+
+
+def _equal(images: Sequence[NDArray[np.uint8]], classes: Sequence[Class]) -> list[tuple[int, int]]:
+    """Return pairs of equal pictures of a class: the first of them, and each other one."""
+    first: dict[tuple[Class, bytes], int] = {}
+    marks = [hashlib.sha256(image.data).digest() for image in images]
+    numbered = enumerate(zip(classes, marks, strict=True))
+    pairs = [(first.setdefault(mark, number), number) for number, mark in numbered]
+    return [pair for pair in pairs if pair[0] != pair[1]]
 
 
 def _decoded(

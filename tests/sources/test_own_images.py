@@ -247,6 +247,22 @@ def test_a_link_to_a_changed_picture_is_read_again(tmp_path: Path) -> None:
     assert find_dataset("folder", folder).fingerprint != before
 
 
+@pytest.mark.parametrize("size", [24, 48])
+@pytest.mark.parametrize(("parts", "leaks"), [(("train", "test"), 1), (("train", "train"), 0)])
+def test_copies_in_two_parts_of_a_split_are_named(
+    tmp_path: Path, size: int, parts: tuple[str, str], leaks: int
+) -> None:
+    labels = {f"{part}/c{c:02}": 3 for part in ("train", "val", "test") for c in range(4)}
+    folder = write_drawings(tmp_path / "own", labels)
+    for number, part in enumerate(parts):
+        picture = draw(99, 0).resize((24 + number * (size - 24),) * 2)
+        picture.save(folder / part / "c02" / f"copy{number}.png")
+    lines = [line for line in read_own_images(folder).notices if "two parts" in line]
+    assert len(lines) == leaks
+    one, other = sorted(f"{part}/c02/copy{number}.png" for number, part in enumerate(parts))
+    assert all(f"keep one of each: 1 ({one} ~ {other})" in line for line in lines)
+
+
 def test_near_copies_are_of_two_classes_and_not_equal() -> None:
     one, other = (np.asarray(draw(n, 1).resize((105, 105))) for n in (1, 2))
     close = one.copy()
