@@ -84,7 +84,7 @@ class DatasetNote(Record):
     ways: Annotated[int, Field(ge=2, le=10**6)] | None = None
     n_tasks: Annotated[int, Field(ge=1, le=10**9)] | None = None
     pictures: Annotated[int, Field(ge=1, le=10**9)] | None = None
-    """Of own images from rule 4 on: validation pictures."""
+    """Of own images from rule 4 on: validation pictures that are asked for."""
 
 
 class Opening(Record):

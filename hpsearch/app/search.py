@@ -39,6 +39,7 @@ from hpsearch.study.data_check import check_study_data
 from hpsearch.study.lock import lock_holder
 from hpsearch.study.plan import DataPlace, StudyPlan, plan_study, save_plan
 from hpsearch.study.trust import note_trust
+from hpsearch.training.selection import objective_tasks
 from hpsearch.waiting import Caught, Interrupted
 from hpsearch.wording import count, in_states
 
@@ -99,7 +100,7 @@ def _search(
     if dataset is not None:
         notices += too_long(plan, workplace)
         place = DataPlace(str(dataset.folder.resolve()), dataset.fingerprint)
-        found = _describe_dataset(dataset, data)
+        found = _describe_dataset(plan, dataset, data)
     with Database(plan.folder, plan.config.storage).lock():
         on = dataset.description if dataset is not None else in_words(plan.config)
         say(f"{plan.config.name} in {plan.folder.root}: {on}")
@@ -144,7 +145,7 @@ def prepare(
             raise InputError("--data: a command finds its data itself; leave it out")
         return None, with_prior(plan, NO_DATA)
     dataset = held_dataset(plan, data) if fetch or _at_hand(plan, data) else None
-    return dataset, with_prior(plan, _describe_dataset(dataset, data) if dataset else {})
+    return dataset, with_prior(plan, _describe_dataset(plan, dataset, data) if dataset else {})
 
 
 def check_classes(plan: StudyPlan) -> None:
@@ -368,7 +369,12 @@ def _idle_pruner(plan: StudyPlan) -> str | None:
     )
 
 
-def _describe_dataset(dataset: Dataset, data: Path | None) -> dict[str, Any]:
+def _describe_dataset(plan: StudyPlan, dataset: Dataset, data: Path | None) -> dict[str, Any]:
+    asked, config = {}, plan.config
+    if dataset.size.many:  # Omniglot's noise was measured
+        characters = dataset.labels("validation")
+        _, tasks = objective_tasks(characters, dataset.size, config.objective, config.seed)
+        asked = {"pictures": tasks.n_pictures}
     return {
         "kind": dataset.kind,
         "fingerprint": dataset.fingerprint,
@@ -377,6 +383,5 @@ def _describe_dataset(dataset: Dataset, data: Path | None) -> dict[str, Any]:
         "description": dataset.description,
         "ways": dataset.ways,
         "n_tasks": dataset.size.runs * dataset.ways,
-        # Tasks that ask for the same picture are no further evidence; Omniglot's were measured.
-        **({"pictures": len(dataset.labels("validation").images)} if dataset.size.many else {}),
+        **asked,
     }

@@ -47,6 +47,11 @@ class DenseTasks:
         return sum(len(pair.query) for pair in self.pairs)
 
     @property
+    def n_pictures(self) -> int:
+        """The number of pictures that they ask for: a picture asked again is no new evidence."""
+        return len(np.unique(np.concatenate([pair.query for pair in self.pairs])))
+
+    @property
     def rows(self) -> NDArray[np.int64]:
         """The image rows of the tasks, ascending, each once."""
         parts = [rows for p in self.pairs for rows in (p.query, p.support.ravel())]

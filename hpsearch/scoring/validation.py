@@ -66,8 +66,8 @@ def validation_figures(
         of_pairs = list(wilson(at_half, min(N_PAIRS, n_pictures(*pairs[:2]))))
     worth, of_dense = tasks.n_tasks, around(1 - dense, noise.dense) if noise else None
     if size.many:  # tasks that ask for the same picture are no further evidence
-        worth = min(worth, len(images))
-        of_dense = wilson(1 - dense, min(every.n_tasks, len(images)))
+        worth = tasks.n_pictures
+        of_dense = wilson(1 - dense, every.n_pictures)
     return {
         "tasks_320": {
             "error": 1 - paper.accuracy,
