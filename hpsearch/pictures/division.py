@@ -221,12 +221,15 @@ def _as_said(classes: Classes, roles: Mapping[int, str], said: str) -> Division:
     }
     how = f"split as the {said} say" + ("s" if said.startswith("column") else "")
     shared = _shared([one for one in given.values() if one])
-    missing = [name for name in ROLES if not given[name]]
-    if missing:  # one of validation and test
-        given["background"], given[missing[0]] = _taken_from(
-            given["background"], by_picture=bool(shared)
-        )
-        how += f", {missing[0]} taken from the training part"
+    few: dict[str, list[str]] = {}
+    for name in [name for name in ROLES if not given[name]]:  # one of validation and test
+        rest, part = _taken_from(given["background"], by_picture=bool(shared))
+        given["background"], given[name] = rest, part
+        how += f", {name} taken from the training part"
+        few[
+            f"too few pictures to keep some apart for {name}, so the accuracy on these classes is "
+            "not one of new pictures: give three or more to train on"
+        ] = [_name(key) for key in sorted(part) if rest.get(key) == part[key]]
     background = given["background"]
     validation = _paired(given["validation"], background, 0)
     test = _paired(given["test"], background, -1)
@@ -246,7 +249,7 @@ def _as_said(classes: Classes, roles: Mapping[int, str], said: str) -> Division:
                 f"{said}: {name}: {len(role)} classes with two images or more; put at least two "
                 "there, or leave the split to the program"
             )
-    return Division((whole[0], whole[1], whole[2]), how + shared, tuple(counted(left)))
+    return Division((whole[0], whole[1], whole[2]), how + shared, tuple(counted(left | few)))
 
 
 def _shared(parts: Sequence[Classes]) -> str:

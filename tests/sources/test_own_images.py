@@ -247,6 +247,20 @@ def test_a_link_to_a_changed_picture_is_read_again(tmp_path: Path) -> None:
     assert find_dataset("folder", folder).fingerprint != before
 
 
+@pytest.mark.parametrize(("each", "named"), [(2, 1), (3, 0)])
+def test_a_part_that_shows_what_is_trained_on_is_named(
+    tmp_path: Path, each: int, named: int
+) -> None:
+    counts = {f"{part}/c{c}": each for part in ("train", "test") for c in range(4)}
+    contents = read(tmp_path, counts)
+    background, validation, _ = pictures(contents)
+    assert (validation <= background) is bool(named)
+    lines = [line for line in contents.notices if "keep some apart for validation, so" in line]
+    assert [line.endswith("to train on: 4 (c0, c1, c2 and 1 more)") for line in lines] == (
+        [True] * named
+    )
+
+
 @pytest.mark.parametrize("size", [24, 48])
 @pytest.mark.parametrize(("parts", "leaks"), [(("train", "test"), 1), (("train", "train"), 0)])
 def test_copies_in_two_parts_of_a_split_are_named(
