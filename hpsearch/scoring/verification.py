@@ -58,9 +58,10 @@ def verify(
         seed: The study's seed.
 
     Returns:
-        All None where scores are not finite, or a half has one character only. Otherwise
         calibration (slope, bias); calibrated_accuracy, its interval, calibration_error
         (the mean difference between probability and frequency, over ten groups of equal size).
+        All None where scores are not finite; all but the calibration, which is of all characters,
+        where a half has one character only.
     """
     halves, pictures = [], 0
     for half, rows in _halves(characters):
@@ -68,9 +69,11 @@ def verify(
         halves.append(Pairs(pair_scores(network, codes, rows[left], rows[right]), same))
         pictures += n_pictures(left, right)
     if not all(half.judgeable for half in halves):
-        return dict.fromkeys(
-            ("calibration", "calibrated_accuracy", "calibrated_interval", "calibration_error")
-        )
+        left, right, same = verification_pairs(characters, N_PAIRS, drawers, seed)
+        whole = Pairs(pair_scores(network, codes, left, right), same)
+        kept = asdict(fit(whole)) if whole.judgeable else None
+        unknown = ("calibrated_accuracy", "calibrated_interval", "calibration_error")
+        return {"calibration": kept, **dict.fromkeys(unknown)}
     probability = np.concatenate(
         [
             fit(other).probability(half.logits)

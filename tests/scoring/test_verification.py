@@ -77,6 +77,26 @@ def test_more_pairs_of_the_same_pictures_are_no_further_evidence(
     assert found["calibrated_interval"] == list(wilson(found["calibrated_accuracy"], pictures))
 
 
+@pytest.mark.parametrize("classes", [2, 3])
+def test_a_model_of_two_or_three_classes_is_calibrated_on_all_of_them(
+    dataset: Any, monkeypatch: pytest.MonkeyPatch, classes: int
+) -> None:
+    characters, _ = verification._part(  # one alphabet of few characters
+        dataset.validation(20), np.arange(len(dataset.validation(20).names)) < classes
+    )
+
+    def scores(network: Any, codes: Any, left: Any, right: Any) -> Any:
+        noise = np.random.default_rng(0).normal(0, 1.0, len(left))
+        return np.where(characters.character[left] == characters.character[right], 9, 5) + noise
+
+    monkeypatch.setattr(verification, "pair_scores", scores)
+    found = verification.verify(None, None, characters, range(4), 0)  # type: ignore[arg-type]
+    calibration = Calibration.of(found)
+    assert calibration.probability(np.array([9.0]))[0] > 0.8
+    assert calibration.probability(np.array([5.0]))[0] < 0.2
+    assert found["calibrated_accuracy"] is found["calibrated_interval"] is None
+
+
 def test_scores_that_are_not_finite_give_no_calibration(
     dataset: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -87,7 +107,7 @@ def test_scores_that_are_not_finite_give_no_calibration(
     assert set(found.values()) == {None}
 
 
-def test_a_half_of_one_character_gives_no_calibration(
+def test_a_half_of_one_character_gives_no_calibrated_accuracy(
     dataset: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Few own images: three classes are validated on, and one half of them is a single class."""
@@ -98,4 +118,5 @@ def test_a_half_of_one_character_gives_no_calibration(
         verification, "pair_scores", lambda network, codes, left, right: np.zeros(len(left))
     )
     found = verification.verify(None, None, few, range(4), 0)  # type: ignore[arg-type]
-    assert set(found.values()) == {None}
+    assert Calibration.of(found) == UNCALIBRATED
+    assert {found[name] for name in found if name != "calibration"} == {None}
