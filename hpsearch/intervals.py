@@ -28,3 +28,12 @@ def around(share: float, error: float) -> tuple[float, float]:
     if error <= 0:
         return share, share
     return wilson(share, spread / error**2 if spread > 0 else math.sqrt(0.5) / error)
+
+
+def of_pictures(ends: tuple[float, float], share: float, pictures: int | None) -> list[float]:
+    """Return a share's interval, at least as wide as Wilson's of the pictures behind it.
+
+    Trainings that agree on few pictures say nothing of other pictures. None leaves it as it is.
+    """
+    low, high = wilson(share, pictures) if pictures else ends
+    return [min(ends[0], low), max(ends[1], high)]

@@ -23,7 +23,7 @@ from hpsearch.confirm.shrinkage import (
     predicted_optimism,
     shrink,
 )
-from hpsearch.intervals import around
+from hpsearch.intervals import around, of_pictures
 from hpsearch.json_files import Certificate
 from hpsearch.measure import Measure, measure_of
 from hpsearch.paths import StudyFolder, write_atomically
@@ -70,19 +70,19 @@ def certify(
     posterior = shrink(errors, seed, bounds=bounds)
     best = posterior.best
     chosen = candidates[best]
-    low, high = posterior.interval(best)
+    pictures = view.dataset.get("pictures")  # of own images
     trained: dict[str, Any] = {
         "format": FORMAT,
         "trial": chosen.number,
         "error": float(posterior.mean[best]),
-        "interval": [low, high],
+        "interval": of_pictures(posterior.interval(best), float(posterior.mean[best]), pictures),
         "interval_one_training": _one_training(posterior, best, errors, seed, bounds),
         "interval_other_alphabets": _other_alphabets(posterior, best, runs[chosen.number]),
         "sd_of_trainings": posterior.sigma,
         "probability_best": float(posterior.chance_best()[best]),
         "search_error": chosen.value,
         "optimism": _optimism(view, posterior, candidates, runs, bounds),
-        "candidates": _candidates(posterior, candidates, errors, runs),
+        "candidates": _candidates(posterior, candidates, errors, runs, pictures),
         "seeds": min(len(e) for e in errors),
         **({"objective": view.config.objective} if shown.share else _measured(shown)),
         "compared": [t.number for t in view.trials if t.state == "complete"],
@@ -109,12 +109,13 @@ def _beside_start(
 ) -> dict[str, Any]:
     """Add what was gained over the start; certify an encoder where that is nothing."""
     as_it_is = is_start(view.trials[start[0]["trial"]])
-    gain = measure_gain(start, runs, as_it_is=as_it_is)
+    pictures = view.dataset.get("pictures")
+    gain = measure_gain(start, runs, as_it_is=as_it_is, pictures=pictures)
     if gain.helps or not as_it_is:
         return {**trained, "gain": gain.to_json()}
     errors = list(start[0]["per_alphabet"].values())  # an encoder's, which no command has
     error = float(np.std(errors, ddof=1)) / math.sqrt(len(errors)) if len(errors) > 1 else 0.0
-    ends = list(around(gain.start_error, error))
+    ends = of_pictures(around(gain.start_error, error), gain.start_error, pictures)
     return {
         **trained,
         "gain": gain.to_json(),
@@ -217,6 +218,7 @@ def _candidates(
     candidates: Sequence[TrialRecord],
     errors: Sequence[Sequence[float]],
     runs: Runs,
+    pictures: int | None,
 ) -> list[dict[str, Any]]:
     best, chances = posterior.best, posterior.chance_best()
     rows = []
@@ -229,8 +231,8 @@ def _candidates(
                 "search_error": trial.value,
                 "errors": list(errors[place]),
                 "mean": float(np.mean(errors[place])),
-                "error": float(posterior.mean[place]),
-                "interval": list(posterior.interval(place)),
+                "error": (mean := float(posterior.mean[place])),
+                "interval": of_pictures(posterior.interval(place), mean, pictures),
                 "probability_best": float(chances[place]),
                 "behind_best": float(paired.mean()),
                 "behind_best_se": error,

@@ -84,7 +84,11 @@ def is_kept(certificate: Mapping[str, Any]) -> bool:
 
 
 def measure_gain(
-    start: Sequence[Mapping[str, Any]], runs: Sequence[Mapping[str, Any]], *, as_it_is: bool = True
+    start: Sequence[Mapping[str, Any]],
+    runs: Sequence[Mapping[str, Any]],
+    *,
+    as_it_is: bool = True,
+    pictures: int | None = None,
 ) -> Gain:
     """Compare the start's runs with those of another trial on the same fresh tasks.
 
@@ -92,9 +96,11 @@ def measure_gain(
         start: One run of an encoder, or as many as the trial has, by seed.
         runs: The runs of the trial.
         as_it_is: Whether the start was only scored.
+        pictures: Of own images, how many the tasks ask for.
 
-    The standard error adds the variance over seeds and the one over alphabets; with a single
-    alphabet, or none, it knows the seeds only.
+    The standard error adds the variance over seeds and the one over alphabets. With a single
+    alphabet of own images it adds the least variance over pictures that such a gain can have: each
+    is won or lost in one direction. With any other, or none, it knows the seeds only.
 
     Reference:
         Welch (1947), equation 28, for the degrees of freedom.
@@ -114,12 +120,14 @@ def measure_gain(
         for means in (lower.mean(1), lower.mean(0))
         if len(means) > 1
     ]
+    mean = float(lower.mean())
+    if pictures and pictures > 1 and len(names) == 1:
+        parts.append((max(0.0, abs(mean) - mean**2) / pictures, pictures - 1))
     variance = sum(part for part, _ in parts)
     spread = 0.0
     if variance > 0:
         freedom = variance**2 / sum(part**2 / f for part, f in parts)
         spread = float(t.ppf(0.975, freedom)) * variance**0.5
-    mean = float(lower.mean())
     return Gain(
         start=int(start[0]["trial"]),
         start_error=float(np.mean([run["error"] for run in start])),

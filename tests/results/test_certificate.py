@@ -20,6 +20,7 @@ from hpsearch.confirm.certificate import (
     write_certificate,
 )
 from hpsearch.front import ONE
+from hpsearch.intervals import wilson
 from hpsearch.measure import VALIDATION_ERROR
 from hpsearch.paths import StudyFolder
 from hpsearch.trial import TrialRecord
@@ -74,6 +75,7 @@ def certified(better: float, seed: int, rng: np.random.Generator) -> tuple[float
             seed=seed, objective="tasks_320", shown=VALIDATION_ERROR, goals=ONE
         ),
         trials=trials,
+        dataset={},
     )
     runs = {t.number: runs_of(truth[t.number], tasks[t.number], rng) for t in top}
     found = certify(view, top, runs)
@@ -118,11 +120,14 @@ def test_the_optimism_is_measured_and_luck_explains_most_of_it(summary: Summary)
     assert summary.luck == pytest.approx(summary.optimism, rel=0.25)
 
 
-def test_no_interval_of_a_certificate_leaves_0_to_1() -> None:
+@pytest.mark.parametrize("pictures", [None, 4])
+def test_no_interval_of_a_certificate_leaves_0_to_1(pictures: int | None) -> None:
+    """And of own images none is narrower than the one of their pictures."""
     trials = [TrialRecord(n, "complete", {}, {1: 0.02}, 0.02) for n in range(3)]
     view: Any = SimpleNamespace(
         config=SimpleNamespace(seed=0, objective="tasks_320", shown=VALIDATION_ERROR, goals=ONE),
         trials=trials,
+        dataset={"pictures": pictures},
     )
     for measured in ((0.0, 0.07, 0.0), (0.0, 0.0, 0.0), (1.0, 0.96, 1.0)):
         runs = {
@@ -141,6 +146,10 @@ def test_no_interval_of_a_certificate_leaves_0_to_1() -> None:
         ends = [found[f"interval{k}"] for k in ("", "_one_training", "_other_alphabets")]
         for low, high in [*ends, *(row["interval"] for row in found["candidates"])]:
             assert 0 <= low <= found["error"] <= high <= 1
+        for one in (found, *found["candidates"]):
+            low, high = wilson(one["error"], pictures or 10**9)
+            assert one["interval"][0] <= low + 1e-4
+            assert one["interval"][1] >= high - 1e-4
 
 
 def test_intervals_of_an_older_version_end_at_0_and_1(tmp_path: Path) -> None:

@@ -44,6 +44,13 @@ def test_one_alphabet_and_equal_runs_have_an_interval() -> None:
     assert found.interval == (pytest.approx(0.1), pytest.approx(0.1))
 
 
+@pytest.mark.parametrize(("pictures", "helps"), [(4, False), (400, True), (None, True)])
+def test_a_gain_on_few_own_pictures_is_not_certain(pictures: int | None, helps: bool) -> None:
+    """Though all seeds agree; without pictures, as of Omniglot, the interval is of seeds."""
+    found = measure_gain([run(0, [0.25])], [run(2, [0.0]), run(2, [0.0])], pictures=pictures)
+    assert found.helps is helps
+
+
 def test_a_trained_start_is_compared_seed_by_seed() -> None:
     """What a seed does to both trials is not part of the interval."""
     rng = np.random.default_rng(5)

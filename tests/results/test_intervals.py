@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from scipy.stats import binomtest, norm
 
-from hpsearch.intervals import Z_95, around, wilson
+from hpsearch.intervals import Z_95, around, of_pictures, wilson
 
 
 @pytest.mark.parametrize("n", [1, 2, 19, 320, 400, 10_000])
@@ -44,3 +44,9 @@ def test_an_interval_around_a_share_is_wilsons_of_as_many_tries_as_have_its_erro
     low, high = around(0.014, 0.02)  # symmetric, it would begin at -0.025
     assert 0 < low < 0.014 < high
     assert around(0.0, 0.0) == (0.0, 0.0)
+
+
+def test_trainings_that_agree_on_few_pictures_leave_the_doubt_about_pictures() -> None:
+    assert of_pictures((0.0, 0.0), 0.0, 4) == list(wilson(0.0, 4))
+    assert of_pictures((0.1, 0.9), 0.5, 1000) == [0.1, 0.9]
+    assert of_pictures((0.0, 0.0), 0.0, None) == [0.0, 0.0]
