@@ -140,15 +140,19 @@ def arrange(files: Sequence[str], title: str, source: Path, read: Read) -> Listi
         found = f"{len(images)} images outside class folders" if images else "no images"
         raise InputError(f"{source}: no class, {found}; arrange images as {LAYOUTS}")
     classes = {str(PurePosixPath(one.file).parent) for one in pictures}
-    others = [
-        name for name in files
-        if PurePosixPath(name).suffix.lower() not in SUFFIXES
-        and str(PurePosixPath(name).parent) in classes
-    ]  # fmt: skip
+    known = {str(folder) for one in images for folder in PurePosixPath(one).parents}
+    others, empty = [], set()
+    for name in files:
+        path = PurePosixPath(name)
+        if path.suffix.lower() not in SUFFIXES and str(path.parent) in classes:
+            others.append(name)
+        elif str(path.parent) not in known:
+            empty.add(str(path.parent))
     notices = counted(
         {
             f"left out, images outside {LAYOUTS}": astray,
             "left out, not an image by the suffix": others,
+            "left out, folders without images": sorted(empty),
         }
     )
     in_order = sorted(splits, key=lambda name: (list(SPLITS).index(name.lower()), name))

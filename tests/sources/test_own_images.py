@@ -247,6 +247,14 @@ def test_a_link_to_a_changed_picture_is_read_again(tmp_path: Path) -> None:
     assert find_dataset("folder", folder).fingerprint != before
 
 
+def test_a_class_without_a_known_format_is_named(tmp_path: Path) -> None:
+    folder = write_drawings(tmp_path / "own", {f"g/c{c}": 4 for c in range(4)})
+    (folder / "g" / "c9").mkdir()
+    (folder / "g" / "c9" / "1.heic").write_bytes(b"x")
+    (folder / "g" / "about.txt").write_text("the classes")
+    assert read_own_images(folder).notices == ("left out, folders without images: 1 (g/c9)",)
+
+
 @pytest.mark.parametrize(("each", "named"), [(2, 1), (3, 0)])
 def test_a_part_that_shows_what_is_trained_on_is_named(
     tmp_path: Path, each: int, named: int
