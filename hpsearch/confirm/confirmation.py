@@ -82,7 +82,7 @@ def best_trials(view: StudyView, top: int) -> list[TrialRecord]:
     if not found:
         complete = sum(t.state == "complete" and not is_start(t) for t in view.trials)
         raise InputError(
-            f"{view.folder.root}: {count(complete, 'complete trial')}; confirming compares at "
+            f"{view.folder.root}: {count(complete, 'trained complete trial')}; confirming compares at "
             "least one with another that was trained: continue the search"
         )
     if view.config.goals.several:
