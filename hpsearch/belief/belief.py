@@ -69,7 +69,8 @@ class Learnt:
 
     def sums(self, curves: Sequence[dict[int, float]], lengths: Sequence[int]) -> Sums:
         """Return the sums of curves in units from the origin, cut at the ceiling."""
-        return _sums(curves, lengths, self.origin, self.unit, self.ceiling)
+        counted = _counted(curves, self.origin, self.unit, self.ceiling)
+        return sums(counted, lengths, self.shape.walk)
 
 
 _Finals = tuple[Array, Array]
@@ -255,8 +256,9 @@ def _learn_from(
     moved = np.minimum(lowest, ceiling) - median
     size = float(np.abs(moved).max())  # squares of very large and very small errors do not exist
     unit = size * float((moved / size).std())
-    seen = _sums([dict(c) for c in curves], lengths, median, unit, ceiling)
-    shape = Shape.fit(seen)
+    counted = _counted([dict(c) for c in curves], median, unit, ceiling)
+    shape = Shape.learn(counted, lengths)
+    seen = sums(counted, lengths, shape.walk)
     finals, variances = shape.finals(seen)
     centre, spread = shape.moments(finals, variances)
     standard = (finals - centre) / spread
@@ -277,15 +279,11 @@ def _absurd(errors: Array, median: float, ceiling: float) -> NDArray[np.bool_]:
     return errors - median > ABSURD * (ceiling - median)
 
 
-def _sums(
-    curves: Sequence[dict[int, float]],
-    lengths: Sequence[int],
-    origin: float,
-    unit: float,
-    ceiling: float,
-) -> Sums:
-    counted = [{e: (min(v, ceiling) - origin) / unit for e, v in c.items()} for c in curves]
-    return sums(counted, lengths)
+def _counted(
+    curves: Sequence[dict[int, float]], origin: float, unit: float, ceiling: float
+) -> list[dict[int, float]]:
+    """Return curves in units from the origin, cut at the ceiling."""
+    return [{e: (min(v, ceiling) - origin) / unit for e, v in c.items()} for c in curves]
 
 
 def _best_and_latest(finals: Array, most: int, best: int) -> NDArray[np.int64]:

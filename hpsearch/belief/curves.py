@@ -5,8 +5,12 @@ from 1 to 0 at full length. a and b differ from trial to trial and go together; 
 tell. That most trials are pruned early biases nothing much: whether one went on depended on what
 was seen of it only.
 
+Some curves run otherwise: they stay at chance for a while, or fall in steps. Where all trials say
+so, a random walk is added, W(g) from W(0) = 0. Then a whole trial's last epochs tell its final
+error, and a first epoch tells little.
+
 Reference: Laird and Ware (1982), "Random-Effects Models for Longitudinal Data"; the trial's
-effects (a, b), Z = (1, g), D = `covariance`.
+effects (a, b), Z = (1, g). Kalman (1960), "A New Approach to Linear Filtering", for the walk.
 """
 
 from __future__ import annotations
@@ -33,6 +37,10 @@ epochs the noise. Curves can fall by several standard deviations, so the first i
 
 FEWEST = 2
 """Final errors whose own moments are taken."""
+WALKS = (0.0, 1.0, 8.0, 64.0, 512.0, 4096.0)
+"""Variances of the random walk over a whole trial that are tried, in variances of one epoch."""
+EVIDENCE = 3.0
+"""A walk must raise the log likelihood by this."""
 VAGUE = 10.0
 """A final error whose own epochs leave so many times the variance of all is next to unknown."""
 
@@ -41,8 +49,13 @@ VAGUE = 10.0
 class Sums:
     """Sums over the epochs of each trial, float64 [trials]: all that curves are judged by.
 
+    Where there is a walk, epochs are weighed by the inverse of noise and walk, in variances of the
+    noise.
+
     Args:
-        count: Epochs.
+        epochs: How many.
+        log_det: Logarithm of the determinant of noise and walk; 0 without one.
+        count: Sum of 1.
         g: Sum of g.
         gg: Sum of its squares.
         y: Sum of the errors.
@@ -50,6 +63,8 @@ class Sums:
         yy: Sum of the squared errors.
     """
 
+    epochs: Array
+    log_det: Array
     count: Array
     g: Array
     gg: Array
@@ -58,20 +73,48 @@ class Sums:
     yy: Array
 
 
-def sums(curves: Sequence[Mapping[int, float]], lengths: Sequence[int]) -> Sums:
+def sums(curves: Sequence[Mapping[int, float]], lengths: Sequence[int], walk: float = 0.0) -> Sums:
     """Return the sums of curves.
 
     Args:
         curves: Errors by epoch, from 1; none empty.
         lengths: Epochs of the whole trial, of each.
+        walk: Variance of the random walk over a whole trial, in variances of one epoch.
     """
-    rows = np.zeros((len(curves), 6))
+    rows = np.zeros((len(curves), 8))
+    points = []
     for k, (curve, length) in enumerate(zip(curves, lengths, strict=True)):
         y = np.fromiter(curve.values(), np.float64)
         epochs = np.fromiter(curve.keys(), np.float64)
         g = 1 - np.log(epochs) / math.log(length) if length > 1 else np.zeros(len(y))
-        rows[k] = len(y), g.sum(), (g * g).sum(), y.sum(), (g * y).sum(), (y * y).sum()
-    return Sums(*rows.T)
+        if walk:
+            points.append((y, g))
+            continue
+        rows[k, 2:] = len(y), g.sum(), (g * g).sum(), y.sum(), (g * y).sum(), (y * y).sum()
+        rows[k, 0] = len(y)
+    return Sums(*(_weighed(points, walk) if walk else rows).T)
+
+
+def _weighed(points: Sequence[tuple[Array, Array]], walk: float) -> Array:
+    """Return the sums under a walk, float64 [trials, 8], by a filter from the last epoch on."""
+    ends = np.array([len(y) for y, _ in points])
+    seen = np.zeros((3, int(ends.max(initial=0)), len(points)))
+    seen[0] = 1.0
+    for k, (y, g) in enumerate(points):
+        seen[1, : len(y), k], seen[2, : len(y), k] = g[::-1], y[::-1]
+    state, products = np.zeros((3, len(points))), np.zeros((6, len(points)))
+    log_det, last, variance = np.zeros((3, len(points)))
+    for k, (one, g, y) in enumerate(seen.transpose(1, 0, 2)):
+        live = k < ends
+        variance = variance + walk * np.where(live, g - last, 0.0)
+        ahead = np.stack([one, g, y]) - state
+        total = variance + 1
+        one, h, z = np.where(live, ahead / np.sqrt(total), 0.0)
+        products += np.stack([one * one, one * h, h * h, one * z, h * z, z * z])
+        log_det = log_det + np.where(live, np.log(total), 0.0)
+        state, last = state + ahead * (variance / total), g
+        variance = variance / total
+    return np.vstack([ends, log_det, products]).T
 
 
 @dataclass(frozen=True)
@@ -85,6 +128,8 @@ class Shape:
         noise: Variance of one epoch.
         centre: Mean of a.
         width: Variance of a.
+        walk: Variance of the random walk over a whole trial, in variances of one epoch.
+        evidence: Logarithm of the likelihood.
     """
 
     slope: float
@@ -93,10 +138,19 @@ class Shape:
     noise: float
     centre: float
     width: float
+    walk: float = 0.0
+    evidence: float = 0.0
 
     @classmethod
-    def fit(cls, seen: Sums) -> Shape:
+    def learn(cls, curves: Sequence[Mapping[int, float]], lengths: Sequence[int]) -> Shape:
         """Estimate it from the curves of all trials, errors in standard deviations."""
+        plain, *others = (cls.fit(sums(curves, lengths, walk), walk) for walk in WALKS)
+        best = max(others, key=lambda shape: shape.evidence)
+        return best if best.evidence > plain.evidence + EVIDENCE else plain
+
+    @classmethod
+    def fit(cls, seen: Sums, walk: float = 0.0) -> Shape:
+        """Estimate it from the sums of all trials under a walk."""
         n, count, g, gg = len(seen.count), seen.count, seen.g, seen.gg
         mean_a, mean_b = float(np.mean(seen.y / count)), DROP
         prior = (LEVEL**2, 0.0, DROP**2)
@@ -127,9 +181,10 @@ class Shape:
                 + 2 * g * (a * b + v_ab) + gg * (b * b + v_bb)
             )  # fmt: skip
             total = float(residual.sum()) + EPOCHS * NOISE**2
-            noise = total / (float(count.sum()) + EPOCHS)
+            noise = total / (float(seen.epochs.sum()) + EPOCHS)
         slope = ab / aa
-        return cls(slope, mean_b - slope * mean_a, bb - slope * ab, noise, mean_a, aa)
+        known = slope, mean_b - slope * mean_a, bb - slope * ab, noise, mean_a, aa
+        return cls(*known, walk, _evidence(seen, (mean_a, mean_b), (aa, ab, bb), noise))
 
     def moments(self, finals: Array, variances: Array) -> tuple[float, float]:
         """Return the mean and the standard deviation of final errors.
@@ -141,6 +196,8 @@ class Shape:
             finals: What `finals` returned.
             variances: Likewise.
         """
+        if not self.walk:
+            return float(finals.mean()), float(finals.std()) or 1.0
         telling = finals[variances < VAGUE * self.width]
         if len(telling) < FEWEST or not telling.std():
             return self.centre, math.sqrt(self.width)
@@ -161,3 +218,24 @@ class Shape:
         shrink = self.spread / (self.noise + self.spread * gg)
         information = np.maximum(hh - shrink * hg * hg, 1e-9) / self.noise
         return (hr - shrink * hg * gr) / self.noise / information, 1 / information
+
+
+def _evidence(
+    seen: Sums, means: tuple[float, float], spreads: tuple[float, float, float], noise: float
+) -> float:
+    """Return the log likelihood of curves, up to a constant: Laird and Ware, equation 3.1."""
+    (a, b), (aa, ab, bb) = means, spreads
+    det = aa * bb - ab * ab
+    p_aa, p_ab, p_bb = (
+        bb / det + seen.count / noise, -ab / det + seen.g / noise, aa / det + seen.gg / noise,
+    )  # fmt: skip
+    joint = p_aa * p_bb - p_ab * p_ab
+    u = (seen.y - a * seen.count - b * seen.g) / noise
+    w = (seen.gy - a * seen.g - b * seen.gg) / noise
+    rest = (
+        seen.yy - 2 * a * seen.y - 2 * b * seen.gy
+        + a * a * seen.count + 2 * a * b * seen.g + b * b * seen.gg
+    ) / noise  # fmt: skip
+    told = (p_bb * u * u - 2 * p_ab * u * w + p_aa * w * w) / joint
+    each = seen.epochs * math.log(noise) + seen.log_det + np.log(det * joint) + rest - told
+    return -float(each.sum()) / 2

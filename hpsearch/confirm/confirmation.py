@@ -82,8 +82,8 @@ def best_trials(view: StudyView, top: int) -> list[TrialRecord]:
     if not found:
         complete = sum(t.state == "complete" and not is_start(t) for t in view.trials)
         raise InputError(
-            f"{view.folder.root}: {count(complete, 'trained complete trial')}; confirming compares at "
-            "least one with another that was trained: continue the search"
+            f"{view.folder.root}: {count(complete, 'trained complete trial')}; confirming "
+            "compares at least one with another that was trained: continue the search"
         )
     if view.config.goals.several:
         return first_of_front(found, view.config.goals, top)

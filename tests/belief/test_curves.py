@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pytest
 
 from hpsearch.belief.curves import Shape, sums
 
@@ -25,19 +26,70 @@ def drawn(rng: np.random.Generator, trials: int, shape: Shape, epochs: list[int]
     return curves, finals
 
 
-def test_final_errors_agree_with_generalised_least_squares() -> None:
-    shape = Shape(slope=-0.2, drop=3.0, spread=0.1, noise=0.05, centre=10, width=1)
+def covariance(shape: Shape, g: np.ndarray) -> np.ndarray:
+    """Noise and walk of a curve, float64 [epochs, epochs]."""
+    return shape.noise * (np.eye(len(g)) + shape.walk * np.minimum.outer(g, g))
+
+
+def places(curve: dict[int, float]) -> np.ndarray:
+    return np.array([1 - math.log(e) / math.log(EPOCHS) for e in curve])
+
+
+@pytest.mark.parametrize("walk", [0.0, 8.0, 512.0])
+def test_final_errors_agree_with_generalised_least_squares(walk: float) -> None:
+    shape = Shape(slope=-0.2, drop=3.0, spread=0.1, noise=0.05, centre=10, width=1, walk=walk)
     rng = np.random.default_rng(0)
     curves, _ = drawn(rng, 6, shape, [1, 2, 3, 5, 9, 9])
-    finals, variances = shape.finals(sums(curves, [EPOCHS] * 6))
+    del curves[5][4]
+    finals, variances = shape.finals(sums(curves, [EPOCHS] * 6, walk))
     for curve, final, variance in zip(curves, finals, variances, strict=True):
-        g = np.array([1 - math.log(e) / math.log(EPOCHS) for e in curve])
+        g = places(curve)
         design = 1 + shape.slope * g
-        inverse = np.linalg.inv(shape.noise * np.eye(len(g)) + shape.spread * np.outer(g, g))
+        inverse = np.linalg.inv(covariance(shape, g) + shape.spread * np.outer(g, g))
         information = design @ inverse @ design
         told = design @ inverse @ (np.array(list(curve.values())) - shape.drop * g) / information
         assert math.isclose(final, told, rel_tol=1e-9)
         assert math.isclose(variance, 1 / information, rel_tol=1e-9)
+
+
+@pytest.mark.parametrize("walk", [0.0, 64.0])
+def test_the_evidence_is_the_likelihood_of_the_curves(walk: float) -> None:
+    true = Shape(slope=-0.2, drop=3.0, spread=0.1, noise=0.05, centre=10, width=1)
+    curves, _ = drawn(np.random.default_rng(2), 5, true, [1, 2, 4, 9, 9])
+    found = Shape.fit(sums(curves, [EPOCHS] * 5, walk), walk)
+    slope, mean = found.slope, found.drop + found.slope * found.centre
+    spreads = found.width * np.array([[1, slope], [slope, slope**2]]) + [[0, 0], [0, found.spread]]
+    likely = 0.0
+    for curve in curves:
+        g = places(curve)
+        effects = np.stack([np.ones(len(g)), g], axis=1)
+        whole = covariance(found, g) + effects @ spreads @ effects.T
+        rest = np.array(list(curve.values())) - found.centre - mean * g
+        likely -= (np.linalg.slogdet(whole)[1] + rest @ np.linalg.solve(whole, rest)) / 2
+    assert math.isclose(found.evidence, likely, rel_tol=1e-9)
+
+
+def test_curves_that_stay_at_chance_for_a_while_are_told_by_their_last_epochs() -> None:
+    rng = np.random.default_rng(3)
+    ends, starts = rng.uniform(0.1, 0.6, 12), rng.uniform(1, 6, 12)
+    late = [
+        {e: 0.9 if e < t else end + (0.9 - end) * math.exp(t - e) for e in range(1, EPOCHS + 1)}
+        for end, t in zip(ends, starts, strict=True)
+    ]
+    curves = [{e: v + rng.normal(0, 0.01) for e, v in curve.items()} for curve in late]
+    first = [{1: 0.9 + rng.normal(0, 0.01)} for _ in range(12)]
+    found = Shape.learn([*curves, *first], [EPOCHS] * 24)
+    finals, variances = found.finals(sums([*curves, *first], [EPOCHS] * 24, found.walk))
+    assert found.walk > 0
+    assert np.abs(finals[:12] - [c[EPOCHS] for c in curves]).mean() < 0.04
+    assert variances[12:].min() > 20 * variances[:12].max()
+
+
+def test_curves_that_run_as_assumed_have_no_walk() -> None:
+    true = Shape(slope=-0.2, drop=3.0, spread=0.1, noise=0.05, centre=10, width=1)
+    for seed in range(5):
+        curves, _ = drawn(np.random.default_rng(seed), 40, true, [9, 1, 1, 3] * 10)
+        assert Shape.learn(curves, [EPOCHS] * 40).walk == 0
 
 
 def test_the_shape_is_found_although_bad_trials_are_pruned() -> None:
@@ -67,7 +119,7 @@ def test_a_trial_of_one_epoch_is_its_own_final_error() -> None:
 
 def test_ends_that_first_epochs_do_not_tell_are_not_counted() -> None:
     """Of curves that fall late a first epoch says as good as nothing, and what it says is wild."""
-    shape = Shape(slope=-0.99, drop=1.0, spread=0.1, noise=0.1, centre=0.4, width=1.0)
+    shape = Shape(slope=-0.99, drop=1.0, spread=0.1, noise=0.1, centre=0.4, width=1.0, walk=1.0)
     whole = {e: 1.2 - 0.05 * e for e in range(1, EPOCHS + 1)}
     curves = [{1: 0.9}, {1: 1.1}, {1: 1.0}, whole, {e: v + 0.5 for e, v in whole.items()}]
     finals, variances = shape.finals(sums(curves, [EPOCHS] * 5))
