@@ -65,7 +65,8 @@ def is_saved(folder: StudyFolder) -> bool:
     if folder.begun.is_file():
         return True
     with suppress(InputError):
-        return read_json(folder.dataset).get("kind") in get_args(Kind)
+        if read_json(folder.dataset).get("kind") in (*get_args(Kind), "command"):
+            return True
     with suppress(InputError):
         check_database(folder.database)
         return True

@@ -216,3 +216,10 @@ def test_a_folder_is_known_by_its_mark_or_what_0_1_0_left(study: StudyFolder) ->
     study.database.unlink()
     with pytest.raises(InputError, match="no search wrote"):
         find_study(str(study.root))
+
+
+def test_the_folder_of_a_commands_study_is_known_without_its_mark(tmp_path: Path) -> None:
+    folder = StudyFolder(tmp_path)
+    folder.study_file.write_text("name: digits\n")
+    folder.dataset.write_text('{"kind": "command"}')
+    assert find_study(str(tmp_path)) == folder
