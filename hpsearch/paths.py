@@ -174,6 +174,8 @@ def user_path(typed: str | Path) -> Path:
 def shell_word(value: object) -> str:
     """Quote a path or a name for a shell, for the commands that messages propose."""
     text = str(value)
+    if isinstance(value, Path) and text.startswith("-"):
+        text = f"./{text}"  # else a command takes it for an option
     if text.isprintable():
         return shlex.quote(text)
     letters = (
