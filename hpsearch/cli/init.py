@@ -4,13 +4,32 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from hpsearch.errors import InputError
 from hpsearch.output import notice, say
 from hpsearch.paths import shell_word
+
+
+class OwnWords(TyperCommand):
+    """Leaves what follows the program of --command to that program, its options too."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the options before the program."""
+        for at, word in enumerate(args):
+            option, equals, program = word.partition("=")
+            left = args[at + 1 :]
+            if option != "--command" or not (equals or left):
+                continue
+            if not equals:
+                program, *left = left[1:] if left[0] == "--" and left[1:] else left
+            if not any(map(str.isspace, program)):  # else the whole command is one word
+                args = [*args[:at], f"--command={program}", "--", *left]
+            break
+        return super().parse_args(ctx, args)
 
 
 def init(
@@ -40,7 +59,7 @@ def init(
     elif from_ is not None:
         draft = draft_sweep(from_)
     else:
-        typed = [command or "", *words] if words else _split(command or "")
+        typed = [command, *words] if words and command else _split(command or "")
         draft = draft_command(typed)
     study, space = write(draft, output, force=force)
     for text in draft.notes:

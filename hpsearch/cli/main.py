@@ -67,8 +67,7 @@ COMMANDS: tuple[Callable[..., Any], ...] = (
 )
 for command in COMMANDS:
     app.command()(command)
-# What follows a command's program is its own, options too.
-app.command(context_settings={"allow_interspersed_args": False})(init.init)
+app.command(cls=init.OwnWords)(init.init)
 app.add_typer(data.app, name="data", help="Check, fetch or show a data set.")
 app.add_typer(space.app, name="space", help="Show a search space or explain a configuration.")
 

@@ -260,11 +260,11 @@ def test_what_is_no_sweep_is_refused_in_one_line(
     ("words", "why"),
     [
         ([], "name one of --data FOLDER"),
-        (["--command", "a", "--from", "b"], "name one of --data FOLDER"),
+        (["--from", "b", "--command", "a"], "name one of --data FOLDER"),
         (["python", "train.py"], "name one of --data FOLDER"),
         (["--command", "a 'b"], "No closing quotation"),
         (["--command", ""], "names no program"),
-        (["--command", "sh", "--output", "x.txt"], "ends in .yaml"),
+        (["--output", "x.txt", "--command", "sh"], "ends in .yaml"),
     ],
 )
 def test_what_cannot_be_begun_is_refused(here: Path, words: list[str], why: str) -> None:
@@ -298,3 +298,66 @@ def test_a_folder_of_images_becomes_a_study_of_its_own(here: Path) -> None:
     assert "# Ends trials early that fall behind.\npruner:" in text
     assert "next: hpsearch search signs.yaml --data signs" in done.out
     assert run("init", "--data", "nowhere").code == 2
+
+
+@pytest.mark.parametrize(
+    ("typed", "words"),
+    [
+        (
+            ["--command", "./fit", "--lr", "0.1", "--data", "x"],
+            ("./fit", "${args}", "--data", "x"),
+        ),
+        (["--command=./fit", "-v", "--lr", "0.1"], ("./fit", "-v", "${args}")),
+        (["--command", "--", "sh", "fit", "--lr", "1"], ("sh", "fit", "${args}")),
+        (["--command", "env", "--", "fit", "--lr", "1"], ("env", "--", "fit", "${args}")),
+        (["--command", "fit", "x", "${args_json}", "--lr", "1"], ("fit", "x", "${args_json}")),
+    ],
+)
+def test_what_follows_the_program_is_its_own(typed: list[str], words: tuple[str, ...]) -> None:
+    plan = planned(run("init", "--output", "a.yaml", *typed), "a")
+    assert plan.config.trainer is not None
+    assert plan.config.trainer.command == words
+
+
+@pytest.mark.parametrize("word", ["?x", ": x", "#", "[", "no", "two\nlines"])
+def test_any_word_of_a_command_is_written_as_it_is(word: str) -> None:
+    plan = planned(run("init", "--command", "sh", "go.sh", word, "--lr", "1"), "go")
+    assert plan.config.trainer is not None
+    assert plan.config.trainer.command == ("sh", "go.sh", word, "${args}")
+
+
+def test_a_command_runs_where_it_was_typed(here: Path) -> None:
+    assert run("init", "--output", "sub/a.yaml", "--command", "sh", "go.sh", "--lr", "1").code == 0
+    plan = plan_study("sub/a.yaml", Path("r"), {})
+    assert plan.config.trainer is not None
+    assert plan.config.trainer.directory == str(here)
+
+
+def test_an_option_without_a_usable_range_is_left_out_and_told(here: Path) -> None:
+    odd = "parser.add_argument('--opt', choices=['a', 'a'])\n"
+    (here / "train.py").write_text(SCRIPT + odd)
+    done = run("init", "--command", "python", "train.py")
+    assert "opt" not in described(planned(done, "train"))
+    assert "--opt: " in done.out
+    assert "'a' is there twice" in done.out
+    assert "--lr: high: must be a finite number" in run("init", "--command", "x --lr 1e308").err
+
+
+@pytest.mark.parametrize("text", [None, "print 'x'\n", "\0"])
+def test_a_script_that_cannot_be_read_is_told(here: Path, text: str | None) -> None:
+    if text is not None:
+        (here / "old.py").write_text(text)
+    assert "NOTE: old.py: cannot be read" in run("init", "--command", "python", "old.py").out
+
+
+def test_a_folder_in_the_way_leaves_no_half_of_a_draft(here: Path) -> None:
+    (here / "a.yaml").mkdir()
+    done = run("init", "--force", "--output", "a.yaml", "--command", "sh", "go.sh", "--lr", "1")
+    assert (done.code, "a.yaml: is a folder" in done.err) == (2, True)
+    assert not (here / "a-space.yaml").exists()
+
+
+def test_a_sweeps_choices_keep_1_apart_from_true(here: Path) -> None:
+    values = {"program": "train.py", "parameters": {"p": {"values": [1, True]}}}
+    (here / "s.yaml").write_text(dump_yaml(values))
+    assert "True is there twice" in run("init", "--from", "s.yaml").err
