@@ -13,7 +13,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from hpsearch.configfile import load_section
 from hpsearch.drafts.draft import Draft, Searched, command_text, flow, space_text
+from hpsearch.errors import InputError
+from hpsearch.space.parameter import Parameter
 from hpsearch.space.space import NAME
 
 STEPS = frozenset(
@@ -26,6 +29,7 @@ GIVEN = {"seed": "${seed}", "random_seed": "${seed}", "device": "${device}"}
 FACTORS = re.compile(r"lr|rate|decay|alpha|eps|lambda|l1|l2|reg|tol|(^|_)c$", re.IGNORECASE)
 SHARES = re.compile(r"drop|momentum|beta|share|ratio|fraction", re.IGNORECASE)
 OPTION = re.compile(r"--([A-Za-z][\w.-]*)(=(.*))?", re.DOTALL)
+ARGUMENTS = frozenset({"${args}", "${args_equals}", "${args_json}"})
 MAX_SCRIPT = 1_000_000
 
 
@@ -104,12 +108,13 @@ def proposed(name: str, value: bool | int | float) -> dict[str, Any]:
 def declared(script: Path) -> Iterator[tuple[str, Any, list[Any] | None]]:
     """Yield name, default and choices of the options that a script adds to an argparse parser.
 
-    Only options whose type and default are written there; a script that cannot be parsed has none.
+    Only options whose type and default are written there.
+
+    Raises:
+        OSError: The script cannot be read.
+        SyntaxError: It is not Python of this version.
     """
-    try:
-        tree = ast.parse(script.read_bytes()[:MAX_SCRIPT])
-    except (OSError, ValueError, SyntaxError, RecursionError):
-        return
+    tree = ast.parse(script.read_bytes()[:MAX_SCRIPT])
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
     calls.sort(key=lambda call: call.lineno)
     for call in calls:
@@ -137,22 +142,42 @@ def _constant(node: ast.expr) -> Any:
         return None
 
 
+def _of_script(words: Sequence[str], notes: list[str]) -> list[tuple[str, Any, list[Any] | None]]:
+    """Return what the command's Python script declares; note why nothing is known."""
+    scripts = [Path(word) for word in words if word.endswith(".py")]
+    try:
+        return list(declared(scripts[0])) if scripts else []
+    except (OSError, ValueError, SyntaxError, RecursionError) as error:
+        cause = getattr(error, "strerror", None) or error
+        notes.append(f"{scripts[0]}: cannot be read ({cause}); its options are not known")
+        return []
+
+
 def draft_command(words: Sequence[str]) -> Draft:
     """Return the draft for a command.
 
     Args:
         words: The command as typed; its numbers are where the search begins.
+
+    Raises:
+        InputError: A number is too large to search around.
     """
     command = _Command()
     command.read(words)
-    parameters = {
-        name: Searched(proposed(name, value), f"a guess around {flow(value)}: correct it")
-        for name, value in command.found.items()
-    }
+    parameters: dict[str, Searched] = {}
+    first: dict[str, Any] = {}
+    notes: list[str] = []
+
+    def search(name: str, value: Any, entry: dict[str, Any], comment: str = "") -> None:
+        load_section(Parameter, entry, f"--{name}")
+        parameters[name] = Searched(entry, comment)
+        first.update({} if value is None else {name: value})
+
+    for name, value in command.found.items():
+        guess = f"a guess around {flow(value)}: correct it"
+        search(name, value, proposed(name, value), guess)
     typed = {option[1] for word in words if (option := OPTION.fullmatch(word))}
-    first: dict[str, Any] = dict(command.found)
-    scripts = [Path(word) for word in words if word.endswith(".py")]
-    for name, default, choices in declared(scripts[0]) if scripts else ():
+    for name, default, choices in _of_script(words, notes):
         plain = name.replace("-", "_").lower()
         if name in typed or not NAME.fullmatch(name):
             continue
@@ -161,20 +186,21 @@ def draft_command(words: Sequence[str]) -> Draft:
             command.max_steps = default
         elif plain in GIVEN:
             command.words += [f"--{name}", GIVEN[plain]]
-        elif choices:
-            parameters[name] = Searched({"type": "categorical", "choices": choices})
-            first |= {name: default} if default in choices else {}
         else:
-            first[name] = default
-            guess = f"a guess around the script's {flow(default)}: correct it"
-            parameters[name] = Searched(proposed(name, default), guess)
-    notes = []
+            chosen = default if not choices or default in choices else None
+            entry = {"type": "categorical", "choices": choices} if choices else None
+            guess = "" if choices else f"a guess around the script's {flow(default)}: correct it"
+            try:
+                search(name, chosen, entry or proposed(name, default), guess)
+            except InputError as error:
+                notes.append(f"{error}; left out, write its range into the space")
     if not parameters:
         example = {"type": "float", "low": 1e-4, "high": 0.1, "log": True}
         parameters["lr"] = Searched(example, "an example: name the parameters of your program")
         notes.append("the command names no number to search; write its parameters into the space")
-    place = len(command.words) if command.place is None else command.place
-    command.words.insert(place, "${args_equals}" if command.equals else "${args}")
+    if not ARGUMENTS.intersection(command.words):
+        place = len(command.words) if command.place is None else command.place
+        command.words.insert(place, "${args_equals}" if command.equals else "${args}")
     name = _name(words)
     begin = ["# Tried first: what the command has now.", "enqueue:", f"  - {flow(first)}"]
     study = command_text(

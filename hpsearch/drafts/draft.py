@@ -7,6 +7,8 @@ it as a search would, and never replaces a file unless it is told to.
 from __future__ import annotations
 
 import io
+import json
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +28,8 @@ COMMAND_HEAD = """\
 #   hpsearch check {file}     runs the program for a moment and says what it keeps
 #   hpsearch search {file}    searches; the same command continues
 """
+DIRECTORY = "  directory: HERE\n"
+"""Stands in a draft for the line that says where the command runs, if one is needed."""
 SPACE_HEAD = """\
 # What is searched: a range for each parameter. Types: float, int, categorical, bool, fixed.
 #   log: true               draws the logarithm, for what may differ by factors
@@ -70,9 +74,14 @@ def flow(value: Any) -> str:
 
     yaml: Any = YAML(typ="safe", pure=True)
     yaml.default_flow_style, yaml.width, yaml.sort_base_mapping_type_on_output = True, 10**6, False
-    text = io.StringIO()
-    yaml.dump(value, text)
-    return text.getvalue().removesuffix("\n").removesuffix("\n...")
+    stream = io.StringIO()
+    yaml.dump(value, stream)
+    text = stream.getvalue().removesuffix("\n").removesuffix("\n...")
+    try:
+        same = parse_yaml(f"value: {text}".encode(), "draft") == {"value": value}
+    except (InputError, ValueError):
+        same = False
+    return text if same else json.dumps(value)  # which quotes every text
 
 
 def space_text(name: str, parameters: Mapping[str, Searched], head: str = SPACE_HEAD) -> str:
@@ -115,7 +124,7 @@ def command_text(
             "trainer:",
             "  # ${args} becomes --NAME VALUE for each parameter, ${args_equals} --NAME=VALUE.",
             f"  command: {flow(list(words))}",
-            f"  max_steps: {max_steps}  # {steps_comment or 'steps of a full trial'}",
+            f"{DIRECTORY}  max_steps: {max_steps}  # {steps_comment or 'steps of a full trial'}",
             *said,
             f"space: {SPACE}",
             f"budget: {{trials: {trials}}}  # or hours; the first limit that is reached ends it",
@@ -190,11 +199,16 @@ def write(draft: Draft, output: Path | None, *, force: bool) -> tuple[Path, Path
     if path.suffix not in (".yaml", ".yml"):
         raise InputError(f"--output {path}: write a name that ends in .yaml")
     beside = path.with_name(f"{path.stem}-space{path.suffix}")
+    here = os.path.relpath(Path.cwd(), path.parent.resolve())
+    place = "" if here == os.curdir else f"  directory: {flow(here)}  # where it was typed\n"
     study = draft.study.replace("{file}", shell_word(path)).replace(SPACE, flow(beside.name))
+    study = study.replace(DIRECTORY, place)
     config = StudyConfig.from_values(parse_yaml(study.encode(), str(path)), str(path))
     space = SearchSpace.from_values(parse_yaml(draft.space.encode(), str(beside)), str(beside))
     space.check(config.recipe)
     for one in (path, beside):
+        if one.is_dir():
+            raise InputError(f"{one}: is a folder; name another --output")
         if not force and (one.exists() or one.is_symlink()):
             raise InputError(f"{one}: is there; name another --output, or replace it with --force")
     write_atomically(beside, draft.space)

@@ -81,7 +81,8 @@ class _Sweep:
         except KeyError as error:
             raise self.error(f"parameters.{name}", f"{error.args[0]} is missing") from error
         except (TypeError, ValueError, ArithmeticError) as error:
-            raise self.error(f"parameters.{name}", one_line(str(error))[:200]) from error
+            text = one_line(f"{error}; correct it (found {entry})")[:300]
+            raise self.error(f"parameters.{name}", text) from error
         load_section(Parameter, dict(found.entry), f"{self.path}: parameters.{name}")
         return found
 
@@ -89,13 +90,15 @@ class _Sweep:
         if "value" in entry:
             return Searched({"type": "fixed", "value": self._choice(where, entry["value"])})
         kind = entry.get("distribution")
-        if "values" in entry:
+        if "values" in entry or kind == "categorical":
             if not isinstance(entry["values"], Sequence) or isinstance(entry["values"], str):
                 raise ValueError("values must be a list")
             if "probabilities" in entry:
                 self.say(where, "probabilities have no equal: all values are equally likely")
-            choices = list(dict.fromkeys(self._choice(where, one) for one in entry["values"]))
-            return Searched({"type": "categorical", "choices": choices})
+            choices = [self._choice(where, one) for one in entry["values"]]
+            # 1 and true are equal in Python.
+            own = {(isinstance(one, bool), one): one for one in choices}
+            return Searched({"type": "categorical", "choices": list(own.values())})
         if kind is None:
             both = (entry["min"], entry["max"])
             whole = all(isinstance(bound, int) and not isinstance(bound, bool) for bound in both)
