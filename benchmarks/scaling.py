@@ -27,11 +27,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hpsearch.app.command import NO_DATA
 from hpsearch.driver.driver import Driver
 from hpsearch.driver.environment import Observer
 from hpsearch.driver.progress import Progress
 from hpsearch.execution import Decision, Ended, Ending, EpochEnded, Event, Job, Started
+from hpsearch.json_files import NO_DATA
 from hpsearch.paths import StudyFolder
 from hpsearch.seeding import generator
 from hpsearch.study.lock import study_lock

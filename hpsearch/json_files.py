@@ -347,6 +347,18 @@ class PackedMeta(Record):
     files: dict[str, str] = Field(default_factory=dict)
 
 
+NO_DATA: dict[str, Any] = {
+    "kind": "command",
+    "fingerprint": "",
+    "packed": None,
+    "source": None,
+    "description": "the program's own data",
+    "ways": None,
+    "n_tasks": None,
+}
+"""dataset.json of a command's study."""
+
+
 def read_dataset(path: Path) -> dict[str, Any]:
     """Read dataset.json of a study.
 

@@ -6,7 +6,6 @@ import os
 import shutil
 import sys
 from pathlib import Path
-from typing import Any
 
 from hpsearch.errors import InputError
 from hpsearch.interpreter import this_python
@@ -18,17 +17,6 @@ from hpsearch.study.plan import StudyPlan
 from hpsearch.study.trust import is_trusted
 from hpsearch.trainers.command import CommandTrainer
 from hpsearch.wording import count
-
-NO_DATA: dict[str, Any] = {
-    "kind": "command",
-    "fingerprint": "",
-    "packed": None,
-    "source": None,
-    "description": "the program's own data",
-    "ways": None,
-    "n_tasks": None,
-}
-"""dataset.json of a command's study."""
 
 
 def find_program(trainer: CommandTrainer) -> str:

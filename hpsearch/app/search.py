@@ -11,7 +11,7 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from hpsearch.app.command import NO_DATA, check_trusted, find_program, in_words, is_begun_folder
+from hpsearch.app.command import check_trusted, find_program, in_words, is_begun_folder
 from hpsearch.app.dry_run import describe, too_long
 from hpsearch.app.executors import Workplace, find_workplace
 from hpsearch.app.starts import with_encoder
@@ -25,7 +25,7 @@ from hpsearch.driver.requests import waiting
 from hpsearch.driver.warm_start import with_prior
 from hpsearch.errors import EnvironmentFailure, InputError
 from hpsearch.execution import Executor
-from hpsearch.json_files import read_dataset
+from hpsearch.json_files import NO_DATA, read_dataset
 from hpsearch.output import notice, say, unwaited
 from hpsearch.paths import StudyFolder, cache_folder, network_filesystem, shell_word
 from hpsearch.pruners import fewest_trials, make_pruner

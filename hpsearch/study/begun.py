@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, get_args
 from hpsearch.configfile import dump_yaml, parse_yaml, read_json, read_yaml
 from hpsearch.data.dataset import Kind
 from hpsearch.errors import InputError, shortened
+from hpsearch.json_files import NO_DATA, read_dataset
 from hpsearch.paths import StudyFolder, read_file, write_atomically
 from hpsearch.seeding import trial_seed
 from hpsearch.space.space import SearchSpace
@@ -193,7 +194,13 @@ def read_as_begun(folder: StudyFolder) -> StudyConfig:
             it names the first difference and the fix.
         InputError: A file cannot be read.
     """
-    config = StudyConfig.from_yaml(folder.study_file)
+    try:
+        config = StudyConfig.from_yaml(folder.study_file)
+    except InputError as error:
+        if not folder.begun.is_file():
+            raise
+        way = f"mend it, or {folder.repair} writes it as the study began"
+        raise InputError(f"{error}; {way}") from error
     for edit in edits(folder, config):
         raise EditedError(in_words(edit, folder))
     return config
@@ -274,18 +281,35 @@ def restore(folder: StudyFolder) -> list[str]:
     if held is None:
         return []
     done = []
-    for edit in edits(folder, StudyConfig.from_yaml(folder.study_file)):
+    try:
+        StudyConfig.from_yaml(folder.study_file)
+    except InputError as error:
+        kept = _replace(folder.study_file, dump_yaml(held["study"]))
+        done.append(f"study.yaml: wrote it as the study began ({error}){kept}")
+    config = StudyConfig.from_yaml(folder.study_file)
+    if config.trainer is not None:
+        try:
+            read_dataset(folder.dataset)
+        except InputError as error:
+            kept = _replace(folder.dataset, json.dumps(NO_DATA, indent=2) + "\n")
+            done.append(f"dataset.json: wrote it again ({error}){kept}")
+    for edit in edits(folder, config):
         text = _as_begun(folder, held, edit.path)
-        if text is None:
-            continue
-        kept = ""
-        if edit.path.exists():
-            aside = _free_name(edit.path, "edited")
-            write_atomically(aside, read_file(edit.path))
-            kept = f"; the edited file is {aside.name}"
-        write_atomically(edit.path, text)
-        done.append(f"{edit.path.name}: wrote {edit.key} {_short(edit.was)} again{kept}")
+        if text is not None:
+            kept = _replace(edit.path, text)
+            done.append(f"{edit.path.name}: wrote {edit.key} {_short(edit.was)} again{kept}")
     return done
+
+
+def _replace(path: Path, text: str) -> str:
+    """Write a file again; keep the edited one, and return where in words."""
+    kept = ""
+    if path.exists():
+        aside = _free_name(path, "edited")
+        write_atomically(aside, read_file(path))
+        kept = f"; the edited file is {aside.name}"
+    write_atomically(path, text)
+    return kept
 
 
 def _as_begun(folder: StudyFolder, held: Mapping[str, Any], path: Path) -> str | None:
@@ -335,7 +359,10 @@ def _space_difference(folder: StudyFolder, begun: str) -> Difference | None:
         return ("space", "its own space", "nothing: the file is missing")
     except (OSError, ValueError):
         pass  # parsing it reports the error
-    now = SearchSpace.from_yaml(folder.space_file)
+    try:
+        now = SearchSpace.from_yaml(folder.space_file)
+    except InputError as error:
+        return ("space", "its own space", f"nothing that can be read ({error})")
     return space_difference(_space(begun, folder), now)
 
 

@@ -77,9 +77,12 @@ def find_study(name_or_path: str, output: Path | None = None) -> StudyFolder:
     """
     if output is not None:
         return StudyFolder(output)
+    folder = StudyFolder(user_path(name_or_path))
+    if folder.begun.is_file():
+        return folder  # also without its study.yaml, which `doctor --repair` writes again
     source = _study_source(name_or_path)
-    if user_path(name_or_path).is_dir():
-        return StudyFolder(source.parent)
+    if folder.root.is_dir():
+        return folder
     return StudyFolder(Path("runs") / source.stem)
 
 
@@ -98,6 +101,8 @@ def _study_source(name_or_path: str) -> Path:
     if path.is_dir():
         folder = StudyFolder(path)
         if not folder.study_file.is_file():
+            if folder.begun.is_file():
+                begun.read_as_begun(folder)  # which names the way back
             raise InputError(
                 f"{path}: holds no study.yaml; name a study's folder or run a search first"
             )

@@ -146,6 +146,23 @@ def test_a_lost_space_is_written_again(study: StudyFolder) -> None:
     assert study.space_file.read_text() == before
 
 
+@pytest.mark.parametrize("name", ["study.yaml", "space.yaml"])
+@pytest.mark.parametrize("text", [None, "", "[1]\n", "a: [\n"])
+def test_a_file_that_is_gone_or_unreadable_is_written_again(
+    study: StudyFolder, name: str, text: str | None
+) -> None:
+    path = study.root / name
+    before = path.read_text()
+    path.unlink() if text is None else path.write_text(text)
+    for refused in (read_study, lambda folder: plan_study(str(folder.root), None, {})):
+        with pytest.raises(InputError, match=rf"{name}.*--repair"):
+            refused(study)
+    assert run("doctor", study.root).code == 2
+    assert run("doctor", study.root, "--repair").code == 0
+    assert path.read_text() == before
+    assert (study.root / f"{name}.edited-1").exists() == (text is not None)
+
+
 def test_a_move_to_another_space_may_be_cut_anywhere(
     study: StudyFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 import hpsearch
-from hpsearch.app.command import NO_DATA
 from hpsearch.app.python import _plan_function
 from hpsearch.errors import InputError
+from hpsearch.json_files import NO_DATA
 from hpsearch.paths import StudyFolder
 from hpsearch.study.code_trust import note_code
 from hpsearch.study.plan import StudyPlan, plan_study, save_plan

@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
-from hpsearch.app.command import NO_DATA, find_program
+from hpsearch.app.command import find_program
 from hpsearch.errors import InputError
+from hpsearch.json_files import NO_DATA, read_dataset
 from hpsearch.paths import StudyFolder
+from hpsearch.study.begun import restore
 from hpsearch.study.plan import plan_study, save_plan
 from hpsearch.study.trust import is_trusted, note_trust
 from tests.support.command_line import run
@@ -90,6 +92,15 @@ def begun(folder: Path, **changes: Any) -> StudyFolder:
     plan = plan_study(str(write_command_study(folder, **changes)), folder / "r", {})
     save_plan(plan, NO_DATA)
     return plan.folder
+
+
+@pytest.mark.parametrize("text", [None, "", "[1]"])
+def test_a_lost_or_damaged_dataset_json_is_written_again(tmp_path: Path, text: str | None) -> None:
+    folder = begun(tmp_path)
+    folder.dataset.unlink() if text is None else folder.dataset.write_text(text)
+    (told,) = restore(folder)
+    assert told.startswith("dataset.json: wrote it again")
+    assert NO_DATA.items() <= read_dataset(folder.dataset).items()
 
 
 def test_what_runs_may_change_and_what_is_found_may_not(tmp_path: Path) -> None:
