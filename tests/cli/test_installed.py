@@ -6,6 +6,7 @@ import inspect
 import os
 import pydoc
 import shlex
+import signal
 import subprocess
 import sys
 import tomllib
@@ -31,6 +32,42 @@ def module(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
 def test_of11_python_m_hpsearch_is_the_command_line() -> None:
     assert module("--version").stdout == f"hpsearch {__version__}\n"
     assert module("status", "nowhere").returncode == 2
+
+
+INTERRUPTED = """
+import signal, sys, time, types
+from hpsearch.__main__ import main
+
+class Import:
+    def find_spec(self, name, *_):
+        if name == "hpsearch.cli.main":
+            signal.raise_signal(signal.SIGINT)
+
+class Destructor:
+    def __del__(self):
+        signal.raise_signal(signal.SIGINT)
+
+def run():
+    try:
+        Destructor()
+        time.sleep(20)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+if sys.argv[1] == "import":
+    sys.meta_path.insert(0, Import())
+else:
+    sys.modules["hpsearch.cli.main"] = types.SimpleNamespace(main=run)
+main()
+"""
+
+
+@pytest.mark.parametrize(("when", "code"), [("import", -signal.SIGINT), ("destructor", 130)])
+def test_an_interrupt_is_neither_a_traceback_nor_lost(when: str, code: int) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED, when], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (code, "")
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
