@@ -30,9 +30,9 @@ def doctor(
 ) -> None:
     """Check a study's folder; exit code 2 if an invariant is broken."""
     from hpsearch.maintenance.invariants import check_invariants
-    from hpsearch.study.plan import find_study
+    from hpsearch.study.plan import find_begun
 
-    folder = find_study(study)
+    folder = find_begun(study)
     done: list[str] = []
     if repair:
         from hpsearch.maintenance.repair import repair as repair_study

@@ -36,6 +36,6 @@ def open_study(study: str) -> StudyView:
         InputError: There is no such study.
     """
     from hpsearch.storage.view import read_study
-    from hpsearch.study.plan import find_study
+    from hpsearch.study.plan import find_begun
 
-    return read_study(find_study(study))
+    return read_study(find_begun(study))

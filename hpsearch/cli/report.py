@@ -69,7 +69,7 @@ def report(
 ) -> None:
     """Write a study's report, one page that works offline; a search may be running."""
     from hpsearch.report import write_report
-    from hpsearch.study.plan import find_study
+    from hpsearch.study.plan import find_begun
 
-    path = write_report(find_study(study), output, beside or ())
+    path = write_report(find_begun(study), output, beside or ())
     say(f"{path}: {path.stat().st_size / 1e6:.1f} MB, open it in a browser")

@@ -22,9 +22,9 @@ def enqueue(
     """Try a configuration next; what PARAMS leave out is as in the study file's enqueue."""
     from hpsearch.app.requests import enqueue as ask
     from hpsearch.app.requests import when
-    from hpsearch.study.plan import find_study
+    from hpsearch.study.plan import find_begun
 
-    folder = find_study(study)
+    folder = find_begun(study)
     asked = ask(folder, _parameters(params))
     shown = ", ".join(f"{name} {figure(value, 4)}" for name, value in asked.items())
     say(f"{shown}: {when(folder)}")
@@ -36,9 +36,9 @@ def stop(
 ) -> None:
     """End a trial after its next report, as pruned; the search goes on."""
     from hpsearch.app.requests import stop_trial, when
-    from hpsearch.study.plan import find_study
+    from hpsearch.study.plan import find_begun
 
-    folder = find_study(study)
+    folder = find_begun(study)
     stop_trial(folder, trial)
     say(f"trial {trial} is to stop after its next report; {when(folder)}")
 

@@ -35,9 +35,9 @@ def export(
     from hpsearch.confirm.confirmation import candidates
     from hpsearch.results.export import export_best
     from hpsearch.storage.view import read_study
-    from hpsearch.study.plan import find_study
+    from hpsearch.study.plan import find_begun
 
-    folder = find_study(study)
+    folder = find_begun(study)
     done = export_best(folder, trial, output, at)
     if done.picked:
         notice(f"handed over is {done.picked}")
@@ -226,10 +226,10 @@ def dashboard(
 ) -> None:
     """Browse a study in Optuna Dashboard on 127.0.0.1."""
     from hpsearch.results.dashboard import serve
-    from hpsearch.study.plan import find_study
+    from hpsearch.study.plan import find_begun
 
     address = f"http://127.0.0.1:{port}/dashboard/ (Ctrl-C ends it)"
-    serve(find_study(study), port, write=write, ready=lambda: say(address))
+    serve(find_begun(study), port, write=write, ready=lambda: say(address))
 
 
 def data_of_model(

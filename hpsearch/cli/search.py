@@ -239,9 +239,9 @@ def copy(
     from hpsearch.maintenance.copy import copy_study
     from hpsearch.storage.engine import Database
     from hpsearch.study.begun import read_as_begun
-    from hpsearch.study.plan import find_study
+    from hpsearch.study.plan import find_begun
 
-    folder = find_study(study)
+    folder = find_begun(study)
     config = read_as_begun(folder)
     with Database(folder, config.storage).lock("hpsearch copy"):
         copied = copy_study(folder, config, to)
@@ -257,9 +257,9 @@ def migrate(
 ) -> None:
     """Move a study to a changed space; its trials keep the values they were trained with."""
     from hpsearch.maintenance.migrate import migrate as move
-    from hpsearch.study.plan import find_study
+    from hpsearch.study.plan import find_begun
 
-    folder = find_study(study)
+    folder = find_begun(study)
     done = move(folder, space)
     for what, names in (("added", done.added), ("removed", done.removed)):
         if names:

@@ -12,7 +12,7 @@ from typing import Any
 from hpsearch.configfile import read_yaml
 from hpsearch.errors import InputError
 from hpsearch.extensions import is_code, whole
-from hpsearch.paths import StudyFolder, make_private, user_path, write_atomically
+from hpsearch.paths import StudyFolder, make_private, shell_word, user_path, write_atomically
 from hpsearch.records import dump_record
 from hpsearch.samplers.prior import Prior, read_prior
 from hpsearch.shipped_files import find_shipped
@@ -84,6 +84,19 @@ def find_study(name_or_path: str, output: Path | None = None) -> StudyFolder:
     if folder.root.is_dir():
         return folder
     return StudyFolder(Path("runs") / source.stem)
+
+
+def find_begun(name_or_path: str) -> StudyFolder:
+    """Return the folder of a study that has begun.
+
+    Raises:
+        InputError: There is no such study, or no search of it has begun.
+    """
+    folder = find_study(name_or_path)
+    if not folder.root.is_dir():
+        again = f"hpsearch search {shell_word(name_or_path)}"
+        raise InputError(f"{folder.root}: no such folder; begin the study first: {again}")
+    return folder
 
 
 def read_config(name_or_path: str) -> StudyConfig:

@@ -55,3 +55,21 @@ def test_help_and_readme_name_every_code() -> None:
         told = re.search(r"Exit codes:.*?resumable", text, re.S)
         assert told is not None
         assert tuple(re.findall(r"\b\d+\b", told[0])) == CODES
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(("doctor",), ("doctor", "--repair"), ("migrate", "--space", "s.yaml"), ("status",)),
+        *(("stop", 0), ("enqueue", "lr=1"), ("copy", "--to", "c.db"), ("export",), ("report",)),
+        *(("confirm",), ("dashboard",), ("show", 0), ("trials",), ("verify",)),
+    ],
+)
+def test_a_study_that_has_not_begun_is_exit_2_and_leaves_no_folder(
+    words: tuple[object, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = run(words[0], "quickstart", *words[1:])
+    assert done.code == 2
+    assert "runs/quickstart: no such folder; begin the study first" in done.err
+    assert not any(tmp_path.iterdir())
