@@ -54,5 +54,7 @@ def _parameters(words: list[str]) -> dict[str, Any]:
         name, equals, value = word.partition("=")
         if not equals or not name.strip():
             raise InputError(f"{word}: write NAME=VALUE, e.g. lr=0.01")
+        if name.strip() in found:
+            raise InputError(f"{word}: {name.strip()} is there twice; keep one")
         found[name.strip()] = parse_yaml(os.fsencode(f"value: {value}"), word)["value"]
     return found

@@ -97,6 +97,7 @@ def test_what_is_left_out_is_in_the_middle(
         (["enqueue", "kind=c"], "'c' is none of its choices"),
         (["enqueue", "x=high"], "'high' is no number"),
         (["enqueue", "x"], "write NAME=VALUE"),
+        (["enqueue", "lr=1", "lr=2"], "lr is there twice"),
         (["enqueue", "{x: [}"], "not valid YAML"),
         (["stop", "0"], "trial 0 has ended: complete"),
         (["stop", "99"], "there is no trial 99"),
