@@ -306,6 +306,8 @@ def _compare(folder: StudyFolder, config: StudyConfig, space: SearchSpace) -> St
     """
     if not folder.study_file.exists():
         if folder.root.exists() and not _begun(folder):
+            if folder.begun.is_file():
+                begun.read_as_begun(folder)  # which names the way back
             raise InputError(
                 f"{folder.root}: is there, but holds no study; name another --output (OUTPUT=)"
             )

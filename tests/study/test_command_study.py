@@ -103,6 +103,14 @@ def test_a_lost_or_damaged_dataset_json_is_written_again(tmp_path: Path, text: s
     assert NO_DATA.items() <= read_dataset(folder.dataset).items()
 
 
+def test_a_study_without_its_study_file_is_not_called_empty(tmp_path: Path) -> None:
+    folder = begun(tmp_path)
+    folder.trial(0).root.mkdir(parents=True)
+    folder.study_file.unlink()
+    with pytest.raises(InputError, match=r"study\.yaml: no such file.*--repair"):
+        plan_study(str(write_command_study(tmp_path)), folder.root, {})
+
+
 def test_what_runs_may_change_and_what_is_found_may_not(tmp_path: Path) -> None:
     folder = begun(tmp_path)
     (tmp_path / "elsewhere").mkdir()
