@@ -46,8 +46,14 @@ def assert_refused(done: Done, named: str) -> None:
             "--from nowhere: no such study",
         ),
         (["search", "quickstart", "--no-such-option"], "--no-such-option"),
-        (["status", "quickstart"], "study.yaml"),
-        (["export", "quickstart"], "study.yaml"),
+        (
+            ["status", "quickstart"],
+            "no such folder; begin the study first: hpsearch search quickstart",
+        ),
+        (
+            ["export", "quickstart"],
+            "no such folder; begin the study first: hpsearch search quickstart",
+        ),
         (["no-such-command"], "no-such-command"),
         (["retrain", "absent.yaml"], "absent.yaml"),
         (["evaluate", "no-model"], "no-model"),

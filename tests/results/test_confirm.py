@@ -241,7 +241,7 @@ def test_one_complete_trial_cannot_be_compared_and_a_damaged_certificate_is_name
 ) -> None:
     from dataclasses import replace
 
-    with pytest.raises(InputError, match="1 complete trial"):
+    with pytest.raises(InputError, match="1 trained complete trial"):
         best_trials(replace(study, trials=study.trials[:1]), 5)
     study.folder.certificate.write_text("{")
     with pytest.raises(InputError, match=r"certificate\.json"):
