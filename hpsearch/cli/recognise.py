@@ -147,9 +147,11 @@ def cut_at(false_accept: float, setting: Setting | None, model: Model, folder: P
             "(older, trained on its validation classes, or too few of them); leave it out"
         )
     cut = model.rejection.cut(setting, false_accept)
+    most = max(one.ways for one in model.rejection.settings)
+    among = f" of {most:g} classes, its most," if setting.ways > most else ""
     say(
-        f"none of these: at a probability of {cut.probability:.3f} or below; on validation that "
-        f"keeps {percent(cut.kept, 0)} of the images of known classes",
+        f"none of these: at a probability of {cut.probability:.3f} or below; on validation{among} "
+        f"that keeps {percent(cut.kept, 0)} of the images of known classes",
         err=True,
     )
     return cut

@@ -241,6 +241,11 @@ def test_an_image_of_no_class_is_none_of_these(
     assert f"the first is right with probability {order[0]:.3f}" in done.out
     assert f"at a probability of {between:.3f} or below; on validation that keeps 75 %" in done.err
     assert page.read_text(encoding="utf-8").count(">none of these<") == 1
+    found = {"none_of_these": rejection_figures(evidence)}
+    found["none_of_these"]["settings"][0]["ways"] = 4
+    (tmp_path / "n" / "metrics.json").write_text(json.dumps(found))
+    few = hpsearch(*command, "--false-accept", "0.2").err
+    assert "on validation of 4 classes, its most, that keeps 75 %" in few
     stricter = json.loads(hpsearch(*command, "--json", "--false-accept", 0.05).out)
     assert sum(one["none_of_these"] for one in stricter) >= 1
     hint = "to get the answer `none of these`: --false-accept 0.05"
