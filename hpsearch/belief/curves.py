@@ -37,6 +37,8 @@ epochs the noise. Curves can fall by several standard deviations, so the first i
 
 FEWEST = 2
 """Final errors whose own moments are taken."""
+NEXT_TO_NONE = 1e-6
+"""A variance where there is nothing to estimate it from."""
 WALKS = (0.0, 1.0, 8.0, 64.0, 512.0, 4096.0)
 """Variances of the random walk over a whole trial that are tried, in variances of one epoch."""
 EVIDENCE = 3.0
@@ -144,6 +146,10 @@ class Shape:
     @classmethod
     def learn(cls, curves: Sequence[Mapping[int, float]], lengths: Sequence[int]) -> Shape:
         """Estimate it from the curves of all trials, errors in standard deviations."""
+        if max(map(len, curves)) == 1:  # how much an epoch varies no curve tells; the kernel may
+            values = sums(curves, lengths).y
+            width = float(values.var()) or 1.0
+            return cls(0.0, 0.0, NEXT_TO_NONE, NEXT_TO_NONE, float(values.mean()), width)
         plain, *others = (cls.fit(sums(curves, lengths, walk), walk) for walk in WALKS)
         best = max(others, key=lambda shape: shape.evidence)
         return best if best.evidence > plain.evidence + EVIDENCE else plain

@@ -27,6 +27,8 @@ LENGTH, LINEAR, AMPLITUDE, NOISE = (0.0, 1.0), (-0.5, 1.0), (0.0, 0.5), (-1.5, 0
 """Mean and standard deviation of what is searched, base 2: of each length beside the square root
 of the groups, of the odds of the linear part, of the amplitude, and of the noise between seeds.
 These priors hold signal and noise apart: few noisy trials cannot."""
+NOISE_ALONE = (-2.0, 1.0)
+"""The last of these where trials report once: many such programs have no noise, some have much."""
 STEPS = (1.0, 0.5)
 """Distances on the lattice, first the coarse one."""
 MOVES = 2
@@ -98,7 +100,13 @@ def _squares(rows: Array) -> Array:
     return np.asarray(np.einsum("ij,ij->i", rows, rows))
 
 
-def fit_kernel(rows: Array, groups: NDArray[np.int64], finals: Array, variances: Array) -> Kernel:
+def fit_kernel(
+    rows: Array,
+    groups: NDArray[np.int64],
+    finals: Array,
+    variances: Array,
+    noise: tuple[float, float] = NOISE,
+) -> Kernel:
     """Return the kernel of the highest posterior near the prior's middle.
 
     Args:
@@ -106,9 +114,10 @@ def fit_kernel(rows: Array, groups: NDArray[np.int64], finals: Array, variances:
         groups: The group of each column.
         finals: Final errors, mean 0 and standard deviation 1, float64 [trials].
         variances: Variance of each, float64 [trials].
+        noise: Mean and standard deviation of the noise between seeds, as in `NOISE`.
     """
     count = int(groups.max()) + 1 if len(groups) else 0
-    posterior = _Posterior(rows, groups, count, finals, variances)
+    posterior = _Posterior(rows, groups, count, finals, variances, noise)
     place = posterior.middle.copy()
     best = posterior.at(place)
     order = [*range(count, count + 3), *range(count)]
@@ -132,7 +141,13 @@ class _Posterior:
     """The log posterior of kernels; distances and products of each group are computed once."""
 
     def __init__(
-        self, rows: Array, groups: NDArray[np.int64], count: int, finals: Array, variances: Array
+        self,
+        rows: Array,
+        groups: NDArray[np.int64],
+        count: int,
+        finals: Array,
+        variances: Array,
+        noise: tuple[float, float],
     ) -> None:
         self._variances, self._count = variances, count
         n = len(rows)
@@ -148,8 +163,8 @@ class _Posterior:
             distances = np.maximum(own[:, None] + own[None] - 2 * products, 0.0)
             self._distances[k] = distances[self._pairs]
         lengths = [LENGTH[0] + math.log2(count) / 2 if count else 0.0] * count
-        self.middle = np.array([*lengths, LINEAR[0], AMPLITUDE[0], NOISE[0]])
-        self._spread = np.array([LENGTH[1]] * count + [LINEAR[1], AMPLITUDE[1], NOISE[1]])
+        self.middle = np.array([*lengths, LINEAR[0], AMPLITUDE[0], noise[0]])
+        self._spread = np.array([LENGTH[1]] * count + [LINEAR[1], AMPLITUDE[1], noise[1]])
         # The errors are a last row of the matrix: their solution is then the root's last row.
         self._matrix = np.zeros((n + 1, n + 1))
         self._matrix[n, :n], self._matrix[n, n] = finals, BEYOND * max(n, 1)

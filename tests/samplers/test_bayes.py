@@ -147,6 +147,27 @@ def test_it_searches_any_space_to_its_best_choice() -> None:
     assert np.median(late) < np.quantile(blind, 0.05)
 
 
+def test_it_finds_the_minimum_of_a_function_without_noise() -> None:
+    """Branin's function of two parameters; 1 % of the box is below 0.8."""
+    share = {"type": "float", "low": 0, "high": 1}
+    space = SearchSpace.from_values({"name": "branin", "parameters": {"x": share, "y": share}})
+    base = CommandTrial.of(CommandTrainer(command=["./train"], max_steps=1))
+    problem = SearchProblem(space, base, Limits())
+
+    def branin(params: Any) -> float:
+        x, y = 15 * params["x"] - 5, 15 * params["y"]
+        valley = y - 5.1 * x * x / (4 * math.pi**2) + 5 * x / math.pi - 6
+        return float(valley**2 + 10 * (1 - 1 / (8 * math.pi)) * math.cos(x) + 10 - 0.397887)
+
+    history: list[TrialRecord] = []
+    for n in range(60):
+        params = suggest(problem, CONFIG, history, 0, n)
+        value = branin(params)
+        history.append(TrialRecord(n, "complete", params, {1: value}, value))
+    first = by_merit(history, expected_errors(problem, CONFIG, history))[0]
+    assert branin(first.params) < 0.4
+
+
 @pytest.mark.slow
 def test_it_searches_a_programs_space_of_choices_and_conditions() -> None:
     """With noise, in any unit; what it hands over is better than what random search does."""
