@@ -28,8 +28,11 @@ WORST = 10.0
 far: how bad a bad trial is tells nothing of good ones."""
 ABSURD = 1e4
 """An error so many times as far above the median as the ceiling is absurd: what a program gives
-where its training has exploded. It says that a trial is bad, but may be an accident, so its
-variance is larger by one. Where half of all are absurd, the better half says what is not."""
+where its training has exploded. It says that a trial is bad, but may be an accident: so its
+variance is larger by one, and it counts as a part of the ceiling. Where half of all are absurd,
+the better half says what is not."""
+ACCIDENT = 0.3
+"""That part."""
 DECIMALS = 9
 """Digits of what is compared, in standard deviations: rounding of another BLAS stays below."""
 FAILED = 2.0
@@ -253,7 +256,7 @@ def _learn_from(
     better, low = _median_and_ceiling(lowest[lowest <= median])
     if _absurd(np.array(median), better, low):
         median, ceiling = better, low
-    moved = np.minimum(lowest, ceiling) - median
+    moved = np.array([_cut(error, median, ceiling) for error in lowest.tolist()]) - median
     size = float(np.abs(moved).max())  # squares of very large and very small errors do not exist
     unit = size * float((moved / size).std())
     counted = _counted([dict(c) for c in curves], median, unit, ceiling)
@@ -284,7 +287,15 @@ def _counted(
     curves: Sequence[dict[int, float]], origin: float, unit: float, ceiling: float
 ) -> list[dict[int, float]]:
     """Return curves in units from the origin, cut at the ceiling."""
-    return [{e: (min(v, ceiling) - origin) / unit for e, v in c.items()} for c in curves]
+    return [{e: (_cut(v, origin, ceiling) - origin) / unit for e, v in c.items()} for c in curves]
+
+
+def _cut(error: float, origin: float, ceiling: float) -> float:
+    """Return what an error counts as."""
+    if error <= ceiling:
+        return error
+    accident = error - origin > ABSURD * (ceiling - origin)
+    return origin + ACCIDENT * (ceiling - origin) if accident else ceiling
 
 
 def _best_and_latest(finals: Array, most: int, best: int) -> NDArray[np.int64]:
