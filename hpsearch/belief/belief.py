@@ -23,9 +23,9 @@ LEARNT_FROM = 140
 """Trials that lengths are learnt from: half are the best, the others the latest."""
 MOST = 700
 """Trials a belief holds, for its cost is cubic: a third are the best, the others the latest."""
-WORST = 10.0
+WORST, WORST_ALONE = 3.0, 10.0
 """An error so many times further above the median than the best tenth is below it counts as this
-far: how bad a bad trial is tells nothing of good ones."""
+far: how bad a bad trial is tells nothing of good ones. The second where trials report once."""
 ABSURD = 1e4
 """An error so many times as far above the median as the ceiling is absurd: what a program gives
 where its training has exploded. It says that a trial is bad, but may be an accident: so its
@@ -252,8 +252,10 @@ def _learn_from(
     groups = np.frombuffer(group_bytes, np.int64)
     columns = np.frombuffer(column_bytes, np.float64).reshape(len(curves), len(groups))
     lowest = np.array([min(value for _, value in curve) for curve in curves])
-    median, ceiling = _median_and_ceiling(lowest)
-    better, low = _median_and_ceiling(lowest[lowest <= median])
+    alone = max(map(len, curves)) == 1
+    worst, noise = (WORST_ALONE, NOISE_ALONE) if alone else (WORST, NOISE)
+    median, ceiling = _median_and_ceiling(lowest, worst)
+    better, low = _median_and_ceiling(lowest[lowest <= median], worst)
     if _absurd(np.array(median), better, low):
         median, ceiling = better, low
     moved = np.array([_cut(error, median, ceiling) for error in lowest.tolist()]) - median
@@ -267,15 +269,14 @@ def _learn_from(
     standard = (finals - centre) / spread
     variances = variances / spread**2 + _absurd(lowest, median, ceiling)
     kept = _best_and_latest(standard, LEARNT_FROM, LEARNT_FROM // 2)
-    noise = NOISE_ALONE if max(map(len, curves)) == 1 else NOISE
     kernel = fit_kernel(columns[kept], groups, standard[kept], variances[kept], noise)
     return Learnt(median, unit, ceiling, shape, centre, spread, kernel)
 
 
-def _median_and_ceiling(lowest: Array) -> tuple[float, float]:
+def _median_and_ceiling(lowest: Array, worst: float) -> tuple[float, float]:
     """Return the median of errors, and the highest error that counts as it is."""
     median, best = float(np.median(lowest)), float(np.quantile(lowest, 0.1))
-    return median, median + WORST * (median - best) if best < median else math.inf
+    return median, median + worst * (median - best) if best < median else math.inf
 
 
 def _absurd(errors: Array, median: float, ceiling: float) -> NDArray[np.bool_]:
