@@ -36,6 +36,7 @@ def test_of11_python_m_hpsearch_is_the_command_line() -> None:
 
 INTERRUPTED = """
 import signal, sys, time, types
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
 from hpsearch.__main__ import main
 
 class Import:
