@@ -225,13 +225,14 @@ def _candidates(
     for place, trial in enumerate(candidates):
         paired = np.subtract(errors[place], errors[best])
         error = float(paired.std(ddof=1) / math.sqrt(len(paired))) if len(paired) > 1 else 0.0
+        mean = float(posterior.mean[place])
         rows.append(
             {
                 "trial": trial.number,
                 "search_error": trial.value,
                 "errors": list(errors[place]),
                 "mean": float(np.mean(errors[place])),
-                "error": (mean := float(posterior.mean[place])),
+                "error": mean,
                 "interval": of_pictures(posterior.interval(place), mean, pictures),
                 "probability_best": float(chances[place]),
                 "behind_best": float(paired.mean()),

@@ -71,7 +71,7 @@ def best_trials(view: StudyView, top: int) -> list[TrialRecord]:
     """Return the trained trials that the study would hand over, the first of them first.
 
     The one of the lowest error is among them: what it has lost says how lucky the search was. A
-    pruned trial is where there is no other to compare.
+    pruned trial is among them only where there is no other to compare.
 
     With several objectives they are the front's, those that add most to it first; at least two.
 
