@@ -54,13 +54,18 @@ def looks_like_images(folder: Path) -> bool:
 def split_folders(folder: Path) -> list[Path]:
     """Return the folders directly in a folder that hold splits; see `arrange`."""
     images = [
-        name for name in files_below(folder) if PurePosixPath(name).suffix.lower() in SUFFIXES
+        name
+        for name in files_below(folder)
+        if PurePosixPath(name).suffix.lower() in SUFFIXES and not name.endswith("/")
     ]
     return [folder / name for name in sorted(_splits_of(images))]
 
 
 def files_below(folder: Path, depth: int = 0) -> list[str]:
-    """Return the visible files below a folder, as paths with /, without dangling links."""
+    """Return the visible files below a folder, as paths with /, without dangling links.
+
+    A folder that lies deeper than `DEEPEST` is not opened: its path is there, with / at its end.
+    """
     found = []
     for entry in sorted(os.scandir(folder), key=lambda one: one.name):
         if not is_visible(PurePosixPath(entry.name)):
@@ -69,6 +74,8 @@ def files_below(folder: Path, depth: int = 0) -> list[str]:
             if depth < DEEPEST:
                 below = files_below(Path(entry.path), depth + 1)
                 found += [f"{entry.name}/{name}" for name in below]
+            else:
+                found.append(f"{entry.name}/")
         elif entry.is_file():
             found.append(entry.name)
     return found
@@ -108,7 +115,7 @@ def arrange(files: Sequence[str], title: str, source: Path, read: Read) -> Listi
     """Return the pictures of a tree of folders.
 
     Args:
-        files: The paths of all files.
+        files: The paths of all files, and with / at the end of folders that were not opened.
         title: Name of the data.
         source: For messages.
         read: Returns the content of a file.
@@ -116,6 +123,8 @@ def arrange(files: Sequence[str], title: str, source: Path, read: Read) -> Listi
     Raises:
         InputError: No picture lies in a class folder, or classes lie at two depths.
     """
+    too_deep = sorted(name for name in files if name.endswith("/"))
+    files = [name for name in files if not name.endswith("/")]
     images = [name for name in files if PurePosixPath(name).suffix.lower() in SUFFIXES]
     top = _top_of(images)
     splits = _splits_of([name[len(top) :] for name in images])
@@ -138,6 +147,8 @@ def arrange(files: Sequence[str], title: str, source: Path, read: Read) -> Listi
         )
     if not pictures:
         found = f"{len(images)} images outside class folders" if images else "no images"
+        if too_deep:
+            found += f", and {too_deep[0]} is more than {DEEPEST} folders deep"
         raise InputError(f"{source}: no class, {found}; arrange images as {LAYOUTS}")
     classes = {str(PurePosixPath(one.file).parent) for one in pictures}
     known = {str(folder) for one in images for folder in PurePosixPath(one).parents}
@@ -153,6 +164,7 @@ def arrange(files: Sequence[str], title: str, source: Path, read: Read) -> Listi
             f"left out, images outside {LAYOUTS}": astray,
             "left out, not an image by the suffix": others,
             "left out, folders without images": sorted(empty),
+            f"left out, folders more than {DEEPEST} deep": too_deep,
         }
     )
     in_order = sorted(splits, key=lambda name: (list(SPLITS).index(name.lower()), name))

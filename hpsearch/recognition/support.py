@@ -126,7 +126,7 @@ def _classes_in(folder: Path) -> tuple[dict[str, list[Path]], tuple[str, ...]]:
             image = Path(name).suffix.lower() in SUFFIXES
             if "/" not in name and not image:
                 others.append(f"{_name(place, folder)}/{name}")
-            elif "/" in name and image:
+            elif "/" in name and (image or name.endswith("/")):
                 deeper.append(f"{_name(place, folder)}/{name}")
     for path in () if splits else images_in(folder):
         classes.setdefault(path.stem, []).append(path)

@@ -50,6 +50,13 @@ def test_hidden_and_foreign_files_are_passed_over(tmp_path: Path) -> None:
     )
 
 
+def test_a_folder_far_below_a_class_is_named(tmp_path: Path) -> None:
+    folder = write_support(tmp_path / "s", {"roof": ("roof", 1), "bar": ("bar", 1)})
+    (folder / "bar/1/2/3/4/5/6").mkdir(parents=True)
+    lost = "left out, images in folders below a class: 1 (bar/1/2/3/4/5/6/)"
+    assert read_support(folder).left_out == (lost,)
+
+
 def test_classes_may_lie_in_groups_as_for_a_search(tmp_path: Path) -> None:
     for group in ("signs", "marks"):
         write_support(tmp_path / "s" / group, {"roof": ("roof", 1), "bar": ("bar", 2)})

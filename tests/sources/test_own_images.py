@@ -255,6 +255,16 @@ def test_a_class_without_a_known_format_is_named(tmp_path: Path) -> None:
     assert read_own_images(folder).notices == ("left out, folders without images: 1 (g/c9)",)
 
 
+def test_a_folder_that_lies_too_deep_is_named(tmp_path: Path) -> None:
+    folder = write_drawings(tmp_path / "own", {f"g/c{c}": 4 for c in range(4)})
+    write_drawings(folder / "g/c0/a/b/c", {"d": 1})
+    notice = "left out, folders more than 5 deep: 1 (g/c0/a/b/c/d/)"
+    assert read_own_images(folder).notices == (notice,)
+    write_drawings(tmp_path / "deep/1/2/3/4/5", {"c0": 4, "c1": 4})
+    with pytest.raises(InputError, match="no images, and 1/2/3/4/5/c0/ is more than 5 folders"):
+        read_own_images(tmp_path / "deep")
+
+
 @pytest.mark.parametrize(("each", "named"), [(2, 1), (3, 0)])
 def test_a_part_that_shows_what_is_trained_on_is_named(
     tmp_path: Path, each: int, named: int
