@@ -6,11 +6,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hpsearch.belief.curves import Shape, Sums, sums
+from hpsearch.belief.curves import Shape, deviation, likelihood, sums
 from hpsearch.belief.evidence import Evidence
 from hpsearch.belief.process import NOISE, NOISE_ALONE, Array, Kernel, fit_kernel
 from hpsearch.space.problem import SearchProblem
@@ -33,8 +34,14 @@ variance is larger by one, and it counts as a part of the ceiling. Where half of
 the better half says what is not."""
 ACCIDENT = 0.3
 """That part."""
+RANGE, BY_FACTORS = 4.0, 10.0
+"""Lowest errors that span more than the first factor are compared by their logarithms, where that
+raises the log likelihood of how curves come to their ends by the second: a fall from 40 to 30 %
+then counts as much as one from 8 to 6 %."""
 DECIMALS = 9
 """Digits of what is compared, in standard deviations: rounding of another BLAS stays below."""
+LEAST = 1e-300
+"""An error whose logarithm is taken is at least this."""
 FAILED = 2.0
 """What a trial that cannot be trained counts as: so many standard deviations above the mean."""
 LABEL_NOISE = 1.5
@@ -46,6 +53,7 @@ class Learnt:
     """What changes slowly: units, the shape of curves, the kernel.
 
     Args:
+        log: Whether errors are compared by their logarithms; they are what follows then.
         origin: Error that all are counted from: so differences of large ones keep their digits.
         unit: Standard deviation of errors.
         ceiling: The highest error that counts as it is.
@@ -55,6 +63,7 @@ class Learnt:
         kernel: Covariance of the final errors, in their standard deviations.
     """
 
+    log: bool
     origin: float
     unit: float
     ceiling: float
@@ -65,15 +74,29 @@ class Learnt:
 
     def finals(self, curves: Sequence[dict[int, float]], lengths: Sequence[int]) -> _Finals:
         """Return the final errors that curves tell, and their variances, standardised."""
-        finals, variances = self.shape.finals(self.sums(curves, lengths))
-        lowest = np.array([min(curve.values()) for curve in curves])
+        compared = _compared(curves) if self.log else curves
+        counted = _counted(compared, self.origin, self.unit, self.ceiling)
+        finals, variances = self.shape.finals(sums(counted, lengths, self.shape.walk))
+        lowest = np.array([min(curve.values()) for curve in compared])
         absurd = _absurd(lowest, self.origin, self.ceiling)
         return (finals - self.centre) / self.spread, variances / self.spread**2 + absurd
 
-    def sums(self, curves: Sequence[dict[int, float]], lengths: Sequence[int]) -> Sums:
-        """Return the sums of curves in units from the origin, cut at the ceiling."""
-        counted = _counted(curves, self.origin, self.unit, self.ceiling)
-        return sums(counted, lengths, self.shape.walk)
+    def in_errors(self, standardised: Array) -> Array:
+        """Return the errors of standardised ones."""
+        found = (standardised * self.spread + self.centre) * self.unit + self.origin
+        return np.exp(found) if self.log else found
+
+    def standardised(self, error: float) -> float:
+        """Return a standardised error."""
+        compared = math.log(max(error, LEAST)) if self.log else error
+        return ((compared - self.origin) / self.unit - self.centre) / self.spread
+
+    def slopes(self, standardised: Array) -> Array:
+        """Return by how much an error grows with its standardised one."""
+        unit = self.spread * self.unit
+        return (
+            unit * self.in_errors(standardised) if self.log else np.full(len(standardised), unit)
+        )
 
 
 _Finals = tuple[Array, Array]
@@ -130,7 +153,7 @@ class Belief:
     @cached_property
     def means(self) -> Array:
         """The expected final error of each of `trials`, float64 [trials]."""
-        return self._in_errors(self._means)
+        return self.learnt.in_errors(self._means)
 
     @cached_property
     def expected(self) -> Array:
@@ -139,31 +162,22 @@ class Belief:
         A configuration may fail under another seed although this trial did not.
         """
         expected = self.with_failures(self._means, self._rows)
-        return self._in_errors(np.round(expected, DECIMALS))
+        return self.learnt.in_errors(np.round(expected, DECIMALS))
 
     @cached_property
     def ranked(self) -> list[int]:
         """Places in `trials`, the lowest expected error first; of equal ones the first."""
         return [int(k) for k in np.argsort(self.expected, kind="stable")]
 
-    @property
-    def scale(self) -> float:
-        """The standard deviation of final errors."""
-        return self.learnt.spread * self.learnt.unit
-
-    @property
-    def mean(self) -> float:
-        """The mean of final errors."""
-        return float(self._in_errors(np.zeros(1))[0])
-
-    def deviation(self, place: int) -> float:
-        """Return the standard deviation of the final error of one of `trials`."""
+    def chance(self, place: int, bar: float) -> float:
+        """Return the probability that the final error of one of `trials` is below a bar."""
         noise, _ = self._noise[place], self._weights
         unit = np.zeros(len(self._rows))
         unit[place] = 1.0
         solved = np.linalg.solve(self._root, unit)
         variance = noise - noise**2 * float(solved @ solved)
-        return math.sqrt(max(variance, 1e-12)) * self.scale
+        deviation = math.sqrt(max(variance, 1e-12))
+        return NormalDist().cdf((self.learnt.standardised(bar) - self._means[place]) / deviation)
 
     def covariance(self, places: Sequence[int]) -> Array:
         """Return the joint covariance of the final errors of some of `trials`."""
@@ -171,7 +185,8 @@ class Belief:
         units = np.zeros((len(self._rows), len(places)))
         units[places, np.arange(len(places))] = noise
         solved = np.linalg.solve(self._root, units)
-        return np.asarray(np.diag(noise) - solved.T @ solved) * self.scale**2
+        slopes = self.learnt.slopes(self._means[places])
+        return np.asarray(np.diag(noise) - solved.T @ solved) * np.outer(slopes, slopes)
 
     @cached_property
     def _inverse(self) -> tuple[Array, Array]:
@@ -185,19 +200,32 @@ class Belief:
     def predict(self, columns: Array) -> tuple[Array, Array]:
         """Return expected final errors and their standard deviations, both float64 [rows].
 
-        A pending trial changes no expectation, but is as good as known: there is less to gain
-        beside it.
-
         Args:
             columns: What is seen of configurations, float64 [rows, columns].
+        """
+        means, deviations = self._standardised(columns)
+        return self.learnt.in_errors(means), deviations * self.learnt.slopes(means)
+
+    def bounds(self, columns: Array, beta: float) -> Array:
+        """Return lower bounds of final errors, standardised, float64 [rows].
+
+        They lie beta standard deviations below what is expected. Failures are in them.
+        """
+        means, deviations = self._standardised(columns)
+        return self.with_failures(means - beta * deviations, columns)
+
+    def _standardised(self, columns: Array) -> tuple[Array, Array]:
+        """Return expected final errors and their deviations, standardised.
+
+        A pending trial changes no expectation, but is as good as known: there is less to gain
+        beside it.
         """
         kernel = self.learnt.kernel
         means = np.einsum("ij,j->i", kernel.between(columns, self._rows), self._weights)
         rows, inverse = self._inverse
         cross = kernel.between(columns, rows)
         known = np.einsum("ij,ij->i", np.einsum("ij,jk->ik", cross, inverse), cross)
-        deviations = np.sqrt(np.maximum(kernel.variances(columns) - known, 1e-12))
-        return self._in_errors(means), deviations * self.scale
+        return means, np.sqrt(np.maximum(kernel.variances(columns) - known, 1e-12))
 
     def with_failures(self, standardised: Array, columns: Array) -> Array:
         """Return what is expected where configurations may fail, float64 [rows].
@@ -224,10 +252,6 @@ class Belief:
         told = np.einsum("ij,j->i", kernel.between(columns, rows), weights) / scale
         return np.asarray(np.clip(share + told, 0.0, 1.0))
 
-    def _in_errors(self, standardised: Array) -> Array:
-        learnt = self.learnt
-        return (standardised * learnt.spread + learnt.centre) * learnt.unit + learnt.origin
-
 
 def _learn(known: Sequence[Evidence], columns: Array, groups: NDArray[np.int64]) -> Learnt:
     """Return what the first ended trials teach, as many as the last milestone says."""
@@ -241,27 +265,34 @@ def _learn(known: Sequence[Evidence], columns: Array, groups: NDArray[np.int64])
         of = list(range(len(known)))  # too few have ended
     curves = tuple(tuple(known[k].curve.items()) for k in of)
     lengths = tuple(known[k].length for k in of)
-    return _learn_from(columns[of].tobytes(), groups.tobytes(), curves, lengths)
+    positive = all(min(e.curve.values()) > 0 for e in known)
+    return _learn_from(columns[of].tobytes(), groups.tobytes(), curves, lengths, positive)
 
 
 @lru_cache(maxsize=4)
 def _learn_from(
-    column_bytes: bytes, group_bytes: bytes, curves: tuple[_Curve, ...], lengths: tuple[int, ...]
+    column_bytes: bytes,
+    group_bytes: bytes,
+    told: tuple[_Curve, ...],
+    lengths: tuple[int, ...],
+    positive: bool,
 ) -> Learnt:
     """Learn from curves; the same ones are not learnt from twice in a process."""
     groups = np.frombuffer(group_bytes, np.int64)
-    columns = np.frombuffer(column_bytes, np.float64).reshape(len(curves), len(groups))
-    lowest = np.array([min(value for _, value in curve) for curve in curves])
+    columns = np.frombuffer(column_bytes, np.float64).reshape(len(told), len(groups))
+    curves = [dict(curve) for curve in told]
     alone = max(map(len, curves)) == 1
+    log = positive and not alone and _by_logarithms(curves, lengths)
+    if log:
+        curves = _compared(curves)
+    lowest = np.array([min(curve.values()) for curve in curves])
     worst, noise = (WORST_ALONE, NOISE_ALONE) if alone else (WORST, NOISE)
     median, ceiling = _median_and_ceiling(lowest, worst)
     better, low = _median_and_ceiling(lowest[lowest <= median], worst)
     if _absurd(np.array(median), better, low):
         median, ceiling = better, low
-    moved = np.array([_cut(error, median, ceiling) for error in lowest.tolist()]) - median
-    size = float(np.abs(moved).max())  # squares of very large and very small errors do not exist
-    unit = size * float((moved / size).std())
-    counted = _counted([dict(c) for c in curves], median, unit, ceiling)
+    unit = deviation(np.array([_cut(e, median, ceiling) for e in lowest.tolist()]) - median)
+    counted = _counted(curves, median, unit, ceiling)
     shape = Shape.learn(counted, lengths)
     seen = sums(counted, lengths, shape.walk)
     finals, variances = shape.finals(seen)
@@ -270,7 +301,27 @@ def _learn_from(
     variances = variances / spread**2 + _absurd(lowest, median, ceiling)
     kept = _best_and_latest(standard, LEARNT_FROM, LEARNT_FROM // 2)
     kernel = fit_kernel(columns[kept], groups, standard[kept], variances[kept], noise)
-    return Learnt(median, unit, ceiling, shape, centre, spread, kernel)
+    return Learnt(log, median, unit, ceiling, shape, centre, spread, kernel)
+
+
+def _compared(curves: Sequence[dict[int, float]]) -> list[dict[int, float]]:
+    """Return the logarithms of curves."""
+    return [{e: math.log(max(v, LEAST)) for e, v in curve.items()} for curve in curves]
+
+
+def _by_logarithms(curves: Sequence[dict[int, float]], lengths: Sequence[int]) -> bool:
+    """Return whether curves are compared by their logarithms; see `RANGE`.
+
+    Absurd ones do not count.
+    """
+    lowest = np.array([min(curve.values()) for curve in curves])
+    told = np.flatnonzero(~_absurd(lowest, *_median_and_ceiling(lowest, WORST))).tolist()
+    if lowest[told].max() <= RANGE * lowest[told].min():
+        return False
+    plain, of = [curves[k] for k in told], [lengths[k] for k in told]
+    logs = _compared(plain)
+    spent = sum(sum(curve.values()) - curve[max(curve)] for curve in logs)
+    return likelihood(logs, of) - spent > likelihood(plain, of) + BY_FACTORS
 
 
 def _median_and_ceiling(lowest: Array, worst: float) -> tuple[float, float]:

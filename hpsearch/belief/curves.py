@@ -131,7 +131,6 @@ class Shape:
         centre: Mean of a.
         width: Variance of a.
         walk: Variance of the random walk over a whole trial, in variances of one epoch.
-        evidence: Logarithm of the likelihood.
     """
 
     slope: float
@@ -141,7 +140,6 @@ class Shape:
     centre: float
     width: float
     walk: float = 0.0
-    evidence: float = 0.0
 
     @classmethod
     def learn(cls, curves: Sequence[Mapping[int, float]], lengths: Sequence[int]) -> Shape:
@@ -150,9 +148,14 @@ class Shape:
             values = sums(curves, lengths).y
             width = float(values.var()) or 1.0
             return cls(0.0, 0.0, NEXT_TO_NONE, NEXT_TO_NONE, float(values.mean()), width)
-        plain, *others = (cls.fit(sums(curves, lengths, walk), walk) for walk in WALKS)
-        best = max(others, key=lambda shape: shape.evidence)
-        return best if best.evidence > plain.evidence + EVIDENCE else plain
+        found = []
+        for walk in WALKS:
+            seen = sums(curves, lengths, walk)
+            shape = cls.fit(seen, walk)
+            found.append((shape.evidence(seen), shape))
+        (plain, shape), *others = found
+        best, walking = max(others, key=lambda one: one[0])
+        return walking if best > plain + EVIDENCE else shape
 
     @classmethod
     def fit(cls, seen: Sums, walk: float = 0.0) -> Shape:
@@ -189,8 +192,30 @@ class Shape:
             total = float(residual.sum()) + EPOCHS * NOISE**2
             noise = total / (float(seen.epochs.sum()) + EPOCHS)
         slope = ab / aa
-        known = slope, mean_b - slope * mean_a, bb - slope * ab, noise, mean_a, aa
-        return cls(*known, walk, _evidence(seen, (mean_a, mean_b), (aa, ab, bb), noise))
+        return cls(slope, mean_b - slope * mean_a, bb - slope * ab, noise, mean_a, aa, walk)
+
+    def evidence(self, seen: Sums) -> float:
+        """Return the log likelihood of curves, up to a constant.
+
+        Reference: Laird and Ware (1982), equation 3.1.
+        """
+        a, aa, noise = self.centre, self.width, self.noise
+        b, ab = self.drop + self.slope * a, self.slope * aa
+        bb = self.spread + self.slope * ab
+        det = aa * bb - ab * ab
+        p_aa, p_ab, p_bb = (
+            bb / det + seen.count / noise, -ab / det + seen.g / noise, aa / det + seen.gg / noise,
+        )  # fmt: skip
+        joint = p_aa * p_bb - p_ab * p_ab
+        u = (seen.y - a * seen.count - b * seen.g) / noise
+        w = (seen.gy - a * seen.g - b * seen.gg) / noise
+        rest = (
+            seen.yy - 2 * a * seen.y - 2 * b * seen.gy
+            + a * a * seen.count + 2 * a * b * seen.g + b * b * seen.gg
+        ) / noise  # fmt: skip
+        told = (p_bb * u * u - 2 * p_ab * u * w + p_aa * w * w) / joint
+        each = seen.epochs * math.log(noise) + seen.log_det + np.log(det * joint) + rest - told
+        return -float(each.sum()) / 2
 
     def moments(self, finals: Array, variances: Array) -> tuple[float, float]:
         """Return the mean and the standard deviation of final errors.
@@ -226,22 +251,22 @@ class Shape:
         return (hr - shrink * hg * gr) / self.noise / information, 1 / information
 
 
-def _evidence(
-    seen: Sums, means: tuple[float, float], spreads: tuple[float, float, float], noise: float
-) -> float:
-    """Return the log likelihood of curves, up to a constant: Laird and Ware, equation 3.1."""
-    (a, b), (aa, ab, bb) = means, spreads
-    det = aa * bb - ab * ab
-    p_aa, p_ab, p_bb = (
-        bb / det + seen.count / noise, -ab / det + seen.g / noise, aa / det + seen.gg / noise,
-    )  # fmt: skip
-    joint = p_aa * p_bb - p_ab * p_ab
-    u = (seen.y - a * seen.count - b * seen.g) / noise
-    w = (seen.gy - a * seen.g - b * seen.gg) / noise
-    rest = (
-        seen.yy - 2 * a * seen.y - 2 * b * seen.gy
-        + a * a * seen.count + 2 * a * b * seen.g + b * b * seen.gg
-    ) / noise  # fmt: skip
-    told = (p_bb * u * u - 2 * p_ab * u * w + p_aa * w * w) / joint
-    each = seen.epochs * math.log(noise) + seen.log_det + np.log(det * joint) + rest - told
-    return -float(each.sum()) / 2
+def likelihood(curves: Sequence[Mapping[int, float]], lengths: Sequence[int]) -> float:
+    """Return the log likelihood of all epochs but each curve's last, given the last.
+
+    Up to a constant that no unit changes.
+    """
+    lowest = np.array([min(curve.values()) for curve in curves])
+    middle = float(np.median(lowest))
+    unit = deviation(lowest - middle)
+    counted = [{e: (v - middle) / unit for e, v in curve.items()} for curve in curves]
+    shape = Shape.learn(counted, lengths)
+    last = [{max(curve): curve[max(curve)]} for curve in counted]
+    every, ends = (shape.evidence(sums(one, lengths, shape.walk)) for one in (counted, last))
+    return every - ends - sum(len(curve) - 1 for curve in curves) * math.log(unit)
+
+
+def deviation(moved: Array) -> float:
+    """Return a standard deviation; squares of very large and very small errors do not exist."""
+    size = float(np.abs(moved).max())
+    return size * float((moved / size).std())

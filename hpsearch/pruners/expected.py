@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 
 from hpsearch.belief import Belief, from_history
 from hpsearch.execution import Decision
@@ -75,8 +74,7 @@ class ExpectedPruner(Pruner):
         if not beside:
             return Decision.GO
         bar = (best.value + float(belief.means[beside].min())) / 2
-        ahead = (bar - float(belief.means[place])) / belief.deviation(place)
-        return Decision.GO if NormalDist().cdf(ahead) >= CHANCE else Decision.STOP
+        return Decision.GO if belief.chance(place, bar) >= CHANCE else Decision.STOP
 
     def _leads(self, others: Sequence[TrialRecord], trial: TrialRecord, value: float) -> bool:
         if not self.goals.several:

@@ -60,9 +60,7 @@ class BayesSampler:
         points = self._candidates(rng)
         rows, belief = self._problem.rows(points), self._belief
         if self._gain is None:
-            means, deviations = belief.predict(rows)
-            bounds = (means - beta * deviations - belief.mean) / belief.scale
-            bounds = belief.with_failures(bounds, rows)
+            bounds = belief.bounds(rows, beta)
         else:
             bounds = -self._gain.expected(points, rows)
         found: list[dict[str, Value]] = []

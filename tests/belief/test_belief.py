@@ -83,12 +83,15 @@ def test_predictions_agree_with_a_slow_solution(problem: SearchProblem) -> None:
     mean = cross @ np.linalg.solve(matrix, belief._finals)
     variance = learnt.kernel.variances(at) - np.diag(cross @ np.linalg.solve(matrix, cross.T))
     means, deviations = belief.predict(at)
-    told = (mean * learnt.spread + learnt.centre) * learnt.unit + learnt.origin
-    np.testing.assert_allclose(means, told)
-    np.testing.assert_allclose(deviations, np.sqrt(variance) * belief.scale, rtol=1e-6)
+    np.testing.assert_allclose(means, learnt.in_errors(mean))
+    np.testing.assert_allclose(deviations, np.sqrt(variance) * learnt.slopes(mean), rtol=1e-6)
     own, own_deviations = belief.predict(rows)
     np.testing.assert_allclose(belief.means, own, atol=1e-7)
-    np.testing.assert_allclose(belief.deviation(3), own_deviations[3], rtol=1e-5)
+    assert belief.chance(3, belief.means[3]) == pytest.approx(0.5)
+    one_above = belief.means[3] + own_deviations[3]
+    assert belief.chance(3, one_above) == pytest.approx(0.8413, abs=1e-4)
+    covariance = belief.covariance([3, 4])
+    np.testing.assert_allclose(np.sqrt(covariance[0, 0]), own_deviations[3], rtol=1e-5)
 
 
 def test_it_knows_the_bowl_from_whole_and_from_short_trials(problem: SearchProblem) -> None:
@@ -98,6 +101,49 @@ def test_it_knows_the_bowl_from_whole_and_from_short_trials(problem: SearchProbl
     errors = means - [bowl(p) for p in others]
     assert np.corrcoef(means, [bowl(p) for p in others])[0, 1] > 0.95
     assert 0.2 < np.mean(np.abs(errors) < deviations) <= 1.0
+
+
+def by_factors(problem: SearchProblem, count: int, curves: float = 2.0) -> list[Evidence]:
+    """Trials that end between 0.05 and 0.5, every one having fallen by the same factor."""
+    rng = np.random.default_rng(5)
+    found = []
+    for n, params in enumerate(random_params(problem, count)):
+        end = 0.05 * math.exp(1.6 * (bowl(params) - 0.3))
+        noise = np.exp(rng.normal(0, 0.01, 9))
+        fall = [curves ** (1 - math.log(e) / math.log(9)) for e in range(1, 10)]
+        whole = {e: float(end * fall[e - 1] * noise[e - 1]) for e in range(1, 10)}
+        found.append(Evidence(n, params, whole if n % 4 else {1: whole[1], 2: whole[2]}, 9, True))
+    return found
+
+
+def test_curves_that_fall_by_a_factor_are_compared_by_logarithms(problem: SearchProblem) -> None:
+    trials = by_factors(problem, 40)
+    belief = Belief(problem, trials)
+    assert belief.learnt.log
+    ends = np.array([0.05 * math.exp(1.6 * (bowl(e.params) - 0.3)) for e in belief.trials])
+    np.testing.assert_allclose(belief.means, ends, rtol=0.1)  # short ones too, good ones and bad
+    means, deviations = belief.predict(problem.columns.matrix([e.params for e in trials]))
+    np.testing.assert_allclose(means, belief.means, rtol=1e-6)
+    place = int(np.argmin(means))
+    assert belief.chance(place, means[place]) == pytest.approx(0.5)
+    assert belief.chance(place, 0.0) == 0.0
+    assert deviations[place] < deviations[int(np.argmax(means))]
+    variance = belief.covariance([place])[0, 0]
+    np.testing.assert_allclose(variance, deviations[place] ** 2, rtol=1e-4)
+
+
+def test_logarithms_are_left_where_they_say_less_or_do_not_exist(problem: SearchProblem) -> None:
+    falls = [
+        replace(e, curve={k: v - 0.28 for k, v in e.curve.items()})  # by the same amount
+        for e in evidence(problem, 40, noise=0.002)
+    ]
+    assert max(min(e.curve.values()) for e in falls) > 10 * min(
+        min(e.curve.values()) for e in falls
+    )
+    assert not Belief(problem, falls).learnt.log
+    trials = by_factors(problem, 40)
+    perfect = replace(trials[1], number=40, curve={**trials[1].curve, 9: 0.0})
+    assert not Belief(problem, [*trials, perfect]).learnt.log
 
 
 def test_the_pick_is_no_lucky_one(problem: SearchProblem) -> None:

@@ -56,7 +56,8 @@ def test_final_errors_agree_with_generalised_least_squares(walk: float) -> None:
 def test_the_evidence_is_the_likelihood_of_the_curves(walk: float) -> None:
     true = Shape(slope=-0.2, drop=3.0, spread=0.1, noise=0.05, centre=10, width=1)
     curves, _ = drawn(np.random.default_rng(2), 5, true, [1, 2, 4, 9, 9])
-    found = Shape.fit(sums(curves, [EPOCHS] * 5, walk), walk)
+    seen = sums(curves, [EPOCHS] * 5, walk)
+    found = Shape.fit(seen, walk)
     slope, mean = found.slope, found.drop + found.slope * found.centre
     spreads = found.width * np.array([[1, slope], [slope, slope**2]]) + [[0, 0], [0, found.spread]]
     likely = 0.0
@@ -66,7 +67,7 @@ def test_the_evidence_is_the_likelihood_of_the_curves(walk: float) -> None:
         whole = covariance(found, g) + effects @ spreads @ effects.T
         rest = np.array(list(curve.values())) - found.centre - mean * g
         likely -= (np.linalg.slogdet(whole)[1] + rest @ np.linalg.solve(whole, rest)) / 2
-    assert math.isclose(found.evidence, likely, rel_tol=1e-9)
+    assert math.isclose(found.evidence(seen), likely, rel_tol=1e-9)
 
 
 def test_curves_that_stay_at_chance_for_a_while_are_told_by_their_last_epochs() -> None:

@@ -28,7 +28,7 @@ trial:
   pairs: batch
   batch_characters: 4
   init: he
-budget: {trials: 2}
+budget: {trials: 20}
 enqueue: [reference]
 """
 
@@ -84,7 +84,7 @@ def test_a_search_is_recorded_and_its_pick_judged(tmp_path: Path) -> None:
     file, results = tmp_path / "tiny.yaml", tmp_path / "real.json"
     file.write_text(TINY)
     given = [str(file), "--results", str(results), "--output", str(tmp_path / "runs")]
-    few = ["--seed", "3", "--hours", "0.001"]
+    few = ["--seed", "3", "--compute", "1e9"]
     assert real.main(["search", *given, "--method", "random", *few]) == 0
     assert real.main(["judge", *given, "--seeds", "2"]) == 0
     study = json.loads(results.read_text())["tiny"]
