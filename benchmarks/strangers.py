@@ -17,7 +17,7 @@ from statistics import fmean, stdev
 import numpy as np
 from numpy.typing import NDArray
 
-from hpsearch.data.dataset import Characters
+from hpsearch.data.dataset import Characters, Dataset
 from hpsearch.data.few_shot import Joined
 from hpsearch.data.sealed import open_test_set
 from hpsearch.intervals import around
@@ -30,6 +30,14 @@ from hpsearch.sources.find import find_dataset
 QUERIES = 2
 """Images of each class that are asked."""
 MOST_STRANGERS = 20
+
+
+def unseen(model: Model, dataset: Dataset) -> Joined:
+    """Return the classes that a model has not seen: of its own data the sealed part, else all."""
+    test = open_test_set(dataset, "strangers", recorded=False).characters
+    if model.description["dataset"]["fingerprint"] == dataset.fingerprint:
+        return Joined.of([test])
+    return Joined.of([dataset.background(), dataset.validation(), test])
 
 
 def strangers(
@@ -118,9 +126,8 @@ def main() -> None:
     parser.add_argument("--sets", type=int, default=4, help="support sets of each group")
     given = parser.parse_args()
     dataset = find_dataset("folder", given.data, test=True)
-    test = open_test_set(dataset, "strangers", recorded=False).characters
-    joined = Joined.of([dataset.background(), dataset.validation(), test])
     model = load_model(given.model)
+    joined = unseen(model, dataset)
     for ways, shots in ((5, 1), (20, 1), (20, 3)):
         found = strangers(
             model, joined, ways=ways, shots=shots, false_accept=given.false_accept, sets=given.sets
