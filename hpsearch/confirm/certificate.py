@@ -224,7 +224,8 @@ def _candidates(
     rows = []
     for place, trial in enumerate(candidates):
         paired = np.subtract(errors[place], errors[best])
-        error = float(paired.std(ddof=1) / math.sqrt(len(paired))) if len(paired) > 1 else 0.0
+        # Of all trainings: two or three pairs may agree by luck.
+        error = posterior.sigma * math.sqrt(2 / len(paired)) if place != best else 0.0
         mean = float(posterior.mean[place])
         rows.append(
             {
