@@ -5,8 +5,8 @@
     python -m benchmarks.real table STUDY
 
 `search` runs one search with one worker, or continues it, and records what it hands over. Its
-budget is of multiply-adds, so that a busy machine changes no result: by default as many as 21
-trainings of `aligned`'s reference, which take an hour of one core with bf16. `judge`
+budget is of multiply-adds, so that a busy machine changes no result: by default as many as 12
+trainings of `aligned`'s reference, an hour of one of two busy cores that multiply bf16. `judge`
 trains every pick and the reference of the study file again with fresh seeds and scores them on
 fresh tasks: drawings that the pick's study never validated on. Both are continuable, and several
 may run at once. All of it goes to docs/results/real.json. `table` prints what is there.
@@ -44,7 +44,7 @@ METHODS: dict[str, tuple[str, ...]] = {
 """What is compared; the last was the default of version 0.1.0."""
 REFERENCE = "reference"
 RESULTS = Path(__file__).parents[1] / "docs" / "results" / "real.json"
-COMPUTE = 3.5e14
+COMPUTE = 2e14
 MAX_SEEDS = 100
 
 
