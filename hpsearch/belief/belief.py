@@ -312,14 +312,16 @@ def _compared(curves: Sequence[dict[int, float]]) -> list[dict[int, float]]:
 def _by_logarithms(curves: Sequence[dict[int, float]], lengths: Sequence[int]) -> bool:
     """Return whether curves are compared by their logarithms; see `RANGE`.
 
-    Absurd ones do not count.
+    Absurd ones do not count, and absurd epochs of the others count as the highest that are not.
     """
     lowest = np.array([min(curve.values()) for curve in curves])
-    told = np.flatnonzero(~_absurd(lowest, *_median_and_ceiling(lowest, WORST))).tolist()
+    median, ceiling = _median_and_ceiling(lowest, WORST)
+    told = np.flatnonzero(~_absurd(lowest, median, ceiling)).tolist()
     if lowest[told].max() <= RANGE * lowest[told].min():
         return False
-    plain, of = [curves[k] for k in told], [lengths[k] for k in told]
-    logs = _compared(plain)
+    highest = ABSURD * (ceiling if math.isfinite(ceiling) else median)
+    plain = [{e: min(v, highest) for e, v in curves[k].items()} for k in told]
+    of, logs = [lengths[k] for k in told], _compared(plain)
     spent = sum(sum(curve.values()) - curve[max(curve)] for curve in logs)
     return likelihood(logs, of) - spent > likelihood(plain, of) + BY_FACTORS
 

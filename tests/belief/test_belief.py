@@ -146,6 +146,17 @@ def test_logarithms_are_left_where_they_say_less_or_do_not_exist(problem: Search
     assert not Belief(problem, [*trials, perfect]).learnt.log
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("first", [1e3, 1e200, 1.7e308])
+def test_curves_that_begin_anywhere_are_compared_somehow(
+    problem: SearchProblem, first: float
+) -> None:
+    trials = [replace(e, curve={**e.curve, 1: first}) for e in by_factors(problem, 20)]
+    belief = Belief(problem, [*trials, *by_factors(problem, 3)])
+    assert np.isfinite(belief.means).all()
+    assert (belief.means > 0).all()
+
+
 def test_the_pick_is_no_lucky_one(problem: SearchProblem) -> None:
     """One bad trial was seen lower than every good one, its neighbours say otherwise."""
     trials = evidence(problem, 40, noise=0.02)
