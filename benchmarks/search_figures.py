@@ -1,6 +1,7 @@
 """Draws the search benchmark: `python -m benchmarks.search_figures`, from its results.
 
-Times to the best 5 % with their intervals, the error over simulated time, and the mean rank.
+How many times as long as the default each set-up takes to the best 1 %, on every problem, and the
+error of the best trial over simulated time.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 from hpsearch.paths import write_atomically
 from hpsearch.report.figure import round_values
 
-WIDTH, MARGIN, LABELS = 820, 48, 210
+WIDTH, MARGIN, LABELS = 820, 48, 250
 ROW, PANEL = 22, 300
 DEFAULT = "#00695c"
 OTHER = (
@@ -35,22 +36,19 @@ def main() -> None:
 
 
 def figure(report: Mapping[str, Any]) -> str:
-    """Return the SVG of a benchmark's report; what was replayed to its goal only has no curves."""
-    times = report["time_to_best_5_percent"]
-    names = sorted(times, key=lambda name: times[name]["median"] or math.inf)
+    """Return the SVG of a benchmark's report."""
+    over_time = report["error_over_time"]
+    names = sorted({name for found in report["tables"].values() for name in found["seeds_of"]})
     colours = {report["default"]: DEFAULT}
     for name, colour in zip([n for n in names if n not in colours], OTHER * 9, strict=False):
         colours[name] = colour
-    bars = MARGIN + ROW * len(names)
-    horizon = report["horizon_s"]
-    parts = intervals(times, names, colours, horizon)
-    over_time = report["error_over_time"]
+    parts, top = [], 0
+    for problem, found in report["tables"].items():
+        parts += ratios(problem, found, colours, top)
+        top += MARGIN + ROW * (len(found["seeds_of"]) + 1)
     errors = {name: over_time[name]["median"] for name in names if name in over_time}
-    seconds = over_time[next(iter(errors))]["seconds"]
-    top = bars + MARGIN
-    parts += curves("error of the best trial, median", seconds, errors, colours, top)
-    top += PANEL + MARGIN
-    parts += curves("mean rank", seconds, report["rank_over_time"], colours, top)
+    seconds = next(iter(over_time.values()))["seconds"]
+    parts += curves("error of the best trial, median (siamese35)", seconds, errors, colours, top)
     height = top + PANEL + MARGIN
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" '
@@ -59,30 +57,35 @@ def figure(report: Mapping[str, Any]) -> str:
     return "\n".join([head, *parts, "</svg>", ""])
 
 
-def intervals(
-    times: Mapping[str, Any], names: Sequence[str], colours: Mapping[str, str], horizon: float
+def ratios(
+    problem: str, found: Mapping[str, Any], colours: Mapping[str, str], top: int
 ) -> list[str]:
-    """Return a line a set-up: median and interval of its time, on a log scale."""
-    least = min(t["low"] for t in times.values() if t["low"])
+    """Return a panel of a problem: a line a set-up, its ratio to the default on a log scale."""
+    held = {name: row["1_percent"] for name, row in found["ratio_to_default"].items()}
+    names = sorted(held, key=lambda name: held[name]["ratio"])
+    least = min(0.5, *(row["low"] for row in held.values()))
+    most = max(2.0, *(row["high"] for row in held.values()))
 
-    def x(seconds: float | None) -> float:
-        share = math.log((seconds or horizon) / least) / math.log(horizon / least)
-        return LABELS + min(max(share, 0.0), 1.0) * (WIDTH - LABELS - MARGIN)
+    def x(ratio: float) -> float:
+        share = math.log(ratio / least) / math.log(most / least)
+        return LABELS + share * (WIDTH - LABELS - 2 * MARGIN)
 
-    parts = [text(LABELS, 24, "simulated seconds to the best 5 %: median, 95 % interval")]
-    bottom = MARGIN + ROW * len(names)
-    for tick in (t for t in (3, 5, 10, 20, 50, 100, 200, 300, 500) if least <= t <= horizon):
-        parts.append(line(x(tick), MARGIN - 14, x(tick), bottom - 8, "#dddddd"))
-        parts.append(text(x(tick), bottom + 6, str(tick), "middle"))
+    title = f"{problem}: time to the best 1 %, in times the default's; 95 % interval"
+    parts = [text(MARGIN, top + 24, title)]
+    first = top + MARGIN
+    bottom = first + ROW * len(names)
+    for tick in (t for t in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20) if least <= t <= most):
+        colour = "#888888" if tick == 1 else "#dddddd"
+        parts.append(line(x(tick), first - 14, x(tick), bottom - 10, colour))
+        parts.append(text(x(tick), bottom + 6, f"{tick:g}", "middle"))
     for k, name in enumerate(names):
-        y, t = MARGIN + ROW * k, times[name]
-        shown = f"{name}, earlier fit" if t.get("fit") else name
+        y, row, seeds = first + ROW * k, held[name], found["seeds_of"][name]
+        shown = name if seeds == found["seeds"] else f"{name} ({seeds} seeds)"
+        mean = found["restricted_mean_s"][name]["1_percent"]["mean"]
         parts.append(text(LABELS - 10, y + 4, shown, "end", colours[name]))
-        parts.append(line(x(t["low"]), y, x(t["high"]), y, colours[name], 3))
-        if t["median"]:
-            parts.append(
-                f'<circle cx="{x(t["median"]):.1f}" cy="{y}" r="5" fill="{colours[name]}"/>'
-            )
+        parts.append(line(x(row["low"]), y, x(row["high"]), y, colours[name], 3))
+        parts.append(f'<circle cx="{x(row["ratio"]):.1f}" cy="{y}" r="5" fill="{colours[name]}"/>')
+        parts.append(text(WIDTH - 8, y + 4, f"{mean:.0f} s", "end", colours[name]))
     return parts
 
 
