@@ -53,12 +53,7 @@ def looks_like_images(folder: Path) -> bool:
 
 def split_folders(folder: Path) -> list[Path]:
     """Return the folders directly in a folder that hold splits; see `arrange`."""
-    images = [
-        name
-        for name in files_below(folder)
-        if PurePosixPath(name).suffix.lower() in SUFFIXES and not name.endswith("/")
-    ]
-    return [folder / name for name in sorted(_splits_of(images))]
+    return [folder / name for name in sorted(_splits_of(_images_of(files_below(folder))))]
 
 
 def files_below(folder: Path, depth: int = 0) -> list[str]:
@@ -125,7 +120,7 @@ def arrange(files: Sequence[str], title: str, source: Path, read: Read) -> Listi
     """
     too_deep = sorted(name for name in files if name.endswith("/"))
     files = [name for name in files if not name.endswith("/")]
-    images = [name for name in files if PurePosixPath(name).suffix.lower() in SUFFIXES]
+    images = _images_of(files)
     top = _top_of(images)
     splits = _splits_of([name[len(top) :] for name in images])
     pictures: list[Picture] = []
@@ -170,6 +165,15 @@ def arrange(files: Sequence[str], title: str, source: Path, read: Read) -> Listi
     in_order = sorted(splits, key=lambda name: (list(SPLITS).index(name.lower()), name))
     said = f"folders {named(in_order, 9)}" if splits else ""
     return Listing(title, tuple(pictures), read, said, tuple(notices))
+
+
+def _images_of(files: Sequence[str]) -> list[str]:
+    """Return the image files, by their suffix; a folder that was not opened is none."""
+    return [
+        name
+        for name in files
+        if PurePosixPath(name).suffix.lower() in SUFFIXES and not name.endswith("/")
+    ]
 
 
 def _top_of(images: Sequence[str]) -> str:
