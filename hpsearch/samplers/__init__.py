@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from hpsearch.samplers.base import Observation, Sampler, observe
 from hpsearch.samplers.config import (
@@ -14,12 +14,17 @@ from hpsearch.samplers.config import (
     TpeOptions,
 )
 from hpsearch.space.problem import SearchProblem
+from hpsearch.trial import Value
 
 __all__ = ["BLIND", "Observation", "Sampler", "SamplerConfig", "make_sampler", "observe"]
 
 
 def make_sampler(
-    config: SamplerConfig, problem: SearchProblem, observations: Sequence[Observation], number: int
+    config: SamplerConfig,
+    problem: SearchProblem,
+    observations: Sequence[Observation],
+    number: int,
+    first: Mapping[str, Value] | None = None,
 ) -> Sampler:
     """Return a sampler that has learnt from the observations.
 
@@ -28,15 +33,16 @@ def make_sampler(
         problem: The search problem.
         observations: Trials observed so far, by number.
         number: Number of the trial to propose.
+        first: The first trial's parameters, where there is one that could be trained.
     """
     if config.name == "random":
         from hpsearch.samplers.random import RandomSampler
 
         return RandomSampler(problem)
-    if config.name in ("sobol", "recentred"):
-        from hpsearch.samplers.sobol import EVEN, RECENTRED, SobolSampler
+    if config.name in ("sobol", "recentred", "around"):
+        from hpsearch.samplers.sobol import make_sobol
 
-        return SobolSampler(problem, number, EVEN if config.name == "sobol" else RECENTRED)
+        return make_sobol(config.name, problem, number, first)
     if config.name == "bayes":
         from hpsearch.samplers.bayes import BayesSampler
 

@@ -14,6 +14,7 @@ SamplerName = Literal[
     "random",
     "sobol",
     "recentred",
+    "around",
     "bayes",
     "tpe",
     "gp",
@@ -28,8 +29,8 @@ GP_LIMIT = 300
 CUBIC: tuple[SamplerName, ...] = ("gp", "skopt-gp")
 STARTUP, BAYES_STARTUP = 10, 6
 """Trials before a sampler proposes; the belief of bayes knows how little few trials say."""
-BLIND: tuple[SamplerName, ...] = ("random", "sobol", "recentred")
-"""Samplers that ignore the history: they start a search and serve as baselines."""
+BLIND: tuple[SamplerName, ...] = ("random", "sobol", "recentred", "around")
+"""Samplers that learn nothing from the history: they start a search and serve as baselines."""
 
 
 EXPECTS: tuple[SamplerName, ...] = ("bayes",)
@@ -40,7 +41,7 @@ Foreign = Annotated[str, AfterValidator(partial(check_name, GROUP))]
 
 
 class NoOptions(Section):
-    """random, sobol, recentred and bayes have no options."""
+    """random, sobol, recentred, around and bayes have no options."""
 
 
 class TpeOptions(Section):
@@ -83,6 +84,7 @@ OPTIONS: dict[str, type[Section]] = {
     "random": NoOptions,
     "sobol": NoOptions,
     "recentred": NoOptions,
+    "around": NoOptions,
     "bayes": NoOptions,
     "tpe": TpeOptions,
     "gp": GpOptions,
@@ -103,19 +105,21 @@ class SamplerConfig(Section):
 
     name: Annotated[SamplerName | Foreign, Field(union_mode="left_to_right")] = "bayes"
     """random draws uniformly. sobol spreads points evenly. recentred pulls most of these points
-    towards the middle of the search space. bayes learns from every epoch, and knows
-    its noise. tpe, gp and nsga2, a genetic algorithm, are Optuna's; skopt-gp, skopt-rf and
-    skopt-et are scikit-optimize's and know one objective. FILE.py:CLASS, MODULE:CLASS or the name
-    of an entry point is a class of your own, or any of Optuna's samplers."""
+    towards the middle of the search space, around towards the first trial. bayes learns from
+    every epoch, and knows its noise. tpe, gp and nsga2, a genetic algorithm, are Optuna's;
+    skopt-gp, skopt-rf and skopt-et are scikit-optimize's and know one objective. FILE.py:CLASS,
+    MODULE:CLASS or the name of an entry point is a class of your own, or any of Optuna's
+    samplers."""
     startup_trials: int = Field(
         default_factory=lambda given: startup_of(given.get("name")), ge=1, le=10_000
     )
     """Finished or paused trials before the model proposes; `start` proposes until then. It does
     not limit the search. By itself 6 with bayes, 10 with the others."""
-    start: Literal["recentred", "sobol", "random"] = "recentred"
+    start: Literal["around", "recentred", "sobol", "random"] = "around"
     """Sampler of the first trials. recentred begins with the middle of the search space, then
-    takes points of a scrambled Sobol sequence, two of three pulled towards the middle. sobol takes
-    these points unchanged. random draws uniformly."""
+    takes points of a scrambled Sobol sequence, two of three pulled towards the middle. around does
+    the same unless a configuration is enqueued; then all are pulled towards that, and by more.
+    sobol takes these points unchanged. random draws uniformly."""
     options: dict[str, Any] = Field(default_factory=dict)
     """Options of the named sampler; options of other samplers are refused."""
 

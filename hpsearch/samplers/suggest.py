@@ -19,7 +19,7 @@ from hpsearch.space.nearest import nearest_feasible
 from hpsearch.space.problem import SearchProblem
 from hpsearch.trial import TrialRecord, Value
 
-SEQUENCES = ("sobol", "recentred")
+SEQUENCES = ("sobol", "recentred", "around")
 REDRAWS = 64
 """Attempts before a proposal is moved to the nearest configuration within the limits."""
 LAST_DRAWS = 4096
@@ -148,7 +148,14 @@ def informed_sampler(
 ) -> Sampler:
     """Return the sampler, fitted to the history and to a prior of the same problem."""
     if acting.name in BLIND:
-        return make_sampler(acting, problem, [], n)
+        first = next((t for t in history if not t.added), None)
+        known = (
+            first is not None
+            and first.trainable
+            and first.state != "failed"
+            and problem.has_all(first.params)
+        )
+        return make_sampler(acting, problem, [], n, first.params if first and known else None)
     return make_sampler(acting, problem, _observed(problem, history, prior), n)
 
 
