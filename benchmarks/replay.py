@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +30,11 @@ from hpsearch.space.problem import SearchProblem
 from hpsearch.space.space import SearchSpace
 from hpsearch.storage.memory_store import MemoryStore
 from hpsearch.study.config import Budget, SamplerConfig, StudyConfig
+from hpsearch.study.enqueue import Enqueued
 from hpsearch.study.objectives import Named, goals_of
 from hpsearch.study.plan import DataPlace, StudyPlan
 from hpsearch.training.config import TrialConfig
-from hpsearch.trial import TrialRecord
+from hpsearch.trial import TrialRecord, Value
 
 Until = Callable[[Look, Mapping[int, float]], bool]
 
@@ -47,6 +49,7 @@ class Problem:
         limits: What a configuration may cost.
         model: Answers suggestions.
         objectives: What is searched for, if it is more than the error.
+        start: The configuration that is enqueued; None enqueues none.
     """
 
     space: SearchSpace
@@ -54,6 +57,7 @@ class Problem:
     limits: Limits
     model: Model
     objectives: tuple[str, ...] = ()
+    start: Mapping[str, Value] | None = None
 
     @property
     def trial(self) -> TrialConfig:
@@ -162,6 +166,17 @@ class Trace:
         return next((s for s, error in self.incumbent() if error <= threshold), math.inf)
 
 
+@dataclass(frozen=True)
+class _Plan(StudyPlan):
+    """A plan whose start is given, not named: a foreign table's is in no study file."""
+
+    start: Mapping[str, Value] | None = None
+
+    @cached_property
+    def enqueued(self) -> list[Enqueued]:
+        return [] if self.start is None else [Enqueued(dict(self.start), "enqueued: parameters")]
+
+
 def replay(
     problem: Problem,
     setup: Setup,
@@ -188,7 +203,7 @@ def replay(
         pruner=setup.pruner, budget=budget, limits=problem.limits, seed=seed,
         objectives=tuple(Named(name=name) for name in problem.objectives),
     )  # fmt: skip
-    plan = StudyPlan(StudyFolder(work), config, problem.space)
+    plan = _Plan(StudyFolder(work), config, problem.space, start=problem.start)
     data = DataPlace("", "")
     executor = SimulatedExecutor(problem.model, setup.workers)
     store = MemoryStore(seed)
