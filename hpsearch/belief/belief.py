@@ -11,7 +11,7 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from hpsearch.belief.curves import Shape, deviation, likelihood, sums
+from hpsearch.belief.curves import Shape, deviation, likelihood
 from hpsearch.belief.evidence import Evidence
 from hpsearch.belief.process import NOISE, NOISE_ALONE, Array, Kernel, fit_kernel
 from hpsearch.space.problem import SearchProblem
@@ -76,7 +76,7 @@ class Learnt:
         """Return the final errors that curves tell, and their variances, standardised."""
         compared = _compared(curves) if self.log else curves
         counted = _counted(compared, self.origin, self.unit, self.ceiling)
-        finals, variances = self.shape.finals(sums(counted, lengths, self.shape.walk))
+        finals, variances = self.shape.finals(self.shape.sums(counted, lengths))
         lowest = np.array([min(curve.values()) for curve in compared])
         absurd = _absurd(lowest, self.origin, self.ceiling)
         return (finals - self.centre) / self.spread, variances / self.spread**2 + absurd
@@ -294,7 +294,7 @@ def _learn_from(
     unit = deviation(np.array([_cut(e, median, ceiling) for e in lowest.tolist()]) - median)
     counted = _counted(curves, median, unit, ceiling)
     shape = Shape.learn(counted, lengths)
-    seen = sums(counted, lengths, shape.walk)
+    seen = shape.sums(counted, lengths)
     finals, variances = shape.finals(seen)
     centre, spread = shape.moments(finals, variances)
     standard = (finals - centre) / spread

@@ -1,7 +1,8 @@
 """Estimates a trial's final error from the epochs it has had, with its uncertainty.
 
-A curve is a + b g(e) + noise. a is the final error, and g falls with the logarithm of the epoch
-from 1 to 0 at full length. a and b differ from trial to trial and go together; how, all trials
+A curve is a + b g(e) + noise. a is the final error, and g falls from 1 to 0 at full length: with
+the logarithm of the epoch, or, where all trials say so, with a power of it, which falls sooner and
+flattens. a and b differ from trial to trial and go together; how, all trials
 tell. That most trials are pruned early biases nothing much: whether one went on depended on what
 was seen of it only.
 
@@ -9,15 +10,19 @@ Some curves run otherwise: they stay at chance for a while, or fall in steps. Wh
 so, a random walk is added, W(g) from W(0) = 0. Then a whole trial's last epochs tell its final
 error, and a first epoch tells little.
 
-Reference: Laird and Ware (1982), "Random-Effects Models for Longitudinal Data"; the trial's
-effects (a, b), Z = (1, g). Kalman (1960), "A New Approach to Linear Filtering", for the walk.
+Reference:
+    Laird and Ware (1982), "Random-Effects Models for Longitudinal Data"; the trial's effects
+    (a, b), Z = (1, g).
+    Domhan et al. (2015), "Speeding up Automatic Hyperparameter Optimization of Deep Neural
+    Networks by Extrapolation of Learning Curves", for the power law.
+    Kalman (1960), "A New Approach to Linear Filtering", for the walk.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,10 +44,12 @@ FEWEST = 2
 """Final errors whose own moments are taken."""
 NEXT_TO_NONE = 1e-6
 """A variance where there is nothing to estimate it from."""
+EXPONENTS = (0.0, 0.25, 0.5, 0.75, 1.0)
+"""Powers of 1 / epoch that g is tried to fall with; 0 is the logarithm."""
 WALKS = (0.0, 1.0, 8.0, 64.0, 512.0, 4096.0)
 """Variances of the random walk over a whole trial that are tried, in variances of one epoch."""
 EVIDENCE = 3.0
-"""A walk must raise the log likelihood by this."""
+"""A power must raise the log likelihood by this over the logarithm, and a walk over none."""
 VAGUE = 10.0
 """A final error whose own epochs leave so many times the variance of all is next to unknown."""
 
@@ -75,26 +82,42 @@ class Sums:
     yy: Array
 
 
-def sums(curves: Sequence[Mapping[int, float]], lengths: Sequence[int], walk: float = 0.0) -> Sums:
+def sums(
+    curves: Sequence[Mapping[int, float]],
+    lengths: Sequence[int],
+    walk: float = 0.0,
+    exponent: float = 0.0,
+) -> Sums:
     """Return the sums of curves.
 
     Args:
         curves: Errors by epoch, from 1; none empty.
         lengths: Epochs of the whole trial, of each.
         walk: Variance of the random walk over a whole trial, in variances of one epoch.
+        exponent: Power of 1 / epoch that g falls with; 0 is the logarithm.
     """
     rows = np.zeros((len(curves), 8))
     points = []
     for k, (curve, length) in enumerate(zip(curves, lengths, strict=True)):
         y = np.fromiter(curve.values(), np.float64)
         epochs = np.fromiter(curve.keys(), np.float64)
-        g = 1 - np.log(epochs) / math.log(length) if length > 1 else np.zeros(len(y))
+        g = _fall(epochs, length, exponent)
         if walk:
             points.append((y, g))
             continue
         rows[k, 2:] = len(y), g.sum(), (g * g).sum(), y.sum(), (g * y).sum(), (y * y).sum()
         rows[k, 0] = len(y)
     return Sums(*(_weighed(points, walk) if walk else rows).T)
+
+
+def _fall(epochs: Array, length: int, exponent: float) -> Array:
+    """Return g of epochs, from 1 at the first to 0 at full length."""
+    if length <= 1:
+        return np.zeros(len(epochs))
+    if not exponent:
+        return np.asarray(1 - np.log(epochs) / math.log(length))
+    last = float(length) ** -exponent
+    return np.asarray((epochs**-exponent - last) / (1 - last))
 
 
 def _weighed(points: Sequence[tuple[Array, Array]], walk: float) -> Array:
@@ -131,6 +154,7 @@ class Shape:
         centre: Mean of a.
         width: Variance of a.
         walk: Variance of the random walk over a whole trial, in variances of one epoch.
+        exponent: Power of 1 / epoch that g falls with; 0 is the logarithm.
     """
 
     slope: float
@@ -140,6 +164,7 @@ class Shape:
     centre: float
     width: float
     walk: float = 0.0
+    exponent: float = 0.0
 
     @classmethod
     def learn(cls, curves: Sequence[Mapping[int, float]], lengths: Sequence[int]) -> Shape:
@@ -148,18 +173,24 @@ class Shape:
             values = sums(curves, lengths).y
             width = float(values.var()) or 1.0
             return cls(0.0, 0.0, NEXT_TO_NONE, NEXT_TO_NONE, float(values.mean()), width)
-        found = []
-        for walk in WALKS:
-            seen = sums(curves, lengths, walk)
-            shape = cls.fit(seen, walk)
-            found.append((shape.evidence(seen), shape))
-        (plain, shape), *others = found
-        best, walking = max(others, key=lambda one: one[0])
-        return walking if best > plain + EVIDENCE else shape
+
+        def likeliest(ways: Sequence[tuple[float, float]]) -> Shape:
+            """Return the first way, a walk and an exponent, unless another is clearly likelier."""
+            found = []
+            for walk, exponent in ways:
+                seen = sums(curves, lengths, walk, exponent)
+                shape = replace(cls.fit(seen), walk=walk, exponent=exponent)
+                found.append((shape.evidence(seen), shape))
+            (plain, shape), *others = found
+            best, other = max(others, key=lambda one: one[0])
+            return other if best > plain + EVIDENCE else shape
+
+        exponent = likeliest([(0.0, exponent) for exponent in EXPONENTS]).exponent
+        return likeliest([(walk, exponent) for walk in WALKS])
 
     @classmethod
-    def fit(cls, seen: Sums, walk: float = 0.0) -> Shape:
-        """Estimate it from the sums of all trials under a walk."""
+    def fit(cls, seen: Sums) -> Shape:
+        """Estimate it from the sums of all trials."""
         n, count, g, gg = len(seen.count), seen.count, seen.g, seen.gg
         mean_a, mean_b = float(np.mean(seen.y / count)), DROP
         prior = (LEVEL**2, 0.0, DROP**2)
@@ -192,7 +223,11 @@ class Shape:
             total = float(residual.sum()) + EPOCHS * NOISE**2
             noise = total / (float(seen.epochs.sum()) + EPOCHS)
         slope = ab / aa
-        return cls(slope, mean_b - slope * mean_a, bb - slope * ab, noise, mean_a, aa, walk)
+        return cls(slope, mean_b - slope * mean_a, bb - slope * ab, noise, mean_a, aa)
+
+    def sums(self, curves: Sequence[Mapping[int, float]], lengths: Sequence[int]) -> Sums:
+        """Return the sums of curves that run so."""
+        return sums(curves, lengths, self.walk, self.exponent)
 
     def evidence(self, seen: Sums) -> float:
         """Return the log likelihood of curves, up to a constant.
@@ -262,7 +297,7 @@ def likelihood(curves: Sequence[Mapping[int, float]], lengths: Sequence[int]) ->
     counted = [{e: (v - middle) / unit for e, v in curve.items()} for curve in curves]
     shape = Shape.learn(counted, lengths)
     last = [{max(curve): curve[max(curve)]} for curve in counted]
-    every, ends = (shape.evidence(sums(one, lengths, shape.walk)) for one in (counted, last))
+    every, ends = (shape.evidence(shape.sums(one, lengths)) for one in (counted, last))
     return every - ends - sum(len(curve) - 1 for curve in curves) * math.log(unit)
 
 

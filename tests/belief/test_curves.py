@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ def drawn(rng: np.random.Generator, trials: int, shape: Shape, epochs: list[int]
     curves = []
     for final, last in zip(finals, epochs, strict=True):
         slope = shape.slope * final + shape.drop + rng.normal(0, math.sqrt(shape.spread))
-        g = [1 - math.log(e) / math.log(EPOCHS) for e in range(1, last + 1)]
+        g = places(dict.fromkeys(range(1, last + 1), 0.0), shape.exponent)
         noise = rng.normal(0, math.sqrt(shape.noise), last)
         curves.append({e: final + slope * g[e - 1] + float(noise[e - 1])
                        for e in range(1, last + 1)})  # fmt: skip
@@ -31,19 +32,22 @@ def covariance(shape: Shape, g: np.ndarray) -> np.ndarray:
     return shape.noise * (np.eye(len(g)) + shape.walk * np.minimum.outer(g, g))
 
 
-def places(curve: dict[int, float]) -> np.ndarray:
+def places(curve: dict[int, float], power: float = 0.0) -> np.ndarray:
+    """g of a curve's epochs."""
+    if power:
+        return np.array([(e**-power - EPOCHS**-power) / (1 - EPOCHS**-power) for e in curve])
     return np.array([1 - math.log(e) / math.log(EPOCHS) for e in curve])
 
 
-@pytest.mark.parametrize("walk", [0.0, 8.0, 512.0])
-def test_final_errors_agree_with_generalised_least_squares(walk: float) -> None:
-    shape = Shape(slope=-0.2, drop=3.0, spread=0.1, noise=0.05, centre=10, width=1, walk=walk)
+@pytest.mark.parametrize(("walk", "power"), [(0.0, 0.0), (8.0, 0.5), (0.0, 1.0), (512.0, 0.0)])
+def test_final_errors_agree_with_generalised_least_squares(walk: float, power: float) -> None:
+    shape = Shape(-0.2, 3.0, spread=0.1, noise=0.05, centre=10, width=1, walk=walk, exponent=power)
     rng = np.random.default_rng(0)
     curves, _ = drawn(rng, 6, shape, [1, 2, 3, 5, 9, 9])
     del curves[5][4]
-    finals, variances = shape.finals(sums(curves, [EPOCHS] * 6, walk))
+    finals, variances = shape.finals(shape.sums(curves, [EPOCHS] * 6))
     for curve, final, variance in zip(curves, finals, variances, strict=True):
-        g = places(curve)
+        g = places(curve, power)
         design = 1 + shape.slope * g
         inverse = np.linalg.inv(covariance(shape, g) + shape.spread * np.outer(g, g))
         information = design @ inverse @ design
@@ -57,7 +61,7 @@ def test_the_evidence_is_the_likelihood_of_the_curves(walk: float) -> None:
     true = Shape(slope=-0.2, drop=3.0, spread=0.1, noise=0.05, centre=10, width=1)
     curves, _ = drawn(np.random.default_rng(2), 5, true, [1, 2, 4, 9, 9])
     seen = sums(curves, [EPOCHS] * 5, walk)
-    found = Shape.fit(seen, walk)
+    found = replace(Shape.fit(seen), walk=walk)
     slope, mean = found.slope, found.drop + found.slope * found.centre
     spreads = found.width * np.array([[1, slope], [slope, slope**2]]) + [[0, 0], [0, found.spread]]
     likely = 0.0
@@ -80,7 +84,7 @@ def test_curves_that_stay_at_chance_for_a_while_are_told_by_their_last_epochs() 
     curves = [{e: v + rng.normal(0, 0.01) for e, v in curve.items()} for curve in late]
     first = [{1: 0.9 + rng.normal(0, 0.01)} for _ in range(12)]
     found = Shape.learn([*curves, *first], [EPOCHS] * 24)
-    finals, variances = found.finals(sums([*curves, *first], [EPOCHS] * 24, found.walk))
+    finals, variances = found.finals(found.sums([*curves, *first], [EPOCHS] * 24))
     assert found.walk > 0
     assert np.abs(finals[:12] - [c[EPOCHS] for c in curves]).mean() < 0.04
     assert variances[12:].min() > 20 * variances[:12].max()
@@ -91,6 +95,22 @@ def test_curves_that_run_as_assumed_have_no_walk() -> None:
     for seed in range(5):
         curves, _ = drawn(np.random.default_rng(seed), 40, true, [9, 1, 1, 3] * 10)
         assert Shape.learn(curves, [EPOCHS] * 40).walk == 0
+        assert Shape.learn(curves, [EPOCHS] * 40).exponent == 0
+
+
+@pytest.mark.parametrize("power", [0.5, 1.0])
+def test_curves_that_fall_soon_and_flatten_are_told_by_a_power(power: float) -> None:
+    """By the logarithm a trial that begins badly and falls fast would end better than all."""
+    true = Shape(-0.2, 4.0, spread=0.5, noise=0.002, centre=10, width=1, exponent=power)
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        curves, finals = drawn(rng, 40, true, [9, 2, 3, 2] * 10)
+        steep = {e: 11 + 12 * g for e, g in zip((1, 2), places({1: 0, 2: 0}, power), strict=True)}
+        found = Shape.learn([*curves, steep], [EPOCHS] * 41)
+        assert abs(found.exponent - power) <= 0.25
+        told, _ = found.finals(found.sums([*curves, steep], [EPOCHS] * 41))
+        assert np.abs(told[:40] - finals).mean() < 0.35
+        assert told[40] > 9
 
 
 def test_the_shape_is_found_although_bad_trials_are_pruned() -> None:
