@@ -353,6 +353,6 @@ def test_a_handover_is_told_once(tmp_path: Path) -> None:
     origins = Origins(plan, told.append)
     many = mixed_history(plan.problem, GP_LIMIT + 3)
     names = [origins.name(history) for history in ([], many[:GP_LIMIT], many, many)]
-    assert names == ["recentred", "gp", "tpe", "tpe"]
+    assert names == ["around", "gp", "tpe", "tpe"]
     assert len(told) == 1
     assert told[0].startswith("gp hands over to tpe: above 300 finished trials")
