@@ -46,7 +46,7 @@ NEXT_TO_NONE = 1e-6
 """A variance where there is nothing to estimate it from."""
 EXPONENTS = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Powers of 1 / epoch that g is tried to fall with; 0 is the logarithm."""
-WALKS = (0.0, 1.0, 8.0, 64.0, 512.0, 4096.0)
+WALKS = (1.0, 8.0, 64.0, 512.0, 4096.0)
 """Variances of the random walk over a whole trial that are tried, in variances of one epoch."""
 EVIDENCE = 3.0
 """A power must raise the log likelihood by this over the logarithm, and a walk over none."""
@@ -174,19 +174,14 @@ class Shape:
             width = float(values.var()) or 1.0
             return cls(0.0, 0.0, NEXT_TO_NONE, NEXT_TO_NONE, float(values.mean()), width)
 
-        def likeliest(ways: Sequence[tuple[float, float]]) -> Shape:
-            """Return the first way, a walk and an exponent, unless another is clearly likelier."""
-            found = []
-            for walk, exponent in ways:
-                seen = sums(curves, lengths, walk, exponent)
-                shape = replace(cls.fit(seen), walk=walk, exponent=exponent)
-                found.append((shape.evidence(seen), shape))
-            (plain, shape), *others = found
-            best, other = max(others, key=lambda one: one[0])
-            return other if best > plain + EVIDENCE else shape
+        def tried(walk: float, exponent: float) -> tuple[float, Shape]:
+            """Return the log likelihood and the shape that has it."""
+            seen = sums(curves, lengths, walk, exponent)
+            shape = replace(cls.fit(seen), walk=walk, exponent=exponent)
+            return shape.evidence(seen), shape
 
-        exponent = likeliest([(0.0, exponent) for exponent in EXPONENTS]).exponent
-        return likeliest([(walk, exponent) for walk in WALKS])
+        plain = likeliest([tried(0.0, exponent) for exponent in EXPONENTS])
+        return likeliest([plain, *(tried(walk, plain[1].exponent) for walk in WALKS)])[1]
 
     @classmethod
     def fit(cls, seen: Sums) -> Shape:
@@ -284,6 +279,13 @@ class Shape:
         shrink = self.spread / (self.noise + self.spread * gg)
         information = np.maximum(hh - shrink * hg * hg, 1e-9) / self.noise
         return (hr - shrink * hg * gr) / self.noise / information, 1 / information
+
+
+def likeliest(ways: Sequence[tuple[float, Shape]]) -> tuple[float, Shape]:
+    """Return the first way, a log likelihood and its shape, unless another is clearly likelier."""
+    (plain, _), *others = ways
+    best = max(others, key=lambda way: way[0])
+    return best if best[0] > plain + EVIDENCE else ways[0]
 
 
 def likelihood(curves: Sequence[Mapping[int, float]], lengths: Sequence[int]) -> float:

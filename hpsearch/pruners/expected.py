@@ -14,9 +14,9 @@ from hpsearch.space.problem import SearchProblem
 from hpsearch.space.resource import Resource
 from hpsearch.trial import TrialRecord, best_trial
 
-CHANCE = 0.65
+CHANCE = 0.4
 """A trial ends when it would pass the bar with a lower probability. A short trial says less than a
-whole one, but for its cost more: so only what is likely the best goes on."""
+whole one, but for its cost more: so only what may well be the best goes on."""
 
 EVERY = 5
 """A trial is judged at each of its first 2 ** EVERY - 1 reports, then ever more seldom: judging
