@@ -179,6 +179,14 @@ class Belief:
         deviation = math.sqrt(max(variance, 1e-12))
         return NormalDist().cdf((self.learnt.standardised(bar) - self._means[place]) / deviation)
 
+    def unknown(self, place: int) -> bool:
+        """Return whether the epochs of one of `trials` leave its final error next to unknown.
+
+        So it is where curves run otherwise than by their first epochs, and a trial's own say less
+        of its end than the ends of all others do.
+        """
+        return bool(self.learnt.shape.walk) and float(self._noise[place]) > 1
+
     def covariance(self, places: Sequence[int]) -> Array:
         """Return the joint covariance of the final errors of some of `trials`."""
         noise, _ = self._noise[places], self._weights
@@ -296,10 +304,12 @@ def _learn_from(
     shape = Shape.learn(counted, lengths)
     seen = shape.sums(counted, lengths)
     finals, variances = shape.finals(seen)
-    centre, spread = shape.moments(finals, variances)
+    telling = shape.telling(variances)
+    centre, spread = shape.moments(finals, telling)
     standard = (finals - centre) / spread
     variances = variances / spread**2 + _absurd(lowest, median, ceiling)
-    kept = _best_and_latest(standard, LEARNT_FROM, LEARNT_FROM // 2)
+    told = np.flatnonzero(telling)
+    kept = told[_best_and_latest(standard[told], LEARNT_FROM, LEARNT_FROM // 2)]
     kernel = fit_kernel(columns[kept], groups, standard[kept], variances[kept], noise)
     return Learnt(log, median, unit, ceiling, shape, centre, spread, kernel)
 

@@ -6,9 +6,10 @@ flattens. a and b differ from trial to trial and go together; how, all trials
 tell. That most trials are pruned early biases nothing much: whether one went on depended on what
 was seen of it only.
 
-Some curves run otherwise: they stay at chance for a while, or fall in steps. Where all trials say
-so, a random walk is added, W(g) from W(0) = 0. Then a whole trial's last epochs tell its final
-error, and a first epoch tells little.
+Some curves run otherwise: they stay at chance for a while, or fall in steps. Where the long ones
+say so, a random walk is added that is 0 at full length, equally in every epoch. Then a whole
+trial's last epochs tell its final error, and a first epoch tells little. Short curves do not count
+there: that all begin at chance is no reason to believe that all end alike.
 
 Reference:
     Laird and Ware (1982), "Random-Effects Models for Longitudinal Data"; the trial's effects
@@ -46,12 +47,14 @@ NEXT_TO_NONE = 1e-6
 """A variance where there is nothing to estimate it from."""
 EXPONENTS = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Powers of 1 / epoch that g is tried to fall with; 0 is the logarithm."""
-WALKS = (1.0, 8.0, 64.0, 512.0, 4096.0)
+WALKS = (0.0, 1.0, 8.0, 64.0, 512.0, 4096.0)
 """Variances of the random walk over a whole trial that are tried, in variances of one epoch."""
+LONG = 0.5
+"""A curve of at least this share of its epochs tells whether there is a walk."""
 EVIDENCE = 3.0
 """A power must raise the log likelihood by this over the logarithm, and a walk over none."""
-VAGUE = 10.0
-"""A final error whose own epochs leave so many times the variance of all is next to unknown."""
+VAGUE = 4.0
+"""A final error whose own epochs leave so many times the variance of all is not told by them."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +106,7 @@ def sums(
         epochs = np.fromiter(curve.keys(), np.float64)
         g = _fall(epochs, length, exponent)
         if walk:
-            points.append((y, g))
+            points.append((y, g, (length - epochs) / max(length - 1, 1)))
             continue
         rows[k, 2:] = len(y), g.sum(), (g * g).sum(), y.sum(), (g * y).sum(), (y * y).sum()
         rows[k, 0] = len(y)
@@ -120,24 +123,29 @@ def _fall(epochs: Array, length: int, exponent: float) -> Array:
     return np.asarray((epochs**-exponent - last) / (1 - last))
 
 
-def _weighed(points: Sequence[tuple[Array, Array]], walk: float) -> Array:
-    """Return the sums under a walk, float64 [trials, 8], by a filter from the last epoch on."""
-    ends = np.array([len(y) for y, _ in points])
-    seen = np.zeros((3, int(ends.max(initial=0)), len(points)))
+def _weighed(points: Sequence[tuple[Array, Array, Array]], walk: float) -> Array:
+    """Return the sums under a walk, float64 [trials, 8], by a filter from the last epoch on.
+
+    Args:
+        points: Of each trial the errors, g, and the share of its epochs that follow.
+        walk: Variance of the walk over a whole trial, in variances of one epoch.
+    """
+    ends = np.array([len(y) for y, _, _ in points])
+    seen = np.zeros((4, int(ends.max(initial=0)), len(points)))
     seen[0] = 1.0
-    for k, (y, g) in enumerate(points):
-        seen[1, : len(y), k], seen[2, : len(y), k] = g[::-1], y[::-1]
+    for k, (y, g, left) in enumerate(points):
+        seen[1:, : len(y), k] = np.stack([g, y, left])[:, ::-1]
     state, products = np.zeros((3, len(points))), np.zeros((6, len(points)))
     log_det, last, variance = np.zeros((3, len(points)))
-    for k, (one, g, y) in enumerate(seen.transpose(1, 0, 2)):
+    for k, (one, g, y, left) in enumerate(seen.transpose(1, 0, 2)):
         live = k < ends
-        variance = variance + walk * np.where(live, g - last, 0.0)
+        variance = variance + walk * np.where(live, left - last, 0.0)
         ahead = np.stack([one, g, y]) - state
         total = variance + 1
         one, h, z = np.where(live, ahead / np.sqrt(total), 0.0)
         products += np.stack([one * one, one * h, h * h, one * z, h * z, z * z])
         log_det = log_det + np.where(live, np.log(total), 0.0)
-        state, last = state + ahead * (variance / total), g
+        state, last = state + ahead * (variance / total), left
         variance = variance / total
     return np.vstack([ends, log_det, products]).T
 
@@ -174,14 +182,26 @@ class Shape:
             width = float(values.var()) or 1.0
             return cls(0.0, 0.0, NEXT_TO_NONE, NEXT_TO_NONE, float(values.mean()), width)
 
-        def tried(walk: float, exponent: float) -> tuple[float, Shape]:
-            """Return the log likelihood and the shape that has it."""
-            seen = sums(curves, lengths, walk, exponent)
-            shape = replace(cls.fit(seen), walk=walk, exponent=exponent)
-            return shape.evidence(seen), shape
+        plain = likeliest([cls._tried(curves, lengths, exponent=power) for power in EXPONENTS])
+        of = [k for k, n in enumerate(lengths) if max(curves[k]) >= LONG * n]
+        if not of:
+            return plain
+        long = [curves[k] for k in of], [lengths[k] for k in of]
+        otherwise = likeliest([cls._tried(*long, walk, plain.exponent) for walk in WALKS])
+        return otherwise if otherwise.walk else plain
 
-        plain = likeliest([tried(0.0, exponent) for exponent in EXPONENTS])
-        return likeliest([plain, *(tried(walk, plain[1].exponent) for walk in WALKS)])[1]
+    @classmethod
+    def _tried(
+        cls,
+        curves: Sequence[Mapping[int, float]],
+        lengths: Sequence[int],
+        walk: float = 0.0,
+        exponent: float = 0.0,
+    ) -> tuple[float, Shape]:
+        """Return the log likelihood and the shape that has it."""
+        seen = sums(curves, lengths, walk, exponent)
+        shape = replace(cls.fit(seen), walk=walk, exponent=exponent)
+        return shape.evidence(seen), shape
 
     @classmethod
     def fit(cls, seen: Sums) -> Shape:
@@ -247,22 +267,30 @@ class Shape:
         each = seen.epochs * math.log(noise) + seen.log_det + np.log(det * joint) + rest - told
         return -float(each.sum()) / 2
 
-    def moments(self, finals: Array, variances: Array) -> tuple[float, float]:
-        """Return the mean and the standard deviation of final errors.
+    def telling(self, variances: Array) -> NDArray[np.bool_]:
+        """Return which final errors their own epochs tell, bool [trials]; all without a walk.
 
         Where curves fall late, first epochs tell next to nothing of the end, and what they tell
-        may lie anywhere. These do not count.
+        may lie anywhere.
+
+        Args:
+            variances: What `finals` returned.
+        """
+        return np.full(len(variances), not self.walk) | (variances < VAGUE * self.width)
+
+    def moments(self, finals: Array, telling: NDArray[np.bool_]) -> tuple[float, float]:
+        """Return the mean and the standard deviation of the final errors that are told.
 
         Args:
             finals: What `finals` returned.
-            variances: Likewise.
+            telling: Which of them count.
         """
+        told = finals[telling]
         if not self.walk:
-            return float(finals.mean()), float(finals.std()) or 1.0
-        telling = finals[variances < VAGUE * self.width]
-        if len(telling) < FEWEST or not telling.std():
+            return float(told.mean()), float(told.std()) or 1.0
+        if len(told) < FEWEST or not told.std():
             return self.centre, math.sqrt(self.width)
-        return float(telling.mean()), float(telling.std())
+        return float(told.mean()), float(told.std())
 
     def finals(self, seen: Sums) -> tuple[Array, Array]:
         """Return each trial's final error as its own epochs tell it, and the variance of that.
@@ -281,11 +309,11 @@ class Shape:
         return (hr - shrink * hg * gr) / self.noise / information, 1 / information
 
 
-def likeliest(ways: Sequence[tuple[float, Shape]]) -> tuple[float, Shape]:
-    """Return the first way, a log likelihood and its shape, unless another is clearly likelier."""
-    (plain, _), *others = ways
-    best = max(others, key=lambda way: way[0])
-    return best if best[0] > plain + EVIDENCE else ways[0]
+def likeliest(ways: Sequence[tuple[float, Shape]]) -> Shape:
+    """Return the first shape, each with its log likelihood, unless another is clearly likelier."""
+    (plain, shape), *others = ways
+    best, other = max(others, key=lambda way: way[0])
+    return other if best > plain + EVIDENCE else shape
 
 
 def likelihood(curves: Sequence[Mapping[int, float]], lengths: Sequence[int]) -> float:

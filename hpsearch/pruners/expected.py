@@ -14,7 +14,7 @@ from hpsearch.space.problem import SearchProblem
 from hpsearch.space.resource import Resource
 from hpsearch.trial import TrialRecord, best_trial
 
-CHANCE = 0.4
+CHANCE = 0.5
 """A trial ends when it would pass the bar with a lower probability. A short trial says less than a
 whole one, but for its cost more: so only what may well be the best goes on."""
 
@@ -29,9 +29,11 @@ class ExpectedPruner(Pruner):
 
     The bar lies halfway between the lowest error of a complete trial, which is lucky, and the
     lowest expected final error, which has yet to be confirmed. Trials are judged from the second
-    on, once one is complete: the belief knows how little it knows. The more has been reported of a
-    trial, the less one more report says: from the 32nd on every second counts, from the 64th every
-    fourth, and so on.
+    on, once one is complete: the belief knows how little it knows. Where curves stay at chance for
+    a while, a trial's first epochs tell nothing of its end, and it goes on.
+
+    The more has been reported of a trial, the less one more report says: from the 32nd on every
+    second counts, from the 64th every fourth, and so on.
 
     With several objectives the bar is that of the trials that are nowhere dearer: whoever passes
     it moves the front, so the chance to pass it is the chance to improve the front.
@@ -68,8 +70,8 @@ class ExpectedPruner(Pruner):
         belief = Belief(self.problem, evidence)
         places = {e.number: k for k, e in enumerate(belief.trials)}
         place = places.get(trial.number)
-        if place is None:
-            return Decision.GO  # it has no finite error yet
+        if place is None or belief.unknown(place):
+            return Decision.GO  # it has no finite error yet, or what it has tells nothing
         beside = [places[t.number] for t in rivals if t.number in places]
         if not beside:
             return Decision.GO

@@ -27,9 +27,10 @@ def drawn(rng: np.random.Generator, trials: int, shape: Shape, epochs: list[int]
     return curves, finals
 
 
-def covariance(shape: Shape, g: np.ndarray) -> np.ndarray:
+def covariance(shape: Shape, curve: dict[int, float]) -> np.ndarray:
     """Noise and walk of a curve, float64 [epochs, epochs]."""
-    return shape.noise * (np.eye(len(g)) + shape.walk * np.minimum.outer(g, g))
+    left = (EPOCHS - np.array(list(curve))) / (EPOCHS - 1)
+    return shape.noise * (np.eye(len(left)) + shape.walk * np.minimum.outer(left, left))
 
 
 def places(curve: dict[int, float], power: float = 0.0) -> np.ndarray:
@@ -49,7 +50,7 @@ def test_final_errors_agree_with_generalised_least_squares(walk: float, power: f
     for curve, final, variance in zip(curves, finals, variances, strict=True):
         g = places(curve, power)
         design = 1 + shape.slope * g
-        inverse = np.linalg.inv(covariance(shape, g) + shape.spread * np.outer(g, g))
+        inverse = np.linalg.inv(covariance(shape, curve) + shape.spread * np.outer(g, g))
         information = design @ inverse @ design
         told = design @ inverse @ (np.array(list(curve.values())) - shape.drop * g) / information
         assert math.isclose(final, told, rel_tol=1e-9)
@@ -68,13 +69,14 @@ def test_the_evidence_is_the_likelihood_of_the_curves(walk: float) -> None:
     for curve in curves:
         g = places(curve)
         effects = np.stack([np.ones(len(g)), g], axis=1)
-        whole = covariance(found, g) + effects @ spreads @ effects.T
+        whole = covariance(found, curve) + effects @ spreads @ effects.T
         rest = np.array(list(curve.values())) - found.centre - mean * g
         likely -= (np.linalg.slogdet(whole)[1] + rest @ np.linalg.solve(whole, rest)) / 2
     assert math.isclose(found.evidence(seen), likely, rel_tol=1e-9)
 
 
-def test_curves_that_stay_at_chance_for_a_while_are_told_by_their_last_epochs() -> None:
+@pytest.mark.parametrize("short", [12, 150])
+def test_curves_that_stay_at_chance_for_a_while_are_told_by_their_last_epochs(short: int) -> None:
     rng = np.random.default_rng(3)
     ends, starts = rng.uniform(0.1, 0.6, 12), rng.uniform(1, 6, 12)
     late = [
@@ -82,9 +84,10 @@ def test_curves_that_stay_at_chance_for_a_while_are_told_by_their_last_epochs() 
         for end, t in zip(ends, starts, strict=True)
     ]
     curves = [{e: v + rng.normal(0, 0.01) for e, v in curve.items()} for curve in late]
-    first = [{1: 0.9 + rng.normal(0, 0.01)} for _ in range(12)]
-    found = Shape.learn([*curves, *first], [EPOCHS] * 24)
-    finals, variances = found.finals(found.sums([*curves, *first], [EPOCHS] * 24))
+    first = [{1: 0.9 + rng.normal(0, 0.01)} for _ in range(short)]
+    lengths = [EPOCHS] * (12 + short)
+    found = Shape.learn([*curves, *first], lengths)
+    finals, variances = found.finals(found.sums([*curves, *first], lengths))
     assert found.walk > 0
     assert np.abs(finals[:12] - [c[EPOCHS] for c in curves]).mean() < 0.04
     assert variances[12:].min() > 20 * variances[:12].max()
@@ -145,7 +148,10 @@ def test_ends_that_first_epochs_do_not_tell_are_not_counted() -> None:
     curves = [{1: 0.9}, {1: 1.1}, {1: 1.0}, whole, {e: v + 0.5 for e, v in whole.items()}]
     finals, variances = shape.finals(sums(curves, [EPOCHS] * 5))
     assert np.abs(finals[:3]).max() > 5
-    mean, deviation = shape.moments(finals, variances)
+    telling = shape.telling(variances)
+    assert telling.tolist() == [False] * 3 + [True] * 2
+    assert replace(shape, walk=0.0).telling(variances).all()
+    mean, deviation = shape.moments(finals, telling)
     assert math.isclose(mean, finals[3:].mean())
     assert math.isclose(deviation, finals[3:].std())
-    assert shape.moments(finals[:4], variances[:4]) == (0.4, 1.0)  # one end is no spread
+    assert shape.moments(finals[:4], telling[:4]) == (0.4, 1.0)  # one end is no spread

@@ -130,3 +130,30 @@ def test_when_it_can_begin_is_known_beforehand() -> None:
     assert fewest_trials(whole, resource) is None
     with pytest.raises(ValueError, match="needs the problem"):
         make_pruner(PrunerConfig(name="expected"), resource)
+
+
+def at_chance(number: int, params: dict[str, float], epochs: int, state: str) -> TrialRecord:
+    """A trial whose error stays at 1.5 for four of its nine epochs, then falls to its end."""
+    noise, end = np.random.default_rng(number).normal(0, 0.01, EPOCHS), final(params)
+    values = {
+        e: end + (1.5 - end) * math.exp(-max(e - 4, 0)) + float(noise[e - 1])
+        for e in range(1, epochs + 1)
+    }
+    return TrialRecord(number, state, params, values, min(values.values()))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("short", [0, 40])
+def test_a_trial_goes_on_while_its_epochs_tell_nothing_of_its_end(short: int) -> None:
+    """Where curves stay at chance for a while no trial is ended there, but where it falls."""
+    points = [p for p in random_params(problem(), 200) if final(p) > 0.5][: 8 + short]
+    rule = pruner(problem())
+    history = [
+        at_chance(n, p, *((EPOCHS, "complete") if n < 8 else (1, "pruned")))
+        for n, p in enumerate(points)
+    ]
+    bad = {"fc.learning_rate": 1e-4, "fc.momentum": 0.1}
+    good = {"fc.learning_rate": 1e-2, "fc.momentum": 0.8}
+    for params, last in ((good, Decision.GO), (bad, Decision.STOP)):
+        for epoch, decision in ((1, Decision.GO), (3, Decision.GO), (EPOCHS - 1, last)):
+            trial = at_chance(99, params, epoch, "running")
+            assert rule.decide([*history, trial], trial, epoch) is decision
