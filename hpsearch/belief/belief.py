@@ -179,13 +179,18 @@ class Belief:
         deviation = math.sqrt(max(variance, 1e-12))
         return NormalDist().cdf((self.learnt.standardised(bar) - self._means[place]) / deviation)
 
+    @property
+    def falls_late(self) -> bool:
+        """Whether curves run otherwise than first epochs say: they fall late, or in steps."""
+        return bool(self.learnt.shape.walk)
+
     def unknown(self, place: int) -> bool:
         """Return whether the epochs of one of `trials` leave its final error next to unknown.
 
-        So it is where curves run otherwise than by their first epochs, and a trial's own say less
-        of its end than the ends of all others do.
+        So it is where curves fall late and its own epochs say less of its end than the ends of all
+        others do.
         """
-        return bool(self.learnt.shape.walk) and float(self._noise[place]) > 1
+        return self.falls_late and float(self._noise[place]) > 1
 
     def covariance(self, places: Sequence[int]) -> Array:
         """Return the joint covariance of the final errors of some of `trials`."""
@@ -308,8 +313,8 @@ def _learn_from(
     centre, spread = shape.moments(finals, telling)
     standard = (finals - centre) / spread
     variances = variances / spread**2 + _absurd(lowest, median, ceiling)
-    told = np.flatnonzero(telling)
-    kept = told[_best_and_latest(standard[told], LEARNT_FROM, LEARNT_FROM // 2)]
+    places = np.flatnonzero(telling)
+    kept = places[_best_and_latest(standard[places], LEARNT_FROM, LEARNT_FROM // 2)]
     kernel = fit_kernel(columns[kept], groups, standard[kept], variances[kept], noise)
     return Learnt(log, median, unit, ceiling, shape, centre, spread, kernel)
 

@@ -29,8 +29,11 @@ class ExpectedPruner(Pruner):
 
     The bar lies halfway between the lowest error of a complete trial, which is lucky, and the
     lowest expected final error, which has yet to be confirmed. Trials are judged from the second
-    on, once one is complete: the belief knows how little it knows. Where curves stay at chance for
-    a while, a trial's first epochs tell nothing of its end, and it goes on.
+    on, once one is complete: the belief knows how little it knows.
+
+    Where curves stay at chance for a while or fall in steps, first epochs tell little of the end.
+    There a trial goes on while its own epochs leave its end next to unknown, and while it would
+    pass the bar if it fell as far as some complete trial has from this epoch on.
 
     The more has been reported of a trial, the less one more report says: from the 32nd on every
     second counts, from the 64th every fourth, and so on.
@@ -76,9 +79,21 @@ class ExpectedPruner(Pruner):
         if not beside:
             return Decision.GO
         bar = (best.value + float(belief.means[beside].min())) / 2
+        if belief.falls_late and value - _furthest_fall(rivals, epoch) < bar:
+            return Decision.GO
         return Decision.GO if belief.chance(place, bar) >= CHANCE else Decision.STOP
 
     def _leads(self, others: Sequence[TrialRecord], trial: TrialRecord, value: float) -> bool:
         if not self.goals.several:
             return is_best_so_far(others, value)
         return stands_out(self.goals, others, trial, value)
+
+
+def _furthest_fall(others: Sequence[TrialRecord], epoch: int) -> float:
+    """Return how far the lowest error of some complete trial fell from an epoch on."""
+    falls = [0.0]
+    for other in others:
+        then = value_at(other, epoch)
+        if other.state == "complete" and other.value is not None and then is not None:
+            falls.append(then - other.value)
+    return max(falls)

@@ -27,6 +27,12 @@ def problem() -> SearchProblem:
     return SearchProblem(space, base_config([3], [True], 35, max_epochs=EPOCHS), Limits())
 
 
+def long_problem() -> SearchProblem:
+    """The same with trials of 60 epochs."""
+    of = problem()
+    return SearchProblem(of.space, of.base.model_copy(update={"max_epochs": 60}), Limits())
+
+
 def pruner(of: SearchProblem, min_resource: int = 1) -> ExpectedPruner:
     config = PrunerConfig(name="expected", min_resource=min_resource)
     made = make_pruner(config, Resource("epochs", of.base), of)
@@ -157,3 +163,19 @@ def test_a_trial_goes_on_while_its_epochs_tell_nothing_of_its_end(short: int) ->
         for epoch, decision in ((1, Decision.GO), (3, Decision.GO), (EPOCHS - 1, last)):
             trial = at_chance(99, params, epoch, "running")
             assert rule.decide([*history, trial], trial, epoch) is decision
+
+
+def test_a_trial_ahead_of_a_whole_one_that_fell_late_goes_on() -> None:
+    """What is known of late falls is one trial's: another that is ahead of it may fall as far."""
+    rng = np.random.default_rng(0)
+    points = random_params(long_problem(), 8)
+    fall = [0.95 - 0.002 * min(e, 20) - 0.006 * max(e - 20, 0) for e in range(1, 61)]
+    whole = {e: v + float(rng.normal(0, 0.01)) for e, v in enumerate(fall, 1)}
+    history = [TrialRecord(0, "complete", points[0], whole, min(whole.values()))]
+    rule = pruner(long_problem(), min_resource=15)
+    for shift, decision in ((-0.03, Decision.GO), (0.06, Decision.STOP)):
+        for number in range(1, 4):
+            values = {e: whole[e] + shift + float(rng.normal(0, 0.01)) for e in range(1, 16)}
+            trial = TrialRecord(number, "running", points[number], values, min(values.values()))
+            assert rule.decide([*history, trial], trial, 15) is decision
+            history.append(replace(trial, state="pruned"))
