@@ -33,9 +33,9 @@ MIDDLE = 0.0
 """Spread of the first recentred point: the middle of the search space, as in Ax 1.3."""
 SMALLEST = 1e-12
 """Smallest quantile; the normal distribution has no finite value at 0."""
-NEAREST = 0.02
+NEAREST = 1e-3
 """A coordinate nearer to an end of its range is pulled towards this share: one at the end itself
-would never move."""
+would never move. What lies near an end, as an L2 of 1e-4 in a range up to 0.1, stays near it."""
 
 
 def make_sobol(

@@ -62,7 +62,17 @@ def test_the_start_lies_around_what_was_enqueued() -> None:
     rates = [problem.free.index(f"{name}.learning_rate") for name in ("conv1", "fc", "output")]
     assert np.all(drawn[True][:, rates].min(0) < 0)
     assert np.all(drawn[True][:, rates].max(0) > 0)
-    assert np.ptp(drawn[True][:, problem.free.index("fc.l2")]) > 0.01
+    assert np.ptp(drawn[True][:, problem.free.index("fc.l2")]) > 0.001
+
+
+def test_what_lies_near_an_end_stays_near_it() -> None:
+    """The usual L2 is a thousandth of the paper's range; twenty times as much trains nothing."""
+    problem = shipped_problem("koch2015", Limits())
+    first = problem.cube.params([0.5] * len(problem.cube.names)) | {"fc.l2": 1e-4}
+    known = [TrialRecord(0, "complete", first, {1: 0.5}, 0.5)]
+    points = [suggest(problem, SamplerConfig(), known, 5, n) for n in range(3, 33, 3)]
+    drawn = np.array([float(p["fc.l2"]) for p in points])
+    assert 2e-5 < drawn.min() < 1e-4 < drawn.max() < 5e-4
 
 
 @pytest.mark.parametrize(
