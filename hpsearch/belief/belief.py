@@ -179,6 +179,12 @@ class Belief:
         deviation = math.sqrt(max(variance, 1e-12))
         return NormalDist().cdf((self.learnt.standardised(bar) - self._means[place]) / deviation)
 
+    def epochs_apart(self, lower: float, higher: float) -> float:
+        """Return the difference of two errors in standard deviations of one epoch's noise."""
+        learnt = self.learnt
+        apart = learnt.standardised(higher) - learnt.standardised(lower)
+        return apart * learnt.spread / math.sqrt(learnt.shape.noise)
+
     @property
     def falls_late(self) -> bool:
         """Whether curves run otherwise than first epochs say: they fall late, or in steps."""

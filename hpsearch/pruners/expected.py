@@ -18,6 +18,10 @@ CHANCE = 0.5
 """A trial ends when it would pass the bar with a lower probability. A short trial says less than a
 whole one, but for its cost more: so only what may well be the best goes on."""
 
+AHEAD = 2.0
+"""A trial goes on while it is ahead of every complete one at its epoch by so many standard
+deviations of one epoch's noise."""
+
 EVERY = 5
 """A trial is judged at each of its first 2 ** EVERY - 1 reports, then ever more seldom: judging
 takes milliseconds, a program may report in microseconds."""
@@ -34,6 +38,10 @@ class ExpectedPruner(Pruner):
     Where curves stay at chance for a while or fall in steps, first epochs tell little of the end.
     There a trial goes on while its own epochs leave its end next to unknown, and while it would
     pass the bar if it fell as far as some complete trial has from this epoch on.
+
+    A trial that is clearly ahead of every complete one at its epoch goes on, whatever is believed:
+    with few complete trials much of what differs between two is believed to be luck, so that not
+    even the best of them would pass the bar.
 
     The more has been reported of a trial, the less one more report says: from the 32nd on every
     second counts, from the 64th every fourth, and so on.
@@ -78,6 +86,8 @@ class ExpectedPruner(Pruner):
         beside = [places[t.number] for t in rivals if t.number in places]
         if not beside:
             return Decision.GO
+        if _clearly_ahead(rivals, belief, epoch, value):
+            return Decision.GO
         bar = (best.value + float(belief.means[beside].min())) / 2
         if belief.falls_late and value - _furthest_fall(rivals, epoch) < bar:
             return Decision.GO
@@ -97,3 +107,12 @@ def _furthest_fall(others: Sequence[TrialRecord], epoch: int) -> float:
         if other.state == "complete" and other.value is not None and then is not None:
             falls.append(then - other.value)
     return max(falls)
+
+
+def _clearly_ahead(
+    others: Sequence[TrialRecord], belief: Belief, epoch: int, value: float
+) -> bool:
+    """Return whether a trial is ahead of every complete one at its epoch beyond the noise."""
+    then = [value_at(other, epoch) for other in others if other.state == "complete"]
+    known = [v for v in then if v is not None]
+    return bool(known) and belief.epochs_apart(value, min(known)) >= AHEAD

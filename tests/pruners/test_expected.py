@@ -27,10 +27,10 @@ def problem() -> SearchProblem:
     return SearchProblem(space, base_config([3], [True], 35, max_epochs=EPOCHS), Limits())
 
 
-def long_problem() -> SearchProblem:
-    """The same with trials of 60 epochs."""
+def long_problem(epochs: int = 60) -> SearchProblem:
+    """The same with longer trials."""
     of = problem()
-    return SearchProblem(of.space, of.base.model_copy(update={"max_epochs": 60}), Limits())
+    return SearchProblem(of.space, of.base.model_copy(update={"max_epochs": epochs}), Limits())
 
 
 def pruner(of: SearchProblem, min_resource: int = 1) -> ExpectedPruner:
@@ -179,3 +179,22 @@ def test_a_trial_ahead_of_a_whole_one_that_fell_late_goes_on() -> None:
             trial = TrialRecord(number, "running", points[number], values, min(values.values()))
             assert rule.decide([*history, trial], trial, 15) is decision
             history.append(replace(trial, state="pruned"))
+
+
+def test_a_trial_clearly_ahead_of_the_only_whole_one_goes_on() -> None:
+    """Others that stayed high make the belief expect of all, even the best, an end above the bar."""
+    of = long_problem(16)
+    points = random_params(of, 5)
+    whole = [0.67, 0.65, 0.64, 0.61, 0.58, 0.51, 0.48, 0.45, 0.45, 0.43, 0.39, 0.38, 0.37, 0.36]
+    others = [[0.73, 0.75, 0.75, 0.73], [0.68, 0.71, 0.73, 0.73], [0.74, 0.77, 0.77, 0.78]]
+    curves = [[*whole, 0.35, 0.33], *others]
+    history = [
+        TrialRecord(n, "pruned" if n else "complete", points[n], dict(enumerate(c, 1)), min(c))
+        for n, c in enumerate(curves)
+    ]
+    for values, decision in (
+        ([0.67, 0.64, 0.54, 0.49], Decision.GO),
+        ([0.67, 0.65, 0.64, 0.61], Decision.STOP),
+    ):
+        trial = TrialRecord(4, "running", points[4], dict(enumerate(values, 1)), min(values))
+        assert pruner(of, min_resource=4).decide([*history, trial], trial, 4) is decision
