@@ -182,7 +182,7 @@ def test_a_trial_ahead_of_a_whole_one_that_fell_late_goes_on() -> None:
 
 
 def test_a_trial_clearly_ahead_of_the_only_whole_one_goes_on() -> None:
-    """Others that stayed high make the belief expect of all, even the best, an end above the bar."""
+    """Others that stayed high make the belief expect of all, even the best, an end above it."""
     of = long_problem(16)
     points = random_params(of, 5)
     whole = [0.67, 0.65, 0.64, 0.61, 0.58, 0.51, 0.48, 0.45, 0.45, 0.43, 0.39, 0.38, 0.37, 0.36]
