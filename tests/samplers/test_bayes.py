@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -60,7 +61,10 @@ def made(problem: SearchProblem, history: list[TrialRecord]) -> BayesSampler:
 
 
 def test_the_suggestion_is_the_same_under_any_blas_kernel() -> None:
-    """The kernels round differently: a sum of 64 products shows it in the last digits."""
+    """The kernels round differently: a sum of 64 products shows it in the last digits.
+
+    A processor without AVX-512 dies in SkylakeX by an illegal instruction.
+    """
     running = [
         subprocess.Popen(
             [sys.executable, "-c", ANSWERS],
@@ -69,7 +73,9 @@ def test_the_suggestion_is_the_same_under_any_blas_kernel() -> None:
         )
         for kernel in KERNELS
     ]
-    answers = [process.communicate()[0] for process in running]
+    ended = [(process.communicate()[0], process.returncode) for process in running]
+    answers = [told for told, code in ended if code != -signal.SIGILL]
+    assert len(answers) > 1
     assert len(json.loads(answers[0])) == 6
     assert len(set(answers)) == 1
 
