@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, model_validator
 
 from hpsearch.errors import InputError
+from hpsearch.paths import StudyFolder
 from hpsearch.records import Count, Number, Positive, Record, Share, damaged, read_record
 
 Figure = Annotated[float, Field(ge=-1, le=2)]
@@ -369,6 +370,13 @@ def read_dataset(path: Path) -> dict[str, Any]:
     try:
         return read_record(path, DatasetNote).values
     except FileNotFoundError:
-        raise InputError(f"{path}: no such file; the study's folder is incomplete") from None
+        raise InputError(f"{path}: no such file; {_again(path)}") from None
     except ValueError as error:
-        raise damaged(path, error, "restore it from a copy") from error
+        raise damaged(path, error, _again(path)) from error
+
+
+def _again(path: Path) -> str:
+    """Return how to get a lost file back: begun.json holds what it said."""
+    folder = StudyFolder(path.parent)
+    repair = f", or {folder.repair} writes it again" if folder.begun.is_file() else ""
+    return f"restore it from a copy{repair}"

@@ -26,6 +26,7 @@ from hpsearch.maintenance.others_of_file import (
     name_again,
     take_out_of_queue,
 )
+from hpsearch.maintenance.restore import restore
 from hpsearch.paths import REBUILT, StudyFolder, fsync_folder, remove
 from hpsearch.seeding import trial_seed
 from hpsearch.space.space import SearchSpace
@@ -36,7 +37,6 @@ from hpsearch.storage.engine import Database
 from hpsearch.storage.optuna_tables import correct_times, holding, read_rows
 from hpsearch.storage.optuna_trial import STATES
 from hpsearch.storage.view import StudyView, read_study
-from hpsearch.study.begun import restore
 from hpsearch.study.config import StudyConfig
 from hpsearch.study.lock import study_lock
 from hpsearch.study.plan import StudyPlan

@@ -12,10 +12,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
-from hpsearch.configfile import dump_yaml, parse_yaml, read_json, read_yaml
+from hpsearch.configfile import parse_yaml, read_json, read_yaml
 from hpsearch.data.dataset import Kind
 from hpsearch.errors import InputError, shortened
-from hpsearch.json_files import NO_DATA, read_dataset
+from hpsearch.json_files import read_dataset
 from hpsearch.paths import StudyFolder, read_file, write_atomically
 from hpsearch.seeding import trial_seed
 from hpsearch.space.space import SearchSpace
@@ -256,74 +256,10 @@ def in_words(edit: Edit, folder: StudyFolder) -> str:
     if edit.path == folder.prior:
         return f"{edit.path}: is not the file the study began with; restore it from a copy"
     return (
-        f"{edit.path}: {edit.key}: the study was begun with {_short(edit.was)}, the file says "
-        f"{_short(edit.now)}; a study keeps it: write it again, or {folder.repair} does; for "
+        f"{edit.path}: {edit.key}: the study was begun with {short(edit.was)}, the file says "
+        f"{short(edit.now)}; a study keeps it: write it again, or {folder.repair} does; for "
         "another study name another --output (OUTPUT=)"
     )
-
-
-def restore(folder: StudyFolder) -> list[str]:
-    """Restore the files of a study's start; keep the edited files under other names.
-
-    Returns:
-        One line for each change.
-
-    Raises:
-        InputError: A file cannot be read.
-        EnvironmentFailure: A file cannot be written.
-    """
-    try:
-        held = read_begun(folder)
-    except InputError:
-        aside = _free_name(folder.begun, "damaged")
-        folder.begun.rename(aside)
-        return [f"set the damaged {folder.begun.name} aside as {aside.name}"]
-    if held is None:
-        return []
-    done = []
-    try:
-        StudyConfig.from_yaml(folder.study_file)
-    except InputError as error:
-        kept = _replace(folder.study_file, dump_yaml(held["study"]))
-        done.append(f"study.yaml: wrote it as the study began ({error}){kept}")
-    config = StudyConfig.from_yaml(folder.study_file)
-    if config.trainer is not None:
-        try:
-            read_dataset(folder.dataset)
-        except InputError as error:
-            kept = _replace(folder.dataset, json.dumps(NO_DATA, indent=2) + "\n")
-            done.append(f"dataset.json: wrote it again ({error}){kept}")
-    for edit in edits(folder, config):
-        text = _as_begun(folder, held, edit.path)
-        if text is not None:
-            kept = _replace(edit.path, text)
-            done.append(f"{edit.path.name}: wrote {edit.key} {_short(edit.was)} again{kept}")
-    return done
-
-
-def _replace(path: Path, text: str) -> str:
-    """Write a file again; keep the edited one, and return where in words."""
-    kept = ""
-    if path.exists():
-        aside = _free_name(path, "edited")
-        write_atomically(aside, read_file(path))
-        kept = f"; the edited file is {aside.name}"
-    write_atomically(path, text)
-    return kept
-
-
-def _as_begun(folder: StudyFolder, held: Mapping[str, Any], path: Path) -> str | None:
-    """Return a file's text at the start, with allowed changes; None where it is lost."""
-    if path == folder.study_file:
-        kept = {k: v for k, v in read_yaml(path).items() if k in MAY_CHANGE}
-        values = {**held["study"], **kept}
-        StudyConfig.from_values(values, path)
-        return dump_yaml(values)
-    if path == folder.space_file:
-        return str(held["space"])
-    if path == folder.dataset:
-        return json.dumps({**read_json(path), **held["dataset"]}, indent=2) + "\n"
-    return None
 
 
 def _edits(folder: StudyFolder, now: StudyConfig, held: Mapping[str, Any]) -> list[Edit]:
@@ -331,10 +267,9 @@ def _edits(folder: StudyFolder, now: StudyConfig, held: Mapping[str, Any]) -> li
         (folder.study_file, _study_difference(folder, now, held["study"])),
         (folder.space_file, _space_difference(folder, held["space"])),
     ]
-    if folder.dataset.exists():
-        data = read_json(folder.dataset)
-        parts = {key: data.get(key) for key in held["dataset"]}
-        found.append((folder.dataset, first_difference(dict(held["dataset"]), parts)))
+    data = read_dataset(folder.dataset)
+    parts = {key: data.get(key) for key in held["dataset"]}
+    found.append((folder.dataset, first_difference(dict(held["dataset"]), parts)))
     if _digest(folder.prior) != held["prior"]:
         found.append((folder.prior, ("content", held["prior"], None)))
     return [Edit(path, *one) for path, one in found if one is not None]
@@ -381,14 +316,7 @@ def _sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _short(value: Any) -> str:
+def short(value: Any) -> str:
+    """Return a value in one line of at most 80 characters."""
     text = " ".join(str(value).split())
     return text if len(text) <= 80 else text[:77] + "..."
-
-
-def _free_name(path: Path, what: str) -> Path:
-    """Return the first free name for a copy: study.yaml.edited-1, then -2."""
-    number = 1
-    while (free := path.with_name(f"{path.name}.{what}-{number}")).exists():
-        number += 1
-    return free

@@ -11,16 +11,19 @@ from typing import Any
 import pytest
 
 from hpsearch.configfile import dump_yaml, read_yaml
+from hpsearch.data import Dataset
+from hpsearch.data.pack import packed_name
 from hpsearch.errors import InputError
+from hpsearch.json_files import read_dataset
 from hpsearch.maintenance.invariants import check_invariants
 from hpsearch.maintenance.migrate import migrate
 from hpsearch.maintenance.repair import repair
 from hpsearch.paths import StudyFolder
 from hpsearch.storage.view import read_study
-from hpsearch.study.begun import MAY_CHANGE, EditedError
+from hpsearch.study.begun import DATA, MAY_CHANGE, EditedError
 from hpsearch.study.config import StudyConfig
 from hpsearch.study.plan import find_study, plan_study
-from tests.support.cases import SPACE, STUDY, search, write_study
+from tests.support.cases import DATASET, SPACE, STUDY, search, write_study
 from tests.support.command_line import run
 from tests.support.slow import rest_slow
 
@@ -146,7 +149,7 @@ def test_a_lost_space_is_written_again(study: StudyFolder) -> None:
     assert study.space_file.read_text() == before
 
 
-@pytest.mark.parametrize("name", ["study.yaml", "space.yaml"])
+@pytest.mark.parametrize("name", ["study.yaml", "space.yaml", "dataset.json"])
 @pytest.mark.parametrize("text", [None, "", "[1]\n", "a: [\n"])
 def test_a_file_that_is_gone_or_unreadable_is_written_again(
     study: StudyFolder, name: str, text: str | None
@@ -159,8 +162,36 @@ def test_a_file_that_is_gone_or_unreadable_is_written_again(
             refused(study)
     assert run("doctor", study.root).code == 2
     assert run("doctor", study.root, "--repair").code == 0
-    assert path.read_text() == before
+    if path == study.dataset:  # where the images lie is lost
+        now, was = json.loads(path.read_text()), json.loads(before)
+        assert {key: now[key] for key in DATA} == {key: was[key] for key in DATA}
+    else:
+        assert path.read_text() == before
     assert (study.root / f"{name}.edited-1").exists() == (text is not None)
+    assert len(read_study(study).trials) == 2
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_a_lost_dataset_json_names_the_packed_images_again(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, packed: bool
+) -> None:
+    """Without them the next search has to be told where the images are."""
+    monkeypatch.setenv("HPSEARCH_CACHE", str(tmp_path))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    there = tmp_path / "packed" / packed_name(dataset.kind, dataset.fingerprint)
+    if packed:
+        shutil.copytree(dataset.folder, there)
+        shutil.copytree(dataset.folder, there.with_name(f"another-{dataset.fingerprint[:16]}"))
+        (there.with_name(f"another-{dataset.fingerprint[:16]}") / "meta.json").write_text("{")
+    was = {**DATASET, "fingerprint": dataset.fingerprint, "packed": str(there)}
+    search(tmp_path / "study", dataset=was)
+    study = StudyFolder(tmp_path / "study")
+    study.dataset.unlink()
+    (told,) = repair(study)
+    assert ("--data" in told) is not packed
+    now = read_dataset(study.dataset)
+    assert {key: now[key] for key in DATA} == {key: was[key] for key in DATA}
+    assert (now["kind"], now["packed"]) == (("glyphs", str(there)) if packed else ("auto", None))
 
 
 def test_a_move_to_another_space_may_be_cut_anywhere(

@@ -11,8 +11,8 @@ import pytest
 from hpsearch.app.command import find_program
 from hpsearch.errors import InputError
 from hpsearch.json_files import NO_DATA, read_dataset
+from hpsearch.maintenance.restore import restore
 from hpsearch.paths import StudyFolder
-from hpsearch.study.begun import restore
 from hpsearch.study.plan import plan_study, save_plan
 from hpsearch.study.trust import is_trusted, note_trust
 from tests.support.command_line import run
