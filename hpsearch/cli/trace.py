@@ -155,6 +155,7 @@ def verify(study: StudyArgument, json: JsonOption = False) -> int:
         raise InputError(
             f"{view.folder.root}: {count(counts['different'], 'suggestion')} derived again, and "
             "different from what is stored; the study was changed, or made by other versions "
-            "(hpsearch show STUDY TRIAL names them)"
+            "or on a processor that rounds otherwise (hpsearch show STUDY TRIAL "
+            "names versions and host)"
         )
     return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -113,11 +114,18 @@ def _asked_again(asker: Asker, view: StudyView, trial: TrialRecord) -> Verdict:
 def _compared(trial: TrialRecord, params: Mapping[str, Any], kind: Kind) -> Verdict:
     for name in [*params, *(n for n in trial.params if n not in params)]:
         derived, stored = params.get(name), trial.params.get(name)
-        if derived != stored:
+        if not _is_same(derived, stored):
             return Verdict(
                 trial.number, "different", f"{name}: derived {derived}, stored {stored}"
             )
     return Verdict(trial.number, kind)
+
+
+def _is_same(derived: Any, stored: Any) -> bool:
+    """Compare two values, numbers to nine digits: processors round exp and log differently."""
+    if isinstance(derived, float) and isinstance(stored, float):
+        return math.isclose(derived, stored, rel_tol=1e-9)
+    return bool(derived == stored)
 
 
 def history_of(view: StudyView, number: int) -> list[TrialRecord]:

@@ -76,6 +76,22 @@ def test_a_parameter_that_was_changed_is_found(study: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("study", ["tpe"], indirect=True)
+@pytest.mark.parametrize(("change", "kind"), [(1e-15, "same"), (1e-7, "different")])
+def test_another_processor_may_round_otherwise(
+    study: Path, tmp_path: Path, change: float, kind: str
+) -> None:
+    copy = copied(study, tmp_path)
+    with sqlite3.connect(copy / "study.db") as connection:
+        connection.execute(
+            "UPDATE trial_params SET param_value = param_value * (1 + ?) "
+            "WHERE param_name = 'fc.learning_rate' "
+            "AND trial_id = (SELECT trial_id FROM trials WHERE number = 9)",
+            (change,),
+        )
+    assert verdicts(copy)[9][0] == kind
+
+
+@pytest.mark.parametrize("study", ["tpe"], indirect=True)
 def test_a_value_that_was_changed_is_found_by_what_followed_from_it(
     study: Path, tmp_path: Path
 ) -> None:

@@ -201,7 +201,7 @@ def test_L4_thousands_of_trials(tmp_path: Path, packed: Path, see: See) -> None:
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
     shown = {k: round(v, 1) for k, v in seconds.items()}
     see(f"{count} trials: {shown} s of a core, {memory:.0f} MB at most")
-    assert max(seconds.values()) < 30
+    assert max(seconds.values()) < count / 250 * import_s()
 
 
 @pytest.mark.slow
@@ -209,7 +209,7 @@ def test_L4_thousands_of_trials(tmp_path: Path, packed: Path, see: See) -> None:
 def test_continuing_a_study_of_1000_trials_L4_first_new_trial(
     tmp_path: Path, packed: Path, see: See
 ) -> None:
-    """at most 5 s of a core to the first new trial, tpe in quickstart's 27 parameters"""
+    """to the first new trial of 27 parameters at most four times the imports' time of a core"""
     shipped = find_shipped("studies", "quickstart").read_text()
     file = tmp_path / "quickstart.yaml"
     file.write_text("".join(x for x in shipped.splitlines(True) if not x.startswith("enqueue")))
@@ -233,7 +233,15 @@ def test_continuing_a_study_of_1000_trials_L4_first_new_trial(
     assert view.attributes[1000]["origin"] == "bayes"
     assert len(view.trials[1000].params) == 27
     see(f"{took:.1f} s, {used:.1f} s of a core")
-    assert used <= 5
+    assert used <= 4 * import_s()
+
+
+def import_s() -> float:
+    """Return the seconds of a core that a search's imports take: machines differ."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([sys.executable, "-c", "import optuna, torch, sqlalchemy, scipy"], check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def seconds_of_a_core(pid: int) -> float:
