@@ -267,7 +267,8 @@ def _edits(folder: StudyFolder, now: StudyConfig, held: Mapping[str, Any]) -> li
         (folder.study_file, _study_difference(folder, now, held["study"])),
         (folder.space_file, _space_difference(folder, held["space"])),
     ]
-    data = read_dataset(folder.dataset)
+    read_dataset(folder.dataset)  # raises where the file is lost or damaged
+    data = read_json(folder.dataset)
     parts = {key: data.get(key) for key in held["dataset"]}
     found.append((folder.dataset, first_difference(dict(held["dataset"]), parts)))
     if _digest(folder.prior) != held["prior"]:

@@ -169,15 +169,19 @@ def test_OD2_parameters_changed_in_the_database_are_refused(
 
 
 def test_OD2_prior_and_dataset_that_are_damaged_are_named(study: StudyFolder) -> None:
-    """nothing else says what they held, so they stay, and the database is left alone"""
+    """where nothing else says what they held they stay, and the database is left alone"""
     database = study.database.read_bytes()
     content = study.dataset.read_text()
     study.dataset.write_text(content.replace('"ways": 20', '"ways": NaN'))
+    held = study.begun.read_text()
+    study.begun.unlink()
     done = run("doctor", study.root, "--repair")
     assert done.code == 2
     assert "dataset.json: " in done.err
     assert "NaN is no number" in done.err
+    assert done.err.strip().endswith("restore it from a copy")
     assert study.database.read_bytes() == database
+    study.begun.write_text(held)
     study.dataset.write_text(content)
     study.prior.write_text('{"study": "x", "trials": [{"number": -1, "value": NaN}]}')
     done = run("doctor", study.root)
