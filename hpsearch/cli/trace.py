@@ -155,7 +155,6 @@ def verify(study: StudyArgument, json: JsonOption = False) -> int:
         raise InputError(
             f"{view.folder.root}: {count(counts['different'], 'suggestion')} derived again, and "
             "different from what is stored; the study was changed, or made by other versions "
-            "or on a processor that rounds otherwise (hpsearch show STUDY TRIAL "
-            "names versions and host)"
+            "or on a processor that rounds otherwise (hpsearch show STUDY TRIAL names them)"
         )
     return 0

@@ -122,7 +122,7 @@ def _compared(trial: TrialRecord, params: Mapping[str, Any], kind: Kind) -> Verd
 
 
 def _is_same(derived: Any, stored: Any) -> bool:
-    """Compare two values, numbers to nine digits: processors round exp and log differently."""
+    """Compare two values, numbers to nine digits: processors round differently."""
     if isinstance(derived, float) and isinstance(stored, float):
         return math.isclose(derived, stored, rel_tol=1e-9)
     return bool(derived == stored)

@@ -40,7 +40,7 @@ KERNELS = (
     {"OPENBLAS_CORETYPE": "SkylakeX"},
     {"OPENBLAS_CORETYPE": "Prescott", "NPY_DISABLE_CPU_FEATURES": "X86_V3 X86_V4"},
 )
-"""Of OpenBLAS, and of numpy, whose exp and log differ in the last digit without AVX-512."""
+"""Of OpenBLAS, the last one with numpy's plain instructions."""
 ANSWERS = """
 import json
 from hpsearch.samplers import SamplerConfig
