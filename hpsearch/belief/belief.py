@@ -258,18 +258,23 @@ class Belief:
 
     def untrainable(self, columns: Array) -> Array:
         """Return the probability that configurations cannot be trained, float64 [rows]."""
-        labels = np.array([float(not e.trainable) for e in self._labelled])
-        if labels.sum() < 1:
+        if all(e.trainable for e in self._labelled):
             return np.zeros(len(columns))
+        share, rows, weights = self._failures
+        told = np.einsum("ij,j->i", self.learnt.kernel.between(columns, rows), weights)
+        return np.asarray(np.clip(share + told, 0.0, 1.0))
+
+    @cached_property
+    def _failures(self) -> tuple[float, Array, Array]:
+        """The share of failures, the rows they are known at, and what each of these counts."""
+        labels = np.array([float(not e.trainable) for e in self._labelled])
         rows = self._problem.columns.matrix([e.params for e in self._labelled])
         kernel = self.learnt.kernel
         scale = float(kernel.variances(rows).mean())
         matrix = kernel.within(rows) / scale
         matrix[np.diag_indices(len(matrix))] += LABEL_NOISE
         share = (labels.sum() + 0.5) / (len(labels) + 2)
-        weights = np.linalg.solve(matrix, labels - share)
-        told = np.einsum("ij,j->i", kernel.between(columns, rows), weights) / scale
-        return np.asarray(np.clip(share + told, 0.0, 1.0))
+        return float(share), rows, np.asarray(np.linalg.solve(matrix, labels - share) / scale)
 
 
 def _learn(known: Sequence[Evidence], columns: Array, groups: NDArray[np.int64]) -> Learnt:

@@ -99,28 +99,32 @@ def sums(
         walk: Variance of the random walk over a whole trial, in variances of one epoch.
         exponent: Power of 1 / epoch that g falls with; 0 is the logarithm.
     """
-    rows = np.zeros((len(curves), 8))
-    points = []
-    for k, (curve, length) in enumerate(zip(curves, lengths, strict=True)):
-        y = np.fromiter(curve.values(), np.float64)
-        epochs = np.fromiter(curve.keys(), np.float64)
-        g = _fall(epochs, length, exponent)
-        if walk:
-            points.append((y, g, (length - epochs) / max(length - 1, 1)))
-            continue
-        rows[k, 2:] = len(y), g.sum(), (g * g).sum(), y.sum(), (g * y).sum(), (y * y).sum()
-        rows[k, 0] = len(y)
-    return Sums(*(_weighed(points, walk) if walk else rows).T)
+    counts = np.array([len(curve) for curve in curves], np.int64)
+    y = np.array([value for curve in curves for value in curve.values()], np.float64)
+    epochs = np.array([epoch for curve in curves for epoch in curve], np.float64)
+    length = np.repeat(np.array(lengths, np.float64), counts)
+    g = _fall(epochs, length, exponent)
+    if walk:
+        left = (length - epochs) / np.maximum(length - 1, 1)
+        ends = np.cumsum(counts)[:-1]
+        points = zip(*(np.split(column, ends) for column in (y, g, left)), strict=True)
+        return Sums(*_weighed(list(points), walk).T)
+    trial, rows = np.repeat(np.arange(len(curves)), counts), np.zeros((8, len(curves)))
+    rows[0], rows[2] = counts, counts
+    for row, column in enumerate((g, g * g, y, g * y, y * y), start=3):
+        rows[row] = np.bincount(trial, column, len(curves))
+    return Sums(*rows)
 
 
-def _fall(epochs: Array, length: int, exponent: float) -> Array:
-    """Return g of epochs, from 1 at the first to 0 at full length."""
-    if length <= 1:
-        return np.zeros(len(epochs))
-    if not exponent:
-        return np.asarray(1 - np.log(epochs) / math.log(length))
-    last = float(length) ** -exponent
-    return np.asarray((epochs**-exponent - last) / (1 - last))
+def _fall(epochs: Array, length: Array, exponent: float) -> Array:
+    """Return g of epochs, from 1 at the first to 0 at full length; 0 where that is one epoch."""
+    longer = np.maximum(length, 2)
+    if exponent:
+        last = longer**-exponent
+        g = (epochs**-exponent - last) / (1 - last)
+    else:
+        g = 1 - np.log(epochs) / np.log(longer)
+    return np.where(length > 1, g, 0.0)
 
 
 def _weighed(points: Sequence[tuple[Array, Array, Array]], walk: float) -> Array:

@@ -20,7 +20,7 @@ class Evidence:
         params: Its parameters.
         curve: Finite validation errors by epoch, from 1, in order. Empty while none is known.
         length: Epochs of the whole trial.
-        ended: Whether its curve will not change.
+        ended: Whether its curve will not change, unless it is paused and goes on later.
         trainable: False where training is impossible or memory is too small.
     """
 
@@ -60,7 +60,7 @@ def from_history(
                 params=trial.params,
                 curve=finite_curve(trial.values),
                 length=whole_length(trial.state == "complete", trial.values, length(trial.params)),
-                ended=trial.finished,
+                ended=trial.settled,
                 trainable=trainable,
             )
         )

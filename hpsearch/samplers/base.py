@@ -63,7 +63,6 @@ class Observation:
         kind: complete, pruned, paused or running; bad where training is impossible or memory is
             too small.
         params: Its parameters.
-        point: Its coordinates.
         curve: Lowest validation error so far, by epoch.
         value: The last value of the curve, or a program's result; None before an epoch has ended.
         seconds: Training time; None while unknown.
@@ -78,7 +77,6 @@ class Observation:
     number: int
     kind: Kind
     params: Mapping[str, Value]
-    point: Mapping[str, Value]
     curve: Mapping[int, float]
     value: float | None
     seconds: float | None = None
@@ -102,9 +100,8 @@ def observe(problem: SearchProblem, history: Sequence[TrialRecord]) -> list[Obse
         kind = _kind(trial, value)
         if kind is not None and problem.has_all(trial.params):
             params = {name: trial.params[name] for name in searched if name in trial.params}
-            point = problem.encode(params)
             errors = {e: v for e, v in trial.values.items() if math.isfinite(v)}
-            known = trial.number, kind, params, point, curve, value, trial.seconds, errors
+            known = trial.number, kind, params, curve, value, trial.seconds, errors
             rest, excess = _beside_error(problem, trial) if problem.goals != ONE else (None, 0.0)
             found.append(Observation(*known, trial.result, rest, excess))
     return _to_results(found)

@@ -121,7 +121,7 @@ def evidence(problem: SearchProblem, observations: Sequence[Observation]) -> lis
             length=whole_length(
                 o.kind == "complete" or not o.errors, o.curve, problem.resource.length(o.params)
             ),
-            ended=o.kind in ("complete", "pruned", "bad"),
+            ended=o.kind != "running",
             trainable=o.kind != "bad",
         )
         for o in observations

@@ -54,7 +54,7 @@ class OptunaSampler:
         sampler = make_optuna_sampler(self._kind, self._options, seed)
         values = values_with_worst(self._problem, self._observations)
         for one, value in zip(self._observations, values, strict=True):
-            study.live(sampler, one.point, value)
+            study.live(sampler, self._problem.encode(one.params), value)
         return study.ask(sampler)
 
 

@@ -36,9 +36,9 @@ class GpSampler:
         kept = best_and_recent(observations)
         values = values_with_worst(problem, kept)
         trials = [
-            frozen(o.point, distributions, TrialState.RUNNING, None)
+            frozen(problem.encode(o.params), distributions, TrialState.RUNNING, None)
             if value is None
-            else frozen(o.point, distributions, TrialState.COMPLETE, value)
+            else frozen(problem.encode(o.params), distributions, TrialState.COMPLETE, value)
             for o, value in zip(kept, values, strict=True)
         ]
         self._problem = problem

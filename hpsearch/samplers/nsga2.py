@@ -44,7 +44,7 @@ class Nsga2Sampler:
         ):
             if values is None:
                 continue
-            trial = frozen(one.point, distributions, TrialState.COMPLETE, values)
+            trial = frozen(problem.encode(one.params), distributions, TrialState.COMPLETE, values)
             trial.system_attrs[generation] = len(trials) // self._population
             if some_bad:
                 excess = (one.excess or 1.0) if one.kind == "bad" else FEASIBLE

@@ -6,7 +6,7 @@ Components and Their Roles for Better Empirical Performance".
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import optuna
 from optuna.distributions import BaseDistribution
@@ -41,7 +41,10 @@ class TpeSampler:
         self._options = options
         distributions = problem.coordinate_distributions()
         enter = _trial_of_several if problem.goals.several else _trial
-        trials = [enter(one, observations, distributions) for one in observations]
+        trials = [
+            enter(one, problem.encode(one.params), observations, distributions)
+            for one in observations
+        ]
         self._study = OptunaStudy(problem, trials)
 
     def draw(self, seed: int) -> dict[str, Value]:
@@ -60,14 +63,14 @@ class TpeSampler:
 
 def _trial(
     observation: Observation,
+    point: Mapping[str, Value],
     others: Sequence[Observation],
     distributions: dict[str, BaseDistribution],
 ) -> FrozenTrial:
-    point = observation.point
     if observation.kind == "complete":
         return frozen(point, distributions, TrialState.COMPLETE, observation.value)
     if observation.kind == "bad":
-        return _bad(observation, distributions)
+        return _bad(observation, point, distributions)
     if observation.value is None:
         return frozen(point, distributions, TrialState.RUNNING, None)
     if observation.kind != "pruned":
@@ -81,12 +84,13 @@ def _trial(
 
 def _trial_of_several(
     observation: Observation,
+    point: Mapping[str, Value],
     others: Sequence[Observation],
     distributions: dict[str, BaseDistribution],
 ) -> FrozenTrial:
-    point, rest = observation.point, observation.rest
+    rest = observation.rest
     if observation.kind == "bad":
-        return _bad(observation, distributions)
+        return _bad(observation, point, distributions)
     if observation.value is None or rest is None:
         return frozen(point, distributions, TrialState.RUNNING, None)
     error = observation.value
@@ -96,7 +100,11 @@ def _trial_of_several(
     return frozen(point, distributions, TrialState.COMPLETE, (error, *rest))
 
 
-def _bad(observation: Observation, distributions: dict[str, BaseDistribution]) -> FrozenTrial:
+def _bad(
+    observation: Observation,
+    point: Mapping[str, Value],
+    distributions: dict[str, BaseDistribution],
+) -> FrozenTrial:
     broken = {"constraint": observation.excess} if observation.excess > 0 else {"trainable": 1.0}
     state = TrialState.PRUNED
-    return frozen(observation.point, distributions, state, None, constraints=broken)
+    return frozen(point, distributions, state, None, constraints=broken)

@@ -71,8 +71,7 @@ class Features:
 
     def matrix(self, trials: Sequence[Mapping[str, Value]]) -> Array:
         """Return the columns of configurations, float64 [trials, columns]."""
-        values = {n: np.array([_number(p, t.get(n)) for t in trials])
-                  for n, p in self._parameters.items()}  # fmt: skip
+        values = {n: _numbers(p, [t.get(n) for t in trials]) for n, p in self._parameters.items()}
         return self.of(values, len(trials))
 
     def of(self, values: Mapping[str, Array], count: int) -> Array:
@@ -186,13 +185,12 @@ def _kinds(names: Sequence[str]) -> dict[str, str]:
     return {name: kind(name) for name in names}
 
 
-def _number(parameter: Parameter, value: Value | None) -> float:
-    """Return a value as a number: a choice as its place, what is missing as NaN."""
-    if value is None:
-        return math.nan
-    if parameter.choices is None:
-        return float(value)
-    return float(parameter.choices.index(value)) if value in parameter.choices else math.nan
+def _numbers(parameter: Parameter, values: Sequence[Value | None]) -> Array:
+    """Return values as numbers: a choice as its place, what is missing as NaN."""
+    choices = parameter.choices
+    if choices is None:
+        return np.array(values, np.float64)
+    return np.array([choices.index(v) if v in choices else math.nan for v in values], np.float64)
 
 
 def _decode(parameter: Parameter, shares: Array) -> Array:

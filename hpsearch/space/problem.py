@@ -198,7 +198,7 @@ class SearchProblem:
         """Return a key that is equal for equal configurations only."""
         if self._stepped:  # older versions stored 0.5 as 0.5000000000000001 too
             params = {**params, **{n: p.snapped(params.get(n)) for n, p in self._stepped.items()}}
-        return tuple(params.get(name) for name in self.space.parameters)
+        return tuple(map(params.get, self.space.parameters))
 
     def feasible(self, params: Mapping[str, Value]) -> bool:
         """Return whether the parameters are in range, feasible, and within the limits."""

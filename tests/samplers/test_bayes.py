@@ -85,6 +85,16 @@ def test_the_suggestion_is_the_same_under_any_blas_kernel() -> None:
     assert len(set(answers)) == 1
 
 
+def test_a_paused_trial_teaches_as_much_as_a_pruned_one(problem: SearchProblem) -> None:
+    """Under asha-promotion most trials are paused: they are what curves are learnt from."""
+    pruned = mixed_history(problem, 60)
+    paused = [replace(t, state="paused") if t.state == "pruned" else t for t in pruned]
+    assert sum(t.state == "paused" for t in paused) > 10
+    assert made(problem, paused).expected() == made(problem, pruned).expected()
+    lengths = problem.resource.length
+    assert from_history(problem, paused, lengths) == from_history(problem, pruned, lengths)
+
+
 def test_it_begins_after_six_trials_unless_told() -> None:
     assert SamplerConfig(name="bayes").startup_trials == 6
     assert SamplerConfig(name="bayes", startup_trials=9).startup_trials == 9

@@ -173,7 +173,7 @@ def test_every_state_is_observed_as_what_it_says() -> None:
 def test_the_best_and_the_last_are_kept() -> None:
     def observation(number: int) -> Observation:
         value = abs(number - 100) / 1000
-        return Observation(number, "complete", {}, {}, {1: value}, value)
+        return Observation(number, "complete", {}, {1: value}, value)
 
     kept = [o.number for o in best_and_recent([observation(n) for n in range(600)])]
     assert kept[-MOST_RECENT:] == list(range(600 - MOST_RECENT, 600))
