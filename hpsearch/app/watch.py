@@ -27,7 +27,7 @@ def counts_in_words(progress: Progress) -> str:
     counts = progress.counts
     states = ["complete", "pruned", "failed", *(["paused"] if counts.get("paused") else [])]
     done = in_states(counts, states)
-    total = f"{progress.finished}/{progress.trials}" if progress.trials else str(progress.finished)
+    total = f"{progress.settled}/{progress.trials}" if progress.trials else str(progress.settled)
     left = f", {text}" if (text := forecast_line(progress.forecast)) else ""
     return f"{total} trials: {done} | {duration(progress.seconds)} at work{left}"
 

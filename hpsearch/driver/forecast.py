@@ -18,7 +18,7 @@ from hpsearch.space.resource import Resource
 from hpsearch.trial import TrialRecord, best_trial
 
 RECENT = 50
-"""Number of last finished trials that represent the next ones, because the sampler learns."""
+"""Number of last settled trials that represent the next ones, because the sampler learns."""
 ENOUGH = 10
 """Complete trials from which on a gain is forecast."""
 FEWEST = 4
@@ -94,7 +94,8 @@ def remaining_seconds(
     """Return the seconds until the new trials and all unfinished ones have ended.
 
     Args:
-        history: All trials; finished ones show how long a trial lives before it is pruned.
+        history: All trials; settled ones show how long a trial lives before it is pruned, or
+            paused.
         resource: The lengths of trials.
         new_trials: Number of trials that will be started.
         busy: Average number of trials that train at the same time.
@@ -102,7 +103,7 @@ def remaining_seconds(
     Returns:
         None before two trials have ended.
     """
-    ended = [t for t in history if t.finished and t.values and t.seconds]
+    ended = [t for t in history if t.settled and t.values and t.seconds]
     if len(ended) < 2:
         return None
     fixed, per_multiply_add = time_model(history, resource)
@@ -135,8 +136,8 @@ def forecast_gain(history: Sequence[TrialRecord], new_trials: float) -> Gain | N
         threshold.
     """
     best = best_trial(history)
-    finished = [t for t in history if t.finished][-RECENT:]
-    values = [t.value for t in finished if t.state == "complete" and t.value is not None]
+    settled = [t for t in history if t.settled][-RECENT:]
+    values = [t.value for t in settled if t.state == "complete" and t.value is not None]
     complete = sum(t.state == "complete" for t in history)
     if best is None or best.value is None or complete < ENOUGH or len(values) <= FEWEST:
         return None
@@ -147,7 +148,7 @@ def forecast_gain(history: Sequence[TrialRecord], new_trials: float) -> Gain | N
         return NO_GAIN
     rng = generator(0, "forecast of the gain")
     shape, scale = _tails(below, rng)
-    share = rng.beta(k, len(finished) - k + 1, size=DRAWS)
+    share = rng.beta(k, len(settled) - k + 1, size=DRAWS)
     number = rng.binomial(round(new_trials), share)
     # The largest of n amounts, by its distribution function's inverse.
     survival = 1 - rng.random(DRAWS) ** (1 / np.maximum(number, 1))

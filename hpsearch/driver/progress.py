@@ -84,7 +84,7 @@ class Progress:
         shares = list[float]()
         if self.trials:
             part = sum(r.last.epoch / self.lengths[r.number] for r in self.running if r.last)
-            shares.append((self.finished + part) / self.trials)
+            shares.append((self.settled + part) / self.trials)
         if self.hours:
             shares.append(self.seconds / (3600 * self.hours))
         if not shares and self.forecast.seconds is not None and self.seconds > 0:
@@ -92,9 +92,10 @@ class Progress:
         return min(1.0, max(shares)) if shares else None
 
     @property
-    def finished(self) -> int:
-        """Trials that count against the budget."""
-        return sum(self.counts.get(state, 0) for state in ("complete", "pruned", "failed"))
+    def settled(self) -> int:
+        """Trials that count against the budget, paused ones too."""
+        states = ("complete", "pruned", "failed", "paused")
+        return sum(self.counts.get(state, 0) for state in states)
 
     @classmethod
     def of(

@@ -57,7 +57,7 @@ class Stopping:
             return f"the budget of {budget.hours:g} hour{'s' * (budget.hours != 1)} is spent"
         if budget.compute is not None and self.compute(history) >= budget.compute:
             return f"the budget of {budget.compute:.3g} multiply-adds is spent"
-        if budget.stop_when is None or sum(t.finished for t in history) <= self._startup:
+        if budget.stop_when is None or sum(t.settled for t in history) <= self._startup:
             return None
         left = self._new_trials(history, seconds)
         gain = forecast_gain(history, left) if left else None
@@ -108,13 +108,13 @@ class Stopping:
     def _new_trials(self, history: Sequence[TrialRecord], seconds: float) -> float | None:
         """Return the number of trials that the budget still allows, None while unknown."""
         budget, estimates = self._budget, list[float]()
-        finished = sum(t.finished for t in history)
+        settled = sum(t.settled for t in history)
         if budget.trials is not None:
             estimates.append(budget.trials - counted(history))
-        if budget.hours is not None and finished and seconds > 0:
-            estimates.append((budget.hours * 3600 / seconds - 1) * finished)
-        if budget.compute is not None and finished and (spent := self.compute(history)):
-            estimates.append((budget.compute / spent - 1) * finished)
+        if budget.hours is not None and settled and seconds > 0:
+            estimates.append((budget.hours * 3600 / seconds - 1) * settled)
+        if budget.compute is not None and settled and (spent := self.compute(history)):
+            estimates.append((budget.compute / spent - 1) * settled)
         return max(0.0, min(estimates)) if estimates else None
 
     def _remaining_seconds(

@@ -16,7 +16,7 @@ def next_hour(facts: Facts) -> str | None:
     trials, hours = facts.view.trials, facts.view.driver_seconds / HOUR_S
     if not hours:
         return None
-    more = round(sum(t.finished for t in trials) / hours)
+    more = round(sum(t.settled for t in trials) / hours)
     gain = forecast_gain(trials, more)
     if gain is None:
         return None

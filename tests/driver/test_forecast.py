@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from hpsearch.driver.forecast import (
     standard_error,
     time_model,
 )
+from hpsearch.driver.progress import Progress
 from hpsearch.driver.stopping import Stopping, forecast_study, why_over
 from hpsearch.space.resource import Resource
 from hpsearch.study.config import Budget, StudyConfig
@@ -270,3 +272,24 @@ def test_an_epoch_costs_what_training_counts() -> None:
     config = base_config([3], [True], 12, images_per_epoch=1000, batch_pairs=32)
     maps = 10 * 10 * 16 * 9 + 5 * 5 * 16 * 64
     assert Resource("epochs", config).cost({}) == 3 * maps * 16 * 64  # 16 steps of 64 images
+
+
+@pytest.mark.parametrize("budget", [{"trials": 60}, {"hours": 0.5}, {"compute": 1e14}])
+def test_a_paused_trial_counts_as_a_pruned_one(budget: dict[str, Any]) -> None:
+    """Under asha-promotion most trials stay paused until the study ends."""
+
+    def history(state: str) -> list[TrialRecord]:
+        complete = [trial(n, value=0.3 + n / 100, seconds=20.0) for n in range(12)]
+        return [*complete, *(trial(n, state, seconds=5.0) for n in range(12, 30))]
+
+    config, paused, pruned = study(**budget), history("paused"), history("pruned")
+    judge = stopping(**budget)
+    forecast = judge.forecast(pruned, 300.0, 1)
+    assert forecast.trials
+    assert judge.forecast(paused, 300.0, 1) == forecast
+    shares = {
+        Progress.of(trials, {}, config, 300.0, 1, forecast).share for trials in (paused, pruned)
+    }
+    assert len(shares) == 1
+    early = stopping(stop_when="no expected gain", **budget)
+    assert early.reason(paused, 1.0) == early.reason(pruned, 1.0)
