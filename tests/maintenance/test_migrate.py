@@ -82,7 +82,7 @@ def test_a_changed_space_keeps_every_trial_and_goes_on(tmp_path: Path) -> None:
 
     problem = problem_of(after)
     for observation in observe(problem, after.trials):
-        assert 0.6 <= float(observation.point["fc.momentum"]) <= 0.8
+        assert 0.6 <= float(problem.encode(observation.params)["fc.momentum"]) <= 0.8
     on = go_on(root, 8)
     plan = plan_study(str(root), None, {})
     kinds_of = [verdict.kind for verdict in verify(plan, on)]
